@@ -1,1 +1,1 @@
-"""What programs that are not the daemon use to talk to it."""
+"""What programs other than the daemon use to talk to it."""

@@ -1,14 +1,12 @@
-"""A connection to the daemon over its Unix socket, for asyncio and for plain code.
+"""A connection to the daemon over its Unix socket, for asyncio and for blocking code.
 
-1. Every request ends in an answer or in a named error; none waits forever.
-2. `Fault` answers are raised as the error family that fits their code's sender:
-   `RefusedByDaemonError` keeps code, text and advice for a surface to show.
-3. A daemon whose queue is full is there: it is tried again, ever more rarely, for as long as a
-   request would wait.
-4. A connection that breaks fails every open request with `DaemonLostError` and is
-   never used again; what the daemon did with an open request is then unknown.
-5. What the daemon says unasked is heard before answers that arrived with it: whoever goes on
-   with an answer knows then what has ended meanwhile.
+1. Every request ends in an answer or a named error within its time limit.
+2. A `Fault` is raised as `RefusedByDaemonError` with the daemon's code, text and advice.
+3. A connect that meets a full queue is retried with growing pauses, within the request's time limit.
+4. A broken connection fails every open request with `DaemonLostError` and is never reused; the daemon may
+   have executed them.
+5. Pushes are delivered before answers that arrived with them, so the receiver of an answer knows what has
+   ended.
 """
 
 from __future__ import annotations
@@ -48,12 +46,11 @@ class DaemonLostError(UnavailableError):
 
 
 class RefusedByDaemonError(DeniedError):
-    """The daemon said no; `fault` holds its code, text and advice."""
+    """The daemon refused; `fault` holds its code, text and advice."""
 
     code = "refused-by-daemon"
 
     def __init__(self, fault: Fault) -> None:
-        """Keep the daemon's own words."""
         super().__init__(fault.message, remedy=fault.advice, where=fault.where)
         self.fault = fault
 
@@ -67,12 +64,9 @@ def _expect(answer: object, kind: type[A]) -> A:
 
 
 def _knock(path: Path) -> socket.socket | None:
-    """A connected socket; nothing while the daemon's queue is full (rule 3).
+    """Returns a connected socket, or None while the daemon's queue is full (rule 3).
 
     asyncio would take such a socket for one that is about to be connected.
-
-    Raises:
-        DaemonLostError: Nothing answers at this path.
     """
     fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     fresh.setblocking(False)  # noqa: FBT003 - the standard library's own signature
@@ -88,7 +82,6 @@ def _knock(path: Path) -> socket.socket | None:
 
 
 def _pauses(patience: float) -> Iterator[float]:
-    """Pauses that grow, `patience` seconds of them."""
     pause, left = _FIRST_PAUSE, patience
     while left > 0:
         yield min(pause, left)
@@ -117,22 +110,20 @@ def _reach_now(path: Path, patience: float) -> socket.socket:
 
 
 class Begun(NamedTuple):
-    """A request that was sent, and where its answer arrives."""
+    """A sent request and the future of its answer."""
 
     number: int
     waiting: Arrival[Answer]
 
 
 class AsyncClient(asyncio.Protocol):
-    """One connection for asyncio programs; requests may overlap.
+    """A connection for asyncio programs; requests may overlap.
 
-    Args of the constructor:
-        pushed: called in the loop for each push; must not block.
-        lost: called once when the connection is gone.
+    `pushed` is called in the loop for each push and must not block; `lost` is called once when the connection
+    is gone.
     """
 
     def __init__(self, pushed: Callable[[Push], None], lost: Callable[[], None]) -> None:
-        """Prepare; `connect` makes the connection."""
         self._pushed = pushed
         self._lost = lost
         self._buffer = FrameBuffer()
@@ -145,11 +136,9 @@ class AsyncClient(asyncio.Protocol):
     async def connect(
         cls, path: Path, hello: Open, *, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
-        """A connection that the daemon has opened, and what it said.
+        """Connects and opens; returns the connection and the daemon's answer.
 
-        Raises:
-            DaemonLostError: Nothing answers at this path.
-            RefusedByDaemonError: The daemon refuses this peer, role, agent or version.
+        Raises DaemonLostError, or RefusedByDaemonError for this peer, role, agent or version.
         """
         loop = asyncio.get_running_loop()
         connected = await _reach(path)
@@ -161,23 +150,17 @@ class AsyncClient(asyncio.Protocol):
             raise
 
     async def ask(self, ask: Ask, kind: type[A], *, patience: float = PATIENCE) -> A:
-        """The daemon's answer, of this kind.
-
-        Raises:
-            DaemonLostError: The connection broke, or no answer came within `patience` seconds.
-            RefusedByDaemonError: The daemon answered with a fault.
-        """
+        """Returns the answer of this kind; raises DaemonLostError or RefusedByDaemonError."""
         return _expect(await self.ask_any(ask, patience=patience), kind)
 
     async def ask_any(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Answer:
-        """The daemon's answer, of any kind, faults included; `shown` is what came with the request."""
+        """Returns the answer of any kind, faults included; `shown` came with the request."""
         return await self.answer(self.begin(ask, patience=patience, shown=shown))
 
     def begin(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Begun:
-        """Ask at once; `answer` waits for what comes, for as long as `patience` says from now on.
+        """Sends a request at once; `answer` waits, at most `patience` seconds from now.
 
-        Raises:
-            DaemonLostError: The connection is closed.
+        Raises DaemonLostError if the connection is closed.
         """
         if self._transport is None or self._transport.is_closing():
             raise DaemonLostError("the connection to the daemon is closed")
@@ -194,14 +177,14 @@ class AsyncClient(asyncio.Protocol):
         return Begun(number, waiting)
 
     async def answer(self, begun: Begun) -> Answer:
-        """What the daemon answers to what was asked."""
+        """Returns the daemon's answer to a sent request."""
         try:
             return await begun.waiting
         finally:
             self._open.pop(begun.number, None)
 
     def _watch_until(self, end: float) -> None:
-        """Look at `end` for requests that waited too long: one timer for all, not one for each."""
+        """One timer for all requests finds those that waited too long."""
         if self._watch is not None:
             self._watch.cancel()
         self._watch = asyncio.get_running_loop().call_at(end, self._give_up)
@@ -217,17 +200,17 @@ class AsyncClient(asyncio.Protocol):
             self._watch_until(min(left))
 
     def close(self) -> None:
-        """End the connection; open requests fail."""
+        """Closes the connection; open requests fail."""
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio calls this)."""
+        """Keeps the transport (asyncio calls this)."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand answers to those who wait (asyncio calls this)."""
+        """Delivers pushes and answers (asyncio calls this)."""
         try:
             replies = [decode_frame(said_decoder, body) for body in self._buffer.feed(data)]
         except FrameError:
@@ -247,7 +230,7 @@ class AsyncClient(asyncio.Protocol):
             waiting.arrive(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail whoever still waits (asyncio calls this)."""
+        """Fails all open requests (asyncio calls this)."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -261,18 +244,13 @@ class AsyncClient(asyncio.Protocol):
 
 
 class Client:
-    """One connection for plain code (the command line); one request at a time.
+    """A connection for blocking code; one request at a time.
 
-    What the daemon says unasked while an answer is waited for is kept for `pushes` and `replies`.
+    Messages that the daemon pushes meanwhile are kept for `pushes` and `replies`.
     """
 
     def __init__(self, path: Path, hello: Open, *, patience: float = PATIENCE) -> None:
-        """Connect and open.
-
-        Raises:
-            DaemonLostError: Nothing answers at this path.
-            RefusedByDaemonError: The daemon refuses this peer, role, agent or version.
-        """
+        """Connects and opens; raises as `AsyncClient.connect`."""
         self._buffer = FrameBuffer()
         self._ready: list[bytes] = []
         self._kept: list[Reply] = []
@@ -287,20 +265,11 @@ class Client:
             raise
 
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
-        """The daemon's answer, of this kind.
-
-        Raises:
-            DaemonLostError: The connection broke, or no answer came in time.
-            RefusedByDaemonError: The daemon answered with a fault.
-        """
+        """Returns the answer of this kind; raises DaemonLostError or RefusedByDaemonError."""
         return _expect(self.ask_any(ask, patience=patience), kind)
 
     def ask_any(self, ask: Ask, *, patience: float | None = None) -> Answer:
-        """The daemon's answer, of any kind, faults included.
-
-        Raises:
-            DaemonLostError: The connection broke, or no answer came in time.
-        """
+        """Returns the answer of any kind, faults included; raises DaemonLostError."""
         self._socket.settimeout(self._patience if patience is None else patience)
         number = self.begin(ask)
         try:
@@ -314,11 +283,7 @@ class Client:
             raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
 
     def begin(self, ask: Ask) -> int:
-        """Ask, and wait for nothing: the number under which the answer is among `replies`.
-
-        Raises:
-            DaemonLostError: The connection is gone.
-        """
+        """Sends a request; returns the number of its answer among `replies`. Raises DaemonLostError."""
         self._last += 1
         try:
             self._socket.sendall(encode_frame(Said(id=self._last, ask=ask)))
@@ -327,29 +292,21 @@ class Client:
         return self._last
 
     def fileno(self) -> int:
-        """The socket, to wait for: it is readable when something was pushed or the daemon is gone."""
+        """Returns the socket, which is readable after a push or when the daemon is gone."""
         return self._socket.fileno()
 
     def is_readable(self, seconds: float) -> bool:
-        """Whether it is, at once or within so many seconds; `ValueError` once it is closed here."""
+        """Whether it is readable within `seconds`; raises ValueError once it is closed here."""
         waiting = select.poll()  # `select.select` takes none that was opened beside a thousand others
         waiting.register(self._socket, select.POLLIN)
         return bool(waiting.poll(seconds * 1000))
 
     def pushes(self) -> tuple[Push, ...]:
-        """What the daemon has said unasked since the last look; call it when the socket is readable.
-
-        Raises:
-            DaemonLostError: The connection is gone.
-        """
+        """Returns the pushes since the last call; requires a readable socket. Raises DaemonLostError."""
         return tuple(reply.push for reply in self.replies() if reply.push is not None)
 
     def replies(self) -> tuple[Reply, ...]:
-        """What the daemon has said since the last look, also to what was begun; when the socket is readable.
-
-        Raises:
-            DaemonLostError: The connection is gone.
-        """
+        """Returns all messages since the last call; requires a readable socket. Raises DaemonLostError."""
         try:
             data = self._socket.recv(_CHUNK)
         except OSError as error:
@@ -360,7 +317,7 @@ class Client:
         return self.kept()
 
     def kept(self) -> tuple[Reply, ...]:
-        """What the daemon said unasked while an answer was waited for; nothing is waited for here."""
+        """Returns the messages pushed during earlier requests, without waiting."""
         kept, self._kept = tuple(self._kept), []
         bodies, self._ready = self._ready, []
         return (*kept, *(decode_frame(said_decoder, body) for body in bodies))
@@ -374,13 +331,11 @@ class Client:
         return self._ready.pop(0)
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         self._socket.close()
 
     def __enter__(self) -> Self:
-        """Use as a context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close at the end."""
         self.close()

@@ -1,25 +1,23 @@
-"""Credentials for a program: asked for as an action of its task, opened here alone, ended when it is done.
+"""Credentials for a program: requested as an action of its task, opened here only, ended after use.
 
     with Task.join(socket, agent="helper", asker=AskerKey.generate) as task:
         with task.credential("orders-db") as credential:  # or "orders-db", "reader", 300
             psycopg.connect(password=credential.secret["PGPASSWORD"], …)
 
-1. One connection, under the role of a gateway, asks, takes, acknowledges and ends. Asking is
-   `TARGET__credential/KIND`, decided like any action.
-2. Each request has a key of its own, made just before it. What opens the secret is given (`Asker`): a program
-   that asks for no credential loads no cryptography. `taskbound.wiring.joining` gives what Taskbound itself
-   opens with.
-3. Where people have to be asked, they are waited for, as long as the question is open. The daemon says when
-   it was answered; since that can be lost, it is asked every few seconds too. What they answered is decided
-   by the daemon alone: the same is asked again, by the held action's id. A narrower action is asked for as it
-   is.
-4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody
-   has it, and it is revoked.
-5. Asking that one lives longer is an action too, with the same parameters and its id. It has no secret, so no
-   key is made; it lives longer once its target was told, which is waited for.
-6. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its
-   own end, or its task's. Unless it is to last it ends with the connection too, five seconds after that is
-   lost, as far as the same daemon is there.
+1. One connection in the role of a gateway requests, receives, acknowledges and ends. A request is the action
+   `TARGET__credential/KIND`.
+2. Each request has a new key. The `Asker` opens the secret, so other programs load no cryptography;
+   `taskbound.wiring.joining` provides Taskbound's own.
+3. A held request waits while the approval is open. The daemon pushes the answer and is also polled, since a
+   push can be lost. The request is then repeated with the held action's id; a narrower action is requested as
+   it is.
+4. A credential is acknowledged before the caller gets it. One that can't be opened is never acknowledged, and
+   so revoked.
+5. A renewal is an action too, with the same parameters and the credential's id. It has no secret and waits
+   until its target extended the credential.
+6. Ending a credential is reported to the daemon. If that fails an error is raised: the credential may live
+   until its own end or its task's. Unless it is lasting, it also ends five seconds after the connection is
+   lost, if the same daemon runs.
 """
 
 from __future__ import annotations
@@ -87,7 +85,6 @@ class CredentialDeniedError(DeniedError):
     def __init__(
         self, refused: Refused, tool: str, *, code: str = "", why: str = "", remedy: str = ""
     ) -> None:
-        """Keep what the daemon said."""
         self.refused = refused
         reasons = why or "; ".join(one.text for one in refused.reasons)
         said = f": {reasons}" if reasons else ""
@@ -98,7 +95,7 @@ class CredentialDeniedError(DeniedError):
 
 
 class OtherTaskBoundError(DeniedError):
-    """The process stands in another task than the one that was named."""
+    """The process belongs to another task than the named one."""
 
     code = "other-task-bound"
     remedy = "end the agent's other tasks, or start the program beneath `taskbound run`"
@@ -106,8 +103,6 @@ class OtherTaskBoundError(DeniedError):
 
 @dataclass(slots=True, kw_only=True)
 class _Asked:
-    """One credential that is being asked for."""
-
     wish: Wish
     recipient: str
     number: int
@@ -119,24 +114,24 @@ class _Asked:
 
 
 def ignore_hold(_: Refused) -> None:
-    """Say nothing of it that people have to be asked."""
+    """Ignores that an approval is pending."""
 
 
 class Task:
-    """One connection that belongs to a task, and the credentials that are asked for on it."""
+    """A connection that belongs to a task, and the credentials requested on it."""
 
     def __init__(self, client: Client, *, namespace: str, task: str, asker: Callable[[], Asker]) -> None:
-        """Belong to this task of an open connection.
+        """Binds an open connection to its task.
 
         Args:
-            client: A connection under the role of a gateway; closed by `close`.
+            client: A connection in the role of a gateway; `close` closes it.
             namespace: The connection's.
-            task: The one that is meant; empty for the one that the daemon finds.
+            task: The expected task; empty for the one that the daemon finds.
             asker: Makes the key of a request (rule 2).
 
         Raises:
             RefusedByDaemonError: There is no task.
-            OtherTaskBoundError: It is another one.
+            OtherTaskBoundError: It is another task.
         """
         self.client = client
         self._namespace = namespace
@@ -163,18 +158,18 @@ class Task:
         namespace: str = "default",
         resume: str = "",
     ) -> Task:
-        """Connect to the daemon at this socket, for a task of this agent.
+        """Connects to the daemon at this socket for a task of this agent.
 
         Args:
-            socket: Where the daemon listens.
-            agent: Whose task it is.
+            socket: The daemon's socket.
+            agent: The task's agent.
             asker: Makes the key of a request (rule 2).
-            task: Which one is meant, where several run; the one that the process stands in comes first.
-            namespace: Where agent and task are.
-            resume: The secret of the connection that was lost just now (`Opened.connection`), to be it again.
+            task: The task, if several run; the one that the process belongs to takes precedence.
+            namespace: The namespace of agent and task.
+            resume: The secret of a connection lost just now (`Opened.connection`), to resume it.
 
         Raises:
-            DaemonLostError: Nothing answers there.
+            DaemonLostError: The daemon does not answer.
             RefusedByDaemonError: The daemon refuses the peer or the agent, or there is no task.
             OtherTaskBoundError: The process belongs to another task.
         """
@@ -197,18 +192,18 @@ class Task:
     def credential(
         self, target: str, kind: str = "", /, seconds: int = 0, **parameters: str
     ) -> Iterator[TaskCredential]:
-        """A credential for the length of the context; it is ended with it (rule 6).
+        """Holds a credential while the context lasts (rule 6).
 
         Args:
             target: The target's name.
-            kind: The kind of credential; left out, it is the one that the task may have there.
-            seconds: For how long at most; 0 for as long as the kind allows.
-            parameters: What the kind leaves to who asks.
+            kind: The kind of credential; by default the only one that the task may request there.
+            seconds: The maximum lifetime; 0 for the kind's.
+            parameters: The kind's parameters that the requester sets.
 
         Raises:
-            BadWishError: That names no credential, or it is left to the task which of several.
+            BadWishError: The names are invalid, or the kind is ambiguous.
             CredentialDeniedError: The task does not get it.
-            TaskboundError: It could not be had, or not be ended.
+            TaskboundError: It could not be obtained or ended.
         """
         wish = Wish(target=target, kind=kind or self._kind_of(target), seconds=seconds, parameters=parameters)
         found = self.obtain(wish)
@@ -223,7 +218,6 @@ class Task:
         self.end(found.id)
 
     def _kind_of(self, target: str) -> str:
-        """The one kind of a target that the task may have."""
         named = [
             credential_kind(one.name) for one in self.client.ask(ReachTools(target=target), ToolRows).rows
         ]
@@ -238,16 +232,16 @@ class Task:
     def obtain(
         self, wish: Wish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False
     ) -> TaskCredential:
-        """A credential, opened and acknowledged; whoever has it ends it.
+        """Returns a credential, opened and acknowledged; the caller must end it.
 
         Args:
-            wish: What is wanted.
-            held: Called once people have to be asked, before they are waited for.
-            lasting: Whether it outlives this connection; if not, a process that is killed leaves none behind.
+            wish: The wanted credential.
+            held: Called when an approval is pending, before the wait.
+            lasting: Whether it outlives this connection; if not, a killed process leaves none behind.
 
         Raises:
             CredentialDeniedError: The task does not get it.
-            TaskboundError: It could not be had.
+            TaskboundError: It could not be obtained.
         """
         key = self._asker()  # 2
         permitted = self._permitted(wish, key.public, held)
@@ -280,16 +274,13 @@ class Task:
     def renew(
         self, credential: TaskCredential, seconds: int = 0, held: Callable[[Refused], None] = ignore_hold
     ) -> TaskCredential:
-        """The credential as it is once its target lets it live longer (rule 5).
+        """Returns the credential once its target has extended it (rule 5).
 
-        Args:
-            credential: One of this task.
-            seconds: For how long from now on; 0 for as long as its kind allows.
-            held: Called once people have to be asked, before they are waited for.
+        `seconds` counts from now, 0 for the kind's maximum; `held` is called when an approval is pending.
 
         Raises:
             CredentialDeniedError: The task does not get that.
-            TaskboundError: It could not be had; until it was, it ends when it did.
+            TaskboundError: It failed; the credential then ends when it would have.
         """
         self._permitted(credential.renewed_for(seconds), "", held)
         end = time.monotonic() + _MINTED
@@ -303,18 +294,16 @@ class Task:
                 return replace(credential, ends=found.ends)
 
     def end(self, credential: str) -> CredentialRow:
-        """Have it revoked: it is needed no more; how it stands then. Saying so once more changes nothing.
+        """Requests revocation and returns the credential's state; idempotent.
 
-        Raises:
-            TaskboundError: The daemon could not be told, or refuses (rule 6).
+        Raises TaskboundError (rule 6).
         """
         return self.client.ask(EndCredential(credential=credential), CredentialRow)
 
     def gone(self, credential: str, *, patience: float) -> CredentialRow:
-        """End it; how it stands once its target shows that it is gone, or the patience is over (seconds).
+        """Ends it and waits up to `patience` seconds until its target shows that it is gone.
 
-        Raises:
-            TaskboundError: The daemon could not be told, or refuses (rule 6).
+        Returns its state; raises TaskboundError (rule 6).
         """
         end = time.monotonic() + patience
         while True:
@@ -324,19 +313,17 @@ class Task:
             time.sleep(_PAUSE)
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         self.client.close()
 
     def __enter__(self) -> Self:
-        """Use as a context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close at the end."""
         self.close()
 
     def _permitted(self, wish: Wish, recipient: str, held: Callable[[Refused], None]) -> Permitted:
-        """The permit, once there is one (rule 3). Whoever interrupts the wait takes the question back."""
+        """Returns the permit (rule 3); an interrupted wait withdraws the question."""
         self._asked += 1
         asked = _Asked(wish=wish, recipient=recipient, number=self._asked, arguments=wish.arguments)
         try:
@@ -361,7 +348,6 @@ class Task:
             raise
 
     def _wait(self, asked: _Asked, refused: Refused) -> None:
-        """Wait for people's answer, at most for a while; raises where it is no."""
         over = self._answered(refused.action)
         if over is None:
             return
@@ -375,7 +361,6 @@ class Task:
             )
 
     def _handed(self, credential: str) -> Handed:
-        """What was minted, once it is there; the daemon lets one question wait for some seconds."""
         end = time.monotonic() + _MINTED
         while True:
             try:
@@ -397,7 +382,6 @@ class Task:
         )
 
     def _answered(self, action: str) -> HoldPush | None:
-        """What the daemon says that people answered; None where it said nothing for a while."""
         end = time.monotonic() + _LOOK
         replies: tuple[Reply, ...] = self.client.kept()
         while True:
@@ -415,14 +399,14 @@ class Task:
             replies = self.client.replies()
 
     def _leave(self, action: str) -> None:
-        """Take the question back; where the daemon can't be told, it sees the connection's end."""
+        """Withdraws the question; an unreachable daemon notices the connection's end."""
         try:
             self.client.ask_any(LeaveHold(action=action))
         except TaskboundError:
             return
 
     def _give_back(self, credential: str) -> None:
-        """Have it revoked at once; where the daemon can't be told, it is, as nobody acknowledges it."""
+        """Requests revocation; without an acknowledgement the daemon revokes it anyway."""
         try:
             self.client.ask_any(EndCredential(credential=credential))
         except TaskboundError:
@@ -430,7 +414,6 @@ class Task:
 
 
 def _require_held(answer: Answer, wish: Wish) -> Refused:
-    """Go on only where people have to be asked."""
     if isinstance(answer, Fault):
         raise RefusedByDaemonError(answer)
     if not isinstance(answer, Refused):

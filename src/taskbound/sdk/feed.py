@@ -1,20 +1,16 @@
-"""What an enforcement point has heard of the feed, and until when it may rest on that.
+"""The revocation feed as an enforcement point knows it, and until when it may rely on that.
 
-1. A `FeedReader` asks and hears, and does no I/O. It may be rested on for five seconds from the moment at
-   which it asked, less the age of what it was told, and not at all before everything was heard for the first
-   time. Past that it refuses (design 4, law 10): a feed that is cut off is noticed within its bound.
-2. Its clock is the machine's, its sleep included (`fresh`): a machine that was suspended, or a process that
-   was stopped, finds its feed stale and never fresh.
-3. Where the log is another one (`other-log`), what was heard as over or stopped stays so, and the log is
-   heard from its beginning: nothing is fresh until that was done. An answer that can't be right is taken as
-   a sign of the same.
-4. An answer belongs to its question. One that comes late, again, or from before the log was begun anew says
-   nothing that is not known: it is left, and neither what was heard nor the place is given up for it.
-5. The child of a process that was forked has nobody who follows: it knows what was heard, and is stale until
-   it follows by itself.
-6. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
-   wants to know; it never ends by itself, and nothing that fails makes anything fresh. Who is told no, such
-   as for a key that proves nothing, asks less often: each such question is looked at over there, and refused.
+1. A `FeedReader` does no I/O. It is fresh for five seconds from the moment of the question, less the age of
+   the answer, and not before the first complete reading. A stale reader refuses (design 4, law 10).
+2. The clock counts the machine's sleep (`fresh`), so a suspended machine or stopped process finds its feed
+   stale.
+3. When the log is replaced (`other-log`), known revocations stay, the log is read from its beginning, and
+   nothing is fresh until then. An impossible answer is treated the same.
+4. An answer belongs to its question. A late or repeated answer, or one from before the restart, is ignored.
+5. A forked child keeps what is known and is stale until it follows the feed itself.
+6. A `FeedFollower` polls in a thread and never ends by itself. Failures are retried a moment later and
+   reported; they refresh nothing. After a refusal it polls less often, because each poll costs the daemon
+   work.
 """
 
 from __future__ import annotations
@@ -53,14 +49,14 @@ _TURNS: Final = {one.value: one for one in Turn}
 
 
 class StaleFeedError(UnavailableError):
-    """What was heard of the feed is older than it may be."""
+    """The feed was read too long ago."""
 
     code = "stale-feed"
     remedy = "refuse, or ask the issuer; look whether the feed can be reached"
 
 
 class RevokedError(DeniedError):
-    """What the request rests on is over or stopped."""
+    """Something the request depends on is revoked or stopped."""
 
     code = "revoked"
     remedy = "get a new token from the issuer, where what it rests on still stands"
@@ -68,7 +64,7 @@ class RevokedError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which question it was that an answer is of (rule 4)."""
+    """Identifies the question that an answer belongs to (rule 4)."""
 
     at: float
     """When it was asked, by the reader's clock."""
@@ -79,20 +75,20 @@ class Asked:
 
 
 class FeedReader:
-    """What was heard of one namespace's feed. Safe from any thread."""
+    """The known state of one namespace's feed; thread-safe."""
 
     def __init__(
         self, namespace: str = "default", *, bound: float = BOUND, clock: Callable[[], float] = awake
     ) -> None:
-        """Have heard nothing, and be stale.
+        """Starts stale and empty.
 
         Args:
-            namespace: Whose feed it is.
-            bound: Seconds for which what was heard holds, above 0 and at most 5.
-            clock: Seconds from anywhere, which never go back (rule 2).
+            namespace: The feed's namespace.
+            bound: Seconds for which an answer is valid, above 0 and at most 5.
+            clock: Monotonic seconds (rule 2).
 
         Raises:
-            ValueError: The bound is none.
+            ValueError: The bound is invalid.
         """
         if not 0 < bound <= BOUND:
             raise ValueError(f"a bound is above 0 and at most {BOUND} seconds")
@@ -115,14 +111,13 @@ class FeedReader:
 
     @property
     def through(self) -> int:
-        """The place through which everything was heard; -1 before anything was."""
+        """Returns the position up to which everything was read; -1 before the first reading."""
         return self._heard.through
 
     def question(self, *, wait: int = _WAIT) -> tuple[ReadFeed, Asked]:
-        """What to ask next, and which question that is: `hear` is told it with the answer.
+        """Returns the next question and its identity, for `hear`.
 
-        Args:
-            wait: Milliseconds to wait for news, to 2,000; 0 while not everything was heard.
+        `wait` is how long to wait for news, up to 2,000 ms; 0 is used until everything was read.
         """
         with self._lock:
             after = self._heard.through
@@ -130,15 +125,10 @@ class FeedReader:
             return ask, Asked(at=self._clock(), after=after, log=self._log)
 
     def hear(self, rows: FeedRows, asked: Asked) -> bool:
-        """Take an answer; whether it was one of this question and no older one, which is left (rule 4).
+        """Applies an answer; returns False if it belongs to an older question and is ignored (rule 4).
 
-        Args:
-            rows: The answer.
-            asked: Which question it answers.
-
-        Raises:
-            FeedBrokenError: It is out of order, is of another namespace, or says what this version doesn't
-                know; nothing of it is taken.
+        Raises FeedBrokenError, and applies nothing, if it is out of order, foreign or unknown to this
+        version.
         """
         if rows.namespace != self.namespace:
             raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
@@ -158,22 +148,22 @@ class FeedReader:
             return True
 
     def begin_anew(self) -> None:
-        """Hear another log from its beginning, and be stale until that was done (rule 3)."""
+        """Reads another log from its beginning, and is stale until that is done (rule 3)."""
         with self._lock:
             self._heard.begin_anew()
             self._log += 1
             self._mark, self._until, self._whole = "", float("-inf"), False
 
     def age(self) -> float:
-        """Seconds since which what was heard is no longer fresh; below 0 while it is."""
+        """Returns for how many seconds the feed has been stale; negative while it is fresh."""
         return self._clock() - self._until
 
     def require_clear(self, things: Iterable[Thing]) -> None:
-        """Go on only where none of these is over or stopped, as far as anybody may know now.
+        """Checks that none of these is revoked or stopped.
 
         Raises:
-            StaleFeedError: That is not known (rule 1), or one is of a namespace of which nothing is heard.
-            RevokedError: One is.
+            StaleFeedError: The feed is stale (rule 1), or an item is of another namespace.
+            RevokedError: An item is revoked or stopped.
         """
         things = tuple(things)
         foreign = next((one for one in things if one.namespace not in {self.namespace, ""}), None)
@@ -201,7 +191,7 @@ class FeedReader:
 
 
 class FeedFollower:
-    """Keeps a reader fresh, in a thread of its own (rule 6)."""
+    """Keeps a reader fresh in a thread of its own (rule 6)."""
 
     def __init__(
         self,
@@ -210,23 +200,21 @@ class FeedFollower:
         *,
         failed: Callable[[TaskboundError], None] = lambda _: None,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepares; `start` begins.
 
-        Args:
-            reader: Kept fresh.
-            fetch: Asks, and waits no longer than the question and a moment; called in the thread.
-            failed: Told each time that it could not be asked; called in the thread.
+        Both callbacks run in the thread: `fetch` must return shortly after the question's wait; `failed` gets
+        each error.
         """
         self._reader, self._fetch, self._failed = reader, fetch, failed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End once the question under way was answered; what was heard holds no longer than it did."""
+        """Stops after the current question; known state stays valid no longer than before."""
         self._ending.set()
         self._thread.join()
 
@@ -250,7 +238,7 @@ class FeedFollower:
 
 
 def pause_after(error: TaskboundError) -> float:
-    """Seconds until a follower asks again after this failure (rule 6)."""
+    """Returns the seconds until the next poll after this failure (rule 6)."""
     if not isinstance(error, RefusedByDaemonError) or error.fault.code == _OTHER_LOG:
         return _AGAIN
     return _AGAIN if error.fault.family == "unavailable" else _REFUSED

@@ -1,8 +1,4 @@
-"""How long what was heard or answered holds, and by which clock that is told.
-
-The clock is the machine's time since it was started, that in which it slept included: a machine that was
-suspended, or a process that was stopped, finds nothing fresh that was not heard since.
-"""
+"""The clock for freshness: monotonic and including the machine's sleep."""
 
 from __future__ import annotations
 
@@ -14,6 +10,6 @@ BOUND: Final = 5.0
 
 
 def awake() -> float:
-    """Seconds since the machine was started, that in which it slept included where that is known."""
+    """Returns seconds since boot, with time asleep where the platform counts it."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

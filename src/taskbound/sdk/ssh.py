@@ -1,14 +1,13 @@
-"""What OpenSSH's programs need to use certificates of hosts: a configuration and variables, without a secret.
+"""Configuration and variables for OpenSSH to use host certificates; they contain no secret.
 
-1. A credential of a host has `SSH_PRIVATE_KEY`, and is whole or refused: nobody takes its key for a variable.
-   The key is for an agent (`taskbound.wiring.joining.ssh_agent`, `taskbound exec`).
-2. Nothing of it can be more than what it stands for: what goes into a line of the configuration is read as
-   strictly as a target's file, and holds nothing that ends the line, is an option or is expanded.
-3. In the configuration a host goes by its target's name. It is known by the keys that the target's file says,
-   and by nothing else; it is shown the one certificate that is for it, and nobody is asked for anything. ssh
-   takes a certificate out of an agent where a file of it is named as `IdentityFile`; as `CertificateFile` it
-   would need the key in the agent too.
-4. Several hosts share an agent and a configuration. What a single variable says is there where there is one.
+1. A host's credential has `SSH_PRIVATE_KEY` and is complete or refused: its key never becomes a variable. The
+   key goes into an agent (`taskbound.wiring.joining.ssh_agent`, `taskbound exec`).
+2. Values in the configuration are parsed as strictly as a target's file: nothing can end the line, add an
+   option or be expanded.
+3. A host is named by its target and known only by the keys of the target's file; ssh offers the one
+   certificate for it and asks for nothing. The certificate file is an `IdentityFile`, since a
+   `CertificateFile` would need the key in the agent too.
+4. Several hosts share an agent and a configuration; single-host variables are set only for one host.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ _FOLDER: Final = re.compile(r"/[A-Za-z0-9_./+-]*")
 
 
 class BadSshCredentialError(MalformedError):
-    """What was handed out for a host is not what OpenSSH's programs are given."""
+    """The credential of a host is incomplete or contains unexpected values."""
 
     code = "bad-ssh-credential"
     remedy = "the broker is of another release, or is not itself: look at `taskbound doctor`"
 
 
 class SameHostError(DeniedError):
-    """Two credentials are of one host, which has one name in the configuration."""
+    """Two credentials are for the same host, which has one name in the configuration."""
 
     code = "same-host"
     remedy = "run a command for each credential"
@@ -59,7 +58,7 @@ class SameHostError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshHost:
-    """One host, and what opens it."""
+    """One host and its credential."""
 
     name: str
     """The target's."""
@@ -76,7 +75,7 @@ class SshHost:
 
 
 def is_of_host(credential: TaskCredential) -> bool:
-    """Whether this is a credential of a host (rule 1)."""
+    """Whether this is a host's credential (rule 1)."""
     return _KEY in {*credential.secret, *credential.open} or _CERTIFICATE in {
         *credential.secret,
         *credential.open,
@@ -84,12 +83,7 @@ def is_of_host(credential: TaskCredential) -> bool:
 
 
 def parse_hosts(credentials: Iterable[TaskCredential]) -> tuple[SshHost, ...]:
-    """Those credentials that are of hosts, as such.
-
-    Raises:
-        BadSshCredentialError: One has not exactly what such a one has, or something else in its place.
-        SameHostError: Two are of one target.
-    """
+    """Returns the host credentials among these; raises BadSshCredentialError or SameHostError."""
     found: dict[str, SshHost] = {}
     for one in credentials:
         if not is_of_host(one):
@@ -128,14 +122,11 @@ def _parse_host(credential: TaskCredential) -> SshHost:
 
 
 def render_files(folder: Path, hosts: Sequence[SshHost]) -> dict[str, str]:
-    """The files of a configuration by name: `CONFIGURATION`, what it names, and no secret.
+    """Returns the files of a configuration by name: `CONFIGURATION` and what it refers to.
 
-    Args:
-        folder: Where they will stand, beside the agent's socket `AGENT`; this account's alone.
-        hosts: Those that it is for.
+    `folder` must belong to this account alone; the agent's socket `AGENT` is there too.
 
-    Raises:
-        BadSshCredentialError: The folder's path can't stand in a configuration.
+    Raises BadSshCredentialError if its path can't stand in a configuration.
     """
     if _FOLDER.fullmatch(str(folder)) is None:
         raise BadSshCredentialError(f"`{escape_text(str(folder))}` can't stand in a configuration of ssh")
@@ -146,7 +137,6 @@ def render_files(folder: Path, hosts: Sequence[SshHost]) -> dict[str, str]:
 
 
 def _stanza(folder: Path, host: SshHost) -> str:
-    """What ssh does for one host (rule 3)."""
     lines = {
         "HostName": host.host,
         "Port": host.port,
@@ -166,7 +156,7 @@ def _stanza(folder: Path, host: SshHost) -> str:
 
 
 def render_variables(folder: Path, hosts: Sequence[SshHost]) -> dict[str, str]:
-    """What a program finds them by: of `HOST_VARIABLES` (rule 4)."""
+    """Returns the environment variables, of `HOST_VARIABLES` (rule 4)."""
     found = {"SSH_AUTH_SOCK": str(folder / AGENT), "SSH_CONFIG": str(folder / CONFIGURATION)}
     if len(hosts) == 1:
         found |= {"SSH_HOST": hosts[0].host, "SSH_PORT": str(hosts[0].port), "SSH_USER": hosts[0].user}

@@ -1,4 +1,4 @@
-"""What a program wants of a target, what opens it, and what it gets (`taskbound.sdk.credential`)."""
+"""A program's request for a credential, what opens it, and the result (`taskbound.sdk.credential`)."""
 
 from __future__ import annotations
 
@@ -22,45 +22,41 @@ _SHOWN: Final = 80
 
 
 class BadWishError(MalformedError):
-    """What is asked for names no credential."""
+    """The names do not make a credential."""
 
     code = "bad-wish"
     remedy = "name a target and one of its kinds, with texts for the kind's own parameters"
 
 
 class Opened(Protocol):
-    """What was handed out, opened."""
+    """An opened credential."""
 
     @property
     def open(self) -> Mapping[str, str]:
-        """What may be shown."""
+        """Returns its public values."""
 
     @property
     def secret(self) -> Mapping[str, str]:
-        """What may not."""
+        """Returns its secret values."""
 
 
 class Asker(Protocol):
-    """The key of one request (rule 2)."""
+    """The key of one request (rule 2 of `credential`)."""
 
     @property
     def public(self) -> str:
-        """32 bytes of X25519, as base64url."""
+        """Returns 32 bytes of X25519, as base64url."""
 
     def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
-        """What was sealed to this key for this credential; raises where it is anything else.
+        """Opens what was sealed to this key for this credential; raises for anything else.
 
-        It MUST raise too where a name of it decides what runs or who is spoken to (`core.tool.slot`, rule 2).
+        It MUST also refuse names that decide what runs or where it connects (`core.tool.slot`, rule 2).
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A credential that is wanted.
-
-    Raises:
-        BadWishError: On making one that no target could have.
-    """
+    """A wanted credential; raises BadWishError for names that no target could have."""
 
     target: str
     kind: str
@@ -71,7 +67,6 @@ class Wish:
     """The id of the credential that is to live longer; empty where a new one is wanted."""
 
     def __post_init__(self) -> None:
-        """Require names that make a tool."""
         named = escape_text(f"{self.target}/{self.kind}"[:_SHOWN])
         if not is_reserved(CREDENTIAL + self.kind):
             raise BadWishError(f"`{named}` names no kind of credential")
@@ -86,12 +81,12 @@ class Wish:
 
     @property
     def tool(self) -> str:
-        """As what it is asked for."""
+        """Returns the tool's name by which it is requested."""
         return join_tool_name(self.target, CREDENTIAL + self.kind)
 
     @property
     def arguments(self) -> bytes:
-        """What is decided: canonical JSON."""
+        """Returns the canonical arguments that are decided."""
         given: dict[str, JsonValue] = dict(self.parameters)
         if self.seconds:
             given[SECONDS] = self.seconds
@@ -102,7 +97,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCredential:
-    """One credential that this process has."""
+    """A credential of this process."""
 
     id: str
     target: str
@@ -121,20 +116,15 @@ class TaskCredential:
     """Asks for a longer life of it, on the connection that has it."""
 
     def renewed_for(self, seconds: int = 0) -> Wish:
-        """What is asked to have it live longer; 0 seconds are as many as its kind allows."""
+        """Returns the renewal request; 0 seconds mean the kind's maximum."""
         return Wish(
             target=self.target, kind=self.kind, seconds=seconds, parameters=self.parameters, renews=self.id
         )
 
     def renew(self, seconds: int = 0) -> TaskCredential:
-        """The same, once its target lets it live longer: a decision of its own, and people may be asked.
+        """Returns the credential once its target has extended it; see `Task.renew`.
 
-        Args:
-            seconds: For how long from now on; 0 for as long as the kind allows. Its task's end is its own.
-
-        Raises:
-            CredentialDeniedError: The task does not get that; it ends when it did.
-            TaskboundError: It could not be had; until it was, it ends when it did.
+        `seconds` counts from now, at most the kind's; the credential never outlives its task.
         """
         if self.renewer is None:
             raise BadWishError(
@@ -143,5 +133,5 @@ class TaskCredential:
         return self.renewer(self, seconds)
 
     def environment(self) -> dict[str, str]:
-        """Both, as variables for a program; of a host, an agent is the better way (`sdk.ssh`)."""
+        """Returns both as variables for a program; for hosts prefer an agent (`sdk.ssh`)."""
         return {**self.open, **self.secret}

@@ -1,1 +1,1 @@
-"""Asking for each call of a function of one's own, before it runs: what an agent without MCP stands on."""
+"""Guarded functions: each call is decided before it runs, for agents without MCP."""

@@ -1,11 +1,10 @@
-"""Speaking to the daemon over HTTP, for guarded calls: what the API's answers mean.
+"""Talks to the daemon over HTTP for guarded calls.
 
-1. Only a permit of this very act is one: its arguments are compared byte by byte.
-2. Where the answer to a question is lost, the same is asked again under the same key, once. Where that was
-   permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
-   another process may have it too.
-3. An outcome is told until it is taken, for some seconds; the same again changes nothing. What a proof of the
-   program's own raises meanwhile is no answer: whoever called hears that the outcome is untold.
+1. A permit is accepted only for this action: its arguments are compared byte by byte.
+2. A question whose answer was lost is sent once more under the same key. If it was permitted before, *not
+   sent* is reported. Under the caller's own key nothing is reported, since another process may use it.
+3. An outcome is sent for some seconds until it is accepted; repeats change nothing. An error of the program's
+   own proof is no answer: the caller gets OutcomeUntoldError.
 """
 
 from __future__ import annotations
@@ -69,8 +68,6 @@ _ACTIONS: Final = "/v1/actions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Put:
-    """A question, as it is sent."""
-
     body: bytes
     key: str
     task: str
@@ -78,15 +75,15 @@ class _Put:
 
 
 class Afar(Holder):
-    """A daemon behind its API."""
+    """The daemon behind its API."""
 
     @property
     def patience(self) -> float:
-        """Seconds for which an outcome is told again."""
+        """Returns the seconds for which an outcome is retried."""
         return _OWED
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """The permit; raises as `Transport.ask` says."""
+        """Returns the permit; raises as `Transport.ask`."""
         asked = awake()
         told: dict[str, JsonValue] = {"tool": call.tool, **({"resume": call.resume} if call.resume else {})}
         body = b'{"arguments":%b,%b' % (call.arguments, canonical(told)[1:])
@@ -119,7 +116,7 @@ class Afar(Holder):
         return (yield from self._permit(call, object_of(answer), asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        """What became of a question; as `Transport.again` says."""
+        """Resolves a question; as `Transport.again`."""
         answer: HttpAnswer | None = yield Say(what=Await(debt=debt))
         if answer is None or answer.status >= FAILED:
             asked = debt.due
@@ -139,7 +136,6 @@ class Afar(Holder):
             _write_down(answer, debt)
 
     def _asked(self, put: _Put, debt: Debt) -> Flow[tuple[HttpAnswer | None, str]]:
-        """The answer to a question, and what is wrong with it; None where it is lost."""
         try:
             answer = yield from self.shown("POST", _ACTIONS, put.body, key=put.key, debt=debt)
         except ApiLostError as error:
@@ -172,7 +168,7 @@ class Afar(Holder):
         return Permit(action=action, asked=asked)
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Say what came of it (rule 3); raises as `Transport.tell` says."""
+        """Reports an outcome (rule 3); raises as `Transport.tell`."""
         body = canonical({"outcome": outcome, **({"note": note} if note else {})})
         end = time.monotonic() + (_OWED if seconds is None else seconds)
         while True:
@@ -207,7 +203,7 @@ class Afar(Holder):
             yield Pause(seconds=_PAUSE)
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
-        """What people answered, looked for each second."""
+        """Polls each second for the approvers' answer."""
         end = time.monotonic() + seconds
         while True:
             answer = yield from self.shown("GET", f"/v1/actions/{held.action}/state", b"")
@@ -224,15 +220,14 @@ class Afar(Holder):
             yield Pause(seconds=min(_LOOK, left))
 
     def leave(self, action: str) -> Flow[None]:  # noqa: ARG002 -- the transport's own shape
-        """Nothing: an agent that comes back no more has its question withdrawn after ten minutes."""
+        """Does nothing: an unresumed question is withdrawn after ten minutes."""
         yield from ()
 
     def beat(self) -> Flow[None]:
-        """Be heard of: any request with the task's token is, also one that names no action."""
+        """Sends the heartbeat: any request with the task's token counts."""
         yield from self.shown("GET", f"/v1/actions/{_NONE}/state", b"")
 
     def _refusal(self, tool: str, answer: HttpAnswer) -> TaskboundError:
-        """What the API's no is, as an error."""
         said = object_of(answer)
         code, detail, advice = (text_of(said, one) for one in ("code", "detail", "advice"))
         if answer.status >= FAILED or answer.status == TOO_MANY:
@@ -262,14 +257,13 @@ class Afar(Holder):
 
 
 def _repeated(answer: HttpAnswer) -> str:
-    """The action that this question was permitted as before, and nothing else is known of; empty without."""
+    """Returns the action that this question was permitted as before, if its outcome is unknown; else ""."""
     said = object_of(answer)
     permitted = said.get("code") == REPEATED and said.get("state") == "permitted"
     return text_of(said, "action") if permitted else ""
 
 
 def _write_down(answer: HttpAnswer, debt: Debt) -> None:
-    """What is owed once this is the answer to a question."""
     action = text_of(object_of(answer), "action") if answer.status == OK else ""
     if action:
         debt.permitted(action)

@@ -1,4 +1,4 @@
-"""The client of asyncio programs; its rules are `speaker`'s."""
+"""The client of asyncio programs; for the rules see `speaker`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ R = TypeVar("R")
 
 
 class AsyncClient(Speaker):
-    """For asyncio programs; of the event loop that it is first used in."""
+    """The client of asyncio programs, bound to the event loop of its first use."""
 
     def __init__(self, told: Told, outside: Outside) -> None:
-        """Do nothing yet (rule 1)."""
         super().__init__(told, outside)
         self._leaving: set[asyncio.Future[None]] = set()
         self._owed = AsyncOwed(lambda: self._spoken, self._turn)
@@ -55,17 +54,16 @@ class AsyncClient(Speaker):
 
     @made_once
     def _spoken(self) -> tuple[Transport, Callable[[Step], Any]]:
-        """How the daemon is spoken to, and what does the steps."""
         if self._told.origin:
             return self._afar, self._web.perform
         return self._near(self._link.place), self._link.perform
 
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Go on only with a function that is awaited (rule 2)."""
+        """Raises SignatureError for a function that is not awaited (rule 2)."""
         self._wanted(function, awaited=True)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """What is awaited for a call of a guarded function."""
+        """Runs a call of a guarded function."""
         self.require_fit(function)
         return cast("R", self._run(function, call))  # a coroutine, as the function's own
 
@@ -85,7 +83,7 @@ class AsyncClient(Speaker):
         return await self._owed.run(flow, perform)
 
     async def carry(self, run: Run) -> Carried:
-        """What carries a permit on that a function of this client runs by: `taskbound.acarry` asks for it."""
+        """Returns the request that forwards this run's permit; for `taskbound.acarry`."""
         held, digest = self._carrying(), content_digest(run.arguments)
         token = await steer(held.transaction(run.tool, run.action, digest), self._web.perform)
         return carried_of(held, run, token)
@@ -102,7 +100,7 @@ class AsyncClient(Speaker):
         heartbeat: int = 0,
         grace: int = 0,
     ) -> AsyncIterator[TaskHandle]:
-        """A task for the length of the block, as `Client.task`."""
+        """Holds a task for the block, as `Client.task`."""
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
         self._came()
@@ -117,7 +115,6 @@ class AsyncClient(Speaker):
 
     @asynccontextmanager
     async def _belonging(self, handle: TaskHandle) -> AsyncIterator[None]:
-        """The block itself, as `Client._belonging`."""
         token = current.set(self)
         beating = asyncio.get_running_loop().create_task(self._beat())
         left: BaseException | None = None
@@ -134,7 +131,7 @@ class AsyncClient(Speaker):
                 await self._finish(handle, left)
 
     async def hand_to(self, agent: str) -> str:
-        """A token that one agent exchanges for a task beneath this client's, as `Client.hand_to`."""
+        """Returns a token for another agent, as `Client.hand_to`."""
         return await steer(self._held().hand_to(agent), self._web.perform)
 
     async def _begin(self, order: Order) -> TaskHandle:
@@ -180,7 +177,6 @@ class AsyncClient(Speaker):
         return handle_afar(granted, order.purpose, joined=False)
 
     async def _leave(self, starting: asyncio.Future[Granted], order: Order, left: BaseException) -> None:
-        """End a task whose beginning was cancelled, once it has begun (rule 6)."""
         try:
             granted = await starting
         except BaseException as error:
@@ -191,7 +187,7 @@ class AsyncClient(Speaker):
         await self._finish(handle_afar(granted, order.purpose, joined=False), left)
 
     def _behind(self, work: asyncio.Future[None]) -> None:
-        """Go on with this behind its caller's back (rule 6): nobody hears what is wrong with it."""
+        """Continues detached from its caller (rule 6); errors are dropped."""
 
         def over(_: object) -> None:
             self._leaving.discard(work)
@@ -216,7 +212,6 @@ class AsyncClient(Speaker):
             self._afar.forget()
 
     async def _finish(self, handle: TaskHandle, left: BaseException | None) -> None:
-        """End what was started here, as `Client` does, whether this is cancelled or not (rule 6)."""
         if handle.joined:
             return
         ending = asyncio.ensure_future(self._ended(handle, left))
@@ -237,7 +232,7 @@ class AsyncClient(Speaker):
             self._unclaim()
 
     async def _beat(self) -> None:
-        """Be there while the block runs; what is wrong the next call says, to who can act on it."""
+        """Sends heartbeats while the block runs; errors surface in the next call."""
         while True:
             await asyncio.sleep(self._every())
             with suppress(TaskboundError):
@@ -248,11 +243,7 @@ class AsyncClient(Speaker):
                 self._owed.tell()
 
     async def close(self) -> None:
-        """Tell what is still owed, end what was begun behind cancelled blocks, and its connections.
-
-        Raises:
-            OutcomeUntoldError: As `Client.close`.
-        """
+        """Reports what is owed, ends what cancelled blocks began, and closes; raises as `Client.close`."""
         await self._owed.closed(None, self._closed)
 
     async def _closed(self) -> None:
@@ -271,12 +262,10 @@ class AsyncClient(Speaker):
             await one.close()
 
     async def __aenter__(self) -> Self:
-        """Guarded functions that are called within belong to it (rule 3)."""
         self._into()
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        """Close it, as `Client` does."""
         if not self._out():
             return
         if not self._owed.is_running:

@@ -1,10 +1,10 @@
-"""Tasks that a program starts over the network, for whoever handed it a token.
+"""Tasks that a program starts over the network with a token it was given.
 
-1. A person's token starts a task in their name; another agent's a part of that one's task, if it names this
-   agent. Either is made of a template, and gets no more than that and they allow.
-2. It always has a heartbeat. A program that is gone ends it by that, and so does a beginning whose answer was
-   lost: that is not asked for again, since two tasks would run.
-3. It is ended by a token of its own, until the daemon has taken it: an end that was taken may be said again.
+1. A person's token starts a task in their name; another agent's token, which must name this agent, starts a
+   child task. Both use a template and are limited by it and by the token's subject.
+2. The task always has a heartbeat, which ends it when the program is gone or the start's answer was lost. The
+   start is not retried, since two tasks would run.
+3. It is ended with a token of its own; the end may be repeated.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _PAUSE: Final = 0.25
 
 
 def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
-    """A new task, whose tokens the holder shows from now on (rules 1 and 2).
+    """Returns a new task, whose tokens the holder uses from now on (rules 1 and 2).
 
     Raises:
-        TaskNotStartedError: The daemon starts none of this.
+        TaskNotStartedError: The daemon refuses.
         ApiLostError: It does not answer; the task may have been started.
     """
     if order.scope is not None or not order.template:
@@ -91,11 +91,7 @@ def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
 
 
 def given_up(holder: Holder, how: str, reason: str) -> Flow[None]:
-    """End the holder's task (rule 3).
-
-    Raises:
-        TaskNotEndedError: The daemon refuses, or is not there.
-    """
+    """Ends the holder's task (rule 3); raises TaskNotEndedError."""
     body, end = canonical({"how": how, "reason": reason}), time.monotonic() + _OWED
     while True:
         try:
@@ -128,7 +124,6 @@ def _not_ended(task: str, why: str, remedy: str) -> TaskNotEndedError:
 
 
 def _remedy(error: str) -> str:
-    """What to do about a refusal, by OAuth's name for it."""
     match error:
         case "invalid_client":
             return "see the log (`proof-refused`) for what was wrong with the agent's proof"

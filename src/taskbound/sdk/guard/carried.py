@@ -1,15 +1,14 @@
-"""Carrying a permit to the service that acts: its transaction token, and the one request that it is for.
+"""Forwards a permit to the acting service: a transaction token and the one request it is valid for.
 
-1. A token is asked for where a permitted function carries it on, and not before: a permit that nothing is
-   done on is given back, and with a token abroad it could not be.
-2. The request is the arguments as they were decided, byte by byte: `content_digest` is made of those, and no
-   other body can be sent with the token.
-3. The token names the client's key (`cnf`), and each request has a proof by that key (DPoP): who reads the
-   token on its way can do nothing with it where the service asks for its holder.
-4. It is of the function that runs, and of nothing that goes on when that has returned.
-5. An address that no proof can name is refused here, where the program can mend it, and not by the service:
-   one with a user (whose password would stand in the proof), with characters that stand in no URI, or without
-   a host.
+1. A token is requested only when a permitted function forwards its permit: an unused permit is given back,
+   which is impossible once a token exists.
+2. The body is the decided arguments, byte by byte; `content_digest` covers them, so no other body can be
+   sent.
+3. The token names the client's key (`cnf`) and each request has a DPoP proof, so a stolen token is useless
+   where the service requires the holder.
+4. The token belongs to the running function and ends with it.
+5. An address that a proof can't name is refused here: with user information (the password would stand in the
+   proof), characters invalid in a URI, or no host.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class Carrier(Protocol):
-    """A client in whose name a permitted function runs."""
+    """A client on whose behalf a permitted function runs."""
 
     def carry(self, run: Run) -> Carried | Awaitable[Carried]:
-        """The request that carries this permit on; awaited of a client that is."""
+        """Returns the request that forwards this permit; an awaitable for asynchronous clients."""
 
 
 _here: ContextVar[tuple[Carrier, Run] | None] = ContextVar("_here", default=None)
@@ -48,7 +47,7 @@ _here: ContextVar[tuple[Carrier, Run] | None] = ContextVar("_here", default=None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """What a request to a service is made of; no repr has its token."""
+    """The parts of a request to a service; no repr shows the token."""
 
     action: str
     token: str = field(repr=False)
@@ -59,15 +58,11 @@ class Carried:
     """Makes a proof (DPoP) of the request with this method and address."""
 
     def headers(self, method: str, url: str) -> dict[str, str]:
-        """The headers of one request: `Txn-Token`, `DPoP`, `Content-Digest`, `Content-Type`; new for each.
+        """Returns the headers of one request: `Txn-Token`, `DPoP`, `Content-Digest`, `Content-Type`.
 
-        Args:
-            method: Such as `POST`.
-            url: Where it goes, whole, as it is sent. Query and fragment are no part of what is proven
-                (RFC 9449 §4.2).
+        `url` is the complete address as sent; the proof omits query and fragment (RFC 9449 §4.2).
 
-        Raises:
-            NotCarriedError: It is no address that a proof can name (rule 5).
+        Raises NotCarriedError if a proof can't name the address (rule 5).
         """
         try:
             normalize_uri(url)
@@ -87,7 +82,7 @@ class Carried:
 
 @contextmanager
 def on(client: Carrier, run: Run) -> Iterator[None]:
-    """What runs within, runs on this permit (rule 4)."""
+    """Runs the block on this permit (rule 4)."""
     token = _here.set((client, run))
     try:
         yield
@@ -97,21 +92,21 @@ def on(client: Carrier, run: Run) -> Iterator[None]:
 
 
 def carried_of(holder: Holder, run: Run, token: str) -> Carried:
-    """What carries a permit on, with its token."""
+    """Returns the request that forwards a permit with this token."""
     return Carried(action=run.action, token=token, body=run.arguments, prove=partial(holder.prove, token))
 
 
 def content_digest(body: bytes) -> str:
-    """`Content-Digest` of a body (RFC 9530)."""
+    """Returns `Content-Digest` of a body (RFC 9530)."""
     return f"sha-256=:{base64.b64encode(sha256(body).digest()).decode()}:"
 
 
 def carry() -> Carried:
-    """What carries the permit on that this function runs by, of a `Client` over the network.
+    """Returns the request that forwards the running function's permit, for a `Client` over the network.
 
     Raises:
-        NotCarriedError: Nothing runs here on a permit that can be carried, or no token is to be had.
-        UnavailableError: It can't be asked for now.
+        NotCarriedError: No forwardable permit is in use here, or no token is issued.
+        UnavailableError: The token can't be requested now.
     """
     client, run = _running()
     found = client.carry(run)
@@ -122,7 +117,7 @@ def carry() -> Carried:
 
 
 async def acarry() -> Carried:
-    """The same of an `AsyncClient`; raises as `carry`."""
+    """The same for an `AsyncClient`; raises as `carry`."""
     client, run = _running()
     found = client.carry(run)
     return found if isinstance(found, Carried) else await found

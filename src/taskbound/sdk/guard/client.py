@@ -1,4 +1,4 @@
-"""The client of programs that block; its rules are `speaker`'s."""
+"""The client of blocking programs; for the rules see `speaker`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ R = TypeVar("R")
 
 
 class Client(Speaker):
-    """For programs that block. Threads may share one; a process that was forked may not."""
+    """The client of blocking programs. Threads may share it; forked processes may not."""
 
     def __init__(self, told: Told, outside: Outside) -> None:
-        """Do nothing yet (rule 1)."""
         super().__init__(told, outside)
         self._owed = BlockingOwed(lambda: self._spoken, self._turn)
 
@@ -53,17 +52,16 @@ class Client(Speaker):
 
     @made_once
     def _spoken(self) -> tuple[Transport, Callable[[Step], object]]:
-        """How the daemon is spoken to, and what does the steps."""
         if self._told.origin:
             return self._afar, self._web.perform
         return self._near(self._link.place), self._link.perform
 
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Go on only with a function that blocks (rule 2)."""
+        """Raises SignatureError for a function that does not block (rule 2)."""
         self._wanted(function, awaited=False)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """What a call of a guarded function comes to."""
+        """Runs a call of a guarded function."""
         self.require_fit(function)
         transport, outside = self._spoken
 
@@ -80,7 +78,7 @@ class Client(Speaker):
         return cast("R", self._owed.run(flow, perform))  # the function's own result, as it gave it
 
     def carry(self, run: Run) -> Carried:
-        """What carries a permit on that a function of this client runs by: `taskbound.carry` asks for it."""
+        """Returns the request that forwards this run's permit; for `taskbound.carry`."""
         held, digest = self._carrying(), content_digest(run.arguments)
         token = drive(held.transaction(run.tool, run.action, digest), self._web.perform)
         return carried_of(held, run, token)
@@ -97,21 +95,21 @@ class Client(Speaker):
         heartbeat: int = 0,
         grace: int = 0,
     ) -> Iterator[TaskHandle]:
-        """A task for the length of the block: the one that is named, or a new one that ends with the block.
+        """Holds a task for the block: the named one, or a new one that ends with the block.
 
         Args:
-            purpose: Why, 1 to 500 characters.
-            template: What its scope is made of; that of the settings where neither is said.
-            scope: Its scope written out.
-            seconds: Time to its deadline; 0 for its template's, and half an hour without.
+            purpose: 1 to 500 characters.
+            template: The template of its scope; by default the settings'.
+            scope: Its scope written out, instead of a template.
+            seconds: Time to its deadline; 0 for the template's, or half an hour without one.
             evidence: `ticket:SYSTEM:ID`, `words:sha256:HEX`.
-            heartbeat: Seconds within which this program must be there, or it is paused; 0 for its template's.
+            heartbeat: Seconds after which the task is paused without a sign of life; 0 for the template's.
             grace: Seconds that it may stay paused so before it ends.
 
         Raises:
-            TaskNotStartedError: None can be started from here.
+            TaskNotStartedError: No task can be started from here.
             TaskNotEndedError: It could not be ended.
-            TaskboundError: There is no daemon, or no such task.
+            TaskboundError: There is no daemon or no such task.
         """
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
@@ -127,7 +125,6 @@ class Client(Speaker):
 
     @contextmanager
     def _belonging(self, handle: TaskHandle) -> Iterator[None]:
-        """The block itself: what is called in it is of the task, which is kept alive, and ends with it."""
         token = current.set(self)
         over = threading.Event()
         beating = threading.Thread(target=self._beat, args=(over,), daemon=True)
@@ -152,14 +149,13 @@ class Client(Speaker):
                     self._finish(handle, left)
 
     def hand_to(self, agent: str) -> str:
-        """A token of this client's task that one agent exchanges, for a task beneath it (`SubjectToken`).
+        """Returns a token that the named agent exchanges for a child task (`SubjectToken`).
 
-        Args:
-            agent: Its name, in the namespace of the task. Its owner is in charge of the task.
+        The agent is of the task's namespace; its owner is responsible for the child task.
 
         Raises:
-            NoTaskHereError: The client is of this machine, or has no task.
-            NoTokenError: It can't be handed to that one.
+            NoTaskHereError: The client is not over the network, or has no task.
+            NoTokenError: The daemon refuses.
         """
         return drive(self._held().hand_to(agent), self._web.perform)
 
@@ -216,7 +212,7 @@ class Client(Speaker):
             self._afar.forget()
 
     def _finish(self, handle: TaskHandle, left: BaseException | None) -> None:
-        """End what was started here; beside an error that left the block, that it could not be is a note."""
+        """Ends what was started here; a failure is added as a note to an error that left the block."""
         if handle.joined:
             return
         try:
@@ -229,7 +225,7 @@ class Client(Speaker):
             self._unclaim()
 
     def _beat(self, over: threading.Event) -> None:
-        """Be there while the block runs; what is wrong the next call says, to who can act on it."""
+        """Sends heartbeats while the block runs; errors surface in the next call."""
         while not over.wait(self._every()):
             with suppress(TaskboundError):
                 if self._told.origin:
@@ -239,10 +235,9 @@ class Client(Speaker):
                 self._owed.tell()
 
     def close(self) -> None:
-        """Tell what is still owed, and end its connections.
+        """Reports what is owed and closes the connections.
 
-        Raises:
-            OutcomeUntoldError: What came of some call could not be told, and nobody has heard so yet.
+        Raises OutcomeUntoldError if an outcome could not be reported and no caller was told.
         """
         with self._owed.settled(None, final=True):
             self._end_all()
@@ -252,12 +247,10 @@ class Client(Speaker):
             one.close()
 
     def __enter__(self) -> Self:
-        """Guarded functions that are called within belong to it (rule 3)."""
         self._into()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        """Close it with the last block; beside an error that leaves it, what could not be told is a note."""
         if self._out():
             with self._owed.settled(error, final=not self._owed.is_running), self._turn:
                 if not self._is_needed(running=self._owed.is_running):

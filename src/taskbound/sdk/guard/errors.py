@@ -1,10 +1,8 @@
-"""What a guarded call can end in beside its function's own result, and what helps.
+"""Errors of guarded calls, with remedies.
 
-1. `code`, `reasons` and `remedy` of a refusal are the daemon's own: an instance says them in the place of its
-   class.
-2. Whatever is raised before the function began says so by its class: of all that `RefusedError` and
-   `CallUndecidedError` are the classes of, nothing ran. `ResultWithheldError` and `OutcomeUntoldError` are
-   raised when it did.
+1. `code`, `reasons` and `remedy` of a refusal are the daemon's, set on the instance.
+2. `RefusedError`, `CallUndecidedError` and their subclasses mean that the function did not run;
+   `ResultWithheldError` and `OutcomeUntoldError` mean that it ran.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SignatureError(MalformedError):
-    """A function's signature can't be a tool's schema."""
+    """The function's signature can't be expressed as a tool's schema."""
 
     code = "bad-function"
     remedy = (
@@ -30,55 +28,54 @@ class SignatureError(MalformedError):
 
 
 class NoClientError(DeniedError):
-    """A guarded function was called where no client is."""
+    """A guarded function was called outside any client."""
 
     code = "no-client"
     remedy = "call it within `with client.task(…):` or `with client:`, or guard it with `@client.guard(…)`"
 
 
 class ForkedError(DeniedError):
-    """A client was taken into another process."""
+    """A client was used in another process."""
 
     code = "client-forked"
     remedy = "make a client in each process: a connection is of the one that made it"
 
 
 class OtherLoopError(DeniedError):
-    """An asynchronous client is used in another event loop than the one it was first used in."""
+    """An asynchronous client was used in another event loop than that of its first use."""
 
     code = "other-loop"
     remedy = "make a client in each event loop"
 
 
 class CallUndecidedError(UnavailableError):
-    """It could not be decided: nothing was permitted, and nothing ran."""
+    """The call could not be decided: nothing was permitted and nothing ran."""
 
     code = "call-undecided"
     remedy = "try again later"
 
     def __init__(self, message: str, *, code: str = "", remedy: str = "") -> None:
-        """Keep what was said."""
         super().__init__(message, remedy=remedy)
         vars(self)["code"] = code or type(self).code  # rule 1
         vars(self)["remedy"] = self.advice
 
 
 class PermitOverError(UnavailableError):
-    """A permit came, or its function was about to begin, when its time was over: nothing ran."""
+    """The permit expired before its function began: nothing ran."""
 
     code = "permit-late"
     remedy = "call it again: it is decided anew"
 
 
 class DecisionAlteredError(DeniedError):
-    """What was permitted is not what was asked for: nothing ran."""
+    """The permit is for another action than the requested one: nothing ran."""
 
     code = "decision-altered"
     remedy = "see whether another program answers in the daemon's place: `taskbound doctor`"
 
 
 class RefusedError(DeniedError):
-    """The daemon said no to one call, and nothing ran."""
+    """The daemon refused the call; nothing ran."""
 
     code = "call-refused"
 
@@ -93,17 +90,7 @@ class RefusedError(DeniedError):
         task: str = "",
         reasons: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Keep what was said.
-
-        Args:
-            message: In words.
-            tool: `server__tool`.
-            code: The daemon's (rule 1).
-            remedy: What may be done instead.
-            action: The action's id; empty when there is none of it.
-            task: The task's id; empty when none could be named.
-            reasons: Code and text of each.
-        """
+        """Keeps the daemon's code (rule 1), remedy, reasons (code, text), action and task, if known."""
         super().__init__(message, remedy=remedy)
         vars(self)["code"] = code or type(self).code  # rule 1
         vars(self)["remedy"] = self.advice
@@ -114,7 +101,7 @@ class RefusedError(DeniedError):
 
 
 class UnpinnedToolError(RefusedError):
-    """No such tool is pinned; `tool_file` is what a person pins it by."""
+    """The tool is not pinned; a person pins it with `tool_file`."""
 
     code = "tool-not-pinned"
     tool_file: str = ""
@@ -124,9 +111,9 @@ class UnpinnedToolError(RefusedError):
 
 
 class HeldError(RefusedError):
-    """People have to say yes first; `approval` is what they are asked.
+    """An approval is required; `approval` names it.
 
-    Called again with the same arguments it goes on where it was, while the question is open.
+    The same call with the same arguments resumes it while the approval is open.
     """
 
     code = "call-held"
@@ -136,7 +123,7 @@ class HeldError(RefusedError):
 
     @property
     def look(self) -> str:
-        """The command by which a person sees what is asked."""
+        """Returns the command that shows the approval."""
         return f"taskbound approval show {self.approval or self.action}"
 
     def _look(self) -> str:
@@ -144,19 +131,19 @@ class HeldError(RefusedError):
 
 
 class HoldDeniedError(HeldError):
-    """A person said no."""
+    """An approver denied the call."""
 
     code = "call-denied"
 
 
 class HoldOverError(HeldError):
-    """The question is over without an answer: it expired, or was withdrawn."""
+    """The approval expired or was withdrawn."""
 
     code = "call-over"
 
 
 class NarrowedError(RefusedError):
-    """A person answered with something less, and the caller did not say that it may run instead."""
+    """The approver narrowed the call, and the caller did not allow that."""
 
     code = "call-narrowed"
     arguments: Mapping[str, JsonValue] = {}
@@ -166,7 +153,7 @@ class NarrowedError(RefusedError):
 
 
 class RepeatedError(RefusedError):
-    """It was permitted under this key before; `state` says what became of it. Nothing ran now."""
+    """The key was permitted before; `state` says with which outcome. Nothing ran now."""
 
     code = "call-repeated"
     state: str = ""
@@ -175,13 +162,12 @@ class RepeatedError(RefusedError):
 
 
 class ResultWithheldError(DeniedError):
-    """The function ran, and its result may not be used: its task ended, or everything was stopped."""
+    """The function ran, but its task ended or everything was stopped: its result is withheld."""
 
     code = "result-withheld"
     remedy = "do nothing with what it did; the task is over"
 
     def __init__(self, message: str, *, action: str, code: str = "", remedy: str = "") -> None:
-        """Keep which action's it is."""
         super().__init__(message, remedy=remedy)
         vars(self)["code"] = code or type(self).code  # rule 1
         vars(self)["remedy"] = self.advice
@@ -189,7 +175,7 @@ class ResultWithheldError(DeniedError):
 
 
 class OutcomeUntoldError(UnavailableError):
-    """The function ran, and what came of it could not be told: it is unknown, and a person's to reconcile."""
+    """The function ran and its outcome could not be reported: it is unknown until reconciled."""
 
     code = "outcome-untold"
     remedy = (
@@ -197,7 +183,6 @@ class OutcomeUntoldError(UnavailableError):
     )
 
     def __init__(self, message: str, *, action: str, outcome: str, over: bool = False) -> None:
-        """Keep which action's it is, what would have been told, and whether it never will be."""
         super().__init__(message)
         self.action = action
         self.outcome = outcome
@@ -206,7 +191,7 @@ class OutcomeUntoldError(UnavailableError):
 
 
 class NoTaskHereError(DeniedError):
-    """A client that is over the network was told no task."""
+    """A client over the network has no task."""
 
     code = "no-task-named"
     remedy = (
@@ -216,7 +201,7 @@ class NoTaskHereError(DeniedError):
 
 
 class TaskNotStartedError(DeniedError):
-    """A task could not be started from here."""
+    """No task can be started from here."""
 
     code = "no-task-started"
     remedy = (
@@ -233,7 +218,7 @@ class TaskNotEndedError(UnavailableError):
 
 
 class NotCarriedError(DeniedError):
-    """A permit can't be carried to a service from here, or its transaction token is not to be had."""
+    """The permit can't be forwarded from here, or no transaction token is issued."""
 
     code = "not-carried"
     remedy = (

@@ -1,24 +1,20 @@
-"""What happens to one guarded call, step by step: whoever drives it does the steps, waiting or not.
+"""One guarded call, step by step; the driver performs the steps, blocking or not.
 
     arguments ─▶ ask ─▶ (held ─▶ wait ─▶ ask again) ─▶ permit ─▶ run ─▶ tell ─▶ result
 
-1. A flow is a generator: it gives out steps, is sent what came of each, and has an error thrown in where a
-   step failed. It reads no socket, and waits for nothing itself; so one flow serves programs that block and
-   those that don't.
-2. What runs is what was decided: the function gets what is read from the decided bytes.
-3. A function begins only within its permit's time. That is counted from before the question was sent, by a
-   clock that nobody sets and that goes on while the machine sleeps: no difference between the clocks of two
-   machines makes a permit longer.
-4. What a function raises leaves its outcome *unknown*: it may have done what it was to do before. Only what
-   was declared to mean that nothing was done is told as *failed*. Both by the name of its type and no word
-   of it.
-5. A result is used only after it was told, and the daemon said that it may be.
-6. What was permitted and did not begin, for whatever reason, is told as *not sent*: nothing was done.
-7. Whoever interrupts the wait for people takes the question back.
-8. Which call is held is remembered until it is answered: called again, it is presented as the same one, so
-   that a narrower answer is heard of.
-9. What a call owes the daemon is written down before each step of it (`owed`): a flow that ends between two
-   of them, for whatever reason, leaves it there.
+1. A flow is a generator: it yields steps, receives their results, and gets errors thrown in. It does no I/O
+   and never waits, so it serves blocking and asynchronous programs.
+2. The function gets values read from the decided bytes.
+3. A function begins only within its permit's time, counted from before the question by a clock that runs on
+   while the machine sleeps: clock differences never extend a permit.
+4. An exception leaves the outcome *unknown*, unless its type was declared to mean that nothing was done: then
+   it is *failed*. Only the type's name is reported.
+5. A result is used only after its outcome was reported and the daemon released it.
+6. A permit whose function did not begin is reported as *not sent*.
+7. Interrupting the wait for approvers withdraws the question.
+8. A held call is remembered: the next call with the same arguments resumes it, and so receives a narrower
+   answer.
+9. Debts are written down before each step (`owed`), so an interrupted flow leaves them there.
 """
 
 from __future__ import annotations
@@ -63,7 +59,7 @@ _AGAIN: Final = frozenset({"approved", "superseded"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Have the function run with these values; what comes back is its result."""
+    """Run the function with these values; yields its result."""
 
     values: Any
     """What was made of the decided bytes, and compared with them."""
@@ -78,14 +74,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Let so many seconds pass."""
+    """Wait for this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Say:
-    """Have the world outside do this, whatever a transport's own steps are."""
+    """Perform a transport's own step."""
 
     what: object
 
@@ -96,7 +92,7 @@ Flow: TypeAlias = "Generator[Step, Any, T]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call that is asked for."""
+    """One requested call."""
 
     tool: str
     arguments: bytes
@@ -111,7 +107,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave to run once."""
+    """Permission to run once."""
 
     action: str
     asked: float
@@ -120,7 +116,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What people said of a held action, where they said something."""
+    """The approvers' answer to a held action, if there is one."""
 
     state: str
     """`approved`, `denied`, `expired`, `withdrawn`, `superseded`; empty while nothing was said."""
@@ -128,88 +124,87 @@ class Answered:
 
 
 class Holds:
-    """The calls of one client that are held, by what they are (rule 8)."""
+    """The held calls of one client (rule 8)."""
 
     def __init__(self) -> None:
-        """Know of none."""
         self._actions: dict[tuple[str, bytes], str] = {}
 
     def resumed(self, call: Call) -> Call:
-        """The call, as the next try of the held one where there is one."""
+        """Returns the call with the id of its held action, if there is one."""
         return replace(call, resume=self._actions.get((call.tool, call.arguments), ""))
 
     def keep(self, call: Call, action: str) -> None:
-        """It is held; the latest are remembered."""
+        """Remembers a held call; the number is bounded."""
         self._actions[call.tool, call.arguments] = action
         if len(self._actions) > _HOLDS:
             self._actions.pop(next(iter(self._actions)), None)
 
     def forget(self, call: Call) -> None:
-        """It is held no more."""
+        """Forgets a call that is no longer held."""
         self._actions.pop((call.tool, call.arguments), None)
 
     def over(self) -> None:
-        """None is held any more: their task has ended."""
+        """Forgets all held calls, since their task has ended."""
         self._actions.clear()
 
     @property
     def are_none(self) -> bool:
-        """Whether people are asked about none of them, as far as it is known here."""
+        """Whether no held call is known."""
         return not self._actions
 
 
 class Transport(Protocol):
-    """How the daemon is spoken to: over its socket, or over HTTP."""
+    """The way to the daemon: its socket, or HTTP."""
 
     @property
     def patience(self) -> float:
-        """Seconds for which an outcome is told again where nobody says how long."""
+        """Returns the default seconds for which an outcome is retried."""
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """The permit, where there is one.
+        """Returns the permit.
 
-        It MUST write down the question before it is sent, and what was answered as soon as it is (rule 9). It
-        MUST raise `RefusedError` or one of its kinds where the daemon answered no, and an `UnavailableError`
-        where nobody knows of a permit. It MUST NOT give a permit whose action is not this one's.
+        It MUST write down the question before sending it, and the answer on arrival (rule 9). It MUST raise
+        `RefusedError` for a refusal and an `UnavailableError` where no permit is known. It MUST NOT return a
+        permit for another action.
         """
 
     def again(self, debt: Debt) -> Flow[None]:
-        """Find out what became of a question whose answer nobody heard, and write that down.
+        """Resolves a question whose answer was lost, and writes that down.
 
-        It MUST NOT ask again what was never sent, what another holder sent, or what is under a key of the
-        caller's: that would be another question. Raises an `UnavailableError` where it can be tried again.
+        It MUST NOT repeat a question that was never sent, was sent by another holder, or has the caller's
+        key: that would be a new question. Raises an `UnavailableError` if it can be retried.
         """
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Say what came of it; returns when that is durable and a result may be used.
+        """Reports an outcome; returns when that is durable and the result may be used.
 
-        It MUST raise `ResultWithheldError` where it may not, and `OutcomeUntoldError` where it could not be
-        told, within `patience` or so many seconds.
+        It MUST raise `ResultWithheldError` if it may not, and `OutcomeUntoldError` if it could not report
+        within `patience` or `seconds`.
         """
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
-        """What people answered, as soon as they did; for so many seconds at most."""
+        """Waits at most `seconds` for the approvers' answer."""
 
     def leave(self, action: str) -> Flow[None]:
-        """Take the question back, as far as that can be said."""
+        """Withdraws the question, if the daemon can be reached."""
 
 
 class Function(Protocol):
-    """What is run, as far as its flow has to know."""
+    """The function to run, as its flow sees it."""
 
     @property
     def failed(self) -> tuple[type[Exception], ...]:
-        """The errors by which it says that nothing was done."""
+        """Returns the exception types that mean nothing was done."""
 
     def made(self, decided: bytes) -> object:
-        """The values of its arguments; raises where it can't be called with exactly what was decided."""
+        """Returns argument values; raises if it can't be called with exactly the decided ones."""
 
     def finished(self, result: object) -> object:
-        """Its result; a `SignatureError` where it is still to run."""
+        """Returns the result; raises SignatureError if it still has to run."""
 
 
 class _LeftError(BaseException):
-    """A function raised what would close a generator, which gives out no step any more then."""
+    """Carries an exception that would otherwise close the generator, which could then yield no step."""
 
     def __init__(self, error: GeneratorExit) -> None:
         super().__init__()
@@ -217,7 +212,7 @@ class _LeftError(BaseException):
 
 
 def drive(flow: Flow[T], perform: Callable[[Step], object]) -> T:
-    """What comes of a flow, each step done by `perform` before the next."""
+    """Runs a flow with blocking steps."""
     said: object = None
     failed: BaseException | None = None
     while True:
@@ -238,7 +233,7 @@ def drive(flow: Flow[T], perform: Callable[[Step], object]) -> T:
 
 
 async def steer(flow: Flow[T], perform: Callable[[Step], Any]) -> T:
-    """The same, of steps that are awaited."""
+    """Runs a flow with awaited steps."""
     said: object = None
     failed: BaseException | None = None
     while True:
@@ -267,22 +262,16 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
     narrowed: bool,
     function: Function,
 ) -> Flow[object]:
-    """The function's result.
+    """Runs one guarded call and returns the function's result.
 
-    Args:
-        transport: How the daemon is spoken to.
-        call: What is asked.
-        debt: Where what it owes is written down (rule 9).
-        holds: What is held of the client's calls.
-        wait: How many seconds people may take, should they have to be asked.
-        narrowed: Whether less may run, where a person answers with less.
-        function: What runs.
+    `wait` is how many seconds approvers may take; `narrowed` allows a narrower call; debts go to `debt` (rule
+    9).
 
     Raises:
-        RefusedError: It was refused, or is held.
+        RefusedError: It was refused or is held.
         UnavailableError: It could not be decided.
         ResultWithheldError: It ran, and its result may not be used.
-        OutcomeUntoldError: It ran, and nobody could be told.
+        OutcomeUntoldError: It ran, and its outcome could not be reported.
     """
     asked = call
     try:
@@ -307,7 +296,6 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
 
 
 def _ran(transport: Transport, call: Call, permit: Permit, function: Function, debt: Debt) -> Flow[object]:
-    """What comes of the run on a permit, told."""
     try:
         values = function.made(call.arguments)
         _require_time(call, permit)  # 3
@@ -344,7 +332,6 @@ def _require_time(call: Call, permit: Permit) -> None:
 def _permitted(
     transport: Transport, call: Call, debt: Debt, *, wait: float, narrowed: bool
 ) -> Flow[tuple[Call, Permit]]:
-    """The permit, and what it is for, once people have answered where they have to be asked."""
     end = time.monotonic() + wait
     while True:
         try:
@@ -366,7 +353,7 @@ def _permitted(
 
 
 def _narrowed_key(key: str) -> str:
-    """The key of what runs instead, the same each time: it is another action, and has another one."""
+    """Derives the key of the narrower action: it is another action, and the key is the same each time."""
     if not key:
         return ""
     ours = f"{key}-narrowed"
@@ -374,7 +361,6 @@ def _narrowed_key(key: str) -> str:
 
 
 def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
-    """Whether it is worth asking again; raises where people said no."""
     if left <= 0:
         return False
     try:
@@ -405,7 +391,6 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
 
 
 def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str = "") -> Flow[None]:
-    """Tell an outcome, which is owed until it is told."""
     debt.came(action, outcome, note)  # 9
     try:
         yield from transport.tell(action, outcome, note)
@@ -421,14 +406,14 @@ def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str
 
 
 def _named(error: BaseException) -> str:
-    """The name of its type, as it can be told: a program may give its types any."""
+    """Returns the type's name, sanitized: a program may choose any name."""
     return "".join(one if one.isprintable() else "?" for one in type(error).__name__[:_NAME])
 
 
 def told_beside(
     transport: Transport, debt: Debt, action: str, outcome: str, error: BaseException
 ) -> Flow[None]:
-    """Tell an outcome beside an error that is raised in any case; that it was not taken stands with that."""
+    """Reports an outcome while another error is raised; a failure is added to that error as a note."""
     note = "" if outcome == "not-sent" else _named(error)
     try:
         yield from _told(transport, debt, action, outcome, note)

@@ -1,10 +1,9 @@
-"""Functions that are asked for before each run.
+"""Functions whose every call is decided first.
 
-1. A guarded function without a client of its own belongs to the one whose block it is called in.
-2. What a call's result waits for is over when it is returned: what is still to be awaited, or iterated, was
-   not done when its outcome was told, and is refused.
-3. What a program has written on its function stands on the guarded one too, but for what guards it: a name
-   that both have is ours.
+1. A guarded function without a client belongs to the client in whose block it is called.
+2. Results that still have to be awaited or iterated are refused: the work was not done when the outcome was
+   reported.
+3. Attributes of the function are copied to the guarded one, except where names collide.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class _Options:
 
 
 class Guarded(Generic[P, R]):
-    """A function that is asked for before each run; called like the function itself."""
+    """A function whose calls are decided first; called like the function itself."""
 
     __wrapped__: Callable[P, R]
     __qualname__: str
@@ -63,7 +62,6 @@ class Guarded(Generic[P, R]):
         options: _Options,
         client: Guards | None,
     ) -> None:
-        """Guard it; `guard` is how one is made."""
         kept: Mapping[str, object] = getattr(function, "__dict__", {})
         vars(self).update({name: one for name, one in kept.items() if not hasattr(Guarded, name)})  # 3
         update_wrapper(self, function, updated=())
@@ -76,22 +74,22 @@ class Guarded(Generic[P, R]):
             _mark_awaited(self)
 
     def __reduce__(self) -> str:
-        """By its name, as functions are: another process has its own, and a copy is this one."""
+        """Pickles by name, as functions are."""
         return self.__qualname__
 
     @property
     def tool(self) -> str:
-        """`server__tool`."""
+        """Returns `server__tool`."""
         return self._signature.tool
 
     @property
     def server(self) -> str:
-        """What stands before `__`."""
+        """Returns the part before `__`."""
         return self._signature.server
 
     @property
     def definition(self) -> Mapping[str, JsonValue]:
-        """The tool object that is pinned."""
+        """Returns the tool object that is pinned."""
         return self._signature.definition
 
     @cached_property
@@ -101,16 +99,16 @@ class Guarded(Generic[P, R]):
     def using(
         self, *, wait: float | None = None, narrowed: bool | None = None, idempotency_key: str | None = None
     ) -> Guarded[P, R]:
-        """The same with other words for its calls; what is not said stays as it was.
+        """Returns a copy with other options; those not given stay.
 
         Args:
-            wait: Seconds that people may take; the client's where it is None.
-            narrowed: Whether less may run, where a person answers with less.
-            idempotency_key: The action's own, 1 to 128 visible characters of ASCII: a second call with it
-                never runs, and says what became of the first (`RepeatedError`).
+            wait: Seconds that approvers may take.
+            narrowed: Whether a narrower call may run instead.
+            idempotency_key: 1 to 128 visible ASCII characters: a second call with it never runs and raises
+            `RepeatedError`.
 
         Raises:
-            BadRequestKeyError: The key can't be one; also an empty one, which would be none.
+            BadRequestKeyError: The key is invalid or empty.
         """
         options = _Options(
             wait=self._options.wait if wait is None else wait,
@@ -121,34 +119,30 @@ class Guarded(Generic[P, R]):
         return Guarded(self._function, self._signature, options, self._client)
 
     def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
-        """The positional and named arguments that a model's JSON stands for, for a call of this.
+        """Returns the positional and named arguments for a model's JSON.
 
-        Nothing is made fit and nothing dropped: what is decided is what the model said, and the defaults of
-        what it left out.
+        Values are not coerced and members not dropped; only defaults are filled in. `said` is the JSON
+        object's bytes, or the object as a framework parsed it.
 
-        Args:
-            said: The JSON object's bytes as they came; or what a framework has read of them.
-
-        Raises:
-            MalformedError: It is no JSON object, or not what the function takes.
+        Raises MalformedError if it doesn't fit the function.
         """
         return self._signature.given(said)
 
     def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        """The canonical arguments that a call with these is decided by.
+        """Returns the canonical arguments of a call.
 
         Raises:
-            MalformedError: A value is not of its parameter's type.
+            MalformedError: A value has the wrong type.
             TypeError: They do not fit the function.
         """
         return self._signature.written(tuple(args), dict(kwargs))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask, and run where it is permitted.
+        """Asks, and runs the function if permitted.
 
         Raises:
             RefusedError: It is refused or held; nothing ran.
-            TaskboundError: As `taskbound.sdk.guard.errors` says.
+            TaskboundError: See `taskbound.sdk.guard.errors`.
         """
         client = self._client or current.get()
         if client is None:
@@ -162,7 +156,7 @@ class Guarded(Generic[P, R]):
     # What the clients need of it, and nobody else.
 
     def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
-        """All steps of one call."""
+        """Returns the steps of one call."""
         wanted = wait if self._options.wait is None else self._options.wait
         steps = guarded(
             transport,
@@ -181,20 +175,20 @@ class Guarded(Generic[P, R]):
 
     @property
     def failed(self) -> tuple[type[Exception], ...]:
-        """The errors by which the function says that nothing was done."""
+        """Returns the exception types that mean nothing was done."""
         return self._options.failed
 
     def made(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """What the function is called with; raises where that is not exactly what was decided."""
+        """Returns the call's arguments; raises unless they are exactly the decided ones."""
         return self._signature.read(decided)
 
     def started(self, values: tuple[list[Any], dict[str, Any]]) -> Any:  # noqa: ANN401 -- whatever it gives
-        """The function, called with what was made of what was decided."""
+        """Calls the function with these arguments."""
         args, kwargs = values
         return self._function(*args, **kwargs)
 
     def finished(self, result: Any) -> Any:  # noqa: ANN401 -- whatever the function gave
-        """The result, where the function is done with it (rule 2)."""
+        """Returns the result if the function is done with it (rule 2)."""
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result) or inspect.isgenerator(result):
                 result.close()
@@ -206,15 +200,15 @@ class Guarded(Generic[P, R]):
 
 
 class Guards(ABC):
-    """`@client.guard`."""
+    """Base of clients: provides `@client.guard`."""
 
     @abstractmethod
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Go on only with a function that this client is for (rule 2)."""
+        """Raises SignatureError unless this client can run the function (rule 2)."""
 
     @abstractmethod
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """What a call of a guarded function comes to."""
+        """Runs a call of a guarded function."""
 
     @overload
     def guard(self, function: Callable[P, R], /) -> Guarded[P, R]: ...
@@ -243,7 +237,7 @@ class Guards(ABC):
         narrowed: bool = False,
         failed: Failed = (),
     ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
-        """Have a function asked for before each run, by this client; as `taskbound.guard` otherwise."""
+        """Guards a function with this client; otherwise as `taskbound.guard`."""
         options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
         return _guard(function, server, tool, effect, options, self)
 
@@ -275,28 +269,27 @@ def guard(  # noqa: PLR0913 -- each by its name
     narrowed: bool = False,
     failed: Failed = (),
 ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
-    """Have a function asked for before each run, by the client in whose block it is called.
+    """Guards a function with the client in whose block it is called.
 
     Args:
-        function: What is guarded; its parameters are the tool's schema.
-        server: What stands before `__` in the tool's name; the module's name where it is not said.
-        tool: What stands behind it; the function's name where it is not said.
-        effect: What a call may do to the world: `read`, `write` or `destructive`.
-        wait: Seconds that people may take, should they have to be asked; the client's where it is None.
-        narrowed: Whether less may run, where a person answers with less.
-        failed: The errors by which the function says that nothing was done, such as `ValueError` of a check
-            before it begins. Any other one leaves its outcome unknown, and a repeat is held until somebody
-            has looked.
+        function: The function; its parameters are the tool's schema.
+        server: The part before `__` in the tool's name; by default the module's name.
+        tool: The part after it; by default the function's name.
+        effect: What a call may do: `read`, `write` or `destructive`.
+        wait: Seconds that approvers may take; by default the client's.
+        narrowed: Whether a narrower call may run instead.
+        failed: Exception types that mean nothing was done, such as `ValueError` of a check before it begins.
+        Any other leaves the outcome unknown, and a repeat is held until a person has looked.
 
     Raises:
-        SignatureError: The function's parameters can't be a schema, or `failed` names no errors.
+        SignatureError: The parameters can't be a schema, or `failed` holds no exception types.
     """
     options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
     return _guard(function, server, tool, effect, options, None)
 
 
 def _mark_awaited(function: Guarded[..., Any]) -> None:
-    """Have who asks whether it is awaited (`iscoroutinefunction`) hear so, as far as Python lets it."""
+    """Makes `iscoroutinefunction` recognize it, as far as Python allows."""
     if mark := getattr(inspect, "markcoroutinefunction", None):  # from Python 3.12 on
         mark(function)
     else:

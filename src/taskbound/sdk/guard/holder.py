@@ -1,17 +1,16 @@
-"""Tokens of a task, and requests that are shown with them.
+"""Tokens of a task, and requests authenticated with them.
 
-1. A token is asked for with a proof of the agent, bound to the client's key, kept until shortly before its
-   end, and shown with a proof of each request.
-2. A request that was refused for its token or proof (401) was not looked at: it is sent once more, with a
-   new token, and the nonce that the server gave out.
-3. What a token was issued for is told with it (RFC 9396 §7): until when, and how soon the agent is to be
-   heard of. A block is heard of three times within that.
-4. Plain HTTP is for this machine alone.
-5. A transaction token is asked for with the same key, which it names, and for the trust domain.
-6. A token is kept with the task that it is of. One that comes when another task is spoken for is not kept,
-   and a request that was begun in one task does not go on in another.
-7. What is no text of a token (RFC 6750 §2.1) is none: a header that had it would be refused, in words that
-   have it too.
+1. A token is requested with a proof of the agent, bound to the client's key, kept until shortly before its
+   end, and sent with a proof for each request.
+2. A request refused for its token or proof (401) was not processed: it is sent once more with a new token and
+   the server's nonce.
+3. The response states the token's details (RFC 9396 §7): its end and the heartbeat interval. A block sends
+   three heartbeats per interval.
+4. Plain HTTP is for the loopback only.
+5. A transaction token is bound to the same key and is for the trust domain.
+6. A token is kept with its task. A token that arrives after the task changed is dropped, and a request begun
+   in one task does not continue in another.
+7. A value that is not valid token text (RFC 6750 §2.1) is rejected, because header errors would quote it.
 """
 
 from __future__ import annotations
@@ -56,26 +55,25 @@ _MICROSECONDS: Final = 1_000_000
 
 
 class ApiLostError(UnavailableError):
-    """The API does not answer; `sent` says whether the request may have reached it."""
+    """The API does not answer; `sent` says whether it may have received the request."""
 
     code = "api-lost"
     remedy = "see whether `taskbound serve` runs there, and its name and certificate are right"
 
     def __init__(self, message: str, *, sent: bool) -> None:
-        """Keep whether it may have been taken."""
         super().__init__(message)
         self.sent = sent
 
 
 class NoTokenError(DeniedError):
-    """The agent gets no token of the task; nothing was asked, and nothing ran."""
+    """The agent gets no token of the task; nothing was asked and nothing ran."""
 
     code = "no-task-token"
     remedy = "see the log (`proof-refused`) for what was wrong with its proof, and whether the task runs"
 
 
 class PlainHttpError(MalformedError):
-    """An origin that is none, or that would send tokens in the clear."""
+    """The origin is invalid or would send tokens unencrypted."""
 
     code = "plain-http"
     remedy = "give `https://HOST[:PORT]`; plain HTTP is for 127.0.0.1 alone"
@@ -83,7 +81,7 @@ class PlainHttpError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Send this request and read the answer; `ApiLostError` where there is none."""
+    """Send this request and read the answer; fails with `ApiLostError`."""
 
     method: str
     path: str
@@ -95,21 +93,21 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Await:
-    """Wait for the answer to a question; None where it can't be waited for, or is lost."""
+    """Wait for the answer to a question; None if it can't be awaited or was lost."""
 
     debt: Debt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prove:
-    """Read what the agent is proven with, or the token of whoever it starts a task for."""
+    """Read the agent's proof, or the subject's token for which it starts a task."""
 
     proof: Proof | SubjectToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """One answer, whole."""
+    """One complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -129,7 +127,7 @@ class _Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """A token, and what it was issued for."""
+    """A token and its details."""
 
     text: str = field(repr=False)
     task: str
@@ -138,7 +136,7 @@ class Granted:
 
 
 class Holder:
-    """Has a key, proves an agent with what it is given, and shows tokens of one task."""
+    """Holds a key, authenticates an agent and uses the tokens of one task."""
 
     def __init__(  # noqa: PLR0913 -- each by its name
         self,
@@ -151,11 +149,7 @@ class Holder:
         key: ProofKey,
         now: Callable[[], float],
     ) -> None:
-        """Speak for an agent in a task.
-
-        Raises:
-            PlainHttpError: The origin is none (rule 4).
-        """
+        """Prepares for an agent and its task; raises PlainHttpError (rule 4)."""
         seen = urlsplit(origin)
         plain = seen.scheme == "http" and seen.hostname in _LOOPBACK
         if not seen.hostname or seen.path not in {"", "/"} or not (plain or seen.scheme == "https"):
@@ -182,7 +176,7 @@ class Holder:
         late: bool = False,
         debt: Debt | None = None,
     ) -> Flow[HttpAnswer]:
-        """The answer to a request that is shown with a token (rules 1 and 2)."""
+        """Sends a request with a token and returns its answer (rules 1 and 2)."""
         task, again = self.task, True
         token = yield from self._fresh(late=late)
         while True:
@@ -199,7 +193,6 @@ class Holder:
             token, again = (yield from self.join()).text, False  # the one before stays where none is had
 
     def _fresh(self, *, late: bool = False) -> Flow[str]:
-        """A token that has some time left; with `late` any that is not over."""
         kept = self._token
         if kept is not None and kept.task == self.task:  # 6
             left = (kept.end if late else kept.renew) - time.monotonic()
@@ -208,23 +201,13 @@ class Holder:
         return (yield from self.join()).text
 
     def join(self) -> Flow[Granted]:
-        """A new token of the task.
-
-        Raises:
-            NoTaskHereError: No task is named.
-            NoTokenError: The agent gets no token of it.
-        """
+        """Returns a new token of the task; raises NoTaskHereError or NoTokenError."""
         task = self.task
         asked, answer = yield from self._of_task({})
         return self.keep(asked, answer, task)
 
     def hand_to(self, agent: str) -> Flow[str]:
-        """A token of the task that this agent alone exchanges, for a task beneath this one.
-
-        Raises:
-            NoTaskHereError: No task is named.
-            NoTokenError: It can't be handed to that one.
-        """
+        """Returns a token that only this agent exchanges, for a child task; raises as `join`."""
         _, answer = yield from self._of_task({"requested_actor": agent_name(self._namespace, agent)})
         return token_of(answer)
 
@@ -240,11 +223,11 @@ class Holder:
         return asked, answer
 
     def transaction(self, tool: str, action: str, content: str) -> Flow[str]:
-        """A transaction token of a permitted action, for the request with this `Content-Digest` (rule 5).
+        """Returns the transaction token of an action, for a request with this `Content-Digest` (rule 5).
 
         Raises:
             NotCarriedError: None is issued.
-            ApiLostError: It can't be asked for now.
+            ApiLostError: It can't be requested now.
         """
         _, answer = yield from self.exchanged(
             {
@@ -270,11 +253,11 @@ class Holder:
         raise NotCarriedError(f"no transaction token of `{action}`: {words}", remedy=remedy)
 
     def prove(self, token: str, method: str, url: str) -> str:
-        """A proof of a request to somebody else, with this token (RFC 9449)."""
+        """Returns a proof for a request to another server with this token (RFC 9449)."""
         return dpop(self._key, method=method, uri=url, now=int(self._now()), token=token)
 
     def exchanged(self, wanted: Mapping[str, str]) -> Flow[tuple[float, HttpAnswer]]:
-        """What the token endpoint answers to who wants this of it, and when it was asked."""
+        """Returns the token endpoint's answer, and when it was asked."""
         again = True
         while True:
             asked = time.monotonic()
@@ -301,7 +284,6 @@ class Holder:
             again = False
 
     def _proven(self) -> Flow[str]:
-        """What the agent is proven with, read anew (rule 1); of what a `read` raises, one error."""
         try:
             text: str = yield Say(what=Prove(proof=self._proof))
         except TaskboundError:
@@ -314,12 +296,9 @@ class Holder:
         return text
 
     def keep(self, asked: float, answer: HttpAnswer, task: str) -> Granted:
-        """What a token was issued for (rule 3); it is kept where its task is spoken for (rule 6).
+        """Keeps a granted token if its task is still the holder's (rule 6); returns its details (rule 3).
 
-        Args:
-            asked: When it was asked for, by the monotonic clock.
-            answer: Has it.
-            task: Of which task; empty for one that is started with it, and is spoken for from now on.
+        `asked` is monotonic; an empty `task` means that the token starts the holder's task.
         """
         said, text = object_of(answer), token_of(answer)
         life, details = said.get("expires_in"), said.get("authorization_details")
@@ -342,7 +321,7 @@ class Holder:
         return granted
 
     def forget(self) -> None:
-        """Speak in no task any more: the one that was started here is over."""
+        """Forgets the task that was started here, since it is over."""
         self.task, self._token, self.every = "", None, _EVERY
 
     def _made(self, method: str, path: str, token: str) -> str:
@@ -370,7 +349,7 @@ def _raise_no_token(answer: HttpAnswer) -> NoReturn:
 
 
 def object_of(answer: HttpAnswer) -> dict[str, JsonValue]:
-    """The object that an answer holds; empty where it holds none, such as a proxy's own page."""
+    """Returns the answer's JSON object; empty if it has none, such as a proxy's page."""
     try:
         return parse_object(answer.body)
     except MalformedError:
@@ -378,12 +357,12 @@ def object_of(answer: HttpAnswer) -> dict[str, JsonValue]:
 
 
 def token_of(answer: HttpAnswer) -> str:
-    """The token that an answer gives (rule 7); empty where it gives none."""
+    """Returns the answer's token (rule 7), or ""."""
     text = text_of(object_of(answer), "access_token")
     return text if _TEXT.fullmatch(text) else ""
 
 
 def text_of(said: Mapping[str, JsonValue], name: str) -> str:
-    """A member that is a text; empty where it is none."""
+    """Returns a text member, or ""."""
     found = said.get(name)
     return found if isinstance(found, str) else ""

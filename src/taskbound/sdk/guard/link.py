@@ -1,17 +1,15 @@
-"""The connection under a client of this machine's daemon: made when it is needed, made anew when it is lost.
+"""The connection to this machine's daemon, made when needed and made again when lost.
 
-1. Nothing is connected before the first call, and a connection is of the process, and of the event loop, that
-   made it. Whoever takes it elsewhere is refused: two of them would read each other's answers. A child that
-   was forked may close what it has of it, which waits for no thread of its parent's, and takes nothing away.
-2. Threads take turns: one question is asked and answered before the next one. Who waits for people lets the
-   others go on.
-3. A connection that was lost is made anew with its secret, for as long as the daemon takes it for the same
-   holder (design 4.9); after that it is another one.
-4. What a daemon that does not answer still says is believed by nobody: its connection is closed.
-5. Where no task is named, the daemon is asked with the one that calls were of before, which a daemon that was
-   started anew does not know. Where it is another one now, one call is refused with that first.
-6. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
-   client's to tell (`owed`). Where it was lost it is presented once more, if this is still the same holder.
+1. A connection belongs to the process and event loop that made it; use elsewhere is refused, because two
+   readers would take each other's answers. A forked child may close its copy without affecting the parent.
+2. Threads take turns for each question; a thread that waits for approvers lets others go on.
+3. A lost connection is made again with its secret while the daemon accepts that as the same holder (design
+   4.9); after that it is a new holder.
+4. Late messages of a daemon that didn't answer are ignored: its connection is closed.
+5. Without a named task the daemon is asked with the last task, which a restarted daemon doesn't know. If
+   another task is bound now, one call is refused first.
+6. A cancelled question may still be permitted: its answer is awaited, and the client settles it (`owed`). If
+   it was lost it is sent once more, if this is still the same holder.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ _MOST: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the daemon is, and for whom it is spoken to."""
+    """The daemon's address and the agent."""
 
     socket: Path
     namespace: str
@@ -68,16 +66,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsPerson:
-    """Ask this for the account that the program runs under, on a connection of its own."""
+    """Ask this as the account that the program runs under, on a connection of its own."""
 
     ask: Ask
 
 
 class _Find(Protocol):
-    """Where the daemon is, looked for once, when it is needed."""
-
     def __call__(self) -> Place:
-        """The place; a `TaskboundError` where there is none."""
+        pass
 
 
 def _hello(place: Place, secret: str, task: str) -> Open:
@@ -92,7 +88,6 @@ def _hello(place: Place, secret: str, task: str) -> Open:
 
 
 def _refused(error: RefusedByDaemonError) -> TaskboundError:
-    """A refusal to belong to a task, as one of a call; what can't be answered now is none."""
     fault = error.fault
     held = fault.code == _NOT_OPEN and fault.where == _RESUME  # the daemon has not seen yet that it was lost
     if held or fault.family == UNAVAILABLE:
@@ -113,8 +108,6 @@ def _require(bound: Bound, task: str) -> None:
 
 
 class _Kept:
-    """What both kinds of connection remember."""
-
     def __init__(self, find: _Find) -> None:
         self._find = find
         self._place: Place | None = None
@@ -132,7 +125,6 @@ class _Kept:
 
     @property
     def place(self) -> Place:
-        """Where the daemon is."""
         if self._place is None:
             self._place = self._find()
             self.task = self.task or self._place.task
@@ -140,43 +132,38 @@ class _Kept:
 
     @property
     def is_own(self) -> bool:
-        """Whether no other process connected first (rule 1)."""
         return self._process in {0, os.getpid()}
 
     def require_own(self) -> None:
-        """Go on only in the process that connected first (rule 1)."""
+        """Raises ForkedError unless this process connected first (rule 1)."""
         here = os.getpid()
         if not self.is_own:
             raise ForkedError(f"this client belongs to the process {self._process}, and not to {here}")
         self._process = here
 
     def _resume(self) -> str:
-        """The secret with which a lost holder is the same again (rule 3)."""
         return self._secret if time.monotonic() - self._lost < GRACE else ""
 
     def _keep(self, secret: str) -> None:
-        """The connection is this one now."""
         if secret != self._secret:
             self._holder += 1
         self._secret = secret
 
     def _to_repeat(self, debt: Debt) -> Asked | None:
-        """The question that may be presented once more, by this connection (rule 6)."""
         due = debt.due
         if isinstance(due, Asked) and not due.own and debt.sent == self._holder:
             return due
         return None
 
     def _bind(self) -> Bind:
-        """The question which task it is (rule 5)."""
         return Bind(last="" if self.task else self._last)
 
     def _entered(self, bound: Bound) -> None:
-        """A new connection belongs to this task.
+        """Binds a new connection to this task.
 
         Raises:
-            OtherTaskBoundError: Another one is named.
-            RefusedError: The task of before has ended, and no call was refused with that yet (rule 5).
+            OtherTaskBoundError: Another task is named.
+            RefusedError: The earlier task has ended and no call was refused with that yet (rule 5).
         """
         _require(bound, self.task)
         before = self._last
@@ -192,7 +179,6 @@ class _Kept:
             )
 
     def _answered_in(self, answer: Answer) -> Answer:
-        """The answer, once the task that it says is kept (rule 5)."""
         if not self.task and isinstance(answer, Bound | Permitted):
             self._last = answer.task
         return answer
@@ -205,17 +191,16 @@ class _Kept:
 
 
 class BlockingLink(_Kept):
-    """For programs that block."""
+    """The connection of blocking programs."""
 
     def __init__(self, find: _Find) -> None:
-        """Connect when something is asked."""
         super().__init__(find)
         self._turn = threading.RLock()
         self._client: Client | None = None
         self._person: Client | None = None
 
     def perform(self, step: Step) -> object:
-        """Do a step that is no run."""
+        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 time.sleep(seconds)
@@ -234,11 +219,11 @@ class BlockingLink(_Kept):
                 raise TypeError(step)
 
     def beat(self) -> None:
-        """Be there: a connection that was lost is made anew."""
+        """Sends the heartbeat; reconnects if necessary."""
         self._say(Ping())
 
     def belong(self) -> Bound:
-        """The task that this program acts in; raises as a call would."""
+        """Returns the program's task; raises as a call would."""
         self.require_own()
         with self._turn:
             self._connected()
@@ -284,7 +269,6 @@ class BlockingLink(_Kept):
                 raise
 
     def _listen(self, action: str, seconds: float) -> HoldPush | None:
-        """What people answered to a held action, by whichever thread it was heard."""
         end = time.monotonic() + seconds
         while True:
             self.require_own()
@@ -301,7 +285,6 @@ class BlockingLink(_Kept):
                 continue
 
     def _connected(self) -> Client:
-        """The connection; within a turn."""
         if self._client is not None and self._still():
             return self._client
         place = self.place
@@ -317,7 +300,6 @@ class BlockingLink(_Kept):
         return client
 
     def _still(self) -> bool:
-        """Whether the connection is there, once what it said unasked was heard."""
         client = self._client
         if client is None:
             return False
@@ -339,12 +321,12 @@ class BlockingLink(_Kept):
             self._client, self._lost = None, time.monotonic()
 
     def rest(self) -> None:
-        """End the connections until the next question, in the process that made them."""
+        """Closes the connections until the next question, in the process that made them."""
         if self.is_own:
             self.close()
 
     def close(self) -> None:
-        """End the connections."""
+        """Closes the connections."""
         with self._turn if self.is_own else nullcontext():  # 1: a thread had it, which a child has not
             for one in (self._client, self._person):
                 if one is not None:
@@ -353,10 +335,9 @@ class BlockingLink(_Kept):
 
 
 class AsyncLink(_Kept):
-    """For asyncio programs; of the loop that it was first used in."""
+    """The connection of asyncio programs, bound to the loop of its first use."""
 
     def __init__(self, find: _Find) -> None:
-        """Connect when something is asked."""
         super().__init__(find)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Lock | None = None
@@ -365,7 +346,7 @@ class AsyncLink(_Kept):
         self._waiting: dict[str, asyncio.Future[HoldPush]] = {}
 
     async def perform(self, step: Step) -> object:
-        """Do a step that is no run."""
+        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
@@ -384,11 +365,11 @@ class AsyncLink(_Kept):
                 raise TypeError(step)
 
     async def beat(self) -> None:
-        """Be there: a connection that was lost is made anew."""
+        """Sends the heartbeat; reconnects if necessary."""
         await self._say(Ping())
 
     async def belong(self) -> Bound:
-        """The task that this program acts in; raises as a call would."""
+        """Returns the program's task; raises as a call would."""
         await self._connected()
         bound = await self._say(self._bind())
         if not isinstance(bound, Bound):
@@ -440,7 +421,6 @@ class AsyncLink(_Kept):
             raise
 
     async def _listen(self, action: str, seconds: float) -> HoldPush | None:
-        """What people answered to a held action."""
         await self._connected()
         if (found := self._heard.pop(action, None)) is not None:
             return found
@@ -462,7 +442,6 @@ class AsyncLink(_Kept):
                 self._hear(push)
 
     def _require_loop(self) -> asyncio.Lock:
-        """Go on only in the first loop (rule 1)."""
         self.require_own()
         loop = asyncio.get_running_loop()
         if self._turn is None:
@@ -518,7 +497,7 @@ class AsyncLink(_Kept):
             await self.close()
 
     async def close(self) -> None:
-        """End the connections."""
+        """Closes the connections."""
         for one in (self._client, self._person):
             if one is not None and self.is_own:  # 1: a child's closing would take it out of its parent's loop
                 one.close()
@@ -526,6 +505,6 @@ class AsyncLink(_Kept):
 
 
 async def _waited(answer: asyncio.Future[Answer]) -> Answer:
-    """An answer; whoever is cancelled meanwhile leaves it to come."""
+    """Returns an answer; cancelling the waiter leaves the answer pending."""
     await asyncio.wait((answer,))
     return answer.result()

@@ -1,15 +1,13 @@
-"""Speaking to the daemon over its socket, for guarded calls: what is said, and what its answers mean.
+"""Talks to the daemon over its socket for guarded calls.
 
-1. The connection is one under the role of a gateway: it holds the permits, and is the task's heartbeat.
-2. A permit is taken for this very act alone: its digest is made here from what was asked, and compared.
-3. Where the answer to a question is lost with the connection, the same is presented once more: where it was
-   permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
-   another process may have it too. A question whose caller was interrupted is presented once more as well, by
-   the same holder (`owed`).
-4. An outcome is owed: it is told again on the next connection, which is the same holder to the daemon within
-   five seconds (design 4.9). After that it is unknown there, and whoever called is told that; at once where
-   the connection is refused, since the function ran whatever the daemon says now.
-5. People's answer is pushed; since that can be lost, the daemon is asked every few seconds too.
+1. The connection has the role of a gateway: it holds the permits and is the task's heartbeat.
+2. A permit is accepted only for this action: the digest is computed here and compared.
+3. A question whose answer was lost is sent once more by the same holder, also when its caller was interrupted
+   (`owed`). If it was permitted before, *not sent* is reported. Under the caller's own key nothing is
+   reported, since another process may use it.
+4. An owed outcome is reported on the next connection, which within five seconds is the same holder (design
+   4.9). After that, or if the connection is refused, the caller gets OutcomeUntoldError.
+5. The approvers' answer is pushed; since a push can be lost, the daemon is also polled.
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ _PERMITTED: Final = "permitted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """Hear what the daemon pushes of this held action, for so many seconds at most."""
+    """Wait at most so many seconds for pushes about this held action."""
 
     action: str
     seconds: float
@@ -77,7 +75,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Ask this, and note in the debt which holder does, before it is sent."""
+    """Ask this, after noting the asking holder in the debt."""
 
     ask: Decide
     debt: Debt
@@ -85,7 +83,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Wait for a question's answer, or present it once more as the same holder; None where neither can be."""
+    """Await a question's answer, or repeat it as the same holder; None if neither is possible."""
 
     debt: Debt
 
@@ -94,18 +92,17 @@ class Near:
     """The daemon of this machine."""
 
     def __init__(self, *, namespace: str, agent: str) -> None:
-        """Speak for this agent."""
         self._namespace = namespace
         self._agent = agent
         self._numbers = count(1)
 
     @property
     def patience(self) -> float:
-        """Seconds: as long as a lost holder is the same again (rule 4)."""
+        """Returns the seconds for which a lost connection can be resumed (rule 4)."""
         return GRACE
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """The permit; raises as `Transport.ask` says."""
+        """Returns the permit; raises as `Transport.ask`."""
         asked = awake()
         ask = Decide(
             tool=call.tool,
@@ -136,7 +133,7 @@ class Near:
         return (yield from self._permit(call, answer, asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        """What became of a question; as `Transport.again` says."""
+        """Resolves a question; as `Transport.again`."""
         answer: Answer | None = yield Say(what=Again(debt=debt))
         match answer:
             case Fault(family=family, message=message) if family == UNAVAILABLE:
@@ -181,7 +178,7 @@ class Near:
                 )
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Say what came of it (rule 4); raises as `Transport.tell` says."""
+        """Reports an outcome (rule 4); raises as `Transport.tell`."""
         end = time.monotonic() + (GRACE if seconds is None else seconds)
         while True:
             try:
@@ -217,21 +214,20 @@ class Near:
             yield Pause(seconds=_PAUSE)
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
-        """What people answered (rule 5)."""
+        """Waits for the approvers' answer (rule 5)."""
         push: HoldPush | None = yield Say(what=Listen(action=held.action, seconds=min(seconds, _LOOK)))
         if push is None:
             return Answered(state="")
         return Answered(state=push.state, reason=push.reason)
 
     def leave(self, action: str) -> Flow[None]:
-        """Take the question back; where the daemon can't be told, it sees the connection's end."""
+        """Withdraws the question; an unreachable daemon notices the connection's end."""
         try:
             yield Say(what=LeaveHold(action=action))
         except TaskboundError:
             return
 
     def _require_same(self, call: Call, answer: Permitted) -> None:
-        """Go on only with a permit of this very act (rule 2), for the function as it is."""
         frame = _frame(self._namespace, answer.task, self._agent, call.tool, answer.server, answer.definition)
         if Action(frame=frame, arguments=call.arguments).digest != answer.digest:
             raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
@@ -239,7 +235,6 @@ class Near:
 
 
 def _write_down(answer: Answer, debt: Debt) -> None:
-    """What is owed once this is the answer to a question."""
     match answer:
         case Permitted(action=action):
             debt.permitted(action)
@@ -255,11 +250,7 @@ def _frame(namespace: str, task: str, agent: str, tool: str, server: str, defini
 
 
 def _require_pinned(call: Call, definition: str) -> None:
-    """Go on only where the definition that was decided by is the function's own.
-
-    Raises:
-        UnpinnedToolError: It is another one: the function was changed since, or another tool has its name.
-    """
+    """Raises UnpinnedToolError unless the decision used the function's own definition."""
     if call.definition != definition:
         raise UnpinnedToolError(
             f"`{call.tool}` is pinned with another definition than the function has now",
@@ -270,7 +261,6 @@ def _require_pinned(call: Call, definition: str) -> None:
 
 
 def _refusal(tool: str, answer: Refused) -> RefusedError:
-    """What the daemon's no is, as an error."""
     reasons = tuple((one.code, one.text) for one in answer.reasons)
     words = "; ".join(text for _, text in reasons)
     kind = KINDS.get(answer.code, RefusedError)
@@ -306,7 +296,6 @@ def _repeated(tool: str, answer: Duplicate) -> RepeatedError:
 
 
 def _raise(tool: str, fault: Fault) -> NoReturn:
-    """Raise what a fault says."""
     if fault.family == UNAVAILABLE:
         raise CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
     raise RefusedError(

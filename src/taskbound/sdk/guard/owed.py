@@ -1,18 +1,16 @@
-"""What a client's calls owe the daemon, written down before it is owed and told whatever interrupts a call.
+"""Debts of a client's calls to the daemon: written down first, and settled whatever interrupts the call.
 
-1. A call's debt is written before what it is of: its question before that is sent, *not sent* with its
-   permit, *unknown* before its function begins, and what came of it before that is told. So what was known
-   stands here wherever the call is interrupted: by a cancellation, a signal, or who closes its coroutine.
-2. What is left when a call is over is told at once, and where that could not be, with the next call, sign of
-   life, end of a block, and when the client is closed. The daemon says for how long: over the socket five
-   seconds from a connection's loss, over HTTP while a token of the task can be had.
-3. It is told in the words that were written down. The same again changes nothing at the daemon, so that it is
-   no harm where two threads tell it, or one that was interrupted does.
-4. A question whose answer nobody heard is presented again, as the same one; what it permitted is *not sent*,
-   and one that people are asked is taken back. Under a key of the caller's another process may have it too:
-   there its answer is waited for where it still comes, and nothing is said else.
-5. What can't be told any more is said when a block ends or the client is closed, unless its caller has heard.
-6. A process that was forked owes nothing of its parent's, and another event loop tells nothing.
+1. A debt is written before its step: the question before it is sent, *not sent* with the permit, *unknown*
+   before the function begins, the outcome before it is reported. So any interruption (cancellation, signal,
+   closed coroutine) finds it.
+2. A remaining debt is settled when the call ends, and otherwise with the next call, heartbeat, end of a block
+   or close. The daemon accepts it for five seconds after a connection's loss, and over HTTP while tokens are
+   issued.
+3. Repeating a report changes nothing at the daemon, so two threads may both report.
+4. A lost question is repeated as the same one; a permit becomes *not sent*, and a held question is withdrawn.
+   Under the caller's own key another process may use it: then only a late answer is awaited.
+5. A debt that can't be settled is raised at the end of a block or on close, unless its caller was told.
+6. A forked process owes nothing of its parent, and another event loop reports nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ _MOST: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A question that may have been sent, and whose answer nobody has heard."""
+    """A question that may have been sent and whose answer is not known."""
 
     what: object
     """The transport's own."""
@@ -61,7 +59,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
-    """What came of an action that was permitted."""
+    """The outcome of a permitted action."""
 
     action: str
     outcome: str
@@ -70,7 +68,7 @@ class Came:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """People are asked about this action, and nobody waits for their answer."""
+    """A held action that no caller waits for."""
 
     action: str
 
@@ -79,12 +77,14 @@ Due: TypeAlias = Asked | Came | Left
 
 
 class Debt:
-    """What one call owes. Each change is one assignment: an interruption finds it before or behind it."""
+    """The debt of one call.
+
+    Each change is one assignment, so an interruption sees the state before or after it.
+    """
 
     __slots__ = ("answer", "due", "heard", "sent")
 
     def __init__(self) -> None:
-        """Owe nothing."""
         self.due: Due | None = None
         self.sent = 0
         """Which holder sent the question, from 1 on; 0 where nobody did."""
@@ -99,21 +99,21 @@ class Debt:
         self.due = Asked(what=what, own=own)
 
     def permitted(self, action: str) -> None:
-        """It was permitted, and nothing has begun."""
+        """It was permitted and has not begun."""
         self.due = Came(action=action, outcome=UNSENT)
 
     def held(self, action: str) -> None:
-        """People are asked, for this call."""
+        """It is held."""
         self.due = Left(action=action)
 
     def begins(self) -> None:
-        """Its function is about to begin: what is interrupted from now on may have been done."""
+        """Its function is about to begin: from now on an interruption leaves it unknown."""
         if isinstance(self.due, Came):
             self.due = replace(self.due, outcome="unknown", note=_INTERRUPTED)
 
     @property
     def is_own(self) -> bool:
-        """Whether it is of a question under a key of the caller's."""
+        """Whether the question uses the caller's own key."""
         return isinstance(self.due, Asked) and self.due.own
 
     @property
@@ -122,7 +122,7 @@ class Debt:
         return isinstance(self.due, Came) and self.due.outcome != UNSENT
 
     def came(self, action: str, outcome: str, note: str = "") -> None:
-        """This came of it, and is about to be told."""
+        """This outcome is about to be reported."""
         self.due = Came(action=action, outcome=outcome, note=note)
 
     def over(self) -> None:
@@ -133,7 +133,6 @@ class Debt:
 def _paid(
     transport: Transport, debt: Debt, untold: dict[str, OutcomeUntoldError], *, seconds: float
 ) -> Flow[None]:
-    """Tell what is left of a call, for so many seconds at most; raises where that is to be tried again."""
     end = time.monotonic() + seconds
     while isinstance(debt.due, Asked):
         try:
@@ -163,20 +162,17 @@ def _paid(
 
 
 class _Run:
-    """A call that is under way: for as long as it is, also where its end is interrupted, and says nothing."""
+    """A running call; it counts until its end, also when that is interrupted."""
 
     __slots__ = ("__weakref__",)
 
 
 class _Owed:
-    """What both kinds of client remember."""
-
     def __init__(
         self,
         spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]],
         turn: AbstractContextManager[object],
     ) -> None:
-        """Owe nothing; `spoken` says how the daemon is spoken to, and no connection ends within `turn`."""
         self._spoken = spoken
         self._turn = turn
         self._left: dict[int, Debt] = {}
@@ -185,7 +181,6 @@ class _Owed:
         self._process = 0
 
     def _own(self) -> bool:
-        """Whether this is the process whose calls these are (rule 6)."""
         here = os.getpid()
         if self._process not in {0, here}:
             self._left, self._untold, self._running = {}, {}, WeakSet()
@@ -194,17 +189,16 @@ class _Owed:
 
     @property
     def is_running(self) -> bool:
-        """Whether a call is under way, whose outcome is told by the connection that its permit came on."""
+        """Whether a call is running: its outcome must use the connection of its permit."""
         self._own()
         return bool(self._running)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call is under way, and nothing is owed or to be said."""
+        """Whether no call runs and nothing is owed or unreported."""
         return not (self._own() or self._running or self._untold)
 
     def _leave(self, debt: Debt) -> bool:
-        """Whether a call that is over leaves something; it is remembered."""
         due = debt.due
         if due is None or (isinstance(due, Asked) and not debt.sent):
             return False
@@ -218,7 +212,6 @@ class _Owed:
             self._left.pop(id(debt), None)
 
     def _give_up(self, debt: Debt, why: str) -> None:
-        """It is told no more; it is said (rule 5)."""
         due = debt.due
         if isinstance(due, Came) and not debt.heard:
             self._untold[due.action] = OutcomeUntoldError(
@@ -229,7 +222,6 @@ class _Owed:
         self._left.pop(id(debt), None)
 
     def _say(self, error: BaseException | None, *, final: bool) -> None:
-        """Say what could not be told: beside this error, and raised without one (rule 5)."""
         if final:
             for debt in tuple(self._left.values()):
                 self._give_up(debt, "the client was closed before")
@@ -247,10 +239,10 @@ class _Owed:
 
 
 class BlockingOwed(_Owed):
-    """For programs that block."""
+    """The debts of blocking programs."""
 
     def run(self, flow: Callable[[Debt], Flow[T]], perform: Callable[[Step], object]) -> T:
-        """What comes of a call, whose debt is told should it be interrupted."""
+        """Runs a call and settles its debt if it is interrupted."""
         self.tell()
         debt, run = Debt(), _Run()
         try:
@@ -266,7 +258,7 @@ class BlockingOwed(_Owed):
             self._leave(debt)  # also where it is interrupted a second time
 
     def tell(self, *, seconds: float = 0.0) -> None:
-        """Tell what is owed, for so many seconds at most; once without any."""
+        """Settles what is owed, for `seconds` at most; 0 tries once."""
         if not self._own():
             return
         transport, perform = self._spoken()
@@ -282,14 +274,10 @@ class BlockingOwed(_Owed):
 
     @contextmanager
     def settled(self, error: BaseException | None, *, final: bool = False) -> Iterator[None]:
-        """Tell what is owed, then do what is done here, then say what could not be told (rule 5).
+        """Settles, runs the block, then raises what could not be settled (rule 5).
 
-        Args:
-            error: What is being raised; None where nothing is.
-            final: Whether the client is closed here.
-
-        Raises:
-            OutcomeUntoldError: What came of some action could not be told, and no error is being raised.
+        `error` is the exception being raised, which gets notes instead; `final` means the client is being
+        closed.
         """
         try:
             self._settle()
@@ -310,21 +298,20 @@ class BlockingOwed(_Owed):
 
 
 class AsyncOwed(_Owed):
-    """For asyncio programs: it is told behind whoever was cancelled, in the loop of the first call."""
+    """The debts of asyncio programs, settled detached from cancelled callers in the first call's loop."""
 
     def __init__(
         self,
         spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]],
         turn: AbstractContextManager[object],
     ) -> None:
-        """Owe nothing, as `BlockingOwed`."""
         super().__init__(spoken, turn)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._telling: dict[int, asyncio.Task[None]] = {}
         self._closing: asyncio.Task[None] | None = None
 
     async def run(self, flow: Callable[[Debt], Flow[T]], perform: Callable[[Step], Any]) -> T:
-        """What comes of a call, whose debt is told should it be interrupted."""
+        """Runs a call and settles its debt if it is interrupted."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self.tell()
@@ -338,13 +325,13 @@ class AsyncOwed(_Owed):
                 self._begin_soon(debt)
 
     def tell(self) -> None:
-        """Have told what is owed, and is not being told; once."""
+        """Starts settling what is owed and not being settled, once."""
         if self._own() and asyncio.get_running_loop() is self._loop:
             for debt in tuple(self._left.values()):
                 self._begin(debt, seconds=0.0)
 
     def _begin_soon(self, debt: Debt) -> None:
-        """Have it told, from wherever a call ends: also a coroutine that is closed where no loop runs."""
+        """Starts settling from any end of a call, also of a coroutine closed outside a loop."""
         loop = self._loop
         try:
             here = asyncio.get_running_loop()
@@ -401,14 +388,9 @@ class AsyncOwed(_Owed):
                 return
 
     async def closed(self, error: BaseException | None, close: Callable[[], Awaitable[None]]) -> None:
-        """Close it, once what is owed was told; whoever is cancelled meanwhile leaves that to the loop.
+        """Settles what is owed, then closes; if the caller is cancelled the loop goes on.
 
-        Args:
-            error: What is being raised; None where nothing is.
-            close: Ends the connections.
-
-        Raises:
-            OutcomeUntoldError: As `BlockingOwed.settled`.
+        `error` is the exception being raised. Raises OutcomeUntoldError.
         """
 
         async def last() -> None:

@@ -1,10 +1,8 @@
-"""What an agent proves itself with over the network, and the key that its tokens are bound to.
+"""The credentials of an agent over the network, and the key that its tokens are bound to.
 
-1. A proof is read anew for each token, and a subject's token for each task: what stands in a file is renewed
-   there by whoever put it.
-2. The key of a client is made in its process and stays there: a token that was seen elsewhere is worth
-   nothing.
-3. Nothing of either is in a repr.
+1. A proof is read for each token, a subject's token for each task, so files can be renewed.
+2. The client's key is made in its process and stays there: a token seen elsewhere is useless.
+3. No repr or error shows either.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ _ALGORITHM: Final = "ES256"
 
 
 class UnreadableProofError(UnavailableError):
-    """What an agent is to prove itself with can't be read."""
+    """The agent's proof can't be read."""
 
     code = "unreadable-proof"
     remedy = "look at the file that the client was given, and at who writes it"
@@ -44,15 +42,15 @@ class ProofKey(Protocol):
 
     @property
     def public(self) -> bytes:
-        """Its public half, a JWK as canonical JSON."""
+        """Returns the public JWK as canonical JSON."""
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes: `r` and `s` (ES256)."""
+        """Returns 64 bytes, `r` and `s` (ES256)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How an agent is proven at the token endpoint (docs/guides/task-tokens.md)."""
+    """An agent's proof for the token endpoint (docs/guides/task-tokens.md)."""
 
     kind: Kind
     """`assertion`: a statement signed with the agent's own key. `svid`: a JWT-SVID. `token`: one of an issuer
@@ -61,21 +59,17 @@ class Proof:
     """Gives it, fresh; one that is awaited only for an `AsyncClient`. Space around it is left out."""
 
     def __post_init__(self) -> None:
-        """Look at the kind: what is of none would be shown as something else, and refused without a word why.
-
-        Raises:
-            ValueError: There is no such kind.
-        """
+        """Raises ValueError for an unknown kind, which the server would refuse without a reason."""
         if self.kind not in get_args(Kind):
             raise ValueError(f"`kind` is one of {', '.join(get_args(Kind))}, and not `{self.kind}`")
 
     @classmethod
     def from_file(cls, path: Path, kind: Kind = "token") -> Proof:
-        """What stands in a file, read anew for each token (rule 1)."""
+        """A proof in a file, read for each token (rule 1)."""
         return cls(kind=kind, read=_reader(path))
 
     def parameters(self, text: str) -> dict[str, str]:
-        """What a form says with it."""
+        """Returns the form parameters for this proof."""
         if self.kind == "token":
             return {"actor_token": text, "actor_token_type": _JWT}
         kind = _BEARER if self.kind == "assertion" else _SPIFFE
@@ -84,10 +78,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectToken:
-    """A token of whoever a task is started for (RFC 8693, `subject_token`): a person's, or another agent's.
+    """The token of the person or agent for whom a task is started (RFC 8693, `subject_token`).
 
-    Another agent's names this one (`may_act`; `Client.hand_to`). A person's is bound to a key of the program
-    that signed them in, which is shown with it.
+    An agent's token names this agent (`may_act`; `Client.hand_to`). A person's is bound to the key of the
+    program that signed them in, which is sent with it.
     """
 
     read: Callable[[], str] | Callable[[], Awaitable[str]] = field(repr=False)
@@ -97,7 +91,7 @@ class SubjectToken:
 
     @classmethod
     def from_file(cls, path: Path, *, key: Path | None = None) -> SubjectToken:
-        """What stands in a file, read anew for each task (rule 1)."""
+        """A token in a file, read for each task (rule 1)."""
         return cls(read=_reader(path), key=key)
 
 
@@ -115,15 +109,10 @@ def _reader(path: Path) -> Callable[[], str]:
 
 
 def dpop(key: ProofKey, *, method: str, uri: str, now: int, token: str = "", nonce: str = "") -> str:
-    """A proof of one request (RFC 9449), to be shown once.
+    """Returns a proof of one request, to be sent once (RFC 9449).
 
-    Args:
-        key: The client's.
-        method: Of the request.
-        uri: Where it goes, without query.
-        now: Seconds since 1970.
-        token: The access token that goes with it; empty where one is asked for.
-        nonce: The last one that the server gave out; empty without.
+    `uri` has no query; `now` is seconds since 1970; `token` is the access token, or empty; `nonce` the
+    server's last.
     """
     header = canonical({"alg": _ALGORITHM, "jwk": json.loads(key.public), "typ": DPOP_TYP})
     claims: Mapping[str, str | int] = {

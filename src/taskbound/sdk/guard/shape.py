@@ -1,13 +1,11 @@
-"""What a type says of a value of JSON: its schema, and the way there and back.
+"""A Python type as JSON: its schema, and conversion in both directions.
 
-1. Whatever no schema can say without loss is refused where the function is defined, not where it is called.
-2. Writing goes by the type, and refuses what is not of it; no value is taken for another (`True` is no
-   number, `1.0` no whole one, and what only inherits from `str` no text).
-3. Reading makes values of its own from what was decided: nothing that the caller still holds is in them.
-4. A member that a schema doesn't name is in no value: each object says `additionalProperties: false`, but for
-   a plain `dict`.
-5. The alternatives of a union are told apart by what kind of JSON they are, so that what was written as one
-   of them is never read as another.
+1. A type without a lossless schema is refused where the function is defined.
+2. Writing is strict: `True` is no number, `1.0` no integer, a subclass of `str` no text.
+3. Reading makes new values from the decided bytes; none is shared with the caller.
+4. Members outside the schema are refused: each object says `additionalProperties: false`, except a plain
+   `dict`.
+5. Union members must be of different JSON kinds, so that a value is never read as another member.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ _DEPTH: Final = 16
 
 
 class UnwritableArgumentError(SignatureError):
-    """A value is not of the type that its parameter says."""
+    """A value is not of its parameter's type."""
 
     code = "bad-argument"
     remedy = "give a value of the parameter's type"
@@ -74,15 +72,9 @@ class Shape:
 
 
 def shape_of(hint: object, where: str, depth: int = 0) -> Shape:  # noqa: PLR0911 -- a return for each kind
-    """The shape of a type.
+    """Returns the shape of a resolved annotation; raises SignatureError if JSON can't express it (rule 1).
 
-    Args:
-        hint: The annotation, resolved.
-        where: Which parameter it is of, for an error.
-        depth: How many types it stands within.
-
-    Raises:
-        SignatureError: JSON can't say it (rule 1).
+    `where` names the parameter for errors; `depth` is the nesting depth.
     """
     if depth > _DEPTH:
         _refuse(where, "is nested too deeply, or in itself")
@@ -113,7 +105,7 @@ def shape_of(hint: object, where: str, depth: int = 0) -> Shape:  # noqa: PLR091
 def object_schema(
     members: Mapping[str, dict[str, JsonValue]], required: Iterable[str]
 ) -> dict[str, JsonValue]:
-    """The schema of an object with members of these schemas and no others (rule 4)."""
+    """Returns the schema of an object with exactly these members (rule 4)."""
     said: dict[str, JsonValue] = {
         "type": "object",
         "properties": dict(members),
@@ -134,8 +126,6 @@ def _wrong(where: str, wanted: str, value: object) -> NoReturn:
 
 
 def _plain(name: str, kind: type, wanted: str) -> Shape:
-    """What JSON has a type for; nothing that only inherits from it (rule 2)."""
-
     def write(value: Any, where: str) -> JsonValue:  # noqa: ANN401 -- it is looked at here
         if type(value) is not kind:
             _wrong(where, wanted, value)
@@ -170,7 +160,6 @@ def _read_number(value: Any) -> float:  # noqa: ANN401 -- it is whatever was dec
 
 
 def _copy(value: Any, where: str, depth: int = 0) -> JsonValue:  # noqa: ANN401 -- it is looked at here
-    """A value of JSON, whatever it is, with nothing of the caller's in it (rule 3)."""
     if depth > _MOST:
         _wrong(where, f"JSON that is at most {_MOST} deep", value)
     if value is None or type(value) in {str, bool, int, float}:
@@ -278,7 +267,6 @@ def _union(shapes: tuple[Shape, ...], where: str) -> Shape:
 
 
 def _kind_of(value: object) -> str:
-    """Which kind of JSON a value that was decided is."""
     if isinstance(value, list):
         return "array"
     if isinstance(value, dict):
@@ -325,16 +313,12 @@ def _typed_dict(kind: Any, where: str, depth: int) -> Shape:  # noqa: ANN401 -- 
 
 
 def _is_typed_dict(hint: object) -> bool:
-    """Whether it is one; `typing_extensions` makes its own kind, which `typing` does not know."""
+    """`typing_extensions` makes its own kind, which `typing` does not know."""
     return is_typeddict(hint) or (isinstance(hint, type) and hasattr(hint, "__required_keys__"))
 
 
 def _is_required(hint: object, kind: Any, name: str) -> bool:  # noqa: ANN401 -- as above
-    """Whether a member may not be missing.
-
-    Python's own `__required_keys__` takes a `NotRequired` for required that it has not resolved: where a
-    module has `from __future__ import annotations`.
-    """
+    """`__required_keys__` is wrong for unresolved `NotRequired` (`from __future__ import annotations`)."""
     while (origin := get_origin(hint)) is Annotated:
         hint = get_args(hint)[0]
     if origin in {Required, NotRequired}:
@@ -363,8 +347,6 @@ def _record(kind: type, where: str, depth: int) -> Shape:
 def _members(
     members: dict[str, Shape], required: frozenset[str], kind: type, take: Callable[[Any], dict[str, Any]]
 ) -> Shape:
-    """What has named members; `take` gives those of a value of the kind."""
-
     def write(value: Any, where: str) -> JsonValue:  # noqa: ANN401 -- it is looked at here
         if type(value) is not kind:
             _wrong(where, f"a `{kind.__name__}` with the members {', '.join(sorted(members))}", value)

@@ -1,15 +1,13 @@
-"""A function's signature as a tool: its schema, the bytes that are decided, and the way back.
+"""A function's signature as a tool: its schema, the decided bytes, and the way back.
 
-1. The tool's name is `server__tool`: the function's module and the function, unless told otherwise.
-2. All parameters are said, those with a default by their default: what runs depends on nothing that was not
-   decided.
-3. A function is called with values that are read from the decided bytes, and none of its caller's.
-4. What narrows an action may leave out an argument that has a default; nothing else may be missing, and
-   nothing more be there.
-5. What was made from the decided bytes is written again and has to be the same bytes: a type whose making
-   changes what it is given (`__post_init__`) would run with another value than was decided.
-6. What a model says is read strictly and taken for what it is: nothing is made fit (`"1"` is no number),
-   nothing that the function doesn't take is dropped, and only a default is filled in.
+1. The tool's name is `server__tool`, by default from the function's module and name.
+2. All parameters are stated, defaults included: nothing undecided affects the run.
+3. The function gets values read from the decided bytes, none of its caller's.
+4. A narrower action may omit arguments that have defaults; nothing else may be missing or added.
+5. Values made from the decided bytes are written again and must give the same bytes: a type that changes its
+   input (`__post_init__`) would otherwise run with another value.
+6. A model's JSON is read strictly: no coercion (`"1"` is no number), no dropped members; only defaults are
+   filled in.
 """
 
 from __future__ import annotations
@@ -45,11 +43,7 @@ _SPREAD: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.
 
 
 def tool_of(function: Callable[..., object], *, server: str = "", tool: str = "") -> tuple[str, str]:
-    """Server and own name of a function's tool (rule 1).
-
-    Raises:
-        SignatureError: They make no tool's name.
-    """
+    """Returns server and own name of a function's tool (rule 1); raises SignatureError."""
     module = str(getattr(function, "__module__", ""))
     if module == "__main__" and not server:  # the same program by another way to start it
         module = _file_of(function)
@@ -87,7 +81,7 @@ class Signature:
 
     @property
     def tool(self) -> str:
-        """`server__tool`."""
+        """Returns `server__tool`."""
         return join_tool_name(self.server, self.name)
 
     @classmethod
@@ -99,17 +93,7 @@ class Signature:
         tool: str = "",
         effect: Effect = "destructive",
     ) -> Signature:
-        """The signature of a function.
-
-        Args:
-            function: What is guarded.
-            server: What stands before `__`; its module's name where it is not said.
-            tool: What stands behind it; the function's name where it is not said.
-            effect: What a call may do.
-
-        Raises:
-            SignatureError: It can't be a tool.
-        """
+        """Returns the signature of a function; raises SignatureError if it can't be a tool."""
         named, own = tool_of(function, server=server, tool=tool)
         if effect not in _HINTS:
             raise SignatureError(f"`{effect}` is no effect", remedy=f"say one of {', '.join(_HINTS)}")
@@ -140,11 +124,11 @@ class Signature:
         return cls(server=named, name=own, definition=definition, bound=bound, shapes=shapes)
 
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The canonical bytes of a call's arguments (rule 2).
+        """Returns the canonical arguments of a call (rule 2).
 
         Raises:
-            TypeError: They do not fit the function, as Python says it.
-            MalformedError: A value is not of its type, or can't be written.
+            TypeError: They don't fit the function.
+            MalformedError: A value has the wrong type or can't be written.
         """
         given = self.bound.bind(*args, **kwargs)
         given.apply_defaults()
@@ -159,13 +143,9 @@ class Signature:
         return said
 
     def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
-        """What the function is to be called with, from the JSON that a model says (rule 6).
+        """Returns the call's arguments from a model's JSON (rule 6); raises MalformedError.
 
-        Args:
-            said: The JSON object's bytes as they came; or what a framework has read of them.
-
-        Raises:
-            MalformedError: It is no JSON object, or not what the function takes.
+        `said` is the JSON object's bytes, or the object as a framework parsed it.
         """
         found = parse_object(said if isinstance(said, bytes) else canonical(dict(said)))
         for name in found:
@@ -193,10 +173,9 @@ class Signature:
             ) from error
 
     def read(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """What the function is called with, from the bytes that were decided (rules 3 and 4).
+        """Returns the call's arguments from the decided bytes (rules 3 and 4).
 
-        Raises:
-            DecisionAlteredError: They are no arguments of this function.
+        Raises DecisionAlteredError if they don't fit the function.
         """
         found = parse_object(decided)
         args: list[Any] = []
@@ -226,7 +205,7 @@ def _as_said(name: str, shape: Shape) -> str:
 
 
 def _made(shape: Shape, said: JsonValue, name: str) -> Any:  # noqa: ANN401 -- whatever its type says
-    """A value that says what was decided of it (rule 5); a dataclass is made anew, and its making is code."""
+    """Checks rule 5; making a dataclass again runs its code."""
     value = shape.read(said)
     if canonical(shape.write(value, name)) != canonical(said):
         raise ValueError(name)
@@ -248,7 +227,6 @@ def _shape(function: str, one: inspect.Parameter, hints: Mapping[str, object]) -
 
 
 def _property(one: inspect.Parameter, shape: Shape) -> dict[str, JsonValue]:
-    """The schema of a parameter; its default in it, which has to be of its type."""
     if one.default is one.empty:
         return shape.schema
     return {**shape.schema, "default": shape.write(one.default, one.name)}

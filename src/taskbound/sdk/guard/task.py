@@ -1,13 +1,12 @@
-"""Tasks for as long as a block of a program runs: started or joined, kept alive, ended with the block.
+"""Tasks for the length of a program's block: started or joined, kept alive, ended with it.
 
-1. A program that a person runs, beneath no gateway and no run, may start a task: that is the person's act,
-   and the process is registered as its run. From then on the process is the agent's: it starts no other task.
-2. A task that is named, by `task=` or by `TASKBOUND_TASK`, is joined: whoever started it ends it.
-3. Over the network a task is named, and a person has started it, or it is started for whoever handed the
-   program a token (`begun`).
-4. It is ended as *completed*; as *failed* where an error left the block, *cancelled* where that was a signal
-   or a cancellation, with the name of the error's type and no word of it.
-5. That it could not be ended is an error, beside the one that left the block where there is one.
+1. A program run by a person, not below a gateway or run, may start a task as that person's act; its process
+   is registered as the task's run. From then on it is the agent's and starts no other task.
+2. A named task (`task=` or `TASKBOUND_TASK`) is joined; its starter ends it.
+3. Over the network a task is named, or started with a subject's token (`begun`).
+4. It ends as *completed*; as *failed* after an error, *cancelled* after a signal or cancellation, with only
+   the name of the error's type.
+5. A failure to end it is raised, or added to the error that left the block.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _PAUSE: Final = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A task that is to be started."""
+    """A task to be started."""
 
     purpose: str
     template: str = ""
@@ -63,11 +62,7 @@ class Order:
 
 
 def started(order: Order, place: Place) -> Flow[TaskDetail]:
-    """The task, running, with this process as its run (rule 1).
-
-    Raises:
-        TaskNotStartedError: The daemon starts none from here.
-    """
+    """Starts a task with this process as its run (rule 1); raises TaskNotStartedError."""
     template = order.template or ("" if order.scope is not None else place.template)
     seconds = order.seconds
     if template and not seconds:
@@ -96,11 +91,7 @@ def started(order: Order, place: Place) -> Flow[TaskDetail]:
 
 
 def ended(task: str, how: str, reason: str) -> Flow[None]:
-    """End it (rules 4 and 5).
-
-    Raises:
-        TaskNotEndedError: The daemon refuses, or is not there.
-    """
+    """Ends the task (rules 4 and 5); raises TaskNotEndedError."""
     why = ""
     for _ in range(_TRIES):
         try:
@@ -124,7 +115,7 @@ def ended(task: str, how: str, reason: str) -> Flow[None]:
 
 
 def how_of(error: BaseException | None) -> tuple[str, str]:
-    """How a task ends whose block was left so, and the reason that is recorded (rule 4)."""
+    """Returns how a task ends after this error, and the recorded reason (rule 4)."""
     if error is None:
         return "completed", ""
     return ("failed" if isinstance(error, Exception) else "cancelled"), type(error).__name__

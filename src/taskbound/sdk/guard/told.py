@@ -1,4 +1,4 @@
-"""What whoever makes a client says, what the machine around it gives, and which task a block has."""
+"""A client's settings, its access to the machine, and the handle of a block's task."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class Outside(Protocol):
-    """What a client is given of the machine around it."""
+    """A client's access to the machine."""
 
     def place(self, told: Told) -> Place:
-        """Where the daemon is, and for whom it is spoken to; a `TaskboundError` where there is none."""
+        """Returns the daemon's address and the agent; raises TaskboundError."""
 
     def task(self) -> str:
-        """The task that the program's environment names; empty without one."""
+        """Returns the task that the environment names, or ""."""
 
     def key(self, file: Path | None) -> ProofKey:
-        """A new key, or the one in a file; a `TaskboundError` where that has none."""
+        """Returns a new key or the file's; raises TaskboundError."""
 
     def now(self) -> float:
-        """Seconds since 1970, as the proofs of a request say them."""
+        """Returns seconds since 1970, for proofs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What whoever makes a client says."""
+    """A client's settings."""
 
     origin: str = ""
     """`https://HOST[:PORT]` of the API; empty for the daemon of this machine."""
@@ -58,7 +58,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskHandle:
-    """The task that a block runs in."""
+    """The task of a block."""
 
     id: str
     purpose: str
@@ -78,11 +78,7 @@ def order_of(  # noqa: PLR0913, PLR0917 -- what a task is made of
     heartbeat: int,
     grace: int,
 ) -> Order:
-    """What a task is to be started with.
-
-    Raises:
-        MalformedError: Its scope can't be written.
-    """
+    """Returns the task to be started; raises MalformedError if its scope can't be encoded."""
     from taskbound.sdk.guard.task import Order  # noqa: PLC0415 -- rule 1
 
     if scope is not None:
@@ -99,10 +95,10 @@ def order_of(  # noqa: PLR0913, PLR0917 -- what a task is made of
 
 
 def handle_afar(granted: Granted, purpose: str, *, joined: bool) -> TaskHandle:
-    """The handle of a task over the network."""
+    """Returns the handle of a task over the network."""
     return handle_of(purpose, granted.task, granted.deadline, joined=joined)
 
 
 def handle_of(purpose: str, task: str, deadline: int, *, joined: bool) -> TaskHandle:
-    """The handle of a task on this machine."""
+    """Returns the handle of a task on this machine."""
     return TaskHandle(id=task, purpose=purpose, deadline=deadline, joined=joined)

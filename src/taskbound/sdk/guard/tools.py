@@ -1,7 +1,4 @@
-"""The definitions of guarded functions, as a file that a person pins them by.
-
-A file is one server's: a list of tool objects, as MCP has them. `taskbound tool pin` pins a program's.
-"""
+"""The tool file by which a person pins a server's guarded functions (`taskbound tool pin`)."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BadToolsError(MalformedError):
-    """A program has no guarded functions of one server."""
+    """There are no guarded functions, or they belong to several servers."""
 
     code = "bad-tools"
     remedy = "guard its functions with one `server=`, or name one of its servers (`--server`)"
@@ -29,30 +26,22 @@ class Definable(Protocol):
 
     @property
     def server(self) -> str:
-        """What stands before `__` in its tool's name."""
+        """Returns the part before `__` in its tool's name."""
 
     @property
     def definition(self) -> Mapping[str, JsonValue]:
-        """The tool object."""
+        """Returns the tool object."""
 
 
 def definition_digest(definition: Mapping[str, JsonValue]) -> str:
-    """The digest by which a tool object is pinned.
-
-    Raises:
-        MalformedError: It can't be pinned.
-    """
+    """Returns the digest by which a tool object is pinned; raises MalformedError."""
     from taskbound.core.tool.definition import parse_definition  # noqa: PLC0415 -- of a call, not of a guard
 
     return parse_definition(canonical(dict(definition))).digest
 
 
 def tool_file(functions: Iterable[Definable]) -> str:
-    """The file of these functions.
-
-    Raises:
-        BadToolsError: They are none, or of several servers.
-    """
+    """Returns the tool file of these functions; raises BadToolsError."""
     some = list(functions)
     servers = sorted({one.server for one in some})
     if len(servers) != 1:

@@ -1,13 +1,11 @@
-"""Requests to the API, by `httpx2`: sent once each, their answers read within bounds.
+"""Requests to the API by `httpx2`: sent once each, with bounded answers.
 
-1. No redirect is followed, and nothing of the environment's adds a header; a request that was sent is never
-   sent again by itself.
-2. A proxy is used for https alone, and sees nothing of it.
-3. An answer has so many bytes at most.
-4. A client is of the process that made its first request. Its connections are made when they are needed, and
-   may be ended while nobody does; one that was closed sends nothing until a block of it is entered again.
-5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
-   client's to tell (`owed`).
+1. No redirect is followed, no header comes from the environment, and a sent request is never retried here.
+2. A proxy is used for https only and sees no plain text.
+3. The size of an answer is bounded.
+4. A client belongs to the process of its first request. Its connections are made when needed and may be
+   closed when idle; a closed client sends nothing until a block is entered again.
+5. A cancelled question may still be permitted: its answer is awaited, and the client settles it (`owed`).
 """
 
 from __future__ import annotations
@@ -40,8 +38,6 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class _Own:
-    """Of which process a client is, and whether it is closed (rule 4)."""
-
     def __init__(self, origin: str, trust: SSLContext | None) -> None:
         self._process = 0
         self._closed = False
@@ -54,7 +50,7 @@ class _Own:
         }
 
     def open(self) -> None:
-        """Send again, should it have been closed."""
+        """Allows sending again after a close."""
         self._closed = False
 
     @property
@@ -69,16 +65,16 @@ class _Own:
 
 
 class BlockingWeb(_Own):
-    """For programs that block; threads may share it."""
+    """For blocking programs; thread-safe."""
 
     def __init__(self, origin: str, *, trust: SSLContext | None) -> None:
-        """Send to this origin; `trust` says whom to believe instead of the system's authorities."""
+        """Sends to this origin; `trust` replaces the system's authorities."""
         super().__init__(origin, trust)
         self._turn = threading.Lock()
         self._client: httpx2.Client | None = None
 
     def perform(self, step: Step) -> object:
-        """Do a step that is no run."""
+        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 time.sleep(seconds)
@@ -121,7 +117,7 @@ class BlockingWeb(_Own):
             return self._client
 
     def rest(self) -> None:
-        """End the connections until the next request, in the process that made them."""
+        """Closes the connections until the next request, in the process that made them."""
         if self.is_own:
             with self._turn:
                 client, self._client = self._client, None
@@ -129,22 +125,21 @@ class BlockingWeb(_Own):
                 client.close()
 
     def close(self) -> None:
-        """End the connections, and send nothing more."""
+        """Closes the connections for good."""
         self._closed = True
         self.rest()
 
 
 class AsyncWeb(_Own):
-    """For asyncio programs; of the loop that it was first used in."""
+    """For asyncio programs; bound to the loop of its first use."""
 
     def __init__(self, origin: str, *, trust: SSLContext | None) -> None:
-        """Send to this origin, as `BlockingWeb`."""
         super().__init__(origin, trust)
         self._client: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def perform(self, step: Step) -> object:
-        """Do a step that is no run."""
+        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
@@ -199,13 +194,12 @@ class AsyncWeb(_Own):
             await client.aclose()
 
     async def close(self) -> None:
-        """End the connections, and send nothing more."""
+        """Closes the connections for good."""
         self._closed = True
         await self.rest()
 
 
 async def _waited(debt: Debt) -> HttpAnswer | None:
-    """The answer to a question that is still waited for; None where there is none, or it was lost."""
     if debt.answer is None:
         return None
     await asyncio.wait((debt.answer,))
@@ -218,7 +212,6 @@ async def _waited(debt: Debt) -> HttpAnswer | None:
 
 
 def _by_proxy(origin: str) -> bool:
-    """Whether the environment may name a proxy (rule 2)."""
     return origin.startswith("https:")
 
 

@@ -1,1 +1,1 @@
-"""Guarded functions as tools of agents' frameworks; a module a framework, which nothing of ours loads."""
+"""Guarded functions as tools of agent frameworks, one module each; Taskbound loads none by itself."""

@@ -1,12 +1,11 @@
-"""What an agent's model reads of a call that gave no result, whatever framework it runs in.
+"""The text that a model reads for a call without a result, in every framework.
 
-1. What is about the call is told to the model, as a sentence and what it may do instead: it is no crash of
-   the run, and no error after which a framework tries the same again by itself.
-2. What is about the program (no client, another event loop, a fork) is raised: no model can mend it.
-3. Text from outside (a rule's, a person's, the model's own) reaches the model only escaped, and only so much
-   of it: no line of its own, nothing that is invisible.
-4. Whether anything ran stands in the first words.
-5. A function's own error is none of these: it comes as it is, and what is done with it is the framework's.
+1. An error about the call is a sentence for the model with advice, not an exception that ends the run or is
+   retried by the framework.
+2. An error about the program (no client, another event loop, a fork) is raised.
+3. External text (of a rule, a person, the model) is escaped, bounded and on one line.
+4. The first words say whether anything ran.
+5. A function's own exception passes unchanged; the framework handles it.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ _MOST: Final = 2000
 
 
 def require_told(error: TaskboundError) -> None:
-    """Go on only with what a model can do something about; raise what is the program's (rule 2)."""
+    """Raises errors that are about the program (rule 2)."""
     if isinstance(error, _PROGRAMS) and not isinstance(error, UnwritableArgumentError):
         raise error
 
 
 def is_open(error: TaskboundError) -> bool:
-    """Whether people can still lift this: a framework that can wait for them may."""
+    """Whether an approval can still lift this."""
     return isinstance(error, HeldError) and not isinstance(error, HoldDeniedError | HoldOverError)
 
 
 def told(error: TaskboundError) -> str:
-    """The sentence that a model reads of a call that ended in this (rules 3 and 4)."""
+    """Returns the sentence for the model (rules 3 and 4)."""
     if isinstance(error, OutcomeUntoldError | ResultWithheldError):
         first = "Run, and its result may not be used"
     else:
@@ -78,12 +77,7 @@ def told(error: TaskboundError) -> str:
 
 
 def asked_of_people(error: HeldError, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a framework that waits shows to whoever answers it: plain JSON.
-
-    Args:
-        error: The hold.
-        arguments: As the model said them.
-    """
+    """Returns plain JSON about the hold, for frameworks that pause; `arguments` are the model's."""
     return {
         "tool": error.tool,
         "arguments": dict(arguments),

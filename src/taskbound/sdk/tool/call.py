@@ -1,11 +1,9 @@
-"""One call that a framework's model makes of a guarded function: its arguments, and its idempotency key.
+"""One call of a guarded function by a model: its arguments and its idempotency key.
 
-1. The key is made of the framework's own names for the call and of where it is called: who runs the same call
-   again (a node that is retried, a run that goes on from a checkpoint, in this process or another) presents
-   the same action, and what ran or may have run under it never runs again. What was refused or held is
-   decided again, and so is what is known to have done nothing: under a next key, so that it counts as the
-   attempt that it is.
-2. A model that calls again makes another call, which is decided by itself.
+1. The key is derived from the framework's names for the call and its place: a retried node or a run resumed
+   from a checkpoint, in any process, presents the same action, which never runs twice. After a refusal, a
+   hold or *nothing was done* the next key is used, so that it counts as a new attempt.
+2. A new call of the model is decided by itself.
 """
 
 from __future__ import annotations
@@ -30,17 +28,16 @@ reconciling."""
 
 
 def key_of(framework: str, *names: str | None) -> str:
-    """The idempotency key of a call that its framework names so; empty where its own name, the last, is."""
+    """Returns the idempotency key of a call with these names; "" if the last, its own, is empty."""
     if not names or not names[-1]:
         return ""
     return f"{framework}-{sha256(canonical([one or '' for one in names])).hexdigest()}"
 
 
 def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], key: str) -> Any:  # noqa: ANN401 -- the function's own
-    """What a call comes to, of a function that blocks, with what a model said and under a key (rule 1).
+    """Runs a blocking function with a model's arguments under a key (rule 1).
 
-    Raises:
-        TaskboundError: As `Guarded.given` and a call of it say.
+    Raises as `Guarded.given` and `Guarded.__call__`.
     """
     args, kwargs = function.given(said)
     for one in _keys(key):
@@ -53,7 +50,7 @@ def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], k
 
 
 async def awaited(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], key: str) -> Any:  # noqa: ANN401 -- the function's own
-    """The same of a function that is awaited."""
+    """The same for an awaited function."""
     args, kwargs = function.given(said)
     for one in _keys(key):
         try:
@@ -65,7 +62,6 @@ async def awaited(function: Guarded[..., Any], said: bytes | Mapping[str, JsonVa
 
 
 def _keys(key: str) -> Iterator[str]:
-    """The keys of a call and of its next attempts."""
     yield key
     for number in count(2):
         yield f"{key}-{number}"

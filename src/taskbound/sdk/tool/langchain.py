@@ -4,15 +4,12 @@
 
     agent = create_agent(model, [as_tool(note)])
 
-1. The model is shown the schema that is pinned, as JSON Schema: LangChain checks, coerces and drops nothing
-   of what the model says then.
-2. A refusal is a tool message with the status `error`: `ToolNode` handles no exception, whatever its
-   `handle_tool_errors` says, and no middleware that retries sees one.
-3. With `pause`, a held call is an `interrupt`: the graph stops at a checkpoint, and asks again when it is
-   resumed, whatever it is resumed with: who lifts a hold is the daemon's to know. Without a checkpointer
-   LangGraph can resume nothing.
-4. The key of a call is its thread's, its place's in the graph (the namespace of checkpoints, which a retry
-   and a resumption keep, and another step has another of) and its tool call's (`call`, rule 1).
+1. The model sees the pinned schema as JSON Schema, so LangChain checks, coerces and drops nothing.
+2. A refusal is a tool message with status `error`, not an exception: no retry middleware sees one.
+3. With `pause`, a held call is an `interrupt` at a checkpoint; whatever resumes the graph, the daemon is
+   asked again. That needs a checkpointer.
+4. The key of a call consists of thread, checkpoint namespace (kept by retries and resumptions, distinct for
+   each step) and tool call (`call`, rule 1).
 """
 
 from __future__ import annotations
@@ -40,13 +37,13 @@ _name: ContextVar[str | None] = ContextVar("taskbound_tool_call", default=None)
 
 
 class GuardedTool(BaseTool):
-    """A tool whose every call is asked for before it runs; `as_tool` is how one is made."""
+    """A tool whose every call is decided first; made by `as_tool`."""
 
     function: Guarded[..., Any]
     pause: bool = False
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
-        """Run it; what it is called by is kept for its key (rule 4)."""
+        """Runs it; keeps the call's names for its key (rule 4)."""
         token = _name.set(kwargs.get("tool_call_id"))
         try:
             return super().run(tool_input, *args, **kwargs)
@@ -54,7 +51,7 @@ class GuardedTool(BaseTool):
             _name.reset(token)
 
     async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
-        """Run it, as `run`."""
+        """Runs it, as `run`."""
         token = _name.set(kwargs.get("tool_call_id"))
         try:
             return await super().arun(tool_input, *args, **kwargs)
@@ -87,7 +84,6 @@ class GuardedTool(BaseTool):
         return key_of("langchain", thread, place, _name.get())
 
     def _held(self, error: TaskboundError) -> HeldError:
-        """The hold that is waited for; raises what is told or is the program's instead."""
         if self.pause and isinstance(error, HeldError) and is_open(error):
             return error
         require_told(error)
@@ -95,12 +91,9 @@ class GuardedTool(BaseTool):
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> GuardedTool:
-    """The tool of a guarded function.
+    """Returns the tool of a guarded function; `using(…)` results work too.
 
-    Args:
-        function: What `guard` made; `using(…)` of it too.
-        pause: Whether a graph stops where people have to be asked (rule 3); else the model is told that
-        they are.
+    `pause` stops the graph while an approval is pending (rule 3); otherwise the model is informed.
     """
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     return GuardedTool(

@@ -1,7 +1,7 @@
-"""Which callables of ours ask for which guarded function, by what they are.
+"""Which guarded function each of our adapters' callables runs, by identity.
 
-A framework keeps a callable and a name. A name, attributes and `__wrapped__` say what anybody wants them to
-say, so an adapter notes the callable itself here, and who looks at an application's tools asks for that.
+Frameworks keep a callable and a name. Names, attributes and `__wrapped__` can be forged, so adapters register
+the callable here for coverage checks.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _made: Final[WeakKeyDictionary[Callable[..., Any], Guarded[..., Any]]] = WeakKey
 
 
 def note_made(made: Callable[..., Any], function: Guarded[..., Any]) -> None:
-    """Note that this callable of an adapter's runs nothing but this function, guarded."""
+    """Registers that this callable runs only this guarded function."""
     _made[made] = function
 
 
 def made_for(found: object) -> Guarded[..., Any] | None:
-    """The guarded function that this very callable was made for; None for every other one."""
+    """Returns the guarded function of this callable, or None."""
     return _made.get(found) if type(found) is FunctionType else None

@@ -1,21 +1,20 @@
-"""A client session of the official MCP SDK whose every tool call is asked for before it is sent.
+"""A client session of the official MCP SDK whose every tool call is decided before it is sent.
 
     from taskbound.sdk.tool.mcp import GuardedSession
 
     guarded = GuardedSession(session, server="desk", client=client)
     result = await guarded.call_tool("desk__look", {"at": "x"})
 
-For agents that speak to MCP servers without our gateway. The session and its server are the program's own.
+For agents that use MCP servers without the gateway.
 
-1. A tool is `server__tool`, and its definition is what the server lists, member by member: the SDK's own
-   class drops what it doesn't know. It is compared with the one that is pinned at each call
-   (`other-definition`).
-2. What is sent is read back from the decided bytes.
-3. A result that says `isError` is *failed*, as behind a gateway; an error of the protocol or of the
-   connection, a time that ran out and a cancellation leave the outcome unknown.
-4. A refusal is a result with `isError`, for the model; what is about the program is raised.
-5. What a model is offered is what calls are compared with: definitions are read by `list_tools`, and by the
-   first call where nothing was listed.
+1. A tool is `server__tool`; its definition is the server's listing with all members, including those that the
+   SDK drops. Each call compares it with the pinned one (`other-definition`).
+2. The sent arguments are read from the decided bytes.
+3. A result with `isError` is *failed*; protocol or connection errors, timeouts and cancellations leave the
+   outcome unknown.
+4. A refusal is a result with `isError`; errors about the program are raised.
+5. Definitions are read by `list_tools`, or by the first call: the model is offered what calls are compared
+   with.
 """
 
 from __future__ import annotations
@@ -51,23 +50,17 @@ _PAGES = 100
 
 
 class _Page(BaseModel):
-    """A page of tools, each with all that the server says of it (rule 1)."""
-
     tools: list[dict[str, Any]]
     next: str | None = Field(default=None, alias="nextCursor")
 
 
 class _FailedError(Exception):
-    """The server says that the call failed."""
-
     def __init__(self, result: types.CallToolResult) -> None:
         super().__init__()
         self.result = result
 
 
 class _Sending:
-    """One call, as a client runs it."""
-
     is_awaited = True
     failed = (_FailedError,)  # 3
 
@@ -78,47 +71,33 @@ class _Sending:
         self._seconds = seconds
 
     def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
-        """All steps of it."""
         return guarded(transport, call, debt=debt, holds=holds, wait=wait, narrowed=False, function=self)
 
     def made(self, decided: bytes) -> dict[str, Any]:
-        """What is sent (rule 2)."""
         return parse_object(decided)
 
     async def started(self, arguments: dict[str, Any]) -> types.CallToolResult:
-        """What the server answers."""
         result = await self._session.call_tool(self._own, arguments, self._seconds)
         if result.is_error:
             raise _FailedError(result)
         return result
 
     def finished(self, result: object) -> object:
-        """The result."""
         return result
 
 
 class GuardedSession:
-    """A session whose tool calls are asked for; everything else of MCP is the session's own."""
+    """A session whose tool calls are decided first; use the plain session for the rest of MCP."""
 
     def __init__(self, session: ClientSession, *, server: str, client: AsyncClient) -> None:
-        """Guard the calls of an initialized session.
-
-        Args:
-            session: To the server.
-            server: The name by which the server is pinned.
-            client: Who asks.
-        """
+        """Guards an initialized session; `server` is the name by which the server is pinned."""
         self._session = session
         self._server = server
         self._client = client
         self._listed: dict[str, dict[str, Any]] = {}
 
     async def list_tools(self) -> list[dict[str, Any]]:
-        """The tools that the server lists now, under their whole names, with all that it says of them.
-
-        Raises:
-            MalformedError: It lists a tool whose name is none.
-        """
+        """Returns the server's current tools under their full names; raises MalformedError."""
         found: dict[str, dict[str, Any]] = {}
         cursor: str | None = None
         for _ in range(_PAGES):
@@ -140,12 +119,12 @@ class GuardedSession:
         idempotency_key: str | None = None,
         read_timeout_seconds: float | None = None,
     ) -> types.CallToolResult:
-        """Ask, send where it is permitted, and tell what came of it; a refusal is a result with `isError`.
+        """Asks, sends if permitted, and reports the outcome; a refusal is a result with `isError`.
 
         Args:
             tool: `server__tool`.
-            arguments: As the model said them.
-            idempotency_key: The call's own, where it may be made again: 1 to 128 visible characters of ASCII.
+            arguments: The model's.
+            idempotency_key: Of a call that may be repeated: 1 to 128 visible ASCII characters.
             read_timeout_seconds: The session's, for this call.
 
         Raises:

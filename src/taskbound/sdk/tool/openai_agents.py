@@ -4,15 +4,12 @@
 
     agent = Agent(name="helper", tools=[as_tool(note)])
 
-1. The model is shown the schema that is pinned: `strict_json_schema` is off, which would make every
-   parameter a required one and take the defaults away. What the model says is read by ours, from the bytes
-   as they came.
-2. A refusal is the tool's output, for the model; a function's own error ends the run, as of every
-   `FunctionTool`.
-3. With `pause`, the call of what is held stops the run with an interruption: its first call is told to be
-   held, and the same again waits for people. (`needs_approval` is asked before a call, and to ask the
-   daemon there would use a permit for the question.) Approved with `RunState.approve` it is asked for
-   again: who lifts a hold is the daemon's to know.
+1. The model sees the pinned schema: `strict_json_schema` is off, since it would make every parameter
+   required. The model's bytes are read by us.
+2. A refusal is the tool's output; a function's own exception ends the run, as for every `FunctionTool`.
+3. With `pause`, a held call stops the run: its first call reports the hold, the same call again waits for
+   approvers (`needs_approval` runs before a call, and asking the daemon there would use a permit). After
+   `RunState.approve` the daemon is asked again.
 4. The key of a call is its tool call's (`call`, rule 1).
 """
 
@@ -37,12 +34,9 @@ if TYPE_CHECKING:
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool:
-    """The tool of a guarded function.
+    """Returns the tool of a guarded function; `using(…)` results work too.
 
-    Args:
-        function: What `guard` made; `using(…)` of it too.
-        pause: Whether the run stops where people have to be asked (rule 3); else the model is told that
-        they are.
+    `pause` stops the run while an approval is pending (rule 3); otherwise the model is informed.
     """
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     name = function.tool
@@ -82,7 +76,7 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool
 
 
 def _same(function: Guarded[..., Any], said: bytes | dict[str, Any]) -> bytes:
-    """By what two calls are the same; empty where it is no call of this function."""
+    """Returns a digest by which equal calls are recognized; empty for invalid arguments."""
     try:
         args, kwargs = function.given(said)
         return function.written(args, kwargs)

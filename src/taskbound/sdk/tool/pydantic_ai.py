@@ -4,16 +4,13 @@
 
     agent = Agent(model, tools=[as_tool(note)])
 
-1. The model is shown the schema that is pinned. What it says is read by ours from the bytes as they came,
-   where the model's provider hands them on, and nothing is coerced: `"1"` is no number, and two equal keys
-   are an error.
-2. A refusal is `ToolFailed`: told to the model, and neither a prompt to try again nor a part of the budget of
-   retries, whose end would be the run's.
-3. With `pause`, a held call is `ApprovalRequired`: the run ends with `DeferredToolRequests`, which the
-   agent has to have among its output types. Run again with an approval of Pydantic AI's it is asked for
-   again: who lifts a hold is the daemon's to know. An approval that says no is told to the model, and
-   people may still be asked.
-4. The key of a call is its conversation's and its tool call's (`call`, rule 1).
+1. The model sees the pinned schema. Its bytes are read by us where the provider passes them on: nothing is
+   coerced and duplicate keys are an error.
+2. A refusal is `ToolFailed`: told to the model, neither a retry prompt nor counted as a retry.
+3. With `pause`, a held call is `ApprovalRequired`; the agent needs `DeferredToolRequests` as an output type.
+   After an approval in Pydantic AI the daemon is asked again; a denial there is told to the model, and the
+   approvers may still be asked.
+4. The key of a call consists of conversation and tool call (`call`, rule 1).
 """
 
 from __future__ import annotations
@@ -41,17 +38,13 @@ if TYPE_CHECKING:
 
 
 class _Strict:
-    """Reads what a model says (rule 1), where Pydantic AI has a validator of pydantic's."""
-
     def validate_json(self, data: str | bytes | bytearray, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- pydantic's options
-        """What these bytes say."""
         try:
             return parse_object(data.encode() if isinstance(data, str) else bytes(data))
         except MalformedError as error:
             raise ToolFailed(told(error)) from error
 
     def validate_python(self, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above
-        """What a provider has read by itself, where it is JSON."""
         try:
             return parse_object(canonical(data))
         except MalformedError as error:
@@ -59,12 +52,9 @@ class _Strict:
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
-    """The tool of a guarded function.
+    """Returns the tool of a guarded function; `using(…)` results work too.
 
-    Args:
-        function: What `guard` made; `using(…)` of it too.
-        pause: Whether the run ends where people have to be asked (rule 3); else the model is told that they
-        are.
+    `pause` ends the run while an approval is pending (rule 3); otherwise the model is informed.
     """
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     name = function.tool

@@ -1,7 +1,7 @@
-"""What a service does with a request that carries a transaction token, without I/O and without a third party.
+"""Verifies requests with a transaction token in a service, without I/O or third-party packages.
 
-`Verifier` is the core; `asgi`, `wsgi` and `function` are thin shells around it. `taskbound.wiring.guarding`
-plugs in what computes signatures, keeps claims and reads the issuer's keys (extra `services`).
+`Verifier` is the core; `asgi`, `wsgi` and `function` are shells. `taskbound.wiring.guarding` adds signature
+checks, claim storage and the issuer's keys (extra `services`).
 """
 
 from __future__ import annotations

@@ -1,19 +1,15 @@
-"""A service behind ASGI whose every request is verified before the application sees it.
+"""An ASGI service whose every request is verified before the application sees it.
 
-1. Every endpoint is declared (`Endpoints`): as a tool, or public. A socket of the web is refused, since
-   what comes over it was permitted by nobody; a protocol that is not known is, too.
-2. The head is looked at before the body is read; the body is read whole, within a bound, and the
-   application is given those very bytes. It is told what the token says in `scope["taskbound"]`.
-3. What the application answers is passed on as it comes. It is kept before its last part is passed on, so
-   that whoever has the whole answer can ask for it again.
-4. An application that raises, is cancelled or stops before its answer is whole leaves a request of which
-   nobody knows what came: it is not done again. A whole answer is the answer, whatever its status is and
-   whatever is raised after it: the 500 that a framework gives for a mistake is told again as it was. That
-   whoever asked has gone changes nothing.
-5. An answer that can't be kept is passed on all the same, since it is true; after that it is raised that
-   this was done and not kept. What the application raises is raised, whatever became of the claim.
-6. What the disk and the issuer are waited for is done in threads, whole, also when the request is cancelled
-   meanwhile.
+1. Every endpoint is declared (`Endpoints`) as a tool or public. Web sockets and unknown protocols are
+   refused.
+2. The head is checked before the body is read, whole and bounded; the application gets those bytes, and the
+   token's content in `scope["taskbound"]`.
+3. The answer is passed on as it comes, and kept before its last part is sent, so that a repeat gets it.
+4. If the application fails before its answer is complete, the outcome is unknown and never repeated. A
+   complete answer counts, whatever its status or later exceptions. A client's disconnect changes nothing.
+5. An answer that can't be kept is sent all the same; then AnswerUnkeptError is raised. The application's
+   exceptions are always raised.
+6. Disk and issuer are awaited in threads that finish even if the request is cancelled.
 """
 
 from __future__ import annotations
@@ -63,7 +59,7 @@ _PASSED_BY: Final = frozenset(
 
 
 class AsgiGuard:
-    """An application of ASGI around another one, which it lets do what tokens permit."""
+    """An ASGI application around another one, which runs only what tokens permit."""
 
     def __init__(
         self,
@@ -74,14 +70,14 @@ class AsgiGuard:
         showings: Showings | None = None,
         limit: int = MAX_BODY,
     ) -> None:
-        """Stand before an application.
+        """Guards an application.
 
         Args:
             app: The application.
-            verifier: Verifies.
-            endpoints: Which tool each of its endpoints is.
-            showings: What a connection has proven; nothing where it is not given.
-            limit: Bytes of a body that are read.
+            verifier: The verifier.
+            endpoints: The tool of each endpoint.
+            showings: Returns what a connection has proven; by default nothing.
+            limit: Maximum bytes of a body.
         """
         self._app = app
         self._verifier = verifier
@@ -90,11 +86,11 @@ class AsgiGuard:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of ASGI (rule 1).
+        """Serves one ASGI connection (rule 1); also raises what the application raises.
 
         Raises:
-            EndpointUnknownError: It speaks a protocol that is not known.
-            AnswerUnkeptError: Rule 5, and whatever the application raises.
+            EndpointUnknownError: The protocol is unknown.
+            AnswerUnkeptError: Rule 5.
         """
         match scope["type"]:
             case "lifespan":
@@ -109,7 +105,6 @@ class AsgiGuard:
                 raise EndpointUnknownError(f"nothing is declared for the protocol `{other}`")
 
     def _is_public(self, scope: Scope) -> bool:
-        """Whether it needs no token, and is what it is asked for as."""
         if not self._endpoints.is_public(scope["method"], scope["path"]):
             return False
         try:
@@ -166,12 +161,7 @@ class AsgiGuard:
         )
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body (rule 2); None where whoever sent it has gone.
-
-        Raises:
-            BodyLargeError: It is too long.
-            BodySlowError: It takes too long.
-        """
+        """Returns the whole body (rule 2), or None after a disconnect."""
         parts, size = list[bytes](), 0
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -190,7 +180,6 @@ class AsgiGuard:
             raise BodySlowError("the body did not come in time") from None
 
     async def _run(self, accepted: Accepted, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application do it, and keep what it answers (rules 2 to 5)."""
         run = _Run(self._verifier, accepted, body, receive, send)
         extensions = {
             name: one for name, one in (scope.get("extensions") or {}).items() if name not in _PASSED_BY
@@ -209,8 +198,6 @@ class AsgiGuard:
 
 
 class _Run:
-    """One run of the application."""
-
     def __init__(
         self, verifier: Verifier, accepted: Accepted, body: bytes, receive: Receive, send: Send
     ) -> None:
@@ -225,14 +212,12 @@ class _Run:
         self.unkept: AnswerUnkeptError | None = None
 
     async def receive(self) -> Message:
-        """The body, once and whole; then what the server says."""
         if self._body is None:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
-        """Pass on what the application answers, kept where it is whole (rule 3)."""
         if message["type"] == "http.response.start":
             fields = message.get("headers", ())
             told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
@@ -256,7 +241,6 @@ class _Run:
 
 
 def _require_not_rerouted(scope: Scope) -> None:
-    """Go on only with what is asked for as it was sent (`endpoint`, rule 4)."""
     require_not_rerouted(name.decode("latin-1") for name, _ in scope["headers"])
 
 
@@ -267,6 +251,5 @@ async def _tell(send: Send, told: Told) -> None:
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:
-    """Refuse a socket of the web before it is open: the server answers 403 (rule 1)."""
     await receive()
     await send({"type": "websocket.close", "code": _REFUSED_SOCKET, "reason": "no token covers a socket"})

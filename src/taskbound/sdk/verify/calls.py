@@ -1,24 +1,21 @@
-"""Calls of a server's tools that run for what tokens permit: what libraries of MCP servers have in common.
+"""What the MCP server shells share: tools run only for calls that tokens permit.
 
-1. Which tool a name is, is declared (`Tools`); what isn't is refused. What is public needs no token.
-2. The token is in the head of the HTTP request that carries the call. A call that came without a head has
-   none: the message is the action's own bytes, which are logged, told on and kept, and a token is not.
-3. Nothing of the server's own runs before the call was begun (`verifier`): then it gets the arguments that
-   were decided on, read again from their canonical text.
-4. Between a message and a tool's function a library reads, converts, renames, drops and fills in. So the
-   function is bound: what it is about to get is written as JSON again, and has to be what was decided on. It
-   runs once for each call, and for no other caller. What a library would make of the arguments is looked at
-   before the call is begun as well, so that no permit is used up by it.
-5. A tool may be declared with the definition that its server lists at that moment (`OWN`): then a token of
-   another definition is refused, and with it whatever the server has changed since the tool was pinned, such
-   as a default.
-6. What nobody decided on reaches no function: no answer of a client's to a question, no default that does not
-   stand in the tool's schema. A call is waited for: nothing of it goes on as a task.
-7. The tool's result is the answer, an error result as well: it is kept, and told again to the same call,
-   under whatever id that has. A call that is cancelled, or raises, leaves what nobody knows, and so does a
-   result that did not come from the bound function.
-8. A refusal is a result that is an error: its text is for the model, and `_meta` says it for programs, with
-   what a challenge of HTTP would say. No status of HTTP is used: 401 would send a client to sign in.
+1. Each tool is declared (`Tools`); others are refused. Public tools need no token.
+2. The token stands in the HTTP head. A call without a head has none: messages are logged and stored, a token
+   is not.
+3. Before the call is claimed (`verifier`), no server code runs; then the function gets the decided arguments,
+   read from their canonical text.
+4. Libraries convert, rename, drop and fill in arguments. So the function is bound: its actual arguments are
+   written as JSON and must be the decided ones. It runs once per call, for no other caller. The conversion is
+   also checked before the claim, so that it uses up no permit.
+5. A tool may be declared with the definition that its server lists now (`OWN`): a token for another
+   definition is refused, so changes since pinning are too.
+6. Undecided values reach no function: no client answers, no defaults outside the schema. Calls are awaited,
+   never continued as a task.
+7. The result is kept, error results too, and given again to the same call. A cancelled or failed call, or a
+   result from elsewhere, leaves the outcome unknown.
+8. A refusal is an error result: text for the model, `_meta` for programs with the contents of an HTTP
+   challenge. HTTP 401 is not used: it would start a sign-in.
 """
 
 from __future__ import annotations
@@ -74,17 +71,15 @@ Result: TypeAlias = dict[str, Any]
 
 
 class Tools:
-    """Which tool each name of a server is (rule 1)."""
+    """The declared tools of a server (rule 1)."""
 
     def __init__(self, tools: Mapping[str, str | Endpoint], *, public: Collection[str] = ()) -> None:
-        """Keep what is declared.
+        """Declares tools.
 
-        Args:
-            tools: By the name that the server itself has for it: the tool, `server__tool`, or an `Endpoint`.
-            public: Names of tools that need no token.
+        `tools` maps the server's own names to `server__tool` or an `Endpoint`; `public` names tools without
+        token.
 
-        Raises:
-            BadEndpointError: One is no tool, or declared twice.
+        Raises BadEndpointError for an invalid or repeated declaration.
         """
         self._tools = {
             name: _by_arguments(one if isinstance(one, Endpoint) else Endpoint(tool=one))
@@ -95,19 +90,15 @@ class Tools:
             raise BadEndpointError("a tool is declared and public")
 
     def is_public(self, name: str) -> bool:
-        """Whether this needs no token: which says nothing of whether it may be done."""
+        """Whether the tool needs no token; that says nothing about permission."""
         return name in self._public
 
     def is_declared(self, name: str) -> bool:
-        """Whether this is a tool that needs one."""
+        """Whether the tool needs a token."""
         return name in self._tools
 
     def of(self, name: str) -> Endpoint:
-        """The tool.
-
-        Raises:
-            EndpointUnknownError: None is declared.
-        """
+        """Returns the declared tool; raises EndpointUnknownError."""
         found = self._tools.get(name)
         if found is None:
             raise EndpointUnknownError(
@@ -121,25 +112,25 @@ def _by_arguments(one: Endpoint) -> Endpoint:
 
 
 class Converting(Protocol):
-    """What is known of a function's arguments, and of what a library makes of them."""
+    """A function's arguments and how its library converts them."""
 
     def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
-        """Go on only where the function would get these, and nothing beside them (rules 4 and 6).
+        """Checks that the function would get exactly these arguments (rules 4 and 6).
 
-        MUST raise `ArgumentChangedError` where a value would become another, or reach no parameter, and
-        `ArgumentUndecidedError` where one would be filled in that does not stand in the tool's schema.
+        MUST raise `ArgumentChangedError` if a value would change or be dropped, and `ArgumentUndecidedError`
+        if one would be added that is not in the tool's schema.
         """
 
     def written(self, given: Mapping[str, Any], names: Collection[str]) -> dict[str, JsonValue]:
-        """What the function is about to get, as JSON: of these names, and of others nothing.
+        """Returns the named arguments that the function is about to get, as JSON.
 
-        MUST raise as `require_kept`, also where another argument than these has no value of the schema's.
+        MUST raise as `require_kept`, also if another argument differs from the schema's value.
         """
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A call that was begun, as its function finds it (rule 4)."""
+    """A claimed call, as its function finds it (rule 4)."""
 
     decided: bytes
     said: Said
@@ -152,12 +143,12 @@ class Call:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self, converting: Converting, given: Mapping[str, Any]) -> None:
-        """Let the function run: once, and with what was decided.
+        """Allows the function to run, once, with the decided arguments.
 
         Raises:
-            ToolUnboundError: It ran before, the call has its answer, or it is another function's.
-            ArgumentChangedError: It would get something else.
-            ArgumentUndecidedError: It would get something beside that.
+            ToolUnboundError: It ran before, the call is answered, or the function belongs to another call.
+            ArgumentChangedError: An argument differs.
+            ArgumentUndecidedError: An argument was added.
         """
         if converting is not self.converting:
             raise ToolUnboundError("the tool is not the one that this call was permitted for")
@@ -174,17 +165,13 @@ class Call:
             self.ran = True
 
     def end(self) -> None:
-        """Let nothing run any more."""
+        """Lets nothing run any more."""
         with self._lock:
             self.over = True
 
     @classmethod
     def current(cls) -> Call:
-        """The call that is being served here.
-
-        Raises:
-            ToolUnboundError: None is.
-        """
+        """Returns the call being served here; raises ToolUnboundError."""
         found = _CALL.get()
         if found is None:
             raise ToolUnboundError("the tool is run by no call that was permitted")
@@ -193,7 +180,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRequest:
-    """One `tools/call`, as a library has read it."""
+    """One `tools/call`, as a library parsed it."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -213,34 +200,22 @@ class Guarded(Protocol, Generic[R]):
     """How a library's results are written and read."""
 
     def write(self, result: R) -> Result | None:
-        """A result; None where it is none that ends a call."""
+        """Returns a result to keep; None if it does not end a call."""
 
     def read(self, result: Result) -> R:
-        """The library's own."""
+        """Returns the library's own result."""
 
 
 class ToolCalls(Generic[R]):
     """Serves `tools/call` for one server."""
 
     def __init__(self, verifier: Verifier, tools: Tools, guarded: Guarded[R]) -> None:
-        """Keep what to work with.
-
-        Args:
-            verifier: Verifies.
-            tools: What is declared.
-            guarded: The library's way to write results.
-        """
         self._verifier = verifier
         self._tools = tools
         self._guarded = guarded
 
     async def serve(self, asked: ToolRequest, run: Callable[[dict[str, JsonValue]], Awaitable[R]]) -> R:
-        """The answer to one call of a tool that is not public.
-
-        Args:
-            asked: The call.
-            run: Has the library do it, with these arguments.
-        """
+        """Answers one call of a tool that is not public; `run` makes the library run it."""
         tool = ""
         step = Step.ENDPOINT
         try:
@@ -279,7 +254,6 @@ class ToolCalls(Generic[R]):
         call: Call,
         run: Callable[[dict[str, JsonValue]], Awaitable[R]],
     ) -> R:
-        """Have it done, and keep what came of it (rule 7)."""
         here = _CALL.set(call)
         kept = False
         try:
@@ -321,7 +295,6 @@ class ToolCalls(Generic[R]):
         return self._guarded.read(self._told(refused, tool))
 
     def _told(self, refused: Refused, tool: str) -> Result:
-        """A refusal as a result (rule 8)."""
         told = cast("dict[str, Any]", parse_document(problem(refused)))
         told["challenge"] = challenge(refused, domain=self._verifier.service.domain, tool=tool)
         error = refused.error
@@ -332,12 +305,7 @@ class ToolCalls(Generic[R]):
 
 
 def _require_alone(asked: ToolRequest) -> None:
-    """Go on only with a call that its arguments say all of (rule 6).
-
-    Raises:
-        InputUndecidedError: It brings more.
-        CallDeferredError: It is not waited for.
-    """
+    """Refuses calls with input beside their arguments or that aren't awaited (rule 6)."""
     if asked.answering:
         raise InputUndecidedError("the call brings input beside its arguments")
     if asked.deferred:
@@ -345,7 +313,7 @@ def _require_alone(asked: ToolRequest) -> None:
 
 
 def _doubt(call: Call, written: Result | None) -> TaskboundError | None:
-    """Why nobody knows what came of a call that ended without raising; None where that is known (rule 7)."""
+    """Returns why the outcome of a call that returned is unknown, or None (rule 7)."""
     if written is None:
         return InputUndecidedError("the tool asks its client for more, or goes on as a task")
     if call.ran and call.refused is not None:
@@ -356,7 +324,6 @@ def _doubt(call: Call, written: Result | None) -> TaskboundError | None:
 
 
 def _answer(written: Result) -> ServedAnswer:
-    """What is kept of a result."""
     text = json.dumps(written, allow_nan=False).encode()
     return ServedAnswer(
         status=_DONE,

@@ -1,19 +1,14 @@
-"""What pydantic makes of a tool's arguments, written as JSON again: it has to be what was decided on.
+"""Checks that pydantic's conversion of a tool's arguments leaves them as decided.
 
-1. A tool's arguments are the properties of its schema. Whatever else its function gets is the server's own (a
-   context, what it depends on), which no caller names.
-2. Each argument is written by the type of its parameter, as pydantic writes it as JSON: what nobody set is
-   left out. A text that became a number, a number that became a text, a list that was a text, a date in
-   another spelling, a path that was tidied, a member that the type does not have: all of them are written
-   otherwise than they came.
-3. An argument is called as its parameter is. An alias is none.
-4. What a function gives has to be done: a generator, or a coroutine that nobody waits for, is not.
-5. An argument that is not there has the default that stands in the schema, which is a part of the definition
-   that was decided on, and so have the members of models. A default that is made when it is needed, or made
-   into something else, stands in no schema, and is refused, whatever the model stands in.
-6. What can be written only once would be gone when its function runs, and what is never written may be
-   anything: a parameter that takes an iterable of any kind, or a dataclass with a member that is left out
-   when it is written, can't be bound.
+1. The arguments are the properties of the tool's schema. Further parameters (context, dependencies) are the
+   server's.
+2. Each converted argument is written as JSON by its parameter's type, without unset members. Any conversion
+   shows as a difference: numbers and texts, lists, dates, paths, unknown members.
+3. Arguments are named like their parameters; aliases are not supported.
+4. A function must finish: generators and unawaited coroutines are refused.
+5. Missing arguments and model members have the schema's default. Computed defaults stand in no schema and are
+   refused.
+6. Parameters that can be read only once (iterables) or are not written completely can't be bound.
 """
 
 from __future__ import annotations
@@ -46,18 +41,12 @@ _LEFT_OUT: Final = frozenset({"serialization_exclude", "serialization_exclude_if
 
 
 class PydanticConverting:
-    """Of one function and the schema that it is listed with."""
+    """The conversion for one function and its listed schema."""
 
     def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
-        """Look at a function.
+        """Inspects a function; `schema` is the tool's `inputSchema`.
 
-        Args:
-            function: The tool's, as its author wrote it.
-            schema: The tool's `inputSchema`.
-
-        Raises:
-            ToolUnboundError: It has no parameter for an argument of the schema (rule 3), or one whose type
-                can't be written.
+        Raises ToolUnboundError if an argument has no parameter (rule 3) or its type can't be written.
         """
         properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
         self._defaults: dict[str, JsonValue] = {
@@ -86,12 +75,7 @@ class PydanticConverting:
             self._own_defaults[name] = parameters[name].default
 
     def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
-        """Go on only where the function would get these, and nothing beside them; it is not called.
-
-        Raises:
-            ArgumentChangedError: A value would become another, or reach no parameter.
-            ArgumentUndecidedError: One would be filled in that does not stand in the schema.
-        """
+        """As `Converting.require_kept`; the function is not called."""
         for name, value in arguments.items():
             adapter = self._adapter(name)
             try:
@@ -107,16 +91,7 @@ class PydanticConverting:
                 )
 
     def written(self, given: Mapping[str, Any], names: Collection[str]) -> dict[str, JsonValue]:
-        """What the function is about to get, as JSON, of these arguments; others have their defaults.
-
-        Args:
-            given: What it gets, by the parameters' names.
-            names: Which arguments were decided on.
-
-        Raises:
-            ArgumentChangedError: One that was decided on does not reach it.
-            ArgumentUndecidedError: It gets one that was not, and that is not the schema's default.
-        """
+        """As `Converting.written`; `given` is by parameter, `names` are the decided arguments."""
         found: dict[str, JsonValue] = {}
         for name in names:
             self._adapter(name)
@@ -162,13 +137,9 @@ class PydanticConverting:
 def bound(
     function: Callable[..., Any], converting: Converting, *, waits: bool, stop: Callable[[str], Exception]
 ) -> Callable[..., Any]:
-    """A function that runs for the call that is being served here, with what was decided, once.
+    """Returns a function that runs once, for the call being served here, with the decided arguments.
 
-    Args:
-        function: The tool's.
-        converting: What is known of it.
-        waits: Whether it is waited for.
-        stop: Makes what the library takes for an error of the tool.
+    `waits` says whether it is awaited; `stop` makes the library's tool error.
     """
     signature = inspect.signature(function)
 
@@ -200,13 +171,7 @@ def bound(
 def never(
     function: Callable[..., Any], message: str, *, stop: Callable[[str], Exception]
 ) -> Callable[..., Any]:
-    """A function that runs for nobody, in the place of one that can't be bound.
-
-    Args:
-        function: The tool's.
-        message: Why it can't be bound.
-        stop: As of `bound`.
-    """
+    """Returns a function that always fails with this message, for one that can't be bound."""
 
     @wraps(function)
     def now(*_: object, **__: object) -> Any:  # noqa: ANN401 - it is in the place of any function
@@ -216,7 +181,6 @@ def never(
 
 
 def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:  # noqa: ANN401 - whatever a function gave
-    """A result of what is done; of what has yet to run nobody knows."""
     try:
         return done(result)
     except TaskboundError as error:
@@ -225,7 +189,7 @@ def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:
 
 
 def _is_untold(schema: object) -> bool:
-    """Whether a value of this type has what can't be compared (rule 6); the schema is pydantic's own."""
+    """Whether the type can't be compared (rule 6); the schema is pydantic's own."""
     match schema:
         case {"type": "generator"}:
             return True
@@ -240,7 +204,7 @@ def _is_untold(schema: object) -> bool:
 
 
 def _has_made(value: object) -> bool:
-    """Whether a model in it has a default that was made for it (rule 5); of a dataclass all is written."""
+    """Whether a model in it has a computed default (rule 5); dataclasses are written completely."""
     match value:
         case BaseModel():
             members = type(value).model_fields

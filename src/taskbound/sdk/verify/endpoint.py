@@ -1,17 +1,14 @@
-"""Which tool each endpoint of a service is, and what of a request has to be covered by a token.
+"""Which tool each endpoint is, and what of a request a token must cover.
 
-1. What is not declared is refused: an endpoint is a tool, or it is public by name. Method and path are
-   compared whole, as the service's own routing sees them.
-2. A digest covers the body and nothing else. So an endpoint's path says nothing beside which tool it is,
-   there is no query, the content type is the declared one, and no content encoding makes other bytes of the
-   body.
-3. The body is the tool's arguments, and the action digest is made of them: what was decided, approved and
-   limited is what runs. A token's `content_digest` is the agent's word for what it will send, which nobody
-   decided on; it binds the bytes beside that, and never instead. By `Body.CONTENT` the body is the arguments
-   in the spelling that the token names; by `Body.ARGUMENTS` it is their canonical text, and the token need
-   not name the request. A request without a body has no arguments.
-4. A header by which what stands behind us takes the request for another method or path is refused, whatever
-   was asked for: a public endpoint would be a way to one that is a tool, and one tool's token to another.
+1. Undeclared endpoints are refused. Method and path are compared whole, as the service's routing sees them.
+2. A digest covers only the body, so path and tool correspond, there is no query, the content type is the
+   declared one, and no content encoding is allowed.
+3. The body is the tool's arguments, and the action digest is made of them. A token's `content_digest` is the
+   agent's statement and was not decided: it is checked in addition. With `Body.CONTENT` the body is the
+   arguments in the bytes that the token names; with `Body.ARGUMENTS` it is their canonical text, and the
+   token need not name the request. No body means no arguments.
+4. Headers that change method or path downstream are refused everywhere: else a public endpoint or another
+   tool's token would open this one.
 """
 
 from __future__ import annotations
@@ -49,7 +46,7 @@ _CHARSET: Final = re.compile(r"[ \t]*charset[ \t]*=[ \t]*\"?utf-8\"?[ \t]*", re.
 
 
 class BadEndpointError(MalformedError):
-    """An endpoint is not declared as it has to be."""
+    """An endpoint is declared incorrectly."""
 
     code = "bad-endpoint"
     remedy = "declare `POST /path`, of letters, digits and `/._~-`, and its tool as `server__tool`"
@@ -75,24 +72,14 @@ class Endpoint:
     """In small letters; empty for a request that has none."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no tool.
-
-        Raises:
-            BadEndpointError: It is none.
-        """
+        """Raises BadEndpointError for an invalid tool."""
         if _TOOL.fullmatch(self.tool) is None:
             raise BadEndpointError(f"`{self.tool}` is no tool")
 
     def require_covered(self, *, query: bool, types: Sequence[str], encodings: Sequence[str]) -> None:
-        """Go on only with a request of which a digest of its body covers everything that counts (rule 2).
+        """Raises MalformedError unless a digest of the body covers the whole request (rule 2).
 
-        Args:
-            query: Whether it has a query.
-            types: The values of `Content-Type`.
-            encodings: The values of `Content-Encoding`.
-
-        Raises:
-            MalformedError: It is not so.
+        `types` and `encodings` are the values of `Content-Type` and `Content-Encoding`.
         """
         if query:
             raise QueryError("the request has a query", where="query")
@@ -107,17 +94,14 @@ class Endpoint:
 
 
 class Endpoints:
-    """All of a service's (rule 1)."""
+    """All endpoints of a service (rule 1)."""
 
     def __init__(self, tools: Mapping[str, str | Endpoint], *, public: Sequence[str] = ()) -> None:
-        """Keep what is declared.
+        """Declares endpoints.
 
-        Args:
-            tools: By `POST /path`: the tool, or the endpoint.
-            public: What needs no token, as `GET /livez`.
+        `tools` maps `POST /path` to a tool or an `Endpoint`; `public` needs no token, such as `GET /livez`.
 
-        Raises:
-            BadEndpointError: One is not declared as it has to be, or twice.
+        Raises BadEndpointError for an invalid or repeated declaration.
         """
         self._tools: dict[tuple[str, str], Endpoint] = {}
         for name, one in tools.items():
@@ -127,15 +111,11 @@ class Endpoints:
             raise BadEndpointError("an endpoint is a tool and public")
 
     def is_public(self, method: str, path: str) -> bool:
-        """Whether this needs no token: which says nothing of whether it may be done."""
+        """Whether the endpoint needs no token; that says nothing about permission."""
         return (method, path) in self._public
 
     def of(self, method: str, path: str) -> Endpoint:
-        """The endpoint.
-
-        Raises:
-            EndpointUnknownError: None is declared.
-        """
+        """Returns the declared endpoint; raises EndpointUnknownError."""
         found = self._tools.get((method, path))
         if found is None:
             raise EndpointUnknownError("no tool is declared for this method and path")
@@ -143,13 +123,9 @@ class Endpoints:
 
 
 def require_not_rerouted(names: Iterable[str]) -> None:
-    """Go on only with a request that is for the method and path that it was sent to (rule 4).
+    """Raises HeaderUncoveredError for headers that change method or path (rule 4).
 
-    Args:
-        names: Of its headers; servers of WSGI take `_` for `-` in them, and so does this.
-
-    Raises:
-        HeaderUncoveredError: One makes another request of it.
+    In the names `_` counts as `-`, as in WSGI servers.
     """
     for one in names:
         name = one.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""Why a service does not do what it was asked to do with a transaction token."""
+"""Why a service refuses a request with a transaction token."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ class TokenAbsentError(DeniedError):
 
 
 class TokenCountError(MalformedError):
-    """The request has more than one transaction token, or what may be read as several."""
+    """The request has several transaction tokens, or what may be read as several."""
 
     code = "txn-token-count"
     remedy = "send one header `Txn-Token` with the token and nothing else"
 
 
 class BadTokenContextError(MalformedError):
-    """What the token says of its action can't be read."""
+    """The token's statement about its action can't be read."""
 
     code = "bad-token-context"
     remedy = "use services and daemons of versions that go together"
 
 
 class HolderNotShownError(DeniedError):
-    """Who sent the request was not proven to be the one that the token is for."""
+    """The sender is not proven to be the token's holder."""
 
     code = "holder-not-shown"
     remedy = "send it over a connection, or with a proof, of the workload that the token names in `req_wl`"
 
 
 class OtherToolError(DeniedError):
-    """The token is for another tool than this endpoint is."""
+    """The token is for another tool than this endpoint's."""
 
     code = "other-tool"
     remedy = "have an action of this endpoint's tool permitted"
 
 
 class OtherNamespaceError(DeniedError):
-    """The token is of a namespace that the service hears nothing of."""
+    """The token is of a namespace whose revocations the service does not receive."""
 
     code = "other-namespace"
     remedy = "have the action permitted in the namespace that the service is configured with"
 
 
 class DigestMissingError(DeniedError):
-    """The token doesn't say which request it is for, as this endpoint needs it."""
+    """The token doesn't name its request, which this endpoint requires."""
 
     code = "digest-missing"
     remedy = "name the request's `content_digest` when the action is asked for"
 
 
 class OtherContentError(DeniedError):
-    """The content of the request is not what was permitted."""
+    """The request's content is not the permitted content."""
 
     code = "other-content"
     remedy = "send the very bytes whose digest was named when the action was asked for"
 
 
 class OtherActionError(DeniedError):
-    """Tool and arguments are not the action that was permitted."""
+    """Tool and arguments are not the permitted action."""
 
     code = "other-action"
     remedy = "send the arguments as the permit has them, byte by byte"
@@ -76,14 +76,14 @@ class ArgumentsRewrittenError(MalformedError):
 
 
 class BadContentDigestError(MalformedError):
-    """`Content-Digest` can't be read, or is not of the content that came."""
+    """`Content-Digest` is unreadable or doesn't match the content."""
 
     code = "content-digest"
     remedy = "send `Content-Digest: sha-256=:…:` of the body as it is sent (RFC 9530), or none"
 
 
 class EndpointUnknownError(DeniedError):
-    """No tool is declared for what was asked of the service."""
+    """No tool is declared for this endpoint."""
 
     code = "endpoint-unknown"
     remedy = "declare which tool the endpoint is, or that it is public"
@@ -97,28 +97,28 @@ class QueryError(MalformedError):
 
 
 class ContentTypeError(MalformedError):
-    """The content is said to be of another type than the endpoint takes."""
+    """The content type is not the endpoint's."""
 
     code = "other-content-type"
     remedy = "send the content type that the endpoint declares"
 
 
 class ContentEncodedError(MalformedError):
-    """The content is encoded in a way that its digest says nothing of."""
+    """The content has an encoding, which its digest doesn't cover."""
 
     code = "content-encoded"
     remedy = "send the content without `Content-Encoding`"
 
 
 class BodyLargeError(MalformedError):
-    """The body is longer than is read."""
+    """The body exceeds the size limit."""
 
     code = "body-large"
     remedy = "send less; large content goes by reference, with its digest"
 
 
 class BodyLengthError(MalformedError):
-    """The body has no length that can be read, or ended before it."""
+    """The body has no readable length, or ended before it."""
 
     code = "body-length"
     remedy = "send `Content-Length`, and as many bytes"
@@ -132,14 +132,14 @@ class BodySlowError(UnavailableError):
 
 
 class TokenInactiveError(DeniedError):
-    """The issuer says that the token is worth nothing."""
+    """The issuer says that the token is inactive."""
 
     code = "token-inactive"
     remedy = "have the action permitted again, if its task still runs"
 
 
 class StatusUnknownError(UnavailableError):
-    """Whether the token still holds can't be told now."""
+    """The token's status can't be determined now."""
 
     code = "status-unknown"
     remedy = "try again when the issuer is reached"
@@ -153,58 +153,54 @@ class KeysUnreadError(UnavailableError):
 
 
 class StillServingError(DeniedError):
-    """The same request is being done."""
+    """The same request is being served."""
 
     code = "still-at-it"
     remedy = "send the same again in a second, for what came of it"
 
 
 class OutcomeUnknownError(DeniedError):
-    """The same request was begun before, and nobody knows what came of it, or its answer was not kept."""
+    """The same request was begun before; its outcome is unknown or its answer was not kept."""
 
     code = "outcome-not-known"
     remedy = "look at what the service did, and tell the outcome; don't ask again as if nothing was done"
 
 
 class AnswerUnkeptError(DeniedError):
-    """It was done, and its answer was not kept: a repeat is told that nobody knows."""
+    """The request was done but its answer was not kept: a repeat gets OutcomeUnknownError."""
 
     code = "answer-not-kept"
     remedy = "don't do it again: the error has the result; then look at the file of claims"
 
     def __init__(self, result: object) -> None:
-        """Say so, with what came of it.
-
-        Args:
-            result: What the function gave; of a service of HTTP the `ServedAnswer`, which was passed on.
-        """
+        """Keeps the function's result; over HTTP the `ServedAnswer` that was sent."""
         super().__init__("this was done, and the answer was not kept")
         self.result = result
 
 
 class YetToRunError(MalformedError):
-    """A plain function gave something that has yet to run, so nobody knows what was done."""
+    """A plain function returned something that still has to run, so the outcome is unknown."""
 
     code = "yet-to-run"
     remedy = "decorate the `async def` itself, or have the function done with its work when it returns"
 
 
 class NoHeadError(DeniedError):
-    """A call came by a way that has no head, so there is no place for a token."""
+    """The call's transport has no head, so it can't carry a token."""
 
     code = "no-head"
     remedy = "call the service over HTTP, with the token in `Txn-Token` of the request that carries the call"
 
 
 class ArgumentChangedError(DeniedError):
-    """The tool would run with another value than was decided on."""
+    """The tool would run with another value than the decided one."""
 
     code = "argument-changed"
     remedy = "have the action permitted with each argument in the form that the tool itself has it"
 
 
 class ArgumentUndecidedError(DeniedError):
-    """The tool would run with a value that nobody decided on."""
+    """The tool would run with an undecided value."""
 
     code = "argument-undecided"
     remedy = "name the argument, or give it a default that stands in the tool's schema"
@@ -218,21 +214,21 @@ class InputUndecidedError(DeniedError):
 
 
 class HeaderUncoveredError(MalformedError):
-    """The request has a header by which a proxy or a service makes another request of it."""
+    """A header would make a proxy or service see another request."""
 
     code = "header-not-covered"
     remedy = "send it without this header: a token is for the method, path and body as they are sent, once"
 
 
 class CallDeferredError(DeniedError):
-    """A call is to be done later, behind the back of what permitted it."""
+    """The call would run later, outside its permit."""
 
     code = "call-deferred"
     remedy = "call the tool without a task, and wait for its answer"
 
 
 class ToolUnboundError(DeniedError):
-    """A tool is not run as a function whose arguments can be compared with what was decided on."""
+    """The tool's function can't be compared with the decided arguments."""
 
     code = "tool-unbound"
     remedy = "make the tool a function of the server's own, without what wraps, caches or replaces it"

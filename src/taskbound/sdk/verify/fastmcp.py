@@ -1,20 +1,17 @@
-"""A server of `fastmcp` (4.x) whose tools run for what tokens permit.
+"""A server of `fastmcp` (4.x) whose tools run only for what tokens permit.
 
     from taskbound.sdk.verify.calls import Tools
     from taskbound.sdk.verify.fastmcp import guard_tools
 
     guard_tools(server, verifier, Tools({"pay": "bank__pay"}))
 
-It needs `fastmcp`, which nothing of ours brings, and stands on `taskbound.sdk.verify.mcp`: `fastmcp` has a
-low-level server of `mcp` below it. What is its own:
+It needs `fastmcp`, which Taskbound does not install, and builds on `taskbound.sdk.verify.mcp`.
 
-1. A declared tool's function is bound as the server finds it, by the last of the server's transforms. What is
-   put around it later (another transform, a tool that is injected) can't be looked into: it is refused.
-2. A tool that is no function of the server's own (of a server that is mounted or behind a proxy, of an
-   OpenAPI document, or made from another tool) is not found where it is declared: what becomes of its
-   arguments is not known here.
-3. One of several versions of a tool, which a caller would choose in `_meta`, is nothing that was decided on:
-   who names a version finds no tool.
+1. A declared tool's function is bound as the server's last transform finds it. Later wrappers (transforms,
+   injected tools) can't be inspected and are refused.
+2. Declared tools that aren't functions of this server (mounted, proxied, OpenAPI, transformed) are not found:
+   their argument handling is unknown.
+3. A version chosen in `_meta` was not decided: a call that names one finds no tool.
 """
 
 from __future__ import annotations
@@ -44,16 +41,11 @@ if TYPE_CHECKING:
 def guard_tools(
     server: FastMCP[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None = None
 ) -> None:
-    """Have a server's tools run for what tokens permit, and for nothing else.
+    """Makes a server's tools run only for what tokens permit.
 
-    Args:
-        server: The server; its tools may be added before or after this, its transforms before.
-        verifier: Verifies.
-        tools: What is declared.
-        showings: What a connection has proven; nothing where it is not given.
+    Add transforms before; tools may be added later. `showings` returns what a connection has proven.
 
-    Raises:
-        BadEndpointError: The server is guarded already.
+    Raises BadEndpointError if the server is guarded already.
     """
     binding = _Binding(server, tools)
     low = server._mcp_server  # noqa: SLF001 - where the library has its handlers, and no other place
@@ -62,8 +54,6 @@ def guard_tools(
 
 
 class _Binding(Transform):
-    """Binds the functions of a server (rule 1)."""
-
     def __init__(self, server: FastMCP[Any], tools: Tools) -> None:
         self._server = server
         self._tools = tools
@@ -72,7 +62,6 @@ class _Binding(Transform):
     async def get_tool(
         self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
     ) -> Tool | None:
-        """The tool as the server finds it, bound where it is declared."""
         if not self._tools.is_declared(name):
             return await call_next(name, version=version)
         if version is not None:
@@ -89,11 +78,6 @@ class _Binding(Transform):
         return tool.model_copy(update={"fn": known[1].fn})
 
     async def find(self, name: str) -> Converting:
-        """What is known of a tool that the server would run now.
-
-        Raises:
-            ToolUnboundError: There is none, or it can't be bound, or something stands around it.
-        """
         tool = await self._server.get_tool(name)
         known = self._bound.get(name)
         if known is None or type(tool) is not FunctionTool or tool.fn is not known[1].fn:

@@ -1,15 +1,13 @@
-"""A plain function that runs only for the action that a token permits: tool and arguments, and nothing else.
+"""A plain function that runs only for the permitted action: tool and arguments.
 
-1. The function's parameters are the tool's arguments, each by its name. The action's digest is made of
-   them, and the function is called with what that digest is of: the canonical text, read again.
-2. What it gives is kept where JSON has a word for it. A repeat is given the same, and else told that it was
-   done.
-3. A function that raises, or is cancelled, leaves a call of which nobody knows what came: it is not made
-   again. What it raises is raised, whatever became of the claim.
-4. What is refused is raised, as the error that says why.
-5. A result that can't be kept is in the error that says that it was done (`AnswerUnkeptError.result`).
-6. A function that gives what has yet to run (a coroutine, a generator, a future) was not done when it
-   returned: nobody knows, and the result is refused.
+1. The parameters are the tool's arguments. The action digest is made of them, and the function gets them read
+   from that canonical text.
+2. A result with a JSON form is kept and given to a repeat; other repeats only learn that it was done.
+3. A function that raises or is cancelled leaves the outcome unknown and is not repeated. Its exception is
+   always raised.
+4. A refusal is raised as its error.
+5. A result that can't be kept is in the error (`AnswerUnkeptError.result`).
+6. A result that still has to run (coroutine, generator, future) leaves the outcome unknown and is refused.
 """
 
 from __future__ import annotations
@@ -46,20 +44,16 @@ _NAMED: Final = frozenset({Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ON
 def verified(
     verifier: Verifier, tool: str, *, definition: str = ""
 ) -> Callable[[Callable[P, R]], Callable[Concatenate[Head, P], R]]:
-    """A decorator: the function runs for what tokens permit, and takes the head that came with a call first.
+    """Decorates a function to run only for permitted actions; it then takes the call's head first.
 
         @verified(verifier, "bank__pay")
         def pay(account: str, cents: int) -> dict: ...
 
         pay(Head(tokens=[token]), account="7", cents=300)
 
-    Args:
-        verifier: Verifies.
-        tool: The tool that the function is, `server__tool`.
-        definition: The digest of the tool's pinned definition; empty where tokens say it.
+    `definition` is the digest of the pinned definition; empty if tokens state it.
 
-    Raises:
-        BadEndpointError: The function has a parameter without a name of its own, or is a generator.
+    Raises BadEndpointError for parameters without names and for generators.
     """
     endpoint = Endpoint(tool=tool, body=Body.ARGUMENTS, definition=definition)
 
@@ -123,11 +117,7 @@ def _begun(verifier: Verifier, endpoint: Endpoint, head: Head, text: bytes) -> A
 
 
 def done(result: T) -> T:
-    """The result of what is done.
-
-    Raises:
-        YetToRunError: It has yet to run (rule 6).
-    """
+    """Returns the result; raises YetToRunError if it still has to run (rule 6)."""
     if not (inspect.isawaitable(result) or isinstance(result, Future | Iterator | AsyncIterator)):
         return result
     if inspect.iscoroutine(result):
@@ -136,11 +126,6 @@ def done(result: T) -> T:
 
 
 def _keep(verifier: Verifier, accepted: Accepted, result: object) -> None:
-    """Keep a result.
-
-    Raises:
-        AnswerUnkeptError: It can't be kept (rule 5).
-    """
     try:
         verifier.answer(accepted, _kept(result))
     except Exception as error:
@@ -148,7 +133,6 @@ def _keep(verifier: Verifier, accepted: Accepted, result: object) -> None:
 
 
 def _kept(result: object) -> ServedAnswer:
-    """What is kept of a result (rule 2)."""
     try:
         text = canonical(cast("Any", result))
     except MalformedError:

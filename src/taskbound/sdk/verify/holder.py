@@ -1,22 +1,20 @@
-"""Who sent a request: what its connection or a proof in it shows, and whose that is.
+"""The sender of a request: what its connection or proof shows, and whether it holds the token.
 
-1. A *showing* is a text that says which key or workload was proven, and by what:
+1. A *showing* is a text for a proven key or workload:
 
        spiffe://corp.example/agents/coder   an X.509-SVID or a JWT-SVID
        x5t#S256:…                           a client certificate, by the thumbprint of RFC 8705
        jkt:…                                a key, by its thumbprint, that signed this request (DPoP)
 
-2. A token is held by the workload in its `req_wl`. It names the key that it was asked with (`cnf`), and who
-   shows that is its holder. Where a workload's showings are configured those alone count: a key that
-   somebody had a token issued to by that workload's stolen proof is none of them. One is nobody's but one
-   workload's. A `req_wl` that is a SPIFFE ID is shown by itself.
-3. A service that passes a request on shows itself, and not the agent: such *carriers* are configured, and
-   are believed of any token that they bring. They are believed to bring it for what it is for, and to
-   nobody else.
-4. A proof of DPoP is of this request, with this token (`ath`), and is used once, whatever becomes of the
-   request. Where the request went is the service's own configured origin.
-5. A service that can't know who sent a request says so in a word (`WHOEVER_HAS_IT`): whoever has the text
-   of a token is taken for its holder then.
+2. The holder is the workload in `req_wl`, or whoever proves the key in `cnf`. If showings are configured for
+   the workload, only those count: a key bound by a stolen proof doesn't. Each showing belongs to one
+   workload. A SPIFFE ID as `req_wl` shows itself.
+3. Configured *carriers* may present any token: services that forward requests prove themselves, not the
+   agent. They are trusted to present it only for its request.
+4. A DPoP proof is for this request and this token (`ath`) and used once, whatever the result. The origin is
+   the service's configured one.
+5. A service that can't identify senders says so (`WHOEVER_HAS_IT`): then anyone with the token's text is its
+   holder.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ _PREFIXES: Final = (_SPIFFE, "x5t#S256:", _JKT)
 
 
 class BadHoldersError(MalformedError):
-    """Which showings are whose is not configured as it has to be."""
+    """The configured showings are invalid."""
 
     code = "bad-holders"
     remedy = "give each workload its showings (`spiffe://…`, `x5t#S256:…`, `jkt:…`), and none to two"
@@ -66,7 +64,7 @@ class BadHoldersError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holders:
-    """Which showings are whose (rules 2 and 3)."""
+    """The configured showings of workloads (rules 2 and 3)."""
 
     shown_by: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Of each workload, as `req_wl` names it; of one that stands here keys in its tokens do not count."""
@@ -76,11 +74,7 @@ class Holders:
     """Where the service is reached, `https://pay.example`, for proofs of DPoP; empty where none are taken."""
 
     def __post_init__(self) -> None:
-        """Refuse what two could show (rule 2).
-
-        Raises:
-            BadHoldersError: One is no showing, or two workloads have it.
-        """
+        """Raises BadHoldersError for an invalid showing or one of two workloads (rule 2)."""
         seen: set[str] = set()
         for one in (*(each for own in self.shown_by.values() for each in own), *self.carriers):
             if not one.startswith(_PREFIXES) or one in _PREFIXES:
@@ -90,21 +84,15 @@ class Holders:
             seen.add(one)
 
     def require(self, holder: str, confirmed: str, shown: Collection[str]) -> None:
-        """Go on only where the token's holder was shown, or who may carry it.
+        """Raises HolderNotShownError unless the holder or a carrier was shown.
 
-        Args:
-            holder: The token's `req_wl`.
-            confirmed: The showing of the key that the token names; empty where it names none.
-            shown: The showings of the request.
-
-        Raises:
-            HolderNotShownError: Neither was.
+        `confirmed` is the showing of the token's key, or empty; `shown` are the request's showings.
         """
         if self.of(holder, confirmed).isdisjoint(shown):
             raise HolderNotShownError(f"nothing shows that the request is from `{holder}`")
 
     def of(self, holder: str, confirmed: str) -> frozenset[str]:
-        """The showings that a token of this holder, which names this key, may come with."""
+        """Returns the showings that this token may come with."""
         own = {holder} if holder.startswith(_SPIFFE) else set[str]()
         if confirmed and holder not in self.shown_by:
             own.add(confirmed)
@@ -116,26 +104,18 @@ Holding: TypeAlias = Holders | Literal["whoever-has-the-token"]
 
 
 def certificate_showing(der: bytes) -> str:
-    """The showing of a client certificate (RFC 8705 §3.1) that TLS has proven."""
+    """Returns the showing of a client certificate that TLS verified (RFC 8705 §3.1)."""
     return f"x5t#S256:{encode_base64url(sha256(der).digest())}"
 
 
 def svid_showing(
     text: str, *, domain: str, audience: str, keys: tuple[Jwk, ...], check: SignatureCheck, now: Instant
 ) -> str:
-    """The showing of a JWT-SVID that came with the request.
+    """Returns the showing of a JWT-SVID that came with the request.
 
-    Args:
-        text: The SVID.
-        domain: The trust domain that is believed.
-        audience: The service, as SVIDs for it name it.
-        keys: The keys of the domain's bundle.
-        check: Computes signatures.
-        now: Now.
+    `domain` is the trusted domain, `keys` are of its bundle, `audience` names the service.
 
-    Raises:
-        MalformedError: It is none.
-        DeniedError: It is not believed.
+    Raises MalformedError if it is invalid, DeniedError if it is not trusted.
     """
     trust = Trust(issuer=domain, audience=audience, keys=keys)
     return verify_jws(parse_jws(text, kind=JWT_SVID), trust=trust, check=check, now=now).claims.subject
@@ -150,19 +130,13 @@ def dpop_showing(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[str, Claim]:
-    """The showing of a DPoP proof by one of these keys, and the claim that it is used by (rule 4).
+    """Returns the showing of a DPoP proof by one of these keys, and the claim to use it once (rule 4).
 
-    Args:
-        proofs: The values of the header `DPoP`.
-        keys: The showings of keys that it may be by.
-        request: The request's method, and where it went: the configured origin and the path.
-        token: The transaction token.
-        check: Computes signatures.
-        now: Now.
+    `proofs` are the values of `DPoP`; `keys` the allowed showings; `request` is method and URL.
 
     Raises:
         MalformedError: It is no proof.
-        DeniedError: It is of another request, of another token, too old, or by none of the keys.
+        DeniedError: It is for another request or token, too old, or by another key.
     """
     method, uri = request
     digest = token_hash(token)

@@ -1,37 +1,32 @@
-"""Published keys of an issuer, and what it says of them.
+"""The issuer's published keys, content digests, and the content of transaction tokens.
 
 Of `keys`:
 
-1. They are read at the first token, again when they are a minute old, and when a token names a key that isn't
-   among them: by one thread, and not before ten seconds are over since the last reading ended, for
-   whatever reason. Where there are none that may be believed, who comes meanwhile waits for that reading.
-   Nobody else waits: a key that is known is taken, and one that is not is refused as *not read* yet, since
-   strangers make up as many as they like. After a fork the child's reading is its own.
-2. A key that is published no more is none from the next reading on. Until then whoever asks for the status
-   of a token is told that its key was revoked (`status`).
-3. Keys that were read longer than five minutes ago are believed no more: then nothing is done (law 10). A
-   reading that fails changes nothing before that.
-4. What is published is read as strictly as any set of keys (`wire.jose.parse_jwks`).
+1. Keys are read at the first token, when a minute old, and for an unknown key id, by one thread, and not
+   within ten seconds after the last reading ended, even a failed one. Only without valid keys do callers wait
+   for it: an unknown key is refused as *not read*, since attackers can invent any number. A forked child
+   reads by itself.
+2. An unpublished key is invalid from the next reading; until then the status check reports it as revoked
+   (`status`).
+3. Keys read more than five minutes ago are invalid, and nothing is done (law 10). A failed reading changes
+   nothing before that.
+4. They are parsed strictly (`wire.jose.parse_jwks`).
 
 Of `digest`:
 
-1. It is a dictionary of algorithms, each with a byte sequence, and with nothing else: no parameter, no
-   value of another type. Lines of it are one field with commas between.
-2. Whatever algorithm stands twice makes the field unreadable: of two readers one keeps the first.
-3. `sha-256` is 32 bytes in the one base64 text that they have. Other algorithms are passed over (§2).
-4. A field that says `sha-256` has to be of the bytes that came. One that doesn't say it says nothing.
+1. The field is a dictionary of algorithms with byte sequences only. Several lines are joined by commas.
+2. A repeated algorithm makes it unreadable: some readers keep the first.
+3. `sha-256` is 32 bytes in canonical base64. Other algorithms are ignored (§2).
+4. A `sha-256` must match the received bytes; without it the field says nothing.
 
 Of `said`:
 
-1. `tctx` is what the issuer wrote: each member that is known has its type, and what has to be there is. It
-   says once more what the token says beside it (`txn`, `scope`), and both are equal. Further members mean
-   nothing here.
-2. Names are of the namespace that `tctx` has: `agent:NAME` in `default`, `agent:NAMESPACE/NAME` elsewhere.
-3. What authority rests on is all that an entry of the revocation feed may name: the namespace, the task and
-   those above it, everybody who acts, the person for whom, the admission and the sign-in of a client, the
-   token itself and its key.
-4. `cnf` names one key: by its thumbprint (`jkt`, RFC 9449), or that of a certificate (`x5t#S256`, RFC 8705).
-   What names another, or two, is no token that can be held to anybody.
+1. Known members of `tctx` are required and typed; `txn` and `scope` must equal the token's. Others are
+   ignored.
+2. Names are `agent:NAME` in namespace `default`, `agent:NAMESPACE/NAME` elsewhere.
+3. Authority depends on everything that the feed can revoke: namespace, task and ancestors, actors, person,
+   admission, sign-in, token and key.
+4. `cnf` names one key: `jkt` (RFC 9449) or `x5t#S256` (RFC 8705). Others, or two, are refused.
 """
 
 from __future__ import annotations
@@ -68,7 +63,7 @@ T = TypeVar("T", bound=object)
 
 
 def anew_in_children(owner: T, anew: Callable[[T], None]) -> None:
-    """Have this called with the owner in each child of this process, as long as there is an owner."""
+    """Calls `anew` with the owner in each forked child while the owner lives."""
     there = weakref.ref(owner)
 
     def in_child() -> None:
@@ -86,15 +81,12 @@ KEYS_STALE: Final = minutes(5)
 
 
 class IssuerKeys:
-    """The keys of one issuer; safe from any thread."""
+    """The keys of one issuer; thread-safe."""
 
     def __init__(self, fetch: Callable[[], bytes], clock: Callable[[], Instant]) -> None:
-        """Know none yet.
+        """Starts without keys.
 
-        Args:
-            fetch: Gives the issuer's document of keys, within seconds. It raises `OSError` or a
-                `TaskboundError` where it can't.
-            clock: Now.
+        `fetch` returns the issuer's JWK set within seconds, or raises `OSError` or a `TaskboundError`.
         """
         self._fetch = fetch
         self._clock = clock
@@ -105,11 +97,7 @@ class IssuerKeys:
         anew_in_children(self, IssuerKeys.begin_anew)
 
     def keys(self, kid: str) -> tuple[Jwk, ...]:
-        """All keys that are believed, read anew where this one is not among them (rules 1 to 3).
-
-        Raises:
-            KeysUnreadError: There are none that may be believed now.
-        """
+        """Returns all valid keys (rules 1 to 3); raises KeysUnreadError."""
         keys = self._known(kid)
         if keys is not None:
             return keys
@@ -130,15 +118,13 @@ class IssuerKeys:
             lock.release()
 
     def begin_anew(self) -> None:
-        """Go on in the child of a fork: who read them in the parent does not do so here."""
+        """Resets the reading lock in a forked child."""
         self._lock = threading.Lock()
 
     def _believed(self) -> bool:
-        """Whether there are keys that may be believed still (rule 3)."""
         return self._read is not None and self._since(self._read) < KEYS_STALE
 
     def _known(self, kid: str) -> tuple[Jwk, ...] | None:
-        """The keys, where nothing asks for reading them anew, or it may not be done yet."""
         read, tried = self._read, self._tried
         if read is not None and self._since(read) < KEYS_FRESH and any(one.kid == kid for one in self._keys):
             return self._keys
@@ -149,7 +135,6 @@ class IssuerKeys:
         return self._keys
 
     def _read_anew(self) -> Exception | None:
-        """Read them; why not, where that fails."""
         began = self._clock()
         try:
             self._keys = parse_jwks(self._fetch())
@@ -166,38 +151,36 @@ class IssuerKeys:
 
 
 class Claims(Protocol):
-    """Remembers what was begun and answered (`core.token.served`); MUST be safe from any thread.
+    """Remembers requests begun and answered (`core.token.served`).
 
-    MUST be shared by all processes of the service, and survive each of them.
+    MUST be thread-safe, shared by all processes of the service, and survive each of them.
     """
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begin this request, or say what is known of it.
+        """Begins a request, or returns what is known of it.
 
-        MUST give `Begun` to one of those who ask, of all threads and processes, and only when that is
-        durable. MUST raise `OtherRequestError` for another request of the same transaction,
-        `ServedForgottenError` where that may have been forgotten, and `ClaimsUnavailableError` where it
-        can't be written; then nothing is done.
+        MUST return `Begun` to only one caller, of all threads and processes, and only when that is durable.
+        MUST raise `OtherRequestError` for another request of the same transaction, `ServedForgottenError`
+        where it may have been forgotten, and `ClaimsUnavailableError` where it can't be written.
         """
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Keep what was answered to what was begun here.
+        """Keeps the answer to what was begun here.
 
-        MUST raise `ClaimsUnavailableError` where it can't be written; a repeat is then told that nobody
-        knows.
+        MUST raise `ClaimsUnavailableError` where it can't be written; its outcome is then unknown.
         """
 
     def lose(self, serving: Serving) -> None:
-        """Say of what was begun here that nobody knows what came of it; raises as `answer`."""
+        """Marks what was begun here as unknown; raises as `answer`."""
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Use what serves once.
+        """Uses a single-use claim.
 
-        MUST raise `ReplayedError` where it was used, or may have been; `ClaimsUnavailableError` as `begin`.
+        MUST raise `ReplayedError` if it was used or may have been; `ClaimsUnavailableError` as `begin`.
         """
 
     def close(self) -> None:
-        """Release what is held; what was begun here and not answered is lost from now on."""
+        """Releases everything; unanswered requests are unknown from now on."""
 
 
 ALGORITHM: Final = "sha-256"
@@ -208,16 +191,12 @@ _BETWEEN: Final = re.compile(r"[ \t]*,[ \t]*", re.ASCII)
 
 
 def content_digest(body: bytes) -> str:
-    """What a token and `Content-Digest` say of these bytes: `sha-256=:…:`."""
+    """Returns the `Content-Digest` of these bytes: `sha-256=:…:`."""
     return f"{ALGORITHM}=:{b64encode(sha256(body).digest()).decode('ascii')}:"
 
 
 def parse_content_digest(values: Sequence[str]) -> bytes | None:
-    """The SHA-256 that the lines of the field say (rules 1 to 3); None where they say none.
-
-    Raises:
-        BadContentDigestError: They can't be read.
-    """
+    """Returns the field's SHA-256, or None (rules 1 to 3); raises BadContentDigestError."""
     text = ", ".join(values).strip(" ")
     if len(text) > _LONGEST:
         raise BadContentDigestError("`Content-Digest` is too long", where="content-digest")
@@ -243,11 +222,7 @@ def parse_content_digest(values: Sequence[str]) -> bytes | None:
 
 
 def require_digest(values: Sequence[str], body: bytes) -> None:
-    """Go on only where the field, if it says anything, is of these bytes (rule 4).
-
-    Raises:
-        BadContentDigestError: It can't be read, or is of others.
-    """
+    """Raises BadContentDigestError if the field doesn't match these bytes (rule 4)."""
     said = parse_content_digest(values)
     if said is not None and said != sha256(body).digest():
         raise BadContentDigestError(
@@ -275,7 +250,7 @@ _MOST_APPROVERS: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a token says."""
+    """The content of a token."""
 
     txn: str
     """The action that was permitted."""
@@ -315,7 +290,7 @@ class Said:
     expires: Instant
 
     def things(self) -> tuple[Thing, ...]:
-        """What its authority rests on (rule 3)."""
+        """Returns everything that its authority depends on (rule 3)."""
         space = self.namespace
         found = [Thing(namespace=space, about=About.NAMESPACE, id="")]
         found += [Thing(namespace=space, about=About.TASK, id=one) for one in (self.task, *self.ancestors)]
@@ -333,11 +308,7 @@ class Said:
 
 
 def parse_said(jws: UnverifiedJws) -> Said:
-    """What a token says (rules 1 and 2); whether it is so is another matter.
-
-    Raises:
-        BadTokenContextError: It can't be read.
-    """
+    """Returns the token's content, not yet verified (rules 1 and 2); raises BadTokenContextError."""
     claims = jws.claimed
     context = claims.rest.get("tctx")
     if not isinstance(context, dict):
@@ -373,7 +344,6 @@ def parse_said(jws: UnverifiedJws) -> Said:
 
 
 def _confirmed(claims: TokenClaims) -> str:
-    """The showing of the key that the token names (rule 4)."""
     if "cnf" not in claims.rest:
         return ""
     named = claims.rest["cnf"]
@@ -387,7 +357,7 @@ def _confirmed(claims: TokenClaims) -> str:
 
 
 def _actors(claims: TokenClaims, space: str, holder: str) -> tuple[str, ...]:
-    """Who acts, the present one first (RFC 8693 §4.1); the holder alone where nobody is named."""
+    """Returns the actors, the present one first (RFC 8693 §4.1); by default the holder."""
     found: list[str] = []
     at = claims.rest.get("act")
     while at is not None:
@@ -409,7 +379,6 @@ def _agent(space: str, name: str) -> str:
 
 
 def _plain(kind: str, space: str, name: str) -> str | None:
-    """The plain name of one of this kind and namespace; None where it is another's (rule 2)."""
     head = name_of(kind, space, "")
     plain = name.removeprefix(head)
     return plain if name.startswith(head) and plain and "/" not in plain and ":" not in plain else None

@@ -1,19 +1,17 @@
-"""A server of the official SDK of MCP (`mcp` 2.x) whose tools run for what tokens permit.
+"""A server of the official MCP SDK (`mcp` 2.x) whose tools run only for what tokens permit.
 
     from taskbound.sdk.verify.calls import Tools
     from taskbound.sdk.verify.mcp import guard_tools
 
     guard_tools(server, verifier, Tools({"pay": "bank__pay"}))
 
-It needs `mcp`, which nothing of ours brings. What is looked at, and what a call is answered, is in `calls`.
+It needs `mcp`, which Taskbound does not install. The checks are in `calls`.
 
-1. The handler of `tools/call` is ours, and the library's own is called by it. It stands within whatever
-   middleware a server has, and gets what those have left of a message.
-2. Of a server with functions (`MCPServer`) each declared tool's function is bound when the server is guarded,
-   and of tools that come later before the next message reaches anything. A low-level `Server` has one handler
-   for all: it gets the very arguments.
-3. While a tool runs its session asks the client nothing (`calls`, rule 6). Progress and logs pass.
-4. Whatever is no `tools/call` passes: lists, prompts, resources, and what is made of them, need no token.
+1. Our handler of `tools/call` calls the library's. It runs inside the server's middleware.
+2. Declared functions of an `MCPServer` are bound when it is guarded, later ones before the next message. A
+   low-level `Server` has one handler, which gets the decided arguments.
+3. While a tool runs, its session can't ask the client (`calls`, rule 6). Progress and logs pass.
+4. Other methods pass without a token.
 """
 
 from __future__ import annotations
@@ -62,16 +60,11 @@ def guard_tools(
     *,
     showings: Showings | None = None,
 ) -> None:
-    """Have a server's tools run for what tokens permit, and for nothing else.
+    """Makes a server's tools run only for what tokens permit; tools may be added later.
 
-    Args:
-        server: The server; its tools may be added before or after this.
-        verifier: Verifies.
-        tools: What is declared.
-        showings: What a connection has proven; nothing where it is not given.
+    `showings` returns what a connection has proven, by default nothing.
 
-    Raises:
-        BadEndpointError: The server has no tools, or is guarded already.
+    Raises BadEndpointError if the server has no tools or is guarded already.
     """
     if isinstance(server, MCPServer):
         binding = _Binding(server, tools)
@@ -86,17 +79,9 @@ def guard_tools(
 def guard_handler(
     server: Server[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None, find: Find | None
 ) -> None:
-    """Put ours before the handler of a low-level server (rule 1).
+    """Wraps the handler of a low-level server (rule 1); arguments and errors as `guard_tools`.
 
-    Args:
-        server: The server.
-        verifier: As of `guard_tools`.
-        tools: As of `guard_tools`.
-        showings: As of `guard_tools`.
-        find: What is known of a tool; None where the handler itself is all that runs.
-
-    Raises:
-        BadEndpointError: As of `guard_tools`.
+    `find` returns the conversion of a tool; None if the handler is all that runs.
     """
     entry = server.get_request_handler(_METHOD)
     if entry is None or isinstance(entry.handler, _ServedCalls):
@@ -108,14 +93,12 @@ def guard_handler(
 
 
 def declared(server: Server[Any]) -> Tools | None:
-    """What is declared of a low-level server's tools; None where it is not guarded, or not any more."""
+    """Returns the declared tools of a low-level server; None if it is not guarded."""
     entry = server.get_request_handler(_METHOD)
     return entry.handler.tools if entry is not None and type(entry.handler) is _ServedCalls else None
 
 
 class _Results:
-    """Results of `mcp` (`calls.Guarded`)."""
-
     def write(self, result: HandlerResult) -> Result | None:
         if isinstance(result, CallToolResult):
             written = result.model_dump(by_alias=True, mode="json", exclude_none=True)
@@ -132,8 +115,6 @@ class _Results:
 
 
 class _ServedCalls:
-    """The handler of `tools/call`."""
-
     def __init__(
         self,
         server: Server[Any],
@@ -153,7 +134,6 @@ class _ServedCalls:
 
     @property
     def tools(self) -> Tools:
-        """What is declared."""
         return self._tools
 
     async def __call__(self, ctx: Context, params: CallToolRequestParams) -> HandlerResult:
@@ -177,11 +157,6 @@ class _ServedCalls:
         return await self._calls.serve(asked, run)
 
     async def _listed(self, ctx: Context, name: str) -> bytes:
-        """A tool as the server lists it, by its own handler.
-
-        Raises:
-            ToolUnboundError: It doesn't.
-        """
         entry = self._server.get_request_handler(_LIST)
         cursor: str | None = None
         for _ in range(_PAGES if entry is not None else 0):
@@ -212,44 +187,31 @@ class _ServedCalls:
 
 
 class _Quiet(ServerSession):
-    """A session that asks its client nothing (rule 3)."""
-
     @classmethod
     def like(cls, session: ServerSession) -> ServerSession:
-        """The same, but quiet."""
         found = cls.__new__(cls)
         vars(found).update(vars(session))
         return found
 
     @property
     def can_send_request(self) -> bool:
-        """It can't."""
         return False
 
     async def send_request(self, request: Any, *_: object, **__: object) -> Any:  # noqa: ANN401 - as the library has it
-        """Refuse to ask.
-
-        Raises:
-            NoBackChannelError: Always.
-        """
         raise NoBackChannelError(request.method)
 
 
 class _Binding:
-    """Binds the functions of an `MCPServer` (rule 2)."""
-
     def __init__(self, server: MCPServer[Any], tools: Tools) -> None:
         self._manager = server._tool_manager  # noqa: SLF001 - where the library has its tools, and no other place
         self._tools = tools
         self._bound: dict[str, tuple[Callable[..., Any], PydanticConverting | ToolUnboundError]] = {}
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Bind what was added meanwhile, before a message reaches anything that could run it."""
         self.bind()
         return await call_next(ctx)
 
     def bind(self) -> None:
-        """Bind each declared tool that is there; one that can't be is one that never runs."""
         for tool in self._manager.list_tools():
             known = self._bound.get(tool.name)
             if self._tools.is_declared(tool.name) and (known is None or known[0] is not tool.fn):
@@ -266,11 +228,6 @@ class _Binding:
             self._bound[tool.name] = tool.fn, found
 
     async def find(self, name: str) -> Converting:
-        """What is known of a tool.
-
-        Raises:
-            ToolUnboundError: There is none, or it can't be bound.
-        """
         self.bind()
         tool = self._manager.get_tool(name)
         known = self._bound.get(name)

@@ -1,11 +1,9 @@
-"""How a service says no: which status, what is missing, in a challenge and in a problem's body.
+"""How a service refuses: HTTP status, challenge and problem body.
 
-1. Each refusal names one thing that is missing, so that whoever asked knows what to get. Where a class has
-   no name for it, the step has at which it was refused.
-2. The challenge has a scheme of its own (`WWW-Authenticate: Taskbound`): a transaction token is no
-   credential of HTTP's other schemes. It says the trust domain and the tool that a token would have to be
-   for.
-3. The body is a problem (RFC 9457). Neither has anything of a token.
+1. Each refusal names one missing thing: by its class, or else by the step that refused.
+2. The challenge's scheme is `Taskbound` (`WWW-Authenticate`): a transaction token is no credential of another
+   scheme. It names trust domain and tool.
+3. The body is a problem (RFC 9457). Neither contains any part of a token.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Step(Enum):
-    """Where a request was refused; its value is what is missing there in general (rule 1)."""
+    """The step that refused; its value names what is missing in general (rule 1)."""
 
     ENDPOINT = "declared-endpoint"
     TOKEN = "valid-token"  # noqa: S105 - a word of the challenge, and no secret
@@ -89,21 +87,21 @@ _AGAIN: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(NoTruth):
-    """The request is not done."""
+    """The request is refused."""
 
     error: TaskboundError
     step: Step
 
     @property
     def missing(self) -> str:
-        """What is missing (rule 1)."""
+        """Returns what is missing (rule 1)."""
         if isinstance(self.error, UnavailableError) and self.step is Step.STATUS:
             return "fresh-status"
         return _MISSING.get(type(self.error), self.step.value)
 
     @property
     def status(self) -> int:
-        """Of HTTP."""
+        """Returns the HTTP status."""
         known = _STATUS.get(type(self.error))
         if known is not None:
             return known
@@ -121,25 +119,19 @@ class Refused(NoTruth):
 
     @property
     def retry_after(self) -> int | None:
-        """Seconds after which the same may be sent again; None where that is no use."""
+        """Returns the seconds after which a retry may succeed, or None."""
         again = isinstance(self.error, UnavailableError | errors.StillServingError)
         return _AGAIN if again else None
 
 
 def challenge(refused: Refused, *, domain: str, tool: str) -> str:
-    """The value of `WWW-Authenticate` (rule 2).
-
-    Args:
-        refused: The refusal.
-        domain: The trust domain that tokens have to be for.
-        tool: The tool that the endpoint is; empty where that is not known.
-    """
+    """Returns `WWW-Authenticate` for this trust domain and tool, which may be empty (rule 2)."""
     parts = {"error": refused.error.code, "missing": refused.missing, "domain": domain, "tool": tool}
     return "Taskbound " + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
 
 
 def problem(refused: Refused) -> bytes:
-    """The body, of type `application/problem+json` (rule 3)."""
+    """Returns the body, `application/problem+json` (rule 3)."""
     error = refused.error
     told = {
         "type": f"urn:taskbound:problem:{error.code}",

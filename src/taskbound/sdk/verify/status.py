@@ -1,12 +1,13 @@
-"""Whether a token still holds when it is shown: what ended is heard from a feed, or asked of the issuer.
+"""Whether a token still holds: by a fresh feed, or by asking the issuer.
 
-1. A feed in memory says it at once, as long as it is fresh (`Status`). Where it is not, the issuer is asked
-   (`Asking`); and where that does not answer, nothing is done (law 10).
-2. An answer is believed only where it is of this very token: `active` is `true`, and `jti` and `txn` are the
-   token's. That a token is not active is a refusal, anything that can't be read an answer that did not come.
-3. Nothing of an answer is kept: the next token is asked for anew.
-4. What was heard or answered before something that can wait is looked at once more after it: of a feed what
-   it says then, of an answer that it is no older than a feed may be, from before it was asked for.
+1. A fresh feed answers from memory (`Status`); otherwise the issuer is asked (`Asking`); without an answer
+   nothing is done (law 10).
+2. An answer counts only for this token: `active` is `true`, `jti` and `txn` match. *Inactive* is a refusal;
+   an unreadable answer is none.
+3. No answer is cached.
+4. After a step that can wait, status is checked again: by the feed, or that the answer is no older than a
+   feed may be, counted from before the question.
+5. While an issuer is silent one caller waits for it; others are refused at once.
 """
 
 from __future__ import annotations
@@ -33,31 +34,28 @@ _SILENT: Final = 1.0
 
 
 class Status(Protocol):
-    """What was heard of ends of authority in one namespace."""
+    """Known revocations of one namespace."""
 
     @property
     def namespace(self) -> str:
-        """Which one: of what is in another, nothing is ever heard."""
+        """Returns its namespace; items of others are unknown."""
 
     def require_clear(self, things: Sequence[Thing]) -> None:
-        """Return only when none of these is over or stopped, as far as was heard within the bound.
+        """Returns only if none of these is revoked or stopped.
 
-        MUST raise a `DeniedError` where one is. MUST raise an `UnavailableError` where what was heard is
-        older than its bound (5 s), or may have a gap. Any other error is taken as the second. MUST NOT
-        wait.
+        MUST raise a `DeniedError` if one is, and an `UnavailableError` if the feed is older than its bound (5
+        s) or may have a gap. Other errors count as unavailable. MUST NOT wait.
         """
 
 
 class Asking:
-    """Asks the issuer what a token is worth (RFC 7662); safe from any thread."""
+    """Asks the issuer for a token's status (RFC 7662); thread-safe."""
 
     def __init__(self, ask: Callable[[str], bytes]) -> None:
-        """Keep how to ask.
+        """Prepares.
 
-        Args:
-            ask: Sends the token to the issuer's introspection endpoint, as a service that proves itself
-                there, and gives the body of its answer with status 200, within seconds. It raises `OSError`
-                or a `TaskboundError` where there is none.
+        `ask` sends the token to the introspection endpoint with the service's own credential and returns the
+        body of a 200 answer within seconds, or raises `OSError` or a `TaskboundError`.
         """
         self._ask = ask
         self._silent = False
@@ -66,15 +64,13 @@ class Asking:
         anew_in_children(self, Asking.begin_anew)
 
     def begin_anew(self) -> None:
-        """Go on in the child of a fork: who waited in the parent does not do so here."""
+        """Resets the waiting lock in a forked child."""
         self._waiting = threading.Lock()
 
     def require_active(self, text: str, said: Said) -> None:
-        """Return only when the issuer says that this token holds now (rule 2).
+        """Returns only if the issuer says that this token is active (rule 2).
 
-        Raises:
-            TokenInactiveError: It says that it doesn't.
-            StatusUnknownError: It says nothing that is believed.
+        Raises TokenInactiveError or StatusUnknownError.
         """
         try:
             answer = parse_object(self._heard(text), limits=_LIMITS)
@@ -89,7 +85,6 @@ class Asking:
             raise StatusUnknownError("the issuer's answer is not of this token")
 
     def _heard(self, text: str) -> bytes:
-        """The issuer's answer, for which nobody waits behind another one while it is silent (rule 5)."""
         if not self._silent:
             return self._timed(text)
         waiting = self._waiting
@@ -111,12 +106,7 @@ class Asking:
 
 
 def require_holds(text: str, said: Said, *, status: Status | None, asking: Asking | None) -> None:
-    """Go on only with a token that holds now (rule 1).
-
-    Raises:
-        DeniedError: It doesn't, and what ended.
-        UnavailableError: Nobody can tell.
-    """
+    """Raises DeniedError unless the token holds now, UnavailableError if unknown (rule 1)."""
     stale: UnavailableError | None = None
     if status is not None:
         try:
@@ -131,17 +121,9 @@ def require_holds(text: str, said: Said, *, status: Status | None, asking: Askin
 
 
 def require_still_holds(said: Said, *, status: Status | None, asking: Asking | None, asked: float) -> None:
-    """Go on only where what was found by `require_holds` holds still (rule 4); it doesn't wait.
+    """Checks again without waiting (rule 4); raises as `require_holds`.
 
-    Args:
-        said: What the token says.
-        status: As of `require_holds`.
-        asking: As of `require_holds`.
-        asked: When that began, by `taskbound.sdk.fresh.awake`.
-
-    Raises:
-        DeniedError: It doesn't, and what ended.
-        UnavailableError: Nobody can tell.
+    `asked` is when `require_holds` began, by `taskbound.sdk.fresh.awake`.
     """
     if status is not None:
         try:

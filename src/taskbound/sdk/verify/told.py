@@ -1,10 +1,8 @@
-"""What a shell tells over HTTP, and what it keeps of an answer.
+"""HTTP answers of the shells, and what is kept of an answer.
 
-1. A refusal is its status, a challenge and a problem (`refused`); an answer that was kept is told as it
-   was, and says so.
-2. Of an answer's head what says something of its body is kept; what belongs to one connection, one moment
-   or one person's browser is not.
-3. A body is kept up to a bound, and its digest whole.
+1. A refusal is a status, a challenge and a problem (`refused`); a kept answer is marked as such.
+2. Kept headers describe the body; those of a connection, moment or browser are dropped.
+3. The body is kept up to a bound, its digest always.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ _NOT_KEPT: Final = frozenset(
 
 
 class Told(NamedTuple):
-    """An answer of HTTP."""
+    """One HTTP answer."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -50,13 +48,7 @@ class Told(NamedTuple):
 
 
 def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
-    """A refusal (rule 1).
-
-    Args:
-        refused: The refusal.
-        domain: The trust domain that tokens have to be for.
-        tool: The tool that the endpoint is; empty where that is not known.
-    """
+    """Returns a refusal for this trust domain and tool, which may be empty (rule 1)."""
     body = problem(refused)
     headers = [
         ("WWW-Authenticate", challenge(refused, domain=domain, tool=tool)),
@@ -70,17 +62,16 @@ def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
 
 
 def tell_answer(answer: ServedAnswer) -> Told:
-    """An answer that was kept (rule 1)."""
+    """Returns a kept answer (rule 1)."""
     body = answer.body or b""
     length = () if answer.status in _BARE else (("Content-Length", str(len(body))),)
     return Told(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
 
 
 class Recording:
-    """An answer while it is given (rules 2 and 3)."""
+    """Records an answer while it is sent (rules 2 and 3)."""
 
     def __init__(self) -> None:
-        """Nothing was said yet."""
         self._status: int | None = None
         self._headers: tuple[tuple[str, str], ...] = ()
         self._digest = sha256()
@@ -94,16 +85,16 @@ class Recording:
 
     @property
     def length(self) -> int:
-        """Bytes of its body so far."""
+        """Returns the bytes of its body so far."""
         return self._length
 
     def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """Take the head."""
+        """Records the head."""
         self._status = status
         self._headers = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
 
     def add(self, part: bytes) -> None:
-        """Take a part of the body."""
+        """Records a part of the body."""
         self._digest.update(part)
         self._length += len(part)
         if self._length <= MAX_KEPT:
@@ -112,7 +103,7 @@ class Recording:
             self._parts.clear()
 
     def answer(self) -> ServedAnswer:
-        """The answer, which is whole now."""
+        """Returns the complete answer."""
         return ServedAnswer(
             status=self._status or 0,
             headers=self._headers,

@@ -1,18 +1,16 @@
-"""What a service does with a request that carries a transaction token: in one order, without I/O of its own.
+"""Verifies a request with a transaction token, in a fixed order, without I/O of its own.
 
-1. `open` looks at the head: the token is one, is read by the gate (`wire.jose`) with the issuer's keys, is
-   for *the* trust domain and within its times, of the namespace whose ends are heard, and of the tool that
-   the endpoint is; and who sent it holds it (`holder`).
-2. `take` looks at what came with it: its body is the arguments that were decided on (`endpoint`, rule 3). Its
-   time is compared once more, since a body takes its own. Then whether it still holds (`status`), and it is
-   begun, once (`claims`). A claim can wait for a disk or a lock, so time and status are looked at after it
-   too: where they are over by then nothing runs, and nobody is told that it did.
-3. What comes out is a value without truth. Only `Accepted` lets anything run, and whoever has it says what
-   came of it: `answer`, or `lose` where nobody knows.
-4. What is refused names the step and the error. An error that is none of ours is none of these values: it
-   is raised, and nothing runs.
-5. What is remembered of a token is that its signature is a key's (by its text, which is one): times, keys,
-   holder and status are looked at each time.
+1. `open` checks the head: one token, verified with the issuer's keys (`wire.jose`), for the trust domain,
+   within its times, of the namespace whose feed is read, for the endpoint's tool, and sent by its holder
+   (`holder`).
+2. `take` checks the body (`endpoint`, rule 3), the time again, the status (`status`), and claims the request
+   once (`claims`). A claim can wait for disk or lock, so time and status are checked again after it; if they
+   fail nothing runs.
+3. Results have no truth value. Only `Accepted` lets anything run; its holder calls `answer`, or `lose` if the
+   outcome is unknown.
+4. A refusal names step and error. Other exceptions are raised, and nothing runs.
+5. Only signature checks are cached, by the token's text; times, keys, holder and status are checked each
+   time.
 """
 
 from __future__ import annotations
@@ -79,7 +77,7 @@ _REMEMBERED: Final = 1_024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Who verifies, and whom it believes."""
+    """The verifying service and whom it trusts."""
 
     name: str
     """The service's own: what it did with a transaction is claimed under it."""
@@ -95,7 +93,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What a request shows before its body; no repr has its token."""
+    """A request's head; no repr shows the token."""
 
     tokens: Sequence[str] = field(repr=False)
     """Every value of `Txn-Token`."""
@@ -111,7 +109,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened(NoTruth):
-    """A head whose token is believed; nothing may run by it."""
+    """A head with a verified token; it permits nothing yet."""
 
     said: Said
     head: Head
@@ -120,7 +118,7 @@ class Opened(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(NoTruth):
-    """The request is this service's to do, now and once."""
+    """This service must do the request, now and once."""
 
     said: Said
     serving: Serving
@@ -131,7 +129,7 @@ Outcome: TypeAlias = Accepted | Repeated | Refused
 
 
 class _Seen:
-    """A check of signatures that remembers which were right (rule 5)."""
+    """Caches valid signature checks (rule 5)."""
 
     def __init__(self, check: SignatureCheck) -> None:
         self._check = check
@@ -156,7 +154,7 @@ class _Seen:
 
 
 class Verifier:
-    """Verifies requests of one service; safe from any thread."""
+    """Verifies requests of one service; thread-safe."""
 
     def __init__(  # noqa: PLR0913 - what a service needs of the world, each by its name
         self,
@@ -169,19 +167,11 @@ class Verifier:
         status: Status | None = None,
         asking: Asking | None = None,
     ) -> None:
-        """Keep what to work with; of `status` and `asking` one has to be there for anything to be done.
+        """Prepares; nothing is accepted without `status` or `asking`.
 
-        Args:
-            service: Who verifies.
-            keys: The issuer's.
-            check: Computes signatures.
-            claims: What was done; `close` closes them.
-            clock: Now, which never runs backwards.
-            status: What was heard of ends of authority.
-            asking: Asks the issuer, where that is not fresh.
+        `claims` is closed by `close`; `clock` never runs backwards; `asking` serves when `status` is stale.
 
-        Raises:
-            OtherNamespaceError: What was heard is of another namespace than the service's.
+        Raises OtherNamespaceError if `status` is of another namespace.
         """
         if status is not None and status.namespace != service.namespace:
             raise OtherNamespaceError(
@@ -198,7 +188,7 @@ class Verifier:
         self._asking = asking
 
     def open(self, head: Head, endpoint: Endpoint) -> Opened | Refused:
-        """Look at the head of a request (rule 1)."""
+        """Checks the head of a request (rule 1)."""
         step = Step.TOKEN
         try:
             said = self._believed(head.tokens)
@@ -212,12 +202,7 @@ class Verifier:
         return Opened(said=said, head=head, endpoint=endpoint)
 
     def take(self, opened: Opened, body: bytes) -> Outcome:
-        """Look at the body of a request whose head was opened, and begin it (rule 2).
-
-        Args:
-            opened: The head.
-            body: The very bytes that came.
-        """
+        """Checks the body's exact bytes and claims the request (rule 2)."""
         said, step = opened.said, Step.REQUEST
         try:
             require_digest(opened.head.digests, body)
@@ -235,7 +220,6 @@ class Verifier:
         return self._still(found, said, asked)
 
     def _still(self, found: Accepted | Repeated, said: Said, asked: float) -> Outcome:
-        """What was found, where the token holds after the claim too (rule 2)."""
         try:
             _require_time(said, self._clock())
             require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
@@ -249,23 +233,15 @@ class Verifier:
         return found
 
     def answer(self, accepted: Accepted, answer: ServedAnswer) -> None:
-        """Keep what was answered (rule 3).
-
-        Raises:
-            ClaimsUnavailableError: It can't be kept: repeats are told that nobody knows.
-        """
+        """Keeps the answer (rule 3); raises ClaimsUnavailableError: the outcome is then unknown."""
         self._claims.answer(accepted.serving, answer)
 
     def lose(self, accepted: Accepted) -> None:
-        """Say that nobody knows what came of it (rule 3).
-
-        Raises:
-            ClaimsUnavailableError: It can't be kept, and is so all the same.
-        """
+        """Marks the outcome as unknown (rule 3); so it is even if ClaimsUnavailableError is raised."""
         self._claims.lose(accepted.serving)
 
     def close(self) -> None:
-        """Close the claims, once no request is looked at any more; the verifier's owner calls it."""
+        """Closes the claims; call it when no request is being verified."""
         self._claims.close()
 
     def _believed(self, tokens: Sequence[str]) -> Said:
@@ -338,7 +314,6 @@ def _require_time(said: Said, now: Instant) -> None:
 
 
 def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
-    """What binds the token to these very bytes (`endpoint`, rule 3): a digest of them, or of the action."""
     if endpoint.body is Body.CONTENT:
         if not said.content_digest:
             raise DigestMissingError("the token names no `content_digest`", where="tctx")
@@ -353,7 +328,6 @@ def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
 
 
 def _require_action(said: Said, endpoint: Endpoint, arguments: bytes) -> str:
-    """The digest of the action with these arguments, which is the one that was decided."""
     definition = endpoint.definition or said.definition
     if not definition or definition != (said.definition or definition):
         raise DigestMissingError(

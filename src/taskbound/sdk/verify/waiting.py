@@ -1,10 +1,8 @@
-"""How what runs on a loop waits for the disk and the issuer: in threads, whole, also where it is cancelled.
+"""How asynchronous code waits for disk and issuer: in threads that finish even if it is cancelled.
 
-1. What is waited for is a future of the loop's threads and no task: a loop that ends cancels its tasks, and
-   waits for its threads.
-2. What was begun for one that was cancelled meanwhile is lost: nobody is left who would do it.
-3. What is said after something ran never takes the place of what came of it: a claim that can't be written as
-   lost is so all the same (`core.token.served`, and `Claims.lose`).
+1. Waits are futures of the loop's threads, not tasks: a loop that ends cancels tasks but waits for threads.
+2. A request that was claimed for a cancelled caller is marked as unknown.
+3. A failure to mark it never hides the original result: it is unknown all the same (`Claims.lose`).
 """
 
 from __future__ import annotations
@@ -26,18 +24,13 @@ T = TypeVar("T")
 
 
 def lost(verifier: Verifier, accepted: Accepted) -> None:
-    """Say that nobody knows what came of it; whatever that raises is not said (rule 3)."""
+    """Marks the outcome as unknown; errors are ignored (rule 3)."""
     with suppress(Exception):
         verifier.lose(accepted)
 
 
 async def taken(verifier: Verifier, take: Callable[[], T]) -> T:
-    """What becomes of a request, whatever it raises.
-
-    Args:
-        verifier: Verifies.
-        take: Gives `Accepted` where it began the request: that is lost for one who is cancelled (rule 2).
-    """
+    """Returns the verification; an `Accepted` for a cancelled caller is marked as unknown (rule 2)."""
     work = _thread(take)
 
     def after(done: asyncio.Future[T]) -> None:
@@ -52,7 +45,7 @@ async def taken(verifier: Verifier, take: Callable[[], T]) -> T:
 
 
 async def whole(work: Callable[[], T]) -> T:
-    """What this gives, whatever it raises; a task that is cancelled meanwhile is so when this is done."""
+    """Returns the work's result; a cancellation takes effect when it is done."""
     running = _thread(work)
     cancelled: asyncio.CancelledError | None = None
     while not running.done():

@@ -1,19 +1,16 @@
-"""A service behind WSGI whose every request is verified before the application sees it.
+"""A WSGI service whose every request is verified before the application sees it.
 
-1. Every endpoint is declared (`Endpoints`): as a tool, or public.
-2. The head is looked at before the body is read; the body is read whole, within a bound, and the
-   application is given those very bytes. It is told what the token says in `environ["taskbound"]`. A body
-   needs a length, or a server that says that its input ends (`wsgi.input_terminated`).
-3. What the application answers is passed on as it comes. It is kept before the part is passed on that ends
-   it by its `Content-Length`, and else when the application has no more.
-4. An application that raises, or whose answer is not taken to its end, leaves a request of which nobody
-   knows what came: it is not done again.
-5. An answer that can't be kept is passed on all the same, since it is true; that it was done and not kept is
-   raised when the server closes it. What the application raises is raised, whatever became of the claim.
-6. Servers put lines of one name together with a comma: what may be several tokens is refused. They also
-   take `_` for `-` in names; a token is what its signature says, whatever its header was called.
-7. What is answered to a HEAD has no body: not every server leaves it out, and what is sent behind a head on a
-   connection that stays is taken for the beginning of the next answer.
+1. Every endpoint is declared (`Endpoints`) as a tool or public.
+2. The head is checked before the body is read, whole and bounded; the application gets those bytes, and the
+   token's content in `environ["taskbound"]`. A body needs a length or `wsgi.input_terminated`.
+3. The answer is passed on as it comes, and kept before the part that completes its `Content-Length`, or at
+   its end.
+4. If the application fails or its answer is not read to the end, the outcome is unknown and never repeated.
+5. An answer that can't be kept is sent all the same; AnswerUnkeptError is raised on close. The application's
+   exceptions are always raised.
+6. Servers join equal headers with commas, so what may be several tokens is refused. They also read `_` as
+   `-`.
+7. An answer to HEAD has no body, since some servers would send it as the start of the next answer.
 """
 
 from __future__ import annotations
@@ -62,7 +59,7 @@ _PHRASES: Final = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 40
 
 
 class WsgiGuard:
-    """An application of WSGI around another one, which it lets do what tokens permit."""
+    """A WSGI application around another one, which runs only what tokens permit."""
 
     def __init__(
         self,
@@ -73,15 +70,7 @@ class WsgiGuard:
         showings: Showings | None = None,
         limit: int = MAX_BODY,
     ) -> None:
-        """Stand before an application.
-
-        Args:
-            app: The application.
-            verifier: Verifies.
-            endpoints: Which tool each of its endpoints is.
-            showings: What a connection has proven; nothing where it is not given.
-            limit: Bytes of a body that are read.
-        """
+        """Guards an application; arguments as `AsgiGuard`."""
         self._app = app
         self._verifier = verifier
         self._endpoints = endpoints
@@ -89,7 +78,7 @@ class WsgiGuard:
         self._limit = limit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request; raises what the application raises."""
+        """Serves one request; raises what the application raises."""
         tool = ""
         try:
             method, path = environ["REQUEST_METHOD"], _path(environ)
@@ -133,7 +122,6 @@ class WsgiGuard:
     def _run(
         self, accepted: Accepted, body: bytes, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Let the application do it, and keep what it answers (rules 2 to 5)."""
         shown = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         for name in ("HTTP_TRANSFER_ENCODING", "wsgi.file_wrapper", "wsgi.input_terminated"):
             shown.pop(name, None)
@@ -154,8 +142,6 @@ class WsgiGuard:
 
 
 class _Run(Iterator[bytes]):
-    """One answer of the application, while the server takes it."""
-
     def __init__(self, verifier: Verifier, accepted: Accepted, start_response: StartResponse) -> None:
         self._verifier = verifier
         self._accepted = accepted
@@ -168,7 +154,6 @@ class _Run(Iterator[bytes]):
         self._each: Iterator[bytes] | None = None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
-        """Take the head from the application, and pass it on."""
         write = self._start(status, headers, *(() if exc_info is None else (exc_info,)))
         self._recording.start(int(status[:3]), headers)
         lengths = [value for name, value in headers if name.lower() == "content-length"]
@@ -181,7 +166,6 @@ class _Run(Iterator[bytes]):
         return written
 
     def __next__(self) -> bytes:
-        """The next part (rule 3)."""
         if self._each is None:
             self._each = iter(self.parts)
         try:
@@ -196,11 +180,6 @@ class _Run(Iterator[bytes]):
         return part
 
     def close(self) -> None:
-        """Let go of the answer.
-
-        Raises:
-            AnswerUnkeptError: Rule 5.
-        """
         try:
             close = getattr(self.parts, "close", None)
             if close is not None:
@@ -233,11 +212,6 @@ class _Run(Iterator[bytes]):
 
 
 def _path(environ: Environ) -> str:
-    """The path as UTF-8, which the server gives byte by byte.
-
-    Raises:
-        EndpointUnknownError: It is none.
-    """
     try:
         whole: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         return whole.encode("latin-1").decode("utf-8")
@@ -251,12 +225,6 @@ def _values(environ: Environ, name: str) -> tuple[str, ...]:
 
 
 def _body(environ: Environ, limit: int) -> bytes:
-    """The whole body (rule 2).
-
-    Raises:
-        BodyLengthError: It has no length, two, or is shorter than that.
-        BodyLargeError: It is too long.
-    """
     said = environ.get("CONTENT_LENGTH") or ""
     chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     if chunked and (said or environ.get("wsgi.input_terminated") is not True):
@@ -280,6 +248,5 @@ def _body(environ: Environ, limit: int) -> bytes:
 
 
 def _tell(environ: Environ, start_response: StartResponse, told: Told) -> Iterable[bytes]:
-    """Answer in the application's place (rule 7)."""
     start_response(f"{told.status} {_PHRASES.get(told.status, 'Answer')}", list(told.headers))
     return () if environ["REQUEST_METHOD"] == "HEAD" else (told.body,)

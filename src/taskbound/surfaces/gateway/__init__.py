@@ -1,1 +1,1 @@
-"""The process that faces agents: MCP on stdin and stdout, each call decided before it is sent on."""
+"""The process that faces agents: MCP on stdin and stdout; each call is decided before it is forwarded."""

@@ -1,35 +1,32 @@
-"""What a gateway asks of the daemon, and the catalog of what it offers.
+"""Requests beside `tools/call` (resources, prompts, completion) and the catalog of what the gateway offers.
 
 Of `asking`:
 
-1. Each is a call as any other (`calls`), of the tool `SERVER__METHOD`: decided, recorded, sent once.
-2. A prompt names its server. A URI does not: it is for the one server whose grants cover it; where those of
-   several do, for the one of them that lists it or a template for it. Where that is nobody, or more than one,
-   nothing is asked, and one record says so.
-3. What there is not and what is not permitted get one and the same answer, whatever the server says of it;
-   the record tells them apart. Anything else that is in the way is told by name.
-4. The answer is the server's, byte for byte. For a modern client it says that it is private, which MCP asks
-   of whoever answers by permission, and has what that era needs.
+1. Each request is a call (`calls`) of the tool `SERVER__METHOD`: decided, recorded, sent once.
+2. A prompt names its server. A URI belongs to the one server whose grants cover it, or, among several, to the
+   only one that lists it or a matching template. With none or several, nothing is sent and one record says
+   so.
+3. A missing item and a refused item get the same answer; the record tells them apart. Other failures are
+   named.
+4. The server's answer is forwarded byte for byte. For a modern client it is marked private.
 
 Of `catalog`:
 
-1. Each server of the task that can be asked for such a thing at all is asked for its list; one that can't be
-   started or doesn't list is left out, and the answer says so. Where there is none there is no such method.
-   What is shown gives no right.
-2. Shown is what a grant of the current step covers: a resource by its URI, a prompt by its name, a template
-   where a grant could cover a URI of it. It is looked at anew for each page.
-3. A URI that is covered of two servers which both list it is not shown: reading it is refused (`asking`).
-4. A cursor is a random name of ours for what is left, of this connection and of the task that it was made
-   for; no cursor of a server reaches the client. So many lists are kept; a cursor of an older one is refused.
-5. The order is that of servers' names and then of entries, so that one state makes one list. It is the
-   client's alone, and never to be kept (`cacheScope: private`, `ttlMs: 0`).
+1. Each server of the task that supports the list is asked for it; a server that fails is left out, and the
+   answer says so. A listing gives no right.
+2. Only entries that a grant of the current step covers are shown, checked again for each page.
+3. A URI that is covered on two servers which both list it is hidden: reading it is refused (`asking`).
+4. A cursor is a random name for the rest of a list, valid for this connection and task. Server cursors never
+   reach the client. Old cursors are refused.
+5. Entries are sorted by server name, so one state gives one list. Lists are private and uncacheable (`ttlMs:
+   0`).
 
 Of `entries`:
 
-1. Each list is asked of the server whenever the client asks for it; for finding out who serves a URI, what it
-   listed last will do, for a minute. What it claims is no right, and nothing of it is believed otherwise.
-2. An entry that is not what MCP says is left out. `_meta` is left out of each: the gateway speaks there.
-3. Prompts of one server whose names are equal or look alike are left out, all of them.
+1. A server is asked for each list that the client requests. To find the server of a URI, a listing up to one
+   minute old suffices. A listing is never trusted as a right.
+2. Invalid entries are dropped, and `_meta` is removed: it is reserved for the gateway.
+3. Prompts of one server with equal or confusable names are dropped.
 """
 
 from __future__ import annotations
@@ -82,16 +79,9 @@ MOST_CALLS: Final = 100
 async def covered_among(
     link: Link, tool: str, calls: Sequence[bytes], *, how: Literal["whole", "begun", "template"]
 ) -> list[int]:
-    """The places of the calls of this tool that the task's scope covers now.
+    """Returns the indexes of those calls of this tool that the task's scope covers now.
 
-    Args:
-        link: The daemon.
-        tool: The tool.
-        calls: The arguments of each.
-        how: As in `wire.tool.CoverCalls`.
-
-    Raises:
-        TaskboundError: The daemon does not say.
+    `how` is as in `wire.tool.CoverCalls`.
     """
     found: list[int] = []
     for start in range(0, len(calls), MOST_CALLS):
@@ -117,19 +107,18 @@ class UnknownResourceError(DeniedError):
 
 
 class ShadowedResourceError(DeniedError):
-    """Two servers claim one URI, and the task covers it of both."""
+    """Two servers list the URI, and the task covers it on both."""
 
     code = "shadowed-resource"
     remedy = "ask the person who opened the task to grant the URI of one of the servers only"
 
 
 class Asking:
-    """Makes calls of such requests; used in the loop."""
+    """Turns such requests into calls; used in the event loop."""
 
     def __init__(
         self, link: Link, standing: Standing, entries: Entries, calls: Calls, reports: Reports
     ) -> None:
-        """Keep what to find servers and make calls with."""
         self._link = link
         self._reports = reports
         self._standing = standing
@@ -137,12 +126,9 @@ class Asking:
         self._calls = calls
 
     async def run(self, call: Call, wanted: Wanted, asked: bytes) -> bytes:
-        """See one request through, and return the line that answers it; empty when it gets none.
+        """Runs one request and returns the answering line, or b"" if no answer is due.
 
-        Args:
-            call: The call that it becomes.
-            wanted: What it asks for.
-            asked: The client's line, for the record of one that becomes no call.
+        `asked` is the client's line, for the record of a request that becomes no call.
         """
         try:
             call.server = call.server or await self._server_of(wanted)
@@ -158,7 +144,6 @@ class Asking:
         return _told(call, wanted, line) if line else b""
 
     async def _server_of(self, wanted: Wanted) -> str:
-        """The name of the server that the URI is of (rule 2)."""
         binding = await self._standing.bind()
         able = able_servers(binding, wanted.method)
         if len(able) == 1:
@@ -182,7 +167,7 @@ class Asking:
         return bool(await covered_among(self._link, tool, [wanted.arguments], how="whole"))
 
     async def _claims(self, running: Running, uri: str) -> bool:
-        """Whether the server claims the URI; one that can't be listed may, and so does not stand back."""
+        """Whether the server lists the URI; a server that can't be listed counts as listing it."""
         try:
             return await self._entries.claim(running, uri)
         except TaskboundError:
@@ -190,7 +175,7 @@ class Asking:
 
 
 def able_servers(binding: Binding, method: str) -> dict[str, Running]:
-    """The servers of the task that can be asked by this method, by name and in order of names."""
+    """Returns the task's servers that support this method, sorted by name."""
     return {
         name: running
         for name, running in sorted(binding.servers.items())
@@ -199,7 +184,7 @@ def able_servers(binding: Binding, method: str) -> dict[str, Running]:
 
 
 def not_there(request: bytes, shown: tuple[str, str], *, modern: bool) -> bytes:
-    """The answer to a request for what there is not, or not for this task (rule 3)."""
+    """Returns the answer for an item that is missing or not covered (rule 3)."""
     name, value = shown
     legacy = name == "uri" and not modern
     data = canonical({"advice": _ADVICE, "code": "not-there", name: value})
@@ -208,7 +193,6 @@ def not_there(request: bytes, shown: tuple[str, str], *, modern: bool) -> bytes:
 
 
 def _told(call: Call, wanted: Wanted, line: bytes) -> bytes:
-    """The line of a call as this request is answered (rules 3 and 4)."""
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     if "error" in members:
         code = msgspec.json.decode(members["error"], type=dict[str, msgspec.Raw])["code"]
@@ -238,7 +222,7 @@ _PAGE: Final = 200
 
 
 class BadCursorError(MalformedError):
-    """The cursor is none that was given out for this list and task, or is too old."""
+    """The cursor was not issued for this list and task, or has expired."""
 
     code = "bad-cursor"
     remedy = "ask for the list anew, without a cursor"
@@ -246,8 +230,6 @@ class BadCursorError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One kind of list."""
-
     method: str
     """The method that its entries are asked for by."""
     member: str
@@ -269,8 +251,6 @@ LISTS: Final[Mapping[str, _Kind]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _One:
-    """One entry that may be shown."""
-
     server: str
     entry: Entry
     arguments: bytes
@@ -279,8 +259,6 @@ class _One:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rest:
-    """What is left of a list."""
-
     task: str
     method: str
     ones: tuple[_One, ...]
@@ -288,21 +266,20 @@ class _Rest:
 
 
 class Catalog:
-    """The lists of one connection; used in the loop."""
+    """The lists of one connection; used in the event loop."""
 
     def __init__(self, link: Link, standing: Standing, entries: Entries) -> None:
-        """Keep what to ask with."""
         self._link = link
         self._standing = standing
         self._entries = entries
         self._kept: dict[str, _Rest] = {}
 
     async def answer(self, method: str, params: Mapping[str, JsonValue], *, modern: bool) -> bytes:
-        """The result of one of `LISTS`: its next page.
+        """Returns the next page of one of `LISTS`.
 
         Raises:
-            BadParamsError: The parameters are not those of a list.
-            BadCursorError: The cursor is none (rule 4).
+            BadParamsError: The parameters are invalid.
+            BadCursorError: The cursor is invalid (rule 4).
             UnknownMethodError: No server of the task has such a list (rule 1).
         """
         kind = LISTS[method]
@@ -348,7 +325,6 @@ class Catalog:
         return _Rest(task=binding.task, method=method, ones=tuple(ones), wrong=tuple(wrong))
 
     async def _page(self, kind: _Kind, rest: _Rest) -> tuple[list[JsonValue], _Rest | None]:
-        """As many covered entries as one page holds, and what is left (rules 2 and 3)."""
         shown = await self._covered(kind, rest.ones)
         twice = Counter(str(one.entry[kind.name]) for one in shown) if kind.name == "uri" else Counter()
         page: list[JsonValue] = []
@@ -399,8 +375,6 @@ _FRESH: Final = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class _Claims:
-    """The URIs that a server listed last."""
-
     at: float
     uris: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
@@ -412,18 +386,16 @@ class _Claims:
 
 
 class Entries:
-    """Lists of one connection's servers."""
+    """The lists of one connection's servers."""
 
     def __init__(self, servers: Servers) -> None:
-        """Ask with these."""
         self._servers = servers
         self._claims: dict[int, tuple[Running, _Claims]] = {}
 
     async def of(self, running: Running, method: str) -> list[Entry]:
-        """What the server lists by this method now, each entry as MCP says (rules 2 and 3).
+        """Returns the valid entries that the server lists now (rules 2 and 3).
 
-        Raises:
-            TaskboundError: It can't be started, or doesn't list.
+        Raises TaskboundError if the server can't be started or listed.
         """
         read = _READ[method]
         if not running.ready:
@@ -434,11 +406,7 @@ class Entries:
         return _unlike(running.spec.name, found) if method == "prompts/list" else found
 
     async def claim(self, running: Running, uri: str) -> bool:
-        """Whether the server listed the URI, or a template that stands for it (rule 1).
-
-        Raises:
-            TaskboundError: It can't be started, or doesn't list.
-        """
+        """Whether the server lists the URI or a matching template (rule 1); raises as `of`."""
         now = asyncio.get_running_loop().time()
         kept = self._claims.get(id(running))
         if kept is not None and kept[0] is running and now - kept[1].at < _FRESH:
@@ -456,12 +424,11 @@ class Entries:
         return claims.meet(uri)
 
     def forget(self) -> None:
-        """What servers listed may be another now."""
+        """Drops the cached listings."""
         self._claims.clear()
 
 
 def _read(raw: bytes, read: Callable[[Entry], None]) -> Entry | None:
-    """The entry without `_meta`, or nothing when it is none (rule 2)."""
     try:
         entry = parse_object(raw)
         read(entry)
@@ -477,7 +444,7 @@ def _require(holds: bool) -> None:  # noqa: FBT001 -- what holds is all that it 
 
 
 class NotAnEntryError(MalformedError):
-    """An object in a server's list is not what MCP says."""
+    """An object in a server's list is invalid by MCP."""
 
     code = "not-an-entry"
     remedy = "have the server fixed: MCP says what its lists hold"
@@ -509,7 +476,6 @@ _READ: Final[dict[str, Callable[[Entry], None]]] = {
 
 
 def _unlike(server: str, prompts: Iterable[Entry]) -> list[Entry]:
-    """The prompts under their full names, without those that can be taken for each other (rule 3)."""
     named = [entry | {"name": join_prompt_name(server, str(entry["name"]))} for entry in prompts]
     looks = Counter(look_of(str(one["name"])) for one in named)
     return [one for one in named if looks[look_of(str(one["name"]))] == 1]

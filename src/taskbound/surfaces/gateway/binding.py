@@ -1,15 +1,13 @@
-"""The task that the connection belongs to, and the servers that run for it.
+"""The task that the connection is bound to, and the servers that run for it.
 
-1. A server is started at the first call that needs it, once for each connection and task;
-   one that may be shared lives on for the next task of this connection.
-2. What it lists is shown to the daemon before a call to it is decided, and again after it
-   said that its tools changed; a server whose list never rests is not called.
-3. A server whose pin is another one now is ended, and started as it is pinned.
-4. When the task ends, every server that ran for it ends, once the calls to it are over, and is not started
-   again: whatever it said before, and whoever looks at it just then.
-5. A legacy server is told at its start, and then no more, what its clients can be asked: what the client that
-   was heard last has declared, as far as the task's scope has grants for it. A later client that can't answer
-   is not asked all the same, and what a later task does not grant is refused.
+1. A server is started by the first call that needs it, once per connection and task. A shareable server
+   survives for the next task of this connection.
+2. A server's tool list is shown to the daemon before a call to the server is decided, and again after the
+   server reports a change. A server whose list keeps changing is not called.
+3. A server whose pin has changed is ended and started as pinned.
+4. When the task ends, its servers end after their open calls, and are never started again for it.
+5. A legacy server is told once, at its start, which questions clients support: those of the latest client
+   that the scope grants. A client that can't answer is not asked, and ungranted questions are refused.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _TURN: Final = 2.0
 
 
 def _deaf(*_: object) -> None:
-    """Nobody hears it."""
+    pass
 
 
 def _offers_nothing(_: Running) -> frozenset[str]:
@@ -58,7 +56,7 @@ def _refuses(_: Running, question: Question) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ears:
-    """Who hears what servers say unasked; called in the loop, returns at once."""
+    """Receivers of unsolicited server messages; called in the event loop, must return at once."""
 
     listed: Callable[[Running, str], None] = _deaf
     """One of its lists changed."""
@@ -77,10 +75,9 @@ class Ears:
 
 
 class Running:
-    """One server of one task: not started yet, running, or ended (`ports.upstream.UpstreamEvents`)."""
+    """One server of one task: not started, running, or ended (`ports.upstream.UpstreamEvents`)."""
 
     def __init__(self, spec: ServerSpec, identity: ServerIdentity, ears: Ears) -> None:
-        """Prepare; nothing runs yet."""
         self._ears = ears
         self.spec = spec
         self.reports = 0
@@ -104,59 +101,59 @@ class Running:
 
     @property
     def ready(self) -> bool:
-        """Whether a call can be sent to it at once."""
+        """Whether a call can be sent at once."""
         looked_at = self.turn.locked()  # whether it still lists what is pinned is not known yet
         return not self.stale and not looked_at and self.upstream is not None and self.upstream.alive
 
     def enter(self) -> None:
-        """A call was sent to it."""
+        """Counts a call that was sent."""
         self._calls += 1
         self._idle.clear()
 
     def leave(self) -> None:
-        """A call to it is over."""
+        """Counts a call that is over."""
         self._calls -= 1
         if not self._calls:
             self._idle.set()
 
     async def idle(self) -> None:
-        """Wait until no call to it is open; each ends within bounds once its task has ended."""
+        """Waits until no call is open; after the task's end each call ends within bounds."""
         await self._idle.wait()
 
     def tools_changed(self) -> None:
-        """It says that its list changed."""
+        """Handles the server's notice that its tools changed."""
         self.stale = True
         self._ears.listed(self, "tools")
 
     def listed(self, kind: str) -> None:
-        """It says that another list changed."""
+        """Handles the server's notice that another list changed."""
         self._ears.listed(self, kind)
 
     def updated(self, uri: str) -> None:
-        """It says that something is another under this URI."""
+        """Handles the server's notice that a resource changed."""
         self._ears.updated(self, uri)
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """It logs, outside of calls as far as anybody can say."""
+        """Handles a log message outside any known call."""
         self._ears.logged(self, params)
 
     def asked(self, question: Question) -> None:
-        """It asks the client of a call."""
+        """Handles a question to the client of a call."""
         self._ears.asked(self, question)
 
     def withdrawn(self, question: Question) -> None:
-        """It wants no answer to this any more."""
+        """Handles the withdrawal of a question."""
         self._ears.withdrawn(question)
 
     def ended(self, reason: str, detail: str) -> None:
-        """It is gone; the next call starts it anew."""
+        """Handles the server's end; the next call starts it again."""
         self.stale = True
         self._ears.ended(self)
         level = logging.INFO if self.leaving else logging.WARNING
         _log.log(level, "server %s ended: %s", self.spec.name, f"{reason} {detail}".rstrip())
 
     async def close(self) -> None:
-        """End the server, if it runs."""
+        """Ends the server if it runs."""
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             self.leaving = True
@@ -165,7 +162,7 @@ class Running:
 
 
 class Servers:
-    """Starts servers and looks at what they list; kept for the whole connection."""
+    """Starts servers and shows their lists to the daemon; lives as long as the connection."""
 
     def __init__(
         self,
@@ -176,15 +173,6 @@ class Servers:
         differ: Callable[[], None],
         sweep: Callable[[], None],
     ) -> None:
-        """Keep what to start with.
-
-        Args:
-            start: Starts a server.
-            link: The daemon.
-            namespace: Of every server.
-            differ: Called when a server's list is not what was pinned.
-            sweep: Called when no server runs any more: what they left behind ends too.
-        """
         self._start = start
         self._sweep = sweep
         self._link = link
@@ -197,7 +185,7 @@ class Servers:
         self._paused = False
 
     async def of_agent(self, kept: Mapping[str, Running]) -> dict[str, Running]:
-        """Every server that the agent may use, by name; those of `kept` and shared ones may run already."""
+        """Returns all servers of the agent by name, reusing those in `kept` and shared ones."""
         rows = await self._link.ask(ListUpstreams(), UpstreamRows)
         found: dict[str, Running] = {}
         for row in rows.rows:
@@ -208,10 +196,9 @@ class Servers:
         return found
 
     async def make_ready(self, running: Running) -> None:
-        """Start the server if it does not run, and show the daemon what it lists if that is due (rule 2).
+        """Starts the server if needed, and shows its list to the daemon if that is due (rule 2).
 
-        Raises:
-            TaskboundError: It can't be started, listed, or looked at, or it was ended for good.
+        Raises TaskboundError if it can't be started, listed or checked, or was ended for good.
         """
         async with running.turn:
             if running.over:  # who waited for the turn meanwhile starts nothing (rule 4)
@@ -269,7 +256,7 @@ class Servers:
             self._differ()
 
     async def end(self, some: Mapping[str, Running], *, shared: bool) -> None:
-        """End those servers that run; the shared ones only when that is asked for."""
+        """Ends the running servers among these; shared ones only if `shared`."""
         ending = [one for one in some.values() if shared or not one.spec.shareable]
         for one in ending:
             if self._shared.get(one.spec.name) is one:
@@ -303,23 +290,23 @@ class Servers:
 
     @property
     def shared(self) -> Mapping[str, Running]:
-        """Those that live on for the next task."""
+        """Returns the servers that survive for the next task."""
         return dict(self._shared)
 
     @property
     def any_runs(self) -> bool:
-        """Whether a server runs, or is being ended."""
+        """Whether a server runs or is being ended."""
         return bool(self._all)
 
     def pause(self) -> None:
-        """Read nothing more from any server: the client does not keep up."""
+        """Stops reading from all servers while the client does not keep up."""
         self._paused = True
         for one in self._all:
             if one.upstream is not None:
                 one.upstream.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resumes reading."""
         self._paused = False
         for one in self._all:
             if one.upstream is not None:
@@ -327,7 +314,6 @@ class Servers:
 
 
 def _same(running: Running, spec: ServerSpec, identity: ServerIdentity) -> bool:
-    """Whether what runs is what is pinned now."""
     before = (running.identity.digest, running.spec.era, running.spec.shareable)
     return before == (identity.digest, spec.era, spec.shareable)
 
@@ -336,7 +322,6 @@ class Binding:
     """One task of this connection."""
 
     def __init__(self, task: str, servers: dict[str, Running], rows: tuple[ToolRow, ...]) -> None:
-        """Belong to this task."""
         self.task = task
         self.servers = servers
         self.reach = frozenset(row.name for row in rows)
@@ -346,11 +331,7 @@ class Binding:
 
     @classmethod
     async def make(cls, task: str, servers: Servers, link: Link, *, kept: Mapping[str, Running]) -> Binding:
-        """What the task can reach, with servers to reach it by; `kept` are some that run for it already.
-
-        Raises:
-            TaskboundError: The daemon does not say.
-        """
+        """Asks the daemon what the task can reach; `kept` holds servers that run for it already."""
         found = await servers.of_agent(kept)
         for one in found.values():
             one.task = task
@@ -358,11 +339,11 @@ class Binding:
         return cls(task, found, rows.rows if rows.task == task else ())
 
     def server_of(self, tool: str, server: str) -> Running | None:
-        """The server of a tool that the task can reach, or nothing."""
+        """Returns the server of a reachable tool, or None."""
         return self.servers.get(server) if tool in self.reach else None
 
     def schema_of(self, tool: str) -> JsonValue:
-        """The pinned input schema of a tool that the task can reach."""
+        """Returns the pinned input schema of a reachable tool."""
         row = self._rows.get(tool)
         if row is None:
             return None

@@ -1,4 +1,4 @@
-"""One `tools/call` that is open, and why it may be interrupted."""
+"""One open call, and why it may be interrupted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
 
 
 class Way(Protocol):
-    """Where a call goes: a part of `ports.upstream.Upstream`, or the client that a server asks (`asked`)."""
+    """The path of a call: a part of `ports.upstream.Upstream`, or the client that a server asks (`asked`)."""
 
     def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
         self,
@@ -59,18 +59,18 @@ class Way(Protocol):
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Send it, and return its number."""
+        """Sends the call and returns its number."""
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask to stop working on it."""
+        """Asks the receiver to stop working on the call."""
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
+        """Drops any later answer."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One call that is open: a `tools/call`, a request beside it (`asking`), or a question (`asked`)."""
+    """An open call: a `tools/call`, a request beside it (`asking`), or a question (`asked`)."""
 
     id: Id | None
     """None of a call that the gateway makes itself, and of one whose client is asked something and away."""
@@ -136,7 +136,7 @@ class Call:
     """Whether it was sent: what it brings is its server's, and not a refusal of ours alone."""
 
     def narrow(self, narrowed: Narrowed) -> None:
-        """Be the narrower call from now on: what is decided, and what is sent."""
+        """Replaces the call by the narrower action: for the decision and for sending."""
         first = {one.place: one.before for one in self.changed}
         self.changed = tuple(
             structs.replace(one, before=first.pop(one.place, one.before)) for one in narrowed.changed
@@ -145,25 +145,25 @@ class Call:
 
     @property
     def way(self) -> Way | None:
-        """Where it goes; nowhere while its server does not run."""
+        """Returns the call's path, or None while its server does not run."""
         return self.towards or (self.running.upstream if self.running is not None else None)
 
     @property
     def is_heard(self) -> bool:
-        """Whether its client can be told of it now: one that comes back for it can be in 2025-11-25 alone."""
+        """Whether its client can be notified now; of polling clients only those of 2025-11-25 can."""
         return self.id is not None or (self.errand is not None and not self.modern)
 
     @property
     def is_held(self) -> bool:
-        """Whether people are asked about it."""
+        """Whether an approval is pending for it."""
         return bool(self.held) and not self.was_sent
 
     @property
     def is_sent(self) -> bool:
-        """Whether its server works on it, and nothing has interrupted it."""
+        """Whether its server works on it and nothing has interrupted it."""
         return self.cause is None and self.waiting is not None and not self.waiting.done()
 
     @property
     def is_left(self) -> bool:
-        """Whether its client wants no answer any more."""
+        """Whether its client no longer wants an answer."""
         return self.cause in _SILENT

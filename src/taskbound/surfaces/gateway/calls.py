@@ -1,30 +1,26 @@
-"""One call from the client's line to its one answer (design 4).
+"""One call from the client's line to its answer (design 4).
 
-1. The daemon decides on the canonical bytes that are then sent on; nothing is sent without
-   a permit for exactly this act, from the server and task that it names, in time.
-2. A permit that could not be used is reported as *not sent*; whoever cancels before the
-   call was sent gets that too.
+1. The daemon decides on the canonical bytes that are then forwarded. Nothing is sent without a permit for
+   exactly this action, from the server and task that the permit names, in time.
+2. An unused permit is reported as *not sent*, also when the client cancels before the call was sent.
 3. A result leaves only after the daemon has recorded the outcome and released it (`outcomes`).
-4. A call that is interrupted (cancelled, its task ended, everything stopped, the daemon
-   or the client gone) is cancelled upstream, and its result never leaves. The server has
-   2 seconds to answer all the same; without an answer the outcome is unknown, and a server
+4. An interrupted call (cancelled, task ended, kill switch, daemon or client gone) is cancelled upstream and
+   its result withheld. The server has 2 seconds to answer; otherwise the outcome is unknown, and a server
    whose task is over is killed.
-5. An outcome that could not be told to the daemon, or not be recorded by it, is owed, and told before
-   anything else is asked for (`debts`).
-6. A call that people have to lift waits for them (`waiting`); nothing that the client says is their answer.
-   What they have made less is said in its answer.
+5. An outcome that the daemon could not record is owed, and is reported before anything new is asked
+   (`debts`).
+6. A held call waits for approvers (`waiting`); nothing that the client sends counts as their answer. The
+   answer states what they narrowed.
 7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
-8. A call whose server is ready is asked about in the moment it is read: the daemon works while the rest of
-   the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
-9. Where the daemon wants something read first, each reading is a call of its own, with its own decision and
-   outcome, to the server of the call that it is for (`readings`). Whatever interrupts that one interrupts it.
-10. What a server says of its progress, and what it logs, reach a client that asked for it while the call runs
-    (`progress`, `logs`).
-11. What a server asks of the client while it works on a call is a call of its own, which goes to the client
-    (`asked`). What interrupts the one interrupts the other. A server that was sent one round has worked: when
-    it can't be sent the next, what it did is unknown. So it is where it goes on with the call as a task of
-    its own, and what that asks is not answered: the task is cancelled, and nobody waits for it.
-12. A call that takes its time can be one that its client comes back for (`errands`). It stays the same call.
+8. A call whose server is ready is sent to the daemon when it is read. If it is cancelled meanwhile, rule 2
+   applies.
+9. When the daemon needs a value read first, each reading is a call with its own decision and outcome, at the
+   same server (`readings`). Interrupting the call interrupts its readings.
+10. Server progress and logs reach a client that asked for them while the call runs (`progress`, `logs`).
+11. A question from the server is a call of its own to the client (`asked`); interrupting one interrupts the
+    other. If the next round can't be sent the outcome is unknown. If the server continues the call as an MCP
+    task of its own, that task is cancelled and the outcome is unknown.
+12. A slow call can become one that its client polls (`errands`). It stays the same call.
 """
 
 from __future__ import annotations
@@ -87,7 +83,7 @@ _GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
 
 @dataclass(slots=True, kw_only=True)
 class Desk:
-    """What calls are made with."""
+    """The parts that calls are made with."""
 
     link: Link
     servers: Servers
@@ -112,7 +108,6 @@ class Calls:
     """Every open call of one connection."""
 
     def __init__(self, desk: Desk) -> None:
-        """Start with none."""
         self._desk = desk
         self.open: dict[int | str | tuple[str, int], Call] = {}
         """By the client's id; what the gateway asks of itself by what no client can send."""
@@ -125,11 +120,11 @@ class Calls:
 
     @property
     def count(self) -> int:
-        """How many are open, those too whose clients are asked something."""
+        """Returns the number of open calls, with those that wait for a client's answer."""
         return len(self.open) + len(self.questions.parked.calls)
 
     def take(self, call: Call, message: Request) -> None:
-        """A client waits for a call by this request from now on."""
+        """Makes this request the one that waits for the call."""
         call.id, call.id_raw = message.id, message.id_raw
         self.came(call, message.id)
         self.open[message.id] = call
@@ -137,17 +132,17 @@ class Calls:
             self.errands.wait(call)  # 12
 
     def came(self, call: Call, request: Id) -> None:
-        """Its client asks for it by this request: what is decided next is decided with its token."""
+        """Notes that the client polls the call by this request: later decisions use its token."""
         call.token = self._desk.client.token(request)
 
     def leave(self, call: Call) -> None:
-        """Nobody waits for it."""
+        """Notes that no client waits for the call."""
         if call.id is not None:
             self.open.pop(call.id, None)
         call.id = None
 
     def close(self, call: Call) -> None:
-        """It is over."""
+        """Closes the call."""
         self.leave(call)
         self.errands.calm(call)
         if call.errand is not None:
@@ -156,7 +151,7 @@ class Calls:
         self.watch()
 
     def begin(self, call: Call) -> None:
-        """Ask the daemon at once, where nothing has to be made ready first (rule 8)."""
+        """Asks the daemon at once if the server is ready (rule 8)."""
         binding = self._desk.bound()
         running = binding.server_of(call.tool, call.server) if binding is not None else None
         if running is not None and running.ready and not len(self.debts):
@@ -164,11 +159,11 @@ class Calls:
             call.asked = self._desk.link.begin(self._question(call, self._desk.timings.hold))
 
     def watch(self) -> None:
-        """Let the link look at the daemon more often while a call is open, or something is owed."""
+        """Makes the link ping the daemon more often while a call is open or an outcome owed."""
         self._desk.link.watch(busy=bool(self.count) or len(self.debts) > 0)
 
     async def run(self, call: Call) -> bytes:
-        """See one call through, and return the line that answers it; empty when it gets none (rule 7)."""
+        """Runs one call and returns the answering line, or b"" if no answer is due (rule 7)."""
         try:
             result = await self._run(call)
         except TaskboundError as error:
@@ -205,9 +200,9 @@ class Calls:
                 raise DaemonLostError("the daemon answered with something else")
 
     async def _prepare(self, call: Call) -> TaskboundError | None:
-        """Have the server ready before the daemon decides, so that a changed tool is known by then.
+        """Starts the server before the daemon decides, so that a changed tool is known by then.
 
-        What goes wrong is kept: the daemon decides all the same, and records it.
+        An error is returned, not raised: the daemon decides and records in any case.
         """
         try:
             call.running = (await self._desk.bind()).server_of(call.tool, call.server)
@@ -230,7 +225,7 @@ class Calls:
         return answer
 
     async def ask(self, call: Call, *, left: float = -1.0) -> Answer:
-        """The daemon's answer to this call; without a bound of its own it waits as calls do."""
+        """Asks the daemon to decide the call; `left` bounds the wait in seconds, -1 means the default."""
         ask = self._question(call, self._desk.timings.hold if left < 0 else left)
         asked, call.asked = call.asked, None
         if asked is None and len(self.debts):
@@ -245,7 +240,7 @@ class Calls:
         return answer
 
     def _is_anothers(self, call: Call, action: str) -> bool:
-        """Whether another call has this permit: one of the same key, or one whose id its client gave anew."""
+        """Whether another call holds this permit (same key, or an id that its client reused)."""
         known = (*self.open.values(), *self.questions.parked.calls)
         return action in self.debts or any(one is not call and one.action == action for one in known)
 
@@ -262,7 +257,6 @@ class Calls:
         )
 
     async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
-        """The stored answer, byte for byte, or what is known of it."""
         call.action, call.task = answer.action, answer.task
         if isinstance(answer.answer, msgspec.Raw):
             call.was_sent = True  # when it came before, and what it brought is its server's
@@ -272,7 +266,7 @@ class Calls:
         return answers.duplicate(answer)
 
     def reading(self, call: Call, one: Reading, number: int) -> Call:
-        """The call that reads what this one names (rule 9): of its server, and answered to nobody."""
+        """Makes the call that reads a value for this call (rule 9); its result reaches no client."""
         _, own = parse_tool_name(one.tool)
         return Call(
             id=None,
@@ -289,13 +283,13 @@ class Calls:
         )
 
     def late(self, call: Call) -> None:
-        """A reading took too long."""
+        """Handles a reading that took too long."""
         self.interrupt(call, Cause.LATE)
 
     # --- a permit --------------------------------------------------------------------------------
 
     async def permitted(self, call: Call, permit: Permitted, failure: TaskboundError | None) -> bytes:
-        """Make the call and record its outcome, or say that it was not sent, and why."""
+        """Sends the call and records its outcome, or reports that it was not sent, and why."""
         if failure is None and call.cause is None:
             try:
                 running = await self._sendable(call, permit)
@@ -313,7 +307,6 @@ class Calls:
         return answers.error_result(failure, action=call.action, task=call.task)
 
     async def _sendable(self, call: Call, permit: Permitted) -> Running:
-        """The server that the permit is for, ready (rule 1)."""
         binding = await self._desk.bind()
         running = call.running
         if binding.task != permit.task:
@@ -359,7 +352,7 @@ class Calls:
         return await self.outcomes.settle(call, found)
 
     async def _answered(self, call: Call, way: Way, running: Running) -> UpstreamAnswer | Unfinished:
-        """What comes of a call, over all the rounds in which its server asks (rule 11)."""
+        """Returns the result over all rounds of the server's questions (rule 11)."""
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
@@ -383,7 +376,6 @@ class Calls:
     async def _turn(
         self, call: Call, running: Running, found: Answered, *, last: bool
     ) -> Turn | Unfinished | NoAnswer:
-        """What a server is told that asks; nobody is asked for a round that does not come."""
         if last:
             return Unfinished("asks-too-often", f"the server asks more than {MAX_ROUNDS} times in one call")
         return await self.questions.turn(call, running, found)
@@ -411,7 +403,7 @@ class Calls:
     # --- interruptions ---------------------------------------------------------------------------
 
     def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
-        """Stop a call and withhold what comes of it (rule 4); a task's end does more than a cancel."""
+        """Stops a call and withholds its result (rule 4); a task's end overrides a cancel."""
         if call.reading is not None:
             self.interrupt(call.reading, cause, words)  # 9
         for one in tuple(call.questions):
@@ -437,7 +429,6 @@ class Calls:
         call.timer = loop.call_later(self._desk.timings.cancel, self._no_answer, call, cause)
 
     def _no_answer(self, call: Call, cause: Cause) -> None:
-        """The server did not answer the cancel in time."""
         upstream = call.running.upstream if call.running is not None else None
         way = call.way
         if way is None or call.waiting is None or call.waiting.done():
@@ -450,7 +441,7 @@ class Calls:
             upstream.kill(f"{cause.value}, and the server did not answer the cancel")
 
     def interrupt_all(self, cause: Cause, *, task: str = "", words: str = "") -> None:
-        """Interrupt every open call, or those of one task."""
+        """Interrupts every open call, or those of one task."""
         for call in (*self.open.values(), *self.questions.parked.calls):
             if not task or call.task in {"", task}:
                 self.interrupt(call, cause, words)
@@ -458,5 +449,5 @@ class Calls:
 
 
 def _was_left(call: Call, answer: Answer) -> bool:
-    """Whether the call was interrupted while it waited for people; a permit that came is not sent either."""
+    """Whether the call was interrupted while held; then a permit isn't used either."""
     return call.cause is not None and not isinstance(answer, Permitted)

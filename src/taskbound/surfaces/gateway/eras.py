@@ -1,38 +1,36 @@
-"""The eras of MCP: the shapes of answers in each.
+"""The eras of MCP and the shapes of answers in each.
 
 Of `eras`:
 
-1. The era belongs to each request: one whose `_meta` names a protocol version is modern,
-   any other is legacy and needs `initialize` first (MCP 2026-07-28, Versioning). One
-   connection may use both; nothing that is decided depends on it.
-2. A legacy result gets `resultType` for a modern client; every other byte is the server's.
-   A modern result reaches a legacy client as it is: unknown members are ignored there.
-3. What can't cross is refused before the call: a legacy client can't be given results
-   that are no objects, so tools whose `outputSchema` promises them are not offered to it.
-4. A result that asks for input goes on as questions (`asked`). One of another type than `complete` beside it
-   is an answer that can't be passed on.
-5. Neither can a result with a decision of ours in its `_meta`: only the gateway speaks for
-   itself there, so that whoever reads it need not believe a server.
+1. The era is a property of each request: one whose `_meta` names a protocol version is modern, any other is
+   legacy and needs `initialize` first (MCP 2026-07-28, Versioning). A connection may use both. No decision
+   depends on it.
+2. A legacy result gets `resultType` for a modern client; every other byte is the server's. A modern result
+   reaches a legacy client unchanged.
+3. What can't be translated is refused before the call: tools whose `outputSchema` promises non-object results
+   are hidden from legacy clients.
+4. A result that asks for input becomes questions (`asked`). Any other type than `complete` is an invalid
+   answer.
+5. A result with a Taskbound decision in its `_meta` is invalid: only the gateway may state one.
 
 Of `answers`:
 
-1. A refusal is a tool result with `isError`: one text for the model, which says what it
-   may do instead. The structured reason stands in `_meta`, where it belongs to nobody's
-   schema: `structuredContent` must conform to the tool's `outputSchema` (MCP, Tools,
-   Output Schema), and a refusal would not.
-2. `resultType` stands in it for every client: modern ones need it, older ones ignore it.
-3. Text from outside reaches a sentence only escaped, by whoever wrote the sentence.
-4. What came of a call that people have narrowed begins with what they changed, and says it in `_meta` too. Of
-   theirs only amounts are repeated, which are digits and a point; every other byte is the server's.
-5. A held call is not refused: its text says who is asked, the approval's id and until when, and begins so. A
-   call whose server waits for a held credential is not refused either: its text begins with `Held:`.
+1. A refusal is a tool result with `isError` and one text for the model, which says what to do instead. The
+   structured reason stands in `_meta`: `structuredContent` must conform to the tool's `outputSchema` (MCP,
+   Tools, Output Schema).
+2. It has `resultType` for every client: modern ones need it, older ones ignore it.
+3. External text is escaped in every sentence by the code that writes the sentence.
+4. The result of a narrowed call begins with what the approvers changed, also in `_meta`. Only amounts (digits
+   and a point) are repeated; every other byte is the server's.
+5. A held call's text names the approvers, the approval id and the deadline. A call whose server waits for a
+   held credential begins with `Held:`.
 
 Of `shapes`:
 
-1. A result with a decision of ours in its `_meta` is none: only the gateway speaks for itself there.
-2. What answers a method beside `tools/call` has the members that MCP gives it, each of its type. More may
-   stand there, and passes as it came; whether a tool's result is what its schema says is its client's to see.
-3. What answers a question of a server is what MCP says too, whoever answers it.
+1. A server result with a Taskbound decision in `_meta` is invalid.
+2. The result of a method beside `tools/call` must have MCP's members, correctly typed; more may stand there.
+   Whether a tool's result fits its schema is for its client to check.
+3. An answer to a server's question must conform to MCP too.
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ _INSTRUCTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a request's `_meta` says."""
+    """The contents of a request's `_meta`."""
 
     modern: bool
     key: str = ""
@@ -103,11 +101,11 @@ _LEGACY_TERMS: Final = Terms(modern=False)
 
 
 def terms_of(params: Mapping[str, JsonValue]) -> Terms:
-    """Which era a request is of (rule 1), with what else its `_meta` says.
+    """Reads the era and the other terms from a request's `_meta` (rule 1).
 
     Raises:
-        BadParamsError: `_meta` is not what MCP has there.
-        UnsupportedVersionError: It names a revision that is not spoken here.
+        BadParamsError: `_meta` is invalid.
+        UnsupportedVersionError: It names an unsupported revision.
     """
     meta = params.get("_meta")
     if meta is None and "_meta" not in params:
@@ -137,18 +135,14 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
 
 
 def _token(value: JsonValue) -> int | str | None:
-    """The progress token; what is none is told nothing (MCP, Progress)."""
+    """Returns the progress token, or None if it is invalid (MCP, Progress)."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     return value if isinstance(value, int) or 0 < len(value) <= _MAX_KEY else None
 
 
 def requested_of(params: Mapping[str, JsonValue]) -> str:
-    """The revision that `initialize` asks for.
-
-    Raises:
-        BadParamsError: The parameters are not those of `initialize`.
-    """
+    """Returns the revision that `initialize` requests; raises BadParamsError if it is invalid."""
     requested, info = params.get("protocolVersion"), params.get("clientInfo")
     if not isinstance(requested, str) or not isinstance(params.get("capabilities"), dict):
         raise BadParamsError("`initialize` needs `protocolVersion` and `capabilities`")
@@ -158,12 +152,12 @@ def requested_of(params: Mapping[str, JsonValue]) -> str:
 
 
 def agreed(requested: str) -> str:
-    """The revision that a legacy client gets: its own when it is spoken here, the newest otherwise."""
+    """Returns a legacy client's revision: the requested one if supported, else the newest."""
     return requested if requested in LEGACY else LATEST_LEGACY
 
 
 def initialized(version: str, capabilities: dict[str, JsonValue]) -> bytes:
-    """The result of `initialize` for a client of this revision, which knows tasks if it is the newest."""
+    """Returns the result of `initialize`; only the newest legacy revision knows tasks."""
     tasks: dict[str, JsonValue] = {"tasks": TASKS_OF_SERVERS} if version == LATEST_LEGACY else {}
     return canonical(
         {
@@ -176,7 +170,7 @@ def initialized(version: str, capabilities: dict[str, JsonValue]) -> bytes:
 
 
 def discovered(capabilities: dict[str, JsonValue]) -> bytes:
-    """The result of `server/discover`."""
+    """Returns the result of `server/discover`."""
     return canonical(
         {
             "_meta": {SERVER_KEY: _INFO},
@@ -191,23 +185,20 @@ def discovered(capabilities: dict[str, JsonValue]) -> bytes:
 
 
 def is_complete(result: Mapping[str, JsonValue]) -> bool:
-    """Whether a result is final (rule 4); without a type it is, as from every older server."""
+    """Whether a result is final (rule 4); without a type it is, as from older servers."""
     return result.get("resultType", "complete") == "complete"
 
 
 def is_imitation(result: Mapping[str, JsonValue]) -> bool:
-    """Whether a server's result says what only the gateway says (rule 5)."""
+    """Whether a server's result contains a decision that only the gateway may state (rule 5)."""
     meta = result.get("_meta")
     return isinstance(meta, dict) and DECISION_KEY in meta
 
 
 def bridge(raw: bytes, *, typed: bool, modern: bool) -> bytes:
-    """A result for a client of this era (rule 2).
+    """Returns a result's bytes for a client of this era (rule 2).
 
-    Args:
-        raw: The exact bytes of the result, one JSON object.
-        typed: Whether it has a `resultType`.
-        modern: Whether the client needs one.
+    `raw` holds the exact bytes of one JSON object; `typed` says whether it has a `resultType`.
     """
     if typed or not modern:
         return raw
@@ -217,13 +208,13 @@ def bridge(raw: bytes, *, typed: bool, modern: bool) -> bytes:
 
 
 def crosses(tool: Mapping[str, JsonValue], *, modern: bool) -> bool:
-    """Whether a tool's results can be told to a client of this era (rule 3)."""
+    """Whether a tool's results can be given to a client of this era (rule 3)."""
     schema = tool.get("outputSchema")
     return modern or not isinstance(schema, dict) or schema.get("type") == "object"
 
 
 def offered(tools: list[JsonValue], *, modern: bool, refusal: dict[str, JsonValue] | None) -> bytes:
-    """The result of `tools/list`: never to be shared between clients, never to be kept."""
+    """Returns the result of `tools/list`, private and uncacheable."""
     return paged("tools", tools, modern=modern, cursor="", said=refusal or {})
 
 
@@ -235,15 +226,7 @@ def paged(
     cursor: str,
     said: Mapping[str, JsonValue],
 ) -> bytes:
-    """One page of a list: never to be shared between clients, never to be kept.
-
-    Args:
-        member: What the list is called in the result.
-        entries: What is on the page.
-        modern: Whether the client is of the modern era.
-        cursor: The name of the next page; empty when this is the last.
-        said: What the gateway has to say of it in `_meta`.
-    """
+    """Returns one page of a list, private and uncacheable; `said` is the gateway's own `_meta`."""
     found: dict[str, JsonValue] = {member: entries}
     meta: dict[str, JsonValue] = {}
     if modern:
@@ -258,7 +241,7 @@ def paged(
 
 
 def refused(answer: Refused) -> bytes:
-    """The daemon said no, or not yet (rule 5)."""
+    """Returns the result for a refused or held call (rule 5)."""
     why = answer.reasons[0].text if answer.reasons else ""
     if answer.code == "held":
         sentence = f"{answer.waits} ({why})" if why else answer.waits  # 5
@@ -275,25 +258,25 @@ def refused(answer: Refused) -> bytes:
 
 
 def error_result(error: TaskboundError, *, action: str = "", task: str = "") -> bytes:
-    """A call that was understood and could not be made."""
+    """Returns the result for a valid call that could not be made."""
     word = "Held" if isinstance(error, CredentialHeldError) else "Refused"  # 5
     return told(code_of(error), f"{word}: {error.message}", error.advice, action=action, task=task)
 
 
 def withheld(code: str, reason: str, *, action: str, task: str, advice: str = "") -> bytes:
-    """The call was made, and its result does not reach the client."""
+    """Returns the result for a call that was made and whose result is withheld."""
     instead = advice or "do not repeat it; ask the person who opened the task how to go on"
     return told(code, f"The result of this call is withheld: {reason}", instead, action=action, task=task)
 
 
 def unsent(found: NotSent, action: str, task: str) -> bytes:
-    """The call was permitted, and its server was not reached: nothing has happened."""
+    """Returns the result for a permitted call that did not reach its server."""
     advice = "see that the server runs, and call again"
     return told(found.code, f"Refused: nothing was sent: {found.reason}", advice, action=action, task=task)
 
 
 def duplicate(answer: Duplicate) -> bytes:
-    """The same call came before, and there is no answer to repeat."""
+    """Returns the result for a repeated call without a stored answer."""
     instead = instead_of(answer.state)
     state = answer.state.replace("-", " ")
     return told(
@@ -307,7 +290,7 @@ def duplicate(answer: Duplicate) -> bytes:
 
 
 def narrowed(result: bytes, changed: Sequence[Changed], *, action: str) -> bytes:
-    """The result, or the line, of a call that ran narrower than it was made (rule 4)."""
+    """Returns the result or line of a call that ran narrower than requested (rule 4)."""
     values = [f"`{one.place}` is {_bare(one.after)} instead of {_bare(one.before)}" for one in changed]
     words = f"A person has narrowed this call: {', '.join(values)}."
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
@@ -325,7 +308,7 @@ def narrowed(result: bytes, changed: Sequence[Changed], *, action: str) -> bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What a result of ours says, for an answer that has to be an error."""
+    """The gateway's decision in a result, for an answer that must be an error."""
 
     code: str = ""
     words: str = ""
@@ -337,7 +320,7 @@ NO_DECISION: Final = Decided()
 
 
 def decision_in(result: bytes) -> Decided:
-    """What of ours stands in a result; `NO_DECISION` where it is a server's, which has none (`shapes`)."""
+    """Returns the gateway's decision in a result, or `NO_DECISION` (`shapes`)."""
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     meta = _members(members.get("_meta"))
     if DECISION_KEY not in meta:
@@ -348,14 +331,12 @@ def decision_in(result: bytes) -> Decided:
 
 
 def _error(raw: msgspec.Raw, words: str) -> msgspec.Raw:
-    """A server's error, whose message begins with what was changed."""
     members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     message = msgspec.json.decode(members["message"], type=str)
     return msgspec.Raw(_write(members | {"message": _raw(f"{words} {message}")}))
 
 
 def _members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    """The members of what should be an object; none where it isn't."""
     if raw is None:
         return {}
     value = msgspec.json.decode(raw)
@@ -363,7 +344,6 @@ def _members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
 
 
 def _items(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
-    """The items of what should be a list; where it isn't, it is the one item."""
     if raw is None:
         return []
     value = msgspec.json.decode(raw)
@@ -371,7 +351,6 @@ def _items(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
 
 
 def _bare(value: str) -> str:
-    """An amount as it is said: a decimal text without its quotes."""
     return value.strip('"')
 
 
@@ -384,7 +363,6 @@ def _row(items: Sequence[msgspec.Raw]) -> msgspec.Raw:
 
 
 def _write(members: Mapping[str, msgspec.Raw]) -> bytes:
-    """The members, each with the bytes that it came with."""
     return b"{%b}" % b",".join(b"%b:%b" % (canonical(name), bytes(raw)) for name, raw in members.items())
 
 
@@ -397,7 +375,7 @@ def told(
     task: str = "",
     reasons: Sequence[Reason] = (),
 ) -> bytes:
-    """One refusal as the bytes of a tool result (rules 1 and 2)."""
+    """Returns one refusal as the bytes of a tool result (rules 1 and 2)."""
     decision: dict[str, JsonValue] = {"code": code}
     if action:
         decision["action"] = action
@@ -429,12 +407,7 @@ _ROLES: Final = ("assistant", "user")
 
 
 def doubt(own: str, result: Mapping[str, JsonValue]) -> NoAnswer | None:
-    """Why this result can't be passed on, or nothing.
-
-    Args:
-        own: The tool that was called, or the method that was asked.
-        result: What the server answered.
-    """
+    """Returns why this result can't be passed on, or None; `own` is the tool or method called."""
     if is_imitation(result):
         return NoAnswer("imitation", "the server's answer imitates a decision of this gateway")
     if own in QUESTION_NAMES:

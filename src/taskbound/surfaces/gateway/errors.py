@@ -1,10 +1,9 @@
-"""What the gateway itself refuses, and how each error reaches an MCP client.
+"""The gateway's own refusals, and how each error reaches an MCP client.
 
-1. A message that can't be read or is none the gateway takes is answered with a JSON-RPC
-   error; a call that was understood and refused is a tool result with `isError`, because
-   that is what a model sees and can act on (MCP, Tools, Error Handling).
-2. Codes of JSON-RPC and MCP keep their meanings; no code of ours stands in a reserved range
-   (MCP 2026-07-28, Error Codes). Which error it was stands in `error.data`.
+1. An unreadable or unsupported message is answered with a JSON-RPC error. A valid call that is refused is a
+   tool result with `isError`, which a model can act on (MCP, Tools, Error Handling).
+2. Codes of JSON-RPC and MCP keep their meaning; Taskbound uses none in a reserved range (MCP 2026-07-28,
+   Error Codes). `error.data` names the error.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ MISSING_CAPABILITY: Final = -32021
 
 
 class IdReusedError(MalformedError):
-    """A request's id is that of another one that is still open."""
+    """The request's id belongs to another open request."""
 
     code = "id-reused"
     remedy = "give each request an id of its own"
 
 
 class UnknownMethodError(MalformedError):
-    """The gateway offers no such method."""
+    """The gateway does not offer this method."""
 
     code = "unknown-method"
     remedy = (
@@ -50,25 +49,23 @@ class UnknownMethodError(MalformedError):
 
 
 class UnsupportedVersionError(MalformedError):
-    """The request is of a revision of MCP that is not spoken here."""
+    """The request uses an unsupported revision of MCP."""
 
     code = "unsupported-version"
     remedy = "use one of the revisions in `supported`"
 
     def __init__(self, message: str, *, requested: str) -> None:
-        """Keep what was asked for."""
         super().__init__(message)
         self.requested = requested
 
 
 class MissingCapabilityError(MalformedError):
-    """The request needs a capability that its client has not declared with it."""
+    """The request needs a capability that its client did not declare with it."""
 
     code = "missing-capability"
     remedy = "declare `requiredCapabilities` with the request, if the client has them"
 
     def __init__(self, message: str, *, required: dict[str, JsonValue]) -> None:
-        """Keep what has to be declared."""
         super().__init__(message)
         self.required = required
 
@@ -88,35 +85,35 @@ class AlreadyInitializedError(MalformedError):
 
 
 class BusyError(UnavailableError):
-    """So many calls of this connection are open that another one is not taken."""
+    """The limit of open calls for this connection is reached."""
 
     code = "busy"
     remedy = "wait for one of the open calls to be answered, then try again"
 
 
 class UnbridgeableError(DeniedError):
-    """The tool's answers can't be told to a client of this revision of MCP."""
+    """The tool's results can't be expressed in the client's revision of MCP."""
 
     code = "unbridgeable"
     remedy = "use a client that speaks MCP 2026-07-28"
 
 
 class LapsedError(UnavailableError):
-    """The permit ran out before the call could be sent."""
+    """The permit expired before the call could be sent."""
 
     code = "permit-lapsed"
     remedy = "try again"
 
 
 class BadRepinError(UnavailableError):
-    """The server was pinned anew between its start and the call."""
+    """The server was pinned again between its start and the call."""
 
     code = "server-repinned"
     remedy = "try again: it is started anew as it is pinned now"
 
 
 class UnstableToolsError(UnavailableError):
-    """The server says that its tools change faster than they can be looked at."""
+    """The server's tools change faster than the daemon can check them."""
 
     code = "tools-unstable"
     remedy = "ask the person who pinned the server to look at it"
@@ -155,12 +152,12 @@ RPC_CODES: Final[Mapping[str, int]] = {
 
 
 def code_of(error: TaskboundError) -> str:
-    """The stable word of an error: the daemon's own when it is the daemon's."""
+    """Returns the stable code of an error; for the daemon's errors, the daemon's code."""
     return error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
 
 
 def rpc_code(error: TaskboundError) -> int:
-    """The JSON-RPC code of an error that is answered as one."""
+    """Returns the JSON-RPC code for an error that is answered as one."""
     found = RPC_CODES.get(code_of(error))
     if found is not None:
         return found
@@ -168,7 +165,7 @@ def rpc_code(error: TaskboundError) -> int:
 
 
 def data_of(error: TaskboundError) -> bytes:
-    """What `error.data` says beside the message: which error it was, and what to do."""
+    """Returns `error.data`: the error's code and remedy."""
     data: dict[str, JsonValue] = {"code": code_of(error)}
     if error.advice:
         data["advice"] = error.advice

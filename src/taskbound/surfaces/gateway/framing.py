@@ -1,9 +1,8 @@
-"""Lines between client and gateway: framed, paced.
+"""Lines between client and gateway, with flow control.
 
-1. A line of the client has at most 1 MiB; cutting follows `wire.mcp.line`, so that no
-   library sees the bytes before we do (design 4.1).
-2. What the client does not read piles up only so far: then nothing more is read from it,
-   nor from any server, until it has caught up.
+1. A client line has at most 1 MiB. The raw bytes are framed by `wire.mcp.line` before any library reads them
+   (design 4.1).
+2. Unread output is bounded; beyond the bound the gateway stops reading from the client and from all servers.
 3. When either pipe ends, the client is gone.
 """
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Talk:
-    """One client: that of a pipe, or one session of those of a task."""
+    """One client: the client of a pipe, or one session of a task."""
 
     begun: bool = False
     """Whether it said that it is initialized, and may be told of what it did not ask for."""
@@ -42,70 +41,69 @@ MAX_UNREAD: Final = 8 * 1_048_576
 
 
 class ClientSide(Protocol):
-    """Who serves the client; every method is called in the loop and returns at once."""
+    """The receiver of a client's events; called in the event loop, must return at once."""
 
     def line(self, line: Cut) -> None:
-        """One line, or why it is none."""
+        """Takes one line, or the reason why it is invalid."""
 
     def left(self, rest: Refused | None) -> None:
-        """The client is gone, and this is the half of a message that it left; called once."""
+        """Handles the client's end, with an unfinished message if there is one; called once."""
 
     def fell_behind(self) -> None:
-        """The client does not read what it is sent."""
+        """Handles a client that does not read its output."""
 
     def caught_up(self) -> None:
-        """It reads again."""
+        """Handles a client that reads again."""
 
 
 class Client(Protocol):
-    """The way to a client, by pipes or otherwise; called in the loop, returns at once."""
+    """The connection to a client; called in the event loop, returns at once."""
 
     def answer(self, line: bytes, to: Id | None) -> None:
-        """Answer the request of this id, or none that is known; an empty line says that none is due."""
+        """Answers the request of this id, or none that is known; an empty line means no answer is due."""
 
     def tell(self, line: bytes, to: Id | None) -> None:
-        """Say something that belongs to the request of this id, or to none."""
+        """Sends a message that belongs to the request of this id, or to none."""
 
     def say(self, line: bytes, talk: Talk) -> None:
-        """Say something that belongs to no request to one legacy client, if it hears such."""
+        """Sends a message outside requests to one legacy client, if it listens."""
 
     def talk(self, request: Id) -> Talk | None:
-        """What the legacy client that sent this request has asked to hear; none of a modern one."""
+        """Returns the subscriptions of the legacy client of this request; None for a modern one."""
 
     def talks(self) -> tuple[Talk, ...]:
-        """The same of every legacy client that is there."""
+        """Returns those of every connected legacy client."""
 
     @property
     def is_one(self) -> bool:
-        """Whether there is one client, and not several by one way."""
+        """Whether the connection has exactly one client."""
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
-        """The capabilities that the legacy client of this request has declared."""
+        """Returns the capabilities of the legacy client of this request."""
 
     def can_hear(self, to: Id) -> bool:
-        """Whether the client of this request can be told something before its answer."""
+        """Whether the client of this request can receive messages before its answer."""
 
     def token(self, to: Id) -> str:
-        """The name of the token that this request came with; empty for a client known by its process."""
+        """Returns the name of the request's token; "" for a client that is identified by its process."""
 
     def hold(self, why: str) -> None:
-        """Take nothing more from the client as long as anyone holds it."""
+        """Stops taking messages from the client until each hold is released."""
 
     def release(self, why: str) -> None:
-        """Take back one hold."""
+        """Releases one hold."""
 
     def task_over(self, words: str) -> None:
-        """The task that its calls belonged to has ended."""
+        """Handles the end of the task that the client's calls belonged to."""
 
     async def close(self, *, patience: float) -> None:
-        """Let the client read what it was sent, at most so many seconds, and be done."""
+        """Closes after the client has read its output, at most `patience` seconds."""
 
 
 class ClientPipes:
     """Both pipes of one client (`Client`)."""
 
     def __init__(self, side: ClientSide) -> None:
-        """Prepare; `protocols` are plugged into the pipes by wiring."""
         self._side = side
         self._cutter = LineCutter(MAX_LINE)
         self._reader: asyncio.ReadTransport | None = None
@@ -119,11 +117,11 @@ class ClientPipes:
         self.outgoing = _Outgoing(self)
 
     def answer(self, line: bytes, to: Id | None = None) -> None:
-        """Send one answer, with its line feed; it is dropped once the client is gone."""
+        """Sends one answer line; drops it if the client is gone."""
         self.tell(line, to)
 
     def tell(self, line: bytes, to: Id | None = None) -> None:
-        """Send one line: a pipe has one reader, whoever it is to."""
+        """Sends one line; a pipe has one reader."""
         del to
         if not line:
             return
@@ -131,60 +129,60 @@ class ClientPipes:
             self._writer.write(line)
 
     def say(self, line: bytes, talk: Talk) -> None:
-        """Send one line: there is one client."""
+        """Sends one line; a pipe has one reader."""
         del talk
         self.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
-        """That of the one client; whoever asks knows whether its request is a legacy one."""
+        """Returns the one client's; the caller knows whether the request is a legacy one."""
         del request
         return self._talk
 
     def talks(self) -> tuple[Talk, ...]:
-        """That of the one client."""
+        """Returns the one client's."""
         return (self._talk,)
 
     def began(self, capabilities: Mapping[str, JsonValue]) -> None:
-        """The client declares these with `initialize`."""
+        """Keeps the capabilities that the client declared with `initialize`."""
         self.capabilities = capabilities
 
     @property
     def is_one(self) -> bool:
-        """Yes: a pipe has one reader."""
+        """Always true: a pipe has one reader."""
         return True
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
-        """What the client declared with `initialize`."""
+        """Returns what the client declared with `initialize`."""
         del to
         return self.capabilities
 
     def can_hear(self, to: Id) -> bool:
-        """Yes: a pipe takes every line."""
+        """Always true: a pipe takes every line."""
         del to
         return not self._gone
 
     def token(self, to: Id) -> str:
-        """None: the client is known by its process."""
+        """Always "": the client is identified by its process."""
         del to
         return ""
 
     def hold(self, why: str) -> None:
-        """Read nothing from the client as long as anyone holds it."""
+        """Stops reading from the client until each hold is released."""
         self._held.add(why)
         if self._reader is not None and self._reader.is_reading():
             self._reader.pause_reading()
 
     def release(self, why: str) -> None:
-        """Take back one hold."""
+        """Releases one hold."""
         self._held.discard(why)
         if not self._held and self._reader is not None and not self._reader.is_closing():
             self._reader.resume_reading()
 
     def task_over(self, words: str) -> None:
-        """Nothing: the next call is told so, and another task may follow."""
+        """Does nothing: the next call reports it, and another task may follow."""
 
     async def close(self, *, patience: float) -> None:
-        """Wait until the client has read what it was sent, at most so many seconds, and close both."""
+        """Waits for the client to read its output, at most `patience` seconds, and closes both pipes."""
         if self._reader is not None:
             self._reader.close()
         if self._writer is None:
@@ -197,95 +195,84 @@ class ClientPipes:
             self._writer.abort()
 
     def reading(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport of the client's input."""
+        """Keeps the input transport."""
         if isinstance(transport, asyncio.ReadTransport):
             self._reader = transport
 
     def writing(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport of its output."""
+        """Keeps the output transport."""
         if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(high=MAX_UNREAD)  # 2
             self._writer = transport
 
     def heard(self, data: bytes) -> None:
-        """Bytes of the client."""
+        """Takes bytes from the client."""
         for line in self._cutter.feed(data):
             self._side.line(line)
 
     def lost(self, *, half: bool) -> None:
-        """A pipe ended (rule 3)."""
+        """Handles the end of a pipe (rule 3)."""
         if not self._gone:
             self._gone = True
             self._side.left(self._cutter.finish() if half else None)
 
     def paused(self) -> None:
-        """The client does not keep up (rule 2)."""
+        """Handles a client that does not keep up (rule 2)."""
         self.hold("unread")
         self._side.fell_behind()
 
     def resumed(self) -> None:
-        """It does again."""
+        """Handles a client that keeps up again."""
         self.release("unread")
         self._side.caught_up()
 
 
 class _Incoming(asyncio.Protocol):
-    """Standard input, for asyncio."""
-
     def __init__(self, pipes: ClientPipes) -> None:
         self._pipes = pipes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
         self._pipes.reading(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
         self._pipes.heard(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client ended its side; what it left without a line feed is half a message."""
+        """Passes on what the client left without a line feed: half a message."""
         self._pipes.lost(half=exc is None)
 
 
 class _Outgoing(asyncio.BaseProtocol):
-    """Standard output, for asyncio."""
-
     def __init__(self, pipes: ClientPipes) -> None:
         self._pipes = pipes
         self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
         self._pipes.writing(transport)
 
     def pause_writing(self) -> None:
-        """More is unread than may be."""
         self._pipes.paused()
 
     def resume_writing(self) -> None:
-        """The client has read on."""
         self._pipes.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody reads any more."""
         del exc
         self.closed.set()
         self._pipes.lost(half=False)
 
 
 class Pace:
-    """Counts what is told of one call, or outside of all; used in the loop."""
+    """Counts the messages about one call, or outside calls; used in the event loop."""
 
     def __init__(self, *, second: int, most: int) -> None:
-        """Tell at most `second` in any second, and `most` in all."""
         self._second = second
         self._left = most
         self._last: deque[float] = deque(maxlen=second)
         """When the last ones were told, by the loop's clock in seconds."""
 
     def allows(self) -> bool:
-        """Whether one more is told now; then it counts."""
+        """Counts one message and returns whether it is within the limits."""
         now = asyncio.get_running_loop().time()
         if not self._left or (len(self._last) == self._second and now - self._last[0] < 1.0):
             return False

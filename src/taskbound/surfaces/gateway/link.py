@@ -1,25 +1,22 @@
-"""The gateway's link to the daemon, and what it still owes it.
+"""The gateway's connection to the daemon, and the outcomes it owes.
 
 Of `link`:
 
-1. A question whose answer is lost with the connection is asked once more on the next one,
-   if that comes within the grace of 5 seconds (design 4.9): the daemon knows the
-   connection by its secret again, and what it holds.
-2. A daemon that does not answer in time is lost like one that is gone: the connection is
-   given up, and never believed late.
-3. While calls are open, or an outcome is owed, the daemon is asked each second whether it still answers.
-4. Without a daemon new questions fail at once; attempts go on beside them, ever more rarely.
+1. A question whose answer was lost is sent once more on the next connection, if that is made within 5 seconds
+   (design 4.9): the daemon recognizes the connection's secret and what it holds.
+2. A daemon that doesn't answer in time counts as lost: its connection is closed and late answers are ignored.
+3. While calls are open or outcomes owed, the daemon is pinged each second.
+4. Without a daemon new questions fail at once, and reconnection is retried with growing pauses.
 
 Of `debts`:
 
-1. An outcome is owed when the daemon could not be told, or said that it could not record it. Its result
-   was withheld then, and stays so: what is owed has no result with it.
-2. It is told again when the daemon is there again, at each ping, and before the next call is decided:
-   until then the act counts as running, and a repeat would be a new use. While something is owed,
-   nothing new is asked for.
-3. It is owed no longer once the daemon says that it stands, or that this gateway is not who may tell it.
-4. That nothing was sent the daemon takes from nobody once a transaction token was issued for the action: then
-   what came of it is unknown, and told so.
+1. An outcome is owed when the daemon could not be reached or could not record it. Its result stays withheld
+   and is not kept.
+2. It is sent again on reconnection, at each ping, and before the next decision: until then the action counts
+   as running, and a repeat would be a new use. Nothing new is asked while something is owed.
+3. The debt ends when the daemon confirms the outcome or says that another connection must report it.
+4. After a transaction token was issued, the daemon never accepts *not sent*: the outcome is then reported as
+   unknown.
 """
 
 from __future__ import annotations
@@ -54,7 +51,7 @@ _LAST_PAUSE: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds; the values are the design's, and tests use shorter ones."""
+    """Seconds; the defaults are the design's, tests use shorter ones."""
 
     grace: float = 5.0
     """How long the daemon may be away before open calls are given up (4.9)."""
@@ -74,46 +71,42 @@ class Timings:
 
 
 class Connect(Protocol):
-    """Makes a connection to the daemon, which it may start; given by wiring."""
+    """Makes a connection to the daemon, which it may start."""
 
     def __call__(
         self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> Awaitable[tuple[AsyncClient, Opened]]:
-        """The connection, and what the daemon said when it opened.
-
-        Raises:
-            TaskboundError: There is none.
-        """
+        """Returns the connection and the daemon's opening message; raises TaskboundError."""
 
 
 class LinkEvents(Protocol):
-    """What happens to the connection; called in the loop, returns at once."""
+    """Receiver of connection events; called in the event loop, returns at once."""
 
     def pushed(self, push: Push) -> None:
-        """The daemon said something unasked."""
+        """Handles an unsolicited message of the daemon."""
 
     def joined(self, *, stopped: bool, again: bool) -> None:
-        """A connection is open; `again` when it is not the first."""
+        """Handles a new connection; `again` unless it is the first."""
 
     def answered(self) -> None:
-        """The daemon answered a ping."""
+        """Handles the daemon's answer to a ping."""
 
     def abandoned(self) -> None:
-        """The daemon was away for longer than the grace: what is open is given up."""
+        """Handles a daemon that was away beyond the grace period: open work is given up."""
 
 
 class _Line:
-    """One connection, by identity: what a given-up one still says is not taken for another's."""
+    """One connection, compared by identity: messages of a closed one are not taken for another's."""
 
     def __init__(self) -> None:
         self.broken = False
 
 
 class Link:
-    """Asks the daemon."""
+    """Sends questions to the daemon."""
 
     def __init__(self, connect: Connect, events: LinkEvents, timings: Timings) -> None:
-        """Prepare; `start` makes the first attempt."""
+        """Prepares; `start` makes the first attempt."""
         self._connect = connect
         self._events = events
         self._timings = timings
@@ -134,7 +127,7 @@ class Link:
         self._line: _Line | None = None
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Starts connecting."""
         if self._attempts is None and not self._closing:
             self._attempts = asyncio.get_running_loop().create_task(self._keep_trying())
 
@@ -144,11 +137,11 @@ class Link:
         return self._client is not None
 
     async def ask(self, ask: Ask, kind: type[A]) -> A:
-        """The daemon's answer, of this kind.
+        """Returns the daemon's answer of this kind.
 
         Raises:
             RefusedByDaemonError: The daemon answered with a fault.
-            DaemonLostError: There is no daemon, or it did not answer in time.
+            DaemonLostError: The daemon is gone or did not answer in time.
         """
         answer = await self.ask_any(ask)
         if isinstance(answer, kind):
@@ -158,12 +151,12 @@ class Link:
         raise FrameError(f"the daemon answered `{type(answer).__name__}` where `{kind.__name__}` was due")
 
     async def ask_any(self, ask: Ask) -> Answer:
-        """The daemon's answer, of any kind; raises as `ask_twice`."""
+        """Returns the daemon's answer of any kind; raises as `ask_twice`."""
         answer, _ = await self.ask_twice(ask)
         return answer
 
     def begin(self, ask: Ask) -> Asked | None:
-        """Ask at once, for `ask_twice` to wait for the answer; None when it can't be asked now."""
+        """Sends a question at once, for `ask_twice` to await; None if it can't be sent now."""
         client = self._client
         if client is None:
             return None
@@ -173,15 +166,13 @@ class Link:
             return None
 
     async def ask_twice(self, ask: Ask, asked: Asked | None = None) -> tuple[Answer, bool]:
-        """The daemon's answer, and whether it was asked twice because the first answer was lost (rule 1).
+        """Returns the answer, and whether the question was sent twice (rule 1).
 
-        Args:
-            ask: What to ask.
-            asked: The same, when it was asked already.
+        `asked` is the same question if it was sent already.
 
         Raises:
-            TaskboundError: Why no connection could be made, when there is none.
-            DaemonLostError: The daemon did not answer in time, or not again within the grace (rule 1).
+            TaskboundError: The reason why no connection could be made.
+            DaemonLostError: The daemon did not answer in time, or not again within the grace period.
         """
         if asked is None:
             client = self._client if self._client is not None else await self._join()
@@ -203,16 +194,16 @@ class Link:
             raise
 
     def watch(self, *, busy: bool) -> None:
-        """Calls are open or outcomes owed, or none is any more (rule 3).
+        """Turns the pings on while calls are open or outcomes owed (rule 3).
 
-        The timer is left to run out when none is: the next call begins within its second, mostly.
+        An idle timer runs out by itself: the next call usually begins within its second.
         """
         self._busy = busy
         if busy and self._ping_due is None and self._pinging is None:
             self._ping_soon()
 
     async def close(self) -> None:
-        """End the connection and every attempt to make one."""
+        """Closes the connection and stops reconnecting."""
         self._closing, self._busy = True, False
         if self._ping_due is not None:
             self._ping_due.cancel()
@@ -229,7 +220,7 @@ class Link:
     # --- making connections ----------------------------------------------------------------------
 
     async def _join(self) -> AsyncClient:
-        """A connection, if an attempt that begins from now on makes one; the reason why not otherwise."""
+        """Returns a connection if an attempt begun from now on succeeds; else raises its error."""
         self.start()
         self._hurry.set()
         before = self._tries
@@ -241,7 +232,6 @@ class Link:
         return self._client
 
     async def _rejoin(self) -> AsyncClient:
-        """The next connection, if it comes within the grace."""
         self.start()
         since = self._lost_at if self._lost_at is not None else asyncio.get_running_loop().time()
         while self._client is None and await self._wait(since + self._timings.grace):
@@ -251,7 +241,6 @@ class Link:
         return self._client
 
     async def _wait(self, end: float) -> bool:
-        """Wait for a connection or a failed attempt; whether there was time for one."""
         left = end - asyncio.get_running_loop().time()
         if left <= 0 or self._closing:
             return False
@@ -321,7 +310,6 @@ class Link:
         self.start()
 
     def _give_up(self, client: AsyncClient) -> None:
-        """A daemon that does not answer is gone, and has had its grace (rule 2)."""
         if client is not self._client:
             return
         self._connection_lost()
@@ -359,7 +347,6 @@ class Link:
 
 
 def _differ(one: TaskboundError, other: TaskboundError) -> bool:
-    """Whether two errors say different things, so that the log says each once."""
     return (one.code, one.message) != (other.code, other.message)
 
 
@@ -371,21 +358,21 @@ _NEVER: Final = frozenset({"bad-outcome"})
 
 
 class OwingError(UnavailableError):
-    """What came of an earlier call is not recorded yet, so nothing new is asked for."""
+    """An earlier call's outcome is not recorded yet, so nothing new is asked."""
 
     code = "outcome-owed"
     remedy = "try again in a moment; if it stays so, look at the daemon's log and its disk"
 
 
 def instead(ask: Outcome, said: Answer) -> Outcome | None:
-    """What is told where the daemon will never take this (rule 4); None where it may, or has."""
+    """Returns the outcome to report when the daemon will never accept this one (rule 4), or None."""
     if not isinstance(said, Withheld) or said.code not in _UNBELIEVED or ask.outcome == _UNKNOWN:
         return None
     return Outcome(action=ask.action, outcome=_UNKNOWN, note=ask.note)
 
 
 def recorded(said: Answer) -> bool:
-    """Whether an outcome that was answered like this needs no second telling."""
+    """Whether an outcome with this answer needs no further report."""
     match said:
         case Released():
             return True
@@ -398,16 +385,15 @@ def recorded(said: Answer) -> bool:
 
 
 class Debts:
-    """What one gateway owes its daemon."""
+    """The outcomes that one gateway owes its daemon."""
 
     def __init__(self, link: Link) -> None:
-        """Owe nothing."""
         self._link = link
         self._owed: dict[str, Outcome] = {}
         self._paying = asyncio.Lock()
 
     def __len__(self) -> int:
-        """How many outcomes are owed."""
+        """Returns the number of owed outcomes."""
         return len(self._owed)
 
     def __contains__(self, action: object) -> bool:
@@ -415,17 +401,17 @@ class Debts:
         return action in self._owed
 
     def owe(self, ask: Outcome) -> None:
-        """Keep an outcome for later, without its result (rule 1)."""
+        """Keeps an outcome for later, without its result (rule 1)."""
         self._owed[ask.action] = Outcome(
             action=ask.action, outcome=ask.outcome, answer_sha256=ask.answer_sha256, note=ask.note
         )
 
     async def pay(self) -> None:
-        """Tell what is owed, one after another.
+        """Reports the owed outcomes one after another.
 
         Raises:
-            OwingError: The daemon can't record something now.
-            DaemonLostError: It is not there.
+            OwingError: The daemon can't record one now.
+            DaemonLostError: The daemon is gone.
         """
         async with self._paying:
             while self._owed:

@@ -1,36 +1,33 @@
-"""Log messages of servers, reports, and what a client wants of them.
+"""Log messages of servers, reports of refused lines, and the actions that requests ask for.
 
 Of `logs`:
 
-1. A client says from which level on: a legacy one for all that it does (`logging/setLevel`), a modern one
-   with each request. Who has not said so hears nothing.
-2. What is logged of a call reaches whoever made it, on the call's own way, while the call is open at its
-   server, nothing has interrupted it, and the daemon is there (`progress`, rule 2: law 4).
-3. It is a level of MCP's list, data of any kind, and at most the name of a logger; before that name stands
-   the server's, so that nobody takes it for ours. As canonical text it has at most 8 KiB, in one line for
-   every reader. What is anything else is dropped whole.
-4. At most 20 are told in a second and 1,000 of a call; the rest is dropped.
-5. A legacy server is asked to log from the least level that anybody wants by now, before a call that wants
-   it is sent; a modern one is told with the call. What a server logs beyond that is dropped here.
-6. What is logged outside of calls, or nobody can say in which, reaches the client of a pipe, which is the
-   only one there: from the level that it set, or that an open call of it at this server asked for. It does so
-   from the first call that was sent, until anything comes between: a pause, an end, a stop, a daemon that was
-   away. Over HTTP it has nowhere to go.
+1. A client sets the level: a legacy one for its session (`logging/setLevel`), a modern one per request.
+   Without a level it receives nothing.
+2. Logs of a call reach its client while the call is open at its server and uninterrupted and the daemon is
+   connected (`progress`, rule 2: law 4).
+3. A message has an MCP level, any data and an optional logger name, prefixed with the server's name so that
+   it can't pass for the gateway's. Its canonical text has at most 8 KiB in one line; anything else is
+   dropped.
+4. At most 20 messages a second and 1,000 per call are forwarded.
+5. A legacy server is set to the lowest level that any client wants, before the call is sent; a modern one
+   gets it with the call. Messages beyond that are dropped here.
+6. Logs outside a known call reach a pipe's client from its level or that of its open calls at the server,
+   from the first sent call until a pause, end, stop or lost daemon. Over HTTP they are dropped.
 
 Of `reports`:
 
-1. A report is made when the line asked for `tools/call`, or may have for all that is known.
-2. So many reports may wait; then nothing more is read from the client, so that a flood of
-   rubbish is as slow as the log that records it.
-3. Without a daemon there is nowhere to record it; the line is refused all the same.
+1. A refused line is reported if it asked for `tools/call`, or may have.
+2. The queue is bounded: when it is full the client is not read, so that a flood is as slow as the log.
+3. Without a daemon nothing is recorded; the line is refused all the same.
 
 Of `wanted`:
 
-1. A request has the parameters that MCP gives it and no others; texts are texts, and within bounds.
-2. The action's arguments are the parameters without `_meta`, in canonical bytes. A prompt is named as it is
-   listed, `server__name`; upstream goes the server's own name, and that is what is decided.
-3. A name of a prompt follows the rules of a tool's: no look-alikes beyond ASCII, one way to split it.
-4. Answers that come without a state of ours answer nothing that was asked: none of them goes anywhere.
+1. A request has exactly MCP's parameters; texts are bounded.
+2. The action's arguments are the parameters without `_meta`, canonical. A prompt is listed as `server__name`;
+   the server's own name is decided and sent.
+3. Prompt names follow the rules of tool names: no non-ASCII look-alikes, one way to split them.
+4. Answers without a state of the gateway are ignored.
 """
 
 from __future__ import annotations
@@ -86,7 +83,7 @@ _LINE_ENDS: Final = tuple((odd.encode(), b"\\u%04x" % ord(odd)) for odd in "\x85
 
 
 class Logs:
-    """What is logged at one connection; used in the loop."""
+    """The log messages of one connection; used in the event loop."""
 
     def __init__(
         self,
@@ -96,13 +93,10 @@ class Logs:
         connected: Callable[[], bool],
         calls: Callable[[], Iterable[Call]],
     ) -> None:
-        """Tell this client.
+        """Prepares for this client.
 
-        Args:
-            client: The client, or the many that share a task.
-            tell: Says a line of a call to its client.
-            connected: Whether the daemon is there.
-            calls: Every open call.
+        `tell` sends a line of a call to its client; `connected` says whether the daemon is; `calls` lists
+        open calls.
         """
         self._client = client
         self._tell = tell
@@ -113,7 +107,7 @@ class Logs:
         """Whether a call was sent, and nothing came between since (rule 6)."""
 
     def of(self, call: Call) -> Logged:
-        """Who hears what the server of this call, which is being sent, logs of it (rules 2 to 4)."""
+        """Returns the receiver of the server's log messages for this call (rules 2 to 4)."""
         self._flows = True
         pace = Pace(second=MAX_A_SECOND, most=MAX_TOLD)
 
@@ -132,7 +126,7 @@ class Logs:
         return Logged(_level_of(call), heard)
 
     def outside(self, server: Running, params: Mapping[str, JsonValue]) -> None:
-        """A server logs, and nobody knows of which call (rule 6)."""
+        """Handles a log message that belongs to no known call (rule 6)."""
         if not (self._flows and self._connected()):
             return
         asked = [_level_of(one) for one in self._calls() if one.running is server and one.cause is None]
@@ -142,17 +136,17 @@ class Logs:
             self._client.tell(notice_line("notifications/message", said), None)
 
     def halt(self) -> None:
-        """Something came between: nothing is told outside of calls before one is sent again (rule 6)."""
+        """Stops messages outside calls until the next call is sent (rule 6)."""
         self._flows = False
 
     @property
     def wanted(self) -> str:
-        """The least level that anybody wants to hear of now (rule 5)."""
+        """Returns the lowest level that any client wants now (rule 5)."""
         talks = (one.level for one in self._client.talks())
         return least([*talks, *map(_level_of, self._calls())])
 
     async def settle(self, server: Running) -> None:
-        """Have a legacy server log what is wanted; one that does not is called all the same (rule 5)."""
+        """Sets a legacy server's level; a failure does not prevent the call (rule 5)."""
         level, upstream = self.wanted, server.upstream
         if (
             level in {SILENT, server.level}
@@ -168,22 +162,17 @@ class Logs:
             _log.info("server %s: %s", server.spec.name, error.message)
 
     async def set(self, talk: Talk, level: str, servers: Iterable[Running]) -> None:
-        """A legacy client wants to hear from this level on: servers that run already are asked at once."""
+        """Sets a legacy client's level, also on running servers."""
         talk.level = level
         await asyncio.gather(*(self.settle(one) for one in servers))
 
 
 def _level_of(call: Call) -> str:
-    """The level from which on the client of a call wants to hear of it (rule 1)."""
     return call.talk.level if call.talk is not None else call.level
 
 
 def read_level(params: Mapping[str, JsonValue]) -> str:
-    """The level in the parameters of `logging/setLevel`.
-
-    Raises:
-        BadParamsError: They are not those of it.
-    """
+    """Returns the level of `logging/setLevel`; raises BadParamsError."""
     level = params.get("level")
     if not params.keys() <= {"_meta", "level"}:
         raise BadParamsError("`logging/setLevel` takes `level`, and nothing else")
@@ -193,7 +182,6 @@ def read_level(params: Mapping[str, JsonValue]) -> str:
 
 
 def _said(params: Mapping[str, JsonValue], server: str, floor: str) -> bytes:
-    """What a client is told of this message; empty when that is nothing (rule 3)."""
     level, name = params.get("level"), params.get("logger", "")
     if not (isinstance(level, str) and reaches(level, floor) and isinstance(name, str)):
         return b""
@@ -214,10 +202,10 @@ _MESSAGE: Final = 500
 
 
 class Reports:
-    """What waits to be told."""
+    """The queue of reports to the daemon."""
 
     def __init__(self, link: Link, *, hold: Callable[[], None], release: Callable[[], None]) -> None:
-        """Tell over this link; `hold` stops the reading of the client, `release` starts it again."""
+        """Reports over this link; `hold` pauses the reading of the client, `release` resumes it."""
         self._link = link
         self._hold = hold
         self._release = release
@@ -225,11 +213,11 @@ class Reports:
         self.waiting: set[asyncio.Task[None]] = set()
 
     def line(self, error: TaskboundError, line: bytes, *, tool: str) -> None:
-        """Report a line that is at hand."""
+        """Reports a refused line."""
         self.add(error, len(line), sha256(line).hexdigest(), tool=tool)
 
     def add(self, error: TaskboundError, size: int, digest: str, *, tool: str) -> None:
-        """Report a line by its size and its SHA-256."""
+        """Reports a refused line by its size and SHA-256."""
         ask = Malformed(
             code=error.code, message=error.message[:_MESSAGE], size=size, sha256=digest, tool=tool
         )
@@ -259,7 +247,7 @@ _AGAIN: Final = frozenset({"inputResponses", "requestState"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One request that is to be an action."""
+    """One request that is to become an action."""
 
     method: str
     """Of `core.tool.METHOD_NAMES`."""
@@ -275,7 +263,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """A request of a modern client, and the answers that it brings to what it was asked before."""
+    """A modern client's retry with the answers to earlier questions."""
 
     params: Mapping[str, JsonValue]
     """Without what follows."""
@@ -285,11 +273,7 @@ class Again:
 
     @classmethod
     def of(cls, params: Mapping[str, JsonValue], *, modern: bool) -> Again:
-        """What these parameters say.
-
-        Raises:
-            BadParamsError: Answers or state are not what MCP has there.
-        """
+        """Reads answers and state from the parameters; raises BadParamsError."""
         if not modern or not params.keys() & _AGAIN:
             return cls(params=params)
         answers = _object(params.get("inputResponses", {}), "`inputResponses`")
@@ -299,16 +283,12 @@ class Again:
 
 
 def digest_of(method: str, name: str, key: str, arguments: bytes) -> bytes:
-    """What makes two requests the same one, in 32 bytes: all of it but ids and `_meta`."""
+    """Returns 32 bytes that identify equal requests: everything but ids and `_meta`."""
     return sha256(canonical([method, name, key]) + arguments).digest()
 
 
 def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
-    """The tool's name and the canonical arguments of a `tools/call`.
-
-    Raises:
-        MalformedError: The parameters are not those of a call.
-    """
+    """Returns tool name and canonical arguments of a `tools/call`; raises MalformedError."""
     _require_only(params, "name", "arguments", of="`tools/call`")
     name = _text(params.get("name"), "`name`")
     written = canonical(_object(params.get("arguments", {}), "`arguments`"))
@@ -317,11 +297,11 @@ def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
 
 
 def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
-    """The action that these parameters ask for.
+    """Returns the action that the parameters ask for.
 
     Raises:
-        BadParamsError: They are not those of this method (rule 1).
-        MalformedError: A prompt's name is none (rule 3).
+        BadParamsError: They don't fit the method (rule 1).
+        MalformedError: A prompt's name is invalid (rule 3).
     """
     match method:
         case "resources/read" | "resources/subscribe":
@@ -341,11 +321,7 @@ def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
 
 
 def parse_prompt_name(name: str) -> tuple[str, str]:
-    """The server's name, and what the server calls the prompt (rule 3).
-
-    Raises:
-        MalformedError: It is no `server__name`.
-    """
+    """Splits `server__name` (rule 3); raises MalformedError."""
     server, mark, own = name.partition(SEPARATOR)
     if not mark:
         raise BadParamsError("a prompt's name is `server__name`, as it is listed")
@@ -353,7 +329,7 @@ def parse_prompt_name(name: str) -> tuple[str, str]:
 
 
 def join_prompt_name(server: str, own: str) -> str:
-    """The name under which a prompt is listed; raises as `parse_prompt_name`."""
+    """Returns the listed name of a prompt; raises as `parse_prompt_name`."""
     return f"{server}{SEPARATOR}{parse_own_name(own)}"
 
 

@@ -1,10 +1,10 @@
-"""What came of a call: recorded by the daemon first, and given out only once it is released.
+"""Outcomes of calls: recorded by the daemon first; the result leaves only after release.
 
 1. A result leaves only after the daemon has recorded the outcome and released it.
-2. An outcome that could not be told to the daemon, or not be recorded by it, is owed (`debts`).
-3. What a server could not finish because it was not answered has failed, and so has a question that nobody
-   answered: nothing was told to anyone. Of what a client answers nothing is kept but a digest.
-4. An error by which a server has pages opened is a question that nobody decided on, and goes no further.
+2. An outcome that could not be reported or recorded is owed (`debts`).
+3. A call whose server got no answer to its question has failed, and so has the question. Of a client's answer
+   only a digest is kept.
+4. An error by which a server asks to open URLs is an undecided question, and is not forwarded.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ _CODES: Final = {
 
 
 class Outcomes:
-    """Tells the daemon what came of the calls of one connection."""
+    """Reports the outcomes of one connection's calls to the daemon."""
 
     def __init__(self, link: Link, debts: Debts) -> None:
-        """Tell by this link; what can't be told is owed."""
         self._link = link
         self._debts = debts
 
     async def settle(self, call: Call, found: UpstreamAnswer | Unfinished) -> bytes:
-        """Record the outcome, and give out the result if it is released (rule 3)."""
+        """Records the outcome and returns the result if it is released (rule 1)."""
         cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
         match found:
             case Answered(value=value) if (doubted := doubt(call.own, value)) is not None:
@@ -85,7 +84,6 @@ class Outcomes:
         return await self._without_answer(call, found)
 
     async def _without_answer(self, call: Call, found: NoAnswer | Unfinished) -> bytes:
-        """Record that nothing came of a call, or nobody knows what."""
         failed = isinstance(found, Unfinished) or call.towards is not None  # 3
         detail = "" if isinstance(found, Unfinished) else found.detail
         note = f"{found.reason} {detail}".strip()
@@ -106,7 +104,7 @@ class Outcomes:
         digest: str = "",
         note: str = "",
     ) -> Released | Withheld:
-        """Record the outcome; what could not be recorded is withheld."""
+        """Records the outcome; if that fails, the result is withheld."""
         ask = Outcome(
             action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
         )
@@ -131,7 +129,6 @@ class Outcomes:
 
 
 def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:
-    """The result, when the call was not interrupted and the daemon has released it."""
     if cause is not None:
         return interrupted(call)
     if isinstance(answer, Released):
@@ -140,7 +137,7 @@ def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result:
 
 
 def interrupted(call: Call) -> bytes:
-    """The refusal of a call that was interrupted; nobody sees it when the client is the cause."""
+    """Returns the refusal of an interrupted call; it is not sent when the client was the cause."""
     cause = call.cause or Cause.CANCELLED
     reason = call.words or cause.value
     code = _CODES.get(cause, "cancelled")

@@ -1,17 +1,15 @@
-"""What a server says of the progress of a call, on its way to the client that asked to be told.
+"""Progress notifications of servers on their way to the client.
 
-1. A client is told under the token that it gave, on its call's own way. The server gets a token of ours: its
-   request's number. Where the client gave none, the server gets none either, so that a reading has none.
-2. It is told while the call is open at its server and nothing has interrupted it: nothing after the answer,
-   and nothing after a cancel, a pause or the task's end, which withhold a result too (law 4). Without the
-   daemon nobody can know of these, so that nothing is told as long as it is away.
-3. It is `progress`, `total` and `message` and nothing else: finite numbers, of which the first does not fall
-   and is not below zero, and a text of at most 1,000 characters. What is anything else is dropped whole.
-4. At most 20 are told in a second and 1,000 of a call; the rest is dropped.
-5. A client that was told that its call waits for people (`waiting`, rule 6) has seen numbers of this token
-   already: the server's are counted on from there, so that they do not fall for the client.
-6. Of a call that its client comes back for (`errands`), one of 2025-11-25 is told on, by what names the call;
-   one of 2026-07-28 is not, as MCP says.
+1. The client is notified under its own token; the server gets the gateway's, the request's number. Without a
+   client token the server gets none.
+2. Notifications pass only while the call is open at its server and uninterrupted, and the daemon is
+   connected: nothing after the answer, a cancel, a pause or the task's end (law 4).
+3. Only `progress`, `total` and `message` pass: finite numbers, the first non-negative and never falling, and
+   at most 1,000 characters. Anything else is dropped.
+4. At most 20 notifications a second and 1,000 per call pass.
+5. For a call that was held (`waiting`, rule 6) the server's numbers continue after those already sent.
+6. For a polled call (`errands`), a client of 2025-11-25 is notified with the call's name; one of 2026-07-28
+   is not, as MCP requires.
 """
 
 from __future__ import annotations
@@ -42,23 +40,16 @@ _MEMBERS: Final = frozenset({"_meta", "message", "progress", "progressToken", "t
 def progress_of(
     call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
 ) -> Callable[[Mapping[str, JsonValue]], None] | None:
-    """What hears of the call's progress; nothing when its client did not ask for that (rule 1)."""
+    """Returns the receiver of the call's progress, or None if its client did not ask for it (rule 1)."""
     return Progress(call, tell, connected).heard if call.progress is not None else None
 
 
 class Progress:
-    """Tells a client of one call's progress; used in the loop."""
+    """Forwards one call's progress; used in the event loop."""
 
     def __init__(
         self, call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
     ) -> None:
-        """Tell of this call.
-
-        Args:
-            call: The call, which is being sent.
-            tell: Says a line of a call to its client.
-            connected: Whether the daemon is there.
-        """
         self._call = call
         self._tell = tell
         self._connected = connected
@@ -66,7 +57,7 @@ class Progress:
         self._pace = Pace(second=MAX_A_SECOND, most=MAX_TOLD)
 
     def heard(self, params: Mapping[str, JsonValue]) -> None:
-        """The parameters of one notification of the server for this call; never raises."""
+        """Takes the parameters of one notification from the server; never raises."""
         call = self._call
         waiting = call.waiting
         if call.cause is not None or waiting is None or waiting.done() or not self._connected():

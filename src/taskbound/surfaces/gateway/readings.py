@@ -1,12 +1,11 @@
-"""Calls that are made to read what another call names, before that one can be decided.
+"""Calls that read values which another call names, before that call can be decided.
 
-1. Each is asked about like a call of the agent's own, and presented under a name that no client's id can be:
-   so the daemon's record says what it was made for. It is told its permit's outcome like any other.
-2. Nothing of what it answers reaches the client, and nothing is said of it to the daemon but its outcome.
-   What is brought is the action's id, also of one that was refused: the daemon says what that means.
-3. They go one after the other to the server of the call that they are for, within so many seconds in all:
-   what was read is worth five. One that takes longer is cancelled as any call is.
-4. A reading that people would have to lift is taken back: nobody waits for it.
+1. Each reading is decided like a call of the agent, under a key that no client id can be, and its outcome is
+   reported. The record says what it was for.
+2. Its result reaches neither the client nor the daemon. Only the action id is passed on, also of a refused
+   reading.
+3. Readings run one after another at the call's server, within a total time limit. A late one is cancelled.
+4. A held reading is withdrawn.
 """
 
 from __future__ import annotations
@@ -27,17 +26,16 @@ if TYPE_CHECKING:
 
 
 class Readings:
-    """Reads what calls of one connection name; used in the loop."""
+    """Reads values for the calls of one connection; used in the event loop."""
 
     def __init__(self, link: Link, timings: Timings, calls: Calls) -> None:
-        """Ask with this link and make the calls with these."""
         self._link = link
         self._bound = timings.read
         self._calls = calls
         self._numbers = count(1)
 
     async def of(self, call: Call, asked: ReadFirst) -> tuple[str, ...]:
-        """The action of each reading, in order; empty where the daemon made none of it (rule 2)."""
+        """Returns the action id of each reading in order; "" where the daemon made none (rule 2)."""
         end = asyncio.get_running_loop().time() + self._bound
         return tuple([await self._read(call, one, end) for one in asked.readings])
 
@@ -66,7 +64,7 @@ class Readings:
         return answer.action
 
     async def _leave(self, action: str) -> None:
-        """Take the question back (rule 4); where the daemon can't be told, it sees the connection's end."""
+        """Withdraws the question (rule 4); an unreachable daemon notices the connection's end."""
         try:
             await self._link.ask_any(LeaveHold(action=action))
         except TaskboundError:

@@ -1,10 +1,10 @@
-"""Requests of a client, by method.
+"""Requests of a client, dispatched by method.
 
-1. Requests are those of the table below and no others; the method decides who answers.
-2. A request is answered under its own id, once. A refusal never goes out under the id of a request that is
-   open, which would end it.
-3. What asks for an action and becomes none leaves one record.
-4. A call that its client comes back for is answered at once, and so is free: its id, and who waits for it.
+1. Only methods of the table are served.
+2. A request is answered once, under its own id. A refusal never uses the id of an open request, which would
+   end that one.
+3. A request for an action that becomes none leaves one record.
+4. A call that becomes an errand is answered at once; its id is free again.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ _WITH_ID: Final = frozenset(
 
 
 def needs_id(method: str) -> bool:
-    """Whether a message of this method without an id is no notification, but a request that lost it."""
+    """Whether a message of this method without an id is a request that lost it."""
     return method in _WITH_ID
 
 
 def may_ask(error: TaskboundError, known: Salvage) -> bool:
-    """Whether a refused line asked for an action, or is one that another reader could take so."""
+    """Whether a refused line asked for an action, or another reader could take it so."""
     return known.method is None or known.method in ACTIONS or error.code in _AMBIGUOUS
 
 
@@ -103,7 +103,7 @@ MAX_STREAMS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answerers:
-    """Who answers requests, and what is needed for it."""
+    """The parts that answer requests."""
 
     client: Client
     standing: Standing
@@ -122,10 +122,10 @@ class Answerers:
 
 
 class Requests:
-    """Takes the requests of one client; used in the loop."""
+    """Serves the requests of one client; used in the event loop."""
 
     def __init__(self, answerers: Answerers, *, begun: bool) -> None:
-        """Keep who answers; `begun` says that the handshake is seen to elsewhere."""
+        """Prepares; `begun` means that the caller handles the handshake."""
         self._client = answerers.client
         self._standing = answerers.standing
         self._listing = answerers.listing
@@ -159,24 +159,21 @@ class Requests:
         }
 
     def is_open(self, request: Id) -> bool:
-        """Whether a request with this id waits for its answer."""
+        """Whether a request with this id is open."""
         known = (self._calls.open, self._asked, self._listing.streams, self._listening)
         return any(request in some for some in known)
 
     def refuse(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
-        """Answer with one JSON-RPC error (rule 2).
+        """Answers with one JSON-RPC error (rule 2).
 
-        Args:
-            error: Why.
-            request: The request's id, if it is certain.
-            raw: The same as the client wrote it.
+        `request` is the id if it is certain; `raw` is the same as the client wrote it.
         """
         certain = request is not None and not self.is_open(request)
         line = failure_line(raw if certain else NULL, rpc_code(error), error.message, data_of(error))
         self._client.answer(line, request)
 
     def take(self, message: Request, line: bytes) -> None:
-        """One request, with the line that it was."""
+        """Serves one request; `line` holds its bytes."""
         try:
             if self.is_open(message.id):
                 raise IdReusedError("a request with this id is open")
@@ -212,7 +209,6 @@ class Requests:
         self._declare(message, lambda found: initialized(version, found))
 
     def _modern(self, message: Request) -> bool:
-        """Whether the request is a modern one; a legacy one needs the handshake."""
         terms = terms_of(message.params)
         if not terms.modern and not self.initialized:
             raise NotInitializedError(f"`{message.method}` came before `initialize`")
@@ -246,23 +242,18 @@ class Requests:
         self._declare(message, discovered)
 
     def _declare(self, message: Request, write: Callable[[dict[str, JsonValue]], bytes]) -> None:
-        """Answer with what there is, once that is known."""
-
         async def found() -> bytes:
             return write(await self._listing.capabilities())
 
         self._later(message, found())
 
     def _later(self, message: Request, work: Awaitable[bytes]) -> None:
-        """Answer with a result that takes its time; what is wrong with the request may show only then."""
-
         async def line() -> bytes:
             return result_line(message.id_raw, await work)
 
         self._line_later(message, line())
 
     def _line_later(self, message: Request, work: Awaitable[bytes]) -> None:
-        """The same with a line, which is empty when no answer is due."""
         self._asked.add(message.id)
 
         async def answer() -> None:
@@ -308,7 +299,6 @@ class Requests:
         self._begin(opened(), message)
 
     def _subscribed(self, stream: Stream, uri: str, line: bytes) -> Awaitable[str]:
-        """The URI, once it is subscribed to for this stream; empty when it is not."""
         self._serial += 1
         name = ("listen", self._serial)  # no id of a client is one: those are numbers and texts
         wanted = read_wanted(METHOD, {"uri": uri})
@@ -347,7 +337,7 @@ class Requests:
         self._answer(message, b"{}")
 
     def left(self, request: Id) -> None:
-        """Whoever asked for a stream, or waits for a result, under this id wants it no more."""
+        """Handles a client that no longer wants the stream or result of this request."""
         self._errands.left(request)
         stream = self._listening.pop(request, None)
         self._listing.streams.pop(request, None)
@@ -357,7 +347,7 @@ class Requests:
             self._subscriptions.leave(stream)
 
     def end_stream(self, stream: Stream) -> None:
-        """What a stream carries is over: its client is told so by its end, also one that is not open yet."""
+        """Ends a stream and tells its client, also one that is not open yet."""
         if self._listening.pop(stream.id, None) is not None:
             self._listing.end(stream)
 
@@ -374,7 +364,6 @@ class Requests:
         self._later(message, self._catalog.answer(message.method, message.params, modern=modern))
 
     def _errand(self, message: Request) -> None:
-        """A request about a call that its client comes back for."""
         modern = self._modern(message)
         talk = None if modern else self._client.talk(message.id)
         tasks = talk is not None and talk.tasks
@@ -382,7 +371,6 @@ class Requests:
         self._line_later(message, self._errands.line(message, modern=modern))
 
     def _ask(self, message: Request, line: bytes) -> None:
-        """A request that is an action, and no `tools/call`."""
         terms = terms_of(message.params)
         if not terms.modern and not self.initialized:
             raise NotInitializedError(f"`{message.method}` came before `initialize`")
@@ -439,9 +427,9 @@ class Requests:
     def _as_task(
         self, message: Request, params: Mapping[str, JsonValue], *, modern: bool
     ) -> tuple[Mapping[str, JsonValue], int | None]:
-        """The parameters of a call without `task`, and the milliseconds for which its client will come back.
+        """Returns the parameters without `task`, and the requested lifetime in milliseconds.
 
-        A client of 2026-07-28 asks for nothing by it, and one of before 2025-11-25 can't.
+        A client of 2026-07-28 requests nothing by it; one before 2025-11-25 can't.
         """
         talk = None if modern else self._client.talk(message.id)
         if "task" not in params or not (modern or (talk is not None and talk.tasks)):
@@ -453,7 +441,6 @@ class Requests:
         return rest, LONGEST if ttl is None else ttl
 
     def _come_back(self, message: Request, terms: Terms, again: Again, digest: bytes) -> None:
-        """A modern client brings answers to what it was asked, and waits for its call once more."""
         parked = self._calls.questions.parked
         call = parked.come_back(again.state or "", digest, again.answers)
         call.progress, call.level, call.offers = terms.progress, terms.level, terms.offers
@@ -462,7 +449,6 @@ class Requests:
     def _open(
         self, message: Request, terms: Terms, tool: str, server: str, own: str, arguments: bytes
     ) -> Call:
-        """A call that is open from now on."""
         call = Call(
             id=message.id,
             id_raw=message.id_raw,
@@ -501,7 +487,6 @@ class Requests:
             self._standing.told()
 
     def _begin(self, work: Coroutine[None, None, None], message: Request, call: Call | None = None) -> None:
-        """Do what takes longer beside everything else; its failure is ours, and is answered too."""
         self._beside(self._guard(work, message, call))
 
     async def _guard(self, work: Awaitable[None], message: Request, call: Call | None) -> None:

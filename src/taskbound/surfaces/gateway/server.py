@@ -1,20 +1,19 @@
-"""Serves one client of the gateway, and tells it of changes.
+"""Serves one client of the gateway.
 
 Of `server`:
 
-1. Every line of the client is strictly read or refused with one JSON-RPC error, under its
-   id when that is certain; nothing of a refused line goes any further.
+1. Every client line is read strictly or refused with one JSON-RPC error, under its id if that is certain.
 2. Requests go to the table of `requests`.
-3. Answers go to the questions that servers asked (`asked`). Those to what nobody asked are dropped, and so
-   are notifications that mean nothing here.
-4. When the client is gone, every open call is interrupted and recorded, every server is
-   ended, and then the process ends.
+3. Answers go to the servers' questions (`asked`). Answers without a question and unknown notifications are
+   dropped.
+4. When the client is gone every open call is interrupted and recorded, every server ended, then the process
+   ends.
 
 Of `changes`:
 
-1. A server that says that its tools changed is looked at at once, so that the daemon knows what is another
-   before a client asks for the list. Prompts and resources are asked for anew when a client does.
-2. A server is heard so once a second; what it says in between counts as once more.
+1. A server that announces changed tools is listed at once, so that the daemon knows before a client asks.
+   Prompts and resources are listed when a client asks.
+2. Announcements count at most once a second per server.
 """
 
 from __future__ import annotations
@@ -61,10 +60,9 @@ _REST: Final = 1.0
 
 
 class Changes:
-    """Hears servers of one connection; used in the loop."""
+    """Handles the change notices of one connection's servers; used in the event loop."""
 
     def __init__(self, servers: Servers, entries: Entries, listing: Listing, beside: Beside) -> None:
-        """Keep who looks, and who tells."""
         self._servers = servers
         self._entries = entries
         self._listing = listing
@@ -73,7 +71,7 @@ class Changes:
         self._again: set[tuple[Running, str]] = set()
 
     def listed(self, server: Running, kind: str) -> None:
-        """A server says that one of its lists changed (rule 2)."""
+        """Handles a notice that one of the server's lists changed (rule 2)."""
         key = (server, kind)
         if key in self._resting:
             self._again.add(key)
@@ -86,7 +84,7 @@ class Changes:
             self._listing.changed(kind)
 
     def close(self) -> None:
-        """Hear nothing any more."""
+        """Stops handling notices."""
         for timer in self._resting.values():
             timer.cancel()
         self._again.clear()
@@ -98,7 +96,6 @@ class Changes:
             self.listed(*key)
 
     async def _look(self, server: Running) -> None:
-        """Look at the tools of a server that runs (rule 1); at one that does not whoever needs it will."""
         if server.upstream is None or not server.upstream.alive:
             return
         try:
@@ -110,7 +107,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
-    """What the gateway is given by wiring."""
+    """The parts that wiring gives the gateway."""
 
     connect: Connect
     start: StartUpstream
@@ -126,12 +123,10 @@ class Gateway:
     """Serves one client (`framing.ClientSide`, `link.LinkEvents`)."""
 
     def __init__(self, plugs: Plugs, client: Client | None = None) -> None:
-        """Plug the parts together; `serve` begins.
+        """Connects the parts; `serve` begins.
 
-        Args:
-            plugs: What wiring gives.
-            client: Another way to the client than two pipes; it reads messages itself, strictly, and sees to
-                the handshake of each.
+        A given `client` replaces the two pipes: it reads messages itself, strictly, and handles each
+        handshake.
         """
         self._timings = plugs.timings
         self.pipes = ClientPipes(self)
@@ -186,7 +181,6 @@ class Gateway:
         )
 
     def _answerers(self, asking: Asking, catalog: Catalog) -> Answerers:
-        """Who answers requests."""
         return Answerers(
             client=self._client,
             standing=self._standing,
@@ -203,7 +197,6 @@ class Gateway:
         )
 
     def _desk(self, plugs: Plugs) -> Desk:
-        """What calls are made with."""
         return Desk(
             link=self._link,
             servers=self._servers,
@@ -219,7 +212,7 @@ class Gateway:
         )
 
     async def serve(self) -> None:
-        """Serve until the client is gone, then end everything (rule 4)."""
+        """Serves until the client is gone, then ends everything (rule 4)."""
         self._link.start()
         await self._gone.wait()
         self._calls.interrupt_all(Cause.LEFT)
@@ -242,7 +235,7 @@ class Gateway:
     # --- the client ------------------------------------------------------------------------------
 
     def line(self, line: Cut) -> None:
-        """One line of the client (rule 1)."""
+        """Takes one line of the client (rule 1)."""
         if isinstance(line, Refused):
             self._refuse_cut(line)
             return
@@ -254,7 +247,7 @@ class Gateway:
         self.take(message, line)
 
     def take(self, message: Message, line: bytes) -> None:
-        """One message, with the line that it was."""
+        """Takes one message; `line` holds its bytes."""
         match message:
             case Request():
                 self._requests.take(message, line)
@@ -264,17 +257,17 @@ class Gateway:
                 _log.warning("the client answered what was never asked")  # 3
 
     def left(self, rest: Refused | None) -> None:
-        """The client is gone (rule 4); half a message is never run."""
+        """Handles the client's end (rule 4); an incomplete message is never run."""
         if rest is not None:
             self._refuse_cut(rest)
         self._gone.set()
 
     def fell_behind(self) -> None:
-        """The client does not read: nothing more is read from servers either."""
+        """Stops reading from servers while the client does not read."""
         self._servers.pause()
 
     def caught_up(self) -> None:
-        """The client reads again."""
+        """Resumes reading from servers."""
         self._servers.resume()
 
     def _refuse_cut(self, cut: Refused) -> None:
@@ -289,7 +282,7 @@ class Gateway:
         self.refused(error, line)
 
     def refused(self, error: TaskboundError, line: bytes) -> None:
-        """A line was refused before it was taken: report it if it asked for an action (rule 1)."""
+        """Reports a refused line if it asked for an action (rule 1)."""
         known = salvage(line)
         if may_ask(error, known):
             self._reports.line(error, line, tool=known.tool)
@@ -321,20 +314,20 @@ class Gateway:
             self.cancel(request)
 
     def cancel(self, request: Id) -> None:
-        """Whoever sent this request wants no answer any more; nothing happens when it is not open."""
+        """Cancels this request for its client; does nothing if it is not open."""
         call = self._calls.open.get(request)
         if call is not None:
             self._calls.interrupt(call, Cause.CANCELLED)
         self._requests.left(request)
 
     def unheard(self, request: Id) -> None:
-        """The client that sent this is gone and may come back: what it called goes on, and nobody waits."""
+        """Handles a client that disconnected and may return: its call continues."""
         self._requests.left(request)
 
     # --- the daemon ------------------------------------------------------------------------------
 
     def pushed(self, push: Push) -> None:
-        """The daemon said that a task or the kill switch changed."""
+        """Handles the daemon's notice about a task, a hold or the kill switch."""
         match push:
             case TaskPush(task=task, state="running"):
                 self._standing.refresh()
@@ -360,7 +353,7 @@ class Gateway:
         self._standing.leave(task, words)
 
     def joined(self, *, stopped: bool, again: bool) -> None:
-        """The daemon is there, or there again: what happened meanwhile is asked for."""
+        """Handles a new connection to the daemon: asks what happened meanwhile."""
         if stopped:
             self._calls.interrupt_all(Cause.STOPPED)
             self._subscriptions.end_all()
@@ -372,7 +365,7 @@ class Gateway:
             self._listing.joined()
 
     def answered(self) -> None:
-        """The daemon answers: it is told what is owed to it."""
+        """Reports owed outcomes, since the daemon answers."""
         if len(self._calls.debts):
             self._beside(self._pay())
 
@@ -392,7 +385,7 @@ class Gateway:
         self._listing.changed()
 
     def abandoned(self) -> None:
-        """The daemon was away for too long: every open call is given up."""
+        """Gives up every open call after the daemon was away too long."""
         self._calls.interrupt_all(Cause.LOST)
         self._subscriptions.end_all()
         self._logs.halt()
@@ -400,13 +393,12 @@ class Gateway:
     # --- what servers ask ------------------------------------------------------------------------
 
     def _offered(self, running: Running) -> frozenset[str]:
-        """What a server may be told that the client which was heard last can be asked."""
         binding = self._standing.bound
         reach = binding.reach if binding is not None else ()
         return offered(running.spec.name, reach, self._requests.heard)
 
     def answered_within(self, message: Result | Failure, requests: Collection[Id]) -> None:
-        """An answer of a client, in whose session these requests are open."""
+        """Takes a client's answer from the session in which these requests are open."""
         if not self._calls.questions.posed.answered(message, requests):
             _log.warning("a client answered what it was never asked")  # 3
 
@@ -414,32 +406,31 @@ class Gateway:
 
     @property
     def runs_servers(self) -> bool:
-        """Whether a server of it runs."""
+        """Whether a server runs."""
         return self._servers.any_runs
 
     def forget(self, talk: Talk) -> None:
-        """A legacy client is gone that this one connection served among others."""
+        """Drops a legacy client that shared this connection and is gone."""
         self._subscriptions.leave(talk)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a client that asks for nothing now may come back: for a call, or to answer a question."""
+        """Whether an idle client may return: for a call, or to answer a question."""
         return bool(self._calls.questions.parked.calls) or len(self._calls.errands) > 0
 
     async def confirm(self, tokens: Collection[str] = ()) -> Bound:
-        """Have the daemon say that calls still belong to a task, and which of these tokens are over.
+        """Asks the daemon whether calls still belong to a task, and which of these tokens are over.
 
-        Raises:
-            TaskboundError: They do not, and why.
+        Raises TaskboundError if they don't.
         """
         return await self._link.ask(Bind(tokens=tuple(tokens)), Bound)
 
     async def capabilities(self) -> dict[str, JsonValue]:
-        """What is declared when a client begins."""
+        """Returns what to declare to a new client."""
         return await self._listing.capabilities()
 
     async def schema_of(self, tool: str) -> JsonValue:
-        """The pinned input schema of a tool that the task can reach; none where it reaches no such tool."""
+        """Returns the pinned input schema of a reachable tool, else None."""
         try:
             return (await self._standing.bind()).schema_of(tool)
         except TaskboundError:

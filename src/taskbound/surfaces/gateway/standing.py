@@ -1,13 +1,12 @@
-"""Which task this connection's calls belong to, from the first call until that task has ended.
+"""The task that this connection's calls belong to, from the first call until the task has ended.
 
-1. The daemon names the task (design 6); the gateway asks before its first call, so that
-   servers can be started and looked at before anything is decided.
-2. When the task ends, nothing is bound anew until a call was answered with that news: an
-   agent never finds itself under another task without being told.
-3. The same task, asked about again, keeps its running servers as far as they are pinned
-   as they were.
-4. Whether something of a call may still be given out is the daemon's to say, each time: the task that the
-   call was made in is the connection's, it runs, and it covers the call.
+1. The daemon names the task (design 6). The gateway asks before its first call, so that servers are started
+   and listed before the decision.
+2. After the task's end no other task is bound until a call was answered with that news: an agent never
+   changes tasks without being told.
+3. Binding the same task again keeps its running servers whose pins are unchanged.
+4. The daemon decides each time whether a call's content may still be given out: its task is the connection's,
+   runs, and covers the call.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ _ENDED: Final = frozenset({"task-ended", "task-expired"})
 
 
 class Standing:
-    """The binding of one connection."""
+    """The task binding of one connection."""
 
     def __init__(
         self, link: Link, servers: Servers, *, bound: Callable[[str], None], over: Callable[[str], None]
     ) -> None:
-        """Start without a task; `bound` is told each time that one is found, and `over` how one has ended."""
+        """Starts unbound; `bound` is called with each task found, `over` with the reason of its end."""
         self._link = link
         self._servers = servers
         self._tell_bound = bound
@@ -58,22 +57,22 @@ class Standing:
 
     @property
     def task(self) -> str:
-        """The task that calls belong to now, or empty."""
+        """Returns the bound task's id, or ""."""
         found = self._binding or self._kept
         return found.task if found is not None else ""
 
     @property
     def bound(self) -> Binding | None:
-        """The task's binding, as far as it need not be asked for and no end has to be told first."""
+        """Returns the binding if it is current and no task's end has to be reported first."""
         return None if self.untold else self._binding
 
     async def bind(self) -> Binding:
-        """The task's binding, asked for if need be.
+        """Returns the binding, after asking the daemon if necessary.
 
         Raises:
-            TaskEndedError: The last task has ended, and no call was answered with it yet.
-            RefusedByDaemonError: There is no task; its words say how to open one.
-            TaskboundError: The daemon does not say.
+            TaskEndedError: The last task has ended, and no call was answered with that yet.
+            RefusedByDaemonError: There is no task; the text says how to start one.
+            TaskboundError: The daemon can't be asked.
         """
         if self.untold:
             raise TaskEndedError(self.untold)
@@ -103,18 +102,13 @@ class Standing:
         return binding
 
     async def confirm(self, task: str, tool: str, arguments: bytes) -> None:
-        """Have the daemon say that a call of before still stands (rule 4).
-
-        Args:
-            task: The task that it was made in; empty where nobody knows.
-            tool: The tool.
-            arguments: The arguments, canonical.
+        """Asks the daemon whether an earlier call still stands (rule 4); `task` is "" if unknown.
 
         Raises:
             TaskEndedError: The task has ended.
-            UnknownErrandError: The connection belongs to another one.
-            UncoveredErrandError: The task does not cover the call any more.
-            TaskboundError: The daemon refuses, or does not say.
+            UnknownErrandError: The connection belongs to another task.
+            UncoveredErrandError: The task no longer covers the call.
+            TaskboundError: The daemon refuses or can't be asked.
         """
         found = await self._link.ask(
             CoverCalls(tool=tool, calls=(msgspec.Raw(arguments),), task=task), Coverings
@@ -133,12 +127,12 @@ class Standing:
             raise UncoveredErrandError("the task does not cover this call any more")
 
     def refresh(self) -> None:
-        """What the task can reach may be another now: ask again before the next call."""
+        """Marks the binding as stale: the next call asks the daemon again."""
         if self._binding is not None:
             self._kept, self._binding = self._binding, None
 
     def leave(self, task: str, words: str) -> None:
-        """The task has ended (rule 2); its servers end."""
+        """Handles the task's end (rule 2) and ends its servers."""
         if task != self.task and task:
             return
         found = self._binding or self._kept
@@ -149,11 +143,11 @@ class Standing:
             self._end(found.servers)
 
     def told(self) -> None:
-        """A call was answered with how the last task ended."""
+        """Notes that a call was answered with the last task's end."""
         self.untold = ""
 
     async def recheck(self) -> str:
-        """After the daemon was away: how the task has ended meanwhile, or empty when it goes on."""
+        """After a reconnect, returns how the task has ended meanwhile, or "" if it runs."""
         task = self.task
         if not task:
             return ""
@@ -172,7 +166,6 @@ class Standing:
         return words
 
     def _end(self, servers: dict[str, Running], *, shared: bool = False) -> None:
-        """End servers beside everything else; shared ones only where their pin is another now."""
         ending = asyncio.get_running_loop().create_task(self._servers.end(servers, shared=shared))
         self._endings.add(ending)
         ending.add_done_callback(self._ended)
@@ -183,6 +176,6 @@ class Standing:
             _log.error("a server could not be ended", exc_info=error)
 
     async def close(self) -> None:
-        """Wait until servers that are being ended have ended."""
+        """Waits for the servers that are being ended."""
         if self._endings:
             await asyncio.wait(tuple(self._endings))

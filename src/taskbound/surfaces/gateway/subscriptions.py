@@ -1,32 +1,29 @@
-"""Subscriptions of a client and what lists it has seen.
+"""Resource subscriptions of a client, and its list of tools.
 
 Of `subscriptions`:
 
-1. To subscribe is an action, `SERVER__resources/subscribe` of the URI: decided, recorded and sent as any
-   (`asking`). A modern client asks for many at once with a stream; it is told which of them it has.
-2. A subscription is no right that lasts. Whether the task still covers it is asked before each change is
-   told, and every 2 seconds. What is not covered is over, and the stream that carries it is ended. So is all
-   of it when the task is paused or ends, everything is stopped, or the daemon is away for too long (laws 4
-   and 10).
-3. Told is that it is subscribed to and that it changed, and nothing else of what the server says; only for
-   the very URI, and only to who subscribed to it, of the server that it subscribed at.
-4. Changes that come while others are being told are told together, at most 10 times a second.
-5. So many URIs are subscribed to in one connection. When nobody wants one any more, its server is told so.
-6. A server that ends takes its subscriptions with it: their streams are ended, and the client asks anew.
+1. Subscribing is an action, `SERVER__resources/subscribe` of the URI, decided and sent like any (`asking`). A
+   modern client subscribes with a stream and is told which URIs were accepted.
+2. A subscription is no lasting right. Coverage is checked before each notification and every 2 seconds; an
+   uncovered subscription and its stream are ended. All end when the task is paused or over, at a stop, or
+   when the daemon is away too long (laws 4 and 10).
+3. Only the subscription and the fact of a change are told, only for this URI, only to its subscriber, of the
+   server it subscribed at.
+4. Changes are batched, at most 10 times a second.
+5. The number of URIs per connection is bounded. When the last subscriber leaves, the server is unsubscribed.
+6. A server's end ends its subscriptions and streams; the client must subscribe again.
 
 Of `listing`:
 
-1. Only tools that the task can reach, as they were pinned, under their full names
-   (`server__tool`), and no methods, which are asked for by themselves. What is shown gives no right: every
-   call is decided.
-2. The list is the client's alone (`cacheScope: private`) and never to be kept (`ttlMs: 0`):
-   it is another one when the task is.
-3. A legacy client is told of changes once it is initialized; a modern one when it has
-   opened `subscriptions/listen` for them (MCP 2026-07-28, Subscriptions).
-4. What is declared is what the servers of the task are pinned with, and no more. Where it can't be known
-   it is tools alone.
-5. A client of 2025-11-25 is told of every tool that its calls can be MCP tasks and need not be, whatever its
-   server says of its own: the gateway can wait, and its client need not.
+1. The list has only tools that the task can reach, as pinned, named `server__tool`, without methods. A
+   listing gives no right.
+2. The list is private to the client and uncacheable (`cacheScope: private`, `ttlMs: 0`): it changes with the
+   task.
+3. A legacy client is notified of changes once initialized; a modern one through `subscriptions/listen` (MCP
+   2026-07-28, Subscriptions).
+4. Declared capabilities are those that the task's servers are pinned with; if unknown, tools only.
+5. To a client of 2025-11-25 every tool is declared as an optional MCP task, whatever its server declares: the
+   gateway can wait for the client.
 """
 
 from __future__ import annotations
@@ -78,7 +75,7 @@ _REST: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stream:
-    """A stream of changes that a modern client has open, or asks for."""
+    """A modern client's stream of changes, open or requested."""
 
     id: Id
     raw: bytes
@@ -89,7 +86,7 @@ class Stream:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Wish:
-    """One URI that one client subscribes to."""
+    """One client's subscription to a URI."""
 
     whose: Talk | Stream
     uri: str
@@ -102,7 +99,7 @@ class Wish:
 
 
 class Subscriptions:
-    """Those of one connection; used in the loop."""
+    """The subscriptions of one connection; used in the event loop."""
 
     def __init__(
         self,
@@ -113,15 +110,7 @@ class Subscriptions:
         beside: Beside,
         end_stream: Callable[[Stream], None],
     ) -> None:
-        """Start with none.
-
-        Args:
-            client: Who is told.
-            link: The daemon.
-            asking: Makes actions of requests.
-            beside: Does something beside everything else.
-            end_stream: Ends a client's stream.
-        """
+        """Starts empty; `beside` runs background work, `end_stream` ends a client's stream."""
         self._client = client
         self._link = link
         self._asking = asking
@@ -136,22 +125,18 @@ class Subscriptions:
     # --- what clients do -------------------------------------------------------------------------
 
     def require_room(self, more: int) -> None:
-        """Go on only when so many URIs more can be subscribed to (rule 5).
-
-        Raises:
-            BusyError: They can't.
-        """
+        """Raises BusyError unless `more` further URIs fit (rule 5)."""
         if len(self._wishes) + more > MAX_URIS:
             raise BusyError(f"a connection subscribes to at most {MAX_URIS} resources")
 
     def wish(self, whose: Talk | Stream, uri: str, call: Call) -> Wish:
-        """A client wants to subscribe to a URI, for which there is room; `run` is due for it."""
+        """Registers a subscription, for which there is room; `run` must follow."""
         made = Wish(whose=whose, uri=uri, call=call)
         self._wishes.append(made)
         return made
 
     async def run(self, wish: Wish, wanted: Wanted, asked: bytes) -> bytes:
-        """See one request through (rule 1); arguments and result as `Asking.run`, but for the wish."""
+        """Runs the subscription's request (rule 1); see `Asking.run`."""
         call, whose = wish.call, wish.whose
         try:
             line = await self._asking.run(call, wanted, asked)
@@ -171,19 +156,19 @@ class Subscriptions:
         return result_line(call.id_raw, b"{}")  # 3
 
     def has(self, whose: Talk | Stream, uri: str) -> bool:
-        """Whether a client subscribes to this URI now."""
+        """Whether the client subscribes to this URI now."""
         return any(one.kept and one.whose is whose and one.uri == uri for one in self._wishes)
 
     def leave(self, whose: Talk | Stream, uri: str = "") -> None:
-        """A client wants to hear no more of a URI, or of any."""
+        """Ends a client's subscription to a URI, or all of them."""
         self._drop([one for one in self._wishes if one.whose is whose and uri in {"", one.uri}])
 
     def end_all(self) -> None:
-        """Authority is over, or nobody can say that it is not (rule 2)."""
+        """Ends all: authority is over or can't be confirmed (rule 2)."""
         self._end(self._wishes)
 
     def close(self) -> None:
-        """Look after nothing any more."""
+        """Stops the background work."""
         self._wishes.clear()
         if self._check is not None:
             self._check.cancel()
@@ -191,14 +176,14 @@ class Subscriptions:
     # --- what servers say ------------------------------------------------------------------------
 
     def updated(self, server: Running, uri: str) -> None:
-        """A server says that something is another under this URI (rule 3)."""
+        """Handles a server's notice that a resource changed (rule 3)."""
         about = [one for one in self._wishes if one.uri == uri and one.call.running is server]
         for one in about:
             one.missed = not one.kept
         self._tell_later([one for one in about if one.kept])
 
     def ended(self, server: Running) -> None:
-        """A server ended (rule 6)."""
+        """Handles a server's end (rule 6)."""
         self._end([one for one in self._wishes if one.call.running is server])
 
     # --- telling ---------------------------------------------------------------------------------
@@ -210,7 +195,6 @@ class Subscriptions:
             self._beside(self._tell())
 
     async def _tell(self) -> None:
-        """Tell what changed, as far as it is still covered, until nothing is left to tell (rules 2 and 4)."""
         try:
             while self._changed:
                 due, self._changed = self._changed, []
@@ -231,7 +215,6 @@ class Subscriptions:
             self._client.say(_line(wish), wish.whose)
 
     def _look(self) -> None:
-        """Ask again whether all is still covered (rule 2)."""
         self._check = None
         if any(one.kept for one in self._wishes):
             self._check = asyncio.get_running_loop().call_later(_CHECK, self._look)
@@ -241,7 +224,7 @@ class Subscriptions:
         await self._covered([one for one in self._wishes if one.kept])
 
     async def _covered(self, wishes: Iterable[Wish]) -> list[Wish]:
-        """Those of these that the task covers now; of the others each that surely is not is over."""
+        """Returns the covered ones, and ends those that the daemon refuses for certain."""
         groups: dict[str, list[Wish]] = {}
         for one in wishes:
             groups.setdefault(one.call.server, []).append(one)
@@ -262,7 +245,6 @@ class Subscriptions:
     # --- ending ----------------------------------------------------------------------------------
 
     def _end(self, wishes: Iterable[Wish]) -> None:
-        """These are over, and so are the streams that carry them."""
         some = list(wishes)
         streams = {one.whose for one in some if isinstance(one.whose, Stream)}
         self._drop([one for one in self._wishes if one in some or one.whose in streams])
@@ -270,7 +252,6 @@ class Subscriptions:
             self._end_stream(stream)
 
     def _drop(self, wishes: Iterable[Wish]) -> None:
-        """Forget these, and have servers say no more of what nobody wants (rule 5)."""
         for one in wishes:
             if one in self._wishes:
                 self._wishes.remove(one)
@@ -287,12 +268,10 @@ async def _let_go(running: Running, uri: str) -> None:
 
 
 def _succeeded(line: bytes) -> bool:
-    """Whether this line, of a request that `Asking` saw through, is no error."""
     return bool(line) and "result" in msgspec.json.decode(line, type=dict[str, msgspec.Raw])
 
 
 def _line(wish: Wish) -> bytes:
-    """What the client is told (rule 3)."""
     about = b'"uri":%b' % text(wish.uri)
     if isinstance(wish.whose, Stream):
         about = b'"_meta":{"%b":%b},%b' % (SUBSCRIPTION_KEY.encode(), wish.whose.raw, about)
@@ -300,11 +279,7 @@ def _line(wish: Wish) -> bytes:
 
 
 def read_uri(params: Mapping[str, JsonValue]) -> str:
-    """The URI in the parameters of `resources/unsubscribe`.
-
-    Raises:
-        BadParamsError: They are not those of it.
-    """
+    """Returns the URI of `resources/unsubscribe`; raises BadParamsError."""
     uri = params.get("uri")
     if not params.keys() <= {"_meta", "uri"} or not isinstance(uri, str) or not 0 < len(uri) <= MAX_URI:
         raise BadParamsError(f"`resources/unsubscribe` takes a `uri` of 1 to {MAX_URI} characters")
@@ -312,11 +287,7 @@ def read_uri(params: Mapping[str, JsonValue]) -> str:
 
 
 def read_uris(wanted: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    """The URIs that a stream is asked to carry, each once.
-
-    Raises:
-        BadParamsError: They are no such list.
-    """
+    """Returns the distinct URIs of a requested stream; raises BadParamsError."""
     uris = wanted.get("resourceSubscriptions", [])
     if not isinstance(uris, list) or len(uris) > MAX_URIS:
         raise BadParamsError(f"`resourceSubscriptions` is a list of at most {MAX_URIS} URIs")
@@ -335,7 +306,6 @@ class Listing:
     """The list of tools of one client."""
 
     def __init__(self, link: Link, client: Client) -> None:
-        """Show nothing yet."""
         self._link = link
         self._client = client
         self._due: set[str] = set()
@@ -349,7 +319,7 @@ class Listing:
         """The lists that the client was told there are."""
 
     async def capabilities(self) -> dict[str, JsonValue]:
-        """What the client is told that it can ask for: tools, and what servers of the task have beside."""
+        """Returns what to declare to the client: tools, and what the task's servers offer beside."""
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
@@ -365,7 +335,6 @@ class Listing:
         return found | ({"logging": {}} if await self._any_logs(rows) else {})
 
     async def _any_logs(self, reached: ToolRows) -> bool:
-        """Whether a server of the task is pinned as one that logs (rule 4)."""
         try:
             rows = await self._link.ask(ListUpstreams(), UpstreamRows)
         except TaskboundError as error:
@@ -375,7 +344,7 @@ class Listing:
         return any(row.spec.logs and row.spec.name in names for row in rows.rows)
 
     async def answer(self, *, modern: bool, tasks: bool = False) -> bytes:
-        """The result of `tools/list`; `tasks` says that each call can be an MCP task (rule 5)."""
+        """Returns the result of `tools/list`; `tasks` declares optional MCP tasks (rule 5)."""
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
@@ -390,17 +359,17 @@ class Listing:
         return offered([one for one in tools if crosses(one, modern=modern)], modern=modern, refusal=refusal)
 
     def bound(self, task: str) -> None:
-        """Calls belong to this task; what was shown before may be another's."""
+        """Handles a new binding: earlier listings may belong to another task."""
         if self._shown is not None and self._shown != task:
             self.changed()
 
     def joined(self) -> None:
-        """The daemon is there; a list that was shown without it was empty."""
+        """Handles a connected daemon: a list shown without it was empty."""
         if self._failed:
             self.changed()
 
     def changed(self, kind: str = "") -> None:
-        """A list is another one, or all are; told once, however often this is called in a row."""
+        """Notes that one list, or all, changed; repeated calls give one notification."""
         if not self._due:
             asyncio.get_running_loop().call_soon(self._tell)
         self._due |= {kind} if kind else {"tools", *_KINDS}
@@ -416,12 +385,9 @@ class Listing:
                 self._client.tell(notice_line(_changed(kind), about), request)
 
     def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
-        """Open a stream of changes, and say which of those asked for it carries; `capabilities` came before.
+        """Opens a stream and tells its client what it carries; call `capabilities` first.
 
-        Args:
-            stream: The stream.
-            wanted: What was asked for.
-            uris: What of the URIs that were asked for is subscribed to.
+        `wanted` is what was requested; `uris` are those subscribed to.
         """
         kinds = tuple(kind for kind in self._kinds if wanted.get(_filter(kind)) is True)
         if kinds or uris:
@@ -439,14 +405,13 @@ class Listing:
         self._client.tell(notice_line("notifications/subscriptions/acknowledged", params), stream.id)
 
     def end(self, stream: Stream) -> None:
-        """End a stream, as MCP has a server end one."""
+        """Ends a stream as MCP specifies."""
         self.streams.pop(stream.id, None)
         result = b'{"_meta":{"%b":%b},"resultType":"complete"}' % (SUBSCRIPTION_KEY.encode(), stream.raw)
         self._client.answer(result_line(stream.raw, result), stream.id)
 
 
 def _filter(kind: str) -> str:
-    """The name of a list's changes among those that a stream can carry."""
     return f"{kind}ListChanged"
 
 
@@ -455,7 +420,6 @@ def _changed(kind: str) -> str:
 
 
 def _shown(row: ToolRow, *, tasks: bool) -> dict[str, Any]:
-    """The pinned definition under its full name."""
     tool: dict[str, Any] = msgspec.json.decode(row.raw, type=dict[str, Any])
     tool["name"] = row.name
     if tasks:

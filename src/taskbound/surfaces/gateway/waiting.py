@@ -1,19 +1,16 @@
-"""A call that waits for people: until they have answered, its client cancels, or its bound is over.
+"""A held call: waits until the approvers answer, its client cancels, or the bound is reached.
 
-1. The call waits at most its bound; then it is answered with the held action's id. Made again with
-   exactly the same arguments it resumes that action, as long as the question is open. One that its client
-   comes back for (`errands`) waits as long as that is there: nobody sits before it.
-2. The daemon says when the question was answered. Since that can be lost, and another daemon may have
-   taken the answer, the daemon is asked every few seconds too. What it says before the call waits is kept.
-3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
-   action's id.
-4. A person may answer with a narrower action. The call is then that one: it is presented with its own bytes,
-   is decided like any other, and its answer says what was changed. It has no idempotency key of the client's:
-   that names the call as the client made it.
-5. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
-   A pause or a stop takes nothing back: what was asked waits for the task, and is resumed by the same call.
-6. A client that gave a token is told that its call waits: when it begins to, and whenever the daemon was
-   asked again. It is always the same sentence, and nothing that a person or the daemon wrote.
+1. At its bound the call is answered with the held action's id. The same call with the same arguments resumes
+   that action while the approval is open. A polled call (`errands`) waits as long as its errand exists.
+2. The daemon pushes the approvers' answer. Since a push can be lost and another daemon may have taken the
+   answer, the daemon is also polled. A push that precedes the wait is kept.
+3. Only the daemon decides what the answer means: the call is asked again with the held action's id.
+4. Approvers may narrow the action. The narrower call is presented with its own bytes and decided; its answer
+   says what changed. It has no client idempotency key, which names the original call.
+5. A client that cancels or disconnects withdraws the question. A pause or stop does not: the same call
+   resumes it.
+6. A client with a progress token is notified that its call waits, at the start and after each poll, always
+   with the same sentence and no text of approvers or the daemon.
 """
 
 from __future__ import annotations
@@ -38,10 +35,10 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
     class Decide(Protocol):
-        """Asks for a call again, with so many seconds left to wait."""
+        """Asks the daemon for a call again, with a bound of `left` seconds."""
 
         async def __call__(self, call: Call, *, left: float) -> Answer:
-            """The daemon's answer."""
+            """Returns the daemon's answer."""
 
 
 _LOOK: Final = 5.0
@@ -58,7 +55,7 @@ _OVER: Final = {
 
 
 class Holds:
-    """What is waited for by the calls of one connection; used in the loop."""
+    """The held calls of one connection; used in the event loop."""
 
     def __init__(
         self,
@@ -68,7 +65,7 @@ class Holds:
         *,
         waits: Callable[[Call], None],
     ) -> None:
-        """Wait with this link, so long, tell the client by this, and say by `waits` that a call begins to."""
+        """Prepares; `tell` notifies the client, `waits` is called when a call begins to wait."""
         self._waits = waits
         self._link = link
         self._say = tell
@@ -77,7 +74,7 @@ class Holds:
         self._over: dict[str, HoldPush] = {}
 
     def told(self, push: HoldPush) -> None:
-        """The daemon says what became of a question."""
+        """Takes the daemon's push about a question."""
         self._over.pop(push.action, None)
         self._over[push.action] = push
         while len(self._over) > _KEPT:
@@ -85,12 +82,12 @@ class Holds:
         self.wake(push.action)
 
     def wake(self, action: str) -> None:
-        """Let the call that waits for this action look around."""
+        """Wakes the call that waits for this action."""
         if action in self._waiting:
             self._waiting[action].set()
 
     async def lifted(self, call: Call, answer: Answer, decide: Decide) -> Answer:
-        """The answer, once people have lifted the hold, or what there is when the wait is over."""
+        """Returns the answer once the hold is lifted, or the last one when the wait is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._bound
         while True:
@@ -120,14 +117,13 @@ class Holds:
             answer = await decide(call, left=self._left(call, end))  # 3
 
     def _left(self, call: Call, end: float) -> float:
-        """Seconds that a call may still wait from now on, at most its bound at a time (rule 1)."""
+        """Seconds that the call may still wait, at most its bound at a time (rule 1)."""
         now = asyncio.get_running_loop().time()
         if call.errand is not None and not call.errand.over.is_set():
             return max(0.0, min(call.errand.until - now, self._bound))
         return max(0.0, end - now)
 
     def _tell(self, call: Call) -> None:
-        """Say that the call waits, to a client that wants to know (rule 6)."""
         if call.progress is not None and call.is_heard:
             call.turns += 1
             said: dict[str, JsonValue] = {
@@ -140,7 +136,6 @@ class Holds:
             self._say(notice_line("notifications/progress", canonical(said)), call)
 
     async def _look(self, call: Call, seconds: float) -> HoldPush | None:
-        """Wait for news of the held action, at most so long (rule 2)."""
         self._waiting[call.held] = asyncio.Event()
         try:
             if call.cause is None and call.held not in self._over:
@@ -153,7 +148,7 @@ class Holds:
         return self._over.pop(call.held, None)
 
     async def _leave(self, call: Call) -> None:
-        """Take the question back (rule 5); where the daemon can't be told, it sees the connection's end."""
+        """Withdraws the question (rule 5); an unreachable daemon notices the connection's end."""
         try:
             await self._link.ask_any(LeaveHold(action=call.held))
         except TaskboundError:

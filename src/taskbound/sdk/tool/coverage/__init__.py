@@ -1,1 +1,1 @@
-"""What an application exposes to its model, and whether it is asked for; a module a framework."""
+"""Which tools an application exposes to its model, and which are guarded; one module per framework."""

@@ -1,12 +1,12 @@
-"""What was found of an application's tools, and what is told of each.
+"""The tools found in an application, and the verdict on each.
 
-1. A tool is *guarded* where what its framework runs is ours, known by what it is: the exact type, or the very
-   callable that an adapter has made. A name, an attribute or `__wrapped__` shows nothing.
-2. It is *unguarded* where the application runs it and nothing of ours is seen before it. What a function does
-   inside is not looked at: one that calls a guarded function may do more than that.
-3. It is *untold* where it runs elsewhere (at the provider, on a server of MCP), is not there before a run, or
-   is of a kind that is not known here. That counts as little as unguarded.
-4. Texts are the application's, and bounded here; they are escaped where they are shown.
+1. *Guarded*: the framework runs an object of ours, recognized by exact type or identity. Names, attributes
+   and `__wrapped__` prove nothing.
+2. *Unguarded*: the application runs it without a visible guard. Function bodies are not inspected: one that
+   calls a guarded function may do more.
+3. *Untold*: it runs elsewhere (provider, MCP server), is made per run, or is of an unknown kind. It counts
+   like unguarded.
+4. Texts are the application's: bounded here, escaped where shown.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Coverage(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="found", tag_field="is"
 ):
-    """All that was found."""
+    """All tools found."""
 
     application: str
     tools: tuple[Found, ...]
@@ -63,7 +63,7 @@ class Coverage(
 class Defined(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="defined", tag_field="is"
 ):
-    """What an application's guarded functions of one server are."""
+    """An application's guarded functions of one server."""
 
     server: str
     tools: tuple[msgspec.Raw, ...]
@@ -73,13 +73,13 @@ class Defined(
 class NotLoaded(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="not-loaded", tag_field="is"
 ):
-    """There is no application to look at."""
+    """The application could not be loaded."""
 
     message: str
 
 
 class BadApplicationError(MalformedError):
-    """What was named can't be loaded, or is nothing."""
+    """The named application can't be loaded or doesn't exist."""
 
     code = "bad-application"
     remedy = (
@@ -88,45 +88,39 @@ class BadApplicationError(MalformedError):
 
 
 class ApplicationLostError(UnavailableError):
-    """The process that loaded an application gave no report of it."""
+    """The process that loaded the application gave no report."""
 
     code = "application-lost"
     remedy = "look what `python -P -m taskbound.wiring.coverage` says, run by the application's own Python"
 
 
 class Walk:
-    """A walk through an application: what is still to be looked at, and what was found."""
+    """A walk through an application: what is still to be visited, and what was found."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.found: list[Found] = []
         self.todo: deque[tuple[object, str]] = deque()
         self._seen: dict[int, object] = {}
         """By identity; each is kept, so that no other object gets its id."""
 
     def enters(self, whole: object) -> bool:
-        """Whether this agent, graph, set or list was not looked at yet: they may stand in a circle."""
+        """Whether this container is visited for the first time; containers may be cyclic."""
         if id(whole) in self._seen:
             return False
         self._seen[id(whole)] = whole
         return True
 
     def more(self, one: object, place: str) -> None:
-        """Look at this too."""
+        """Adds an object to visit."""
         if len(self.todo) < _MOST_OBJECTS:
             self.todo.append((one, _bounded(place, _LONGEST_PLACE)))
         else:
             self.untold(one, place, "there is too much to look at", name="(more)")
 
     def guarded(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
-        """A tool that runs what `guard` has made, if that is still what it was (rule 1).
+        """Adds a tool that runs a guarded function, if that is unchanged (rule 1).
 
-        Args:
-            function: What is run.
-            one: The tool.
-            place: Where it is.
-            name: What the model calls it; the function's own name where it is not given.
-            why: What is to be known of it.
+        `name` is the model's name for it, by default the function's; `why` is a remark.
         """
         if type(function) is not Guarded:
             self.unguarded(one, place, _why_not(function), name=name)
@@ -144,27 +138,27 @@ class Walk:
     def served(
         self, one: object, place: str, tool: str, *, name: str = "", why: str = "", definition: str = ""
     ) -> None:
-        """A tool of which something else of ours is known to be asked, as `Found` says."""
+        """Adds a tool that another part of ours is known to guard."""
         self._add(name or tool, "guarded", one, place, why, pin=(tool, definition))
 
     @staticmethod
     def is_guarded(function: object) -> bool:
-        """Whether this is what `guard` has made."""
+        """Whether `guard` made this."""
         return type(function) is Guarded
 
     def callable(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
-        """A tool that runs this callable itself."""
+        """Adds a tool that runs this callable itself."""
         if type(function) is Guarded:
             self.guarded(function, one, place, name=name, why=why)
         else:
             self.unguarded(one, place, _why_not(function), name=name)
 
     def unguarded(self, one: object, place: str, why: str, *, name: str = "") -> None:
-        """A tool that the application runs without asking (rule 2)."""
+        """Adds a tool that runs without being decided (rule 2)."""
         self._add(name or _named(one), "unguarded", one, place, why)
 
     def untold(self, one: object, place: str, why: str, *, name: str = "") -> None:
-        """A tool of which it can't be told (rule 3)."""
+        """Adds a tool of unknown behavior (rule 3)."""
         self._add(name or _named(one), "untold", one, place, why)
 
     def _add(
@@ -188,7 +182,6 @@ class Walk:
 
 
 def _named(one: object) -> str:
-    """What a thing calls itself, where that is a text; its type where it has no name."""
     for name in ("name", "__name__"):
         own = _own(one, name)
         if type(own) is str and own:
@@ -197,13 +190,13 @@ def _named(one: object) -> str:
 
 
 def typed(one: object) -> str:
-    """Module and name of its type."""
+    """Returns module and name of the object's type."""
     kind = type(one)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_client(one: object) -> bool:
-    """Whether this is exactly a client of ours, the one that programs import included."""
+    """Whether this is exactly one of our clients, including the public classes."""
     kinds = [
         Client,
         AsyncClient,
@@ -213,24 +206,24 @@ def is_client(one: object) -> bool:
 
 
 class _Nothing:
-    """What stands for a name that nothing has."""
+    pass
 
 
 def loaded(module: str, name: str) -> Any:  # noqa: ANN401 -- whatever a framework has by this name
-    """What a framework has by this name, if it is loaded; else a class of which nothing is.
+    """Returns a framework's class if its module is loaded, else a class without instances.
 
-    Nothing is imported for a look: where a class was not loaded, there is no object of it.
+    Nothing is imported: a class that isn't loaded has no instances.
     """
     return getattr(sys.modules.get(module), name, _Nothing)
 
 
 def of_kind(one: object, module: str, *names: str) -> bool:
-    """Whether this is exactly of one of these classes of a framework."""
+    """Whether this is exactly of one of these framework classes."""
     return any(type(one) is loaded(module, name) for name in names)
 
 
 def replaced(one: object) -> str:
-    """The method of its type that an attribute of the object itself stands before; empty where none does."""
+    """Returns the method that an instance attribute shadows, or ""."""
     for name in _attributes(one):
         if any(isinstance(vars(kind).get(name), types.FunctionType) for kind in type(one).__mro__):
             return str(name)
@@ -238,7 +231,6 @@ def replaced(one: object) -> str:
 
 
 def _doubt(function: Guarded[..., Any], digest: str) -> str:
-    """Why a guarded function is not taken for what it was when it was made; empty where it is."""
     other = replaced(function)
     if other:
         return f"its `{other}` was replaced"
@@ -252,7 +244,6 @@ def _doubt(function: Guarded[..., Any], digest: str) -> str:
 
 
 def _why_not(function: object) -> str:
-    """What is told of a callable that is not ours (rule 2)."""
     if issubclass(type(function), Guarded):
         return "it is of a kind that is made of ours, and runs what it likes"
     if type(_own(function, "__wrapped__")) is Guarded:
@@ -265,7 +256,6 @@ def _why_not(function: object) -> str:
 
 
 def _attributes(one: object) -> dict[str, Any]:
-    """What an object itself has, without asking it."""
     try:
         found = object.__getattribute__(one, "__dict__")
     except AttributeError:
@@ -274,14 +264,13 @@ def _attributes(one: object) -> dict[str, Any]:
 
 
 def _own(one: object, name: str) -> object:
-    """An attribute, by what is stored and not by what an object makes up when it is asked."""
+    """Reads stored attributes only, so that no `__getattr__` runs."""
     if name == "__name__" and issubclass(type(one), _NAMED):
         return getattr(one, name, "")
     return _attributes(one).get(name)
 
 
 def _bounded(text: object, most: int) -> str:
-    """So much of it, as a text that can be written down (rule 4)."""
     if type(text) is not str:
         return "(no text)"
     whole = text if len(text) <= most else f"{text[:most]} (and more)"

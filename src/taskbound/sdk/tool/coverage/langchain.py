@@ -1,12 +1,10 @@
-"""Tools of LangChain and graphs of LangGraph, and what of them is asked for.
+"""Coverage of LangChain tools and LangGraph graphs.
 
-1. A tool is guarded where it is exactly `GuardedTool`, or a tool of LangChain's own whose very function is a
-   guarded one. Everything else that is a tool runs what its class does.
-2. A graph exposes what its `ToolNode`s hold, those of graphs within it too. What another node does is its own
-   code, which may run tools by itself: it is told as untold. Nodes of `create_agent` that ask the model are
-   known by their code, and have what the provider runs.
-3. What middleware has put around calls of tools or of the model may exchange them.
-4. Functions at edges, callbacks and hooks are the program's, and no tools.
+1. A tool is guarded if it is exactly `GuardedTool`, or LangChain's own class around a guarded function.
+2. A graph exposes the tools of its `ToolNode`s, nested graphs included. Other nodes are untold; model nodes
+   of `create_agent` are recognized by their code and expose the provider's tools.
+3. Middleware around tool or model calls may replace them.
+4. Functions at edges, callbacks and hooks are no tools.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ _NODES: Final = "langgraph.prebuilt"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Look at it, if it is LangChain's."""
+    """Visits the object if it is LangChain's."""
     kind = type(one)
     if issubclass(kind, loaded(_TOOLS, "BaseTool")):
         _tool(walk, one, place)
@@ -44,7 +42,6 @@ def look(walk: Walk, one: object, place: str) -> bool:
 
 
 def _tool(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some tool
-    """One tool (rule 1)."""
     kind, name, other = type(one), str(one.name), replaced(one)
     if other:
         walk.unguarded(one, place, f"its `{other}` was replaced", name=name)
@@ -64,7 +61,6 @@ def _tool(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some too
 
 
 def _graph(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some graph
-    """A compiled graph (rule 2)."""
     if type(one).__module__.partition(".")[0] != "langgraph" or replaced(one):
         walk.untold(one, place, f"how a `{typed(one)}` runs is its own", name=str(one.name))
     for name, node in one.nodes.items():
@@ -74,7 +70,6 @@ def _graph(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some gr
 
 
 def _runs(walk: Walk, one: Any, place: str, name: str) -> None:  # noqa: ANN401 -- some runnable
-    """What a node runs."""
     if one is loaded("langgraph.pregel._read", "DEFAULT_BOUND"):
         return
     known = (loaded(_GRAPHS, "Pregel"), loaded(_NODES, "ToolNode"), loaded(_TOOLS, "BaseTool"))
@@ -88,7 +83,6 @@ def _runs(walk: Walk, one: Any, place: str, name: str) -> None:  # noqa: ANN401 
 
 
 def _node(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some `ToolNode`
-    """A node of tools."""
     own, kind = vars(one), loaded(_NODES, "ToolNode")
     runs = [getattr(own.get(name), "__func__", None) for name in ("func", "afunc")]
     theirs = [vars(kind).get(name) for name in ("_func", "_afunc")]
@@ -103,7 +97,6 @@ def _node(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some `To
 
 
 def _asks_model(walk: Walk, one: Any, place: str) -> bool:  # noqa: ANN401 -- some runnable
-    """Whether this is a node of `create_agent` that asks the model; what the provider runs is told then."""
     code = getattr(loaded("langchain.agents.factory", "create_agent"), "__code__", None)
     known = {id(each) for each in code.co_consts} if code is not None else set()
     own = _attributes(one)

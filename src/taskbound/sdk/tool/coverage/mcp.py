@@ -1,8 +1,8 @@
-"""Sessions and servers of the official SDK of MCP, and what of them is asked for.
+"""Coverage of sessions and servers of the official MCP SDK.
 
-1. A guarded session asks for every call; a plain one for none.
-2. A server's tools are known where it has functions (`MCPServer`); what a low-level one lists is its own
-   code. A guarded server refuses every tool that is neither declared nor public.
+1. A guarded session guards every call; a plain one none.
+2. The tools of an `MCPServer` are known; a low-level server lists by its own code. A guarded server refuses
+   tools that are neither declared nor public.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SERVER: Final = "mcp.server.mcpserver"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Look at it, if it is a session's or a server's."""
+    """Visits the object if it is a session or a server."""
     kind = type(one)
     if of_kind(one, _OURS, "GuardedSession"):
         _guarded(walk, one, place)
@@ -66,7 +66,6 @@ def _digest(tool: Mapping[str, Any]) -> str:
 
 
 def _functions(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some server with functions
-    """A server with functions (rule 2)."""
     tools = _declared(vars(one).get("_lowlevel_server"))
     manager = vars(one).get("_tool_manager")
     if not of_kind(one, _SERVER, "MCPServer") or manager is None:
@@ -90,7 +89,6 @@ def _tool(walk: Walk, tool: Any, place: str, tools: Any) -> None:  # noqa: ANN40
 
 
 def _handler(walk: Walk, one: object, place: str) -> None:
-    """A low-level server: it lists by its own code, which is not run here (rule 2)."""
     if _declared(one) is None:
         walk.unguarded(one, place, "nothing of ours stands before its tools", name="*")
     else:
@@ -100,7 +98,6 @@ def _handler(walk: Walk, one: object, place: str) -> None:
 
 
 def _declared(server: object) -> Any:  # noqa: ANN401 -- ours, where it is loaded
-    """What is declared of a guarded low-level server's tools; None where it is not guarded."""
     declared = loaded("taskbound.sdk.verify.mcp", "declared")
     known = (
         issubclass(type(server), loaded(_LOW, "Server"))

@@ -1,11 +1,10 @@
-"""Agents of the OpenAI Agents SDK, and what of their tools is asked for.
+"""Coverage of agents of the OpenAI Agents SDK.
 
-1. A function tool is guarded where what it invokes is the very callable that `as_tool` has made. What
-   `function_tool` makes hides its function, so a guarded one that is handed to it is not seen.
-2. Agents that are handed to, or are tools, are walked too, each once. What a handoff calls when it is made is
-   a tool of the program's like others.
-3. What the provider runs is untold, and so are tools of servers of MCP: their calls are sent as the model
-   said them, whoever stands before the server.
+1. A function tool is guarded if it invokes the callable that `as_tool` made. `function_tool` hides its
+   function, so a guarded one inside is not seen.
+2. Agents that are handoffs or tools are visited too, once each. A handoff's callback is a tool of the
+   program.
+3. Provider tools and tools of MCP servers are untold.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _HANDOFFS: Final = "agents.handoffs"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Look at it, if it is of the OpenAI Agents SDK."""
+    """Visits the object if it is of the OpenAI Agents SDK."""
     kind = type(one)
     if issubclass(kind, loaded(_AGENTS, "Agent")):
         if walk.enters(one):
@@ -72,7 +71,6 @@ def _is_container(one: Any) -> bool:  # noqa: ANN401 -- a `ShellTool`
 
 
 def _agent(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some agent
-    """An agent, and all that it may hand to (rule 2)."""
     here = f"{place} > {one.name}"
     if not of_kind(one, _AGENTS, "Agent") or replaced(one):
         walk.untold(one, here, f"which tools a `{typed(one)}` has is its own")
@@ -85,7 +83,6 @@ def _agent(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some ag
 
 
 def _function(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some function tool
-    """A function tool (rule 1)."""
     other = replaced(one)
     invoke = one.on_invoke_tool
     if not of_kind(one, _TOOLS, "FunctionTool") or other:
@@ -107,7 +104,6 @@ def _function(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some
 
 
 def _handoff(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some handoff
-    """A handoff: an agent, and what is called when it is made."""
     here = f"{place} > {one.tool_name}"
     invoke = one.on_invoke_handoff
     inner = invoke.args[0] if type(invoke) is functools.partial and invoke.args else None
@@ -122,7 +118,6 @@ def _handoff(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some 
 
 
 def _is_of(function: object, place: object, maker: str) -> bool:
-    """Whether this function was made by that one, by its code."""
     code = getattr(vars(place).get(maker), "__code__", None)
     return (
         inspect.isfunction(function)
@@ -132,5 +127,4 @@ def _is_of(function: object, place: object, maker: str) -> bool:
 
 
 def _held(function: Any) -> dict[str, Any]:  # noqa: ANN401 -- a function
-    """What a function that was made by another one holds of it."""
     return dict(inspect.getclosurevars(function).nonlocals)

@@ -1,11 +1,10 @@
-"""Agents and toolsets of Pydantic AI, and what of their tools is asked for.
+"""Coverage of agents and toolsets of Pydantic AI.
 
-1. A tool is guarded where what it runs is the very callable that `as_tool` has made, or a guarded function.
-2. Toolsets of the framework's own are walked, and so are those that stand around others and change names,
-   what is offered, or whether it is approved. What another one does is its own.
-3. Untold are: what is made for each run, what runs outside of it, tools of servers of MCP, what the provider
-   runs, and what capabilities of the program's own put around calls.
-4. Functions by which a run ends (`output_type`) are tools: the model calls them.
+1. A tool is guarded if it runs the callable that `as_tool` made, or a guarded function.
+2. The framework's own toolsets and wrappers are visited; other toolsets are untold.
+3. Untold: tools made per run or run elsewhere, tools of MCP servers and providers, and wrapping capabilities
+   of the program.
+4. Output functions (`output_type`) are tools: the model calls them.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _OUTPUTS: Final = {
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Look at it, if it is of Pydantic AI."""
+    """Visits the object if it is of Pydantic AI."""
     kind = type(one)
     if issubclass(kind, loaded(_AGENTS, "AbstractAgent")):
         if walk.enters(one):
@@ -73,7 +72,6 @@ def look(walk: Walk, one: object, place: str) -> bool:
 
 
 def _agent(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some agent
-    """An agent."""
     if of_kind(one, _AGENTS, "WrapperAgent"):
         walk.more(one.wrapped, place)
         return
@@ -96,7 +94,6 @@ def _agent(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some ag
 
 
 def _output(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- whatever a run may end with
-    """Functions by which a run ends (rule 4)."""
     kind = type(one)
     if kind in {list, tuple}:
         for each in one:
@@ -108,7 +105,6 @@ def _output(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- whatev
 
 
 def _toolset(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some toolset
-    """A toolset (rule 2)."""
     kind, other = type(one), replaced(one)
     name = f"{one.label}" if _is_theirs(kind) else typed(one)
     if other:
@@ -132,7 +128,6 @@ def _toolset(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some 
 
 
 def _tool(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some tool
-    """One tool (rule 1); what runs is what its schema calls."""
     schema = one.function_schema
     other = replaced(one) or replaced(schema)
     known = of_kind(one, "pydantic_ai.tools", "Tool") and of_kind(
@@ -152,7 +147,6 @@ def _tool(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some too
 
 
 def _capability(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some capability
-    """What stands around an agent (rule 3); its tools are among the agent's."""
     if of_kind(one, _CAPABLE, "CombinedCapability"):
         for each in one.capabilities:
             walk.more(each, place)
@@ -161,6 +155,5 @@ def _capability(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- so
 
 
 def _is_theirs(kind: type) -> bool:
-    """Whether a class is the framework's own."""
     module = sys.modules.get(kind.__module__)
     return kind.__module__.partition(".")[0] == "pydantic_ai" and getattr(module, kind.__name__, None) is kind

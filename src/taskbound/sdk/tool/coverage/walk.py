@@ -1,13 +1,11 @@
-"""The walk through what an application names: plain functions, lists of them, and objects of frameworks.
+"""Visits what an application names: functions, containers, and objects of frameworks.
 
-Nothing of it is called, and no framework is loaded for it: who has not loaded one has none of its objects.
-What they hold is known to a module for each.
+Nothing is called and no framework is loaded; each framework has a module of its own.
 
-1. A list, a tuple, a set or a dict is what stands in it; a module is what its `__all__` names, or everything
-   in it that can be called and begins with no `_`, wherever it was made; but not the functions of ours that
-   a program writes its tools with (`guard`, `carry`, `as_tool`).
-2. A class is a callable like others. So is a bound method.
-3. What is of no kind that is known here is told as such, and counts as little as unguarded.
+1. A container stands for its items; a module for its `__all__`, or for its public callables, without our own
+   helpers (`guard`, `carry`, `as_tool`).
+2. Classes and bound methods are callables.
+3. An unknown kind is reported, and counts like unguarded.
 """
 
 from __future__ import annotations
@@ -45,12 +43,7 @@ _LISTS: Final = (list, tuple, set, frozenset)
 
 
 def cover(application: object, name: str) -> Coverage:
-    """Every tool that this exposes.
-
-    Args:
-        application: An agent, a graph, a server, a session, a list of tools or functions, a module.
-        name: What it is called in the report.
-    """
+    """Returns every tool that the application exposes; `name` is its name in the report."""
     walk = Walk()
     walk.more(application, name)
     while walk.todo:
@@ -93,7 +86,7 @@ def _module(walk: Walk, one: types.ModuleType, place: str) -> None:
 
 
 def _is_ours(one: object) -> bool:
-    """Whether this very function is one of ours, from where we have it, and not merely called so (rule 1)."""
+    """Whether it is our own function by identity, not only by name (rule 1)."""
     if type(one) is not types.FunctionType or type(one.__module__) is not str:
         return False
     if (one.__module__, one.__name__) not in _OURS or one.__module__ not in sys.modules:
@@ -102,7 +95,6 @@ def _is_ours(one: object) -> bool:
 
 
 def _is_tool(one: object) -> bool:
-    """Whether something in a module is meant, where the module doesn't say (rule 1)."""
     return callable(one) or type(one).__module__.partition(".")[0] in _FRAMEWORKS
 
 
@@ -120,5 +112,4 @@ def _dict(walk: Walk, one: dict[Any, Any], place: str) -> None:
 
 
 def _called(place: str) -> str:
-    """The last part of a place."""
     return place.rpartition(" > ")[2]

@@ -1,1 +1,1 @@
-"""What servers ask of the clients that call them: each question an action of its own, and who answers it."""
+"""Requests that servers send to their clients: each is an action of its own; the client answers it."""

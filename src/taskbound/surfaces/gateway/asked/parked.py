@@ -1,19 +1,15 @@
-"""Questions to clients of the modern revision: their call is answered with what is asked, and waits for them.
+"""Server questions for clients of the modern revision: the call is answered with them and waits for a retry.
 
-1. The client's request is answered `input_required`, with the questions and with a state of ours. The call
-   stays what it is: permitted once, sent, open. Whoever comes back with that state, the same request and the
-   answers waits for it from then on.
-2. A state is 256 bits of chance and says nothing: a server's own state stays here. It is of one connection
-   (over HTTP, of a task's seat), of one task and of one request (method, what it names, arguments, key), and
-   is used once. One that is tampered with, another's, used before or late is refused, and so are answers that
-   are not what MCP says or that nobody asked for; what was refused has used nothing up.
-3. What is not answered with the others is asked again, under another state.
-4. A result that is there while nobody waits is not settled before somebody does, or the time for it is over:
-   nobody could be given it. So many bytes of a connection are kept so; what is more is not waited with.
-   Nothing is asked for a call that is over.
-5. Of a call that its client comes back for by name (`errands`), the questions stand in what the client is
-   told of it, each under a key that is never used again, and are answered by these keys, one or many at once.
-   There is no state: the name is one. A key that is not asked just now is passed over, as MCP says.
+1. The gateway answers the request with `input_required`, the questions and an opaque state. The call stays
+   open: permitted once, sent. A request that returns the state and the answers waits for the same call.
+2. A state is 256 random bits, valid once, for one connection (over HTTP: one task's seat), one task and one
+   request (method, name, arguments, key). A forged, foreign, reused or late state is refused, as are answers
+   that don't match the questions. A refused request consumes nothing.
+3. Questions that stay unanswered are asked again under a new state.
+4. A result is settled only when a client waits for it or its time has run out. Stored bytes are bounded for
+   each connection.
+5. For a call that the client polls (`errands`), the questions are shown with its status under keys that are
+   never reused, and answered by key. There is no state. Unknown keys are ignored, as MCP requires.
 """
 
 from __future__ import annotations
@@ -52,7 +48,7 @@ _CHANCE: Final = 32
 
 
 def _nothing(_: Call) -> None:
-    """Nobody is told."""
+    pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +63,6 @@ class _Put:
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """One call that waits, or waited, for its client."""
-
     puts: dict[str, _Put] = field(default_factory=dict)
     """By the key under which it is asked: what is not answered."""
     used: set[str] = field(default_factory=set)
@@ -81,7 +75,7 @@ class _Place:
 
 
 class Parked:
-    """The calls of one connection whose clients are asked so; used in the loop."""
+    """The calls of one connection that wait for their clients' answers; used in the event loop."""
 
     def __init__(
         self,
@@ -91,14 +85,6 @@ class Parked:
         *,
         look: Callable[[Call], None] = _nothing,
     ) -> None:
-        """Start with none.
-
-        Args:
-            client: Who is answered.
-            leave: Called when a call's client waits no more.
-            take: Called when a client waits for a call, by this request.
-            look: Called when the questions of a call are others.
-        """
         self._look = look
         self._client = client
         self._leave = leave
@@ -109,11 +95,11 @@ class Parked:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Those whose clients are asked just now."""
+        """Returns the calls whose clients have open questions."""
         return tuple(self._states.values())
 
     def show(self, parent: Call, puts: Mapping[str, _Put]) -> None:
-        """Ask these together (rule 1), at once or when the client is back."""
+        """Asks these questions together (rule 1), now or when the client returns."""
         errand = parent.errand
         gone = parent.id is None and parent not in self._places if errand is None else errand.over.is_set()
         if gone:  # the call is over, and nobody would come back
@@ -147,11 +133,11 @@ class Parked:
             place.puts[name] = put
 
     def asks(self, parent: Call) -> bool:
-        """Whether the client of a call that it comes back for is asked something."""
+        """Whether the client of a polled call has open questions."""
         return bool(self._asked_of(parent))
 
     def asked(self, parent: Call) -> bytes:
-        """What it is asked: `inputRequests`, as JSON (rule 5)."""
+        """Returns the open questions, `inputRequests`, as JSON (rule 5)."""
         return _requests(self._asked_of(parent))
 
     def _asked_of(self, parent: Call) -> dict[str, _Put]:
@@ -159,12 +145,7 @@ class Parked:
         return place.puts if place is not None and not place.state else {}
 
     def take_answers(self, parent: Call, answers: Mapping[str, JsonValue]) -> None:
-        """Answer what the client of a call is asked, by its keys (rule 5).
-
-        Raises:
-            BadAnswersError: An answer is none; nothing is answered then.
-            MalformedError: One has no bytes that can go to a server.
-        """
+        """Applies the answers to a polled call by key (rule 5); applies none if one is invalid."""
         puts = self._asked_of(parent)
         given = {name: answer for name, answer in answers.items() if name in puts}
         ready = [(name, _read_answer(puts[name], answer)) for name, answer in given.items()]
@@ -173,12 +154,12 @@ class Parked:
         self._look(parent)
 
     def come_back(self, state: str, digest: bytes, answers: Mapping[str, JsonValue]) -> Call:
-        """The call that a state is of, once the answers to it are known to be such (rule 2).
+        """Returns the call of a state after validating the answers (rule 2).
 
         Raises:
-            UnknownStateError: There is none for this request.
-            BadAnswersError: The answers are none.
-            MalformedError: One has no bytes that can go to a server.
+            UnknownStateError: No open state matches this request.
+            BadAnswersError: An answer doesn't match its question.
+            MalformedError: An answer can't be encoded for the server.
         """
         call = self._states.get(state)
         if call is None or not compare_digest(call.digest, digest):
@@ -191,7 +172,7 @@ class Parked:
         return call
 
     def go_on(self, call: Call, request: Request, answers: Mapping[str, JsonValue]) -> None:
-        """Go on with a call whose client is back, by this request of it."""
+        """Continues a call whose client returned with this request."""
         place = self._places[call]
         del self._states[place.state]
         place.state = ""
@@ -205,7 +186,7 @@ class Parked:
         place.back.set()
 
     def take_back(self, parent: Call, key: str, reason: str) -> None:
-        """Ask this no more; who answers it all the same is not refused for it."""
+        """Withdraws a question; a late answer to it is ignored, not refused."""
         place = self._places.get(parent)
         puts = place.puts if place is not None else {}
         name = next((name for name, one in puts.items() if one.key == key), None)
@@ -214,18 +195,18 @@ class Parked:
             self._look(parent)
 
     def wake(self, parent: Call) -> None:
-        """Something has become of the call: whoever waits for its client looks up."""
+        """Wakes the waiters for this call's client after its state has changed."""
         place = self._places.get(parent)
         if place is not None:
             place.back.set()
 
     def is_away(self, parent: Call) -> bool:
-        """Whether its client was asked something, and is not back."""
+        """Whether the client was asked a question and has not returned."""
         place = self._places.get(parent)
         return place is not None and bool(place.state)
 
     async def client(self, parent: Call, seconds: float) -> bool:
-        """Wait until somebody waits for the call (rule 4), and say whether one does."""
+        """Waits until a client waits for the call (rule 4); returns whether one does."""
         place = self._places.get(parent)
         if place is None:
             return True
@@ -239,21 +220,20 @@ class Parked:
         return not place.state
 
     def over(self, parent: Call) -> None:
-        """The call is over; its state is no state any more."""
+        """Ends the call's state."""
         place = self._places.pop(parent, None)
         if place is not None:
             self._states.pop(place.state, None)
 
     def next_number(self) -> int:
-        """A number for one question."""
+        """Returns a number for a question."""
         return next(self._numbers)
 
 
 class Together:
-    """Questions of one round: the client is asked all of them at once, or none."""
+    """The questions of one round: the client is asked all of them together, or none."""
 
     def __init__(self, parked: Parked, parent: Call, keys: Iterable[str]) -> None:
-        """Wait for what becomes of each."""
         self._parked = parked
         self._parent = parent
         self._due = set(keys)
@@ -263,11 +243,11 @@ class Together:
         self._failed = False
 
     def way(self, key: str, question: Call) -> _Way:
-        """The way of one of them."""
+        """Returns the path of one question."""
         return _Way(self, key, question)
 
     def put(self, key: str, put: _Put) -> None:
-        """It may be asked."""
+        """Marks a question as allowed."""
         if key in self._back:
             put.answer(NoAnswer("taken-back", self._back.pop(key)))
             return
@@ -276,13 +256,13 @@ class Together:
         self._look()
 
     def over(self, key: str) -> None:
-        """Nothing more becomes of it; if it was never asked, none of them is."""
+        """Closes a question; if it was never asked, the whole round is dropped."""
         if key in self._due:
             self._due.discard(key)
             self._failed = True
 
     def take_back(self, key: str, reason: str) -> None:
-        """Ask it no more."""
+        """Withdraws a question."""
         put = self._puts.pop(key, None)
         if put is not None:
             put.answer(NoAnswer("taken-back", reason))
@@ -297,13 +277,11 @@ class Together:
             self._parked.show(self._parent, puts)
 
     def next_number(self) -> int:
-        """A number for one question."""
+        """Returns a number for a question."""
         return self._parked.next_number()
 
 
 class _Way:
-    """One question's way (`call.Way`)."""
-
     def __init__(self, together: Together, key: str, question: Call) -> None:
         self._together = together
         self._key = key
@@ -321,7 +299,7 @@ class _Way:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Ask, with the label before it, once the others of the round may be asked too."""
+        """Asks, with the server's label first, once the other questions of the round are allowed too."""
         del key, progress, logged, action, turn
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
@@ -331,25 +309,21 @@ class _Way:
         return put.number
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask no more."""
         del number
         self._together.take_back(self._key, reason)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
         del number
         self._together.take_back(self._key, "nobody waits for it")
 
 
 def _names(key: str) -> Iterator[str]:
-    """Keys under which a question can be asked: its own, if that was never used."""
     yield key
     for number in count(2):
         yield f"{key}~{number}"
 
 
 def _read_answer(put: _Put | None, answer: JsonValue) -> Answered:
-    """An answer of a client, once it is known to be one to this, or to what is not asked any more."""
     if not isinstance(answer, dict):
         raise BadAnswersError("an answer is no object")
     wrong = wrong_answer(put.method, answer) if put is not None else ""

@@ -1,11 +1,11 @@
-"""Questions to clients of the older revisions: requests of ours, on the way of the call that they are for.
+"""Server questions for clients of the legacy revisions: requests that the gateway sends on the call's path.
 
-1. A request has an id of chance, so that of several clients of a seat none can answer what another one was
-   asked; an answer counts once, and from the session that was asked alone.
-2. An answer that nobody waits for is dropped, whoever sends it.
-3. A question that is taken back is cancelled at the client, and its answer counts no more.
-4. Of a call that its client comes back for (`errands`), a question goes on the way of the request by which it
-   waits for the result, also of one that comes later; and names the MCP task that it is for.
+1. A request id is random, so no client of a seat can answer another client's question. An answer counts once,
+   and only from the session that was asked.
+2. An answer without an open question is dropped.
+3. A withdrawn question is cancelled at the client; a later answer is ignored.
+4. For a call that the client polls (`errands`), a question is sent on the request that waits for the result,
+   also one that arrives later, and names its MCP task.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ class _Open:
 
 
 class Posed:
-    """What clients were asked and have not answered; used in the loop."""
+    """The open questions of one connection's clients; used in the event loop."""
 
     def __init__(self, client: Client, *, look: Callable[[Call], None]) -> None:
-        """Ask this client, or those behind it; `look` is called when a call's questions are others."""
         self._client = client
         self._look = look
         self._numbers = count(1)
@@ -55,11 +54,11 @@ class Posed:
         self._open: dict[str, _Open] = {}
 
     def way(self, parent: Call, question: Call) -> _Way:
-        """The way of a question to the client of the call that it is for."""
+        """Returns the path of a question to the client of its call."""
         return _Way(self, parent, question)
 
     def put(self, parent: Call, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Ask; `answer` is called once."""
+        """Sends a question; `answer` is called once."""
         number, name = next(self._numbers), f"taskbound-{secrets.token_urlsafe(16)}"  # 1
         self._names[number] = name
         one = self._open[name] = _Open(number, parent, asking_line(name, method, params), answer)
@@ -68,11 +67,11 @@ class Posed:
         return number
 
     def asks(self, parent: Call) -> bool:
-        """Whether the client of a call was asked something and has not answered."""
+        """Whether the client of this call has an open question."""
         return any(one.parent is parent for one in self._open.values())
 
     def reach(self, parent: Call) -> None:
-        """The client of a call waits for it by another request: ask what it could not hear (rule 4)."""
+        """Sends the questions that could not be sent before, on the request that waits now (rule 4)."""
         for one in [one for one in self._open.values() if one.parent is parent]:
             was_heard = self._client.is_one if one.to is None else self._client.can_hear(one.to)
             if not was_heard:
@@ -88,11 +87,9 @@ class Posed:
             self._client.tell(one.line, one.to)
 
     def answered(self, message: Result | Failure, within: Collection[Id] | None = None) -> bool:
-        """Take an answer, and say whether anybody waited for it (rules 1 and 2).
+        """Takes an answer; returns whether a question was open for it (rules 1 and 2).
 
-        Args:
-            message: The answer.
-            within: The requests that are open in the session that it came in; None where there is one client.
+        `within` holds the requests that are open in the answering session; None means there is one client.
         """
         name = message.id
         one = self._open.get(name) if isinstance(name, str) else None
@@ -103,7 +100,7 @@ class Posed:
         return True
 
     def take_back(self, number: int, reason: str) -> None:
-        """Ask no more (rule 3)."""
+        """Withdraws a question (rule 3)."""
         name = self._names.pop(number, "")
         one = self._open.pop(name, None)
         if one is not None:
@@ -113,15 +110,13 @@ class Posed:
             self._look(one.parent)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
+        """Drops any later answer."""
         one = self._open.pop(self._names.pop(number, ""), None)
         if one is not None:
             self._look(one.parent)
 
 
 class _Way:
-    """One question's way (`call.Way`)."""
-
     def __init__(self, posed: Posed, parent: Call, question: Call) -> None:
         self._posed = posed
         self._parent = parent
@@ -139,7 +134,6 @@ class _Way:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Ask, with the label before it."""
         del key, progress, logged, action, turn
         asked = self._question
         errand = self._parent.errand
@@ -148,16 +142,14 @@ class _Way:
         return self._posed.put(self._parent, tool, shown, answer)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask no more."""
         self._posed.take_back(number, reason)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
         self._posed.forget(number)
 
 
 def answer_of(message: Result | Failure) -> UpstreamAnswer:
-    """A client's answer, as a server will have it."""
+    """Converts a client's answer to the form that the server receives."""
     try:
         match message:
             case Failure(raw=raw, code=code, message=words):

@@ -1,31 +1,28 @@
-"""Questions of servers to people, offered to the client.
+"""Questions that servers ask people, offered to the client.
 
 Of `questions`:
 
 1. A question is an action of its own, `SERVER__METHOD`: decided, recorded, permitted once, held where a rule
-   holds it, and given an outcome, on the path of every call (`calls`). What is not granted is refused. The
-   agent can't make such an action itself.
-2. It is asked for a call that is open at its server and that nothing has interrupted: the one in whose
-   exchange it came, or the only one that does not wait for an answer already. Where there are several, the
-   one client of a pipe is that of all of them; of the clients of a task over HTTP nobody knows which, and the
-   question is refused. Outside of a call there is nobody to ask.
-3. Its client has to have said that it can answer such, and is asked in its own way: by a request of ours
-   (`posed`), or by the answer to its call (`parked`).
-4. The answer goes to the server once the daemon has recorded the outcome while the task ran; whatever
-   interrupts the call interrupts its questions. What nobody answers, or is taken back, has failed: nothing
-   was told to the server. A client's error is told as it is, and so is what a person declines.
-5. A modern server asks with its answer. All that it asks together is asked together; then the call is sent
-   once more with the answers, and with the server's own state byte for byte. Where one is refused, none goes
-   on, and the call has failed: by MCP it is not complete.
-6. One call is worth so many questions and rounds, and each question so much time.
-7. No answer of a client to a server is anything to Taskbound: it approves nothing and confirms nothing.
+   holds it, and given an outcome, like every call (`calls`). Ungranted questions are refused. The agent can't
+   make such an action itself.
+2. A question belongs to an open, uninterrupted call at its server: the call in whose exchange it arrived, or
+   the only one that doesn't wait for an answer already. With several calls, a pipe has one client; over HTTP
+   the client is ambiguous and the question is refused. Outside a call it is refused.
+3. The client must have declared the capability. It is asked by a request (`posed`) or by the answer to its
+   call (`parked`).
+4. The answer goes to the server after the daemon has recorded the outcome while the task ran. Interrupting a
+   call interrupts its questions. An unanswered or withdrawn question has failed. Client errors and declines
+   are forwarded.
+5. A modern server asks in its answer. Its questions are asked together; then the call is sent again with the
+   answers and the server's own state, byte for byte. If one question is refused the call fails.
+6. Questions and rounds are bounded for each call, and the time for each question.
+7. A client's answer to a server never approves or confirms anything in Taskbound.
 
 Of `offers`:
 
-1. A kind of question is declared where the client has declared it and the task's scope has a grant for it of
-   this server; nothing else is. What the client says beside that stays here.
-2. That a form can be filled in does not say that a page can be opened: each is declared as the client did.
-3. Declaring gives no right: each question is decided.
+1. A kind of question is declared to a server only if the client declared it and the task's scope grants it.
+2. Forms and URLs are declared separately, as by the client.
+3. A declaration gives no right: each question is decided.
 """
 
 from __future__ import annotations
@@ -72,12 +69,9 @@ _PAGE: Final = "elicitation/url"
 
 
 def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValue]) -> frozenset[str]:
-    """What this server may be told that it can ask: words such as `sampling` and `sampling/tools`.
+    """Returns the question capabilities to declare to this server, such as `sampling` and `sampling/tools`.
 
-    Args:
-        server: Its name.
-        reach: The names of what the task can reach.
-        declared: The client's capabilities, as it wrote them.
+    `reach` holds the names of the tools that the task can reach.
     """
     found: set[str] = set()
     for word, (question, parts) in PARTS.items():
@@ -90,7 +84,7 @@ def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValu
 
 
 def can_answer(method: str, params: Mapping[str, JsonValue], declared: Mapping[str, JsonValue]) -> bool:
-    """Whether a client that declared this can be asked so (rule 2)."""
+    """Whether a client with these capabilities can be asked by this method (rule 2 of `offers`)."""
     word = next(word for word, (question, _) in PARTS.items() if question == method)
     words = offered("", {f"{SEPARATOR}{method}"}, declared)
     if method == "elicitation/create":
@@ -117,23 +111,22 @@ _ABSENT: Final = frozenset({"forbidden", "not-permitted", "outside-scope", "unkn
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a modern server asked for was not answered, so that by MCP its call is not complete."""
+    """A modern server's questions were not answered, so by MCP its call is incomplete."""
 
     code: str
     reason: str
 
 
 def asks_for_input(found: UpstreamAnswer, era: str) -> TypeGuard[Answered]:
-    """Whether an answer of a server of this era asks for more (rule 5)."""
+    """Whether a server's answer asks for input (rule 5)."""
     asks = isinstance(found, Answered) and found.value.get("resultType") == "input_required"
     return asks and is_modern(era)
 
 
 class Questions:
-    """The questions of one connection's servers; used in the loop."""
+    """Decides and forwards the questions of one connection's servers; used in the event loop."""
 
     def __init__(self, calls: Calls, desk: Desk) -> None:
-        """Ask for these calls."""
         self._calls = calls
         self._desk = desk
         self._numbers = count(1)
@@ -145,7 +138,7 @@ class Questions:
         self.parked = Parked(desk.client, calls.leave, calls.take, look=self._look)
 
     def are_asked(self, call: Call) -> bool:
-        """Whether the client of a call is asked something just now."""
+        """Whether the client of this call has an open question."""
         return self.parked.asks(call) or self.posed.asks(call)
 
     def _look(self, call: Call) -> None:
@@ -154,7 +147,7 @@ class Questions:
     # --- a legacy server -------------------------------------------------------------------------
 
     def ask(self, running: Running, question: Question) -> None:
-        """A legacy server asks (rule 2)."""
+        """Handles a legacy server's question (rule 2)."""
         try:
             call = self._whose(running, question.number)
             self._count(call)
@@ -165,14 +158,13 @@ class Questions:
         self._desk.beside(self._answer(call, running, question))
 
     def withdraw(self, question: Question) -> None:
-        """The server wants no answer to it any more."""
+        """Withdraws a question that the server has cancelled."""
         self._taken_back.add(question)
         one = self._by_question.get(question)
         if one is not None:
             self._calls.interrupt(one, Cause.CANCELLED)
 
     def _whose(self, running: Running, number: int) -> Call:
-        """The call that a question is for."""
         calls = [one for one in (*self._calls.open.values(), *self.parked.calls) if one.running is running]
         calls = [one for one in calls if one.is_sent and (not number or one.number == number)]
         if not calls:
@@ -198,7 +190,7 @@ class Questions:
     # --- a modern server -------------------------------------------------------------------------
 
     async def turn(self, call: Call, running: Running, found: Answered) -> Turn | Unfinished | NoAnswer:
-        """What a modern server is told once its questions are answered (rule 5)."""
+        """Returns what to send to a modern server after its questions are answered (rule 5)."""
         try:
             state, asked = _state_in(found), self._asked_in(call, found.value)
         except AsksTooOftenError as error:
@@ -231,7 +223,6 @@ class Questions:
         return Turn(offers=self.offers(call, running), answers=answers, actions=actions, state=state)
 
     def _asked_in(self, call: Call, value: Mapping[str, JsonValue]) -> dict[str, _Asked]:
-        """The questions of a round, by their keys."""
         asked = value.get("inputRequests", {})
         if not isinstance(asked, dict) or not (asked or "requestState" in value):
             raise UnfitQuestionError("it asks for more, and for nothing")
@@ -250,13 +241,13 @@ class Questions:
         return found
 
     def offers(self, call: Call, running: Running) -> bytes:
-        """The capabilities that a modern server is told with this call."""
+        """Returns the capabilities to declare to a modern server with this call."""
         binding = self._desk.bound()
         reach = binding.reach if binding is not None else ()
         return capabilities(offered(running.spec.name, reach, call.offers))
 
     async def has_client(self, call: Call, found: UpstreamAnswer) -> None:
-        """Wait until somebody can be given what came of a call (rule 4 of `parked`)."""
+        """Waits until a client can receive the result of this call (rule 4 of `parked`)."""
         size = len(found.raw) if isinstance(found, Answered | Errored) else 0
         if self.parked.is_away(call) and self._held + size > MAX_HELD:
             self._calls.interrupt(call, Cause.UNANSWERED)
@@ -273,7 +264,7 @@ class Questions:
     async def _put(
         self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
     ) -> _Found:
-        """Decide a question, put it, and give what came of it (rules 1, 3 and 4)."""
+        """Decides a question, asks it, and returns the outcome (rules 1, 3 and 4)."""
         try:
             return await self._made(call, running, together, key, asked)
         except (MalformedError, StrayQuestionError) as error:
@@ -327,7 +318,6 @@ class Questions:
         return call.id is not None and self._desk.client.can_hear(call.id)
 
     def _count(self, call: Call) -> None:
-        """Take one more question for this call (rule 6)."""
         call.asked_for += 1
         if call.asked_for > MAX_QUESTIONS:
             raise AsksTooOftenError(f"the server asks more than {MAX_QUESTIONS} times in one call")
@@ -335,7 +325,7 @@ class Questions:
     def _report(
         self, running: Running, error: TaskboundError, method: str, params: Mapping[str, JsonValue]
     ) -> None:
-        """Have what became no action recorded, so many times for a server."""
+        """Reports a question that became no action; bounded for each server."""
         _log.warning("server %s asks %s: %s", running.spec.name, method, error.message)
         if running.reports < _MOST_REPORTS:
             running.reports += 1
@@ -345,8 +335,6 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a server is answered."""
-
     answer: Answered | Errored
     action: str = ""
     """The action that it is the recorded outcome of; empty where it is an error of ours."""
@@ -354,14 +342,12 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One question of a modern server."""
-
     method: str
     params: Mapping[str, JsonValue]
 
 
 def _state_in(found: Answered) -> bytes:
-    """A modern server's state, byte for byte; empty where it gave none."""
+    """Returns a modern server's state, byte for byte, or b"" if it sent none."""
     state = bytes(msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw]).get("requestState", b""))
     if state and (len(state) > _MAX_STATE or not isinstance(found.value["requestState"], str)):
         raise UnfitQuestionError("the state is no text, or too long")
@@ -369,7 +355,7 @@ def _state_in(found: Answered) -> bytes:
 
 
 def _told(one: Call, line: bytes) -> _Found:
-    """What a server is told: the client's answer or error, or that there is none, without our reasons."""
+    """Builds the server's answer: the client's answer or error, or a refusal without Taskbound's reasons."""
     if not line:
         return _Found(errored(INTERNAL_ERROR, "the question was taken back"))
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])

@@ -1,16 +1,14 @@
-"""Answers of people to servers' questions, read strictly.
+"""Strict reading of server questions and of the answers that people give.
 
-1. A question has the parameters that MCP gives it and no others; without `_meta` they are the action's
-   arguments, in canonical bytes: every default, number and choice of a form stands as the server sent it.
-2. What would hide something from its reader (controls, bidi, tags, what has no width) is not shown as
-   something else: the question is refused. So is a URL that is not plain: not http(s), with a user in it, or
-   beyond ASCII. Nothing here ever fetches one.
-3. What is shown is what was decided but for a label, which stands first and which no server can put
-   before: a message (and a system prompt, which people see before they let a model answer) begins with the
-   name of the server and with the words that it is not Taskbound that asks. `_meta` says so to programs.
-4. An answer has the members that MCP gives it, each of its type, and is of bounded size; nothing of a
-   client's `_meta` goes to a server.
-5. That a form asks for a secret can't be told from its words. Nobody here tries.
+1. A question has exactly the parameters that MCP defines. Without `_meta` they are the action's canonical
+   arguments: each default, number and choice of a form stays as the server sent it.
+2. A question with hidden text (controls, bidi, tags, zero width) is refused. So is a URL that isn't plain
+   http(s), has user information or contains non-ASCII characters. The gateway never fetches a URL.
+3. The client sees what was decided, prefixed by a label that no server can put anything before: the server's
+   name and the statement that Taskbound does not ask. `_meta` says so to programs.
+4. An answer has exactly the members that MCP defines, correctly typed and bounded. No client `_meta` reaches
+   a server.
+5. The gateway does not try to detect forms that ask for secrets: their wording can't show it.
 """
 
 from __future__ import annotations
@@ -35,49 +33,49 @@ if TYPE_CHECKING:
 
 
 class UnfitQuestionError(MalformedError):
-    """A server asks what MCP has no question for, or what can't be shown as it is."""
+    """The server asked a question that MCP doesn't define or that can't be shown as it is."""
 
     code = "unfit-question"
     remedy = "tell whoever wrote the server; nothing was shown to anyone"
 
 
 class StrayQuestionError(DeniedError):
-    """A server asks while no call to it is open, so that it has nobody to ask."""
+    """The server asked a question while no call to it was open."""
 
     code = "stray-question"
     remedy = "tell whoever wrote the server: it may ask while it works on a call, and no longer"
 
 
 class AmbiguousQuestionError(DeniedError):
-    """Several calls to the server are open, and nothing says for which of their clients the question is."""
+    """Several calls to the server are open, so the client to ask is ambiguous."""
 
     code = "ambiguous-question"
     remedy = "make one call to this server at a time"
 
 
 class UnableClientError(DeniedError):
-    """The client has not said that it can answer such a question, or can't be asked on this call's way."""
+    """The client did not declare this kind of question, or can't be asked on this path."""
 
     code = "unable-client"
     remedy = "use a client that declares the capability and, over HTTP, takes streams of events"
 
 
 class AsksTooOftenError(UnavailableError):
-    """A server asks more than one call is worth."""
+    """The server exceeded the number of questions that one call allows."""
 
     code = "asks-too-often"
     remedy = "make another call; if it stays so, ask the person who pinned the server to look at it"
 
 
 class UnknownStateError(MalformedError):
-    """The state that came with answers is none that was given out for this request and is still open."""
+    """The state sent with the answers is not an open state of this request."""
 
     code = "unknown-state"
     remedy = "send the request once more without `inputResponses` and `requestState`"
 
 
 class BadAnswersError(MalformedError):
-    """What came as answers does not answer what was asked."""
+    """The answers don't match the questions."""
 
     code = "bad-answers"
     remedy = "answer each question by its key as MCP says; the state stays good until then"
@@ -96,10 +94,10 @@ _PAGE: Final = frozenset({"elicitationId", "message", "mode", "url"})
 
 
 def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
-    """The canonical arguments of the action that a question is (rules 1 and 2).
+    """Returns the canonical arguments of the action that a question is (rules 1 and 2).
 
     Raises:
-        UnfitQuestionError: It is none that can be asked.
+        UnfitQuestionError: It is invalid or can't be shown.
         MalformedError: It has no canonical bytes.
     """
     given = {name: value for name, value in params.items() if name != "_meta"}
@@ -123,14 +121,9 @@ def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
 
 
 def labelled(method: str, arguments: bytes, *, server: str, action: str, task: str = "") -> bytes:
-    """The parameters as the client gets them (rule 3).
+    """Returns the question's parameters with the gateway's label, as the client receives them (rule 3).
 
-    Args:
-        method: What is asked.
-        arguments: The canonical bytes that were decided.
-        server: The name of the server that asks.
-        action: The id of the action that the question is.
-        task: The name of the MCP task of 2025-11-25 that it is for; empty where it is for none.
+    `action` is the question's action id; `task` names its MCP task of 2025-11-25, or is empty.
     """
     members = msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
     asks = f"[The MCP server `{server}` asks this, not Taskbound]"
@@ -150,10 +143,9 @@ def labelled(method: str, arguments: bytes, *, server: str, action: str, task: s
 
 
 def answer_bytes(answer: Mapping[str, JsonValue]) -> bytes:
-    """A client's answer or error as it goes to the server: canonical, in one line, without `_meta` (rule 4).
+    """Returns a client's answer or error for the server, canonical, in one line (rule 4).
 
-    Raises:
-        MalformedError: It has no such bytes, or too many.
+    Raises MalformedError if it can't be encoded or is too large.
     """
     written = canonical({name: value for name, value in answer.items() if name != "_meta"})
     require_one_line(written)
@@ -163,7 +155,7 @@ def answer_bytes(answer: Mapping[str, JsonValue]) -> bytes:
 
 
 def wrong_answer(method: str, answer: Mapping[str, JsonValue]) -> str:
-    """What of an answer is not what MCP says, or nothing (rule 4)."""
+    """Returns what in the answer violates MCP, or "" (rule 4)."""
     match method:
         case "elicitation/create":
             return _wrong_elicited(answer)
@@ -220,7 +212,6 @@ def _require_elicitation(given: Mapping[str, JsonValue]) -> None:
 
 
 def _is_form_field(schema: JsonValue) -> bool:
-    """Whether a field is what MCP has in forms: a plain type, or a list of choices."""
     if not isinstance(schema, dict) or "properties" in schema or "$ref" in schema:
         return False
     if schema.get("type") == "array":
@@ -259,7 +250,6 @@ def _is_message(one: JsonValue) -> bool:
 
 
 def _texts(value: JsonValue) -> Iterator[str]:
-    """Every text in a value, names of members too."""
     match value:
         case str():
             yield value
@@ -273,5 +263,4 @@ def _texts(value: JsonValue) -> Iterator[str]:
 
 
 def _write(members: Mapping[str, msgspec.Raw]) -> bytes:
-    """The members, each with the bytes that it came with."""
     return b"{%b}" % b",".join(b"%b:%b" % (canonical(name), bytes(raw)) for name, raw in members.items())

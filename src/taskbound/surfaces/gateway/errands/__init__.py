@@ -1,1 +1,1 @@
-"""What MCP calls tasks, towards the client: calls that it comes back for."""
+"""MCP tasks towards the client: calls that the client polls."""

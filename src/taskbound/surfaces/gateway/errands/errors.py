@@ -1,4 +1,4 @@
-"""Why a client gets nothing of a call that it came back for."""
+"""Errors of polled calls."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 
 class UnknownErrandError(MalformedError):
-    """No MCP task of this name is there for this client: it never was, is another's, or is over."""
+    """This client has no MCP task of this name: it never existed, is another client's, or is over."""
 
     code = "unknown-mcp-task"
     remedy = "make the call again, if it is still needed"
 
 
 class EndedErrandError(MalformedError):
-    """What has ended can't be cancelled."""
+    """An MCP task that has ended can't be cancelled."""
 
     code = "mcp-task-has-ended"
     remedy = "ask for its result"
 
 
 class UncoveredErrandError(DeniedError):
-    """The scope of the task does not cover the call any more, so that nothing of it is given out."""
+    """The task's scope no longer covers the call, so nothing of it is given out."""
 
     code = "mcp-task-uncovered"
     remedy = "do something else, or ask the person who opened the task"
 
 
 class NoRoomError(UnavailableError):
-    """So much is kept for this client already that another result is not."""
+    """The storage bound of this client is reached, so this result is not kept."""
 
     code = "no-room-for-result"
     remedy = "ask for the results that are there, and make fewer calls at a time"

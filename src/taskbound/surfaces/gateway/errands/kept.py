@@ -1,16 +1,15 @@
-"""Calls that their clients come back for, which MCP calls tasks: named, waited for, and kept within bounds.
+"""Calls that their clients poll (MCP tasks): named, waited for, and kept within bounds.
 
-1. An errand is no act of its own: it is the one call that was decided, permitted and sent, and whose outcome
-   is recorded once, on the way of every call (`calls`). Its client asks for it by a name.
-2. A name is 256 bits of chance, of one connection (over HTTP, of one task's seat), of one revision of MCP and
-   of the task that the call was made in. What is another's, is over or never was is one and the same error.
-3. A client of 2025-11-25 asks for an errand. One of 2026-07-28 gets one where it has said that it knows them
-   and its call takes time: at once when its server says so (`defer`), and otherwise after a while (`wait`).
-4. What interrupts calls interrupts errands, and what of them is kept: a pause, the end of the task, the kill
-   switch, a daemon that is lost. In the place of a result stands then why it is withheld.
-5. One connection has so many errands, of so many bytes, each for so long. What was given out once goes first
-   when there is no room. A call that has none is waited for; a result that has none is withheld.
-6. A status is told to a client of 2025-11-25 when it changes, as long as the daemon is there.
+1. An errand is the one call that was decided, permitted and sent; its outcome is recorded once (`calls`).
+2. A name is 256 random bits, valid for one connection (over HTTP: one task's seat), one MCP revision and the
+   task of the call. Foreign, finished and unknown names give the same error.
+3. A client of 2025-11-25 requests an errand. A client of 2026-07-28 that declared the extension gets one when
+   its server asks for it (`defer`) or after a while (`wait`).
+4. What interrupts calls also interrupts errands and their kept results: pause, task end, kill switch, lost
+   daemon. The reason replaces the result.
+5. Number, bytes and lifetime are bounded for each connection. Results that were given out are dropped first.
+   A call without room is waited for; a result without room is withheld.
+6. A client of 2025-11-25 is notified of status changes while the daemon is connected.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ _FAILED: Final = "the server answered with an error"
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Errand:
-    """One call that its client comes back for."""
+    """One call that its client polls."""
 
     name: str
     call: Call
@@ -94,22 +93,22 @@ class Errand:
 
     @property
     def related(self) -> dict[str, JsonValue]:
-        """What names it in the `_meta` of what belongs to it (2025-11-25)."""
+        """Returns the `_meta` that names this task in related messages (2025-11-25)."""
         return {RELATED_KEY: {"taskId": self.name}}
 
     @property
     def size(self) -> int:
-        """Bytes that are kept of it, with those by which the daemon is asked about it."""
+        """Returns the bytes kept for it, with those needed to ask the daemon about it."""
         return len(self.result) + len(self.error) + len(self.call.arguments)
 
     @property
     def is_server_s(self) -> bool:
-        """Whether what it brings is a server's, and not a refusal of ours alone."""
+        """Whether its content is a server's and not only the gateway's refusal."""
         return self.call.was_sent and not self.withheld
 
     @property
     def shown(self) -> McpTask:
-        """What its client is told of it."""
+        """Returns its state as the client sees it."""
         return McpTask(
             name=self.name,
             status=self.status,
@@ -134,10 +133,9 @@ class Errand:
 
 
 class Errands:
-    """Those of one connection; used in the loop."""
+    """The errands of one connection; used in the event loop."""
 
     def __init__(self, calls: Calls, desk: Desk) -> None:
-        """Start with none."""
         self._calls = calls
         self._desk = desk
         self._all: dict[str, Errand] = {}
@@ -145,17 +143,13 @@ class Errands:
         self._kept = 0
 
     def __len__(self) -> int:
-        """How many there are, with those that have ended."""
+        """Returns the number of errands, with the ended ones."""
         return len(self._all)
 
     # --- calls that become one -------------------------------------------------------------------
 
     def require_room(self) -> None:
-        """Go on only when there can be another one (rule 5).
-
-        Raises:
-            BusyError: There can't.
-        """
+        """Raises BusyError if no further errand fits (rule 5)."""
         if not self._has_room():
             raise BusyError(f"a connection has at most {MAX_ERRANDS} MCP tasks")
 
@@ -165,13 +159,13 @@ class Errands:
         return len(self._all) < MAX_ERRANDS
 
     def wait(self, call: Call) -> None:
-        """The call takes time from now on: after a while its client is told to come back for it (rule 3)."""
+        """Starts the timer after which the client is told to poll for a slow call (rule 3)."""
         if call.knows_tasks and call.patience is None and call.errand is None:
             loop = asyncio.get_running_loop()
             call.patience = loop.call_later(self._desk.timings.patience, self.defer, call)
 
     def defer(self, call: Call) -> None:
-        """Tell a client that knows of errands to come back for its call (rule 3); another one waits on."""
+        """Tells a client that declared the extension to poll for its call (rule 3)."""
         self.calm(call)
         if not call.knows_tasks or call.errand is not None or call.id is None or call.cause is not None:
             return
@@ -184,17 +178,15 @@ class Errands:
 
     @staticmethod
     def calm(call: Call) -> None:
-        """Nobody is told to come back for it just because time goes by."""
+        """Stops the timer of `wait`."""
         if call.patience is not None:
             call.patience.cancel()
             call.patience = None
 
     def make(self, call: Call, ttl: int) -> Errand:
-        """Have the client of an open call come back for it: its request is free for its answer.
+        """Turns an open call into an errand, which frees its request for an answer.
 
-        Args:
-            call: The call, for which there is room.
-            ttl: Milliseconds for which the client wants it.
+        There must be room for it; `ttl` is the client's requested lifetime in milliseconds.
         """
         now = self._desk.now()
         binding = self._desk.bound()
@@ -219,7 +211,7 @@ class Errands:
         return errand
 
     def tell(self, line: bytes, call: Call) -> None:
-        """Say something of a call to its client: by who waits for it, or outside of requests (2025-11-25)."""
+        """Sends a message about a call on the request that waits for it, or outside requests (2025-11-25)."""
         to = call.id
         if call.errand is not None:
             client = self._desk.client
@@ -232,22 +224,18 @@ class Errands:
     # --- what becomes of them --------------------------------------------------------------------
 
     def find(self, name: str, *, modern: bool) -> Errand:
-        """The errand of this name, for a client of this revision (rule 2).
-
-        Raises:
-            UnknownErrandError: There is none.
-        """
+        """Returns the errand of this name (rule 2); raises UnknownErrandError."""
         found = self._all.get(name)
         if found is None or found.modern is not modern:
             raise UnknownErrandError("there is no such MCP task")
         return found
 
     def of_legacy(self) -> list[Errand]:
-        """Those of clients of 2025-11-25, oldest first."""
+        """Returns the errands of clients of 2025-11-25, oldest first."""
         return [one for one in self._all.values() if not one.modern]
 
     def look(self, call: Call) -> None:
-        """What a call waits for may be another now (rule 6)."""
+        """Checks whether the status of a call has changed (rule 6)."""
         errand = call.errand
         if errand is None or errand.status.is_terminal:
             return
@@ -255,12 +243,7 @@ class Errands:
         self._turn(errand, TaskStatus.INPUT_REQUIRED if asks else TaskStatus.WORKING)
 
     def settle(self, errand: Errand, line: bytes) -> None:
-        """Its call is over: keep what it brought, once its outcome is recorded.
-
-        Args:
-            errand: The errand.
-            line: The answer as the client would have got it; empty when it gets none.
-        """
+        """Keeps the answering line of a finished call after its outcome is recorded; b"" if it has none."""
         call = errand.call
         errand.task = errand.task or call.task
         over = errand.status.is_terminal
@@ -280,13 +263,13 @@ class Errands:
             self._let_go(errand)
 
     def cancel(self, errand: Errand) -> None:
-        """Its client wants nothing of it any more: its call is interrupted, and recorded as calls are."""
+        """Interrupts the call of an errand that its client cancelled; it is recorded like any call."""
         self._turn(errand, TaskStatus.CANCELLED)
         errand.over.set()
         self._calls.interrupt(errand.call, Cause.CANCELLED)
 
     def withhold(self, cause: Cause, *, task: str, words: str) -> None:
-        """What calls are interrupted by withholds what is kept, too (rule 4)."""
+        """Withholds kept results for the same causes that interrupt calls (rule 4)."""
         for errand in [one for one in self._all.values() if one.over.is_set()]:
             call = errand.call
             if task and errand.task not in {"", task}:
@@ -302,7 +285,7 @@ class Errands:
                 self._let_go(errand)
 
     def close(self) -> None:
-        """Keep nothing any more."""
+        """Drops everything."""
         for errand in tuple(self._all.values()):
             self._let_go(errand)
 
@@ -316,7 +299,6 @@ class Errands:
             self._desk.client.say(notice_line("notifications/tasks/status", said), talk)  # 6
 
     def _expire(self, errand: Errand) -> None:
-        """Its time is over (rule 5)."""
         self._let_go(errand)
         errand.over.set()
         self._calls.interrupt(errand.call, Cause.EXPIRED)
@@ -324,7 +306,6 @@ class Errands:
     # --- room ------------------------------------------------------------------------------------
 
     def _make_room(self, errand: Errand) -> None:
-        """Withhold a result for which there is no room, when what was given out once is gone (rule 5)."""
         given = [one for one in self._all.values() if one.given and one.size]
         while self._kept + errand.size > MAX_BYTES and given:
             self._let_go(given.pop(0))
@@ -344,12 +325,10 @@ class Errands:
 
     @staticmethod
     def _refuse(errand: Errand) -> None:
-        """Nothing of a server's is kept of it any more, nor that by which the daemon is asked about such."""
         errand.withheld = True
         errand.call.arguments = b"{}"
 
     def _let_go(self, errand: Errand | None) -> None:
-        """Forget one; who waits for it has it in hand."""
         if errand is None or self._all.pop(errand.name, None) is None:
             return
         if errand.timer is not None:
@@ -358,7 +337,7 @@ class Errands:
 
 
 def _status(errand: Errand) -> TaskStatus:
-    """What has become of an errand, by what it brought: an error of a tool is a result in 2026-07-28."""
+    """Derives the status from the result: in 2026-07-28 a tool's error is a result."""
     if errand.error:
         return TaskStatus.FAILED
     result = msgspec.json.decode(errand.result, type=dict[str, msgspec.Raw])
@@ -367,7 +346,6 @@ def _status(errand: Errand) -> TaskStatus:
 
 
 def _as_error(refusal: bytes) -> bytes:
-    """A refusal of ours for a call that has an error, and so no result."""
     decided = answers.decision_in(refusal)
     data = msgspec.Raw(decided.data)
     return msgspec.json.encode({"code": INTERNAL_ERROR, "data": data, "message": decided.words})

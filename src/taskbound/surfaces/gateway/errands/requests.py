@@ -1,16 +1,16 @@
-"""What clients ask about calls that they come back for: the methods `tasks/…` of both revisions.
+"""The methods `tasks/…` of both MCP revisions, by which clients poll their calls.
 
-1. Each request that names an errand has the daemon say first that the call still stands: the task that it was
-   made in is the connection's, it runs, and it covers the call (`Standing.confirm`). What is refused so is
-   answered as calls are, by the daemon's word. Who has waited is confirmed once more.
-2. A refusal of ours is nothing of a server's: of a call that was never sent only the task is confirmed.
-3. A cancel takes effect at once, and before the daemon is asked: it takes, and gives nothing.
-4. A client of 2026-07-28 that has not declared the extension with the request gets one error, whatever it
-   names.
-5. Results of 2025-11-25 name their errand in `_meta`; those of 2026-07-28 name none. Beside that each byte is
-   the one that the call would have been answered with.
-6. A list has what is covered of one page, and goes on by a cursor of ours, of this connection.
-7. How the task has ended is told first, as by every call: whatever is asked, and to whoever waits.
+1. For each named errand the daemon first confirms that the call still stands: its task is the connection's,
+   runs, and covers the call (`Standing.confirm`). A refusal is answered like that of a call. After a wait the
+   daemon confirms again.
+2. The gateway's refusals contain nothing of a server: for a call that was never sent only the task is
+   confirmed.
+3. A cancel takes effect before the daemon is asked, because it gives nothing out.
+4. A client of 2026-07-28 that did not declare the extension with the request gets one error for every name.
+5. Results of 2025-11-25 name their errand in `_meta`; those of 2026-07-28 don't. Every other byte is the
+   call's.
+6. A list shows the covered errands of one page; its cursor is valid for this connection.
+7. The end of the task is reported first, as for every call.
 """
 
 from __future__ import annotations
@@ -70,11 +70,7 @@ _OF_MODERN: Final = frozenset({"tasks/cancel", "tasks/get", "tasks/update"})
 
 
 def require_declared(capabilities: Mapping[str, JsonValue]) -> None:
-    """Go on only for a client of 2026-07-28 that has declared the extension (rule 4).
-
-    Raises:
-        MissingCapabilityError: It has not.
-    """
+    """Raises MissingCapabilityError unless a client of 2026-07-28 declared the extension (rule 4)."""
     if not declares_tasks(capabilities):
         raise MissingCapabilityError(
             f"the request needs the extension `{TASKS_EXTENSION}`",
@@ -83,10 +79,9 @@ def require_declared(capabilities: Mapping[str, JsonValue]) -> None:
 
 
 class ErrandRequests:
-    """Answers such requests of one connection; used in the loop."""
+    """Answers these requests for one connection; used in the event loop."""
 
     def __init__(self, calls: Calls, standing: Standing, link: Link) -> None:
-        """Keep what to answer with."""
         self._calls = calls
         self._errands: Errands = calls.errands
         self._standing = standing
@@ -98,17 +93,14 @@ class ErrandRequests:
         """The names that are left of lists."""
 
     def require(self, method: str, *, modern: bool, tasks: bool, offers: Mapping[str, JsonValue]) -> None:
-        """Go on only when there is such a method for this client.
+        """Checks that this client may use the method.
 
-        Args:
-            method: One of `methods.ERRANDS`.
-            modern: Whether the client is of 2026-07-28.
-            tasks: Whether one of before was told that there are tasks.
-            offers: What a client of 2026-07-28 has declared with the request.
+        `tasks` says whether tasks were declared to a legacy client; `offers` are a modern client's
+        capabilities.
 
         Raises:
-            UnknownMethodError: There is not.
-            MissingCapabilityError: The client has not declared that it knows it.
+            UnknownMethodError: The revision has no such method.
+            MissingCapabilityError: The client did not declare the extension.
         """
         known = method in _OF_MODERN if modern else tasks and method != "tasks/update"
         if not known:
@@ -117,11 +109,7 @@ class ErrandRequests:
             require_declared(offers)
 
     async def line(self, message: Request, *, modern: bool) -> bytes:
-        """The line that answers a request; empty when it gets none.
-
-        Raises:
-            TaskboundError: Why there is no answer to it.
-        """
+        """Returns the answering line, or b"" if no answer is due; raises TaskboundError."""
         if self._standing.untold:
             raise TaskEndedError(self._standing.untold)  # 7
         raw, params = message.id_raw, message.params
@@ -146,7 +134,7 @@ class ErrandRequests:
                 return result_line(raw, self._shown(errand))
 
     def left(self, request: Id) -> None:
-        """Whoever waits by this request for a result wants it no more."""
+        """Ends the wait of this request for a result."""
         waiting = self._waiting.get(request)
         if waiting is not None:
             waiting.set()
@@ -154,7 +142,7 @@ class ErrandRequests:
     # --- one errand ------------------------------------------------------------------------------
 
     async def _confirm(self, errand: Errand) -> None:
-        """Have the daemon say that something of it may be given out (rules 1 and 2)."""
+        """Asks the daemon whether the errand's content may be given out (rules 1 and 2)."""
         if self._asking >= MAX_ASKED:
             raise BusyError(f"{MAX_ASKED} requests about MCP tasks wait for the daemon")
         self._asking += 1
@@ -174,7 +162,6 @@ class ErrandRequests:
                 raise UnknownErrandError("there is no such MCP task")
 
     def _shown(self, errand: Errand) -> bytes:
-        """The errand, for a client of 2026-07-28 with what it waits for or has brought."""
         members = task_members(errand.shown, modern=errand.modern)
         if not errand.modern:
             return canonical(members)
@@ -210,7 +197,6 @@ class ErrandRequests:
         return canonical(task_members(errand.shown, modern=False))
 
     async def _result(self, message: Request, errand: Errand) -> bytes:
-        """The line that a client of 2025-11-25 waits for (rule 1)."""
         if not errand.over.is_set() and len(self._waiting) >= MAX_WAITING:
             raise BusyError(f"{MAX_WAITING} results are waited for")
         left = self._waiting[message.id] = asyncio.Event()
@@ -234,7 +220,6 @@ class ErrandRequests:
         return result_line(message.id_raw, _related(errand.result, errand))
 
     async def _until_over(self, request: Id, errand: Errand, left: asyncio.Event) -> None:
-        """Wait until nothing more becomes of it, or nobody wants to know any more."""
         errand.waiting.append(request)
         self._calls.questions.posed.reach(errand.call)
         waits = [asyncio.ensure_future(one.wait()) for one in (left, errand.over)]
@@ -248,7 +233,6 @@ class ErrandRequests:
     # --- lists -----------------------------------------------------------------------------------
 
     async def _list(self, params: Mapping[str, JsonValue]) -> bytes:
-        """One page of those of clients of 2025-11-25 (rule 6)."""
         if not params.keys() <= {"_meta", "cursor"}:
             raise BadParamsError("`tasks/list` takes `cursor`, and nothing else")
         names = [one.name for one in self._errands.of_legacy()]
@@ -270,7 +254,6 @@ class ErrandRequests:
         return canonical(found)
 
     async def _listed(self, name: str) -> JsonValue:
-        """One of a list, unless it is gone, or nothing of it may be given out."""
         try:
             errand = self._errands.find(name, modern=False)
             await self._confirm(errand)
@@ -280,7 +263,6 @@ class ErrandRequests:
 
 
 def _related(result: bytes, errand: Errand) -> bytes:
-    """A result that names its errand, and is the same byte for byte beside that (rule 5)."""
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     meta: dict[str, msgspec.Raw] = {}
     if "_meta" in members and isinstance(msgspec.json.decode(members["_meta"]), dict):

@@ -1,1 +1,1 @@
-"""The HTTP front: one process, many agents, each task behind its tokens and a gateway of its own."""
+"""The HTTP front: one process for many agents; each task has its tokens and a gateway of its own."""

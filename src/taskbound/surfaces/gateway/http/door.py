@@ -1,29 +1,27 @@
-"""The front's door: who may connect, how many, how fast.
+"""The front's connection to the daemon, and its rate limits.
 
 Of `door`:
 
-1. What is asked is asked once: a proof of a key is used by it. Where the answer is lost with the connection
-   the client shows another proof.
-2. A connection that is gone is made anew when something is asked. A daemon that does not answer in time is
-   gone. Whoever waited while it could not be made is told so, and does not try it once more: those who wait
-   would find it one after another.
-3. The front is what its settings say it is, and a daemon that knows it by another name refuses it. Who issues
-   tokens the daemon says, and whose certificates TLS asks for. That is asked again and again, and starts no
-   daemon; nor does what is told of strangers.
+1. Each question is sent once, because it consumes a proof of possession. If the answer is lost, the client
+   must send a new proof.
+2. A lost connection is made again by the next question. A daemon that doesn't answer in time counts as gone.
+   Callers that waited for a failed attempt fail with it and don't try again one after another.
+3. The daemon refuses a front whose settings give another name. The daemon names the issuers and the client
+   certificate authorities. That question is repeated and, like reports of refused requests, never starts a
+   daemon.
 
 Of `pace`:
 
-1. A request without a token counts for its address, one whose token a seat holds for that token at that
-   address, and one with a token that no seat holds for the address' bucket of these: what strangers make up
-   is asked about seldom, and whose task is served already is not kept waiting by it.
-2. Of the questions that are asked at once one address has a part, and tokens that no seat holds have a part:
-   neither leaves nothing for the others. Behind one address all of its clients are one, as all of this
-   machine are.
-3. A token that no seat holds is one of strangers until the daemon has said whose it is. Its text gives
-   nothing else: whether it holds, and who has its key, the daemon says each time.
-4. Of an address' requests that show one such token the first is asked about, and the others wait for that: a
-   client that renewed its token shows the new one in all that it has to ask, and is no stranger. Where the
-   first finds that nobody can be asked, the others have found it too: they do not find it one after another.
+1. A request without a token counts for its address. So does a token that a seat holds for that address;
+   unknown tokens count in a separate bucket of the address. So invented tokens can't slow down tasks that are
+   served already.
+2. One address, and unknown tokens in total, may use only a part of the concurrent questions. All clients
+   behind one address count as one.
+3. A token that no seat holds is unknown until the daemon has named its task. Each time the daemon decides
+   whether it is valid and who has its key.
+4. Of several requests from one address with the same unknown token, the first is asked about and the others
+   wait, so a client that renews its token is not limited. If the daemon can't be reached, all of them fail
+   with the first.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ _PATIENCE: Final = 5.0
 
 
 class Door:
-    """The front's own way to the daemon; used in the loop."""
+    """The front's own connection to the daemon; used in the event loop."""
 
     def __init__(
         self,
@@ -65,14 +63,14 @@ class Door:
         there: Connect,
         certified: Callable[[], bool],
     ) -> None:
-        """Ask nothing yet.
+        """Makes no connection yet.
 
         Args:
-            origin: How the front is known outside.
-            connect: Makes its own connection.
-            seat: What makes the connection of a seat, from an agent and the text of a token.
-            there: Makes its own to a daemon that is there already (rule 3).
-            certified: Says whether clients may show certificates now.
+            origin: The front's public origin.
+            connect: Makes the front's own connection.
+            seat: Returns the connector of a seat, from the agent and the token's text.
+            there: Connects only to a daemon that runs already (rule 3).
+            certified: Whether clients may present certificates now.
         """
         self.origin = origin
         self.scheme = origin.partition(":")[0]
@@ -87,11 +85,11 @@ class Door:
         """Why its own connection could not be made the last time."""
 
     async def show(self, agent: str, shown: Shown) -> Seated:
-        """Whose a request to this agent's gateway is (rule 1).
+        """Asks the daemon whose task a request belongs to (rule 1).
 
         Raises:
-            RefusedByDaemonError: Nobody's, and why.
-            DaemonLostError: The daemon is not there, or does not answer.
+            RefusedByDaemonError: It belongs to no task, and why.
+            DaemonLostError: The daemon is gone or did not answer in time.
         """
         answer = await self._asked(await self.reached(), ShowProof(agent=agent, shown=shown))
         if isinstance(answer, Seated):
@@ -101,13 +99,13 @@ class Door:
         raise DaemonLostError("the daemon answered with something else")
 
     async def authorities(self, ask: ShowClientAuthorities) -> Answer:
-        """Whose certificates clients may show, as a daemon that is there says (rule 3); raises as `show`."""
+        """Asks a running daemon for the client certificate authorities (rule 3); raises as `show`."""
         async with self._turn:
             client = await self._reached(self._there)
         return await self._asked(client, ask)
 
     async def tell(self, ask: TellRefused) -> Answer:
-        """Tell a daemon that is there what was refused here (rule 3); raises as `show`."""
+        """Reports a refused request to a running daemon (rule 3); raises as `show`."""
         return await self._asked(await self._reached(self._there), ask)
 
     async def _asked(
@@ -120,12 +118,7 @@ class Door:
             raise
 
     async def published(self, agent: str) -> dict[str, object]:
-        """What a client has to know of an agent's gateway (RFC 9728 §2).
-
-        Raises:
-            RefusedByDaemonError: The daemon refuses the front.
-            DaemonLostError: It is not there.
-        """
+        """Returns the metadata of an agent's gateway (RFC 9728 §2); raises as `show`."""
         await self.reached()
         return {
             "resource": f"{self.origin}/mcp/{agent}",
@@ -138,12 +131,7 @@ class Door:
         }
 
     async def reached(self) -> AsyncClient:
-        """The connection, made if there is none (rules 2 and 3).
-
-        Raises:
-            RefusedByDaemonError: The daemon refuses the front.
-            DaemonLostError: It is not there.
-        """
+        """Returns the connection, made if there is none (rules 2 and 3); raises as `show`."""
         before = self._failed
         async with self._turn:
             if self._client is None and self._failed is not None and self._failed is not before:
@@ -155,7 +143,6 @@ class Door:
                 raise
 
     async def _reached(self, connect: Connect) -> AsyncClient:
-        """The same, made so; whose turn it is has `_turn`."""
         if self._client is None:
             made: list[AsyncClient] = []
             try:
@@ -176,21 +163,20 @@ class Door:
             client.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         if self._client is not None:
             self._client.close()
 
 
 def _unheard(push: Push) -> None:
-    """Nothing is said unasked to the front; its seats hear what is."""
     del push
 
 
 class Pace:
-    """What all addresses have asked; used in the loop."""
+    """The request counts of all addresses; used in the event loop."""
 
     def __init__(self, bounds: FrontBounds, clock: Callable[[], float]) -> None:
-        """Nobody has asked yet; the clock is of seconds, and steady."""
+        """Starts with no counts; `clock` gives seconds and is monotonic."""
         self._bounds = bounds
         self._asked = Buckets(burst=bounds.burst, each_second=bounds.rate, clock=clock)
         self._strange = Buckets(burst=bounds.strange_burst, each_second=bounds.strange_rate, clock=clock)
@@ -200,26 +186,15 @@ class Pace:
         """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
 
     def take(self, address: str) -> None:
-        """Count one more request without a token (rule 1).
-
-        Raises:
-            TooManyRequestsError: It has asked too often.
-        """
+        """Counts a request without a token (rule 1); raises TooManyRequestsError."""
         self._asked.take(network_of(address), named="this address")
 
     async def turn(self, address: str, token: str, *, is_known: Callable[[], bool]) -> bool:
-        """Wait while another request of this address with this token is asked about (rule 4).
+        """Waits while another request of this address with this token is asked about (rule 4).
 
-        Args:
-            address: Where its client is.
-            token: The token's text.
-            is_known: Whether a seat holds it.
+        Returns whether a seat holds the token now; call `question` next, without waiting in between.
 
-        Returns:
-            Whether a seat holds it now; `question` comes next, and nothing is waited for between.
-
-        Raises:
-            DaemonLostError: The other one found that nobody can be asked.
+        Raises DaemonLostError if the other request found the daemon unreachable.
         """
         name = network_of(address)
         while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
@@ -228,18 +203,13 @@ class Pace:
 
     @contextmanager
     def question(self, address: str, token: str, *, known: bool) -> Iterator[None]:
-        """The daemon is asked whose a request is, for as long as this lasts (rules 1, 2 and 4).
+        """Reserves a question to the daemon while the context lasts (rules 1, 2 and 4).
 
-        What is known of the token by the end of it is known to whoever waited.
-
-        Args:
-            address: Where its client is.
-            token: The token's text.
-            known: Whether a seat holds it.
+        Requests that wait for this token see what is known at the end; `known` says whether a seat holds it.
 
         Raises:
-            FrontFullError: So many are being asked about that no other one is.
-            TooManyRequestsError: This address has its part.
+            FrontFullError: The limit of concurrent questions is reached.
+            TooManyRequestsError: This address has used its share.
         """
         name = network_of(address)
         counted = self._require_room(name, known=known)
@@ -267,7 +237,6 @@ class Pace:
                 asked.set_result(None)
 
     def _require_room(self, name: str, *, known: bool) -> list[Counter[str]]:
-        """Where one more question of a network counts; raises as `question`."""
         bounds = self._bounds
         if self._each.total() >= bounds.proving:
             raise FrontFullError("whose so many requests are is being asked that no other one is taken")

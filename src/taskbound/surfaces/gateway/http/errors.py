@@ -1,8 +1,7 @@
-"""What the HTTP front itself refuses, and the status that each refusal has.
+"""The HTTP front's own refusals and their status codes.
 
-What is refused before a request means anything is `surfaces.http`'s. What the gateway refuses as on a pipe
-has its own errors beside this folder; what of it needs a status of its own over HTTP stands here too (MCP
-2026-07-28, Streamable HTTP).
+`surfaces.http` refuses what is invalid before a request is understood. Errors shared with the pipe stand
+beside this folder; their HTTP status stands here (MCP 2026-07-28, Streamable HTTP).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ OVER: Final = frozenset({"task-ended", "task-expired", "no-task"})
 
 
 class NoTokenError(DeniedError):
-    """The request shows no token."""
+    """The request has no token."""
 
     code = "token-missing"
     remedy = (
@@ -34,41 +33,41 @@ class NoTokenError(DeniedError):
     )
 
     def __init__(self, message: str, *, agent: str) -> None:
-        """A request to this agent's gateway."""
+        """Keeps the agent whose gateway was requested."""
         super().__init__(message)
         self.agent = agent
 
 
 class TokenFormError(MalformedError):
-    """What stands as authorization is no token."""
+    """The `Authorization` header holds no valid token."""
 
     code = "token-form"
     remedy = "send `Authorization: DPoP TOKEN` or `Bearer TOKEN` once, and `DPoP` with the first alone"
 
 
 class NoAgentNamedError(DeniedError):
-    """The path names no agent, and each has a gateway of its own."""
+    """The path names no agent; each agent has a gateway of its own."""
 
     code = "no-agent-named"
     remedy = "ask `/mcp/AGENT`: tokens are of one agent's gateway each"
 
 
 class HeaderMismatchError(MalformedError):
-    """A header says something else than the body, or what the body needs beside it is missing."""
+    """A header contradicts the body, or a required header is missing."""
 
     code = "header-mismatch"
     remedy = "send `MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Name` and `Mcp-Param-…` as the body has them"
 
 
 class NoSessionError(MalformedError):
-    """A request of a revision with sessions has none."""
+    """A request of a revision with sessions names none."""
 
     code = "no-session"
     remedy = "send `initialize`, then the `Mcp-Session-Id` that it gave with each request"
 
 
 class UnknownSessionError(DeniedError):
-    """The session is over, or was never this task's."""
+    """The session has ended or does not belong to this task."""
 
     code = "unknown-session"
     remedy = "send `initialize` again"
@@ -90,7 +89,7 @@ RPC_STATUS: Final[Mapping[int, int]] = {-32601: 404, -32020: 400, -32021: 400, -
 
 
 def status_of(error: TaskboundError) -> int:
-    """The HTTP status of a refusal: 503 for who can't be served now; any other fault is the client's."""
+    """Returns the HTTP status of a refusal: 503 if the front can't serve now, else a client error."""
     found = _STATUS.get(code_of(error))
     if found is not None:
         return found

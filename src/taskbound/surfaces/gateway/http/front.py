@@ -1,34 +1,31 @@
-"""The front: agents' requests over HTTP, by its rules.
+"""The front: reads agents' HTTP requests and enforces its rules.
 
 Of `front`:
 
-1. A request is read and refused like a line of a pipe: strictly, with one named error, and one record where
-   an action was asked for (`wire.mcp`, `surfaces.gateway.reports`). Whose it is the daemon says before, from
-   the token and the proof of its key that came with it; nothing of that is judged here.
-2. A modern request is held against its headers before anything is done with it (`rules`), a call against
-   the pinned schema of its tool too.
-3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
-4. A modern client's end is a cancel; a legacy one's is not. Whoever leaves before anything was begun has
-   asked for nothing, and is not waited for with what was sent in memory.
-5. Of each task there is one seat, whichever of its tokens is shown; so many are open at most. How often an
-   address asks, and how much of the daemon's time is for whom, has bounds too (`pace`).
-6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
-7. What a client has to know of an agent's gateway is published for every name that an agent can have: nobody
-   learns from it which there are (RFC 9728 §2).
-8. Of a head or a body over its limit the daemon is told (`http.telling`), and of nothing else that is refused
-   before it is read: what a message asks for is in its body.
+1. A request is read and refused as strictly as a pipe's line, with one named error, and one record if it
+   asked for an action (`wire.mcp`, `surfaces.gateway.reports`). Before that the daemon names its task from
+   the token and the proof of possession; the front judges neither.
+2. A modern request is compared with its headers first (`rules`); a call also with its tool's pinned schema.
+3. A legacy request needs its session, which gives it a name and no right (`sessions`).
+4. A modern client's disconnect is a cancel; a legacy client's is not. A client that disconnects before work
+   began has asked for nothing, and its body is dropped.
+5. Each task has one seat for all of its tokens. The number of seats, the requests per address and the
+   daemon's time are bounded (`pace`).
+6. A legacy client may open one stream for messages outside requests (GET); a modern one requests streams.
+7. Metadata is published for every possible agent name, so that it doesn't reveal which agents exist (RFC 9728
+   §2).
+8. A head or body over its limit is reported to the daemon (`http.telling`). Other requests that are refused
+   before they are read are not: their body says what they ask for.
 
 Of `rules`:
 
-1. A request is of the revision that its `_meta` names, and the header has to name the same. Where `_meta`
-   names none the header says which: the modern one lacks its `_meta` then, and without a header it is
-   2025-03-26.
-2. `Mcp-Method` is the method; `Mcp-Name` what the method is about. Whoever stands between and goes by them
-   goes by the same as the gateway.
-3. `Mcp-Param-…` is the argument whose pinned schema says `x-mcp-header`, as text: absent when that is
-   absent or null. Whole numbers are compared as numbers.
-4. A value that can't stand in a header is written `=?base64?…?=`, strictly; what only looks so in part is
-   itself. A value that is neither that nor visible ASCII is refused.
+1. A request has the revision that its `_meta` names, and the header must name the same. Without it the header
+   decides: a modern one lacks its `_meta`; no header means 2025-03-26.
+2. `Mcp-Method` is the method and `Mcp-Name` its subject, so that proxies see what the gateway sees.
+3. `Mcp-Param-…` is the argument whose pinned schema has `x-mcp-header`, as text; absent if the argument is
+   absent or null. Integers are compared as numbers.
+4. A value that can't stand in a header is written `=?base64?…?=`, strictly; a partial form is literal. Other
+   values must be visible ASCII.
 """
 
 from __future__ import annotations
@@ -104,12 +101,12 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
 def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
-    """Whether the message is a modern one, whose headers say what it says (rules 1 and 2).
+    """Returns whether the message is modern; its headers must agree with it (rules 1 and 2).
 
     Raises:
-        HeaderMismatchError: A header says something else, or is missing.
-        UnsupportedVersionError: The revision is not spoken here.
-        BadParamsError: `_meta` lacks what the revision needs there.
+        HeaderMismatchError: A header disagrees or is missing.
+        UnsupportedVersionError: The revision is not supported.
+        BadParamsError: `_meta` lacks a required member.
     """
     named = headers.get("mcp-protocol-version", "")
     meta = message.params.get("_meta")
@@ -130,11 +127,7 @@ def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
 
 
 def require_spoken(named: str) -> None:
-    """Go on only with a revision that is spoken here, or none.
-
-    Raises:
-        UnsupportedVersionError: It is another.
-    """
+    """Raises UnsupportedVersionError if the header names an unsupported revision."""
     if named and named != MODERN and named not in LEGACY:
         raise UnsupportedVersionError(f"MCP `{shown(named)}` is not spoken here", requested=shown(named))
 
@@ -150,11 +143,7 @@ def _require_method(headers: Mapping[str, str], message: Request | Notice) -> No
 def require_mirrored(
     headers: Mapping[str, str], arguments: dict[str, JsonValue], some: tuple[Mirror, ...]
 ) -> None:
-    """Go on only when each mirrored argument stands in its header, and no other value does (rule 3).
-
-    Raises:
-        HeaderMismatchError: One does not.
-    """
+    """Raises HeaderMismatchError unless each mirrored argument equals its header (rule 3)."""
     for one in some:
         told, value = _value(headers, one.header.lower()), _at(arguments, one.path)
         if not _same(told, value):
@@ -170,7 +159,6 @@ def _at(value: JsonValue, path: tuple[str, ...]) -> JsonValue:
 
 
 def _same(told: str | None, value: JsonValue) -> bool:
-    """Whether a header's text is this value's; none is that of null."""
     match value:
         case None:
             return told is None
@@ -187,11 +175,6 @@ def _same(told: str | None, value: JsonValue) -> bool:
 
 
 def _value(headers: Mapping[str, str], name: str) -> str | None:
-    """What a header says, decoded (rule 4); None when it is not there.
-
-    Raises:
-        HeaderMismatchError: It can't be read.
-    """
     told = headers.get(name)
     if told is None:
         return None
@@ -214,13 +197,13 @@ class Front(Room["FrontBounds", "Connection"]):
     """Serves every connection (`connection.Server`)."""
 
     def __init__(self, plugs: Plugs, door: Door, bounds: FrontBounds, *, hosts: frozenset[str]) -> None:
-        """Serve nobody yet.
+        """Serves no client yet.
 
         Args:
-            plugs: What each gateway is given, but for its connections.
-            door: What asks the daemon whose requests are, and makes the connections of seats.
-            bounds: How much, and how long.
-            hosts: What `Host` may be.
+            plugs: The parts of each gateway, without its connections.
+            door: Asks the daemon for the task of a request, and connects seats.
+            bounds: Limits of size and time.
+            hosts: The allowed values of `Host`.
         """
         self._pace = Pace(bounds, time.monotonic)
         super().__init__(bounds, count=self._pace.take)
@@ -234,7 +217,7 @@ class Front(Room["FrontBounds", "Connection"]):
         """Tells the daemon what is refused here (rule 8)."""
 
     async def close(self) -> None:
-        """Serve nobody any more, and end every server."""
+        """Stops serving and ends every server."""
         self.abort_all()
         for task in tuple(self._work):
             task.cancel()  # none of it opens another seat
@@ -251,26 +234,26 @@ class Front(Room["FrontBounds", "Connection"]):
     # --- connections -----------------------------------------------------------------------------
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
-        """What the head of a request says; raises as `read_head`."""
+        """Reads the head of a request; raises as `read_head`."""
         return read_head(
             verb, target, fields, hosts=self.hosts, scheme=self._door.scheme, most=self.bounds.body
         )
 
     def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
-        """How a request is answered over this connection."""
+        """Returns the reply object for a request on this connection."""
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
         made.address, made.chain = self.client_of(connection, raw), connection.certificates
         made.on_proven = lambda: self.prove(connection, made.task)
         return made
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """A request was refused before it was whole (rule 8)."""
+        """Reports a request that was refused before it was complete (rule 8)."""
         del raw
         if error.code in OVERSIZED:
             self.telling.refused(error.code, "")
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answer a whole request."""
+        """Answers a complete request."""
         task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
@@ -299,7 +282,7 @@ class Front(Room["FrontBounds", "Connection"]):
     # --- seats -----------------------------------------------------------------------------------
 
     async def _seat(self, head: Head, reply: Reply) -> Seat | None:
-        """The seat of a task, whose token was shown rightly (rules 1 and 5); none for a client that left."""
+        """Returns the seat of the token's task (rules 1 and 5); None if the client has left."""
 
         def is_known() -> bool:
             return any(one.holds(head.token) for one in self._seats.values())
@@ -347,7 +330,6 @@ class Front(Room["FrontBounds", "Connection"]):
 
     @staticmethod
     def _hear(seat: Seat, head: Head, reply: Reply) -> None:
-        """A legacy client hears what belongs to no request (rule 6)."""
         if head.version == MODERN:
             raise VerbError("there is no stream outside of requests in this revision of MCP")
         if "last-event-id" in head.headers:
@@ -356,7 +338,6 @@ class Front(Room["FrontBounds", "Connection"]):
 
     @staticmethod
     def _end_session(seat: Seat, head: Head, reply: Reply) -> None:
-        """The client ends its session: what is open in it is cancelled."""
         if head.version == MODERN:
             raise VerbError("there are no sessions in this revision of MCP")
         session = seat.sessions.end(head.headers.get(SESSION, ""))
@@ -366,8 +347,6 @@ class Front(Room["FrontBounds", "Connection"]):
 
 
 class _Exchanging:
-    """One message that was posted."""
-
     def __init__(self, seat: Seat, head: Head, body: bytes, reply: Reply) -> None:
         self._seat = seat
         self._head = head
@@ -375,7 +354,6 @@ class _Exchanging:
         self._reply = reply
 
     async def run(self) -> None:
-        """Read it strictly, and bring it where it belongs (rule 1)."""
         known = NULL
         try:
             message = parse_message(self._body)
@@ -427,7 +405,6 @@ class _Exchanging:
         self._reply.answer(result, headers=(("Mcp-Session-Id", session.name),))
 
     async def _require_mirrored(self, message: Request) -> None:
-        """Hold the headers of a call against the pinned schema of its tool (rule 2)."""
         name, arguments = message.params.get("name"), message.params.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             return  # refused as a call that is none
@@ -457,7 +434,6 @@ class _Exchanging:
         self._reply.accept()
 
     def _answered(self, message: Result | Failure) -> None:
-        """An answer to what a server asked in this session, or to nothing; modern clients post none."""
         if self._head.version == MODERN:
             raise NotAMessageError("in this revision of MCP a client answers with a request, and never so")
         require_spoken(self._head.headers.get("mcp-protocol-version", ""))

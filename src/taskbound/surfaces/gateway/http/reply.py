@@ -2,25 +2,21 @@
 
 Of `reply`:
 
-1. An answer is a document, until something is told before it that belongs to the request: then it is a
-   stream, if the client takes one; if not, what is told is left out. Who would rather have a stream gets
-   one.
-2. Nothing that is answered is to be held back by anyone between.
-3. Who showed no token, or one that is worth nothing, is told how to prove themselves and where it is said who
-   gives tokens (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1). One of another kind does not reach so far.
-4. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
-   noticed.
+1. An answer is a document. It becomes a stream when a message precedes it and the client accepts one;
+   otherwise the message is dropped. A client that prefers a stream gets one.
+2. Replies must not be buffered by intermediaries.
+3. A request without a valid token gets a challenge that says how to authenticate and where the issuers are
+   listed (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
+4. An idle stream gets a comment now and then, so that a lost client is noticed.
 
 Of `head`:
 
-1. No header that means something here stands twice; the lines are strict already (`surfaces.http.head`).
-2. `Host` and `Origin` are the front's own: a name of the loopback and the port that is listened on.
-3. One path for each agent, no query; POST for messages, DELETE for the end of a session; a body has a length
-   that is told. What is published of an agent's gateway is read by anybody, whether there is such an agent or
-   not (RFC 9728).
-4. A token of the right form stands in `Authorization`, and nowhere else; a proof in `DPoP`. What they are
-   worth is asked later.
-5. The body is JSON as it is, and the answer can be told in a form that the client takes.
+1. No header with a meaning here may occur twice; lines are strict already (`surfaces.http.head`).
+2. `Host` and `Origin` must be the front's own: a loopback name and the listening port.
+3. Each agent has one path and no query; POST for messages, DELETE to end a session; a body needs a length.
+   Metadata is public, whether the agent exists or not (RFC 9728).
+4. A token stands in `Authorization` only, a proof in `DPoP`; they are verified later.
+5. The body is plain JSON, and the client must accept a form that the answer can have.
 """
 
 from __future__ import annotations
@@ -59,7 +55,7 @@ _STREAM: Final = frozenset({"text/event-stream", "text/*", "*/*"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What the head of a request says."""
+    """The contents of a request's head."""
 
     verb: str
     agent: str
@@ -79,11 +75,10 @@ class Head:
 
     @property
     def version(self) -> str:
-        """The revision that the header names; empty when there is none."""
+        """Returns the revision that the header names, or ""."""
         return self.headers.get(VERSION, "")
 
     def __repr__(self) -> str:
-        """Without the token."""
         return f"Head({self.verb} {self.agent!r}, {self.length} bytes)"
 
 
@@ -96,18 +91,10 @@ def read_head(
     scheme: str,
     most: int,
 ) -> Head:
-    """The head of a request that this front may answer.
+    """Parses and checks the head of a request; raises TaskboundError for the first broken rule.
 
-    Args:
-        verb: The HTTP method.
-        target: What it asks for, as it was written.
-        fields: Names in lower case and values of headers, in order.
-        hosts: What `Host` may be.
-        scheme: `http` or `https`, as the front is known outside.
-        most: Bytes of a body.
-
-    Raises:
-        TaskboundError: One of the errors of this folder, by the first rule that is broken.
+    `fields` are lower-case names and values in order; `scheme` is the public one; `most` bounds the body in
+    bytes.
     """
     headers = once(fields, mine=_MINE, prefix=_PARAM)  # 1
     require_own(headers, hosts=hosts, origins=frozenset(f"{scheme}://{one}" for one in hosts))  # 2
@@ -153,7 +140,7 @@ def _token(headers: Mapping[str, str], agent: str) -> str:
 
 
 def _accepts(told: str) -> tuple[bool, bool, bool]:
-    """Whether JSON is taken, a stream is, and the stream rather; nothing told takes both."""
+    """Returns whether JSON is accepted, a stream is, and a stream is preferred; no header accepts both."""
     if not told.strip():
         return True, True, False
     json = stream = 0.0
@@ -180,16 +167,12 @@ _TOO_MANY: Final = 429
 
 
 class Reply(http.Reply):
-    """How one request is answered."""
+    """The answer to one request."""
 
     def __init__(self, carrier: Carrier, head: Head | None, *, alive: float, origin: str) -> None:
-        """Answer over this connection.
+        """Prepares an answer on this connection.
 
-        Args:
-            carrier: The connection.
-            head: The request's; none when it could not be read.
-            alive: Seconds between two comments (rule 4).
-            origin: How the front is known outside.
+        `head` is None if it could not be read; `alive` is the interval of comments in seconds (rule 4).
         """
         super().__init__(carrier, last=head is None)
         self._agent = "" if head is None else head.agent
@@ -211,18 +194,18 @@ class Reply(http.Reply):
 
     @property
     def can_stream(self) -> bool:
-        """Whether the client takes a stream of events."""
+        """Whether the client accepts a stream of events."""
         return self._stream
 
     def tell(self, line: bytes) -> None:
-        """Say something that belongs to the request before its answer (rule 1)."""
+        """Sends a message that belongs to the request before its answer (rule 1)."""
         if self._over or not self._stream:
             return
         self.begin()
         self._carrier.write(_event(line))
 
     def begin(self) -> None:
-        """Make the answer a stream."""
+        """Makes the answer a stream."""
         if self._streaming or self._over:
             return
         self._streaming = True
@@ -230,7 +213,7 @@ class Reply(http.Reply):
         self._comment_later()
 
     def answer(self, line: bytes, *, status: int = _OK, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Give the answer, one JSON document; without one only the end."""
+        """Sends the answer, one JSON document; an empty line only ends the reply."""
         if self._over:
             return
         streams = self._stream and (self._rather or not line)
@@ -250,11 +233,11 @@ class Reply(http.Reply):
         self._end(*events)
 
     def accept(self) -> None:
-        """Say that a message was taken that gets no answer."""
+        """Accepts a message that gets no answer."""
         self.answer(b"", status=_ACCEPTED)
 
     def refuse(self, error: TaskboundError, *, request: bytes = NULL) -> None:
-        """Answer with a refusal, under the status that it has."""
+        """Answers with a refusal and its HTTP status."""
         status = status_of(error)
         headers: list[tuple[str, str]] = []
         agent = error.agent if isinstance(error, NoTokenError) else self._agent
@@ -272,7 +255,7 @@ class Reply(http.Reply):
         self.answer(line, status=status, headers=tuple(headers))
 
     def give(self, body: bytes) -> None:
-        """Give a document that is the same for everybody."""
+        """Sends a public document."""
         if self._over:
             return
         kind = [("Content-Type", "application/json"), ("Cache-Control", "public, max-age=60")]
@@ -295,13 +278,10 @@ class Reply(http.Reply):
 
 
 def challenges(origin: str, agent: str, wrong: str, *, dpop: str = "") -> list[tuple[str, str]]:
-    """What says how to prove oneself at an agent's gateway, and what was wrong (rule 3).
+    """Returns the challenges for an agent's gateway (rule 3).
 
-    Args:
-        origin: How the front is known outside.
-        agent: The agent's name; empty where nobody knows whose gateway is meant.
-        wrong: What is wrong with the token; empty for nothing.
-        dpop: The same for who shows a token with a proof; as `wrong` when empty.
+    `agent` is empty if it is unknown. `wrong` is the fault of the token, or empty; `dpop` replaces it for
+    tokens with a proof.
     """
     named = f', resource_metadata="{origin}{METADATA}/mcp/{agent}"' if agent else ""
     told = [("Bearer", "", wrong), ("DPoP", ' algs="ES256",', dpop or wrong)]
@@ -312,7 +292,6 @@ def challenges(origin: str, agent: str, wrong: str, *, dpop: str = "") -> list[t
 
 
 def _wrong_of(code: str, wrong: str) -> str:
-    """What is wrong with a proof of a key, or with the token that came with one."""
     return "invalid_dpop_proof" if code.startswith("dpop-") or code in _PROOFS else wrong
 
 

@@ -1,30 +1,25 @@
-"""One agent's seat in the front: its session and bounds.
+"""The seat of one task in the front: its clients, tokens, sessions and limits.
 
 Of `seat`:
 
-1. Nothing is served before the daemon has opened a connection with a token that was shown. What the daemon
-   says to that is said to the client. A connection is opened with the token that holds longest; one with
-   which it is refused is not tried again while there are others, or once there is another.
-2. An exchange is a client of its own: its number is the request's id within, and what the gateway answers
-   or tells goes to the exchange of that number, or nowhere. The client's own id is in the bytes, and leads
-   nowhere. Each has the token that it came with.
-3. While a client of the task does not read, no server of it is read.
-4. Whether the task goes on, and which tokens hold, is asked again and again. A token that is over closes the
-   streams that were opened with it; one that was taken away ends the calls too. Once the task is over,
-   streams are closed, what is open is answered, and the seat is given up: nothing is begun in it any more.
-   Where nobody has said so for too long, streams are closed (law 10), whatever is being waited for.
-5. A seat that nobody uses is given up with its servers; who was asked something, or has a call to come back
-   for, may come back to it.
-6. A legacy session has one stream for what belongs to no request; another one takes its place.
+1. Nothing is served before the daemon has opened a connection with a token of the task; its refusal is passed
+   on. The token that is valid longest is used. A refused token is tried again only when no other is left or
+   after a new one arrived.
+2. An exchange is a client of its own: its number is the request's id inside the gateway, so answers reach
+   only that exchange. The client's own id stays in the bytes. Each exchange keeps the token it came with.
+3. While a client of the task does not read, none of its servers is read.
+4. The seat keeps asking whether the task runs and which tokens are valid. An expired token closes the streams
+   opened with it; a revoked one also ends its calls. When the task is over, streams are closed, open requests
+   answered and the seat given up. Without a fresh answer streams are closed (law 10), whatever else waits.
+5. An unused seat is given up with its servers, unless a client has an open question or a call to poll.
+6. A legacy session has one stream for messages outside requests; a new stream replaces it.
 
 Of `sessions`:
 
-1. A session is its task's, and outlives the token that began it. Whoever shows its name with another task's
-   token learns what one learns who made a name up.
-2. The name is of chance, so that a client that never saw it can't end or cancel what another one of the
-   same task does.
-3. What is not used for its time is forgotten; of one task there are so many, and the one that was used
-   least lately makes room.
+1. A session belongs to its task and outlives the token that began it. Its name with another task's token
+   gives the same error as an invented name.
+2. The name is random, so that a client of the same task can't end or cancel what another one does.
+3. Idle sessions expire; their number is bounded, and the least recently used one is dropped.
 """
 
 from __future__ import annotations
@@ -62,7 +57,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One of them."""
+    """One legacy session."""
 
     name: str
     used: float
@@ -77,19 +72,19 @@ class Session:
 
 
 class Sessions:
-    """Those of one task."""
+    """The legacy sessions of one task."""
 
     def __init__(
         self, bounds: FrontBounds, clock: Callable[[], float], *, over: Callable[[Session], None]
     ) -> None:
-        """Start with none; the clock is the loop's, and `over` is told of each that ends."""
+        """Starts empty; `clock` is the loop's, and `over` is called for each session that ends."""
         self._over = over
         self._bounds = bounds
         self._clock = clock
         self._all: dict[str, Session] = {}
 
     def begin(self, capabilities: Mapping[str, JsonValue]) -> Session:
-        """A new session of a client with these (rules 2 and 3)."""
+        """Begins a session of a client with these capabilities (rules 2 and 3)."""
         self._forget()
         while len(self._all) >= self._bounds.sessions:
             self._drop(min(self._all.values(), key=lambda one: one.used))
@@ -98,12 +93,7 @@ class Sessions:
         return made
 
     def of(self, name: str) -> Session:
-        """The session of this name (rule 1).
-
-        Raises:
-            NoSessionError: No name was given.
-            UnknownSessionError: There is none of it.
-        """
+        """Returns the session of this name (rule 1); raises NoSessionError or UnknownSessionError."""
         if not name:
             raise NoSessionError("the request has no `Mcp-Session-Id`")
         self._forget()
@@ -115,11 +105,11 @@ class Sessions:
 
     @property
     def all(self) -> tuple[Session, ...]:
-        """Every one of them."""
+        """Returns every session."""
         return tuple(self._all.values())
 
     def end(self, name: str) -> Session:
-        """The session, which is over now; raises as `of`."""
+        """Ends the session of this name and returns it; raises as `of`."""
         found = self.of(name)
         self._drop(found)
         return found
@@ -154,7 +144,7 @@ _failed: Final = msgspec.json.Decoder(_Failed)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Exchange:
-    """One request that is open."""
+    """One open request."""
 
     number: int
     id: Id
@@ -171,7 +161,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A token that was shown for a task, with its key."""
+    """A token of the task, with its key."""
 
     text: str
     name: str
@@ -179,7 +169,6 @@ class Held:
     """When it ends: instant, µs since the epoch."""
 
     def __repr__(self) -> str:
-        """Without its text."""
         return f"Held({self.name!r})"
 
 
@@ -188,7 +177,7 @@ def _end_of(token: Held) -> int:
 
 
 class Seat:
-    """What one task's tokens open (`framing.Client` of its gateway)."""
+    """The gateway of one task's clients over HTTP (`framing.Client`)."""
 
     def __init__(
         self,
@@ -199,14 +188,10 @@ class Seat:
         *,
         ended: Callable[[Seat], None],
     ) -> None:
-        """Prepare; `open` begins.
+        """Prepares; `start` begins.
 
-        Args:
-            plugs: What the gateway is given; its connections are made by `connect`.
-            connect: What makes connections with the text of a token.
-            bounds: The front's.
-            first: The token that was shown first.
-            ended: Called once when the seat takes nothing more.
+        `connect` makes the connector for a token's text; `ended` is called once when the seat takes no more
+        requests.
         """
         loop = asyncio.get_running_loop()
         self._loop = loop
@@ -229,27 +214,26 @@ class Seat:
         self.gateway = Gateway(replace(plugs, connect=self._reach), self)
 
     def start(self, gone: Callable[[Seat], None]) -> None:
-        """Begin to ask the daemon; `gone` is called once every server of the seat has ended."""
+        """Starts asking the daemon; `gone` is called once, when every server of the seat has ended."""
         serving = self._loop.create_task(self.gateway.serve())
         serving.add_done_callback(lambda _: gone(self))
         self._tasks = [serving, *map(self._loop.create_task, (self._watch(), self._doubt()))]
 
     def show(self, token: Held) -> None:
-        """Another token of the task was shown (rule 1)."""
+        """Adds a token of the task (rule 1)."""
         self._used = self._loop.time()
         self._held[token.name] = token
         if len(self._held) > _TOKENS:
             del self._held[min(self._held.values(), key=_end_of).name]
 
     def holds(self, text: str) -> bool:
-        """Whether it was shown this token, and has it still."""
+        """Whether the seat holds this token."""
         return any(one.text == text for one in self._held.values())
 
     async def ready(self) -> None:
-        """Go on once the daemon has opened a connection (rule 1).
+        """Waits until the daemon has opened a connection (rule 1).
 
-        Raises:
-            TaskboundError: The daemon opens none, or can't be asked; or the seat was given up meanwhile.
+        Raises TaskboundError if the daemon refuses or can't be asked, or the seat was given up.
         """
         await asyncio.shield(self._proof)
         await self._free.wait()
@@ -257,7 +241,7 @@ class Seat:
             raise self.over
 
     async def closed(self) -> None:
-        """Wait until its servers have ended; nobody asks for anything any more."""
+        """Waits until its servers have ended."""
         self.gateway.left(None)
         for one in self._tasks[1:]:
             one.cancel()
@@ -268,10 +252,9 @@ class Seat:
     def begin(
         self, message: Request, reply: Reply, *, modern: bool, stream: bool, session: Session | None
     ) -> Exchange:
-        """Open an exchange for a request (rule 2); the gateway has not seen it yet.
+        """Opens an exchange that the gateway has not seen yet (rule 2).
 
-        Raises:
-            TaskboundError: The seat was given up since it was ready (rule 4).
+        Raises TaskboundError if the seat was given up meanwhile (rule 4).
         """
         if self.over is not None:
             raise self.over
@@ -294,11 +277,11 @@ class Seat:
         return made
 
     def cancel(self, number: int) -> None:
-        """A client cancels what is open under this number."""
+        """Cancels the request of this number for its client."""
         self.gateway.cancel(number)
 
     def _left(self, exchange: Exchange) -> None:
-        """The client of an exchange is gone: a modern one has cancelled by that, a legacy one has not."""
+        """Handles a client that disconnected: a modern one cancels by that, a legacy one does not."""
         if exchange.modern:
             self.gateway.cancel(exchange.number)
             if exchange.stream:
@@ -324,7 +307,7 @@ class Seat:
     # --- the gateway's client --------------------------------------------------------------------
 
     def answer(self, line: bytes, to: Id | None) -> None:
-        """The answer to a request, or the news that it gets none."""
+        """Sends the answer to a request, or ends it without one."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         if exchange is None:
             return
@@ -335,28 +318,28 @@ class Seat:
         exchange.reply.answer(line, status=status)
 
     def tell(self, line: bytes, to: Id | None) -> None:
-        """Something that belongs to a request; what belongs to none has nowhere to go."""
+        """Sends a message of a request; messages outside requests are dropped."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         if exchange is not None:
             exchange.reply.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
-        """What the session of an exchange has asked to hear; none of a modern one."""
+        """Returns the subscriptions of the exchange's session; None for a modern client."""
         exchange = self._open.get(request) if isinstance(request, int) else None
         return exchange.session.talk if exchange is not None and exchange.session is not None else None
 
     def talks(self) -> tuple[Talk, ...]:
-        """The same of every session of the task."""
+        """Returns those of every session of the task."""
         return tuple(one.talk for one in self.sessions.all)
 
     def say(self, line: bytes, talk: Talk) -> None:
-        """Say something that belongs to no request, to a session that listens for such."""
+        """Sends a message outside requests to a session that listens."""
         for one in self.sessions.all:
             if one.talk is talk and one.outside is not None:
                 one.outside.tell(line)
 
     def hear(self, session: Session, reply: Reply) -> None:
-        """Say on this stream what belongs to no request of a session (rule 6)."""
+        """Makes this stream the session's, for messages outside requests (rule 6)."""
         older, session.outside = session.outside, reply
         if older is not None:
             older.answer(b"")
@@ -369,7 +352,6 @@ class Seat:
         session.outside = None
 
     def _session_over(self, session: Session) -> None:
-        """A session is over, and all that its client wanted to hear."""
         self._end_outside(session)
         self.gateway.forget(session.talk)
 
@@ -381,40 +363,40 @@ class Seat:
 
     @property
     def is_one(self) -> bool:
-        """No: whoever has a token of the task is a client."""
+        """Always false: each holder of a token of the task is a client."""
         return False
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
-        """What the client declared in the session of this request."""
+        """Returns what the client declared in the session of this request."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange.session.capabilities if exchange is not None and exchange.session is not None else {}
 
     def can_hear(self, to: Id) -> bool:
-        """Whether the client of this request is there, and takes a stream of events."""
+        """Whether the client of this request is connected and accepts a stream."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange is not None and exchange.reply.can_stream and not exchange.reply.is_over
 
     def token(self, to: Id) -> str:
-        """The name of the token that this request came with."""
+        """Returns the name of the token of this request."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange.token if exchange is not None else ""
 
     def hold(self, why: str) -> None:
-        """Take no further request until this is released: by its reports alone a seat is held."""
+        """Takes no further requests until released; only reports hold a seat."""
         del why
         self._free.clear()
 
     def release(self, why: str) -> None:
-        """Take requests again."""
+        """Takes requests again."""
         del why
         self._free.set()
 
     def task_over(self, words: str) -> None:
-        """The task has ended (rule 4)."""
+        """Handles the task's end (rule 4)."""
         self._give_up(TaskEndedError(words))
 
     async def close(self, *, patience: float) -> None:
-        """Let go of whoever still waits."""
+        """Ends the waiting clients."""
         del patience
         for one in tuple(self._open.values()):
             self._close(one)
@@ -446,7 +428,7 @@ class Seat:
         return client, opened
 
     def _failed(self, error: TaskboundError) -> None:
-        """No connection: a seat that never had one is none; one that the daemon refuses is over (rule 4)."""
+        """A seat without an earlier connection, or one that the daemon refuses, is over (rule 4)."""
         first = not self._proof.done()
         if first:
             self._proof.set_exception(error)
@@ -455,7 +437,6 @@ class Seat:
             self._give_up(error)
 
     async def _watch(self) -> None:
-        """Look again and again (rules 4 and 5)."""
         while self.over is None:
             try:
                 found = await self.gateway.confirm(self._tokens())
@@ -475,7 +456,7 @@ class Seat:
             await asyncio.sleep(self._bounds.check)
 
     async def _doubt(self) -> None:
-        """Close streams once the last look is too old, also while another one is waited for (rule 4)."""
+        """Closes streams when the last answer is too old, also while a new one is waited for (rule 4)."""
         while self.over is None:
             left = self._fresh + self._bounds.fresh - self._loop.time()
             if left <= 0:
@@ -483,12 +464,10 @@ class Seat:
             await asyncio.sleep(left if left > 0 else self._bounds.check)
 
     def _tokens(self) -> frozenset[str]:
-        """The tokens with which something is open."""
         outside = (one.outside.token for one in self.sessions.all if one.outside is not None)
         return frozenset({one.token for one in self._open.values()}.union(outside))
 
     def _let_go(self, found: Bound) -> None:
-        """Close what was opened with tokens that are over (rule 4)."""
         over = frozenset(found.expired).union(found.ended)
         for one in tuple(self._open.values()):
             if one.token in over and (one.stream or one.token in found.ended):
@@ -509,7 +488,6 @@ class Seat:
             self._end_outside(session)
 
     def _give_up(self, error: TaskboundError) -> None:
-        """Serve nothing more for the task; what is open is answered first, within bounds."""
         if self.over is not None:
             return
         self.over = error
@@ -521,7 +499,7 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontBounds(Bounds):
-    """Bounds of the front's connections, and of the tasks behind them."""
+    """Limits of the front's connections and of the tasks behind them."""
 
     seats: int = 128
     """Tasks at once."""
