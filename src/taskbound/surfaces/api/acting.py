@@ -44,6 +44,7 @@ from taskbound.flows.token.issuing import parse_content_digest
 from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread, waiting
 from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.looking import MOST_ROUNDS
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.reply import family_of, fault_of
 from taskbound.surfaces.api.show import changed_values, reasons
 from taskbound.surfaces.api.tracing import watching
@@ -71,7 +72,8 @@ _NOT_NOW: Final = "no token can be signed now"
 """The error that an agent gets while the signer is unavailable (rule 4)."""
 
 
-async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
+@operation(wire.AskAction)
+async def _ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
     """Decides one action and returns its permit, or the reason for refusing or holding it (rules 1 to 4)."""
     require_token(seat)
     try:
@@ -146,7 +148,8 @@ def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> 
             raise OverloadedError(f"what it names was looked at {MOST_ROUNDS} times, and was old each time")
 
 
-async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
+@operation(wire.ReportAction)
+async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
     """Records the outcome of a permitted action; the result may be used unless the answer is a refusal."""
     require_token(seat)
     if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
@@ -175,7 +178,8 @@ async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction
     return Fault(code=found.code, message=found.reason, advice=advice, family=family_of(found.code))
 
 
-async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
+@operation(wire.FollowAction)
+async def _follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
     """Returns the state of an action of the agent's own task (rule 5)."""
     require_token(seat)
 

@@ -32,6 +32,7 @@ from taskbound.flows.decision.commit import SERVICE
 from taskbound.flows.decision.usable import NotDecided
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.looking import MOST_ROUNDS
+from taskbound.surfaces.api.operation import handed, operation
 from taskbound.surfaces.api.service import is_service_seat
 from taskbound.surfaces.api.show import action_detail, action_row, changed_values, reasons
 from taskbound.surfaces.api.worker import Asked, OverloadedError
@@ -60,8 +61,8 @@ ANSWERED: Final = 4.5
 daemon for lost (`surfaces.gateway.link`), and more than one look may take."""
 
 
-def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
-    """Decides one action and returns its permit, or the reason for refusing or holding it."""
+@handed(wire.Decide)
+def _decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
     answer = partial(answer_of, daemon, connection)
     have_decided(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
@@ -245,7 +246,8 @@ def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Ans
     )
 
 
-def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
+@handed(wire.Outcome)
+def _outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
     """Records the outcome of a permitted action.
 
     The answer says whether the gateway may release the result.
@@ -270,8 +272,9 @@ def _released(answer: Release | Withhold) -> Answer:
     )
 
 
+@operation(wire.Malformed)
 async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> Answer:
-    """Records a request of a gateway that could not be parsed."""
+    """Records a request that could not be parsed."""
     await daemon.first(lambda: _record_malformed(daemon, connection, ask))
     return Done()
 
@@ -311,7 +314,8 @@ def record_unread(
     )
 
 
-async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
+@operation(wire.ListActions)
+async def _list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
     """Returns a page of actions, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     require_decision(ask.decision)
@@ -337,9 +341,8 @@ async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListAct
     return await daemon.read(read)
 
 
-async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowAction) -> Answer:
-    """Returns one action in full."""
-
+@operation(wire.ShowAction)
+async def _show_action(daemon: Daemon, connection: Connection, ask: wire.ShowAction) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = _require(snapshot, connection.namespace, ask.action)
@@ -348,9 +351,8 @@ async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowActi
     return await daemon.read(read)
 
 
-async def explain_action(daemon: Daemon, connection: Connection, ask: wire.ExplainAction) -> Answer:
-    """Returns one action in full, with its facts and the result of a replay."""
-
+@operation(wire.ExplainAction)
+async def _explain_action(daemon: Daemon, connection: Connection, ask: wire.ExplainAction) -> Answer:
     def read() -> Answer:
         found = explain(daemon.means, connection.namespace, ask.action)
         return msgspec.structs.replace(
@@ -367,8 +369,8 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
     return await daemon.read(read)
 
 
-async def reconcile_action(daemon: Daemon, connection: Connection, ask: wire.ReconcileAction) -> Answer:
-    """Records a person's statement about the outcome of an action whose outcome is unknown."""
+@operation(wire.ReconcileAction)
+async def _reconcile_action(daemon: Daemon, connection: Connection, ask: wire.ReconcileAction) -> Answer:
     await daemon.first(
         lambda: reconcile(
             daemon.means,

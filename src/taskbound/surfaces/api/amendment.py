@@ -13,6 +13,7 @@ from taskbound.core.scope import counted_limits, parse_scope
 from taskbound.flows.approval.amendment import amendment_circle, note_amendment
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.task import AmendmentOrder
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import action as wire
 from taskbound.wire.approval import ApprovalSaid
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 
-async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAmendment) -> Answer:
-    """Asks the approvers of the task's agent to widen the task."""
+@operation(wire.AskAmendment)
+async def _ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAmendment) -> Answer:
     order = AmendmentOrder(
         namespace=connection.namespace,
         task=ask.task,
@@ -41,7 +42,8 @@ async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAme
     return await _detail(daemon, connection, asked.question.id)
 
 
-async def show_amendment(daemon: Daemon, connection: Connection, ask: wire.ShowAmendment) -> Answer:
+@operation(wire.ShowAmendment)
+async def _show_amendment(daemon: Daemon, connection: Connection, ask: wire.ShowAmendment) -> Answer:
     """Returns one amendment in full, after recording that this person saw it."""
 
     def look() -> None:

@@ -42,6 +42,7 @@ from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import signed_in_by, subject_of
 from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.surfaces.api.show import changed_values, gives_of, sheet_text
 from taskbound.surfaces.api.sign_in import require_page
@@ -72,7 +73,8 @@ _STATES: Final = {one.value: one for one in ApprovalState}
 _AMENDED: Final = frozenset(one.value for one in AmendmentState)
 
 
-async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
+@operation(wire.ListApprovals)
+async def _list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
     """Returns a page of approvals, newest first."""
     unknown = [one for one in ask.states if one not in _STATES and one not in _AMENDED]
     if unknown:
@@ -106,7 +108,8 @@ async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListA
     return await daemon.read(read)
 
 
-async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowApproval) -> Answer:
+@operation(wire.ShowApproval)
+async def _show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowApproval) -> Answer:
     """Returns one approval in full, after recording that this person saw it."""
     space = connection.namespace
 
@@ -130,7 +133,8 @@ async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowAp
     return await daemon.read(read)
 
 
-async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
+@operation(wire.AnswerApproval)
+async def _answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
     """Takes a signed answer from a process outside any gateway or run."""
     require_brought(ask.signature)
 
@@ -169,9 +173,8 @@ async def stepped(
     return await daemon.authority.step_up(principal, operation, (about, await daemon.read(bundle)), error)
 
 
-async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
-    """Takes an issuer's signed statement about a question."""
-
+@operation(wire.ProveApproval)
+async def _prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
     def work() -> Answer:
         actor = daemon.require_person(connection)
         told, lacking = give_evidence(daemon.means, connection.namespace, ask.approval, ask.token, actor)
@@ -183,8 +186,8 @@ async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.Prove
     return await daemon.first(work)
 
 
-async def measure_approvals(daemon: Daemon, connection: Connection, ask: wire.MeasureApprovals) -> Answer:
-    """Returns how many questions approvers were asked and how fast they answered."""
+@operation(wire.MeasureApprovals)
+async def _measure_approvals(daemon: Daemon, connection: Connection, ask: wire.MeasureApprovals) -> Answer:
     hours = max(1, min(ask.hours, _HOURS))
 
     def read() -> Answer:
@@ -215,8 +218,8 @@ async def measure_approvals(daemon: Daemon, connection: Connection, ask: wire.Me
     return await daemon.read(read)
 
 
-async def limit_approvals(daemon: Daemon, connection: Connection, ask: wire.LimitApprovals) -> Answer:
-    """Sets how many questions approvers may be asked."""
+@operation(wire.LimitApprovals)
+async def _limit_approvals(daemon: Daemon, connection: Connection, ask: wire.LimitApprovals) -> Answer:
     said = {"open": ask.open, "hourly": ask.hourly, "speed": ask.speed}
 
     def work() -> Answer:
@@ -231,7 +234,8 @@ def _limits(limits: ApprovalLimits) -> wire.ApprovalLimits:
     return wire.ApprovalLimits(open=limits.open, hourly=limits.hourly, speed=limits.speed)
 
 
-async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
+@operation(wire.NarrowApproval)
+async def _narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
     """Takes a signed answer with a narrower action, from a process outside any gateway or run."""
     require_brought(ask.signature)
 
@@ -259,9 +263,8 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
     )
 
 
-async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
-    """Withdraws a question."""
-
+@operation(wire.WithdrawApproval)
+async def _withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
     def work() -> Answer:
         actor = daemon.require_person(connection)
         if is_amendment(daemon.means, connection.namespace, ask.approval):
@@ -274,9 +277,8 @@ async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.Wi
     return await daemon.first(work)
 
 
-async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold) -> Answer:
-    """Ends the wait of a held call that its client cancelled."""
-
+@operation(wire.LeaveHold, injects=True)
+async def _leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold) -> Answer:
     def work() -> Answer:
         daemon.require_asker(connection)
         daemon.approvals.leave(
@@ -386,7 +388,8 @@ def _narrowing(
     return next((each for each in narrowed if each.question.digest == question.narrows), None), None
 
 
-async def look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval) -> Answer:
+@operation(wire.LookAtApproval)
+async def _look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval) -> Answer:
     """Returns the question to the signed-in person (rule 1), after recording that they saw it."""
     try:
         signed = await daemon.read(partial(_signed_in, daemon, connection))
@@ -409,7 +412,8 @@ async def look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval)
     return await daemon.read(read)
 
 
-async def say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) -> Answer:
+@operation(wire.AnswerOnPage)
+async def _say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) -> Answer:
     """Takes a signed answer of the signed-in person (rule 3)."""
     require_brought(ask.signature)
     signed = await daemon.read(partial(_signed_in, daemon, connection))

@@ -9,6 +9,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.audit.sequencing import NotCoveredError
 from taskbound.surfaces.api.filters import BadFilterError
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import audit as wire
 from taskbound.wire.audit import CompareRows, RowsCompared
 
@@ -28,7 +29,8 @@ _KEY_WAIT: Final = 3.0
 """For the log's key: a daemon answers before it has asked its signer for the first time."""
 
 
-async def export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
+@operation(wire.ExportAudit)
+async def _export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
     """Returns a page of exact records in log order, with the newest checkpoint and the log's key."""
     end = asyncio.get_running_loop().time() + _KEY_WAIT
     while not daemon.log_key and (left := end - asyncio.get_running_loop().time()) > 0:
@@ -57,7 +59,8 @@ def _page(daemon: Daemon, start: int, limit: int) -> wire.ExportPage:
     )
 
 
-async def prove_record(daemon: Daemon, connection: Connection, ask: wire.ProveRecord) -> Answer:
+@operation(wire.ProveRecord)
+async def _prove_record(daemon: Daemon, connection: Connection, ask: wire.ProveRecord) -> Answer:
     """Returns an offline proof, after waiting for the checkpoint that covers the record."""
     end = asyncio.get_running_loop().time() + _PROOF_WAIT
     while True:
@@ -84,7 +87,8 @@ def _prove(daemon: Daemon, namespace: str, ask: wire.ProveRecord) -> wire.ProofF
     return wire.ProofFile(proof=proof.decode(), record=record.decode(), index=index)
 
 
-async def tail_audit(daemon: Daemon, _connection: Connection, ask: wire.TailAudit) -> Answer:
+@operation(wire.TailAudit)
+async def _tail_audit(daemon: Daemon, _connection: Connection, ask: wire.TailAudit) -> Answer:
     """Returns the newest records, or those after an index, after waiting for at least one."""
     end = asyncio.get_running_loop().time() + max(0, min(ask.wait, _WAIT))
     while True:
@@ -121,7 +125,8 @@ class Comparing:
         self.done, self.total = done, total
 
 
-async def compare_all_rows(daemon: Daemon, _connection: Connection, ask: CompareRows) -> Answer:
+@operation(CompareRows)
+async def _compare_all_rows(daemon: Daemon, _connection: Connection, ask: CompareRows) -> Answer:
     """Returns the progress of the comparison after a short wait, or its result."""
     known = daemon.comparing
     if known.task is None or (ask.anew and known.task.done()):

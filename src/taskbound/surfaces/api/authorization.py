@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.token.authorization.errors import UnknownClientError
 from taskbound.core.token.authorization.request import NEVER
 from taskbound.flows.token import add_client, drop_client, end_admission
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 _PAGE: Final = 200
 
 
-async def put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient) -> Answer:
-    """Registers a client with the addresses to which codes may be sent."""
-
+@operation(wire.AddClient)
+async def _put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient) -> Answer:
     def work() -> RegisteredClient:
         actor, owns = daemon.require_giver(connection)
         return add_client(
@@ -40,7 +40,8 @@ async def put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient
     return _row(await daemon.first(work))
 
 
-async def remove_client(daemon: Daemon, connection: Connection, ask: wire.RemoveClient) -> Answer:
+@operation(wire.RemoveClient)
+async def _remove_client(daemon: Daemon, connection: Connection, ask: wire.RemoveClient) -> Answer:
     """Removes a client; no more codes are sent to it."""
 
     def work() -> None:
@@ -51,9 +52,8 @@ async def remove_client(daemon: Daemon, connection: Connection, ask: wire.Remove
     return Done()
 
 
-async def list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListClients) -> Answer:
-    """Returns all registered clients."""
-
+@operation(wire.ListClients)
+async def _list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListClients) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.authorizations.clients(connection.namespace)
@@ -62,9 +62,8 @@ async def list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListCl
     return await daemon.read(read)
 
 
-async def show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClient) -> Answer:
-    """Returns one client."""
-
+@operation(wire.ShowClient)
+async def _show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClient) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.authorizations.client(connection.namespace, ask.client)
@@ -75,7 +74,8 @@ async def show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClie
     return await daemon.read(read)
 
 
-async def list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
+@operation(wire.ListAdmissions)
+async def _list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
     """Returns the admissions of clients, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
 
@@ -91,9 +91,8 @@ async def list_admissions(daemon: Daemon, connection: Connection, ask: wire.List
     return await daemon.read(read)
 
 
-async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
-    """Ends an admission."""
-
+@operation(wire.EndAdmission)
+async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         why = ask.why or "no reason given"

@@ -35,6 +35,7 @@ from taskbound.flows.credential.leasing import Reconciled, Sweep, Telling, lease
 from taskbound.flows.credential.leasing import take_reconciled as record_reconciled
 from taskbound.flows.policy.operations import hold
 from taskbound.surfaces.api.authority import based
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.worker import WAITING, Lane, OverloadedError, answer_to, fail_with
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
@@ -79,8 +80,8 @@ def require_broker(daemon: Daemon, connection: Connection) -> None:
     daemon.require_outside(connection)
 
 
-async def give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCredentials) -> Answer:
-    """Leases due credential work to the broker."""
+@operation(wire.LeaseCredentials)
+async def _give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCredentials) -> Answer:
     space = connection.namespace
     waited = daemon.credentials.waited_for(space)
     asked = partial(lease, daemon.means, space, ask.credentials, waited)
@@ -100,7 +101,8 @@ def _order(leased: Leased) -> wire.Order:
     )
 
 
-async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:
+@operation(wire.TellMinted)
+async def _take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:
     """Records a minted credential and passes its sealed secret on.
 
     Raises WrongTellingError if it is too large.
@@ -127,16 +129,16 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
     return Done()
 
 
-async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRenewed) -> Answer:
-    """Records that the target extended a credential."""
+@operation(wire.TellRenewed)
+async def _take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRenewed) -> Answer:
     told = _telling(daemon, connection, ask.credential, ask.fence)
     row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).renewed())
     daemon.credentials.tell((row,))
     return Done()
 
 
-async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
-    """Records that minting, renewing or revoking a credential failed this time."""
+@operation(wire.TellFailed)
+async def _take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
     told = _telling(daemon, connection, ask.credential, ask.fence)
     row = await daemon.tellings.take(
         lambda tx: replace(told, tx=tx).failed(ask.code, ask.trouble, unsent=ask.unsent, lasting=ask.lasting)
@@ -145,14 +147,15 @@ async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFail
     return Done()
 
 
-async def take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
-    """Records that the target shows no trace of a credential."""
+@operation(wire.TellGone)
+async def _take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
     told = _telling(daemon, connection, ask.credential, ask.fence)
     await daemon.tellings.take(lambda tx: replace(told, tx=tx).gone(ask.cut, ask.notes))
     return Done()
 
 
-async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) -> Answer:
+@operation(wire.TellLeft)
+async def _take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) -> Answer:
     """Records until when open sessions of a credential may go on.
 
     Raises WrongTellingError on a bad instant.
@@ -164,8 +167,8 @@ async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) 
     return Done()
 
 
-async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
-    """Records what a look found under the name of a credential that was gone."""
+@operation(wire.TellSeen)
+async def _take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
     told = _telling(daemon, connection, ask.credential, 0)
     row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).seen(exists=ask.exists))
     if ask.exists:
@@ -173,7 +176,8 @@ async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) 
     return Done()
 
 
-async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept) -> Answer:
+@operation(wire.TellSwept)
+async def _take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept) -> Answer:
     """Takes the list of logins in a target that carry our name prefix; unexpected ones get revoked."""
     sweep = Sweep(
         namespace=connection.namespace,
@@ -189,7 +193,8 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
     return wire.Swept(revoked=revoked)
 
 
-async def take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch) -> Answer:
+@operation(wire.TellEpoch)
+async def _take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch) -> Answer:
     """Takes the broker's state towards the store, for status.
 
     Raises WrongTellingError on an unknown state.
@@ -201,8 +206,8 @@ async def take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch
     return Done()
 
 
-async def take_reconciled(daemon: Daemon, connection: Connection, ask: wire.TellReconciled) -> Answer:
-    """Records that a restored or replaced store is trusted again."""
+@operation(wire.TellReconciled)
+async def _take_reconciled(daemon: Daemon, connection: Connection, ask: wire.TellReconciled) -> Answer:
     told = Reconciled(epoch=ask.epoch, since=ask.since, why=ask.why, ended=ask.ended, targets=ask.targets)
     await daemon.first(partial(record_reconciled, daemon.means, connection.namespace, told))
     return Done()

@@ -52,6 +52,7 @@ from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
 from taskbound.flows.token import choices_of, known_client
 from taskbound.surfaces.api.client import require_namespace
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.sign_in import require_page
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
@@ -78,7 +79,8 @@ _AT_ONCE: Final = 8
 # --- the browser's -------------------------------------------------------------------------------
 
 
-async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
+@operation(wire.AskConsent)
+async def _ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
     """Stores a request until a person answers, or returns where to send the error (rule 2)."""
     told = parse_parameters(ask.parameters)
     namespace, client = await daemon.read(partial(_named_by, daemon, told))
@@ -101,7 +103,8 @@ async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCons
     return _asking(begun.asked, begun.typed, browser=f"{begun.secret}.{namespace}")
 
 
-async def await_consent(daemon: Daemon, _connection: Connection, ask: wire.AwaitConsent) -> Answer:
+@operation(wire.AwaitConsent)
+async def _await_consent(daemon: Daemon, _connection: Connection, ask: wire.AwaitConsent) -> Answer:
     """Returns the request for its page, and once answered and taken, where the browser goes next."""
     secret, _, namespace = ask.browser.partition(".")
     askings, issuer = daemon.network.askings, daemon.network.issuer
@@ -158,8 +161,8 @@ def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
 # --- the person's --------------------------------------------------------------------------------
 
 
-async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAtAsked) -> Answer:
-    """Returns the request behind a code, and what the person may grant to its client."""
+@operation(wire.LookAtAsked)
+async def _look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAtAsked) -> Answer:
     space, askings = connection.namespace, daemon.network.askings
 
     def look() -> tuple[Asked, Actor]:
@@ -170,7 +173,8 @@ async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAt
     return _detail(found, await daemon.read(lambda: choices_of(daemon.means, found, actor.name)))
 
 
-async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
+@operation(wire.ConsentToClient)
+async def _consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
     """Answers the request with the task to which the client is admitted (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
     await daemon.read(partial(daemon.require_person, connection))  # before anything of what they ask is read
@@ -187,7 +191,8 @@ async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.Co
     return _detail(await daemon.first(consent))
 
 
-async def consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
+@operation(wire.ConsentAsPerson)
+async def _consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
     """Answers the request with consent to act as the consenting person (rule 3)."""
     space, askings = connection.namespace, daemon.network.askings
 
@@ -201,8 +206,8 @@ async def consent_as_person(daemon: Daemon, connection: Connection, ask: wire.Co
     return _detail(await daemon.first(consent))
 
 
-async def deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClient) -> Answer:
-    """Answers the request with a refusal."""
+@operation(wire.DenyClient)
+async def _deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClient) -> Answer:
     space, askings = connection.namespace, daemon.network.askings
     deny = await daemon.first(lambda: askings.deny(space, ask.typed, daemon.require_person(connection)))
     return _detail(deny)
@@ -270,8 +275,8 @@ def template_row(template: Template) -> wire.OpenedBy:
     return wire.OpenedBy(template=template.name, purpose=template.purpose, seconds=template.seconds)
 
 
-async def choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -> Answer:
-    """Returns the answers open to the signed-in person, or where to sign in."""
+@operation(wire.LookInPage)
+async def _choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -> Answer:
     shown, space = require_page(connection), connection.namespace
 
     def read() -> Answer:
@@ -293,8 +298,8 @@ async def choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -
     return await daemon.read(read)
 
 
-async def answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage) -> Answer:
-    """Answers the request from the page."""
+@operation(wire.AnswerInPage)
+async def _answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage) -> Answer:
     shown, space = require_page(connection), connection.namespace
     askings = daemon.network.askings
     found = await daemon.read(partial(askings.see, space, ask.asked, ask.browser))

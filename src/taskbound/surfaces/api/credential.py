@@ -51,6 +51,7 @@ from taskbound.flows.credential.naming import LEFT
 from taskbound.flows.credential.revoking import end_one_due, end_own, revoke_credentials
 from taskbound.surfaces.api.credential_rounds import AskerGoneError, RenewalDesk, hand
 from taskbound.surfaces.api.filters import BadFilterError, require_agent, require_target, require_task
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import credential_row
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
@@ -80,13 +81,14 @@ class NoBrokerError(UnavailableError):
     remedy = "start the broker: see deploy/README.md"
 
 
-async def take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCredential) -> Answer:
+@operation(wire.TakeCredential, injects=True)
+async def _take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCredential) -> Answer:
     """Returns the sealed secret of a credential once it is minted."""
     return await daemon.credentials.take(connection, ask.credential)
 
 
-async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeCredential) -> Answer:
-    """Records that the caller received the secret: the action has succeeded."""
+@operation(wire.AcknowledgeCredential, injects=True)
+async def _acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeCredential) -> Answer:
     space = connection.namespace
     row = await daemon.first(
         partial(acknowledge_credential, daemon.means, space, ask.credential, connection.name)
@@ -95,15 +97,15 @@ async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ackn
     return Done()
 
 
-async def await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
+@operation(wire.AwaitRenewal, injects=True)
+async def _await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
     """Returns the new end of a credential once its target was updated."""
     desk = daemon.credentials
     return await desk.renewals.wait(connection, ask.credential, patience=desk.wait)
 
 
-async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:
-    """Ends a credential of the caller's task, and returns its state."""
-
+@operation(wire.EndCredential, injects=True)
+async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:
     def work() -> tuple[Credential, Answer]:
         row = end_own(daemon.means, connection.namespace, ask.credential, daemon.bind(connection))
         with daemon.means.store.read() as snapshot:
@@ -116,7 +118,8 @@ async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredentia
     return said
 
 
-async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
+@operation(wire.RevokeCredentials)
+async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
     """Revokes credentials for a person; raises NoTaskError or UnknownTargetError for an unknown name."""
 
     def work(tx: Transaction | None = None) -> Revoked:
@@ -140,7 +143,8 @@ async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCr
     return wire.RevokingCredentials(credentials=tuple(one.id for one in done.credentials), more=done.more)
 
 
-async def sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
+@operation(wire.SweepTargets)
+async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
     """Has the broker sweep one target or all; raises BadFilterError or NoBrokerError."""
 
     def work() -> list[str]:
@@ -157,7 +161,8 @@ async def sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepT
     return Done()
 
 
-async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
+@operation(wire.ListCredentials)
+async def _list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
     """Returns a page of credentials, newest first, or the overdue ones, oldest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
@@ -207,7 +212,8 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
     return tuple(one for one in found if is_overdue(one, now) and target in {"", one.target})
 
 
-async def show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
+@operation(wire.ShowCredential)
+async def _show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
     """Returns one credential; raises UnknownCredentialError for an unknown id."""
 
     def read() -> Answer:

@@ -50,11 +50,13 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.tool import UnknownServerError
 from taskbound.flows.tool.secret import ServerTokens, slots_of
 from taskbound.surfaces.api.action import answer_of, decided
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import read_spec
 from taskbound.surfaces.api.worker import Asked
 from taskbound.wire import egress as wire
 from taskbound.wire.action import Decide
 from taskbound.wire.connection import Done
+from taskbound.wire.egress import InjectCredential
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wire.egress import InjectCredential, TellToken
+    from taskbound.wire.egress import TellToken
     from taskbound.wire.envelope import Answer
 
     Process = tuple[int, int]
@@ -157,7 +159,8 @@ def require_egress(daemon: Daemon, connection: Connection) -> None:
     daemon.require_outside(connection)
 
 
-async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
+@operation(wire.ShowSealed)
+async def _show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
     """Returns a server's pinned identity and sealed secrets, for its gateway or a listing (rule 1)."""
     space = connection.namespace
     await _bury(daemon, space)
@@ -198,7 +201,8 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
     return await daemon.read(read)
 
 
-async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
+@operation(wire.TellToken)
+async def _tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
     """Records the life of a token (rule 4); without a task, of a listing person."""
     tokens, space = ServerTokens(daemon.means), connection.namespace
     await _bury(daemon, space)
@@ -226,7 +230,8 @@ async def _bury(daemon: Daemon, namespace: str) -> None:
     await daemon.connections.tokens.bury(namespace, present, daemon.means.clock.now, record)
 
 
-async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
+@operation(wire.ShowPermit)
+async def _show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
     """Returns the open permit of an action that a connection of this process holds (rule 1)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
@@ -255,7 +260,8 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
     return await daemon.read(read)
 
 
-async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
+@operation(wire.ShowAnswer)
+async def _show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
     """Returns the outcome of a question that a connection of this process had decided (rule 2)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
@@ -333,7 +339,8 @@ class OtherSeatError(DeniedError):
     remedy = "ask on a connection of its own: one for each server that is started"
 
 
-async def inject(daemon: Daemon, connection: Connection, ask: InjectCredential) -> Answer:
+@operation(InjectCredential)
+async def _inject(daemon: Daemon, connection: Connection, ask: InjectCredential) -> Answer:
     """Decides a credential for a server of a task.
 
     Raises UnprovenError if the process is no gateway of the task, and DeniedError for an ended task or no

@@ -36,6 +36,7 @@ from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.acting import not_permitted, permitted, require_token
 from taskbound.surfaces.api.action import decided, malformed, record_unread
 from taskbound.surfaces.api.network import seat_of_task
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.reply import family_of
 from taskbound.surfaces.api.service import is_service_seat, require_service_seat
 from taskbound.surfaces.api.tracing import watching
@@ -69,7 +70,8 @@ class TwoTaskTokensError(MalformedError):
     remedy = "show a token of the service's own, or leave `task_token` out of the context"
 
 
-async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
+@operation(wire.EvaluateActions)
+async def _evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
     """Returns the answers to these evaluations (rules 1 and 2)."""
     if not is_service_seat(seat):
         require_token(seat)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from taskbound.core.task import Disowned, Lapsed, Proven, Stated, evidence_names, evidence_text
 from taskbound.flows.task import add_issuer, drop_issuer
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import task as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import parse_jwks
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 
-async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
-    """Adds an issuer of evidence."""
-
+@operation(wire.AddIssuer)
+async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         add_issuer(
@@ -37,9 +37,8 @@ async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer
     return Done()
 
 
-async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
-    """Removes an issuer of evidence."""
-
+@operation(wire.RemoveIssuer)
+async def _remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         drop_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
@@ -48,9 +47,8 @@ async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.Remove
     return Done()
 
 
-async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
-    """Returns all issuers of evidence."""
-
+@operation(wire.ListIssuers)
+async def _list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.identities.issuers(connection.namespace)

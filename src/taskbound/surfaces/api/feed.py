@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.revocation import FeedBehindError
 from taskbound.surfaces.api.filters import BadFilterError
-from taskbound.wire.token import FeedEntry, FeedRows
+from taskbound.surfaces.api.operation import operation
+from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed
 
 if TYPE_CHECKING:
     from taskbound.flows.revocation import FeedPage
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.token import ReadFeed
 
 
 MOST_WAIT: Final = 2_000
@@ -65,7 +65,8 @@ class FeedNews:
         return time.monotonic() - self._asked < _LATELY
 
 
-async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
+@operation(ReadFeed)
+async def _read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
     """Returns the entries after a position in the log (rule 1)."""
     mark = _mark_of(ask)
     limit = max(1, min(ask.limit, _MOST))

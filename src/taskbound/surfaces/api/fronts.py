@@ -28,9 +28,10 @@ from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.flows.token.verifying import Request, read_shown, require_task_kind
 from taskbound.surfaces.api.client import leaf_of
 from taskbound.surfaces.api.connection import Connection
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.reply import fault_of
 from taskbound.surfaces.api.token import note_unbelieved
-from taskbound.wire.connection import Seated
+from taskbound.wire.connection import Seated, ShowProof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.peer import Peer
-    from taskbound.wire.connection import Open, ShowProof
+    from taskbound.wire.connection import Open
     from taskbound.wire.envelope import Answer, Push
 
 
@@ -72,7 +73,8 @@ def require_same_origin(daemon: Daemon, ask: Open) -> None:
         )
 
 
-async def show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> Answer:
+@operation(ShowProof)
+async def _show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> Answer:
     """Verifies the token and proof of a request and returns its task (rule 3)."""
     if connection.role != "front":  # it was looked at as it was opened (rule 1)
         raise UnprovenError("only the gateway over HTTP asks whose a request is")

@@ -25,6 +25,7 @@ from taskbound.flows.identity.account import end_session, link_account, set_issu
 from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.authority import apart
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import agent_detail, group_detail, person_detail, person_row
 from taskbound.wire import identity as wire
 from taskbound.wire import workload as workload_wire
@@ -44,8 +45,8 @@ _SIGNER_STARTS: Final = 5.0
 """Seconds that a signer may take which is just starting."""
 
 
-async def renew_key(daemon: Daemon, connection: Connection, ask: workload_wire.RenewAgentKey) -> Answer:
-    """Has a new key of the agent made, valid from now on."""
+@operation(workload_wire.RenewAgentKey)
+async def _renew_key(daemon: Daemon, connection: Connection, ask: workload_wire.RenewAgentKey) -> Answer:
     actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
     made = await _made(daemon, connection.namespace, ask.agent, actor, owns=owns)
     return Done(detail=made.kid)
@@ -61,9 +62,8 @@ async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> 
     return ""
 
 
-async def list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.ListAgentKeys) -> Answer:
-    """Returns the keys of one agent, or of all."""
-
+@operation(workload_wire.ListAgentKeys)
+async def _list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.ListAgentKeys) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.workloads.agent_keys(connection.namespace, ask.agent)
@@ -76,7 +76,8 @@ async def list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.L
     return await daemon.read(read)
 
 
-async def assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
+@operation(workload_wire.AssertAgentKey)
+async def _assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
     """Returns a signed statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
     bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
@@ -134,7 +135,8 @@ def _of_run(
     return None
 
 
-async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
+@operation(wire.RegisterPerson)
+async def _add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
     """Registers a person; the account that owns the data directory may always register itself."""
 
     def work() -> None:
@@ -151,9 +153,8 @@ async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterP
     return Done()
 
 
-async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
-    """Returns all persons."""
-
+@operation(wire.ListPersons)
+async def _list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
@@ -163,8 +164,8 @@ async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPe
     return await daemon.read(read)
 
 
-async def register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
-    """Registers an agent, inactive."""
+@operation(wire.RegisterAgent)
+async def _register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
         lambda: daemon.agents.register(
@@ -180,8 +181,8 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: wire.Regis
     return Done(detail=await make_first_key(daemon, connection, ask.name))
 
 
-async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
-    """Sets the ceiling of an agent."""
+@operation(wire.SetCeiling)
+async def _set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
         lambda: daemon.agents.set_ceiling(
@@ -191,16 +192,18 @@ async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeili
     return Done()
 
 
-async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
-    """Sends a fresh code to the agent's monitor."""
+@operation(wire.TestMonitor)
+async def _test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
     agent = await daemon.first(
         lambda: daemon.agents.test_monitor(connection.namespace, ask.name, daemon.require_person(connection))
     )
     return Done(detail=agent.monitor)
 
 
-async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor) -> Answer:
-    """Takes the code that the monitor received."""
+@operation(wire.AcknowledgeMonitor)
+async def _acknowledge_monitor(
+    daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor
+) -> Answer:
     await daemon.first(
         lambda: daemon.agents.acknowledge(
             connection.namespace, ask.name, ask.code, daemon.require_person(connection)
@@ -209,16 +212,16 @@ async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.
     return Done()
 
 
-async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
-    """Activates an agent, so that it can have tasks."""
+@operation(wire.ActivateAgent)
+async def _activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
     await daemon.first(
         lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
     )
     return Done()
 
 
-async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
-    """Suspends an agent and revokes its tasks."""
+@operation(wire.SuspendAgent)
+async def _suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
     ended = await daemon.first(
         lambda: daemon.agents.suspend(
             connection.namespace, ask.name, daemon.require_person(connection), reason=ask.reason
@@ -228,8 +231,8 @@ async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.Suspen
     return Done(detail=f"{len(ended)} tasks revoked")
 
 
-async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
-    """Sets the risk level of an agent."""
+@operation(wire.SetRisk)
+async def _set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
     await daemon.first(
         lambda: say_risk(
             daemon.means,
@@ -244,9 +247,8 @@ async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) ->
     return Done()
 
 
-async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
-    """Returns one agent."""
-
+@operation(wire.ShowAgent)
+async def _show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             agent = snapshot.identities.agent(connection.namespace, ask.name)
@@ -257,9 +259,8 @@ async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent
     return await daemon.read(read)
 
 
-async def list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
-    """Returns all agents."""
-
+@operation(wire.ListAgents)
+async def _list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             agents = snapshot.identities.agents(connection.namespace)
@@ -274,9 +275,8 @@ def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
     return agent_detail(agent, missing, tuple(one.id for one in running))
 
 
-async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
-    """Links an account to a person."""
-
+@operation(wire.LinkAccount)
+async def _link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         link_account(
@@ -293,9 +293,8 @@ async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) ->
     return Done()
 
 
-async def unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount) -> Answer:
-    """Removes the link of an account to a person."""
-
+@operation(wire.UnlinkAccount)
+async def _unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount) -> Answer:
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
         moved = unlink_account(
@@ -314,9 +313,8 @@ async def unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount
     return Done()
 
 
-async def list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAccounts) -> Answer:
-    """Returns the accounts linked to persons."""
-
+@operation(wire.ListAccounts)
+async def _list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAccounts) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.accounts.accounts(connection.namespace)
@@ -332,9 +330,8 @@ async def list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAc
     return await daemon.read(read)
 
 
-async def list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSessions) -> Answer:
-    """Returns the browser sessions."""
-
+@operation(wire.ListSessions)
+async def _list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSessions) -> Answer:
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
@@ -358,9 +355,8 @@ async def list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSe
     return await daemon.read(read)
 
 
-async def put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndSession) -> Answer:
-    """Ends a browser session."""
-
+@operation(wire.EndSession)
+async def _put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndSession) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         end_session(daemon.means, connection.namespace, ask.session, actor=actor, owns=owns)
@@ -369,9 +365,8 @@ async def put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndS
     return Done()
 
 
-async def put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuerGroups) -> Answer:
-    """Maps values of an issuer's claim to groups."""
-
+@operation(wire.SetIssuerGroups)
+async def _put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuerGroups) -> Answer:
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
         moved = set_issuer_groups(
@@ -390,9 +385,8 @@ async def put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuer
     return Done()
 
 
-async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
-    """Returns one person, with their grantable scope."""
-
+@operation(wire.ShowPerson)
+async def _show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
@@ -404,8 +398,8 @@ async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPers
     return await daemon.read(read)
 
 
-async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPersonGrantable) -> Answer:
-    """Sets the scope that a person may grant."""
+@operation(wire.SetPersonGrantable)
+async def _set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPersonGrantable) -> Answer:
     grantable = _grantable(ask)
 
     def work() -> None:
@@ -417,9 +411,8 @@ async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPer
     return Done()
 
 
-async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
-    """Creates a group."""
-
+@operation(wire.AddGroup)
+async def _add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         Groups(daemon.means).add(connection.namespace, ask.name, actor, owns=owns)
@@ -428,9 +421,8 @@ async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) 
     return Done()
 
 
-async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
-    """Adds a person to a group or removes them."""
-
+@operation(wire.SetMember)
+async def _set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
         moved = Groups(daemon.means).set_member(
@@ -444,8 +436,8 @@ async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember
     return Done(detail=f"{len(moved)} tasks paused" if moved else "")
 
 
-async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.SetGroupGrantable) -> Answer:
-    """Sets the scope that members of a group may grant."""
+@operation(wire.SetGroupGrantable)
+async def _set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.SetGroupGrantable) -> Answer:
     grantable = _grantable(ask)
 
     def work() -> None:
@@ -457,9 +449,8 @@ async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.
     return Done()
 
 
-async def list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGroups) -> Answer:
-    """Returns all groups."""
-
+@operation(wire.ListGroups)
+async def _list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGroups) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             groups = snapshot.identities.groups(connection.namespace)
@@ -468,9 +459,8 @@ async def list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGro
     return await daemon.read(read)
 
 
-async def show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup) -> Answer:
-    """Returns one group."""
-
+@operation(wire.ShowGroup)
+async def _show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             for one in snapshot.identities.groups(connection.namespace):

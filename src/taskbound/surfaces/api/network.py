@@ -80,6 +80,7 @@ from taskbound.wire.authorization import (
 )
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, ShowCounts, TellRefused
+from taskbound.wire.routes import LEFT_OUT
 from taskbound.wire.task import EndOwnTask
 
 if TYPE_CHECKING:
@@ -99,32 +100,7 @@ if TYPE_CHECKING:
     from taskbound.wire.network import Shown
 
 
-NEAR: Final = frozenset(
-    {
-        *("action:answer", "action:decide", "action:outcome", "action:permit"),
-        *(
-            "agent:assertion",
-            "approval:leave",
-            "approval:open",
-            "connection:bind",
-            "connection:open",
-            "connection:ping",
-            "connection:show",
-        ),
-        *("broker:discovered", "broker:failed", "broker:gone", "broker:lease", "broker:left"),
-        *("broker:minted", "broker:renewed", "broker:seen", "broker:swept"),
-        *("broker:epoch", "broker:reconciled"),
-        *("credential:acknowledge", "credential:discover", "credential:end", "credential:inject"),
-        *("credential:renewed", "credential:sweep", "credential:take"),
-        *("daemon:end", "daemon:start", "init:begin", "init:forget", "init:undo"),
-        *("db:backup", "db:reconcile", "db:restore", "db:upgrade"),
-        *("network:agree", "network:authorities", "network:counts", "network:refused"),
-        *("target:add", "target:admin", "target:remove", "target:test"),
-        *("token:consent", "token:consent-person", "token:deny", "token:look"),
-        *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:run"),
-        *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
-    }
-)
+NEAR: Final = frozenset(LEFT_OUT)
 """Operations that are refused over the network (rule 5)."""
 _OWN: Final = (
     *(Agree, AskConsent, AwaitConsent, Ping),

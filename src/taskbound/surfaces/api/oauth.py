@@ -33,6 +33,7 @@ from taskbound.flows.token.services import (
 )
 from taskbound.surfaces.api.authority import apart, at_once
 from taskbound.surfaces.api.client import client_name
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
@@ -116,8 +117,8 @@ def _targets(daemon: Daemon, principal: Principal) -> tuple[str, ...]:
     return (own, *(one.audience for one in services))
 
 
-async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
-    """Returns a token by exchange, or for the grant of a public client (`client_grants`)."""
+@operation(wire.AskToken)
+async def _ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
     principal = _client(seat)
     told = dict(ask.form)
     if told.get("grant_type") in wire.PUBLIC:
@@ -149,7 +150,8 @@ def _given_to_service(issued: Issued) -> wire.TokenGiven:
     )
 
 
-async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
+@operation(wire.IntrospectToken)
+async def _introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
     """Returns the introspection of a token (rule 3)."""
     principal = _client(seat)
     client = client_name(principal)
@@ -165,7 +167,8 @@ async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken
     return await daemon.read(read)
 
 
-async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
+@operation(wire.GiveBackToken)
+async def _give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
     """Revokes a token that was issued to the caller (rule 3), or ends an admission of a client."""
     principal = _client(seat)
     if principal.is_process:
@@ -178,13 +181,15 @@ async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -
     return Done()
 
 
-async def show_keys(daemon: Daemon, _seat: Connection, _ask: wire.ShowTokenJwks) -> Answer:
+@operation(wire.ShowTokenJwks)
+async def _show_keys(daemon: Daemon, _seat: Connection, _ask: wire.ShowTokenJwks) -> Answer:
     """Returns the public keys of tokens (rule 4)."""
     found = await daemon.read(daemon.token.published.keys)
     return wire.Published(text=found.decode())
 
 
-async def show_status_list(daemon: Daemon, _seat: Connection, ask: wire.ShowStatusList) -> Answer:
+@operation(wire.ShowStatusList)
+async def _show_status_list(daemon: Daemon, _seat: Connection, ask: wire.ShowStatusList) -> Answer:
     """Returns a status list token (rule 4)."""
     flights = daemon.token.flights
     flight = flights.get(ask.number)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.flows.decision import Call
 from taskbound.flows.decision.coverage import covered_of
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import tool as wire
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class OtherTaskError(DeniedError):
     remedy = "make the call anew, if it is still needed: in the task that runs now"
 
 
-async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
-    """Returns which of the calls the current scope of the connection's task covers."""
+@operation(wire.CoverCalls)
+async def _cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
     calls = [bytes(one) for one in ask.calls]
     if len(calls) > _MOST:
         raise TooManyCallsError(f"{len(calls)} calls are more than {_MOST}")

@@ -42,11 +42,20 @@ from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.people import detail_of
 from taskbound.surfaces.api.plan import DenyingPlan, require_denial
 from taskbound.surfaces.api.show import sheet_text
-from taskbound.wire.approval import AnswerApproval, ShowApproval
-from taskbound.wire.identity import PageOpened, ProposePersonKey, ShowPersonKey, VouchPersonKey
+from taskbound.wire.approval import AnswerApproval, OpenApproval, ShowApproval
+from taskbound.wire.identity import (
+    ConfirmPersonKey,
+    OpenEnrollment,
+    OpenVouching,
+    PageOpened,
+    ProposePersonKey,
+    ShowPersonKey,
+    VouchPersonKey,
+)
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
 from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
@@ -62,9 +71,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.page.sitting import Desk
-    from taskbound.wire.approval import OpenApproval
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.identity import ConfirmPersonKey, OpenEnrollment, OpenVouching
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion
 
@@ -79,9 +86,8 @@ class NoPasskeyError(DeniedError):
     remedy = "see `taskbound person key list`; make one with `taskbound person key add --passkey`"
 
 
-async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
-    """Opens a page on which a passkey is made."""
-
+@operation(OpenEnrollment)
+async def _open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
     def look() -> Desk:
         actor, owns = daemon.require_giver(connection)
         if ask.person != actor.name and not owns:
@@ -92,7 +98,8 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
     return await _opened(daemon, await daemon.first(look), ask.network)
 
 
-async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
+@operation(ConfirmPersonKey)
+async def _confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
     """Takes the signature of a new passkey after its fingerprint was compared (rule 3)."""
 
     def work() -> Answer:
@@ -108,9 +115,8 @@ async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPerson
     return await daemon.first(work)
 
 
-async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
-    """Opens a page on which a passkey vouches for another key."""
-
+@operation(OpenVouching)
+async def _open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
     def look() -> Desk:
         actor, owns = daemon.require_giver(connection)
         with daemon.means.store.read() as snapshot:
@@ -122,9 +128,8 @@ async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchin
     return await _opened(daemon, await daemon.first(look), ask.network)
 
 
-async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
-    """Opens a page on which a passkey answers a question."""
-
+@operation(OpenApproval)
+async def _open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
     def look() -> Desk:
         actor = daemon.require_person(connection)
         if ask.retries and (ask.deny or not 0 < ask.retries <= MOST_RETRIES):

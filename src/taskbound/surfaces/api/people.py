@@ -9,6 +9,7 @@ from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person import set_demo, withdraw
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 
-async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposePersonKey) -> Answer:
-    """Stores a proposed key, to be signed."""
+@operation(wire.ProposePersonKey)
+async def _propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposePersonKey) -> Answer:
     seen = ask.file
     offer = Offer(
         person=ask.person,
@@ -46,8 +47,8 @@ async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposeP
     return await daemon.first(work)
 
 
-async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePersonKey) -> Answer:
-    """Takes the proposed key's own signature."""
+@operation(wire.ProvePersonKey)
+async def _prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePersonKey) -> Answer:
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -60,8 +61,8 @@ async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePerso
     return await daemon.first(work)
 
 
-async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPersonKey) -> Answer:
-    """Takes the signature of a person who vouches."""
+@operation(wire.VouchPersonKey)
+async def _vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPersonKey) -> Answer:
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -79,9 +80,8 @@ async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPerso
     return await daemon.first(work)
 
 
-async def withdraw_key(daemon: Daemon, connection: Connection, ask: wire.WithdrawPersonKey) -> Answer:
-    """Withdraws a key."""
-
+@operation(wire.WithdrawPersonKey)
+async def _withdraw_key(daemon: Daemon, connection: Connection, ask: wire.WithdrawPersonKey) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         withdraw(daemon.means, connection.namespace, ask.key, actor, owns=owns, reason=ask.reason)
@@ -90,9 +90,8 @@ async def withdraw_key(daemon: Daemon, connection: Connection, ask: wire.Withdra
     return await daemon.first(work)
 
 
-async def list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPersonKeys) -> Answer:
-    """Returns all keys."""
-
+@operation(wire.ListPersonKeys)
+async def _list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPersonKeys) -> Answer:
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
@@ -104,9 +103,8 @@ async def list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPerso
     return await daemon.read(read)
 
 
-async def show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonKey) -> Answer:
-    """Returns one key and the statements to sign for it."""
-
+@operation(wire.ShowPersonKey)
+async def _show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonKey) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             progress = Enrollments(daemon.means).look(snapshot, connection.namespace, ask.key)
@@ -115,9 +113,8 @@ async def show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonK
     return await daemon.read(read)
 
 
-async def set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.SetDemo) -> Answer:
-    """Marks the namespace as a demo, or as none."""
-
+@operation(wire.SetDemo)
+async def _set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.SetDemo) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         set_demo(daemon.means, connection.namespace, demo=ask.demo, actor=actor, owns=owns)
@@ -126,9 +123,8 @@ async def set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.S
     return await daemon.first(work)
 
 
-async def leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePerson) -> Answer:
-    """Records that a person left the organization."""
-
+@operation(wire.LeavePerson)
+async def _leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePerson) -> Answer:
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
         people = People(daemon.means, daemon.views)
@@ -139,9 +135,8 @@ async def leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePe
     return Done(detail=f"{len(moved)} tasks paused")
 
 
-async def return_person(daemon: Daemon, connection: Connection, ask: wire.ReturnPerson) -> Answer:
-    """Records that a person is back."""
-
+@operation(wire.ReturnPerson)
+async def _return_person(daemon: Daemon, connection: Connection, ask: wire.ReturnPerson) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         People(daemon.means, daemon.views).come_back(connection.namespace, ask.name, actor, owns=owns)
@@ -150,9 +145,8 @@ async def return_person(daemon: Daemon, connection: Connection, ask: wire.Return
     return await daemon.first(work)
 
 
-async def link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) -> Answer:
-    """Links two persons as one human, or unlinks them."""
-
+@operation(wire.LinkPersons)
+async def _link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         changed = link_persons(
@@ -164,9 +158,8 @@ async def link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) ->
     return await daemon.first(work)
 
 
-async def set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAnswering) -> Answer:
-    """Sets the owner and approvers of an agent."""
-
+@operation(wire.SetAnswering)
+async def _set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAnswering) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         People(daemon.means, daemon.views).set_answering(

@@ -40,6 +40,7 @@ from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.means import Actor
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.approval import detail_of, stepped
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.surfaces.api.show import sheet_for
 from taskbound.wire import approval as wire
@@ -65,8 +66,8 @@ if TYPE_CHECKING:
     from taskbound.wire.passkey import Assertion
 
 
-async def propose_plan(daemon: Daemon, connection: Connection, ask: wire.ProposePlan) -> Answer:
-    """Asks approvers about several calls of a task together, for its requester or a process in its run."""
+@operation(wire.ProposePlan)
+async def _propose_plan(daemon: Daemon, connection: Connection, ask: wire.ProposePlan) -> Answer:
     steps = [Step(tool=one.tool, arguments=one.arguments.encode()) for one in ask.steps]
 
     def work(sight: Sight | None) -> Plan | Unseen:
@@ -90,7 +91,8 @@ def _require_proposer(daemon: Daemon, connection: Connection, task: str) -> Prop
     return Proposer(actor=actor, connection=connection.name, beneath=beneath)
 
 
-async def show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan) -> Answer:
+@operation(wire.ShowPlan)
+async def _show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan) -> Answer:
     """Returns one plan in full, after recording that this person saw it."""
     space = connection.namespace
 
@@ -113,7 +115,8 @@ async def show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan) 
     return await daemon.read(read)
 
 
-async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPlan) -> Answer:
+@operation(wire.AnswerPlan)
+async def _answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPlan) -> Answer:
     """Takes a signed answer to a plan from a process outside any gateway or run."""
     require_brought(ask.signature)
 

@@ -17,6 +17,7 @@ from taskbound.core.scope.suggest import MadeCall
 from taskbound.flows.policy import Refused, examine, examine_kept, replay
 from taskbound.flows.policy.engines import require_bundle
 from taskbound.flows.scope import SuggestOrder, suggest_scope
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import scope_raw
 from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 
-async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
-    """Validates the policies of a folder and stores them under the caller's name."""
+@operation(wire.ProposeBundle)
+async def _propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
     await daemon.first(lambda: daemon.require_person(connection))
     seen = await daemon.read(lambda: examine(daemon.means, connection.namespace, ask.files, ask.cases))
     kept = await daemon.first(
@@ -46,8 +47,8 @@ async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundl
     return wire.BundleAnswer(digest=kept.digest, problems=problems)
 
 
-async def activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBundle) -> Answer:
-    """Validates a bundle again and puts it in force."""
+@operation(wire.ActivateBundle)
+async def _activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBundle) -> Answer:
     await daemon.first(lambda: daemon.require_person(connection))
     seen = await daemon.read(lambda: examine_kept(daemon.means, connection.namespace, ask.digest))
     done = await daemon.first(
@@ -57,8 +58,8 @@ async def activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBun
     return wire.BundleAnswer(digest=ask.digest, problems=problems)
 
 
-async def roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBundle) -> Answer:
-    """Puts the previous bundle in force again."""
+@operation(wire.RollBackBundle)
+async def _roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBundle) -> Answer:
     done = await daemon.first(
         lambda: daemon.bundles.roll_back(
             connection.namespace, ask.digest, ask.reason, daemon.require_person(connection)
@@ -67,9 +68,8 @@ async def roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBu
     return Done(detail=daemon.means.policy.digest_of(done.force))
 
 
-async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBundles) -> Answer:
-    """Returns all bundles, and the history of what is in force."""
-
+@operation(wire.ListBundles)
+async def _list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBundles) -> Answer:
     def read() -> Answer:
         policies, namespace = daemon.means.policy, connection.namespace
         with daemon.means.store.read() as snapshot:
@@ -88,9 +88,8 @@ async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBu
     return await daemon.read(read)
 
 
-async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> Answer:
-    """Returns one bundle with its files, by default the one in force."""
-
+@operation(wire.ShowBundle)
+async def _show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> Answer:
     def read() -> Answer:
         policies, namespace = daemon.means.policy, connection.namespace
         with daemon.means.store.read() as snapshot:
@@ -118,8 +117,8 @@ async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> 
     return await daemon.read(read)
 
 
-async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.ReplayBundle) -> Answer:
-    """Returns how recent actions would be decided under a bundle or a person's draft files."""
+@operation(wire.ReplayBundle)
+async def _replay_actions(daemon: Daemon, connection: Connection, ask: wire.ReplayBundle) -> Answer:
     if ask.files:  # submitted rules are validated for persons only
         await daemon.first(lambda: daemon.require_person(connection))
 
@@ -248,8 +247,8 @@ def _problems(found: Sequence[PolicyProblem]) -> tuple[wire.BundleProblem, ...]:
     )
 
 
-async def suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScope) -> Answer:
-    """Returns the narrowest scope for past or planned actions."""
+@operation(wire.SuggestScope)
+async def _suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScope) -> Answer:
     order = SuggestOrder(
         namespace=connection.namespace,
         agent=ask.agent,

@@ -37,9 +37,10 @@ from taskbound.flows.identity.services import (
     remove_service_key,
 )
 from taskbound.flows.token.services import Asker
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.workload import RequestRow
+from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow, UseProof
 
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.workload import AnswerRequest, BeginRequest, UseProof
 
 
 def is_service_seat(connection: Connection) -> bool:
@@ -73,9 +73,8 @@ def require_no_service(connection: Connection) -> None:
         raise UnprovenError("a service asks with its token for what is a service's, and for nothing else")
 
 
-async def put_service(daemon: Daemon, connection: Connection, ask: wire.AddService) -> Answer:
-    """Adds a service."""
-
+@operation(wire.AddService)
+async def _put_service(daemon: Daemon, connection: Connection, ask: wire.AddService) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         service = parse_service(
@@ -94,9 +93,8 @@ async def put_service(daemon: Daemon, connection: Connection, ask: wire.AddServi
     return await daemon.first(work)
 
 
-async def set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeService) -> Answer:
-    """Changes the owner of a service or what it enforces."""
-
+@operation(wire.ChangeService)
+async def _set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeService) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         change_service(
@@ -113,9 +111,8 @@ async def set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeSe
     return await daemon.first(work)
 
 
-async def take_service_away(daemon: Daemon, connection: Connection, ask: wire.RemoveService) -> Answer:
-    """Removes a service."""
-
+@operation(wire.RemoveService)
+async def _take_service_away(daemon: Daemon, connection: Connection, ask: wire.RemoveService) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         remove_service(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
@@ -124,7 +121,8 @@ async def take_service_away(daemon: Daemon, connection: Connection, ask: wire.Re
     return await daemon.first(work)
 
 
-async def put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKey) -> Answer:
+@operation(wire.AddServiceKey)
+async def _put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKey) -> Answer:
     """Adds a key of a service; `Done` has its thumbprint."""
 
     def work() -> Answer:
@@ -136,9 +134,8 @@ async def put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKe
     return await daemon.first(work)
 
 
-async def take_key_away(daemon: Daemon, connection: Connection, ask: wire.RemoveServiceKey) -> Answer:
-    """Removes a key of a service."""
-
+@operation(wire.RemoveServiceKey)
+async def _take_key_away(daemon: Daemon, connection: Connection, ask: wire.RemoveServiceKey) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         remove_service_key(daemon.means, connection.namespace, ask.name, ask.key, actor=actor, owns=owns)
@@ -147,9 +144,8 @@ async def take_key_away(daemon: Daemon, connection: Connection, ask: wire.Remove
     return await daemon.first(work)
 
 
-async def list_services(daemon: Daemon, connection: Connection, _ask: wire.ListServices) -> Answer:
-    """Returns all services."""
-
+@operation(wire.ListServices)
+async def _list_services(daemon: Daemon, connection: Connection, _ask: wire.ListServices) -> Answer:
     def read() -> Answer:
         space = connection.namespace
         with daemon.means.store.read() as snapshot:
@@ -160,13 +156,13 @@ async def list_services(daemon: Daemon, connection: Connection, _ask: wire.ListS
     return await daemon.read(read)
 
 
-async def show_service(daemon: Daemon, connection: Connection, ask: wire.ShowService) -> Answer:
-    """Returns one service with its keys."""
+@operation(wire.ShowService)
+async def _show_service(daemon: Daemon, connection: Connection, ask: wire.ShowService) -> Answer:
     return await daemon.read(lambda: _detail(daemon, connection.namespace, ask.name))
 
 
-async def show_own(daemon: Daemon, connection: Connection, _ask: wire.ShowOwnService) -> Answer:
-    """Returns the record of the asking service."""
+@operation(wire.ShowOwnService)
+async def _show_own(daemon: Daemon, connection: Connection, _ask: wire.ShowOwnService) -> Answer:
     principal = require_service_seat(connection)
     return await daemon.read(lambda: _detail(daemon, principal.namespace, principal.name))
 
@@ -207,8 +203,8 @@ def _row(snapshot: Snapshot, service: Service, keys: tuple[ServiceKey, ...]) -> 
     )
 
 
-async def begin_request(daemon: Daemon, connection: Connection, ask: BeginRequest) -> Answer:
-    """Claims a request for all machines of the service, or returns its known state."""
+@operation(BeginRequest)
+async def _begin_request(daemon: Daemon, connection: Connection, ask: BeginRequest) -> Answer:
     asker = _asker(connection)
     wish = parse_wish(
         txn=ask.txn, token=ask.token, request=ask.request, claimant=ask.claimant, takes=ask.takes
@@ -216,8 +212,8 @@ async def begin_request(daemon: Daemon, connection: Connection, ask: BeginReques
     return request_row(await daemon.first(lambda: daemon.shared_claims.begin(asker, wish)))
 
 
-async def answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequest) -> Answer:
-    """Stores the answer to a request."""
+@operation(AnswerRequest)
+async def _answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequest) -> Answer:
     asker = _asker(connection)
     require_named(ask.txn, ask.request, ask.claimant)
     answer = _parsed(ask.answer) if ask.answer else None
@@ -231,8 +227,8 @@ async def answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequ
     return await daemon.first(work)
 
 
-async def use_proof(daemon: Daemon, connection: Connection, ask: UseProof) -> Answer:
-    """Claims a single-use proof."""
+@operation(UseProof)
+async def _use_proof(daemon: Daemon, connection: Connection, ask: UseProof) -> Answer:
     asker = _asker(connection)
 
     def work() -> Answer:

@@ -27,6 +27,7 @@ from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.credential.naming import count_credentials
 from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import network as wire
 from taskbound.wire.connection import Done
 
@@ -45,7 +46,8 @@ _LONGEST: Final = 2_097_152
 """Bytes of all of them: half of what a frame may hold."""
 
 
-async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answer:
+@operation(wire.Agree)
+async def _agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answer:
     """Raises OtherOriginError if the two origins differ (rule 1), UnprovenError for other callers."""
     require_api(daemon, connection)
     ours = daemon.network.issuer
@@ -59,7 +61,8 @@ async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answ
     return Done()
 
 
-async def note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRefused) -> Answer:
+@operation(wire.TellRefused)
+async def _note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRefused) -> Answer:
     """Records refusals by the process (rule 4).
 
     Raises UnprovenError for other callers, and MalformedError for an unknown error or operation.
@@ -91,7 +94,8 @@ def _require_listener(daemon: Daemon, connection: Connection) -> None:
         require_api(daemon, connection)
 
 
-async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
+@operation(wire.ShowClientAuthorities)
+async def _authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
     """Returns the authorities of workload certificates (rules 2 and 3); raises UnprovenError."""
     _require_listener(daemon, connection)
 
@@ -115,7 +119,8 @@ async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.Sho
     return await daemon.read(read)
 
 
-async def show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCounts) -> Answer:
+@operation(wire.ShowCounts)
+async def _show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCounts) -> Answer:
     """Returns how many credentials live and end (rule 5); raises UnprovenError."""
     require_api(daemon, connection)
     brokers = daemon.connections.count_brokers()

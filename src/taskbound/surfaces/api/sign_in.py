@@ -17,6 +17,7 @@ from taskbound.core.clock import seconds
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.sign_in import WAITS, Brought, NotSignedInError, TooManySignInsError
 from taskbound.surfaces.api.authority import again
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 
@@ -49,8 +50,8 @@ def require_page(connection: Connection) -> Shown:
     return connection.shown
 
 
-async def show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) -> Answer:
-    """Returns the issuers to sign in at, and the person signed in with this browser."""
+@operation(wire.ShowSignIn)
+async def _show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) -> Answer:
     shown = require_page(connection)
 
     def read() -> Answer:
@@ -70,8 +71,8 @@ async def show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) ->
     return await daemon.read(read)
 
 
-async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -> Answer:
-    """Begins a sign-in."""
+@operation(wire.BeginSignIn)
+async def _begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -> Answer:
     shown = require_page(connection)
     work = partial(
         daemon.sign_ins.begin,
@@ -88,8 +89,8 @@ async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -
     )
 
 
-async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> Answer:
-    """Completes a sign-in when the browser returns from the issuer."""
+@operation(wire.TakeSignIn)
+async def _take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> Answer:
     shown = require_page(connection)
     brought = Brought(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
     # An issuer is asked only where it is the one at whose address the browser came back.
@@ -109,8 +110,8 @@ async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> 
     return wire.SignInTaken(secret=entered.secret, seconds=left // seconds(1), back=entered.back)
 
 
-async def end(daemon: Daemon, connection: Connection, _ask: wire.EndSignIn) -> Answer:
-    """Ends the sign-in of this browser."""
+@operation(wire.EndSignIn)
+async def _end(daemon: Daemon, connection: Connection, _ask: wire.EndSignIn) -> Answer:
     shown = require_page(connection)
     await daemon.first(partial(daemon.sign_ins.sign_out, shown))
     return Done()

@@ -10,21 +10,37 @@ from taskbound.core.task import TaskState
 from taskbound.flows.credential.naming import count_credentials
 from taskbound.flows.revocation import stop
 from taskbound.surfaces.api.fronts import over_of
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.policy import in_force
-from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
+from taskbound.wire.connection import (
+    BackUpStore,
+    BeginInit,
+    Bind,
+    Bound,
+    Done,
+    EndDaemon,
+    ForgetOriginals,
+    Ping,
+    ReconcileStore,
+    RestoreStore,
+    StartDaemon,
+    Status,
+    StatusReport,
+    StopPush,
+    UndoInit,
+    UpgradeStore,
+)
+from taskbound.wire.token import Stop
 
 if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wire.connection import Bind, Ping, Status
     from taskbound.wire.envelope import Answer
     from taskbound.wire.frame import Message
-    from taskbound.wire.token import Stop
 
 
-async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
-    """Returns the task to which this gateway's calls belong."""
-
+@operation(Bind)
+async def _bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
     def work() -> Answer:
         daemon.require_gateway(connection)
         connection.last = connection.last or ask.last
@@ -38,13 +54,13 @@ async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer
     return await daemon.first(work)
 
 
-async def ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
-    """Answers."""
+@operation(Ping)
+async def _ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
     return Done()
 
 
-async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
-    """Returns the state of the daemon."""
+@operation(Status)
+async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
     agent_uids = tuple(sorted(daemon.gateway_accounts))
     fronts = (daemon.network.gateway_origin,) * len(daemon.connections.fronts())
     brokers = len(daemon.connections.brokers(connection.namespace))
@@ -92,7 +108,8 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
     return await daemon.read(read)
 
 
-async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
+@operation(Stop)
+async def _stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
     """Sets or lifts the kill switch and notifies every gateway at once."""
     switch = await daemon.first(
         lambda: stop(
@@ -109,8 +126,18 @@ async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
     return Done(detail="stopped" if switch.stopped else "not stopped")
 
 
-async def allow_act(daemon: Daemon, connection: Connection, ask: Message) -> Answer:
-    """Authorizes and records an act that the command line does itself on files and processes."""
+@operation(
+    EndDaemon,
+    StartDaemon,
+    BackUpStore,
+    ReconcileStore,
+    RestoreStore,
+    UpgradeStore,
+    BeginInit,
+    ForgetOriginals,
+    UndoInit,
+)
+async def _allow_act(daemon: Daemon, connection: Connection, ask: Message) -> Answer:
     operation = str(ask.__struct_config__.tag)
 
     def work() -> Answer:

@@ -29,9 +29,10 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.target import UnknownTargetError
 from taskbound.flows.target.testing import answering
 from taskbound.surfaces.api.credential import NoBrokerError
+from taskbound.surfaces.api.operation import operation
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.target import Discovered, DiscoverPush, TellDiscovered
+from taskbound.wire.target import Discovered, DiscoverPush, DiscoverTarget, TellDiscovered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,14 +44,14 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.target import DiscoverTarget
 
 
 _COUNTED = 1_000
 """How many credentials of a target are counted for a list."""
 
 
-async def add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget) -> Answer:
+@operation(wire.AddTarget)
+async def _add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget) -> Answer:
     """Declares a target and begins its first preflight."""
 
     def work() -> UnderTest:
@@ -60,8 +61,8 @@ async def add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget
     return _begun(daemon, connection, await daemon.first(work))
 
 
-async def test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarget) -> Answer:
-    """Begins another preflight of a target."""
+@operation(wire.TestTarget)
+async def _test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarget) -> Answer:
     return _begun(
         daemon,
         connection,
@@ -71,9 +72,8 @@ async def test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarg
     )
 
 
-async def set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) -> Answer:
-    """Stores another admin access of a target and begins a preflight."""
-
+@operation(wire.SetAdmin)
+async def _set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) -> Answer:
     def work() -> UnderTest:
         actor, owns = daemon.require_giver(connection)
         return daemon.targets.set_admin(
@@ -83,9 +83,8 @@ async def set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) 
     return _begun(daemon, connection, await daemon.first(work))
 
 
-async def remove_target(daemon: Daemon, connection: Connection, ask: wire.RemoveTarget) -> Answer:
-    """Removes a target."""
-
+@operation(wire.RemoveTarget)
+async def _remove_target(daemon: Daemon, connection: Connection, ask: wire.RemoveTarget) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         daemon.targets.remove(connection.namespace, ask.name, actor, owns=owns)
@@ -94,7 +93,8 @@ async def remove_target(daemon: Daemon, connection: Connection, ask: wire.Remove
     return await daemon.first(work)
 
 
-async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTargets) -> Answer:
+@operation(wire.ListTargets)
+async def _list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTargets) -> Answer:
     """Returns all targets, or the one of this name.
 
     From then on a broker is needed, also by the person who adds the first target.
@@ -235,7 +235,8 @@ class Discoveries:
             waiting.answer.set_result(told)
 
 
-async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverTarget) -> Answer:
+@operation(DiscoverTarget)
+async def _discover_target(daemon: Daemon, connection: Connection, ask: DiscoverTarget) -> Answer:
     """Lists the existing logins of a target for a person.
 
     Raises UnknownTargetError, NoBrokerError or NothingSeenError.
@@ -272,7 +273,8 @@ async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverT
     )
 
 
-async def take_discovered(daemon: Daemon, connection: Connection, ask: TellDiscovered) -> Answer:
+@operation(TellDiscovered)
+async def _take_discovered(daemon: Daemon, connection: Connection, ask: TellDiscovered) -> Answer:
     """Passes a broker's findings to the waiting caller (rule 3)."""
     daemon.discoveries.take(connection.namespace, ask)
     return Done()

@@ -20,6 +20,7 @@ from taskbound.flows.task import (
 )
 from taskbound.surfaces.api.evidence import evidence_row
 from taskbound.surfaces.api.filters import require_agent, require_task, task_states
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import task_detail, task_row, template_row
 from taskbound.wire import task as wire
 from taskbound.wire.connection import Done
@@ -40,8 +41,8 @@ _REASON: Final = 200
 """Characters of an agent's word for why its task ends."""
 
 
-async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
-    """Starts a task."""
+@operation(wire.StartTask)
+async def _start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
     order = TaskOrder(
         namespace=connection.namespace,
         agent=ask.agent,
@@ -59,8 +60,8 @@ async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask
     return await _detail(daemon, connection, task.id)
 
 
-async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.DelegateTask) -> Answer:
-    """Starts a child task."""
+@operation(wire.DelegateTask)
+async def _delegate_task(daemon: Daemon, connection: Connection, ask: wire.DelegateTask) -> Answer:
     order = ChildOrder(
         namespace=connection.namespace,
         parent=ask.parent,
@@ -78,12 +79,13 @@ async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.Delega
     return await _detail(daemon, connection, task.id)
 
 
-async def show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) -> Answer:
-    """Returns one task."""
+@operation(wire.ShowTask)
+async def _show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) -> Answer:
     return await _detail(daemon, connection, ask.task)
 
 
-async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
+@operation(wire.ListTasks)
+async def _list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
     """Returns a page of tasks, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = task_states(ask.state)
@@ -107,8 +109,8 @@ async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks
     return await daemon.read(read)
 
 
-async def pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask) -> Answer:
-    """Pauses a task."""
+@operation(wire.PauseTask)
+async def _pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask) -> Answer:
     return await _move(
         daemon,
         lambda actor: daemon.tasks.pause(connection.namespace, ask.task, actor, reason=ask.reason),
@@ -116,8 +118,8 @@ async def pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask
     )
 
 
-async def resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTask) -> Answer:
-    """Resumes a paused task."""
+@operation(wire.ResumeTask)
+async def _resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTask) -> Answer:
     return await _move(
         daemon,
         lambda actor: daemon.tasks.resume(connection.namespace, ask.task, actor),
@@ -125,8 +127,8 @@ async def resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTa
     )
 
 
-async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) -> Answer:
-    """Ends a task and its children."""
+@operation(wire.EndTask)
+async def _end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) -> Answer:
     event = ending(ask.how)
     return await _move(
         daemon,
@@ -135,8 +137,8 @@ async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) ->
     )
 
 
-async def end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) -> Answer:
-    """Ends the task of the shown token, and its children."""
+@operation(wire.EndOwnTask)
+async def _end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) -> Answer:
     event = ending(ask.how)
     if event is TaskEvent.REVOKE:
         raise TaskSyntaxError("an agent gives its task up; who takes it away is a person", where="how")
@@ -155,8 +157,8 @@ async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Calla
     return Done(detail=changed[-1].state.value if changed else "it had ended already")
 
 
-async def step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) -> Answer:
-    """Moves a task to its next step."""
+@operation(wire.StepTask)
+async def _step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) -> Answer:
     await daemon.first(
         lambda: daemon.changes.step(
             connection.namespace, ask.task, ask.name, daemon.require_person(connection)
@@ -165,7 +167,8 @@ async def step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) 
     return await _detail(daemon, connection, ask.task)
 
 
-async def amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask) -> Answer:
+@operation(wire.AmendTask)
+async def _amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask) -> Answer:
     """Narrows the scope of a task; children that it no longer covers end."""
     scope = parse_scope(parse_document(bytes(ask.scope)))
     ended = await daemon.first(
@@ -177,8 +180,8 @@ async def amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask
     return await _detail(daemon, connection, ask.task)
 
 
-async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:
-    """Registers the calling process as the task's run, with all its descendants."""
+@operation(wire.RegisterRun)
+async def _run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:
     proof = connection.peer.proof
     await daemon.first(
         lambda: register_run(
@@ -213,8 +216,8 @@ async def leave_others(daemon: Daemon, task: str) -> None:
         one.leave(one.task, f"the process above this gateway belongs to the task `{task}` now")
 
 
-async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
-    """Stores a template."""
+@operation(wire.SaveTemplate)
+async def _put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
     template = Template(
         namespace=connection.namespace,
         name=ask.name,
@@ -231,17 +234,16 @@ async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTem
     return Done()
 
 
-async def remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
-    """Removes a template."""
+@operation(wire.RemoveTemplate)
+async def _remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
     await daemon.first(
         lambda: drop_template(daemon.means, connection.namespace, ask.name, daemon.require_person(connection))
     )
     return Done()
 
 
-async def list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
-    """Returns all templates."""
-
+@operation(wire.ListTemplates)
+async def _list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             return wire.TemplateRows(

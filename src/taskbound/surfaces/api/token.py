@@ -28,6 +28,7 @@ from taskbound.core.token import (
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.authority import apart, at_once
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.tracing import TracedSigner
 from taskbound.wire import token as wire
 from taskbound.wire.connection import Done
@@ -78,7 +79,8 @@ class TokenFlows:
             self.keys.tend()
 
 
-async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
+@operation(wire.ListTokens)
+async def _list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
     """Returns tokens, newest first (rule 1)."""
     limit = max(1, min(ask.limit, _PAGE))
 
@@ -94,7 +96,8 @@ async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListToke
     return await daemon.read(read)
 
 
-async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
+@operation(wire.ShowToken)
+async def _show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
     """Returns one token (rule 1)."""
 
     def read() -> Answer:
@@ -107,7 +110,8 @@ async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken
     return await daemon.read(read)
 
 
-async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
+@operation(wire.RevokeToken)
+async def _revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
     """Revokes a token (rule 2)."""
 
     def work() -> Answer:
@@ -119,8 +123,8 @@ async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
     return await daemon.first(work)
 
 
-async def list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListTokenKeys) -> Answer:
-    """Returns all current and former keys of tokens."""
+@operation(wire.ListTokenKeys)
+async def _list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListTokenKeys) -> Answer:
     trouble, advice = await apart(daemon.token.trouble) if ask.look else ("", "")
 
     def read() -> Answer:
@@ -130,7 +134,8 @@ async def list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListToken
     return await daemon.read(read)
 
 
-async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateTokenKeys) -> Answer:
+@operation(wire.RotateTokenKeys)
+async def _rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateTokenKeys) -> Answer:
     """Puts the next key into use now (rule 2)."""
 
     def work() -> Answer:
@@ -141,7 +146,8 @@ async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateT
     return await apart(work)
 
 
-async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
+@operation(wire.RevokeTokenKey)
+async def _revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
     """Revokes a key and every token that it signed (rule 2)."""
 
     def work() -> Answer:

@@ -26,6 +26,7 @@ from taskbound.flows.tool.applying import (
 )
 from taskbound.flows.tool.secret import slots_of
 from taskbound.surfaces.api.filters import require_server
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
 from taskbound.wire.connection import Done
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 _SERVED = frozenset({"pinned", "text-changed"})
 
 
-async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpstream) -> Answer:
-    """Pins a server and its tools."""
+@operation(wire.AddUpstream)
+async def _add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpstream) -> Answer:
     identity = wire.identity_of(ask.spec, namespace=connection.namespace)
     await daemon.first(
         lambda: daemon.pins.add(
@@ -58,16 +59,16 @@ async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpst
     return Done(detail=identity.digest)
 
 
-async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
-    """Removes a server and its pins."""
+@operation(wire.RemoveUpstream)
+async def _remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
     await daemon.first(
         lambda: daemon.pins.remove(connection.namespace, ask.name, daemon.require_person(connection))
     )
     return Done()
 
 
-async def set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
-    """Stores or removes a sealed secret of a server."""
+@operation(wire.SetSecret)
+async def _set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
     await daemon.first(
         lambda: daemon.secrets.put(
             connection.namespace,
@@ -81,7 +82,8 @@ async def set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret
     return Done()
 
 
-async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
+@operation(wire.ListUpstreams)
+async def _list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
     """Returns all pinned servers; to a gateway those of its agent."""
 
     def read() -> Answer:
@@ -104,9 +106,8 @@ async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.List
     return await daemon.read(read)
 
 
-async def reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTools) -> Answer:
-    """Returns the pinned tools in the scope of the connection's task, or the kinds of one target."""
-
+@operation(wire.ReachTools)
+async def _reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTools) -> Answer:
     def work() -> Answer:
         daemon.require_gateway(connection)
         try:
@@ -153,9 +154,8 @@ def _hidden(server: PinnedServer) -> dict[str, set[str]]:
     return found
 
 
-async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
-    """Returns all pinned tools."""
-
+@operation(wire.ListTools)
+async def _list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             require_server(snapshot, connection.namespace, ask.server)
@@ -166,8 +166,8 @@ async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools
     return await daemon.read(read)
 
 
-async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) -> Answer:
-    """Compares the list of a started server with its pins."""
+@operation(wire.SeeTools)
+async def _see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) -> Answer:
     raws = [bytes(one) for one in ask.definitions]
 
     def work() -> Answer:
@@ -187,9 +187,8 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
     return await daemon.first(work)
 
 
-async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) -> Answer:
-    """Returns the difference between a tool's last seen definition and its pin."""
-
+@operation(wire.DiffTool)
+async def _diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) -> Answer:
     def read() -> Answer:
         pin, difference = daemon.sights.difference(connection.namespace, ask.name)
         return wire.ToolDiff(
@@ -204,8 +203,8 @@ async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) 
     return await daemon.read(read)
 
 
-async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTool) -> Answer:
-    """Pins the definition that was last seen."""
+@operation(wire.AcceptTool)
+async def _accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTool) -> Answer:
     if connection.role != "cli":
         raise UnprovenError("only a person accepts a changed tool")
     await daemon.first(
@@ -216,8 +215,8 @@ async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTo
     return Done()
 
 
-async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
-    """Stores a person's declaration of a tool."""
+@operation(wire.DeclareTool)
+async def _declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
     await daemon.first(
@@ -232,8 +231,8 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
     return Done()
 
 
-async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
-    """Returns what a tool file would change, or applies it if its changes were confirmed."""
+@operation(wire.ApplyTools)
+async def _apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
     said = Saying(
@@ -289,9 +288,8 @@ def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
     )
 
 
-async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
-    """Sets the approvers of a tool."""
-
+@operation(wire.AnswerForTool)
+async def _answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         space = connection.namespace
@@ -302,9 +300,8 @@ async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.Answ
     return await daemon.first(work)
 
 
-async def own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
-    """Sets the owner of a tool."""
-
+@operation(wire.OwnTool)
+async def _own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         set_owner(daemon.means, connection.namespace, ask.name, ask.owner, actor=actor, owns=owns)

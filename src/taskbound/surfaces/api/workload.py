@@ -28,6 +28,7 @@ from taskbound.flows.identity.account import add_identity_issuer, drop_identity_
 from taskbound.flows.identity.agent import add_selector, drop_selector
 from taskbound.flows.identity.workload import add_trust, remove_trust
 from taskbound.ports.identity import Need
+from taskbound.surfaces.api.operation import operation
 from taskbound.surfaces.api.sign_in import beside
 from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire import workload as wire
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 
-async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSelector) -> Answer:
-    """Adds a selector: a credential that matches it proves the agent."""
+@operation(wire.AddSelector)
+async def _put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSelector) -> Answer:
     selector = parse_selector(
         connection.namespace,
         ask.agent,
@@ -65,9 +66,8 @@ async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSele
     return Done(detail=await daemon.first(work))
 
 
-async def remove_selector(daemon: Daemon, connection: Connection, ask: wire.RemoveSelector) -> Answer:
-    """Removes a selector."""
-
+@operation(wire.RemoveSelector)
+async def _remove_selector(daemon: Daemon, connection: Connection, ask: wire.RemoveSelector) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         drop_selector(daemon.means, connection.namespace, ask.agent, ask.selector, actor=actor, owns=owns)
@@ -76,9 +76,8 @@ async def remove_selector(daemon: Daemon, connection: Connection, ask: wire.Remo
     return Done()
 
 
-async def list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListSelectors) -> Answer:
-    """Returns the selectors of one agent, or of all."""
-
+@operation(wire.ListSelectors)
+async def _list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListSelectors) -> Answer:
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.workloads.selectors(connection.namespace)
@@ -87,8 +86,8 @@ async def list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListS
     return await daemon.read(read)
 
 
-async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdentityIssuer) -> Answer:
-    """Adds an issuer that proves workloads or people."""
+@operation(wire.AddIdentityIssuer)
+async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdentityIssuer) -> Answer:
     issuer = parse_identity_issuer(
         connection.namespace,
         ask.name,
@@ -110,9 +109,8 @@ async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdenti
     return Done()
 
 
-async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIdentityIssuer) -> Answer:
-    """Removes an issuer."""
-
+@operation(wire.RemoveIdentityIssuer)
+async def _remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIdentityIssuer) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         drop_identity_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
@@ -121,8 +119,8 @@ async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.Remove
     return Done()
 
 
-async def list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListIdentityIssuers) -> Answer:
-    """Returns the issuers of workloads and people."""
+@operation(wire.ListIdentityIssuers)
+async def _list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListIdentityIssuers) -> Answer:
     troubles: dict[str, str] = {}
     if ask.look:
         troubles = await beside(
@@ -169,9 +167,8 @@ def _row(selector: Selector) -> wire.SelectorRow:
     )
 
 
-async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) -> Answer:
-    """Adds a trust domain."""
-
+@operation(wire.AddTrust)
+async def _put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         trust = parse_trust(
@@ -190,9 +187,8 @@ async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) 
     return Done()
 
 
-async def take_trust_away(daemon: Daemon, connection: Connection, ask: wire.RemoveTrust) -> Answer:
-    """Removes a trust domain."""
-
+@operation(wire.RemoveTrust)
+async def _take_trust_away(daemon: Daemon, connection: Connection, ask: wire.RemoveTrust) -> Answer:
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
         remove_trust(daemon.means, connection.namespace, ask.domain, actor=actor, owns=owns)
@@ -202,9 +198,8 @@ async def take_trust_away(daemon: Daemon, connection: Connection, ask: wire.Remo
     return Done()
 
 
-async def list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTrusts) -> Answer:
-    """Returns all trust domains."""
-
+@operation(wire.ListTrusts)
+async def _list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTrusts) -> Answer:
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
@@ -214,9 +209,8 @@ async def list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTru
     return await daemon.read(read)
 
 
-async def show_trust(daemon: Daemon, connection: Connection, ask: wire.ShowTrust) -> Answer:
-    """Returns one trust domain with its authorities."""
-
+@operation(wire.ShowTrust)
+async def _show_trust(daemon: Daemon, connection: Connection, ask: wire.ShowTrust) -> Answer:
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
