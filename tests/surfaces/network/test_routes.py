@@ -6,7 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from taskbound.surfaces.api.operations import OPERATIONS
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
 from taskbound.surfaces.network.routes import find
 from taskbound.wire.envelope import Answer

@@ -22,7 +22,7 @@ from taskbound.core.task import Task, TaskState
 from taskbound.flows.identity.services import begin_answer
 from taskbound.flows.token import revoke_token
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.api.network import NEAR
+from taskbound.surfaces.api.auth.network import NEAR
 from taskbound.wire.connection import Fault, Open, ShowProof
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.network import Shown
