@@ -18,7 +18,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.parse import tool_file_schema
 from taskbound.surfaces.network.openapi import describe
-from taskbound.surfaces.network.routes import AUTHZEN, LEFT_OUT, OAUTH, ROUTES
+from taskbound.wire.routes import AUTHZEN, LEFT_OUT, OAUTH, ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"

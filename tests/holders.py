@@ -24,7 +24,7 @@ from msgspec import structs
 from taskbound import __version__
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
 from taskbound.wire.authorization import AskToken, TokenGiven
 from taskbound.wire.connection import Open
 from taskbound.wire.envelope import Ask, Reply, Said, said_decoder

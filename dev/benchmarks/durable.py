@@ -34,11 +34,11 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision import Permit, Settled
 from taskbound.core.identity import PeerProof
 from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
-from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.peer import Peer
-from taskbound.surfaces.api.place import Place
-from taskbound.surfaces.api.worker import Asked
+from taskbound.surfaces.api.server.connection import Connection
+from taskbound.surfaces.api.server.daemon import Daemon
+from taskbound.surfaces.api.server.peer import Peer
+from taskbound.surfaces.api.server.place import Place
+from taskbound.surfaces.api.server.worker import Asked
 from taskbound.wire.action import Decide
 
 if TYPE_CHECKING:

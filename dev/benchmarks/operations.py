@@ -28,10 +28,10 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.policy.operations import Asked, authorize
-from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.peer import Peer
-from taskbound.surfaces.api.place import Place
+from taskbound.surfaces.api.server.connection import Connection
+from taskbound.surfaces.api.server.daemon import Daemon
+from taskbound.surfaces.api.server.peer import Peer
+from taskbound.surfaces.api.server.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

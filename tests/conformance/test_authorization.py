@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient, LookAtAsked
 from taskbound.wiring.home import find_socket, make_home
 from tests.conformance.suite import REVISIONS, judge, listed, run_authorization

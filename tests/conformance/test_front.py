@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.core.tool import QUESTION_NAMES
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from tests.conformance.places import EVERYTHING, everything, relayed
 from tests.conformance.suite import REVISIONS, excepted, judge, left_out, required, run_server
 from tests.surfaces.gateway.http.fronting import META, front

@@ -33,7 +33,7 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.task import keep_account
-from taskbound.surfaces.api.approval import detail_of
+from taskbound.surfaces.api.operations.approval import detail_of
 from taskbound.wire.envelope import ask_decoder
 from tests.peers.holding import Holding
 from tests.peers.openssh import Device

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from taskbound.sdk.guard.errors import DecisionAlteredError
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, Permitted
 from tests.sdk.noted import note, note_later, ran
 from tests.sdk.notes import async_client_at, noting, outcomes

@@ -14,7 +14,7 @@ from taskbound.sdk.client import DaemonLostError
 from taskbound.sdk.guard import near
 from taskbound.sdk.guard.errors import CallUndecidedError, OtherLoopError, OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import Permitted, Released
 from tests.sdk.noted import note, note_later, ran
 from tests.sdk.notes import async_client_at, client_at, noting, outcomes, within

@@ -16,7 +16,7 @@ from taskbound.sdk.guard import near
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import HeldError, OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.socket import SocketServer
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
 from tests.sdk.noted import note_later, ran
 from tests.sdk.notes import async_client_at, client_at, held_world, noting, outcomes, within

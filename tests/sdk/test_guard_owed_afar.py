@@ -17,7 +17,7 @@ from taskbound.sdk.guard.errors import OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof, UnreadableProofError
 from taskbound.sdk.guard.told import Told
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, NotPermitted, OutcomeTaken
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
 from tests.sdk.noted import note_later, ran

@@ -12,8 +12,8 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import CallUndecidedError, DecisionAlteredError, OutcomeUntoldError
-from taskbound.surfaces.api.reply import fault_of
-from taskbound.surfaces.api.server import NotOpenError, SocketServer
+from taskbound.surfaces.api.server.reply import fault_of
+from taskbound.surfaces.api.server.socket import NotOpenError, SocketServer
 from taskbound.wire.action import Permitted, Released, Withheld
 from taskbound.wire.connection import Bound, Fault, Opened
 from tests.sdk.noted import note_later, ran

@@ -19,7 +19,7 @@ from taskbound.sdk.guard.errors import (
 )
 from taskbound.sdk.guard.guarded import Guarded, guard
 from taskbound.sdk.guard.shape import UnwritableArgumentError
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, Permitted
 from tests.sdk.noted import FUNCTIONS, note, note_later, ran
 from tests.sdk.notes import async_client_at, client_at, notes_world, noting, outcomes, within

@@ -22,7 +22,7 @@ from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.revocation import Feed, OtherLogError
 from taskbound.ports.store import ConflictError
 from taskbound.sdk.feed import Asked, FeedReader, RevokedError, StaleFeedError
-from taskbound.surfaces.api.feed import rows_of
+from taskbound.surfaces.api.operations.feed import rows_of
 from taskbound.wire.token import FeedRows
 from tests.world import World
 

@@ -13,8 +13,8 @@ from taskbound.core.approval import AnswerKind, NarrowedRefusedError, PlanRefuse
 from taskbound.core.approval.sheet import BadSheetError, Sheet, render_sheet
 from taskbound.flows.action import explain
 from taskbound.flows.decision import Step
-from taskbound.surfaces.api.approval import detail_of
-from taskbound.surfaces.api.show import sheet_for, sheet_text
+from taskbound.surfaces.api.operations.approval import detail_of
+from taskbound.surfaces.api.operations.show import sheet_for, sheet_text
 from taskbound.surfaces.cli.sheets import question_from, sheet_from
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, BOB, Targets, held_by_finance, rows_of

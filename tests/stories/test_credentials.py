@@ -308,7 +308,7 @@ def test_i06_no_number_of_attempts_stands_anywhere_in_the_life_of_a_credential()
         *(room / "core/credential").glob("*.py"),
         *(room / "flows/credential").glob("*.py"),
         *(room / "surfaces/api").glob("*credential*.py"),
-        room / "surfaces/api/broker.py",
+        room / "surfaces/api/operations/broker.py",
     ]
     found = {
         (file.name, line.strip())

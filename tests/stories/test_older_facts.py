@@ -20,7 +20,7 @@ from taskbound.core.task import TaskEvent
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.revocation import Feed, FeedBehindError, stop
 from taskbound.sdk.feed import FeedReader, RevokedError
-from taskbound.surfaces.api.feed import rows_of
+from taskbound.surfaces.api.operations.feed import rows_of
 from tests.stories.test_races_of_bundles import examined
 from tests.world import ANN, CEILING, World, code_of
 

@@ -39,7 +39,7 @@ from taskbound.sdk.verify import (
     Verifier,
 )
 from taskbound.sdk.verify.keys import content_digest
-from taskbound.surfaces.api.feed import rows_of
+from taskbound.surfaces.api.operations.feed import rows_of
 from tests.token_world import API, CODER, ISSUER, KEY, TokenWorld
 from tests.world import ANN, CEILING, World, code_of, id_of
 

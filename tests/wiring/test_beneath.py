@@ -14,8 +14,8 @@ import pytest
 
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.ports.task import Run
-from taskbound.surfaces.api.peer import ancestry_of, boot_id
-from taskbound.surfaces.api.place import NotOutsideError
+from taskbound.surfaces.api.server.peer import ancestry_of, boot_id
+from taskbound.surfaces.api.server.place import NotOutsideError
 from taskbound.surfaces.cli.app import build, run
 from taskbound.surfaces.cli.clients.undo import Change, apply, kept, plan
 from taskbound.surfaces.cli.doctor_processes import verb_of

@@ -38,7 +38,7 @@ def test_a_daemon_that_decides_and_has_its_log_signed_has_loaded_nothing_that_ot
         until(lambda: covered(find_socket(home)), "the log is signed")
         assert one.end() == 0
         told = [line.rpartition("|")[2].strip() for line in one.words.splitlines() if "import time" in line]
-    assert "taskbound.surfaces.api.daemon" in told
+    assert "taskbound.surfaces.api.server.daemon" in told
     assert "cedarpy" in told
     for name, reason in NEEDLESS.items():
         found = [module for module in told if module == name or module.startswith(f"{name}.")]

@@ -52,11 +52,11 @@ from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
-from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Place
-from taskbound.surfaces.api.reply import fault_of
-from taskbound.surfaces.api.server import SocketServer
-from taskbound.surfaces.api.tracing import trace_here
+from taskbound.surfaces.api.server.daemon import Daemon
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Place
+from taskbound.surfaces.api.server.reply import fault_of
+from taskbound.surfaces.api.server.socket import SocketServer
+from taskbound.surfaces.api.server.tracing import trace_here
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, BrokerChild, EgressChild, SignerChild

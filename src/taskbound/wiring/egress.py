@@ -31,7 +31,7 @@ from taskbound.adapters.upstream.mcp.server import StdioStarter, fill
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.api.peer import hold_peer, read_peer
+from taskbound.surfaces.api.server.peer import hold_peer, read_peer
 from taskbound.surfaces.egress.asking import Asking
 from taskbound.surfaces.egress.authority import DaemonAuthority, Permits
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.server.daemon import Daemon
 
 
 _log = logging.getLogger(__name__)

@@ -36,8 +36,8 @@ from taskbound.flows.identity.services import sweep_answers
 from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
 from taskbound.ports.store import StoreBehindError
-from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.surfaces.api.server import GRACE
+from taskbound.surfaces.api.background.credential_rounds import CredentialRounds
+from taskbound.surfaces.api.server.socket import GRACE
 from taskbound.wiring.following import Following
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.keys.socket import SocketSigner
     from taskbound.flows.means import Moved
     from taskbound.ports.audit import StoredCheckpoint
-    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.wiring.child import SignerChild
     from taskbound.wiring.seen import Seen
     from taskbound.wiring.store import OpenedStore

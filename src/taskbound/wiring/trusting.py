@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.trust import Trust
     from taskbound.flows.means import Means
     from taskbound.ports.identity import BundleSource
-    from taskbound.surfaces.api.workload import Sources
+    from taskbound.surfaces.api.operations.workload import Sources
 
 
 _log = logging.getLogger(__name__)

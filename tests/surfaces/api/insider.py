@@ -21,7 +21,7 @@ import msgspec
 
 from taskbound import __version__
 from taskbound.sdk.client import Client, RefusedByDaemonError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Bind, Fault, Open
 from taskbound.wire.identity import (
     LeavePerson,

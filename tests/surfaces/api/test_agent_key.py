@@ -16,7 +16,7 @@ from taskbound.core.task import TaskEvent, TaskState
 from taskbound.flows.identity.agent import AgentKeys
 from taskbound.flows.task.binding import register_run
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.server.peer import ancestry_of
 from taskbound.wire.workload import AssertAgentKey, Assertion
 from tests.surfaces.api.test_operations import station
 from tests.world import ANN

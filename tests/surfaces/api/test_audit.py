@@ -36,7 +36,7 @@ def test_an_export_waits_for_the_key_of_a_daemon_that_has_just_started(tmp_path:
 
 
 def test_an_export_without_a_signer_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskbound.surfaces.api.audit._KEY_WAIT", 0.05)
+    monkeypatch.setattr("taskbound.surfaces.api.operations.audit._KEY_WAIT", 0.05)
 
     async def story() -> None:
         async with station(tmp_path) as place:

@@ -15,8 +15,8 @@ from taskbound.core.token.authorization.errors import ClientExistsError
 from taskbound.flows.task import save_template as save
 from taskbound.flows.token import add_client, resource_of
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.network import NEAR
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.auth.network import NEAR
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import (
     AskConsent,
     AskedDetail,

@@ -12,7 +12,7 @@ from taskbound.core.clock import Instant, hours
 from taskbound.core.identity.issuer import Account, IdentityIssuer, IssuerUse
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.flows.identity import register_person
-from taskbound.surfaces.api.place import DEFAULT_ISSUER
+from taskbound.surfaces.api.server.place import DEFAULT_ISSUER
 from taskbound.wire.authorization import AnswerInPage, Asking, Choosing, LookInPage
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.network import Shown

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.flows.means import Moved
-    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.server.daemon import Daemon
     from tests.world import World
 
 ARGUMENTS = msgspec.Raw(b'{"amount":10,"to":"bob"}')

@@ -15,8 +15,8 @@ from taskbound.core.policy.operation import Right
 from taskbound.core.task import TaskEvent
 from taskbound.flows.credential.leasing import lease
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.surfaces.api.operations import OPERATIONS
+from taskbound.surfaces.api.background.credential_rounds import CredentialRounds
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire import action
 from taskbound.wire import target as broker
 from taskbound.wire.connection import Done, Fault, Status, StatusReport

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api import target as discovery
+from taskbound.surfaces.api.operations import target as discovery
 from taskbound.wire import target as broker
 from taskbound.wire.connection import Done
 from taskbound.wire.target import TargetTesting

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.server.peer import ancestry_of
 from taskbound.wire.connection import Done
 from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed, TellToken
 from taskbound.wire.token import Stop

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import UnavailableError
-from taskbound.surfaces.api.egress import EgressTokens
+from taskbound.surfaces.api.operations.egress import EgressTokens
 from taskbound.wire.egress import TellToken
 
 SPACE = "default"

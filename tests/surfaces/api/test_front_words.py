@@ -10,7 +10,7 @@ from msgspec import structs
 
 from taskbound.flows.token import PersonTokenOrder, TransactionTokenOrder, resource_of
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from tests.surfaces.api.test_fronts import RESOURCE, Front, played
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.network.holding import binding

@@ -32,7 +32,7 @@ from taskbound.flows.token import (
 )
 from taskbound.flows.token.admitting import ClientTokens
 from taskbound.sdk.client import AsyncClient, RefusedByDaemonError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.action import Decide, Permitted, Refused
 from taskbound.wire.connection import Bind, Bound, Fault, Seated, ShowProof
 from taskbound.wire.jose.compact import encode_base64url

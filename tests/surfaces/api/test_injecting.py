@@ -21,7 +21,7 @@ from taskbound.core.tool import Effect
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.server.peer import ancestry_of
 from taskbound.wire import action
 from taskbound.wire import target as broker
 from taskbound.wire.approval import LeaveHold

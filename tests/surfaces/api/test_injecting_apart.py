@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from taskbound.core.credential import CredentialState
-from taskbound.surfaces.api.credential_rounds import CredentialRounds
+from taskbound.surfaces.api.background.credential_rounds import CredentialRounds
 from taskbound.wire import target as credential
 from taskbound.wire.egress import SealedServer, ShowSealed
 from tests.stories.test_clock import Machine

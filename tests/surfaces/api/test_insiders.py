@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.errors import UnavailableError
-from taskbound.surfaces.api.strangers import Insiders
+from taskbound.surfaces.api.background.strangers import Insiders
 from tests.surfaces.api.test_peer import tell
 
 if TYPE_CHECKING:

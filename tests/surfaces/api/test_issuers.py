@@ -10,9 +10,9 @@ import pytest
 from taskbound.core.clock import Instant
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.ports.identity import Awaited, Need
-from taskbound.surfaces.api import workload as issuers
-from taskbound.surfaces.api.worker import OverloadedError
-from taskbound.surfaces.api.workload import Issuers
+from taskbound.surfaces.api.operations import workload as issuers
+from taskbound.surfaces.api.server.worker import OverloadedError
+from taskbound.surfaces.api.operations.workload import Issuers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -12,8 +12,8 @@ from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.look import Unseen
 from taskbound.flows.tool import Declaration
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.api.action import ANSWERED
-from taskbound.surfaces.api.looking import (
+from taskbound.surfaces.api.operations.action import ANSWERED
+from taskbound.surfaces.api.background.looking import (
     MOST,
     MOST_OF_ONE,
     MOST_ROUNDS,
@@ -21,7 +21,7 @@ from taskbound.surfaces.api.looking import (
     THREADS,
     Looking,
 )
-from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.api.server.worker import OverloadedError
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Permitted
 from taskbound.wire.connection import Fault
@@ -194,7 +194,7 @@ def test_a_gateway_has_an_answer_before_it_takes_the_daemon_for_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert PATIENCE < ANSWERED < Timings().grace, "one look that takes its time is still heard"
-    monkeypatch.setattr("taskbound.surfaces.api.action.ANSWERED", 0.05)
+    monkeypatch.setattr("taskbound.surfaces.api.operations.action.ANSWERED", 0.05)
 
     async def story() -> None:
         far = Slow()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.credential import CredentialState
 from taskbound.flows.credential.revoking import SEAT
-from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.surfaces.api.egress import require_egress
+from taskbound.surfaces.api.background.credential_rounds import CredentialRounds
+from taskbound.surfaces.api.operations.egress import require_egress
 from tests.peers.targeting import Targets
 from tests.stories.brokering import put, put_target
 from tests.surfaces.api.test_operations import station

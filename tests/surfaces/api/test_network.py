@@ -13,7 +13,7 @@ from taskbound.core.identity.issuer import Account, parse_identity_issuer
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.ports.store import Transaction
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
-from taskbound.surfaces.api.network import FRESH
+from taskbound.surfaces.api.auth.network import FRESH
 from taskbound.wire.authorization import AskToken
 from taskbound.wire.connection import Done, Fault, Open, Ping, Status
 from taskbound.wire.envelope import Answer, Ask

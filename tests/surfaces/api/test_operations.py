@@ -17,11 +17,11 @@ from taskbound.core.policy.operation import Right
 from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.operations import OPERATIONS
-from taskbound.surfaces.api.place import DEFAULT_ISSUER, Place
-from taskbound.surfaces.api.server import SocketServer
-from taskbound.surfaces.api.strangers import Insiders
+from taskbound.surfaces.api.server.daemon import Daemon
+from taskbound.surfaces.api.server.table import OPERATIONS
+from taskbound.surfaces.api.server.place import DEFAULT_ISSUER, Place
+from taskbound.surfaces.api.server.socket import SocketServer
+from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
 from taskbound.wire.envelope import Reply, Said, said_decoder
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.server.connection import Connection
     from taskbound.wire.envelope import Answer, Push
 
 ORIGIN = "taskbound.test/log"

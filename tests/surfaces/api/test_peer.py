@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.identity import UnprovenError
-from taskbound.surfaces.api.peer import ancestry_of, hold_peer, is_alive, read_peer
+from taskbound.surfaces.api.server.peer import ancestry_of, hold_peer, is_alive, read_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ REUSE = """
 import os, pathlib, signal, socket, sys
 from contextlib import closing
 from taskbound.core.identity import UnprovenError
-from taskbound.surfaces.api.peer import hold_peer, read_peer
+from taskbound.surfaces.api.server.peer import hold_peer, read_peer
 path = sys.argv[1]
 with closing(socket.socket(socket.AF_UNIX)) as listening:
     listening.bind(path)

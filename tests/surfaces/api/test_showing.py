@@ -21,8 +21,8 @@ from taskbound.flows.token import revoke_token
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.flows.token.verifying import Request, Shower, read_shown
 from taskbound.ports.store import Snapshot, StoreUnavailableError
-from taskbound.surfaces.api.showing import Showings
-from taskbound.surfaces.api.worker import Worker
+from taskbound.surfaces.api.auth.showing import Showings
+from taskbound.surfaces.api.server.worker import Worker
 from taskbound.surfaces.http.rate import Buckets
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof

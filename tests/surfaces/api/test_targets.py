@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.credential_rounds import CredentialRounds
+from taskbound.surfaces.api.background.credential_rounds import CredentialRounds
 from taskbound.wire import target as wire
 from taskbound.wire import tool as wire_tool
 from taskbound.wire.connection import Bind, Bound, Done, Ping

@@ -13,7 +13,7 @@ from taskbound.core.tool import join_tool_name
 from taskbound.flows.tool import UnknownServerError
 from taskbound.ports.tool import PinnedServer, PinnedTool
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.server.peer import ancestry_of
 from taskbound.wire.connection import Done
 from taskbound.wire.egress import Holder, SealedServer, ShowSealed
 from taskbound.wire.tool import (

@@ -14,9 +14,9 @@ from taskbound.core.credential import Credential, CredentialEvent, CredentialSta
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.leasing import Leased, lease
-from taskbound.surfaces.api import broker as module
-from taskbound.surfaces.api.broker import BURST, TOGETHER, Tellings
-from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
+from taskbound.surfaces.api.operations import broker as module
+from taskbound.surfaces.api.operations.broker import BURST, TOGETHER, Tellings
+from taskbound.surfaces.api.server.worker import Lane, OverloadedError, Worker
 from tests.stories.brokering import TARGET, Broker, moves, put, row_of
 from tests.world import World
 

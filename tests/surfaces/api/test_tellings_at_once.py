@@ -16,8 +16,8 @@ from taskbound.core.credential import CredentialState, LeaseHeldError, LeaseLost
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.credential.leasing import lease
 from taskbound.flows.credential.revoking import revoke_credentials
-from taskbound.surfaces.api.broker import Tellings
-from taskbound.surfaces.api.worker import Worker
+from taskbound.surfaces.api.operations.broker import Tellings
+from taskbound.surfaces.api.server.worker import Worker
 from tests.stories.brokering import TARGET, Broker, put_many, put_target
 from tests.world import ANN, World
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.decision import Settled
 from taskbound.flows.action.outcome import Release, Report
-from taskbound.surfaces.api.worker import Turns
+from taskbound.surfaces.api.server.worker import Turns
 from tests.core.decision.test_plan_order import call, place, settled
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.api.worker import SLOW, Lane, Worker
+from taskbound.surfaces.api.server.worker import SLOW, Lane, Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

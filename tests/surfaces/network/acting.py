@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from taskbound.adapters.keys.file import AgentKeyFiles
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
 from taskbound.flows.identity.agent import AgentKeys
-from taskbound.surfaces.api.client import ClientGrants
-from taskbound.surfaces.api.oauth import exchanges
+from taskbound.surfaces.api.auth.client import ClientGrants
+from taskbound.surfaces.api.auth.oauth import exchanges
 from tests.proofs import CLIENT, proof
 from tests.surfaces.network.holding import HOST, Holding, held
 from tests.surfaces.network.serving import Answer

@@ -14,9 +14,9 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.policy.operation import Allowed
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.peer import Peer
-from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.server.connection import Connection
+from taskbound.surfaces.api.server.peer import Peer
+from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.jose.compact import encode_base64url
 from tests.peers.holding import Answerers, hold_policy
 from tests.surfaces.network.agents import PAY, Acting, acted, refused

@@ -14,7 +14,7 @@ from dev.reference import load_all
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.errors import MalformedError, error_classes
 from taskbound.core.tool import parse_tool_name
-from taskbound.surfaces.api.reply import family_of
+from taskbound.surfaces.api.server.reply import family_of
 from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
 from taskbound.surfaces.network.authzen.response import Told, require_request_id, told, told_back
 from taskbound.wire.action import MOST_EVALUATIONS, ActionPermitted, NotPermitted

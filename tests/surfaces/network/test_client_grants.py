@@ -12,7 +12,7 @@ import pytest
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import TaskEvent
 from taskbound.flows.token import add_client
-from taskbound.surfaces.api.client import ClientGrants
+from taskbound.surfaces.api.auth.client import ClientGrants
 from tests.client_world import CALLBACK, RESOURCE, VERIFIER, Desk
 from tests.proofs import CLIENT, proof
 from tests.surfaces.network.holding import HOST, STRANGER, Holding, held

@@ -16,7 +16,7 @@ import pytest
 
 import tests.peers.machine
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import EndSession, LinkAccount, ListSessions, SessionRows

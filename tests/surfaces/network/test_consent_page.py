@@ -16,7 +16,7 @@ from taskbound import __version__
 from taskbound.core.token.authorization.asked import form_secret, typed_code
 from taskbound.flows.token import resource_of
 from taskbound.sdk.client import Client, RefusedByDaemonError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient
 from taskbound.wire.connection import Done, Open
 from taskbound.wire.identity import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.surfaces.network.routes import ROUTES
+from taskbound.wire.routes import ROUTES
 from tests.proofs import CLIENT
 from tests.surfaces.network.acting import Acting, acted
 from tests.surfaces.network.fuzzing import fuzz

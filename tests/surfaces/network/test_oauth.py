@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 
 from dev.reference import NETWORK, OPENAPI, ORIGIN, ROOT, network_page, openapi_page
 from taskbound.surfaces.network.openapi import describe
-from taskbound.surfaces.network.routes import ROUTES
+from taskbound.wire.routes import ROUTES
 
 DESCRIBED: dict[str, Any] = json.loads(describe(ORIGIN))
 

@@ -16,7 +16,7 @@ import pytest
 
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, RefusedByDaemonError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.http.rate import NO_PROXIES, Rates
 from taskbound.surfaces.network.problem import Link

@@ -9,8 +9,8 @@ from pathlib import Path
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.flows.identity import register_person
-from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.server.connection import Connection
+from taskbound.surfaces.api.server.peer import Peer
 from taskbound.surfaces.http.rate import Buckets
 from tests.surfaces.network.acting import Acting, acted
 from tests.surfaces.network.test_tokens import running

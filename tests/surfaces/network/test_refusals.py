@@ -17,7 +17,7 @@ from taskbound.core.token.exchange import ACCESS_TOKEN
 from taskbound.flows.identity.services import add_service, add_service_key
 from taskbound.flows.task.delegate import save_template
 from taskbound.flows.token.issuing import ServiceTokenOrder
-from taskbound.surfaces.network.routes import OAUTH, ROUTES, Route
+from taskbound.wire.routes import OAUTH, ROUTES, Route
 from tests.client_world import CALLBACK, VERIFIER
 from tests.stories.test_token_exchange import DETAILS
 from tests.surfaces.api.test_operations import example

@@ -6,20 +6,19 @@ from typing import get_args
 import msgspec
 import pytest
 
-from taskbound.surfaces.api.operations import OPERATIONS
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
-from taskbound.surfaces.network.routes import (
+from taskbound.surfaces.network.routes import find
+from taskbound.wire.envelope import Answer
+from taskbound.wire.routes import (
     AUTHZEN,
     BESIDE,
     LEFT_OUT,
     OAUTH,
-    PAGED,
     PAGES,
     ROUTES,
-    find,
     messages,
 )
-from taskbound.wire.envelope import Answer
 
 NAMED = {one.name for one in OPERATIONS.values()}
 
@@ -69,7 +68,7 @@ def test_what_reads_is_a_get_and_takes_nothing_that_a_query_can_not_say() -> Non
 
 def test_every_list_that_has_a_page_before_has_a_cursor() -> None:
     paged = {tag for tag, one in messages().items() if "before" in one.__struct_fields__}
-    assert paged == set(PAGED)
+    assert paged == {one.operation for one in ROUTES if one.page}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda one: f"{one.verb} {one.path}")

@@ -12,7 +12,7 @@ import pytest
 from taskbound.adapters.identity.oidc.keys import FRESH, PAUSE
 from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.flows.identity.account import add_identity_issuer
-from taskbound.surfaces.api import workload as issuers
+from taskbound.surfaces.api.operations import workload as issuers
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AddIdentityIssuer
 from tests.surfaces.network.acting import Acting, acted

@@ -22,11 +22,11 @@ from taskbound.core.task import Task, TaskState
 from taskbound.flows.identity.services import begin_answer
 from taskbound.flows.token import revoke_token
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.api.network import NEAR
-from taskbound.surfaces.network.routes import LEFT_OUT
+from taskbound.surfaces.api.auth.network import NEAR
 from taskbound.wire.connection import Fault, Open, ShowProof
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.network import Shown
+from taskbound.wire.routes import LEFT_OUT
 from taskbound.wire.task import EndTask, RegisterRun
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.holding import STRANGER, Holding, binding, held

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.trace import OtlpSpans
-from taskbound.surfaces.api.oauth import exchanges
-from taskbound.surfaces.api.token import TokenFlows
+from taskbound.surfaces.api.auth.oauth import exchanges
+from taskbound.surfaces.api.operations.token import TokenFlows
 from taskbound.wire.trace import NO_SPAN, Span, Trace, parse_trace
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.network.acting import Acting, acted

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from taskbound.surfaces.api.authority import WAITING
+from taskbound.surfaces.api.auth.authority import WAITING
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AddIdentityIssuer
 from tests.surfaces.network.acting import Acting, acted, in_loop

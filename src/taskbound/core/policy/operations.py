@@ -1,6 +1,6 @@
 """The table of operations for policies: each with its right, what it is about, and what its message tells.
 
-1. It names every operation of the daemon's own table (`surfaces.api.operations`) and no other; a test holds
+1. It names every operation of the daemon's own table (`surfaces.api.server.table`) and no other; a test holds
    both to each other, and what a row says of a message to that message.
 2. What is secret in a message (a token, a signature, a sealed value) is told to no policy.
 3. What gateway, egress, broker, service or anybody asks each second is about the namespace and tells

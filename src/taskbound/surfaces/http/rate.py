@@ -3,7 +3,7 @@
 Of `rate`:
 1. A bucket holds a burst and fills at a rate; an empty one refuses.
 2. The number of buckets is limited; the least recently used is forgotten, as it had most time to fill.
-3. An IPv6 address counts as its /64. Principals have buckets in the daemon (`surfaces.api.network`).
+3. An IPv6 address counts as its /64. Principals have buckets in the daemon (`surfaces.api.auth.network`).
 4. A request without a credential counts for its network. One with a credential verified there before counts
    for its principal at the daemon, and here only if its proof fails.
 5. A request with an unverified credential waits for its turn among those of its network, as the rate permits,

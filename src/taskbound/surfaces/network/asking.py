@@ -20,8 +20,9 @@ from taskbound.surfaces.network.errors import BadBodyError, BadQueryError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskbound.surfaces.network.routes import Found, Route
+    from taskbound.surfaces.network.routes import Found
     from taskbound.wire.envelope import Ask
+    from taskbound.wire.routes import Route
 
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)

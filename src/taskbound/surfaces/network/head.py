@@ -23,7 +23,8 @@ from taskbound.surfaces.network.authzen.response import require_request_id
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.oauth import ENDPOINTS
 from taskbound.surfaces.network.problem import LONGEST
-from taskbound.surfaces.network.routes import AUTHZEN, find
+from taskbound.surfaces.network.routes import find
+from taskbound.wire.routes import AUTHZEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

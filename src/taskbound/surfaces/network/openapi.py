@@ -14,12 +14,12 @@ import msgspec
 
 from taskbound import __version__
 from taskbound.surfaces.network.problem import Problem
-from taskbound.surfaces.network.routes import PAGED, ROUTES
+from taskbound.wire.routes import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskbound.surfaces.network.routes import Route
+    from taskbound.wire.routes import Route
 
 
 _REFUSED: Final = (
@@ -59,7 +59,7 @@ def describe(origin: str) -> bytes:
         if "description" in schema:  # a docstring, which Python compiles without its indentation since 3.13
             schema["description"] = cleandoc(schema["description"])
     for route in ROUTES:
-        if route.operation in PAGED:
+        if route.page:
             schemas[route.answer.__name__]["properties"]["next"] = _CURSOR
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:

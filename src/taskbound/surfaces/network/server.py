@@ -57,7 +57,6 @@ from taskbound.surfaces.network.head import EVALUATES, Known, operation_of, read
 from taskbound.surfaces.network.oauth import KIND, Claimed, Metrics, Shares, identity_of
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.pages import ApprovalPages, SignInPages
-from taskbound.surfaces.network.routes import PAGED
 from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.authorization import (
@@ -82,8 +81,9 @@ if TYPE_CHECKING:
     from taskbound.surfaces.http.rate import Proxies, Rates
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.problem import Link
-    from taskbound.surfaces.network.routes import Found, Route
+    from taskbound.surfaces.network.routes import Found
     from taskbound.wire.envelope import Ask
+    from taskbound.wire.routes import Route
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
 
@@ -288,7 +288,7 @@ class Server(Room["Bounds", "Connection"]):
             raise NoProofError("the request shows no proof of who asks")
         if not found.route.reads and head.headers.get("idempotency-key") == "":
             raise BadRequestKeyError("the key of the request is empty")
-        query, paged = dict(head.query), found.route.operation in PAGED
+        query, paged = dict(head.query), found.route.page
         if paged:
             query = self._from_cursor(found.route.path, query)
         shown = self._shown(head, reply)
@@ -347,7 +347,7 @@ class Server(Room["Bounds", "Connection"]):
         if not (answer.more and answer.rows):
             return told
         asked = {name: value for name, value in query.items() if name != "before"}
-        cursor = self._plugs.cursors.give(route.path, asked, getattr(answer.rows[-1], PAGED[route.operation]))
+        cursor = self._plugs.cursors.give(route.path, asked, getattr(answer.rows[-1], route.page))
         return told[:-1] + b',"next":"%b"}' % cursor.encode("ascii")
 
     async def _form(self, head: Head, body: bytes, reply: Reply) -> None:

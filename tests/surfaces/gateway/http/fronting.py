@@ -28,7 +28,7 @@ from msgspec import structs
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.http.seat import FrontBounds

@@ -11,7 +11,7 @@ import pytest
 
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, DaemonLostError
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.http.head import EVERY, Authorities
 from taskbound.wire.connection import Fault, Open, Opened, ShowProof

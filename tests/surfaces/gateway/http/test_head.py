@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Fault, Open, ShowProof
 from taskbound.wire.mcp.message import MODERN
 from taskbound.wire.network import TellRefused

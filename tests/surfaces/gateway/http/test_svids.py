@@ -16,7 +16,7 @@ import pytest
 
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
 from taskbound.flows.token import resource_of
-from taskbound.surfaces.api.place import DEFAULT_ISSUER
+from taskbound.surfaces.api.server.place import DEFAULT_ISSUER
 from taskbound.wire.authorization import AskToken, TokenGiven
 from taskbound.wire.connection import Done
 from taskbound.wire.jose.compact import encode_base64url

@@ -31,7 +31,7 @@ from taskbound.surfaces.api.page.request import (
     require_ours,
 )
 from taskbound.surfaces.api.page.sitting import PageOverError, Sitting
-from taskbound.surfaces.api.reply import fault_of
+from taskbound.surfaces.api.server.reply import fault_of
 from taskbound.wire.page import PageFault, render_page
 
 if TYPE_CHECKING:

@@ -1,0 +1,271 @@
+"""Operations on tasks, templates and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.action import parse_document
+from taskbound.core.scope import parse_scope
+from taskbound.core.task import NoTaskError, TaskEvent, TaskSyntaxError, Template, ending, parse_holds
+from taskbound.flows.task import (
+    ChildOrder,
+    TaskOrder,
+    drop_template,
+    look_again,
+    nearest_run,
+    register_run,
+    save_template,
+)
+from taskbound.surfaces.api.operations.evidence import evidence_row
+from taskbound.surfaces.api.operations.filters import require_agent, require_task, task_states
+from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.operations.show import task_detail, task_row, template_row
+from taskbound.wire import task as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.scope import Scope
+    from taskbound.core.task import Task
+    from taskbound.flows.means import Actor, Moved
+    from taskbound.surfaces.api.server.connection import Connection
+    from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+
+_PAGE: Final = 500
+_REASON: Final = 200
+"""Characters of an agent's word for why its task ends."""
+
+
+@operation(wire.StartTask)
+async def _start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
+    order = TaskOrder(
+        namespace=connection.namespace,
+        agent=ask.agent,
+        purpose=ask.purpose,
+        seconds=ask.seconds,
+        template=ask.template,
+        scope=_scope(ask.scope),
+        evidence=ask.evidence,
+        tokens=ask.tokens,
+        learning=ask.learning,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
+    )
+    task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
+    return await _detail(daemon, connection, task.id)
+
+
+@operation(wire.DelegateTask)
+async def _delegate_task(daemon: Daemon, connection: Connection, ask: wire.DelegateTask) -> Answer:
+    order = ChildOrder(
+        namespace=connection.namespace,
+        parent=ask.parent,
+        agent=ask.agent,
+        purpose=ask.purpose,
+        seconds=ask.seconds,
+        template=ask.template,
+        scope=_scope(ask.scope),
+        evidence=ask.evidence,
+        tokens=ask.tokens,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
+    )
+    task = await daemon.first(lambda: daemon.delegations.delegate(order, daemon.require_person(connection)))
+    return await _detail(daemon, connection, task.id)
+
+
+@operation(wire.ShowTask)
+async def _show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) -> Answer:
+    return await _detail(daemon, connection, ask.task)
+
+
+@operation(wire.ListTasks)
+async def _list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
+    """Returns a page of tasks, newest first."""
+    limit = max(1, min(ask.limit, _PAGE))
+    states = task_states(ask.state)
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            require_agent(snapshot, connection.namespace, ask.agent)
+            require_task(snapshot, connection.namespace, ask.before)
+            found = snapshot.tasks.tasks(
+                connection.namespace,
+                agent=ask.agent,
+                states=states,
+                limit=limit + 1,
+                before=ask.before,
+            )
+            rows = tuple(
+                task_row(one, snapshot.actions.count(one.namespace, one.id)) for one in found[:limit]
+            )
+        return wire.TaskRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+@operation(wire.PauseTask)
+async def _pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask) -> Answer:
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.pause(connection.namespace, ask.task, actor, reason=ask.reason),
+        lambda: daemon.require_person(connection),
+    )
+
+
+@operation(wire.ResumeTask)
+async def _resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTask) -> Answer:
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.resume(connection.namespace, ask.task, actor),
+        lambda: daemon.require_person(connection),
+    )
+
+
+@operation(wire.EndTask)
+async def _end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) -> Answer:
+    event = ending(ask.how)
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.end(connection.namespace, ask.task, event, actor, reason=ask.reason),
+        lambda: daemon.require_run(connection, ask.task),
+    )
+
+
+@operation(wire.EndOwnTask)
+async def _end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) -> Answer:
+    event = ending(ask.how)
+    if event is TaskEvent.REVOKE:
+        raise TaskSyntaxError("an agent gives its task up; who takes it away is a person", where="how")
+    if len(ask.reason) > _REASON:
+        raise TaskSyntaxError(f"a reason has at most {_REASON} characters", where="reason")
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.end(seat.namespace, seat.seat, event, actor, reason=ask.reason),
+        lambda: daemon.network.require_giving_up(seat.principal),
+    )
+
+
+async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Callable[[], Actor]) -> Answer:
+    changed = await daemon.first(lambda: work(who()))
+    daemon.tell_ended(changed)
+    return Done(detail=changed[-1].state.value if changed else "it had ended already")
+
+
+@operation(wire.StepTask)
+async def _step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) -> Answer:
+    await daemon.first(
+        lambda: daemon.changes.step(
+            connection.namespace, ask.task, ask.name, daemon.require_person(connection)
+        )
+    )
+    return await _detail(daemon, connection, ask.task)
+
+
+@operation(wire.AmendTask)
+async def _amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask) -> Answer:
+    """Narrows the scope of a task; children that it no longer covers end."""
+    scope = parse_scope(parse_document(bytes(ask.scope)))
+    ended = await daemon.first(
+        lambda: daemon.changes.amend(
+            connection.namespace, ask.task, scope, daemon.require_person(connection), seen=ask.seen
+        )
+    )
+    daemon.tell_ended(ended)
+    return await _detail(daemon, connection, ask.task)
+
+
+@operation(wire.RegisterRun)
+async def _run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:
+    proof = connection.peer.proof
+    await daemon.first(
+        lambda: register_run(
+            daemon.means,
+            connection.namespace,
+            ask.task,
+            daemon.require_person(connection),
+            boot=daemon.boot,
+            pid=proof.pid,
+            started=proof.started,
+        )
+    )
+    await daemon.read(daemon.look_inside)
+    await leave_others(daemon, ask.task)
+    return Done()
+
+
+async def leave_others(daemon: Daemon, task: str) -> None:
+    """Unbinds gateways beneath the task's new run from tasks to which they were bound before."""
+    bound = [one for one in daemon.connections.gateways(lost=True) if one.task not in {"", task}]
+
+    def read() -> list[Connection]:
+        with daemon.means.store.read() as snapshot:
+            runs = [
+                (one, nearest_run(snapshot, one.namespace, daemon.boot, one.peer.ancestry))
+                for one in bound
+                if not one.seat
+            ]
+        return [one for one, run in runs if run is not None and run.task == task]
+
+    for one in await daemon.read(read):
+        one.leave(one.task, f"the process above this gateway belongs to the task `{task}` now")
+
+
+@operation(wire.SaveTemplate)
+async def _put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
+    template = Template(
+        namespace=connection.namespace,
+        name=ask.name,
+        scope=parse_scope(parse_document(bytes(ask.scope))),
+        seconds=ask.seconds,
+        purpose=ask.purpose,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
+        holds=parse_holds(ask.holds),
+    )
+    await daemon.first(
+        lambda: save_template(daemon.means, template, daemon.require_person(connection)),
+    )
+    return Done()
+
+
+@operation(wire.RemoveTemplate)
+async def _remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
+    await daemon.first(
+        lambda: drop_template(daemon.means, connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done()
+
+
+@operation(wire.ListTemplates)
+async def _list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            return wire.TemplateRows(
+                rows=tuple(map(template_row, snapshot.tasks.templates(connection.namespace)))
+            )
+
+    return await daemon.read(read)
+
+
+def _scope(raw: msgspec.Raw | msgspec.UnsetType) -> Scope | None:
+    return parse_scope(parse_document(bytes(raw))) if isinstance(raw, msgspec.Raw) else None
+
+
+async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:
+    def read() -> Answer:
+        stands = look_again(daemon.means, connection.namespace, task)
+        with daemon.means.store.read() as snapshot:
+            found: Task | None = snapshot.tasks.task(connection.namespace, task)
+            if found is None:
+                raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+            rows = tuple(evidence_row(one, verdict) for one, verdict in stands)
+            held, now = len(daemon.connections.of_task(task)), daemon.means.clock.now()
+            return task_detail(snapshot, found, held, rows, now)
+
+    return await daemon.read(read)

@@ -1,0 +1,311 @@
+"""Operations on upstream servers and tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnprovenError
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.scope import tools_of
+from taskbound.core.task import require_live
+from taskbound.core.tool import Effect, join_tool_name, parse_definition, parse_slot
+from taskbound.core.tool.name import credential_kind
+from taskbound.core.tool.slot import offered
+from taskbound.flows.tool import Declaration
+from taskbound.flows.tool.applying import (
+    Saying,
+    ToolSaying,
+    apply_file,
+    compare_file,
+    set_approvers,
+    set_owner,
+)
+from taskbound.flows.tool.secret import slots_of
+from taskbound.surfaces.api.operations.filters import require_server
+from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.operations.show import tool_row, upstream_row
+from taskbound.wire import tool as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.flows.tool.applying import Applied
+    from taskbound.ports.tool import PinnedServer
+    from taskbound.surfaces.api.server.connection import Connection
+    from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+
+_SERVED = frozenset({"pinned", "text-changed"})
+
+
+@operation(wire.AddUpstream)
+async def _add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpstream) -> Answer:
+    identity = wire.identity_of(ask.spec, namespace=connection.namespace)
+    await daemon.first(
+        lambda: daemon.pins.add(
+            ask.spec.name,
+            identity,
+            msgspec.json.encode(ask.spec),
+            [bytes(one) for one in ask.definitions],
+            agents=ask.agents,
+            actor=daemon.require_person(connection),
+            methods=ask.methods,
+        )
+    )
+    return Done(detail=identity.digest)
+
+
+@operation(wire.RemoveUpstream)
+async def _remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
+    await daemon.first(
+        lambda: daemon.pins.remove(connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done()
+
+
+@operation(wire.SetSecret)
+async def _set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
+    await daemon.first(
+        lambda: daemon.secrets.put(
+            connection.namespace,
+            ask.server,
+            ask.slot,
+            number=ask.number,
+            sealed=ask.sealed,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
+
+
+@operation(wire.ListUpstreams)
+async def _list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
+    """Returns all pinned servers; to a gateway those of its agent."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            rows = [
+                upstream_row(
+                    server,
+                    snapshot.tools.tools(connection.namespace, server=server.name),
+                    snapshot.tools.secrets(connection.namespace, server.name)
+                    if connection.role != "gateway"
+                    else None,
+                )
+                for server in snapshot.tools.servers(connection.namespace)
+                if connection.role != "gateway" or not server.agents or connection.agent in server.agents
+            ]
+        if any(row.spec.slots for row in rows):
+            daemon.egress_wanted.set()
+        return wire.UpstreamRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+@operation(wire.ReachTools)
+async def _reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTools) -> Answer:
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        try:
+            task = daemon.bind(connection)
+            rows = _reachable(daemon, connection, task, ask.target)
+        except DeniedError as error:
+            return wire.ToolRows(rows=(), task=connection.task, refusal=error.message)
+        return wire.ToolRows(rows=rows, task=task)
+
+    return await daemon.first(work)
+
+
+def _reachable(daemon: Daemon, connection: Connection, task: str, target: str) -> tuple[wire.ToolRow, ...]:
+    namespace = connection.namespace
+    with daemon.means.store.read() as snapshot:
+        require_not_stopped(snapshot.revocation.kill_switch(namespace))
+        require_live(task, snapshot.tasks.heads(namespace, {task}), daemon.means.clock.now())
+        found = snapshot.tasks.task(namespace, task)
+        agent = snapshot.identities.agent(namespace, connection.agent)
+        if found is None or agent is None:
+            return ()
+        servers = {one.name: one for one in snapshot.tools.servers(namespace)}
+        names = tools_of(found.scope) & tools_of(agent.ceiling)
+        tools = [tool for name in sorted(names) if (tool := snapshot.tools.tool(namespace, name)) is not None]
+    if target:
+        return tuple(tool_row(one) for one in tools if (credential_kind(one.name) or ("",))[0] == target)
+    hidden = {name: _hidden(one) for name, one in servers.items()}
+    return tuple(
+        replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
+        for one in tools
+        if one.state in _SERVED
+        and not one.unwatched  # its caller would report an outcome, and is refused
+        and one.server in servers  # not in a target: what is asked for there is no call
+        and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
+    )
+
+
+def _hidden(server: PinnedServer) -> dict[str, set[str]]:
+    """Returns, by tool, the arguments that are not offered to agents (`core.tool.argument`)."""
+    found: dict[str, set[str]] = {}
+    for slot in map(parse_slot, slots_of(server)):
+        if slot.tool:
+            found.setdefault(join_tool_name(server.name, slot.tool), set()).add(slot.name)
+    return found
+
+
+@operation(wire.ListTools)
+async def _list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            require_server(snapshot, connection.namespace, ask.server)
+            tools = snapshot.tools.tools(connection.namespace, server=ask.server)
+            named = snapshot.tools.approvers(connection.namespace)
+        return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name), one.owner) for one in tools))
+
+    return await daemon.read(read)
+
+
+@operation(wire.SeeTools)
+async def _see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) -> Answer:
+    raws = [bytes(one) for one in ask.definitions]
+
+    def work() -> Answer:
+        gateway = connection.role == "gateway"
+        if not gateway:
+            daemon.require_person(connection)
+        found = daemon.sights.see(
+            connection.namespace,
+            ask.server,
+            ask.identity,
+            raws,
+            agent=connection.agent if gateway else None,
+            methods=ask.methods,
+        )
+        return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))
+
+    return await daemon.first(work)
+
+
+@operation(wire.DiffTool)
+async def _diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) -> Answer:
+    def read() -> Answer:
+        pin, difference = daemon.sights.difference(connection.namespace, ask.name)
+        return wire.ToolDiff(
+            name=pin.name,
+            state=pin.state,
+            pinned=pin.definition.decode(),
+            seen=pin.seen.decode(),
+            differences=difference.words,
+            definition=parse_definition(pin.seen).digest if pin.seen else "",
+        )
+
+    return await daemon.read(read)
+
+
+@operation(wire.AcceptTool)
+async def _accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTool) -> Answer:
+    if connection.role != "cli":
+        raise UnprovenError("only a person accepts a changed tool")
+    await daemon.first(
+        lambda: daemon.sights.accept(
+            connection.namespace, ask.name, ask.definition, daemon.require_person(connection)
+        )
+    )
+    return Done()
+
+
+@operation(wire.DeclareTool)
+async def _declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
+    if connection.role != "cli":
+        raise UnprovenError("only a person declares what a tool does")
+    await daemon.first(
+        lambda: daemon.sights.declare(
+            connection.namespace,
+            ask.name,
+            ask.definition,
+            daemon.require_person(connection),
+            _declaration(ask),
+        )
+    )
+    return Done()
+
+
+@operation(wire.ApplyTools)
+async def _apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
+    if connection.role != "cli":
+        raise UnprovenError("only a person declares what a tool does")
+    said = Saying(
+        server=ask.server,
+        tools=tuple(
+            ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers, owner=one.owner)
+            for one in ask.tools
+        ),
+        shareable=ask.shareable,
+    )
+
+    def work() -> Answer:
+        actor = daemon.require_person(connection)
+        space, owns = connection.namespace, connection.peer.proof.uid == daemon.owner_uid
+        if not ask.agreed:
+            return _changes(compare_file(daemon.means, space, said), applied=False)
+        found = apply_file(
+            daemon.means,
+            space,
+            said,
+            agreed=ask.agreed,
+            relax=ask.relax,
+            actor=actor,
+            owns=owns,
+        )
+        daemon.views.forget()
+        return _changes(found, applied=True)
+
+    return await daemon.first(work)
+
+
+def _declaration(said: wire.DeclareTool | wire.ToolSaid) -> Declaration:
+    return Declaration(
+        idempotent=said.idempotent,
+        unwatched=None if said.outcome is None else said.outcome == "unwatched",
+        probes=said.probes,
+        checks=said.checks,
+        effect=None if said.effect is None else Effect(said.effect),
+        roles=said.roles,
+    )
+
+
+def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
+    return wire.ToolChanges(
+        rows=tuple(
+            wire.ToolChange(
+                tool=one.tool, what=one.what, before=one.before, after=one.after, relaxes=one.relaxes
+            )
+            for one in found.changes
+        ),
+        digest=found.digest,
+        applied=applied,
+    )
+
+
+@operation(wire.AnswerForTool)
+async def _answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        space = connection.namespace
+        set_approvers(daemon.means, space, ask.name, ask.approvers, actor=actor, owns=owns)
+        daemon.views.forget()
+        return Done()
+
+    return await daemon.first(work)
+
+
+@operation(wire.OwnTool)
+async def _own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        set_owner(daemon.means, connection.namespace, ask.name, ask.owner, actor=actor, owns=owns)
+        daemon.views.forget()
+        return Done()
+
+    return await daemon.first(work)
