@@ -90,7 +90,7 @@ def _pauses(patience: float) -> Iterator[float]:
 
 
 def _full(path: Path) -> DaemonLostError:
-    return DaemonLostError(f"the daemon at `{path}` accepts nobody: its queue is full")
+    return DaemonLostError(f"the daemon at `{path}` accepts no connection: its queue is full")
 
 
 async def _reach(path: Path) -> socket.socket:

@@ -59,11 +59,11 @@ if TYPE_CHECKING:
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 3)."""
 _WAIT: Final = 45
-"""Seconds that the daemon is told that somebody waits; told anew each time that it is asked."""
+"""Seconds that the caller waits, as stated with each question to the daemon."""
 _MINTED: Final = 60.0
-"""Seconds until what was permitted has to be there; the daemon says sooner when it will not be."""
+"""Seconds until a permitted credential must exist; the daemon reports failures earlier."""
 _TAKEN: Final = 15.0
-"""Seconds that one question for it may wait: more than a daemon lets it."""
+"""Seconds that one question may wait: more than the daemon allows."""
 _MINTING: Final = "still-minting"
 _RENEWING: Final = "still-renewing"
 _PAUSE: Final = 0.2
@@ -73,7 +73,7 @@ _OVER: Final = {
     "withdrawn": "do not ask again; ask the person who opened the task",
 }
 _INSTEAD: Final = {"unknown-tool": "look at `taskbound target list`: what is not ready gives nothing"}
-"""What helps whoever asks for a credential, where the daemon's words are for whoever calls a tool."""
+"""Remedies for a credential request, where the daemon's are for a tool call."""
 _GONE: Final = frozenset({"revoked", "unsupported"})
 
 

@@ -106,7 +106,7 @@ class FeedReader:
 
     def _in_child(self) -> None:
         self._lock = threading.Lock()
-        self._log += 1  # an answer to a question of the parent's is none of ours
+        self._log += 1  # an answer to the parent's question is not for this process
         self._until = float("-inf")  # 5
 
     @property
@@ -133,7 +133,9 @@ class FeedReader:
         if rows.namespace != self.namespace:
             raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
         entries = tuple(self._entry(one) for one in rows.entries)
-        other = bool(entries) and entries[0].place <= asked.after  # it was told to who asked further back
+        other = (
+            bool(entries) and entries[0].place <= asked.after
+        )  # it answers a question from an earlier position
         with self._lock:
             if other or asked.log != self._log or rows.through < self._heard.through:
                 return False  # 4
@@ -232,7 +234,7 @@ class FeedFollower:
                 self._tell(UnavailableError(f"the feed could not be asked: {type(error).__name__}"))
 
     def _tell(self, error: TaskboundError) -> None:
-        with suppress(Exception):  # who is told of failures is not what keeps it fresh
+        with suppress(Exception):  # a failing callback must not stop the follower
             self._failed(error)
         self._ending.wait(pause_after(error))
 

@@ -128,7 +128,8 @@ class TaskCredential:
         """
         if self.renewer is None:
             raise BadWishError(
-                "nobody who has this credential can ask for more", remedy="ask on its connection"
+                "this credential can't be renewed: its connection is not available",
+                remedy="ask on its connection",
             )
         return self.renewer(self, seconds)
 

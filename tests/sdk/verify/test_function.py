@@ -259,7 +259,7 @@ def test_what_has_yet_to_run_is_no_result_and_nobody_knows(
 
     with pytest.raises(YetToRunError):
         call(place, pay, waits=waits)
-    with pytest.raises(OutcomeUnknownError, match="nobody knows"):
+    with pytest.raises(OutcomeUnknownError, match="its outcome is unknown"):
         call(place, pay, waits=waits)
 
 

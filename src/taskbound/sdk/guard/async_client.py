@@ -192,7 +192,7 @@ class AsyncClient(Speaker):
         def over(_: object) -> None:
             self._leaving.discard(work)
             if not work.cancelled():
-                work.exception()  # nobody is heard of in the task: it ends by its heartbeat
+                work.exception()  # without heartbeats the task ends by itself
 
         self._leaving.add(work)
         work.add_done_callback(over)
@@ -254,7 +254,7 @@ class AsyncClient(Speaker):
     async def _closed_last(self) -> None:
         while self._leaving:
             await asyncio.wait(self._leaving)
-        if not self._is_needed(running=self._owed.is_running):  # somebody may have come meanwhile
+        if not self._is_needed(running=self._owed.is_running):  # another block may have begun meanwhile
             await self._end_all()
 
     async def _end_all(self) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 _WATCH: Final = 60
-"""Seconds of a heartbeat, and of its grace, that nobody said (rule 2)."""
-_BY_ITSELF: Final = "a task may have been started; nobody is heard of in it, so it ends by itself"
+"""Default seconds of a heartbeat and of its grace (rule 2)."""
+_BY_ITSELF: Final = "a task may have been started; without heartbeats it ends by itself"
 _END: Final = "/v1/task/end"
 _OWED: Final = 15.0
 """Seconds for which an end is said again: a block that is left goes on, and the heartbeat ends its task."""
@@ -128,7 +128,7 @@ def _remedy(error: str) -> str:
         case "invalid_client":
             return "see the log (`proof-refused`) for what was wrong with the agent's proof"
         case "invalid_authorization_details":
-            return "see `taskbound template list`, and what may be granted by whoever it is for"
+            return "see `taskbound template list`, and what the task's requester may grant"
         case "invalid_dpop_proof":
             return "name the API by its own name (`api_origin`; else `http://127.0.0.1:8700`); see the clock"
         case "temporarily_unavailable":

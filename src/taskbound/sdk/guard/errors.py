@@ -158,7 +158,7 @@ class RepeatedError(RefusedError):
     code = "call-repeated"
     state: str = ""
     answer: JsonValue = None
-    """The result that was kept; None where there is none."""
+    """The result that was kept, or None."""
 
 
 class ResultWithheldError(DeniedError):
@@ -179,7 +179,7 @@ class OutcomeUntoldError(UnavailableError):
 
     code = "outcome-untold"
     remedy = (
-        "do not call it again before somebody has looked: `taskbound action reconcile` says what became of it"
+        "do not repeat the call before a person has checked: `taskbound action reconcile` records the outcome"
     )
 
     def __init__(self, message: str, *, action: str, outcome: str, over: bool = False) -> None:

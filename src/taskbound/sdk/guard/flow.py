@@ -52,9 +52,9 @@ PERMIT: Final = 30.0
 _DENIED: Final = "denied"
 _HOLDS: Final = 1000
 _NAME: Final = 200
-"""Characters of a type's name that are told."""
+"""Reported characters of a type's name."""
 _AGAIN: Final = frozenset({"approved", "superseded"})
-"""Answers after which the same is asked again: a narrower action is told by that."""
+"""Answers after which the question is repeated, to receive a narrower action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +283,7 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
         holds.forget(asked)
         raise
     except HeldError as error:
-        debt.over()  # whoever called knows that people are asked
+        debt.over()  # the caller knows of the pending approval
         holds.keep(asked, error.action)  # 8
         raise
     except NarrowedError:
@@ -306,7 +306,7 @@ def _ran(transport: Transport, call: Call, permit: Permit, function: Function, d
         result = yield Run(
             values=values, debt=debt, tool=call.tool, action=permit.action, arguments=call.arguments
         )  # 2
-    except GeneratorExit:  # whoever drives is gone, and what is owed is written down
+    except GeneratorExit:  # the driver is gone, and the debt is written down
         raise
     except BaseException as error:
         if not debt.is_begun:
@@ -344,7 +344,7 @@ def _permitted(
         except (HoldDeniedError, HoldOverError):  # people have answered already
             raise
         except HeldError as error:
-            if not wait > 0:  # also where it is no number: whoever waited for that would wait without end
+            if not wait > 0:  # also for NaN, which would wait without end
                 raise
             call = replace(call, resume=error.action)
             again = yield from _heard(transport, error, end - time.monotonic())

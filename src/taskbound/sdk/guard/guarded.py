@@ -153,7 +153,7 @@ class Guarded(Generic[P, R]):
         call = Call(tool=self.tool, arguments=self._signature.written(args, kwargs), definition=self._digest)
         return client.run(self, call)
 
-    # What the clients need of it, and nobody else.
+    # For the clients only.
 
     def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
         """Returns the steps of one call."""

@@ -191,7 +191,7 @@ class Near:
                     case Released():
                         return
                     case Withheld(code=code, reason=why) if code == _NOT_HOLDER:
-                        over = True  # it is unknown there, or somebody told it otherwise
+                        over = True  # it is unknown there, or was reported differently
                     case Withheld(recorded=True) if outcome == "succeeded":
                         raise ResultWithheldError(
                             f"its result may not be used: {answer.reason}", action=action, code=answer.code

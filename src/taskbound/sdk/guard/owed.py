@@ -87,7 +87,7 @@ class Debt:
     def __init__(self) -> None:
         self.due: Due | None = None
         self.sent = 0
-        """Which holder sent the question, from 1 on; 0 where nobody did."""
+        """The number of the holder that sent the question, from 1; 0 if it was not sent."""
         self.answer: asyncio.Future[Any] | None = None
         """The question's answer, for which it is still waited."""
         self.heard = False
@@ -141,13 +141,13 @@ def _paid(
             if time.monotonic() >= end:
                 raise
             yield Pause(seconds=_PAUSE)
-        except TaskboundError:  # nobody can be asked any more: what it may have permitted is unknown in time
+        except TaskboundError:  # the daemon can't be asked any more: a permit becomes unknown in time
             debt.over()
     match debt.due:
         case Came(action=action, outcome=outcome, note=note):
             try:
                 yield from transport.tell(action, outcome, note, seconds=end - time.monotonic())
-            except ResultWithheldError:  # it is recorded: nobody waits for the result
+            except ResultWithheldError:  # it is recorded, and no caller waits for the result
                 pass
             except OutcomeUntoldError as error:
                 if not error.over:
@@ -355,7 +355,7 @@ class AsyncOwed(_Owed):
         try:
             await steer(_paid(transport, debt, self._untold, seconds=left), perform)
         except TaskboundError:
-            return  # 2: it is owed until it is told, or said to be untold
+            return  # 2: it is owed until it is reported, or raised as unreported
         finally:
             self._forget(debt)
 

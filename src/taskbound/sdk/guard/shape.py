@@ -68,7 +68,7 @@ class Shape:
     write: Callable[[Any, str], JsonValue]
     """The value as JSON; the second argument is its place, for an error."""
     read: Callable[[Any], Any]
-    """The value from what was decided; raises `ValueError`, `KeyError` or `TypeError` where that is none."""
+    """Returns the value from decided JSON; raises `ValueError`, `KeyError` or `TypeError`."""
 
 
 def shape_of(hint: object, where: str, depth: int = 0) -> Shape:  # noqa: PLR0911 -- a return for each kind
@@ -329,7 +329,7 @@ def _is_required(hint: object, kind: Any, name: str) -> bool:  # noqa: ANN401 --
 def _record(kind: type, where: str, depth: int) -> Shape:
     fields = dataclasses.fields(kind)
     if not all(one.init for one in fields):
-        _refuse(where, f"is a `{kind.__name__}`, of which not every field is given when one is made")
+        _refuse(where, f"is a `{kind.__name__}`, which has a field that its constructor does not take")
     names = {one.name for one in fields}
     for more in inspect.signature(kind).parameters.values():
         if more.name not in names and more.kind not in {more.VAR_POSITIONAL, more.VAR_KEYWORD}:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Effect: TypeAlias = Literal["read", "write", "destructive"]
-"""What a call may do to the world, by whoever wrote the function; a person may declare another."""
+"""What a call may do, declared by the function's author; a person may declare otherwise."""
 _HINTS: Final[Mapping[str, dict[str, JsonValue]]] = {
     "read": {"readOnlyHint": True},
     "write": {"readOnlyHint": False, "destructiveHint": False},
@@ -134,7 +134,7 @@ class Signature:
         given.apply_defaults()
         said = canonical({name: self.shapes[name].write(one, name) for name, one in given.arguments.items()})
         try:
-            self.read(said)  # 5: nobody is asked about what could not run
+            self.read(said)  # 5: don't ask for what could not run
         except DecisionAlteredError as error:
             raise UnwritableArgumentError(
                 f"an argument of `{self.tool}` is another value once it is made from its JSON",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 _SECONDS: Final = 1800
-"""What a task lasts whose length nobody said, as on the command line."""
+"""Default length of a task in seconds, as on the command line."""
 _TRIES: Final = 20
 _PAUSE: Final = 0.25
 

@@ -66,7 +66,7 @@ class TaskHandle:
     deadline: int
     """Instant, µs since 1970."""
     joined: bool
-    """Whether it was there before; whoever started it ends it."""
+    """Whether it existed before; its starter ends it."""
 
 
 def order_of(  # noqa: PLR0913, PLR0917 -- what a task is made of

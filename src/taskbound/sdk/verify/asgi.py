@@ -208,7 +208,7 @@ class _Run:
         self._send = send
         self._recording = Recording()
         self.kept = False
-        """Whether what was answered, or that nobody can keep it, is said."""
+        """Whether the answer was kept or the failure to keep it noted."""
         self.unkept: AnswerUnkeptError | None = None
 
     async def receive(self) -> Message:

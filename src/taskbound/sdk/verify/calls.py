@@ -60,7 +60,7 @@ OWN: Final = "own"
 REFUSED_KEY: Final = "io.taskbound/refused"
 """Member of `_meta`: why a call was refused, and what is missing (rule 8)."""
 ANSWER_KEY: Final = "io.taskbound/answer"
-"""Member of `_meta`: `recorded` where an answer is told again, `not-kept` where a repeat won't be told it."""
+"""Member of `_meta`: `recorded` for a repeated answer, `not-kept` where a repeat won't get it."""
 _DONE: Final = 200
 _LOG: Final = logging.getLogger(__name__)
 _CALL: Final[ContextVar[Call | None]] = ContextVar("taskbound_call", default=None)

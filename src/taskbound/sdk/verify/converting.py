@@ -80,8 +80,8 @@ class PydanticConverting:
             adapter = self._adapter(name)
             try:
                 made = adapter.validate_python(value)
-            except (ValueError, TypeError) as error:  # pydantic's own are of the first kind
-                raise ArgumentChangedError("an argument is none that the tool takes", where=name) from error
+            except (ValueError, TypeError) as error:  # pydantic raises ValueError
+                raise ArgumentChangedError("the tool does not take the argument", where=name) from error
             self._require_same(name, self._written(name, made), value)
         for name in self._adapters:
             if name not in arguments and name not in self._defaults:

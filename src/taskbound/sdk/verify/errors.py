@@ -167,7 +167,7 @@ class OutcomeUnknownError(DeniedError):
 
 
 class AnswerUnkeptError(DeniedError):
-    """The request was done but its answer was not kept: a repeat gets OutcomeUnknownError."""
+    """The request was done but its answer was not kept: to a repeat the outcome is unknown."""
 
     code = "answer-not-kept"
     remedy = "don't do it again: the error has the result; then look at the file of claims"

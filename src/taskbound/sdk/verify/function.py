@@ -121,7 +121,7 @@ def done(result: T) -> T:
     if not (inspect.isawaitable(result) or isinstance(result, Future | Iterator | AsyncIterator)):
         return result
     if inspect.iscoroutine(result):
-        result.close()  # or it is said of it that nobody ever waited for it
+        result.close()  # avoids the warning that it was never awaited
     raise YetToRunError(f"the function gave a `{type(result).__name__}`, which has yet to run")
 
 

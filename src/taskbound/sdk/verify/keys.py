@@ -102,7 +102,7 @@ class IssuerKeys:
         if keys is not None:
             return keys
         lock = self._lock
-        if not lock.acquire(blocking=not self._believed()):  # 1: somebody reads them anew
+        if not lock.acquire(blocking=not self._believed()):  # 1: another thread is reading them
             if any(one.kid == kid for one in self._keys):
                 return self._keys
             raise KeysUnreadError("the issuer's keys are being read, and this one is not known yet")
@@ -281,7 +281,7 @@ class Said:
     definition: str
     """The digest of the tool's pinned definition; empty where it is not said."""
     approval: str
-    """Empty where nobody had to say yes."""
+    """Empty if no approval was required."""
     approvers: tuple[str, ...]
     admission: str
     """Of a client that people use; empty for any other."""

@@ -225,7 +225,7 @@ class Verifier:
             require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
         except BaseException as error:
             if isinstance(found, Accepted):
-                with suppress(TaskboundError):  # begun by nobody who lives, it says the same
+                with suppress(TaskboundError):  # otherwise its end makes it unknown just the same
                     self._claims.lose(found.serving)
             if isinstance(error, TaskboundError):
                 return Refused(error=error, step=Step.STATUS)
@@ -305,7 +305,7 @@ class Verifier:
             case StillServing():
                 raise StillServingError("the same request is being done")
             case Unfinished():
-                raise OutcomeUnknownError("the same request was begun, and nobody knows what came of it")
+                raise OutcomeUnknownError("the same request was begun before, and its outcome is unknown")
 
 
 def _require_time(said: Said, now: Instant) -> None:

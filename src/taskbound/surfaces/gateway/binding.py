@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _ROUNDS: Final = 3
 _TURN: Final = 2.0
-"""Seconds in which a server is looked at to the end though it is to be ended."""
+"""Seconds that the listing of a server may still take when the server is about to be ended."""
 
 
 def _deaf(*_: object) -> None:
@@ -51,7 +51,7 @@ def _offers_nothing(_: Running) -> frozenset[str]:
 
 
 def _refuses(_: Running, question: Question) -> None:
-    question.answer(errored(METHOD_NOT_FOUND, "nobody answers here"))
+    question.answer(errored(METHOD_NOT_FOUND, "no client can be asked here"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +59,19 @@ class Ears:
     """Receivers of unsolicited server messages; called in the event loop, must return at once."""
 
     listed: Callable[[Running, str], None] = _deaf
-    """One of its lists changed."""
+    """One of the server's lists changed."""
     updated: Callable[[Running, str], None] = _deaf
-    """Something is another under this URI."""
+    """The resource of this URI changed."""
     logged: Callable[[Running, Mapping[str, JsonValue]], None] = _deaf
-    """It logs, and nobody can say in which call."""
+    """A log message outside any known call."""
     ended: Callable[[Running], None] = _deaf
-    """It is gone."""
+    """The server has ended."""
     offered: Callable[[Running], frozenset[str]] = _offers_nothing
-    """What it may be told, when it is started, that can be asked (`asked.offers`; rule 5)."""
+    """The question capabilities to declare to a server at its start (`asked.offers`; rule 5)."""
     asked: Callable[[Running, Question], None] = _refuses
-    """It asks the client of a call."""
+    """The server asks the client of a call."""
     withdrawn: Callable[[Question], None] = _deaf
-    """It wants no answer to this any more."""
+    """The server withdrew this question."""
 
 
 class Running:
@@ -81,19 +81,19 @@ class Running:
         self._ears = ears
         self.spec = spec
         self.reports = 0
-        """How many of its questions that became no action are recorded."""
+        """The number of recorded questions that became no action."""
         self.identity = identity
         self.task = ""
-        """The task that it is started for next: what fills its slots may be of that one."""
+        """The task that it is started for next; its slots are filled for that task."""
         self.upstream: Upstream | None = None
         self.stale = True
-        """Whether its list has to be looked at before the next call."""
+        """Whether the daemon must see its list before the next call."""
         self.level = ""
-        """From which level on it was asked to log."""
+        """The log level that it was set to."""
         self.leaving = False
-        """Whether it is being ended here, so that its end is no news."""
+        """Whether the gateway is ending it, so that its end is expected."""
         self.over = False
-        """Whether it is ended for good: its task is over, or it is pinned anew."""
+        """Whether it is ended for good: its task is over or its pin changed."""
         self.turn = asyncio.Lock()
         self._calls = 0
         self._idle = asyncio.Event()
@@ -179,7 +179,7 @@ class Servers:
         self._namespace = namespace
         self._differ = differ
         self.ears = Ears()
-        """Who hears what those servers say unasked that are known from now on."""
+        """Receivers of unsolicited messages, for servers that are added from now on."""
         self._shared: dict[str, Running] = {}
         self._all: list[Running] = []
         self._paused = False

@@ -36,7 +36,7 @@ class Cause(Enum):
     LOST = "the daemon is lost"
     LATE = "it was read for too long"
     EXPIRED = "its client did not come back for it in time"
-    UNANSWERED = "nobody answered in time"
+    UNANSWERED = "the question was not answered in time"
     BESIDE = "another question of the same round was not answered"
 
 
@@ -73,67 +73,67 @@ class Call:
     """An open call: a `tools/call`, a request beside it (`asking`), or a question (`asked`)."""
 
     id: Id | None
-    """None of a call that the gateway makes itself, and of one whose client is asked something and away."""
+    """None for a call of the gateway itself, and for one whose client was asked and is away."""
     id_raw: bytes
     """The client's id exactly as it wrote it."""
     request: str
-    """The same as canonical text: with the connection it names the presentation."""
+    """The id as canonical text; with the connection it identifies the presentation."""
     key: str
     tool: str
     server: str
     """The part of the tool's name before `__`."""
     own: str
-    """The part behind it: what the server calls the tool, or a method of `core.tool.METHOD_NAMES`."""
+    """The part after it: the server's name for the tool, or a method of `core.tool.METHOD_NAMES`."""
     arguments: bytes
-    """Canonical: what is decided and what is sent."""
+    """Canonical bytes, which are decided and sent."""
     modern: bool
     token: str = ""
-    """The name of the token that its client showed last for it; empty over a pipe."""
+    """The name of the token that its client presented last; empty over a pipe."""
     progress: int | str | None = None
-    """The client's token, by which it is told of its wait for people and of the server's progress."""
+    """The client's progress token, for notifications while the call is held or makes progress."""
     level: str = ""
-    """From which level on a modern client wants to hear what is logged of it."""
+    """The log level that a modern client requested for the call."""
     talk: Talk | None = None
-    """What a legacy client wants to hear, of this call as of any."""
+    """The subscriptions of a legacy client, which hold for all of its calls."""
     turns: int = 0
-    """How often it was told by it that the call waits for people."""
+    """How many notifications were sent while the call was held."""
     action: str = ""
     task: str = ""
     asked: Asked | None = None
-    """The question that the daemon was asked already (rule 8)."""
+    """The question already sent to the daemon (rule 8)."""
     held: str = ""
-    """The held action that people are asked about."""
+    """The id of the held action."""
     changed: tuple[Changed, ...] = ()
-    """What people have made less, against the arguments that the client sent."""
+    """What approvers narrowed, compared with the client's arguments."""
     cause: Cause | None = None
     words: str = ""
     """How the task ended, when that is the cause."""
     read: tuple[str, ...] | None = None
-    """The actions by which what it names was read, for the question that follows."""
+    """The actions that read its operands, for the next question to the daemon."""
     reading: Call | None = None
-    """The call that is made to read just now."""
+    """The reading that is running."""
     running: Running | None = None
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
     digest: bytes = b""
-    """Of what the client asked for, so that the one who comes back with a state asks for the same."""
+    """Digest of the client's request: a retry with a state must be the same request."""
     offers: Mapping[str, JsonValue] = field(default_factory=dict)
     """The capabilities of its client."""
     towards: Way | None = None
-    """Where it goes, when that is not its server: the client, which a server asks."""
+    """The client, if the call is a server's question; None if it goes to its server."""
     questions: set[Call] = field(default_factory=set)
-    """What its server asks just now."""
+    """Open questions of its server."""
     asked_for: int = 0
-    """How often its server has asked."""
+    """How many questions its server has asked."""
     knows_tasks: bool = False
-    """Whether its client takes the name of what MCP calls a task for an answer (2026-07-28)."""
+    """Whether its client accepts an MCP task as the answer (2026-07-28)."""
     patience: asyncio.TimerHandle | None = None
-    """When that is to be told to come back for it."""
+    """The timer after which its client must poll for it."""
     errand: Errand | None = None
-    """Set once its client comes back for it."""
+    """Set once its client polls for it."""
     was_sent: bool = False
-    """Whether it was sent: what it brings is its server's, and not a refusal of ours alone."""
+    """Whether it was sent: its result is then the server's and not only a refusal of the gateway."""
 
     def narrow(self, narrowed: Narrowed) -> None:
         """Replaces the call by the narrower action: for the decision and for sending."""

@@ -78,7 +78,7 @@ MAX_UNSENT: Final = 8 * 1_048_576
 _FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
 """Causes after which a server that does not answer is killed."""
 _GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
-"""Refusals that say that the task is not the one that the gateway took it for."""
+"""Refusals that mean that the gateway's binding is outdated."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,15 +93,15 @@ class Desk:
     """The wall clock, µs since the epoch."""
     client: Client
     beside: Callable[[Coroutine[None, None, None]], None]
-    """Does this beside everything else."""
+    """Runs this in the background."""
     report: Callable[[TaskboundError, bytes, str], None]
-    """Has bytes recorded that asked for an action of this tool and could not be one."""
+    """Reports bytes that requested an action of this tool but became none."""
     bound: Callable[[], Binding | None]
-    """The task's binding, if it need not be made."""
+    """Returns the task's binding if it is current."""
     bind: Callable[[], Awaitable[Binding]]
-    """The task's binding, made if need be; raises when there is no task, or an end to be told first."""
+    """Returns the task's binding, asking if needed; raises without a task, or with an unreported end."""
     repinned: Callable[[], None]
-    """A server is pinned anew: what the task can reach is asked again."""
+    """Called when a server was pinned again, so that the binding is refreshed."""
 
 
 class Calls:
@@ -110,7 +110,7 @@ class Calls:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.open: dict[int | str | tuple[str, int], Call] = {}
-        """By the client's id; what the gateway asks of itself by what no client can send."""
+        """By the client's id; the gateway's own calls under keys that no client can send."""
         self.debts = Debts(desk.link)
         self.errands = Errands(self, desk)
         self.holds = Holds(desk.link, desk.timings, self.errands.tell, waits=self.errands.wait)
@@ -170,7 +170,7 @@ class Calls:
             result = answers.error_result(error, action=call.action, task=call.task)
         if call.is_left:
             return b""
-        if call.changed and call.towards is None:  # of a question its server is told nothing but the answer
+        if call.changed and call.towards is None:  # the server of a question gets only the answer
             result = answers.narrowed(result, call.changed, action=call.action)  # 6
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 
@@ -233,7 +233,7 @@ class Calls:
         answer, again = await self._desk.link.ask_twice(ask, asked)
         lost = again and isinstance(answer, Duplicate) and answer.state == "permitted"
         if lost and isinstance(answer, Duplicate) and not self._is_anothers(call, answer.action):
-            # The permit was recorded and its answer lost; nobody but this call could have used it.
+            # The permit was recorded and its answer lost; no other call could have used it.
             call.action, call.task = answer.action, answer.task
             await self.outcomes.report(call, "not-sent", note="the daemon went away while it decided")
             raise DaemonLostError("the daemon went away while it decided, and nothing was run")
@@ -363,7 +363,7 @@ class Calls:
             if number and isinstance(found, NotSent):  # the rounds before were sent, and the server worked
                 found = NoAnswer(found.code, found.reason, found.detail)
             for one in tuple(call.questions):
-                self.interrupt(one, Cause.CANCELLED)  # whoever has answered asks no more
+                self.interrupt(one, Cause.CANCELLED)  # a server that has answered has no open questions
             if not asks_for_input(found, running.spec.era):
                 await self.questions.has_client(call, found)
                 return found

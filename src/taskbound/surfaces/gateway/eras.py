@@ -90,9 +90,9 @@ class Terms:
     key: str = ""
     """The client's idempotency key."""
     progress: int | str | None = None
-    """The client's token for progress of this request, if it gave one."""
+    """The client's progress token for this request, if any."""
     level: str = ""
-    """From which level on a modern client wants to hear what is logged of this request."""
+    """The log level that a modern client requested."""
     offers: Mapping[str, JsonValue] = field(default_factory=dict)
     """The capabilities that a modern client declares with this request."""
 

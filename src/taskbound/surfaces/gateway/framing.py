@@ -27,17 +27,17 @@ class Talk:
     """One client: the client of a pipe, or one session of a task."""
 
     begun: bool = False
-    """Whether it said that it is initialized, and may be told of what it did not ask for."""
+    """Whether it is initialized and may receive unsolicited messages."""
     tasks: bool = False
-    """Whether it was told that its calls can be what MCP calls tasks (2025-11-25)."""
+    """Whether MCP tasks were declared to it (2025-11-25)."""
     level: str = ""
-    """From which level on it hears what servers log; empty until it says so."""
+    """Its log level; empty until it sets one."""
 
 
 MAX_LINE: Final = 1_048_576
 """Bytes of one line of the client."""
 MAX_UNREAD: Final = 8 * 1_048_576
-"""Bytes that the client may leave unread before nothing more is read for it."""
+"""Unread bytes beyond which the gateway stops reading for the client."""
 
 
 class ClientSide(Protocol):
@@ -269,7 +269,7 @@ class Pace:
         self._second = second
         self._left = most
         self._last: deque[float] = deque(maxlen=second)
-        """When the last ones were told, by the loop's clock in seconds."""
+        """Times of the last messages, by the loop's clock in seconds."""
 
     def allows(self) -> bool:
         """Counts one message and returns whether it is within the limits."""

@@ -65,7 +65,7 @@ class Timings:
     question: float = 540.0
     """How long a client may take to answer what a server asks; servers wait for 600 seconds, mostly."""
     patience: float = 0.5
-    """How long a call takes before a client that knows what MCP calls tasks is told to come back for it."""
+    """How long a call takes before a client that declared MCP tasks must poll for it."""
     leave: float = 10.0
     """How long ending may take in all once the client is gone."""
 
@@ -162,7 +162,7 @@ class Link:
             return None
         try:
             return client, client.begin(ask, patience=self._timings.grace)
-        except TaskboundError:  # `ask_twice` meets it again, where somebody waits for it
+        except TaskboundError:  # `ask_twice` raises it again for its caller
             return None
 
     async def ask_twice(self, ask: Ask, asked: Asked | None = None) -> tuple[Answer, bool]:

@@ -70,13 +70,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_A_SECOND: Final = 20
-"""What is told of a call in one second."""
+"""Messages per call and second."""
 MAX_TOLD: Final = 1_000
-"""What is told of a call in all."""
+"""Messages per call."""
 MAX_OUTSIDE: Final = 10_000
-"""What is told outside of calls in all."""
+"""Messages outside calls."""
 MAX_LOG: Final = 8_192
-"""Bytes of what is told of one message."""
+"""Bytes of one message."""
 _MAX_NAME: Final = 200
 _MEMBERS: Final = frozenset({"_meta", "data", "level", "logger"})
 _LINE_ENDS: Final = tuple((odd.encode(), b"\\u%04x" % ord(odd)) for odd in "\x85\u2028\u2029")

@@ -36,7 +36,7 @@ MAX_KEPT: Final = 1_048_576
 """Bytes of a result that the daemon keeps for duplicates; of a larger one it gets the digest."""
 _NOTE: Final = 500
 _ASKS_BY_ERROR: Final = -32042
-"""The error by which a server of 2025-11-25 has its client open pages: a question that nobody decided on."""
+"""The error by which a server of 2025-11-25 asks to open URLs: an undecided question."""
 _SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
 _CODES: Final = {
     Cause.ENDED: "task-ended",

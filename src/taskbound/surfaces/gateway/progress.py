@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 MAX_A_SECOND: Final = 20
-"""What is told of a call in one second."""
+"""Notifications per call and second."""
 MAX_TOLD: Final = 1_000
-"""What is told of a call in all."""
+"""Notifications per call."""
 MAX_MESSAGE: Final = 1_000
 """Characters of a message."""
 _MEMBERS: Final = frozenset({"_meta", "message", "progress", "progressToken", "total"})

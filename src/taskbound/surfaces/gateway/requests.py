@@ -277,7 +277,7 @@ class Requests:
         wanted = message.params.get("notifications")
         if not isinstance(wanted, dict):
             raise BadParamsError("`notifications` is no object")
-        if "taskIds" in wanted:  # nothing of them is told so, but who does not know them has to hear that
+        if "taskIds" in wanted:  # not streamed, but a client that did not declare them must get the error
             require_declared(terms_of(message.params).offers)
         uris = read_uris(wanted)
         if len(self._listening) >= MAX_STREAMS:

@@ -118,7 +118,7 @@ class Subscriptions:
         self._end_stream = end_stream
         self._wishes: list[Wish] = []
         self._changed: list[Wish] = []
-        """Those of which a change is to be told, in the order in which they came."""
+        """Subscriptions with an unsent change, in order of arrival."""
         self._telling = False
         self._check: asyncio.TimerHandle | None = None
 
@@ -237,7 +237,7 @@ class Subscriptions:
                 _log.info("subscriptions at %s are over: %s", server, error.message)
                 places = []
             except TaskboundError:
-                continue  # nothing is told before it can be asked; `end_all` comes when it can not
+                continue  # no change is sent before coverage is confirmed; otherwise `end_all` follows
             found += [some[place] for place in places]
             self._end([one for place, one in enumerate(some) if place not in places])
         return found
@@ -316,7 +316,7 @@ class Listing:
         self._wanted: dict[Id, tuple[str, ...]] = {}
         """Of each, the lists whose changes it carries."""
         self._kinds: tuple[str, ...] = ("tools",)
-        """The lists that the client was told there are."""
+        """The lists that were declared to the client."""
 
     async def capabilities(self) -> dict[str, JsonValue]:
         """Returns what to declare to the client: tools, and what the task's servers offer beside."""

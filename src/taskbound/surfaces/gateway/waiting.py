@@ -45,7 +45,7 @@ _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 2)."""
 _WAITS: Final = "waiting for a person"
 _KEPT: Final = 64
-"""Actions of which the daemon's word is kept while no call waits for them; the oldest is let go."""
+"""Bound of early pushes that are kept; the oldest is dropped."""
 _OVER: Final = {
     "denied": ("approval-denied", "do something else; do not ask for the same action again"),
     "expired": ("hold-over", "call again, if it is still needed: people are asked anew"),

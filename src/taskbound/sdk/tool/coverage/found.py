@@ -26,7 +26,7 @@ from taskbound.sdk.guard.tools import definition_digest
 
 State: TypeAlias = Literal["guarded", "unguarded", "untold"]
 MOST: Final = 2000
-"""Tools of one application; what comes behind is told as one that nobody can tell."""
+"""Tools of one application; the rest is reported as one untold entry."""
 _MOST_OBJECTS: Final = 20_000
 _LONGEST: Final = 200
 _LONGEST_PLACE: Final = 400
@@ -48,7 +48,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tool: str = ""
     """`server__tool`, where it is guarded."""
     definition: str = ""
-    """Digest of the definition that its calls are compared with; empty where there is none."""
+    """Digest of the definition that its calls are compared with, or empty."""
 
 
 class Coverage(
@@ -239,7 +239,7 @@ def _doubt(function: Guarded[..., Any], digest: str) -> str:
         return "what its calls are compared with was replaced"
     client = own.get("_client")
     if client is not None and not is_client(client):
-        return f"it asks through a `{typed(client)}`, which is none of ours"
+        return f"it asks through a `{typed(client)}`, not a Taskbound client"
     return ""
 
 

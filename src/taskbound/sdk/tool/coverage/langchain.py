@@ -110,7 +110,7 @@ def _asks_model(walk: Walk, one: Any, place: str) -> bool:  # noqa: ANN401 -- so
     for tool in holds["default_tools"]:
         if isinstance(tool, dict):
             name = str(tool.get("type") or tool.get("name") or "(a description)")
-            walk.untold(tool, place, "the provider runs it, and nobody is asked", name=name)
+            walk.untold(tool, place, "the provider runs it without a decision", name=name)
     if holds["wrap_model_call_handler"] is not None:
         walk.untold(
             one, place, "middleware stands around the model, and may offer it more", name="(middleware)"

@@ -32,7 +32,7 @@ def look(walk: Walk, one: object, place: str) -> bool:
     elif issubclass(kind, loaded(_OURS, "GuardedSession")):
         walk.unguarded(one, place, "it is of a kind that is made of ours, and sends what it likes", name="*")
     elif issubclass(kind, loaded("mcp.client.session", "ClientSession")):
-        walk.unguarded(one, place, "calls of its server's tools are asked of nobody", name="*")
+        walk.unguarded(one, place, "calls of its server's tools are not decided", name="*")
     elif issubclass(kind, loaded(_SERVER, "MCPServer")):
         _functions(walk, one, place)
     elif issubclass(kind, loaded(_LOW, "Server")):
@@ -49,7 +49,7 @@ def _guarded(walk: Walk, one: object, place: str) -> None:
         return
     client = vars(one)["_client"]
     if not is_client(client):
-        walk.unguarded(one, place, f"it asks through a `{typed(client)}`, which is none of ours", name="*")
+        walk.unguarded(one, place, f"it asks through a `{typed(client)}`, not a Taskbound client", name="*")
         return
     server, listed = str(vars(one)["_server"]), vars(one)["_listed"]
     if not listed:

@@ -47,12 +47,12 @@ def look(walk: Walk, one: object, place: str) -> bool:
     elif issubclass(kind, loaded(_HANDOFFS, "Handoff")):
         _handoff(walk, one, place)
     elif of_kind(one, _TOOLS, *_HOSTED):
-        walk.untold(one, place, "the provider runs it, and nobody is asked")
+        walk.untold(one, place, "the provider runs it without a decision")
     elif of_kind(one, _TOOLS, *_LOCAL):
         if of_kind(one, _TOOLS, "ShellTool") and _is_container(one):
-            walk.untold(one, place, "the provider runs it, and nobody is asked")
+            walk.untold(one, place, "the provider runs it without a decision")
         else:
-            walk.unguarded(one, place, "the program runs what the model says, and nobody is asked")
+            walk.unguarded(one, place, "the program runs the model's commands without a decision")
     elif issubclass(kind, loaded("agents.mcp.server", "MCPServer")):
         walk.untold(
             one,

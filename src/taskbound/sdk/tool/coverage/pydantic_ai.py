@@ -62,7 +62,7 @@ def look(walk: Walk, one: object, place: str) -> bool:
             one, "pydantic_ai.native_tools._tool_search", "ToolSearchTool"
         ):  # it looks for the agent's own
             walk.untold(
-                one, place, "the provider runs it, and nobody is asked", name=str(getattr(one, "kind", ""))
+                one, place, "the provider runs it without a decision", name=str(getattr(one, "kind", ""))
             )
     elif issubclass(kind, loaded(_CAPABLE, "AbstractCapability")):
         _capability(walk, one, place)

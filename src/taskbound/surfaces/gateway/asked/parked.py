@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 _CHANCE: Final = 32
-"""Bytes of chance in a state."""
+"""Random bytes in a state."""
 
 
 def _nothing(_: Call) -> None:
@@ -58,17 +58,17 @@ class _Put:
     params: bytes
     answer: Callable[[UpstreamAnswer], None]
     key: str
-    """What its server, or we, called it; it is asked under another key where that was used (rule 5)."""
+    """The server's or the gateway's key; another is used if that was used before (rule 5)."""
 
 
 @dataclass(slots=True, eq=False)
 class _Place:
     puts: dict[str, _Put] = field(default_factory=dict)
-    """By the key under which it is asked: what is not answered."""
+    """Unanswered questions by key."""
     used: set[str] = field(default_factory=set)
-    """Every key under which anything was asked of a client that comes back by name."""
+    """Every key used for a polled call."""
     keys: frozenset[str] = frozenset()
-    """What was asked under the state."""
+    """The keys asked under the state."""
     state: str = ""
     """Empty while the client waits."""
     back: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,7 +102,7 @@ class Parked:
         """Asks these questions together (rule 1), now or when the client returns."""
         errand = parent.errand
         gone = parent.id is None and parent not in self._places if errand is None else errand.over.is_set()
-        if gone:  # the call is over, and nobody would come back
+        if gone:  # the call is over, so no client would return
             for put in puts.values():
                 put.answer(NoAnswer("taken-back", "the call is over"))
             return
@@ -239,7 +239,7 @@ class Together:
         self._due = set(keys)
         self._puts: dict[str, _Put] = {}
         self._back: dict[str, str] = {}
-        """What was taken back before it was put, and why."""
+        """Questions withdrawn before they were asked, with the reason."""
         self._failed = False
 
     def way(self, key: str, question: Call) -> _Way:
@@ -304,7 +304,7 @@ class _Way:
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
         put = _Put(self._together.next_number(), tool, shown, answer, self._key)
-        # Later, as every answer: whoever calls does not know the number before this returned.
+        # Later, like every answer: the caller learns the number only when this has returned.
         asyncio.get_running_loop().call_soon(self._together.put, self._key, put)
         return put.number
 
@@ -314,7 +314,7 @@ class _Way:
 
     def forget(self, number: int) -> None:
         del number
-        self._together.take_back(self._key, "nobody waits for it")
+        self._together.take_back(self._key, "the server no longer waits for it")
 
 
 def _names(key: str) -> Iterator[str]:

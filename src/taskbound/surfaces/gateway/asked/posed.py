@@ -40,7 +40,7 @@ class _Open:
     line: bytes
     answer: Callable[[UpstreamAnswer], None]
     to: Id | None = None
-    """The client's request on whose way it was asked."""
+    """The client's request that the question was sent on."""
 
 
 class Posed:

@@ -98,14 +98,14 @@ _log = logging.getLogger(__name__)
 MAX_QUESTIONS: Final = 16
 """Questions of one call."""
 MAX_ROUNDS: Final = 16
-"""How often one call is sent to a modern server that asks."""
+"""How often one call is sent to a modern server."""
 MAX_HELD: Final = 64 * 1_048_576
-"""Bytes of results of one connection that wait for clients which were asked something and are away."""
+"""Bytes of results per connection that wait for absent clients."""
 _MAX_KEY: Final = 128
 _MAX_STATE: Final = 65_536
 """Bytes of a modern server's state."""
 _MOST_REPORTS: Final = 16
-"""Records of questions of one server that became no action, so that no server fills the log."""
+"""Recorded questions per server that became no action, so that no server floods the log."""
 _ABSENT: Final = frozenset({"forbidden", "not-permitted", "outside-scope", "unknown-tool"})
 
 
@@ -172,7 +172,7 @@ class Questions:
         free = [one for one in calls if not one.questions] or calls
         if len(free) > 1 and not self._desk.client.is_one:
             raise AmbiguousQuestionError(
-                "several calls to the server are open: nobody knows whose client it asks"
+                "several calls to the server are open, so the client to ask is ambiguous"
             )
         return free[-1]
 
@@ -337,7 +337,7 @@ class Questions:
 class _Found:
     answer: Answered | Errored
     action: str = ""
-    """The action that it is the recorded outcome of; empty where it is an error of ours."""
+    """The action with this outcome; empty for an error of the gateway."""
 
 
 @dataclass(frozen=True, slots=True)

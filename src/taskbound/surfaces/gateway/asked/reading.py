@@ -36,14 +36,14 @@ class UnfitQuestionError(MalformedError):
     """The server asked a question that MCP doesn't define or that can't be shown as it is."""
 
     code = "unfit-question"
-    remedy = "tell whoever wrote the server; nothing was shown to anyone"
+    remedy = "report this to the server's author; the question was not shown to any person"
 
 
 class StrayQuestionError(DeniedError):
     """The server asked a question while no call to it was open."""
 
     code = "stray-question"
-    remedy = "tell whoever wrote the server: it may ask while it works on a call, and no longer"
+    remedy = "report this to the server's author: a server may ask only while it works on a call"
 
 
 class AmbiguousQuestionError(DeniedError):
@@ -170,7 +170,7 @@ def wrong_answer(method: str, answer: Mapping[str, JsonValue]) -> str:
             if not isinstance(roots, list) or not all(_is_root(one) for one in roots):
                 return "`roots` is no list of folders, each with a `file` URI"
         case _:
-            return "nobody asked for it"
+            return "the gateway did not ask for it"
     return ""
 
 

@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 
 MAX_ERRANDS: Final = 1_000
-"""Errands of one connection, those too that have ended and are kept."""
+"""Errands per connection, including ended ones that are kept."""
 MAX_BYTES: Final = 64 * 1_048_576
 """Bytes of results of one connection that are kept."""
 LONGEST: Final = 3_600_000
-"""Milliseconds for which an errand is there, unless its client wants it for less."""
+"""The maximum and default lifetime in milliseconds."""
 SHORTEST: Final = 1_000
-"""Milliseconds for which it is there at least."""
+"""The minimum lifetime in milliseconds."""
 INTERVAL: Final = 1_000
-"""Milliseconds after which a client is told to ask again."""
+"""The suggested polling interval in milliseconds."""
 _CHANCE: Final = 32
-"""Bytes of chance in a name."""
+"""Random bytes in a name."""
 _WAITS: Final = "waiting for a person"
 _FAILED: Final = "the server answered with an error"
 
@@ -63,14 +63,14 @@ class Errand:
     name: str
     call: Call
     key: tuple[str, int]
-    """Under which the call is open: no client can send it."""
+    """The key of the open call; no client can send it."""
     modern: bool
     made: int
     """Instant, µs since the epoch."""
     ttl: int
     """Milliseconds."""
     task: str
-    """The task that it was made in; empty as long as nobody knows."""
+    """The task of the call; empty until it is known."""
     updated: int
     status: TaskStatus = TaskStatus.WORKING
     result: bytes = b""
@@ -78,13 +78,13 @@ class Errand:
     error: bytes = b""
     """The error, as it is kept."""
     given: bool = False
-    """Whether its client was given that."""
+    """Whether its client got the result."""
     withheld: bool = False
-    """Whether a refusal of ours stands there for good."""
+    """Whether a refusal of the gateway replaced the result for good."""
     counted: int = 0
-    """So many of its bytes count for the bound of the connection."""
+    """Its bytes that count against the connection's bound."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once nothing more becomes of it."""
+    """Set once it has ended."""
     waiting: list[Id] = field(default_factory=list)
     """The requests by which a client of 2025-11-25 waits for it."""
     until: float = 0.0

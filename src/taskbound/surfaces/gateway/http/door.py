@@ -198,7 +198,7 @@ class Pace:
         """
         name = network_of(address)
         while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
-            await asyncio.shield(first)  # whoever waits may leave
+            await asyncio.shield(first)  # a waiter may be cancelled
         return known
 
     @contextmanager
@@ -224,7 +224,7 @@ class Pace:
             yield
         except DaemonLostError as error:
             asked.set_exception(error)
-            asked.exception()  # whoever waits has it; nobody may
+            asked.exception()  # waiters get it; there may be none
             raise
         finally:
             for one in counted:

@@ -379,7 +379,7 @@ class _Exchanging:
             raise IdReusedError("a request with this id is open")
         stream = modern and message.method == _LISTEN
         if stream and not self._reply.can_stream:
-            raise NotAcceptableError("what is listened for is told as a stream of events")
+            raise NotAcceptableError("the client must accept `text/event-stream` to listen for messages")
         if modern and message.method == _CALL:
             await self._require_mirrored(message)
         if self._reply.is_over:
@@ -407,7 +407,7 @@ class _Exchanging:
     async def _require_mirrored(self, message: Request) -> None:
         name, arguments = message.params.get("name"), message.params.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
-            return  # refused as a call that is none
+            return  # refused later as an invalid call
         schema = await self._seat.gateway.schema_of(name)
         try:
             some = parse_mirrors(schema)

@@ -116,7 +116,9 @@ def read_head(
         if not (json or stream):
             raise NotAcceptableError("the client takes neither JSON nor a stream of events")  # 5
     if verb == "GET" and not (stream or published):
-        raise NotAcceptableError("what is told outside of requests is a stream of events")  # 5
+        raise NotAcceptableError(
+            "the client must accept `text/event-stream` for messages outside requests"
+        )  # 5
     return Head(
         verb=verb,
         agent=agent,

@@ -432,7 +432,7 @@ class Seat:
         first = not self._proof.done()
         if first:
             self._proof.set_exception(error)
-            self._proof.exception()  # whoever waits for it has it; nobody may
+            self._proof.exception()  # waiters get it; there may be none
         if first or code_of(error) in OVER:
             self._give_up(error)
 
