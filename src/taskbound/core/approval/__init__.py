@@ -1,4 +1,4 @@
-"""A person's answer to one held action: what is asked, who may answer, what is signed, and its one use."""
+"""Approval of one held action: question, entitled approvers, signed statement, single use."""
 
 from __future__ import annotations
 

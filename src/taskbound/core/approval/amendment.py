@@ -1,18 +1,12 @@
-"""The question that a widening amendment of a task is, complete, and where it stands (design 5).
+"""The question about a widening amendment of a task, its digest and its state machine (design 5).
 
-1. Its digest is the SHA-256 of one canonical object: version, kind, task and agent, who asked for the task
-   and why, who asks for the amendment and why, the policy bundle, the scope that the task has (by digest,
-   with how often it was given one and in which step it is), the whole scope that it is to have, what lifts
-   it, nonce and deadline. What people see is the difference of the two scopes, and the whole new one.
-2. Another scope, another step, other policies or an agent that is not active make it another question. The
-   task's end withdraws it, its deadline ends it; a pause does neither.
-3. There is no amendment that was approved and waits: with the last answer that it needs it is *applied*, in
-   one transaction. So nothing that people said can be used later, on other facts.
-4. A denial by anyone entitled is final: the same scope is not asked for in this task again.
-5. Who answers: those who approve for the task's agent, and for each tool of which more may be called and
-   for which anybody was ever named, those who approve for it (`approval:tool:NAME`). Of each as many as a
-   policy in force asks of those who approve for the agent, for whatever call (`approval:agent:2`); else one.
-   A human may be of several. Where others have to answer by now, it is another question.
+1. The digest is the SHA-256 of one canonical object that holds every fact that people approve.
+2. A changed scope, step, policy bundle or agent standing replaces the question. The end of the task withdraws
+   it and the deadline expires it; a pause does neither.
+3. The last required answer applies the amendment in the same transaction, so no approval waits for later use.
+4. A denial by any entitled person is final for that scope in that task.
+5. The agent's approvers answer, and the approvers of each tool that the amendment widens and that has ever
+   had approvers. Each set needs the highest count that a policy in force asks of the agent's approvers.
 """
 
 from __future__ import annotations
@@ -49,7 +43,7 @@ _TOOL: Final = re.compile(r"approval:tool:([^:]+)(?::([1-9]))?")
 
 
 class AmendmentState(Enum):
-    """Where an amendment stands."""
+    """State of an amendment."""
 
     PENDING = "pending"
     APPLIED = "applied"
@@ -60,7 +54,7 @@ class AmendmentState(Enum):
 
 
 class AmendmentEvent(Enum):
-    """What can happen to it."""
+    """Events that change the state of an amendment."""
 
     APPLY = "apply"
     """Enough persons have answered yes, and the task has the scope (rule 3)."""
@@ -86,7 +80,7 @@ AMENDMENT_TRANSITIONS: Final[Transitions[AmendmentState, AmendmentEvent]] = Tran
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentQuestion:
-    """What is asked of people about one widening amendment."""
+    """The question about one widening amendment."""
 
     namespace: str
     id: str
@@ -119,14 +113,13 @@ class AmendmentQuestion:
     """Rule 1: what people sign."""
 
     def __post_init__(self) -> None:
-        """Compute the digest, once."""
         written = canonical(self._value())
         object.__setattr__(self, "canonical", written)
         object.__setattr__(self, "digest", sha256(written).hexdigest())
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What lifts it, all of it."""
+        """All needs that must be met to apply the amendment."""
         return tuple(map(_need, self.lifters))
 
     def _value(self) -> dict[str, JsonValue]:
@@ -139,12 +132,7 @@ class AmendmentQuestion:
 
 
 def amendment_lifters(tools: Iterable[str], policies: Iterable[str]) -> tuple[str, ...]:
-    """What lifts an amendment (rule 5).
-
-    Args:
-        tools: Those of which more may be called, and that have approvers of their own.
-        policies: All lifters that the policies in force name.
-    """
+    """Lifters of an amendment, from widened tools with approvers and the policies' lifters (rule 5)."""
     asked = (_APPROVERS.fullmatch(one) for one in policies)
     quorum = max((int(one[1] or 1) for one in asked if one is not None), default=1)
     number = f":{quorum}" if quorum > 1 else ""
@@ -167,11 +155,7 @@ _WHOLE: Final = frozenset({"edition", "step", "asked", "deadline"})
 
 
 def parse_amendment(raw: bytes) -> AmendmentQuestion:
-    """The question that these canonical bytes hold.
-
-    Raises:
-        UnreadableQuestionError: They hold none, or not in canonical form.
-    """
+    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         question = _question(parse_object(raw))
     except MalformedError as error:
@@ -198,12 +182,7 @@ def _question(value: dict[str, JsonValue]) -> AmendmentQuestion:
 
 
 def require_amendment_answer(statement: Statement, question: AmendmentQuestion, now: Instant) -> None:
-    """Go on only when this statement answers this amendment, and was made while it was open.
-
-    Raises:
-        OtherQuestionError: It answers another one, or something that is no amendment.
-        StatementTimeError: It was made before it was asked, or says that it will be made.
-    """
+    """Raises unless the statement answers this amendment and was made while it was open."""
     if statement.subject is not Subject.AMENDMENT:
         raise OtherQuestionError(
             f"what was signed answers one {statement.subject.value}, and not one amendment"
@@ -217,7 +196,7 @@ def require_amendment_answer(statement: Statement, question: AmendmentQuestion, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentGround:
-    """What an amendment stands on, as it is now."""
+    """The current facts that an amendment depends on."""
 
     ended: str
     """How its task, or an ancestor, has ended; empty while none has."""
@@ -233,7 +212,7 @@ class AmendmentGround:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentFate:
-    """What has to happen to an amendment, and why."""
+    """The event that must follow for an amendment, and the reason."""
 
     event: AmendmentEvent
     reason: str
@@ -242,7 +221,7 @@ class AmendmentFate:
 def amendment_fate(
     question: AmendmentQuestion, ground: AmendmentGround, now: Instant
 ) -> AmendmentFate | None:
-    """What has befallen the amendment (rule 2); None while it is the one that was asked for."""
+    """Returns what changed for the amendment (rule 2), or None while the question is unchanged."""
     if ground.ended:
         return AmendmentFate(event=_E.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:

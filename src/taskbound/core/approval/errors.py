@@ -1,4 +1,4 @@
-"""Why a question can't be asked, an answer does not count, or an approval is not used."""
+"""Errors of approval: impossible questions, answers that do not count, unusable approvals."""
 
 from __future__ import annotations
 
@@ -6,70 +6,70 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 
 class UnliftableError(DeniedError):
-    """What would lift the hold is nothing that can be given here."""
+    """A policy holds the action with a lifter that this installation cannot provide."""
 
     code = "not-liftable"
     remedy = "ask the owner of the policies: `confirm`, `approval:GROUP` or `evidence:jws` can be given"
 
 
 class NoApproverError(DeniedError):
-    """Nobody may answer the question, or too few: silence refuses."""
+    """Too few people may answer the question, so the action is refused and not held."""
 
     code = "no-approver"
     remedy = "put persons who did not ask for the task into the group that the policy names"
 
 
 class TooLongToShowError(DeniedError):
-    """The action is longer than what a person can be shown whole (law 6)."""
+    """The action is too long to show to a person in full (law 6)."""
 
     code = "too-long-to-show"
     remedy = "put large content into a file, and give its name"
 
 
 class TooManyHoldsError(DeniedError):
-    """The task has as many open questions as one may have."""
+    """The task already has the maximum number of open questions."""
 
     code = "too-many-holds"
     remedy = "answer some of them, or withdraw them, and resume the task with `taskbound task resume`"
 
 
 class TooManyQuestionsError(DeniedError):
-    """The agent has asked people as often within an hour as one may."""
+    """The agent already asked the maximum number of questions within an hour."""
 
     code = "too-many-questions"
     remedy = "see `taskbound approval stats`, and resume the task with `taskbound task resume`"
 
 
 class DeniedBeforeError(DeniedError):
-    """A person has denied exactly this action in this task, and a denial is final."""
+    """A person denied this exact action in this task; a denial is final."""
 
     code = "approval-denied"
     remedy = "do something else; do not ask for the same action again"
 
 
 class NarrowedBeforeError(DeniedError):
-    """A person has answered exactly this action in this task with a narrower one, and that is final."""
+    """A person narrowed this exact action in this task; that answer is final."""
 
     code = "approval-narrowed"
     remedy = "look what came of the narrower one; do not ask for the same action again"
 
 
 class NotNarrowerError(DeniedError):
-    """What the person wants instead is not the held action for less."""
+    """The proposed action is not a narrowing of the held action."""
 
     code = "not-narrower"
     remedy = "lower amounts that a `total` of the covering grant counts, and change nothing else"
 
 
 class NarrowedRefusedError(DeniedError):
-    """The narrower action was decided like any other, and is refused."""
+    """The narrowed action was decided like any other and refused."""
 
     code = "narrowed-refused"
     remedy = "narrow it otherwise, or deny it"
 
 
 class ApprovalOverError(DeniedError):
-    """The question is answered, over, or was withdrawn: nothing more can be said to it."""
+    """The question was answered, expired or was withdrawn; it accepts no further answer."""
 
     code = "approval-over"
     remedy = "look at it with `taskbound approval show`"
@@ -90,28 +90,28 @@ class NotEntitledError(DeniedError):
 
 
 class AlreadyAnsweredError(DeniedError):
-    """The same human has answered already, perhaps with another key or account."""
+    """The same human already answered, possibly with another key or account."""
 
     code = "already-answered"
     remedy = "another person has to answer"
 
 
 class BadStatementError(MalformedError):
-    """What was signed is no statement that answers a question."""
+    """The signed text is not a statement that answers a question."""
 
     code = "bad-statement"
     remedy = "sign what `taskbound approval statement` writes, byte for byte"
 
 
 class OtherQuestionError(DeniedError):
-    """What was signed answers another question than the one that is open: the digests differ."""
+    """The statement answers a different question: the digests differ."""
 
     code = "other-question"
     remedy = "look at the question again with `taskbound approval show`, and sign what it says now"
 
 
 class StatementTimeError(DeniedError):
-    """The statement says that it was made before the question was asked, or after now."""
+    """The statement's time is before the question or in the future."""
 
     code = "statement-time"
     remedy = "compare the clocks of both machines, and sign again"
@@ -124,49 +124,49 @@ class UnreadableQuestionError(MalformedError):
 
 
 class BadProbeError(MalformedError):
-    """What is to be looked at behind an argument is not said as it has to be."""
+    """The declaration of a probe is malformed."""
 
     code = "bad-probe"
     remedy = "see `taskbound tool declare --help` and docs/reference/probes.md for the ways to write one"
 
 
 class OperandOutsideError(DeniedError):
-    """What an argument names is not beneath the folder that a person declared for it."""
+    """The argument names something outside the declared folder."""
 
     code = "operand-outside"
     remedy = "name something beneath the folder that was declared for this argument, without links out of it"
 
 
 class OperandUnreadableError(DeniedError):
-    """What an argument names can't be looked at, so nobody can be asked about it, and nothing runs."""
+    """The operand of an argument cannot be read, so no approval is requested and nothing runs."""
 
     code = "operand-unreadable"
     remedy = "name one thing of the declared kind that the daemon's account may read"
 
 
 class BadPlanError(MalformedError):
-    """What was given is no plan."""
+    """The submitted plan is malformed."""
 
     code = "bad-plan"
     remedy = "write a list of steps, each with `tool` and `arguments`; see docs/guides/approvals.md"
 
 
 class PlanRefusedError(DeniedError):
-    """People are not asked about the plan: a step of it, or all of it, is nothing that they could answer."""
+    """The plan, or one of its steps, cannot be approved by people."""
 
     code = "plan-refused"
     remedy = "mend that step, or leave it out, and propose the plan again"
 
 
 class PlanOpenError(DeniedError):
-    """The task has questions that nobody has answered: with a plan beside them nothing would be in order."""
+    """The task has unanswered questions, so a plan would not have a defined order."""
 
     code = "plan-open"
     remedy = "see `taskbound approval list`: have them answered, or withdraw them, and propose the plan again"
 
 
 class SignedTogetherError(DeniedError):
-    """The question is a step of a plan, which is answered as a whole."""
+    """The question is a step of a plan and must be answered with the plan."""
 
     code = "signed-together"
     remedy = "look at the plan with `taskbound approval show`, and sign or deny that"

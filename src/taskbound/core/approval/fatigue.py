@@ -1,15 +1,12 @@
-"""How much is asked of people, and whether they can have read what they said yes to.
+"""Limits on the questions that people are asked, and detection of answers faster than reading allows.
 
-1. A namespace has limits: how many questions of one task may be open, how many one agent may have asked
-   within an hour, and how many characters a second anybody can read. What would be asked beyond one of the
-   first two is refused, and its task pauses: people are not asked on.
-2. The time to read is counted from the first time that the question was shown to this person until their
-   answer came, against the length of the sheet. It is the longest that they can have read here, and says
-   nothing of whether they did.
-3. A yes that came sooner than anybody can read the sheet, or to a question that was never shown to them here,
-   is *hasty*. It counts all the same, and is told: whoever signs elsewhere, or from a script, has read
-   elsewhere or not at all. A denial in haste lets nothing run, and is not told.
-4. What is counted of people is what they were shown and what they answered, within a span of time.
+1. A namespace limits open questions per task, questions per agent and hour, and reading speed. A question
+   over one of the first two limits is refused and its task pauses.
+2. Reading time runs from the first display of the question to this person until their answer. It is an upper
+   bound of the time that they read.
+3. An approval is *hasty* if it came faster than the sheet can be read, or without a display here. It counts
+   and is reported. A hasty denial is not reported.
+4. Statistics about people count what was displayed to them and what they answered within a time span.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ _MOST: Final = {"open": 200, "hourly": 10_000, "speed": 10_000}
 
 
 class BadLimitsError(MalformedError):
-    """A limit of questions that can't be."""
+    """A limit on questions is out of range."""
 
     code = "bad-limits"
     remedy = "see `taskbound approval limits --help`"
@@ -42,7 +39,7 @@ class BadLimitsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalLimits:
-    """How much people of a namespace may be asked (rule 1)."""
+    """Limits on the questions of one namespace (rule 1)."""
 
     namespace: str
     open: int = 20
@@ -50,15 +47,11 @@ class ApprovalLimits:
     hourly: int = 60
     """Questions that one agent may have asked within an hour."""
     speed: int = 100
-    """Characters a second: about a thousand words a minute, which nobody reads with understanding."""
+    """Characters per second, about a thousand words per minute: faster than any person reads."""
 
 
 def parse_limits(namespace: str, **values: int) -> ApprovalLimits:
-    """The limits with these values.
-
-    Raises:
-        BadLimitsError: One is less than 1, or more than makes sense.
-    """
+    """Builds limits; raises BadLimitsError for a value below 1 or above its maximum."""
     for name, value in values.items():
         if not 1 <= value <= _MOST[name]:
             raise BadLimitsError(f"`{name}` is between 1 and {_MOST[name]}", where=name)
@@ -67,7 +60,7 @@ def parse_limits(namespace: str, **values: int) -> ApprovalLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Display:
-    """The first time that a question was shown to a person."""
+    """The first display of a question to a person."""
 
     person: str
     at: Instant
@@ -77,7 +70,7 @@ class Display:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast somebody answered."""
+    """How fast a person answered."""
 
     taken: int
     """µs from the display to the answer; -1 when it was never shown to them here."""
@@ -86,7 +79,7 @@ class Pace:
 
 
 def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits) -> Pace:
-    """How fast this answer was given (rules 2 and 3)."""
+    """Computes how fast this answer was given (rules 2 and 3)."""
     yes = answer.kind in {AnswerKind.APPROVE, AnswerKind.CONFIRM}
     for one in displays:
         if one.person == answer.person and one.at <= answer.received:
@@ -99,7 +92,7 @@ def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One question as it is counted."""
+    """One question, as counted in the statistics."""
 
     agent: str
     asked: Instant
@@ -110,7 +103,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLoad:
-    """What one agent has asked of people."""
+    """The questions that one agent caused."""
 
     agent: str
     asked: int
@@ -122,7 +115,7 @@ class AgentLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonLoad:
-    """What was asked of one person, and how they answered (rule 4)."""
+    """The questions that one person was asked, and their answers (rule 4)."""
 
     person: str
     shown: int
@@ -142,7 +135,7 @@ class PersonLoad:
 def weigh(
     seen: Iterable[Seen], limits: ApprovalLimits
 ) -> tuple[tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """What was asked by each agent, and of each person, by name."""
+    """Computes the statistics per agent and per person, sorted by name."""
     asked: dict[str, list[Seen]] = {}
     shown: dict[str, list[int]] = {}
     paces: dict[str, list[tuple[AnswerKind, Pace]]] = {}
@@ -190,7 +183,6 @@ def _person(name: str, shown: Sequence[int], paces: Sequence[tuple[AnswerKind, P
 
 
 def _busiest(instants: Iterable[int]) -> int:
-    """The most of them that lie within one hour."""
     ordered = sorted(instants)
     most = first = 0
     for last, at in enumerate(ordered):

@@ -1,11 +1,9 @@
-"""What a held action may be narrowed to: the same call, for less of what its grant counts.
+"""Decides whether a call is a narrowing of a held one: the same call with lower amounts.
 
-1. Nothing differs but amounts: values that a total of a grant adds up. Members and items are the same ones in
-   the same places, texts are equal code point for code point; a grant's total is the one place where whoever
-   wrote the scope has said that less is less. Of any other number nobody knows that: fewer days of keeping a
-   backup, an earlier page, a shorter list of those who are left out are not less.
-2. One grant covers both the held action and the narrowed one, and its totals count every place that differs.
-3. Each amount that differs is lower, and not below nothing. It stays what it was to JSON: a number or a text.
+1. Only amounts that a total of the grant adds up may differ; the grant's author declared that less is
+   narrower there. All other values, members and items are equal, texts code point for code point.
+2. One grant covers both calls, and its totals count every place that differs.
+3. Each differing amount is lower and at least 0, and keeps its JSON type (number or text).
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ Way: TypeAlias = "tuple[str | int, ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One value that is another one in the narrowed action."""
+    """One value that differs in the narrowed action."""
 
     way: Way
     """Names, and places in lists."""
@@ -41,16 +39,12 @@ class Change:
 
     @property
     def place(self) -> str:
-        """The way as a scope writes it, for a sentence."""
+        """The JSON path of the value, in the notation of scopes."""
         return label(self.way)
 
 
 def changes(before: JsonValue, after: JsonValue) -> tuple[Change, ...]:
-    """What differs, value by value, where both have the same shape (rule 1).
-
-    Raises:
-        NotNarrowerError: A member or an item is there in one of them only, or is of another type.
-    """
+    """Lists the differing values; raises NotNarrowerError if the shapes or types differ (rule 1)."""
     return tuple(_walk((), before, after))
 
 
@@ -87,19 +81,7 @@ def require_narrower(
     before: Mapping[str, JsonValue],
     after: Mapping[str, JsonValue],
 ) -> tuple[Change, ...]:
-    """Go on only with a call that is narrower than the held one; what differs.
-
-    Args:
-        scope: Of the task.
-        step: The step that it is in.
-        tool: The tool of both.
-        schema: Its pinned input schema.
-        before: The arguments of the held action.
-        after: Those of the narrowed one.
-
-    Raises:
-        NotNarrowerError: It is not.
-    """
+    """Returns the changes from `before` to `after`; raises NotNarrowerError if a rule is broken."""
     found = changes(dict(before), dict(after))
     if not found:
         raise NotNarrowerError("it is the held action itself: approve that")
@@ -123,7 +105,6 @@ def require_narrower(
 def _why_not(
     grant: Grant, found: tuple[Change, ...], before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]
 ) -> str:
-    """Why the grant does not count it as less; empty when it does (rules 1 and 3)."""
     held, narrowed = (_amounts(grant, one) for one in (before, after))
     if held is None or narrowed is None:
         return f"grant {grant.id} can't count its amounts"
@@ -137,7 +118,6 @@ def _why_not(
 
 
 def _amounts(grant: Grant, arguments: Mapping[str, JsonValue]) -> dict[tuple[object, ...], int] | None:
-    """What the totals of the grant read of the call, in minor units, by way."""
     counted = amounts_of(grant.totals, arguments)
     if isinstance(counted, Unmet):
         return None
@@ -145,7 +125,7 @@ def _amounts(grant: Grant, arguments: Mapping[str, JsonValue]) -> dict[tuple[obj
 
 
 def change_words(found: tuple[Change, ...]) -> str:
-    """What was changed, in words; of the values only amounts are said, which are digits and a point."""
+    """Describes the changes in words; it shows no values except amounts (digits and a point)."""
     return ", ".join(f"`{one.place}` is {_said(one.after)} instead of {_said(one.before)}" for one in found)
 
 

@@ -1,21 +1,18 @@
-"""What a reading tool answered about an argument of a held call.
+"""What a probe found behind an argument of a held call, and the tool calls that serve as probes.
 
 Of `operand`:
 
-1. An operand is what a probe found behind one argument. It is part of what people sign, so that a file
-   which was written over, or a name that leads elsewhere now, is another question.
-2. Each kind of probe says a fixed set of things; what says less or more is no operand.
+1. Operands are part of what approvers sign, so a changed file or reference is another question.
+2. Each kind of probe has a fixed set of fields; any other set is refused.
 
 Of `answer`:
 
-1. `TOOL#ARGUMENT`: the tool `server__tool`, called with that one argument and no other. A declaration is
-   kept with the digest of the definition that a person saw, `TOOL#ARGUMENT@DIGEST`.
-2. The value is a text, or an integer: the tool's own schema says which. The call's argument object is
-   canonical, and is what the server gets.
-3. What is compared is SHA-256 of the canonical JSON of the result's `content` and `structuredContent`. Its
-   `_meta` is for whoever carries it, and may be another each time.
-4. A reading call is presented under a name that no client's id can be: an array of a word, the id of the
-   call that it is made for, and a number. So the record says of each what it was read for.
+1. `TOOL#ARGUMENT` names a tool that is called with this argument only. A stored declaration ends with
+   `@DIGEST`, the digest of the definition that a person saw.
+2. The value is a text or an integer, according to the tool's schema. The server gets the canonical arguments.
+3. SHA-256 of the canonical `content` and `structuredContent` is compared; `_meta` may vary and is ignored.
+4. The request id of a reading call is an array of a word, the id of the held call and a number, which no
+   client can send. So the audit record links it to the held call.
 """
 
 from __future__ import annotations
@@ -39,13 +36,13 @@ if TYPE_CHECKING:
 
 
 class ProbeKind(Enum):
-    """How the thing behind an argument is looked at."""
+    """How the thing behind an argument is read."""
 
     FILE = "file"
     REVISION = "revision"
     """The object that a ref of a git repository names: a commit, or a tag that names its commit for good."""
     ROW = "row"
-    """The version of a row of a table, or that there is none."""
+    """The version of a table row, or its absence."""
     ETAG = "etag"
     """The strong ETag of a page."""
     ANSWER = "answer"
@@ -77,11 +74,6 @@ class Operand:
     """Name and value, by name in order."""
 
     def __post_init__(self) -> None:
-        """Refuse what its kind doesn't say, before it can be shown or signed.
-
-        Raises:
-            UnreadableQuestionError: Something is missing, said twice, or not of this kind.
-        """
         names = [name for name, _ in self.found]
         if names != sorted(FINDINGS[self.kind]):
             raise UnreadableQuestionError(
@@ -90,16 +82,12 @@ class Operand:
             )
 
     def value(self) -> dict[str, JsonValue]:
-        """As it stands in a question."""
+        """The JSON value of this operand in a question."""
         return {"found": dict(self.found), "kind": self.kind.value, "place": self.place}
 
 
 def parse_operand(value: JsonValue) -> Operand:
-    """The operand that `Operand.value` wrote.
-
-    Raises:
-        UnreadableQuestionError: It is none.
-    """
+    """Parses the output of `Operand.value`; raises UnreadableQuestionError for anything else."""
     match value:
         case {"found": dict() as found, "kind": str() as kind, "place": str() as place, **more} if not more:
             pairs = tuple((name, said) for name, said in sorted(found.items()) if isinstance(said, str))
@@ -109,7 +97,7 @@ def parse_operand(value: JsonValue) -> Operand:
 
 
 def differing(before: Iterable[Operand], now: Iterable[Operand]) -> str:
-    """What is another thing now than when it was asked, in words; empty when nothing is."""
+    """Describes in words which operands changed since the question; empty if none did."""
     then, after = ({one.place: one for one in some} for some in (before, now))
     for place in sorted(then.keys() | after.keys()):
         old, new = then.get(place), after.get(place)
@@ -131,7 +119,7 @@ _MARK: Final = re.compile(r'\["read",(.+),[0-9]+\]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingTool:
-    """The tool that is called to read, and the argument that it takes (rule 1)."""
+    """A tool that is called to read, and its argument (rule 1)."""
 
     tool: str
     argument: str
@@ -140,15 +128,11 @@ class ReadingTool:
 
     @property
     def text(self) -> str:
-        """As it is written."""
+        """The text form, `TOOL#ARGUMENT`."""
         return f"{self.tool}#{self.argument}" + (f"@{self.definition}" if self.definition else "")
 
     def arguments(self, value: JsonValue, place: str) -> str:
-        """The canonical argument object of the reading call (rule 2).
-
-        Raises:
-            OperandUnreadableError: The value is neither, or too long.
-        """
+        """The canonical arguments (rule 2); raises OperandUnreadableError for an unusable value."""
         number = isinstance(value, int) and not isinstance(value, bool)
         if not number and not (isinstance(value, str) and value and len(value) <= _LONGEST):
             raise OperandUnreadableError(f"argument `{place}` is nothing that can be read by", where=place)
@@ -156,11 +140,7 @@ class ReadingTool:
 
 
 def parse_reading(where: str) -> ReadingTool:
-    """The reading tool that a declaration names.
-
-    Raises:
-        BadProbeError: It names none (rule 1).
-    """
+    """Parses `TOOL#ARGUMENT`; raises BadProbeError."""
     found = _WHERE.fullmatch(where)
     if found is None:
         raise BadProbeError("an answer is one of a tool that reads: `answer:SERVER__TOOL#ARGUMENT`")
@@ -173,16 +153,12 @@ def parse_reading(where: str) -> ReadingTool:
 
 
 def digest_of(result: bytes) -> str:
-    """What is compared of a result (rule 3): 64 lowercase hexadecimal digits.
-
-    Raises:
-        MalformedError: It is no strict JSON object.
-    """
+    """The compared digest of a result (rule 3), in lowercase hex; raises MalformedError for bad JSON."""
     value = parse_object(result)
     return sha256(canonical({name: value[name] for name in _COMPARED if name in value})).hexdigest()
 
 
 def read_for(request: str) -> str:
-    """The client's id of the call that this presentation reads for (rule 4); empty when it reads for none."""
+    """The request id of the call that this reading call serves (rule 4); empty for any other request."""
     found = _MARK.fullmatch(request)
     return found.group(1) if found is not None else ""

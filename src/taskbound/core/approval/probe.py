@@ -1,53 +1,46 @@
-"""What a person declares of a tool: which arguments name something that can change, and how that is read.
+"""Declarations of probes and checks: which arguments name something that can change, and how it is read.
 
 Of `probe`:
 
-1. `ARGUMENT=file:FOLDER`: the argument is the path of a file beneath the folder, or a list of such.
-2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository;
-   `ARGUMENT=revision:OTHER:FOLDER`: of the repository whose path argument OTHER holds, beneath the folder.
-3. `ARGUMENT=row:PLACE`: the argument is the key of a row there (`row`); `ARGUMENT=etag:BASE`: it names a page
-   beneath that URL (`page`). `ARGUMENT=answer:TOOL#OTHER`: the tool is called with the value as its argument
-   OTHER (`answer`). Each may be a list of such.
-4. A folder is an absolute path in normal form. There is one way to write a probe; what is declared of one
-   argument is declared once.
-5. A declared argument is there, or the pinned schema's default stands for it, and is a text or a list of
-   texts; so many things are looked at for one call at most. What else it holds can't be looked at. A row's
-   key may be an integer too, and is the same key as its digits: a database has types of its own.
-6. What is on this machine's disk never waits; what is asked of anything else may, and is looked at elsewhere
-   than calls are decided. What a tool answers is asked by the gateway, by a call with its own decision.
+1. `ARGUMENT=file:FOLDER`: the argument is a path, or a list of paths, beneath the folder.
+2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository.
+   `ARGUMENT=revision:OTHER:FOLDER`: argument OTHER holds the path of the repository, beneath the folder.
+3. `row:PLACE`: the argument is the key of a row; `etag:BASE`: a page beneath the URL; `answer:TOOL#OTHER`:
+   the tool is called with the value as OTHER. Each also takes a list.
+4. Folders are absolute and normalized. A probe has one text form, and an argument has one probe.
+5. A value, or the schema's default for it, must be a text or a list of texts, up to a limit of look-ups per
+   call. A row key may be an integer and equals its digits.
+6. Only look-ups on the local disk run in the deciding process. The gateway makes the calls of `answer` as
+   calls with decisions of their own.
 
 Of `check`:
 
-1. `SECONDS:ARGUMENT=row:PLACE`: the effect of a call is a row there whose key the argument holds. Where
-   there is none, so many seconds after the last attempt was lost, there was no effect.
-2. The seconds are how long a call may still take to have its effect when nobody waits for its answer any
-   more: at least as long as a permit can wait to be used, at most a day. Before that nothing is shown by a
-   row that is not there.
-3. Every check has to find nothing. One that finds something shows that the effect is there; what can't be
-   looked at shows nothing, whatever the others find.
+1. `SECONDS:ARGUMENT=row:PLACE`: a call's effect is the row with the key in the argument. If that row is
+   missing SECONDS after the last attempt was lost, the call had no effect.
+2. SECONDS is at least the lifetime of a permit and at most a day. Before that a missing row proves nothing.
+3. All checks must find nothing; one finding proves the effect; one unreadable check proves nothing.
 
 Of `row`:
 
-1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K`, or a socket's folder,
-   `postgresql:/FOLDER?database=D&schema=S&table=T&key=K`, with `port=` before and `user=` behind the
-   database; each with `&version=V` at its end, or without.
-2. What is no letter, digit, `_`, `.`, `~` or `-` is written as `%` and the hexadecimal of its bytes (a path
-   keeps its slashes), so a name may hold anything that can be printed. There is one way to write a place.
-3. A place holds no secret: libpq reads a password, where one is needed, from files of the account that asks.
-4. Names of tables and columns come from the declaration alone, never from a call. They have 63 bytes at most:
-   PostgreSQL would cut off the rest, and take another table.
+1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K` or
+   `postgresql:/FOLDER?database=D&schema=S&table=T&key=K` (optional `port=` before and `user=` after the
+   database); each may end with `&version=V`.
+2. Other characters than letters, digits and `_.~-` are percent-encoded; there is one text form.
+3. A place holds no secret: libpq reads passwords from the files of the calling account.
+4. Table and column names come from the declaration only, and have at most 63 bytes, because PostgreSQL
+   truncates longer names and would read another table.
 5. Without a version column the version is the hash of the whole row.
 
 Of `page`:
 
-1. A base is `https://HOST/PATH/` or `http://HOST/PATH/`, with a port where it is not the scheme's own: in
-   small letters, with a slash at its end, without user, query or fragment.
-2. An argument is a whole URL, a path from the host's root (`/v1/a`), or one from the base (`a`). It is read
-   as the constraint `url` reads one (`scope.constraints.url`), so what readers quarrel about is refused:
-   dots and slashes written as escapes, `..`, `//`, backslashes, users, addresses in odd numbers.
-3. It lies beneath the base: scheme, host and port are the base's, and so is the beginning of the path. The
-   base itself is not beneath it. It may have a query, and no fragment: that never reaches a server.
-4. A first segment with a colon may be taken for a scheme, and is refused.
+1. A base is `https://HOST/PATH/` or `http://HOST/PATH/` in lower case with a final slash; a port only if it
+   is not the default; no user, query or fragment.
+2. An argument is a URL, a path from the root or a path from the base, and is parsed like the constraint
+   `url`, which refuses what parsers read differently: encoded dots and slashes, `..`, `//`, backslashes,
+   users.
+3. Scheme, host, port and the beginning of the path equal the base. The base itself is refused, as is a
+   fragment, which never reaches a server. A query is allowed.
+4. A first segment with a colon is refused because it could be read as a scheme.
 """
 
 from __future__ import annotations
@@ -72,7 +65,7 @@ if TYPE_CHECKING:
 
 
 def is_folder(path: str) -> bool:
-    """Whether it is an absolute path in normal form, all of which can be printed."""
+    """True for an absolute, normalized, printable path."""
     plain = posixpath.normpath(path) == path and path.startswith("/") and not path.startswith("//")
     return plain and path.isprintable()
 
@@ -82,7 +75,7 @@ _SCHEMES: Final = ("https", "http")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRoot:
-    """What a page lies beneath."""
+    """The base URL of a page probe."""
 
     scheme: str
     host: str
@@ -92,27 +85,22 @@ class PageRoot:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as they are written."""
+        """Scheme, host and port as text."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
 
     @property
     def text(self) -> str:
-        """As a person writes it (rule 1)."""
+        """The text form (rule 1)."""
         return f"{self.origin}{self.path}"
 
     @property
     def is_address(self) -> bool:
-        """Whether the host is an address, and no name that leads to one."""
+        """True if the host is an IP address."""
         return read_address(self.host) is not None
 
     def page(self, value: str) -> str:
-        """The URL that an argument names.
-
-        Raises:
-            OperandUnreadableError: Not every reader takes it for the same (rules 2 to 4).
-            OperandOutsideError: It is not beneath the base (rule 3).
-        """
+        """The URL that an argument names; raises if parsers disagree about it or it is outside the base."""
         whole = value
         if "://" not in value:
             if ":" in value.partition("/")[0]:
@@ -135,11 +123,7 @@ class PageRoot:
 
 
 def parse_root(text: str) -> PageRoot:
-    """The base that a person wrote.
-
-    Raises:
-        BadProbeError: It is none (rule 1).
-    """
+    """Parses a base URL; raises BadProbeError."""
     url = read_url(text)
     if not isinstance(url, ReadUrl) or url.scheme not in _SCHEMES or not url.path.endswith("/"):
         raise BadProbeError("pages are beneath `https://HOST/PATH/`, with a slash at its end")
@@ -173,7 +157,7 @@ _ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowPlace:
-    """A table, and how a row of it is found."""
+    """A table and the columns that find a row in it."""
 
     engine: str
     """`sqlite` or `postgresql`."""
@@ -195,18 +179,14 @@ class RowPlace:
 
     @property
     def text(self) -> str:
-        """As a person writes it (rule 2)."""
+        """The text form (rule 2)."""
         said = [f"{name}={_escape(value)}" for name in _PARTS if (value := getattr(self, name))]
         where = "/".join(map(_escape, self.path.split("/"))) if self.path else self.service
         return f"{self.engine}:{where}?{'&'.join(said)}"
 
 
 def parse_row(text: str) -> RowPlace:
-    """The place that a person wrote.
-
-    Raises:
-        BadProbeError: It is none (rules 1, 2 and 4).
-    """
+    """Parses a row place; raises BadProbeError."""
     engine, _, rest = text.partition(":")
     where, _, query = rest.partition("?")
     if engine not in {SQLITE, POSTGRESQL}:
@@ -236,7 +216,6 @@ def parse_row(text: str) -> RowPlace:
 
 
 def _read(text: str) -> str:
-    """What a part says, unescaped."""
     if _WRITTEN.fullmatch(text) is None:
         raise BadProbeError(
             "a row's place says nothing, or holds what has to be written as `%` and two digits"
@@ -273,7 +252,7 @@ _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How what one argument names is looked at."""
+    """How the thing that one argument names is read."""
 
     argument: str
     kind: ProbeKind
@@ -284,14 +263,14 @@ class Probe:
 
     @property
     def text(self) -> str:
-        """As a person writes it (rule 4)."""
+        """The text form (rule 4)."""
         other = f"{self.repository}:" if self.repository else ""
         return f"{self.argument}={self.kind.value}:{other}{self.where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One thing that is to be looked at for one call."""
+    """One look-up for one call."""
 
     place: str
     """JSON Pointer of the argument."""
@@ -304,21 +283,17 @@ class Look:
 
     @property
     def is_near(self) -> bool:
-        """Whether it is on this machine's disk (rule 6)."""
+        """True for a look-up on the local disk (rule 6)."""
         return self.probe.kind in _DISK
 
     @property
     def is_read(self) -> bool:
-        """Whether a tool has to be called for it (rule 6); then `value` is the argument object."""
+        """True if a tool must be called (rule 6); `value` is then the argument object."""
         return self.probe.kind is ProbeKind.ANSWER
 
 
 def parse_probe(text: str) -> Probe:
-    """The probe that a person wrote.
-
-    Raises:
-        BadProbeError: It is none (rules 1 to 4).
-    """
+    """Parses one probe; raises BadProbeError."""
     argument, _, rest = text.partition("=")
     kind, _, where = rest.partition(":")
     if len(text) > _LONGEST or _ARGUMENT.fullmatch(argument) is None:
@@ -339,11 +314,7 @@ def parse_probe(text: str) -> Probe:
 
 
 def parse_probes(texts: Iterable[str]) -> tuple[Probe, ...]:
-    """The probes of one tool, by argument in order.
-
-    Raises:
-        BadProbeError: One is none, there are too many, or two are about one argument.
-    """
+    """Parses the probes of one tool, sorted by argument; raises BadProbeError."""
     found = sorted((parse_probe(one) for one in texts), key=lambda one: one.argument)
     if len({one.argument for one in found}) != len(found):
         raise BadProbeError("two probes are about one argument")  # 4
@@ -359,12 +330,7 @@ def looks_of(
     *,
     directory: str,
 ) -> tuple[Look, ...]:
-    """What is to be looked at for a call with these arguments.
-
-    Raises:
-        OperandUnreadableError: It can't be said (rule 5).
-        OperandOutsideError: It is not where a person declared it.
-    """
+    """Lists the look-ups for a call; raises OperandUnreadableError or OperandOutsideError."""
     found: list[Look] = []
     for probe in probes:
         repository = ""
@@ -405,7 +371,6 @@ def _text(value: JsonValue, place: str) -> str:
 
 
 def _named(probe: Probe, value: JsonValue, place: str) -> str:
-    """What the value names, as it is looked for."""
     match probe.kind:
         case ProbeKind.ROW:
             return _key(value, place)
@@ -422,7 +387,6 @@ def _named(probe: Probe, value: JsonValue, place: str) -> str:
 
 
 def _key(value: JsonValue, place: str) -> str:
-    """A row's key (rule 5)."""
     key = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value, place)
     if "\x00" in key or len(key) > _LONGEST:
         raise OperandUnreadableError(f"argument `{place}` is no key that a row has", where=place)
@@ -439,7 +403,7 @@ _MOST: Final = 86_400
 
 
 class Shown(Enum):
-    """What checks show of an effect, as policies read it."""
+    """What the checks show about an effect, as policies read it."""
 
     NOTHING = ""
     """Nothing was to be looked at."""
@@ -452,23 +416,19 @@ class Shown(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What shows the effect of a call, and when."""
+    """What proves the effect of a call, and after how many seconds."""
 
     seconds: int
     probe: Probe
 
     @property
     def text(self) -> str:
-        """As a person writes it."""
+        """The text form."""
         return f"{self.seconds}:{self.probe.text}"
 
 
 def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
-    """The checks of one tool, by argument in order.
-
-    Raises:
-        BadProbeError: One is none (rules 1 and 2), or two are about one argument.
-    """
+    """Parses the checks of one tool, sorted by argument; raises BadProbeError."""
     seconds: dict[str, int] = {}
     for text in texts:
         found = _CHECK.fullmatch(text)
@@ -484,12 +444,12 @@ def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
 
 
 def settled_at(checks: Iterable[Check], lost: Instant) -> Instant:
-    """From when on a row that is not there shows something (rule 2)."""
+    """The instant from which a missing row proves that there was no effect (rule 2)."""
     return Instant(lost + max(one.seconds for one in checks) * 1_000_000)
 
 
 def shown_by(found: Iterable[Operand | DeniedError]) -> Shown:
-    """What the findings of all checks show together (rule 3)."""
+    """Combines the findings of all checks (rule 3)."""
     some = tuple(found)
     if not some or not all(isinstance(one, Operand) for one in some):
         return Shown.UNREADABLE

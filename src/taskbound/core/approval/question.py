@@ -1,40 +1,32 @@
-"""The approval request for a held action: its content, its states, and whether it still holds.
+"""The approval question for a held action: content and digest, validity, and state machine.
 
 Of `question`:
 
-1. The approval digest is the SHA-256 of the canonical object of version, kind, and everything that is
-   written below: the action by id and digest (which names namespace, task, agent, tool, server,
-   definition and every argument), who asked for the task and why, the policy bundle, the scope, what
-   probes found, what lifts it and how many must say so, nonce and deadline.
-2. A lifter names who answers: `confirm` is the requester's own word, `approval:GROUP` one member of that
-   group, `approval:GROUP:2` two of them, `approval:agent` one of those who approve for the tool, or for the
-   agent where nobody was named for the tool. `evidence:jws` is the signed word of an issuer whom the
-   namespace believes, `evidence:jws.ISSUER` of this one. What else a policy may name can't be given here, and
-   refuses: what a person only states, such as a ticket, lifts nothing.
-3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
-   of them. `step-up:ACR@SECONDS` asks nobody more: it says how whoever says yes has to have signed in
-   (`policy.step_up`), each of them. Where no other lifter asks a person, it is the requester's own word.
-4. The question of a narrowed action names the one that it narrows, by digest.
-5. The question of a step of a plan names the plan and its place in it.
-6. The question of a retry that was answered before it was asked says which retry it is, and holds what of the
-   first is another: so whoever reads it computes the digest that was signed.
-7. A question names how often its task was given a scope: what is used of a scope that came back may count
-   otherwise.
+1. The digest is the SHA-256 of a canonical object that names the action by id and digest, requester, purpose,
+   policy bundle, scope, operands, lifters with counts, nonce and deadline.
+2. Lifters: `confirm` is the requester; `approval:GROUP[:N]` N members of a group; `approval:agent` the tool's
+   approvers, or the agent's if the tool never had any; `evidence:jws[.ISSUER]` a token of a trusted issuer.
+   Any other lifter makes the action refused.
+3. All lifters are needed, each with its count; one human may count for several. `step-up:ACR@SECONDS` sets
+   how each approver must have signed in; alone, it asks the requester.
+4. The question of a narrowed action names the digest of the action that it narrows.
+5. The question of a plan's step names the plan and its position.
+6. The question of a covered retry names the retry's number and the values that differ from the first
+   question, so a reader can recompute the signed digest.
+7. A question counts how often its task was given a scope, because uses may restart with a new scope.
 
 Of `standing`:
 
-1. What a person has answered is only ever used for what they were shown: another policy bundle, another
-   scope, the same one given anew, another tool or another agent's standing makes it another question.
-2. The end of its task withdraws it; a pause does neither, but nothing is used while a task is paused.
-3. At its deadline it is over, also for whoever's clock says otherwise.
+1. A change of policy bundle, scope, tool or agent standing makes it another question; the answer is not used.
+2. The end of the task withdraws it. A pause does not, but no approval is used while the task is paused.
+3. It expires at its deadline, by the daemon's clock.
 
 Of `state`:
 
-1. A denial by anyone entitled is final: nothing leads away from it.
-2. An approval is used once; nothing leads from used to anywhere, whatever becomes of the action.
-3. A denial that comes when enough have approved is a denial all the same: it is never used, nor asked again.
-4. A narrowing answers the held action for good, as a denial does: what runs instead is another action, with a
-   question of its own.
+1. A denial by any entitled person is final.
+2. An approval is used once, whatever the outcome of the action.
+3. A denial after sufficient approvals still counts, as long as the approval is unused.
+4. A narrowing closes the held action like a denial; the narrowed action has its own question.
 """
 
 from __future__ import annotations
@@ -71,7 +63,7 @@ _APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))
 
 
 class NeedKind(Enum):
-    """Whose word is needed."""
+    """Which kind of answer is needed."""
 
     APPROVAL = "approve"
     CONFIRMATION = "confirm"
@@ -80,7 +72,7 @@ class NeedKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One thing that lifts a hold."""
+    """One requirement that lifts a hold."""
 
     lifter: str
     kind: NeedKind
@@ -92,11 +84,7 @@ class Need:
 
 
 def parse_lifter(lifter: str) -> Need:
-    """What a policy's lifter needs (rule 2).
-
-    Raises:
-        UnliftableError: It is nothing that can be given here.
-    """
+    """Parses a policy's lifter (rule 2); raises UnliftableError."""
     if lifter == "confirm":
         return Need(lifter=lifter, kind=NeedKind.CONFIRMATION)
     proof = _EVIDENCE.fullmatch(lifter)
@@ -109,11 +97,7 @@ def parse_lifter(lifter: str) -> Need:
 
 
 def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
-    """What these lifters need, all of it (rule 3).
-
-    Raises:
-        UnliftableError: One is nothing that can be given here.
-    """
+    """Lists the needs of these lifters (rule 3); raises UnliftableError."""
     named = tuple(lifters)
     steps = [one for one in named if parse_step_up(one) is not None]
     needs = tuple(parse_lifter(one) for one in named if one not in steps)
@@ -123,13 +107,13 @@ def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
 
 
 def steps_of(lifters: Iterable[str]) -> tuple[StepUp, ...]:
-    """How whoever says yes has to have signed in, by these lifters: each of it (rule 3)."""
+    """Lists the step-up requirements in these lifters; an approver must meet each (rule 3)."""
     return tuple(step for step in map(parse_step_up, lifters) if step is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First:
-    """What is another in the question that was answered than in that of its retry (rule 6)."""
+    """The fields in which the answered question differs from that of its retry (rule 6)."""
 
     id: str
     action: str
@@ -144,7 +128,7 @@ FIRST: Final = tuple(one.name for one in fields(First))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of people about one held action."""
+    """The question about one held action."""
 
     namespace: str
     id: str
@@ -182,24 +166,23 @@ class Question:
     """Rule 1: what people sign."""
 
     def __post_init__(self) -> None:
-        """Compute the digest, once."""
         written = canonical(self._value())
         object.__setattr__(self, "canonical", written)
         object.__setattr__(self, "digest", sha256(written).hexdigest())
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What lifts it, all of it (rule 3)."""
+        """All needs (rule 3)."""
         return needs_of(self.lifters)
 
     @property
     def steps(self) -> tuple[StepUp, ...]:
-        """How whoever says yes has to have signed in (rule 3)."""
+        """The step-up requirements (rule 3)."""
         return steps_of(self.lifters)
 
     @property
     def answered(self) -> Question:
-        """The question that people have signed: of a retry the first, with its digest (rule 6)."""
+        """The question that people signed; for a retry, the first one, with its digest (rule 6)."""
         if self.first is None:
             return self
         first = {name: getattr(self.first, name) for name in FIRST}
@@ -207,7 +190,7 @@ class Question:
 
     @property
     def retried(self) -> str:
-        """Which retry of which question it is, as one text; empty when it is none. Two are never the same."""
+        """A unique text for the retry and its question; empty if this is not a retry."""
         return "" if self.first is None else f"{self.answered.digest}:{self.retry}"
 
     def _value(self) -> dict[str, JsonValue]:
@@ -227,11 +210,7 @@ _WHOLE: Final = frozenset({"asked", "deadline", "edition", "retry", "step"})
 
 
 def parse_question(raw: bytes) -> Question:
-    """The question that these canonical bytes hold.
-
-    Raises:
-        UnreadableQuestionError: They hold none, or not in canonical form.
-    """
+    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         value = parse_object(raw)
         question = _question(value)
@@ -284,7 +263,7 @@ def _whole(value: dict[str, JsonValue], name: str) -> int:
 
 
 class ApprovalState(Enum):
-    """Where an approval stands."""
+    """State of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -297,12 +276,12 @@ class ApprovalState(Enum):
 
 
 class ApprovalEvent(Enum):
-    """What can happen to it."""
+    """Events that change the state of an approval."""
 
     APPROVE = "approve"
     """Enough persons have answered yes."""
     DENY = "deny"
-    """Somebody entitled has answered no."""
+    """An entitled person denied it."""
     EXPIRE = "expire"
     """Its deadline came."""
     WITHDRAW = "withdraw"
@@ -312,7 +291,7 @@ class ApprovalEvent(Enum):
     CONSUME = "consume"
     """The one action is permitted by it."""
     NARROW = "narrow"
-    """Somebody entitled has answered with a narrower action (rule 4)."""
+    """An entitled person narrowed it (rule 4)."""
 
 
 _S, _E = ApprovalState, ApprovalEvent
@@ -350,17 +329,13 @@ BEFALLS: Final = {
 
 
 def advance_approval(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
-    """The state after the event.
-
-    Raises:
-        WrongStateError: The event can't happen in this state.
-    """
+    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return APPROVAL_TRANSITIONS.advance(state, event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a question stands on, as it is now."""
+    """The current facts that a question depends on."""
 
     ended: str
     """How its task, or an ancestor, has ended; empty while none has."""
@@ -376,14 +351,14 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Befallen:
-    """What has to happen to a question, and why."""
+    """The event that must follow for a question, and the reason."""
 
     event: ApprovalEvent
     reason: str
 
 
 def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | None:
-    """What has befallen the question; None while it is the one that was asked."""
+    """Returns what changed for the question, or None while it is unchanged."""
     if ground.ended:
         return Befallen(event=ApprovalEvent.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:

@@ -1,49 +1,39 @@
-"""Who may answer an approval request and whether enough have; what they sign, also of a plan.
+"""Entitled approvers, sufficiency of answers, and the statements that approvers sign, also for plans.
 
 Of `quorum`:
 
-1. Who asked for the task approves nothing of it, nor does who asked for an ancestor or a descendant: each
-   of them has set the agent to work. Neither does whoever controls the agent: the person under whose account
-   it has run for one of these tasks, since what runs there can do what they can. Persons who are one human
-   are one; so an approver is never one of them under another name.
-2. A confirmation is the requester's own word, and nobody else's; it counts as no approval.
-3. A group's members answer where a policy names the group. Where it names those who approve for the agent,
-   those who approve for the tool go first: if anybody was ever named for it, they answer and nobody else,
-   also when all of them have left. Whoever left the organization, or the group, counts no more. An amendment
-   names each tool whose approvers have to answer beside those of the agent.
-4. Humans are counted, each once, however many keys, accounts or answers they have.
-5. A denial by anyone who could have approved or confirmed is final.
-6. Evidence is no person's word: an issuer's token about exactly this question counts while it is proven, by
-   the issuers of now. Nobody denies it; who asked for the task takes the question back.
-7. Where a sign-in is asked for, each yes counts by the one that its person had when it came, which lasts
-   still: as well, and as lately before it, as is asked for. A no needs none. An answer that came with no
-   sign-in has none: neither an account and its process nor a key that signs says how somebody signed in.
-8. Nobody is asked who has no account at an issuer of people, and so could never sign in.
-9. A tool of a target may have groups among those who approve for it: whoever is in them now.
+1. The requester of a task, of its ancestors and of its descendants cannot approve, nor can the person whose
+   account the agent ran under for one of them. Linked persons count as one human in this rule.
+2. A confirmation comes from the requester only and never counts as an approval.
+3. A group's current members answer for a named group. For `approval:agent` the tool's approvers answer if any
+   were ever named, even if all have left; otherwise the agent's.
+4. Humans are counted once, independent of their number of keys, accounts and answers.
+5. A denial by any person who could approve or confirm is final.
+6. Evidence counts while a currently trusted issuer's token about this question verifies. It cannot be denied;
+   the requester can withdraw the question.
+7. Where a step-up is required, an approval counts with the sign-in that its person had when it arrived, if
+   that is strong and recent enough and still valid. Denials need none.
+8. A person without an account at an issuer of people cannot meet a step-up and is not asked.
+9. The approvers of a target's tool may include groups, with their current members.
 
 Of `waiting`:
 
-1. A group is named as the policy names it, and persons where the policy names none. The deadline's day is
-   named where it is not the day of the question.
+1. The sentence names groups, or persons where the policy names no group; it shows the deadline's date if that
+   differs from the question's.
 
 Of `statement`:
 
-1. The statement is text that can be read before it is signed. Its first line says what it is, so that no
-   signature over anything else is an answer, and an answer is nothing else.
-2. There is one way to write each statement; what is not exactly that is none.
-3. It names the approval digest: whoever signed another digest has seen another question (A198).
-4. A narrowing names the digest of the narrowed action too, in a line that no other answer has.
-5. The first line names what is answered as well: an action, a plan of them, or an amendment of a task. Only
-   an action can be narrowed, and who signed about one has said nothing about another.
-6. An answer covers no retry unless a line of it says how many, and only a yes to one action can (law 7).
+1. The first line states what the text is, so no other signature can be an answer and no answer anything else.
+2. Each statement has one text form; any other text is refused.
+3. It names the approval digest, so a signature binds the question that was shown (A198).
+4. A narrowing names the digest of the narrowed action in an extra line.
+5. The first line names the subject: an action, a plan or an amendment. Only an action can be narrowed.
+6. An answer covers retries only if a line states how many; only a yes to one action can (law 7).
 
 Of `plan`:
 
-1. The plan digest is the SHA-256 of the canonical object of version, kind, who asked for the task and for
-   which, and the approval digests of the steps, in order. So whoever changes, adds, drops or swaps a step,
-   or anything that one of them names, has another plan (I-28).
-2. Each step is a question of its own, which names the plan and its place in it. So of a plan and its
-   questions neither can be exchanged for others.
+1. The digest covers requester, task and the steps' approval digests in order (I-28).
+2. Each step's question names the plan and its position, so plan and questions cannot be recombined.
 """
 
 from __future__ import annotations
@@ -86,7 +76,7 @@ _KIND: Final = "taskbound plan"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked of people about several held actions at once (rule 1)."""
+    """A question about several held actions (`plan`, rule 1)."""
 
     namespace: str
     id: str
@@ -103,7 +93,6 @@ class Plan:
     """Rule 1: what people sign."""
 
     def __post_init__(self) -> None:
-        """Compute the digest, once."""
         value: dict[str, JsonValue] = {
             "kind": _KIND,
             "version": PLAN_VERSION,
@@ -116,7 +105,7 @@ class Plan:
         object.__setattr__(self, "digest", sha256(written).hexdigest())
 
     def has(self, question: Question) -> bool:
-        """Whether this very question stands in its place in this plan (rule 2)."""
+        """True if this question is at its stated position in this plan (rule 2)."""
         place = question.step - 1
         named = (question.namespace, question.plan) == (self.namespace, self.id)
         return named and 0 <= place < len(self.questions) and self.questions[place] == question.digest
@@ -127,11 +116,7 @@ _WHOLE: Final = ("asked", "deadline")
 
 
 def parse_plan(raw: bytes) -> Plan:
-    """The plan that these canonical bytes hold.
-
-    Raises:
-        UnreadablePlanError: They hold none, or not in canonical form.
-    """
+    """Parses canonical bytes; raises UnreadablePlanError for anything else."""
     try:
         plan = _plan(parse_object(raw))
     except MalformedError as error:
@@ -170,7 +155,7 @@ SKEW: Final = 60_000_000
 
 
 class AnswerKind(Enum):
-    """What a person says."""
+    """The kind of a person's answer."""
 
     APPROVE = "approve"
     DENY = "deny"
@@ -183,7 +168,7 @@ class AnswerKind(Enum):
 
 
 class Subject(Enum):
-    """What is answered (rule 5)."""
+    """What an answer is about (`statement`, rule 5)."""
 
     ACTION = "action"
     PLAN = "plan"
@@ -246,11 +231,7 @@ def render_statement(statement: Statement) -> bytes:
 
 
 def parse_statement(raw: bytes) -> Statement:
-    """The statement that these bytes are.
-
-    Raises:
-        BadStatementError: They are none.
-    """
+    """Parses signed bytes; raises BadStatementError."""
     try:
         found = _LINES.fullmatch(raw.decode("ascii"))
     except UnicodeDecodeError:
@@ -276,17 +257,7 @@ def parse_statement(raw: bytes) -> Statement:
 
 
 def require_answers(statement: Statement, question: Question | Plan, now: Instant) -> None:
-    """Go on only when this statement answers this question, and was made while it was open (rules 3 and 5).
-
-    Args:
-        statement: What was signed.
-        question: What is asked; a plan is asked as a whole.
-        now: The instant.
-
-    Raises:
-        OtherQuestionError: It answers another one.
-        StatementTimeError: It was made before it was asked, or says that it will be made.
-    """
+    """Raises unless the statement answers this question or whole plan and was made while it was open."""
     subject = Subject.PLAN if isinstance(question, Plan) else Subject.ACTION
     if statement.subject is not subject:  # 5
         raise OtherQuestionError(
@@ -301,7 +272,7 @@ def require_answers(statement: Statement, question: Question | Plan, now: Instan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSignIn:
-    """How a person had signed in who brought their answer, and what that rests on (rule 7)."""
+    """The sign-in that accompanied an answer, and the session that it depends on (rule 7)."""
 
     acr: str
     """In their issuer's words; empty where it did not say."""
@@ -313,13 +284,13 @@ class AnswerSignIn:
 
     @property
     def sign_in(self) -> SignIn:
-        """As rules about sign-ins take it."""
+        """The sign-in in the form that step-up rules take."""
         return SignIn(acr=self.acr, at=self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one person has said to one question, with their signature; or an issuer, with its token."""
+    """One signed answer of a person, or one token of an issuer."""
 
     kind: AnswerKind
     person: str
@@ -336,7 +307,7 @@ class Answer:
 
 
 def retries_covered(answer: Answer) -> int:
-    """How many retries this answer covers, by what was signed; an issuer's word covers none."""
+    """The number of retries that this signed answer covers; 0 for an issuer's token."""
     if answer.kind is AnswerKind.EVIDENCE:
         return 0
     try:
@@ -347,14 +318,14 @@ def retries_covered(answer: Answer) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circle:
-    """Everybody whose word may count for one question, as they stand now."""
+    """All people whose answers may count for one question, as of now."""
 
     persons: Mapping[str, Person]
     groups: tuple[Group, ...]
     approvers: tuple[str, ...]
     """Those who approve for the agent."""
     tool: tuple[str, ...] | None
-    """Those who approve for the tool; None where nobody was named for it."""
+    """The tool's approvers; None if none were ever named."""
     requester: str
     kin: frozenset[str]
     """Who asked for an ancestor or a descendant of the task."""
@@ -371,7 +342,7 @@ class Circle:
 
 
 def askable(need: Need, circle: Circle) -> frozenset[str]:
-    """Names of all whose word counts for this need now (rules 1, 2 and 3)."""
+    """Names of the people whose answers count for this need now (rules 1, 2 and 3)."""
     if need.kind is NeedKind.CONFIRMATION:
         return _present({circle.requester}, circle)
     if need.kind is NeedKind.EVIDENCE:
@@ -386,7 +357,6 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
 
 
 def _each(named: Collection[str], circle: Circle) -> set[str]:
-    """The persons who are named, and those who are now in the groups that are (rule 9)."""
     groups = {group_named(one) for one in named} - {""}
     members = {name for group in circle.groups if group.name in groups for name in group.everyone}
     return {one for one in named if not group_named(one)} | members
@@ -398,16 +368,7 @@ def _present(names: Collection[str], circle: Circle) -> frozenset[str]:
 
 
 def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepUp] = ()) -> None:
-    """Go on only when enough humans could lift the hold: what nobody can answer is refused, not held.
-
-    Args:
-        needs: What lifts it.
-        circle: Who may answer, now.
-        steps: How they have to have signed in.
-
-    Raises:
-        NoApproverError: Too few could.
-    """
+    """Raises NoApproverError if too few people could meet the needs and step-ups."""
     for need in needs:
         if need.kind is NeedKind.EVIDENCE:
             if not any(_vouches(issuer, need) for issuer in circle.issuers):
@@ -425,11 +386,7 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
 
 
 def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circle: Circle) -> None:
-    """Go on only when this person's answer of this kind counts for the question now.
-
-    Raises:
-        NotEntitledError: It does not.
-    """
+    """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
         raise NotEntitledError(f"`{person}` is none of those whose word counts here")
@@ -440,11 +397,7 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
 def require_signed_in(
     kind: AnswerKind, steps: Sequence[StepUp], signed: AnswerSignIn | None, now: Instant
 ) -> None:
-    """Go on only when an answer of this kind comes now with the sign-in that is asked for (rule 7).
-
-    Raises:
-        StepUpError: It does not, and how to sign in.
-    """
+    """Raises StepUpError unless the answer comes with the required sign-in (rule 7)."""
     if kind is AnswerKind.DENY:
         return
     left = unmet(steps, signed.sign_in if signed is not None else None, now)
@@ -464,14 +417,9 @@ def missing(
     standing: Collection[str],
     steps: Sequence[StepUp] = (),
 ) -> str:
-    """What is missing until the hold is lifted, in words; empty when nothing is (rule 4).
+    """Describes in words what the hold still needs; empty if nothing.
 
-    Args:
-        needs: Of the question.
-        answers: All of them.
-        circle: Who may answer, now.
-        standing: Ids of the keys whose word counts now, and digests of the tokens that are proven now.
-        steps: How whoever said yes has to have signed in (rule 7); answers have only what lasts of that.
+    `standing` holds the ids of keys that count now and the digests of tokens that verify now.
     """
     said = [one for one in answers if one.key in standing]
     how = f", signed in {asked_words(steps)}" if steps else ""
@@ -492,17 +440,12 @@ def missing(
 
 
 def _meets(answer: Answer, steps: Sequence[StepUp]) -> bool:
-    """Whether an answer came with the sign-in that is asked for; its age is that of when it came (rule 7)."""
     signed = answer.sign_in.sign_in if answer.sign_in is not None else None
     return not unmet(steps, signed, answer.received)
 
 
 def require_wanted(issuer: str, needs: Iterable[Need]) -> None:
-    """Go on only when the signed word of this issuer is asked for (rule 6).
-
-    Raises:
-        NotEntitledError: It is not.
-    """
+    """Raises NotEntitledError unless a need asks for this issuer's token (rule 6)."""
     if not any(need.kind is NeedKind.EVIDENCE and _vouches(issuer, need) for need in needs):
         raise NotEntitledError(f"nobody asks for the signed word of `{issuer}` here")
 
@@ -512,13 +455,13 @@ def _vouches(issuer: str, need: Need) -> bool:
 
 
 def yes_of(question: Question, person: str) -> AnswerKind:
-    """What this person says by yes: a confirmation only where one is asked of them (rule 2)."""
+    """The kind of yes that this person gives: a confirmation only if one is asked of them (rule 2)."""
     asked = any(need.kind is NeedKind.CONFIRMATION for need in question.needs)
     return AnswerKind.CONFIRM if asked and person == question.requester else AnswerKind.APPROVE
 
 
 def waiting_words(question: Question, circle: Circle) -> str:
-    """The sentence about this question, by the people of now."""
+    """The sentence about who is awaited, by the people as of now."""
     asked = " and ".join(_need_words(one, circle) for one in question.needs)
     day, _, time = render_instant(question.deadline).partition("T")
     until = time[:5] if render_instant(question.asked).startswith(day) else f"{day} {time[:5]}"

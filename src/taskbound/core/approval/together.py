@@ -1,14 +1,11 @@
-"""What makes several questions one plan: one answer to all of them, and an order of their use.
+"""Rules that make several questions one plan.
 
-1. A plan has two to twenty steps.
-2. One answer is that answer to each step, or it is none: so all steps need the same words, and of each need
-   the same persons are enough for every step. An issuer's token is about one question, and lifts no plan.
-3. The next step can be used once the one before it has succeeded. While that one runs, the next waits;
-   whatever else became of it ends what is left of the plan: "in order" was promised, and a retry is a new
-   decision (law 7).
-4. A yes must count for every step that is left. A denial need not: whoever could deny one of them, were it
-   asked about by itself, denies it, and by that the plan is over. The steps for which their word does not
-   count are superseded and not denied. So a list takes a veto from nobody, and gives nobody one.
+1. A plan has 2 to 20 steps.
+2. One answer applies to every step, so all steps need the same lifters and the same people must suffice for
+   each. An issuer's token is about one question and lifts no plan.
+3. A step can be used after the step before it succeeded. Any other outcome ends the rest of the plan (law 7).
+4. A yes must count for every remaining step. A denial must count for at least one; steps for which it does
+   not count are superseded, not denied.
 """
 
 from __future__ import annotations
@@ -33,25 +30,13 @@ _RUNS: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_length(steps: int) -> None:
-    """Go on only with as many steps as a plan has (rule 1).
-
-    Raises:
-        BadPlanError: It has fewer, or more.
-    """
+    """Raises BadPlanError unless the number of steps is allowed (rule 1)."""
     if not LEAST_STEPS <= steps <= MOST_STEPS:
         raise BadPlanError(f"a plan has {LEAST_STEPS} to {MOST_STEPS} steps, and not {steps}")
 
 
 def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle]) -> None:
-    """Go on only where one answer can be the answer to every step (rule 2).
-
-    Args:
-        questions: Of the steps, in order.
-        circles: Whose word may count for each of them.
-
-    Raises:
-        PlanRefusedError: It can't.
-    """
+    """Raises PlanRefusedError unless one answer can apply to every step (rule 2)."""
     first = questions[0]
     for number, one in enumerate(questions, 1):
         if one.lifters != first.lifters:
@@ -77,11 +62,7 @@ def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle])
 
 
 def why_plan_over(before: ActionState) -> str | None:
-    """Why what is left of a plan is over, by what became of the step before (rule 3).
-
-    Returns:
-        The reason; empty where the next step may be used; None while that step still runs.
-    """
+    """The reason that the rest is over (rule 3), empty if the next step may run, None while one runs."""
     if before is ActionState.SUCCEEDED:
         return ""
     return None if before in _RUNS else f"the step before it is {before.value}"
@@ -90,13 +71,7 @@ def why_plan_over(before: ActionState) -> str | None:
 def fates_of_denial(
     left: Sequence[int], denied: Collection[int], person: str
 ) -> tuple[Befallen, tuple[Befallen, ...]]:
-    """What a denial is to the plan, and to each of its steps that are left (rule 4).
-
-    Args:
-        left: The numbers of the steps that are left, in order.
-        denied: Those for which the word of this person counts: one at least.
-        person: Who denies.
-    """
+    """What a denial does to the plan and each remaining step; `denied` has at least one step (rule 4)."""
     words = f"denied by {person}"
     if set(denied) < set(left):
         numbers = ", ".join(map(str, sorted(denied)))
@@ -108,7 +83,7 @@ def fates_of_denial(
 
 
 def step_words(number: int, tool: str) -> str:
-    """How a step is named."""
+    """The name of a step in texts."""
     return f"step {number} (`{tool}`)"
 
 

@@ -1,4 +1,4 @@
-"""The append-only, tamper-evident record: events, records in chains, the tree over them, checkpoints."""
+"""The append-only, tamper-evident record: events, hash chains per writer, the Merkle tree and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,18 +1,13 @@
-"""How an event is written, read strictly, and quoted so that it fits into one entry of the log.
+"""Canonical encoding of events, strict decoding, and shortening to fit a log entry.
 
-Of `encoding`:
+1. An event is one JSON object in canonical form (RFC 8785).
+2. Fields that hold their default are omitted (wire law, rule 2).
+3. Decoding refuses unknown kinds, fields and types, and completes nothing.
+4. Encoding replaces what a record cannot hold, so that hostile input is recorded too (I-50): a lone surrogate
+   by its escape and, only if the entry would be too long, a text by its beginning, length and digest.
 
-1. An event is written as one JSON object in canonical form (RFC 8785): keys sorted, nothing between tokens.
-2. A field that holds its default is not written (the wire law's rule 2).
-3. Read strictly: a kind, a field or a type that the law doesn't know is refused; nothing is filled in or cut.
-4. What can't stand in a record is replaced visibly when it is written, so that hostile input still gets its
-   record (I-50): a lone surrogate by its escape as text, and, only where an entry would be too long, a text
-   by its beginning, its length and its digest.
-
-Of `quoting`:
-
-Python's own string quoting with ``ensure_ascii`` off escapes exactly what RFC 8785 §3.2.2.2 says, in its
-form; tests compare it with core's encoder and with the `rfc8785` package.
+JSON strings are written with Python's own quoting, `ensure_ascii` off, which equals RFC 8785 §3.2.2.2; tests
+compare both.
 """
 
 from __future__ import annotations
@@ -43,25 +38,21 @@ def quote_texts(value: tuple[str, ...]) -> str:
 
 
 def quote_truth(value: bool) -> str:  # noqa: FBT001  # one of four functions that are looked up by type
-    """A truth value as JSON."""
+    """A boolean as JSON."""
     return "true" if value else "false"
 
 
 def quote_whole(value: int) -> str:
-    """A whole number as JSON.
-
-    Raises:
-        RecordMalformedError: It is outside ±(2^53-1).
-    """
+    """An integer as JSON; raises RecordMalformedError outside ±(2^53-1)."""
     if not -_WHOLE_LIMIT <= value <= _WHOLE_LIMIT:
         raise RecordMalformedError("a number in an event is outside ±(2^53-1)")
     return str(value)
 
 
 def render_decided(event: ActionDecided) -> str:
-    """What `render_event` gives for this kind, in 2 instead of 5 µs: each decision writes one.
+    """The result of `render_event` for this kind, in 2 instead of 5 µs, because each decision writes one.
 
-    A field that is appended to `ActionDecided` must be added here; a test on every field fails until it is.
+    Add each new field of `ActionDecided` here; a test over all fields enforces it.
     """
     charges = f',"charges":{quote_texts(event.charges)}' if event.charges else ""
     connection = f',"connection":{quote_text(event.connection)}' if event.connection else ""
@@ -106,7 +97,6 @@ def _end(  # noqa: PLR0913, PLR0917 - what is remembered is remembered by all of
     task: str,
     tool: str,
 ) -> str:
-    """The end of the record, which permits of one tool in one task have in common."""
     outcome = f',"last_outcome":{quote_text(last_outcome)}' if last_outcome else ""
     outcome += f',"outcome":{quote_text(told)}' if told else ""
     proven = f',"proof":{quote_text(proof)}' if proof else ""
@@ -135,8 +125,6 @@ _REQUIRED: Final = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """How the fields of one kind are written, keys in order, the kind among them."""
-
     names: tuple[str, ...]
     heads: tuple[str, ...]
     quotes: tuple[Callable[[Field], str], ...]
@@ -147,18 +135,14 @@ class _Plan:
 
 
 def render_event(event: Event) -> str:
-    """The event's canonical JSON text (rules 1 and 2); a lone surrogate in it stays as it is.
-
-    Raises:
-        RecordMalformedError: A number is outside ±(2^53-1).
-    """
+    """Canonical JSON of the event (rules 1, 2), lone surrogates kept; raises RecordMalformedError."""
     if isinstance(event, ActionDecided):
         return render_decided(event)
     return render_any(event)
 
 
 def render_any(event: Event) -> str:
-    """The general way of `render_event`."""
+    """The generic implementation of `render_event`."""
     plan = _plan(event.kind)
     parts = [
         head + quote(value)
@@ -171,12 +155,7 @@ def render_any(event: Event) -> str:
 
 
 def parse_event(value: object) -> Event:
-    """The event that a JSON object holds (rule 3).
-
-    Raises:
-        RecordMalformedError: It is no object, lacks a field, or a field has the wrong type.
-        EventUnknownError: It has a kind or a field that this version doesn't know.
-    """
+    """Decodes a JSON object (rule 3); raises RecordMalformedError or EventUnknownError."""
     if not isinstance(value, dict):
         raise RecordMalformedError("an event is not an object")
     kind = value.get("kind")
@@ -197,15 +176,9 @@ def parse_event(value: object) -> Event:
 
 
 def fit_event(event: Event, *, text: int | None = None, items: int | None = None) -> Event:
-    """The event with what can't stand in a record replaced (rule 4).
+    """Replaces what a record cannot hold (rule 4); `text` and `items` limit lengths, None cuts nothing.
 
-    Args:
-        event: As it happened.
-        text: How many characters of a longer text are kept; none are cut when absent.
-        items: How many texts of a longer sequence are kept; none are cut when absent.
-
-    Raises:
-        RecordTooLargeError: The event opens a chain: its heads may not be cut.
+    Raises RecordTooLargeError for an event that opens a chain, because its heads must not be cut.
     """
     if text is not None and isinstance(event, WriterStarted):
         raise RecordTooLargeError(f"a writer can't name {len(event.heads)} heads in one record")

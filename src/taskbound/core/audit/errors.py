@@ -1,19 +1,8 @@
-"""What the audit log's readers say when the log is not what it claims to be.
+"""Errors of the audit log's readers.
 
-`TamperedError` is a `MalformedError`: the input (an export, a record, a note, a proof) is not
-what it claims to be. Nobody can grant an exception to that (`DeniedError`), and asking again changes nothing
-(`UnavailableError`). Bytes that can't be read as a record, a note or a proof at all are in the same tree:
-whoever can change a byte of a log can also make it unreadable, and neither may pass for a lesser fault.
-
-    TamperedError
-    ├── one record       record-malformed  record-version-unknown  event-unknown
-    ├── a writer's chain chain-broken  chain-unopened  sequence-gap  writer-fork  record-repeated
-    │                    head-missing  time-backwards
-    ├── the whole log    log-empty  log-truncated  log-forked  root-mismatch  claim-mismatch
-    ├── a checkpoint     note-malformed  checkpoint-malformed  checkpoint-missing  checkpoint-forked
-    │                    origin-mismatch  signature-missing  signature-wrong
-    ├── a proof          proof-malformed  inclusion-wrong  consistency-wrong
-    └── an export        export-malformed  export-truncated
+`TamperedError` is a `MalformedError`, because no exception can be granted and a retry changes nothing.
+Unreadable bytes belong to the same tree: an attacker who can change a byte can also make a log unreadable,
+and neither may pass for a lesser fault.
 """
 
 from __future__ import annotations
@@ -22,7 +11,7 @@ from taskbound.core.errors import MalformedError, UnavailableError
 
 
 class TamperedError(MalformedError):
-    """The log, or what vouches for it, is not what it claims to be."""
+    """The log, or a proof or signature about it, is not what it claims to be."""
 
     code = "tampered"
     family = "tampered"
@@ -30,46 +19,46 @@ class TamperedError(MalformedError):
 
 
 class RecordMalformedError(TamperedError):
-    """These bytes are not the canonical bytes of a record."""
+    """The bytes are not the canonical bytes of a record."""
 
     code = "record-malformed"
 
 
 class RecordVersionError(TamperedError):
-    """The record states a version that this verifier doesn't know; an older one is a downgrade."""
+    """The record states a version unknown to this verifier; an older one is a downgrade."""
 
     code = "record-version-unknown"
     remedy = "verify with the version of Taskbound that wrote this log, or a newer one"
 
 
 class EventUnknownError(TamperedError):
-    """The record holds a kind of event that this verifier doesn't know."""
+    """The record holds an event kind unknown to this verifier."""
 
     code = "event-unknown"
     remedy = "verify with the version of Taskbound that wrote this log, or a newer one"
 
 
 class RecordTooLargeError(MalformedError):
-    """The event needs more bytes than an entry may have, and none of its text may be shortened."""
+    """The event exceeds the size of an entry and its text cannot be shortened."""
 
     code = "record-too-large"
     remedy = "log large content by its digest"
 
 
 class ChainBrokenError(TamperedError):
-    """A record doesn't name the hash of its writer's record before it."""
+    """A record does not name the hash of its writer's previous record."""
 
     code = "chain-broken"
 
 
 class ChainUnopenedError(TamperedError):
-    """A writer's first record here is not the one that opens its chain."""
+    """A writer's first record in the log does not open its chain."""
 
     code = "chain-unopened"
 
 
 class SequenceGapError(TamperedError):
-    """Records of a writer are missing, or out of order."""
+    """A writer's records are missing or out of order."""
 
     code = "sequence-gap"
 
@@ -81,25 +70,25 @@ class WriterForkError(TamperedError):
 
 
 class RecordRepeatedError(TamperedError):
-    """One record stands in the log twice."""
+    """The log contains a record twice."""
 
     code = "record-repeated"
 
 
 class HeadMissingError(TamperedError):
-    """A record that a later writer saw is not in the log before it."""
+    """A record that a later writer saw is missing from the log before it."""
 
     code = "head-missing"
 
 
 class TimeBackwardsError(TamperedError):
-    """A writer's record is older than its record before it."""
+    """A writer's record is older than its previous record."""
 
     code = "time-backwards"
 
 
 class LogEmptyError(TamperedError):
-    """There is no record to verify."""
+    """The log contains no record."""
 
     code = "log-empty"
 
@@ -111,25 +100,25 @@ class LogTruncatedError(TamperedError):
 
 
 class LogForkedError(TamperedError):
-    """The log is not the one that a checkpoint held elsewhere was signed for."""
+    """The log differs from the one that an independently kept checkpoint was signed for."""
 
     code = "log-forked"
 
 
 class RootMismatchError(TamperedError):
-    """The records don't add up to the root of a signed checkpoint."""
+    """The records do not hash to the root of a signed checkpoint."""
 
     code = "root-mismatch"
 
 
 class ClaimMismatchError(TamperedError):
-    """A record names a checkpoint that the records before it don't add up to."""
+    """A record names a checkpoint that the records before it do not hash to."""
 
     code = "claim-mismatch"
 
 
 class NoteMalformedError(TamperedError):
-    """These bytes are not a signed note (C2SP signed-note)."""
+    """The bytes are not a signed note (C2SP signed-note)."""
 
     code = "note-malformed"
 
@@ -141,7 +130,7 @@ class CheckpointMalformedError(TamperedError):
 
 
 class CheckpointMissingError(TamperedError):
-    """No checkpoint came with the log, so nothing vouches for it."""
+    """The log came without a checkpoint, so no signature covers it."""
 
     code = "checkpoint-missing"
     remedy = "ask for an export that ends with a checkpoint, at least a second after the last record"
@@ -154,7 +143,7 @@ class CheckpointForkedError(TamperedError):
 
 
 class OriginMismatchError(TamperedError):
-    """A checkpoint speaks for another log."""
+    """A checkpoint is for another log."""
 
     code = "origin-mismatch"
 
@@ -166,31 +155,31 @@ class SignatureMissingError(TamperedError):
 
 
 class SignatureWrongError(TamperedError):
-    """A signature in the name of a trusted key doesn't verify."""
+    """A signature in the name of a trusted key does not verify."""
 
     code = "signature-wrong"
 
 
 class ProofMalformedError(TamperedError):
-    """These bytes are not a proof file (C2SP tlog-proof)."""
+    """The bytes are not a proof file (C2SP tlog-proof)."""
 
     code = "proof-malformed"
 
 
 class InclusionWrongError(TamperedError):
-    """The proof doesn't show that this record stands in the log at this index."""
+    """The proof does not show this record at this index."""
 
     code = "inclusion-wrong"
 
 
 class ConsistencyWrongError(TamperedError):
-    """The proof doesn't show that the newer tree only appends to the older one."""
+    """The proof does not show that the newer tree only appends to the older one."""
 
     code = "consistency-wrong"
 
 
 class ExportMalformedError(TamperedError):
-    """These lines are not an export of the audit log."""
+    """The lines are not an export of the audit log."""
 
     code = "export-malformed"
 
@@ -202,13 +191,13 @@ class ExportTruncatedError(TamperedError):
 
 
 class VerifierKeyError(MalformedError):
-    """This text is not a verifier key (C2SP signed-note), or of a kind that can't be used here."""
+    """The text is not a verifier key (C2SP signed-note) of a supported type."""
 
     code = "verifier-key-malformed"
     remedy = "copy the whole verifier key: a name, `+`, eight hex digits, `+`, base64"
 
 
 class TileMissingError(UnavailableError):
-    """A tile of the tree that a proof needs is not there, or too short."""
+    """A tile that the proof needs is missing or too short."""
 
     code = "tile-missing"

@@ -1,30 +1,22 @@
-"""Verifies a whole log offline, and reads and writes exports of it.
+"""Offline verification of a whole log, and its export format.
 
-Of `log`:
+Of `log`: checks run in this order, and the first failure is raised.
 
-The procedure, in this order; the first rule that breaks is the answer:
+1. The log has a record; each is well-formed, continues its writer's chain and follows every head it names.
+2. At least one checkpoint came along; each is signed by the log's key, which the verifier already holds, and
+   no two contradict each other.
+3. An independently kept checkpoint matches the log's root at its size. This detects a log that was recomputed
+   and signed again with the log's own key.
+4. Every checkpoint matches the log's root at its size.
+5. Every checkpoint that a record names matches the records before it.
 
-1. There is at least one record. Each is read strictly and continues its writer's chain, and every head that
-   a writer names stands before it.
-2. Every checkpoint that came along is signed by the log's key, which whoever verifies holds already; there
-   is at least one, and no two contradict each other.
-3. A checkpoint that somebody held elsewhere is within the log, and the log has its root at its size. This
-   catches even a copy that was recomputed and signed anew with the log's own key.
-4. Every checkpoint is within the log, and the log has its root at its size.
-5. Every checkpoint that a record names is of what stands before that record, with its root.
+Records after the last checkpoint are reported; only their chains protect them.
 
-What no checkpoint covers is named, and vouched for by nobody but the chains.
+Of `export`: JSON Lines in UTF-8 with LF after each line.
 
-Of `export`:
-
-JSON Lines (UTF-8, LF after every line, no blank line):
-
-1. the first line says what this is: ``{"format":"taskbound-audit","origin":…,"v":1}``;
-2. then one line a record, in log order: its exact bytes, which hold no line break;
-3. the last line holds the checkpoint notes, oldest first: ``{"checkpoints":["…",…]}``. An export without it
-   was cut off.
-
-The first and the last line are in canonical form too, so one log has one export.
+1. First line, canonical: ``{"format":"taskbound-audit","origin":…,"v":1}``.
+2. One line per record in log order, with the exact bytes.
+3. Last line, canonical: ``{"checkpoints":["…",…]}``, oldest first. Without it the export was truncated.
 """
 
 from __future__ import annotations
@@ -83,33 +75,26 @@ class Verified(NoTruth):
 
     @property
     def uncovered(self) -> int:
-        """How many records at the end no checkpoint covers."""
+        """The number of records after the last checkpoint."""
         return self.size - self.covered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """A size and root that record `index` names."""
-
     size: int
     root: str
     index: int
 
 
 class LogVerifier:
-    """Takes a log record by record, and says at the end what was verified."""
+    """Verifies a log incrementally, record by record."""
 
     def __init__(self) -> None:
-        """Start before the first record."""
         self._chains = ChainVerifier()
         self._claims: list[_Claim] = []
 
     def take(self, raw: bytes) -> Record:
-        """The next record in log order (rule 1).
-
-        Raises:
-            TamperedError: One of its kinds; ``where`` names the record by its index.
-        """
+        """Verifies the next record in log order (rule 1); raises TamperedError, `where` is its index."""
         index = len(self._chains.leaves)
         record = self._chains.take(raw)
         match record.event:
@@ -125,17 +110,7 @@ class LogVerifier:
     def finish(
         self, notes: Sequence[bytes], key: VerifierKey, verify: Verify, held: Checkpoint | None = None
     ) -> Verified:
-        """What was verified (rules 2 to 5).
-
-        Args:
-            notes: The checkpoint notes that came with the log.
-            key: The log's key, held by whoever verifies; never one that came with the log.
-            verify: Checks a signature.
-            held: A checkpoint of this log that was opened earlier and kept elsewhere.
-
-        Raises:
-            TamperedError: One of its kinds.
-        """
+        """Applies rules 2 to 5; arguments as for `verify_log`."""
         size = len(self._chains.leaves)
         if size == 0:
             raise LogEmptyError("the log holds no record")  # 1
@@ -172,17 +147,14 @@ def verify_log(
     verify: Verify,
     held: Checkpoint | None = None,
 ) -> Verified:
-    """What was verified of a log, by the procedure above.
+    """Verifies a log by rules 1 to 5; raises a TamperedError that names the kind and place of tampering.
 
     Args:
         records: The exact bytes of all records, in log order.
-        notes: The checkpoint notes that came with it.
-        key: The log's key, held by whoever verifies; never one that came with the log.
-        verify: Checks a signature.
+        notes: The checkpoint notes that came with the log.
+        key: The log's key, obtained independently and never from the log or its export.
+        verify: Checks one signature.
         held: A checkpoint of this log that was opened earlier and kept elsewhere.
-
-    Raises:
-        TamperedError: One of its kinds: what kind of tampering, and where.
     """
     verifier = LogVerifier()
     for raw in records:
@@ -202,7 +174,6 @@ def _open_all(notes: Sequence[bytes], key: VerifierKey, verify: Verify) -> tuple
 
 
 def _roots(leaves: Sequence[bytes], sizes: set[int]) -> dict[int, bytes]:
-    """The log's root at each of these sizes, none of them larger than the log."""
     roots = {}
     frontier = EMPTY_FRONTIER
     for size in sorted(sizes):
@@ -247,7 +218,7 @@ _LAST: Final = b'{"checkpoints":'
 
 
 def render_export(origin: str, records: Iterable[bytes], notes: Sequence[bytes]) -> Iterator[bytes]:
-    """The lines of an export, each with its line feed."""
+    """Yields the lines of an export, each with its line feed."""
     yield _render_header(origin) + b"\n"
     for raw in records:
         yield raw + b"\n"
@@ -255,12 +226,7 @@ def render_export(origin: str, records: Iterable[bytes], notes: Sequence[bytes])
 
 
 def parse_header(line: bytes) -> str:
-    """The origin of the log that an export says it holds, from its first line (rule 1).
-
-    Raises:
-        ExportMalformedError: This is no export.
-        RecordVersionError: It is one of another version.
-    """
+    """The log's origin from an export's first line; raises ExportMalformedError or RecordVersionError."""
     value = _read(line)
     if not isinstance(value, dict) or value.get("format") != _FORMAT:
         raise ExportMalformedError("the first line does not say that this is an export of an audit log")
@@ -275,17 +241,7 @@ def parse_header(line: bytes) -> str:
 def verify_export(
     lines: Iterable[bytes], *, key: VerifierKey, verify: Verify, held: Checkpoint | None = None
 ) -> Verified:
-    """What was verified of an export, by the procedure of `verify_log`.
-
-    Args:
-        lines: The file's lines, each with its line feed, as an open binary file gives them.
-        key: The log's key, held by whoever verifies; never one that came with the export.
-        verify: Checks a signature.
-        held: A checkpoint of this log that was opened earlier and kept elsewhere.
-
-    Raises:
-        TamperedError: One of its kinds: what kind of tampering, and where.
-    """
+    """Verifies an export, given as lines with their line feeds; the rest as for `verify_log`."""
     rest = (_strip(line) for line in lines)
     first = next(rest, None)
     if first is None:
@@ -305,7 +261,6 @@ def verify_export(
 
 
 def _strip(line: bytes) -> bytes:
-    """The line without its line feed (rules 2 and 3)."""
     if not line.endswith(b"\n"):
         raise ExportTruncatedError("the export ends in the middle of a line")
     if len(line) > (MAX_LINE if line.startswith(_LAST) else MAX_RECORD + 1):

@@ -2,17 +2,17 @@
 
 Of `merkle`:
 
-1. An empty tree's root is SHA-256 of nothing; a leaf is hashed after 0x00, a node after 0x01.
-2. A tree of n > 1 leaves splits at the largest power of two smaller than n; nothing is padded or repeated.
-3. A verifier raises or returns nothing: no answer can be mistaken for another.
-4. Proofs are made of complete subtrees, named by height and index, which a `Nodes` reader finds.
+1. An empty tree's root is SHA-256 of nothing; leaves are hashed with prefix 0x00, nodes with 0x01.
+2. A tree of n > 1 leaves splits at the largest power of two below n, without padding.
+3. A verifier returns None or raises.
+4. Proofs consist of complete subtrees, named by height and index and supplied by a `Nodes` reader.
 
 Of `tiles`:
 
-1. A tile holds up to 256 hashes of one level (C2SP tlog-tiles): level 0 the leaf hashes, level n + 1 the
-   roots of the full tiles of level n. A partial tile is never hashed upward.
-2. A tile only ever grows by appending, so the newest state of a tile serves every older size of the tree.
-3. A proof reads O(log n) tiles; a tile that is missing or short is an error, never a shorter proof.
+1. A tile holds up to 256 hashes of one level (C2SP tlog-tiles): level 0 leaf hashes, level n + 1 the roots of
+   full tiles of level n. A partial tile is never hashed upward.
+2. Tiles only grow, so the newest state of a tile serves all older tree sizes.
+3. A proof reads O(log n) tiles; a missing or short tile is an error.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 class Nodes(Protocol):
-    """Finds the hash of a complete subtree."""
+    """Supplies the hash of a complete subtree."""
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of the leaves ``index << height`` up to ``(index + 1) << height``.
+        """The root of leaves ``index << height`` to ``(index + 1) << height``.
 
-        MUST answer for every complete subtree of the tree that is proven; any error is taken as "can't say".
+        MUST answer for every complete subtree of the proven tree; any error means "unavailable".
         """
 
 
@@ -58,7 +58,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def fold(peaks: Sequence[bytes]) -> bytes:
-    """The root over complete subtrees of falling height, left to right (rule 2)."""
+    """The root over complete subtrees of decreasing height, left to right (rule 2)."""
     if not peaks:
         return EMPTY_ROOT
     above = peaks[-1]
@@ -73,11 +73,7 @@ def root(size: int, nodes: Nodes) -> bytes:
 
 
 def prove_inclusion(index: int, size: int, nodes: Nodes) -> tuple[bytes, ...]:
-    """PATH(index, D_size) of RFC 9162 §2.1.3.1: the hashes beside the way from a leaf up to the root.
-
-    Raises:
-        InclusionWrongError: There is no such leaf in a tree of that size.
-    """
+    """PATH(index, D_size) of RFC 9162 §2.1.3.1; raises InclusionWrongError for an index beyond the size."""
     if not 0 <= index < size:
         raise InclusionWrongError(f"record {index} is not in a log of {size}")
     beside: list[bytes] = []
@@ -94,11 +90,7 @@ def prove_inclusion(index: int, size: int, nodes: Nodes) -> tuple[bytes, ...]:
 
 
 def prove_consistency(old: int, size: int, nodes: Nodes) -> tuple[bytes, ...]:
-    """PROOF(old, D_size) of RFC 9162 §2.1.4.1: the hashes that show that the tree only grew.
-
-    Raises:
-        ConsistencyWrongError: The older size is not between 0 and the newer.
-    """
+    """PROOF(old, D_size) of RFC 9162 §2.1.4.1; raises ConsistencyWrongError for an impossible size."""
     if not 0 <= old <= size:
         raise ConsistencyWrongError(f"a log of {size} can't have grown from one of {old}")
     if old in (0, size):
@@ -119,13 +111,7 @@ def prove_consistency(old: int, size: int, nodes: Nodes) -> tuple[bytes, ...]:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], want: bytes) -> None:
-    """Go on only when the proof shows this leaf hash at this index of the tree with root ``want``.
-
-    The algorithm is RFC 9162 §2.1.3.2, with one error for every way to be wrong.
-
-    Raises:
-        InclusionWrongError: It doesn't.
-    """
+    """Raises InclusionWrongError unless the proof is valid (RFC 9162 §2.1.3.2)."""
     if not 0 <= index < size:
         raise InclusionWrongError(f"record {index} is not in a log of {size}")
     _require_hashes(proof, (leaf, want), InclusionWrongError)
@@ -146,12 +132,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
-    """Go on only when the proof shows that the newer tree only appends to the older one.
+    """Raises ConsistencyWrongError unless the newer tree only appends to the older (RFC 9162 §2.1.4.2).
 
-    The algorithm is RFC 9162 §2.1.4.2. Equal sizes need equal roots and no proof; size 0 is the empty root.
-
-    Raises:
-        ConsistencyWrongError: It doesn't.
+    Equal sizes need equal roots and no proof; size 0 is the empty root.
     """
     if not 0 <= old <= size:
         raise ConsistencyWrongError(f"a log of {size} can't have grown from one of {old}")
@@ -186,24 +169,20 @@ def verify_consistency(old: int, size: int, proof: Sequence[bytes], old_root: by
 
 
 def _up_to_right(left: int, last: int) -> tuple[int, int]:
-    """Climb past the levels at which the node has no sibling to its right."""
     while not left & 1 and left:
         left, last = left >> 1, last >> 1
     return left, last
 
 
 def _split(size: int) -> int:
-    """The largest power of two that is smaller than the size (rule 2)."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
 def _over(start: int, end: int, nodes: Nodes) -> bytes:
-    """The root over the leaves from start to end, a subtree of rule 2."""
     return fold([nodes(height, index) for height, index in _complete(start, end)])
 
 
 def _complete(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The complete subtrees (height, index) that make up a subtree of rule 2, left to right (rule 4)."""
     while start < end:
         height = (end - start).bit_length() - 1
         yield height, start >> height
@@ -230,16 +209,15 @@ class TileReader(Protocol):
     """Fetches a stored tile."""
 
     def __call__(self, level: int, index: int) -> bytes:
-        """The tile's hashes, one after the other.
+        """The concatenated hashes of a tile; ``b""`` for a tile that is not stored.
 
-        MUST hold at least the hashes that a tree of the size in question has there; more do no harm (rule 2).
-        A tile that isn't stored is ``b""``.
+        MUST return at least the hashes that a tree of that size has there; more are allowed (rule 2).
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A tile to store: it replaces what is stored under its level and index."""
+    """A tile to store; it replaces the stored tile with its level and index."""
 
     level: int
     index: int
@@ -248,7 +226,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """The right edge of a tree: all that is needed to append to it and to know its root."""
+    """The right edge of a tree, sufficient to append to it and to compute its root."""
 
     size: int
     peaks: tuple[bytes, ...]
@@ -274,7 +252,7 @@ class Growth:
 
 
 def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
-    """The tree with these leaf hashes appended, in order."""
+    """Appends these leaf hashes in order."""
     size, peaks = frontier.size, list(frontier.peaks)
     edges = _Edges(frontier)
     for leaf in leaves:
@@ -292,11 +270,7 @@ def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
 
 
 def restore_frontier(size: int, read: TileReader) -> Frontier:
-    """The right edge of a stored tree of this size.
-
-    Raises:
-        TileMissingError: The stored tiles don't reach that far.
-    """
+    """Reads the right edge of a stored tree; raises TileMissingError."""
     nodes = TileNodes(read)
     edges = []
     entries, level = size, 0
@@ -310,19 +284,14 @@ def restore_frontier(size: int, read: TileReader) -> Frontier:
 
 
 class TileNodes:
-    """Finds complete subtrees in stored tiles, and reads each tile once."""
+    """Supplies complete subtrees from stored tiles, and reads each tile once."""
 
     def __init__(self, read: TileReader) -> None:
-        """Read through this reader."""
         self._read = read
         self._seen: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of the leaves ``index << height`` up to ``(index + 1) << height``.
-
-        Raises:
-            TileMissingError: The stored tiles don't reach that far.
-        """
+        """The root of a complete subtree, as for `Nodes`; raises TileMissingError."""
         level, within = divmod(height, TILE_HEIGHT)
         tile, first = divmod(index << within, TILE_WIDTH)
         last = first + (1 << within)
@@ -333,11 +302,7 @@ class TileNodes:
         return row[0]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
-        """The first ``width`` hashes of a tile (rule 3).
-
-        Raises:
-            TileMissingError: It is missing or shorter.
-        """
+        """The first ``width`` hashes of a tile (rule 3); raises TileMissingError."""
         found = self._seen.get((level, index))
         if found is None:
             found = self._seen[level, index] = self._read(level, index)
@@ -348,8 +313,6 @@ class TileNodes:
 
 
 class _Edges:
-    """The partial tiles while a tree grows, and the tiles that were completed."""
-
     def __init__(self, frontier: Frontier) -> None:
         self.levels = [bytearray(one) for one in frontier.edges]
         self._full: list[Tile] = []

@@ -1,26 +1,23 @@
-"""Signed notes (C2SP signed-note v1.0.0): checkpoints, and proofs that name one.
+"""Signed notes (C2SP signed-note v1.0.0): checkpoints and inclusion proofs. Signature checks are passed in.
 
 Of `note`:
 
-1. A note is read strictly: UTF-8, no control character but the line feed, the text split from the
-   signatures at the last blank line, each signature in its one form.
-2. A signature in the name of a trusted key must verify: one that doesn't spoils the note, also beside others.
-3. A signature of any other key, even of the same name, says nothing, and is left aside.
-4. Without a signature of a trusted key there is no note.
-
-Cryptography is passed in; core has none.
+1. Parsing is strict: UTF-8, no control character except line feed, signatures after the last blank line, each
+   in its one form.
+2. A signature in a trusted key's name that does not verify invalidates the note, even beside valid ones.
+3. Signatures of other keys, even with the same name, are ignored.
+4. A note without a trusted signature is refused.
 
 Of `checkpoint`:
 
-1. The text is the log's origin, its size in decimal, and its root in base64, a line each. Further lines
-   are covered by the signature and mean nothing here.
-2. The log's key bears the origin as its name, so trust in a key is trust in one log.
+1. The text is origin, size in decimal and root in base64, one per line. Further lines are signed but ignored.
+2. The log's key has the origin as its name, so a trusted key is trusted for one log.
 
 Of `proof`:
 
-1. The file is a first line, an optional `extra` line that nothing vouches for, the index, the hashes beside
-   the way up, a blank line, and the checkpoint note.
-2. The record is not in the file: whoever verifies holds it, and a proof of another record fails (I-48).
+1. The file has a first line, an optional unauthenticated `extra` line, the index, the path hashes, a blank
+   line and the checkpoint note.
+2. The verifier supplies the record; a proof of another record fails (I-48).
 """
 
 from __future__ import annotations
@@ -72,9 +69,9 @@ class Verify(Protocol):
     """Checks one Ed25519 signature."""
 
     def __call__(self, public_key: bytes, signature: bytes, message: bytes) -> None:
-        """Return when the signature is right (RFC 8032 §5.1.7).
+        """Return if the signature is valid (RFC 8032 §5.1.7).
 
-        MUST raise `SignatureWrongError` when it is not; any other error is taken as "can't say".
+        MUST raise `SignatureWrongError` if it is not; any other error means "unavailable".
         """
 
 
@@ -93,13 +90,13 @@ class VerifierKey:
 
     @property
     def text(self) -> str:
-        """The key as people hand it on (a vkey)."""
+        """The text form of the key (vkey)."""
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.type]) + self.public)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteSignature:
-    """A signature as it stands in a note."""
+    """A signature in a note."""
 
     name: str
     id: bytes
@@ -108,7 +105,7 @@ class NoteSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedNote:
-    """A note that was read; nobody has looked at its signatures."""
+    """A parsed note with unverified signatures."""
 
     text: str
     signatures: tuple[NoteSignature, ...]
@@ -116,18 +113,14 @@ class UnverifiedNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenNote:
-    """A note's text, and the trusted keys whose signatures it bears: at least one."""
+    """A note's text with its trusted signing keys, at least one."""
 
     text: str
     signers: tuple[VerifierKey, ...]
 
 
 def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierKey:  # noqa: A002  # C2SP's word
-    """The key under a name.
-
-    Raises:
-        VerifierKeyError: The name is empty or holds a space or `+`, or this is no Ed25519 key.
-    """
+    """Builds a key; raises VerifierKeyError for a bad name (empty, space, `+`) or a bad Ed25519 key."""
     if not name or "+" in name or any(one.isspace() for one in name) or _CONTROL.search(name):
         raise VerifierKeyError(f"`{name[:64]!a}` can't name a key")
     if type not in _SIGNATURE_SIZES:
@@ -138,11 +131,7 @@ def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierK
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """The key that a vkey text holds: `name+id+base64`.
-
-    Raises:
-        VerifierKeyError: It is none, its id is of another key, or its type can't be used here.
-    """
+    """Parses a vkey, `name+id+base64`; raises VerifierKeyError."""
     name, _, rest = text.strip("\n").partition("+")
     key_id, _, encoded = rest.partition("+")
     try:
@@ -158,11 +147,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 
 def parse_note(raw: bytes) -> UnverifiedNote:
-    """The note that these bytes hold, unverified (rule 1).
-
-    Raises:
-        NoteMalformedError: They hold none.
-    """
+    """Parses a note without verification (rule 1); raises NoteMalformedError."""
     if len(raw) > MAX_NOTE:
         raise NoteMalformedError(f"a note is at most {MAX_NOTE} bytes long")
     try:
@@ -181,12 +166,9 @@ def parse_note(raw: bytes) -> UnverifiedNote:
 
 
 def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNote:
-    """The note's text, when a trusted key signed it (rules 2 to 4).
+    """Parses and verifies a note (rules 2 to 4).
 
-    Raises:
-        NoteMalformedError: The bytes hold no note.
-        SignatureWrongError: A signature in a trusted key's name doesn't verify.
-        SignatureMissingError: No trusted key signed it.
+    Raises NoteMalformedError, SignatureWrongError or SignatureMissingError.
     """
     note = parse_note(raw)
     trusted = {(key.name, key.id): key for key in keys}
@@ -203,11 +185,7 @@ def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNo
 
 
 def render_note(text: str, signatures: Iterable[tuple[VerifierKey, bytes]]) -> bytes:
-    """The bytes of a note with these signatures.
-
-    Raises:
-        NoteMalformedError: The text has no last line feed or holds a control character, or nobody signed.
-    """
+    """Encodes a note; raises NoteMalformedError for a bad text or if there is no signature."""
     lines = [f"— {key.name} {_base64(key.id + signature)}\n" for key, signature in signatures]
     raw = f"{text}\n{''.join(lines)}".encode()
     if parse_note(raw).text != text:
@@ -216,11 +194,7 @@ def render_note(text: str, signatures: Iterable[tuple[VerifierKey, bytes]]) -> b
 
 
 def read_base64(text: str) -> bytes:
-    """The bytes of standard base64 with padding, in its one form.
-
-    Raises:
-        ValueError: It is in no such form.
-    """
+    """Decodes canonical standard base64 with padding; raises ValueError for any other form."""
     data = b64decode(text, validate=True)
     if _base64(data) != text:
         raise ValueError("not in canonical form")
@@ -263,7 +237,7 @@ _LINES: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A log's first ``size`` records have this root."""
+    """The root of the log's first ``size`` records."""
 
     origin: str
     size: int
@@ -271,16 +245,12 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """What is signed (rule 1)."""
+        """The signed text (rule 1)."""
         return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode()}\n"
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """The checkpoint in a note's text (rule 1); trust it only when the note was opened.
-
-    Raises:
-        CheckpointMalformedError: There is none.
-    """
+    """Parses a note's text, to be trusted only after `open_note`; raises CheckpointMalformedError."""
     lines = text.split("\n")
     if lines[-1] or len(lines) <= _LINES or not all(lines[:-1]):
         raise CheckpointMalformedError("a checkpoint has three lines, none empty")
@@ -299,12 +269,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 
 def open_checkpoint(note: bytes, key: VerifierKey, verify: Verify) -> Checkpoint:
-    """The checkpoint that the log's key signed.
-
-    Raises:
-        TamperedError: `NoteMalformedError`, `SignatureMissingError`, `SignatureWrongError`,
-            `CheckpointMalformedError`, or `OriginMismatchError` when it speaks for another log (rule 2).
-    """
+    """Verifies a note and parses its checkpoint; raises OriginMismatchError for another log (rule 2)."""
     if key.type != LOG:
         raise OriginMismatchError(f"`{key.name}` is the key of a witness, not of a log")
     checkpoint = parse_checkpoint(open_note(note, (key,), verify).text)
@@ -320,7 +285,7 @@ _MAX_PROOF_FILE: Final = MAX_NOTE * 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What a proof file holds, unverified."""
+    """The unverified content of a proof file."""
 
     index: int
     hashes: tuple[bytes, ...]
@@ -331,7 +296,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Included(NoTruth):
-    """The record stands in the log at this index, as the log's key vouched for at this checkpoint."""
+    """The record is at this index of the log, according to this signed checkpoint."""
 
     record: Record
     index: int
@@ -339,7 +304,7 @@ class Included(NoTruth):
 
 
 def render_proof(proof: Proof) -> bytes:
-    """The bytes of the file (rule 1)."""
+    """Encodes a proof file (rule 1)."""
     lines = [_FIRST]
     if proof.extra is not None:
         lines.append(f"extra {b64encode(proof.extra).decode()}")
@@ -349,11 +314,7 @@ def render_proof(proof: Proof) -> bytes:
 
 
 def parse_proof(raw: bytes) -> Proof:
-    """The proof in a file, unverified (rule 1).
-
-    Raises:
-        ProofMalformedError: There is none.
-    """
+    """Parses a proof file without verification (rule 1); raises ProofMalformedError."""
     if len(raw) > _MAX_PROOF_FILE:
         raise ProofMalformedError(f"a proof file is at most {_MAX_PROOF_FILE} bytes long")
     head, blank, note = raw.partition(b"\n\n")
@@ -373,17 +334,7 @@ def parse_proof(raw: bytes) -> Proof:
 
 
 def verify_proof(raw: bytes, proof: Proof, key: VerifierKey, verify: Verify) -> Included:
-    """What the proof shows of a record.
-
-    Args:
-        raw: The record's exact bytes (rule 2).
-        proof: The proof.
-        key: The log's key, held by whoever verifies; never one that came with the proof.
-        verify: Checks a signature.
-
-    Raises:
-        TamperedError: The bytes are no record, the checkpoint is not the log's, or the record is not in it.
-    """
+    """Verifies a proof for the record `raw` with an independently held key; raises TamperedError."""
     record = parse_record(raw)
     checkpoint = open_checkpoint(proof.note, key, verify)
     verify_inclusion(leaf_hash(raw), proof.index, checkpoint.size, proof.hashes, checkpoint.root)

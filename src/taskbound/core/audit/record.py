@@ -1,22 +1,19 @@
-"""One record of the log and the chain of its writer.
+"""One record of the log and the hash chain of its writer.
 
 Of `record`:
 
-1. A record's bytes are canonical JSON (RFC 8785) without a line break, at most 65,535 bytes (an entry of
-   C2SP tlog-tiles); its hash is its Merkle leaf hash, so that one hash serves the chain and the tree.
-2. The version stands in every record and fixes the form and the hash: there is no field that names an
-   algorithm, so none can be relabelled (I-48).
-3. Bytes are read strictly: they are a record only when writing what was read gives the same bytes.
+1. A record is canonical JSON (RFC 8785) on one line, at most 65,535 bytes (C2SP tlog-tiles). Its Merkle leaf
+   hash serves the chain and the tree.
+2. The version in each record fixes format and hash; no field names an algorithm (I-48).
+3. Bytes are a record only if re-encoding the parsed value gives the same bytes.
 
-Of `chain`:
+Of `chain`: a writer is one process start; its records may belong to several namespaces.
 
-A writer is one process start; its records may be of several namespaces, and each names its own. Rules:
-
-1. Its first record opens the chain: sequence number 1, no record before it, and the heads that were known.
-2. Every later record names the hash of the one before it, with the next number and no earlier instant.
-3. A head that a writer names must stand in the log before it. Heads are those that no record names yet: they
-   reach everything older, as the tips of a graph do, so that a few of them guard all dead writers' tails.
-4. A verifier raises one named error per way to be broken, or says what it has seen; it never answers yes.
+1. The first record has number 1, no predecessor and the heads known to the writer.
+2. Each later record has the predecessor's hash, the next number and no earlier instant.
+3. A head that a writer names must be in the log before it. Heads are records that no other record names; they
+   reach all older records, so a few heads protect the tails of all dead writers.
+4. A verifier raises a named error per kind of fault.
 """
 
 from __future__ import annotations
@@ -71,7 +68,7 @@ _WHOLE_LIMIT: Final = (1 << 53) - 1
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """An event in its place: the ``seq``-th of its writer, after the record with hash ``prev``."""
+    """An event with its place: the ``seq``-th of its writer, after the record with hash ``prev``."""
 
     namespace: str
     writer: str
@@ -96,12 +93,7 @@ class Sealed:
 
 
 def record_bytes(record: Record) -> bytes:
-    """The record's canonical bytes (rule 1).
-
-    Raises:
-        RecordTooLargeError: They would be too many: `seal` makes events fit.
-        RecordMalformedError: A name, hash, number or text can't stand in a record.
-    """
+    """The canonical bytes (rule 1); raises RecordTooLargeError or RecordMalformedError."""
     _require_form(record)
     try:
         raw = _render(record).encode()
@@ -113,12 +105,9 @@ def record_bytes(record: Record) -> bytes:
 
 
 def seal(record: Record) -> Sealed:
-    """The record with its bytes and hash; hostile or endless text in the event is made to fit (I-50).
+    """Encodes the record and shortens oversized text in the event (I-50); the other fields are not checked.
 
-    The namespace, writer, place and time are the caller's own and are not looked at again.
-
-    Raises:
-        RecordTooLargeError: The event opens a chain and names too many heads.
+    Raises RecordTooLargeError if the event opens a chain and names too many heads.
     """
     try:
         raw = _render(record).encode()
@@ -136,13 +125,7 @@ def seal(record: Record) -> Sealed:
 
 
 def parse_record(raw: bytes) -> Record:
-    """The record that these bytes are (rule 3).
-
-    Raises:
-        RecordMalformedError: They are not the canonical bytes of a record.
-        RecordVersionError: They state another version.
-        EventUnknownError: They hold a kind of event, or a field of one, that this version doesn't know.
-    """
+    """Parses a record (rule 3); raises RecordMalformedError, RecordVersionError or EventUnknownError."""
     value = _read_object(raw)
     if value.get("v") != VERSION or isinstance(value.get("v"), bool):
         raise RecordVersionError(f"the record is not of version {VERSION}")
@@ -162,11 +145,7 @@ def parse_record(raw: bytes) -> Record:
 
 
 def require_name(text: str) -> str:
-    """The text, when it can name a namespace or a writer.
-
-    Raises:
-        RecordMalformedError: It can't.
-    """
+    """Returns the text if it can name a namespace or a writer; raises RecordMalformedError."""
     if _NAME.fullmatch(text) is None:
         raise RecordMalformedError(f"`{text[:64]!a}` can't name a namespace or a writer")
     return text
@@ -242,14 +221,14 @@ class Head:
 
     @property
     def text(self) -> str:
-        """As records name it."""
+        """The text form used in records."""
         return f"{self.writer}:{self.seq}:{self.hash}"
 
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """Where a writer stands: all it needs to write its next record."""
+    """A writer's position: all it needs to write its next record."""
 
     writer: str
     seq: int
@@ -260,7 +239,7 @@ class Chain:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grown:
-    """New records of a writer, in order, and where it stands after them."""
+    """New records of a writer, in order, and its position after them."""
 
     records: tuple[Sealed, ...]
     chain: Chain
@@ -268,7 +247,7 @@ class Grown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chains(NoTruth):
-    """What a verifier of chains has seen; it says nothing of what may be missing at the end."""
+    """The chains that a verifier saw; it does not show what may be missing at the end."""
 
     count: int
     heads: tuple[Head, ...]
@@ -278,11 +257,7 @@ class Chains(NoTruth):
 
 
 def parse_head(text: str) -> Head:
-    """The head that a record names.
-
-    Raises:
-        RecordMalformedError: It names none.
-    """
+    """Parses a head in a record; raises RecordMalformedError."""
     writer, _, rest = text.partition(":")
     seq, _, value = rest.partition(":")
     if seq.isascii() and seq.isdecimal() and len(seq) <= len("9007199254740991"):
@@ -293,10 +268,7 @@ def parse_head(text: str) -> Head:
 
 
 def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: Instant) -> Grown:
-    """The writer's next records, one an event, and where it stands after them (rule 2).
-
-    An instant before the last record's counts as that one: time never runs backwards in a chain.
-    """
+    """Appends one record per event (rule 2); an earlier instant becomes the last record's instant."""
     at = max(at, chain.at)
     seq, prev = chain.seq, chain.prev
     records = []
@@ -311,10 +283,9 @@ def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: I
 
 
 class ChainVerifier:
-    """Follows every writer's chain through the log, one record at a time."""
+    """Verifies every writer's chain, record by record."""
 
     def __init__(self) -> None:
-        """Start before the first record."""
         self.leaves: list[bytes] = []
         """The leaf hash of each record so far."""
         self._namespaces: set[str] = set()
@@ -322,11 +293,7 @@ class ChainVerifier:
         self._last: dict[str, Instant] = {}
 
     def take(self, raw: bytes) -> Record:
-        """The next record, when it continues a chain rightly.
-
-        Raises:
-            TamperedError: One of its kinds; ``where`` names the record by its index.
-        """
+        """Verifies the next record; raises TamperedError, `where` is the record's index."""
         where = f"record {len(self.leaves)}"
         try:
             record = parse_record(raw)
@@ -348,7 +315,7 @@ class ChainVerifier:
         return record
 
     def seen(self) -> Chains:
-        """What was taken so far."""
+        """The chains seen so far."""
         heads = (
             Head(writer=writer, seq=len(places), hash=self.leaves[places[-1]].hex())
             for writer, places in self._places.items()
@@ -360,7 +327,6 @@ class ChainVerifier:
         )
 
     def _require_place(self, record: Record, leaf: bytes, places: list[int], where: str) -> None:
-        """Refuse anything but the writer's next record (rule 2)."""
         if record.seq <= len(places):
             before = places[record.seq - 1]
             if self.leaves[before] == leaf:
@@ -378,7 +344,6 @@ class ChainVerifier:
             raise ChainBrokenError(f"{where} does not name the record before it", where=where)
 
     def _require_opening(self, record: Record, where: str) -> None:
-        """Refuse a first record that doesn't open a chain, or names what isn't there (rules 1 and 3)."""
         if not isinstance(record.event, WriterStarted):
             raise ChainUnopenedError(f"{where} is a writer's first and does not open its chain", where=where)
         for text in record.event.heads:

@@ -1,4 +1,4 @@
-"""Credentials: where they stand, what is due, who has them in hand, and what a target calls them."""
+"""Credentials: rows, states, leases, due times and names in the target."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""What happens to a credential, as a whole row: each event with all that changes by it.
+"""State transitions of a credential, each as a whole new row.
 
-1. Every move checks the state (`state`), sets what is due next (`due`) and makes the next version of the
-   row; one that a broker tells of checks its lease first (`lease`), and lets go of it.
-2. The end of a credential takes it out of every hand: whoever was minting it is told so by the next thing
-   that it tells. Where a mint was under way, it may still arrive (I-12).
-3. A revocation that failed stays what it is, with one more attempt and what it met.
-4. Of what was never sent nothing can arrive: its end is written with the mint's (`state`, rule 5).
-5. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
-6. What was kept to end it is forgotten with what ends it: nobody needs it any more.
-7. A renewal moves the row's end once the target was told, and never to an earlier one. What ends a credential
-   ends its renewal, and what is over is renewed by nobody, also where the row's end is not written yet.
+1. Each move checks the state, sets the next due time and increments the version; reports by a broker also
+   check its lease and release it.
+2. The end of a credential voids all leases; a mint that was open may still arrive (I-12).
+3. A failed revocation stays open, with one more attempt and its error.
+4. A mint that was never sent cannot arrive; its report ends the credential at once (`state`, rule 5).
+5. A secret that was not acknowledged in time is void, even before the row shows the end.
+6. The sealed data for ending a credential is deleted when the credential is ended.
+7. A renewal moves the end after the target was informed, and never earlier. The end of a credential ends its
+   renewal; an expired credential is never renewed, even before the row shows the end.
 """
 
 from __future__ import annotations
@@ -40,29 +39,16 @@ if TYPE_CHECKING:
 
 
 def begin_mint(credential: Credential, now: Instant) -> Credential:
-    """A broker takes it in hand to mint it.
-
-    Raises:
-        LeaseHeldError: Another one has it in hand.
-        WrongStateError: It is not journaled.
-    """
+    """A broker leases the credential to mint it; raises LeaseHeldError or WrongStateError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.MINT)
     return _due(replace(credential, state=state, lease=lease, late=Instant(lease.until + LATE)), now)
 
 
 def show_credential(credential: Credential, fence: int, now: Instant, *, kept: str = "") -> Credential:
-    """The target shows what the holder of this lease minted, whose secret is sealed.
+    """The lease holder reports the minted credential; its secret is sealed.
 
-    Args:
-        credential: The row.
-        fence: Of the holder's lease.
-        now: When.
-        kept: What its target needs to end it, sealed to the broker; empty where its name is enough.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        WrongStateError: It is not being minted.
+    `kept` is what the target needs to end it, sealed to the broker; empty if its name is enough.
     """
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.SHOW)
@@ -71,12 +57,7 @@ def show_credential(credential: Credential, fence: int, now: Instant, *, kept: s
 
 
 def acknowledge(credential: Credential, now: Instant) -> Credential:
-    """Who asked says to have the secret; once more changes nothing.
-
-    Raises:
-        HandOutOverError: That comes too late (rule 5).
-        WrongStateError: It is not active.
-    """
+    """The requester acknowledges the secret, idempotently; raises HandOutOverError (rule 5)."""
     state = advance(credential.state, CredentialEvent.ACKNOWLEDGE)
     if credential.acknowledged:
         return credential
@@ -86,12 +67,7 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
 
 
 def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -> Credential:
-    """A decision lets it live longer, of which its target has to be told.
-
-    Raises:
-        NotRenewableError: It is over, is nobody's yet, or another renewal of it is under way (rule 7).
-        WrongStateError: It is not active.
-    """
+    """A decision permits a renewal, still unknown to the target; raises NotRenewableError (rule 7)."""
     state = advance(credential.state, CredentialEvent.PROLONG)
     if is_renewing(credential) or not credential.acknowledged or now >= credential.ends:
         raise NotRenewableError(f"`{credential.id}` is over, is nobody's yet, or is being renewed")
@@ -101,13 +77,7 @@ def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -
 
 
 def begin_renewal(credential: Credential, now: Instant) -> Credential:
-    """A broker takes it in hand to tell the target of it; once its lease is over another one may.
-
-    Raises:
-        LeaseHeldError: Another one has it in hand.
-        NotRenewableError: It is over, or nothing is to be told (rule 7).
-        WrongStateError: It is not active.
-    """
+    """A broker leases the credential to inform the target; raises LeaseHeldError or NotRenewableError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.TELL)
     _require_renewing(credential, now)
@@ -115,13 +85,7 @@ def begin_renewal(credential: Credential, now: Instant) -> Credential:
 
 
 def renew_credential(credential: Credential, fence: int, now: Instant) -> Credential:
-    """The target was told by the holder of this lease; it never ends earlier by that.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 7).
-        WrongStateError: It is not active.
-    """
+    """The lease holder informed the target; the end never moves earlier."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.RENEW)
     renewal = _require_renewing(credential, now)
@@ -131,13 +95,7 @@ def renew_credential(credential: Credential, fence: int, now: Instant) -> Creden
 
 
 def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
-    """The target could not be told this time; it is tried again until the credential ends.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 7).
-        WrongStateError: It is not active.
-    """
+    """The target could not be informed; the attempt is repeated until the credential ends."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.TELL)
     renewal = _require_renewing(credential, now)
@@ -147,13 +105,7 @@ def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant)
 
 
 def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
-    """The target does not let it live longer: it ends when it did before.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 7).
-        WrongStateError: It is not active.
-    """
+    """The target refuses a later end; the credential keeps its previous end."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.KEEP)
     failed = replace(_require_renewing(credential, now), state=RenewalState.FAILED)
@@ -162,7 +114,6 @@ def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> 
 
 
 def _require_renewing(credential: Credential, now: Instant) -> Renewal:
-    """The renewal of which the target is to be told; as long as the credential is not over (rule 7)."""
     renewal = credential.renewal
     if renewal is None or not is_renewing(credential) or now >= credential.ends:
         raise NotRenewableError(f"`{credential.id}` is over, or is not being renewed")
@@ -170,11 +121,7 @@ def _require_renewing(credential: Credential, now: Instant) -> Renewal:
 
 
 def end_credential(credential: Credential, why: str, now: Instant) -> Credential:
-    """It is over, for this reason (rule 2).
-
-    Raises:
-        WrongStateError: It is being revoked, or was.
-    """
+    """Ends the credential for this reason (rule 2); raises WrongStateError if it is being or was revoked."""
     state = advance(credential.state, CredentialEvent.END)
     renewal = credential.renewal
     if renewal is not None and is_renewing(credential):
@@ -185,12 +132,7 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
 
 
 def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Credential:
-    """Nothing was sent of the mint that the holder of this lease had in hand, and nothing will be (rule 4).
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        WrongStateError: It is not being minted.
-    """
+    """The lease holder reports that the mint was not and will not be sent (rule 4)."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.UNSENT)
     lease = let_go(credential)
@@ -198,24 +140,14 @@ def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Cr
 
 
 def begin_revocation(credential: Credential, now: Instant) -> Credential:
-    """A broker takes it in hand to revoke it; once its lease is over another one may.
-
-    Raises:
-        LeaseHeldError: Another one has it in hand.
-        WrongStateError: It is not being revoked.
-    """
+    """A broker leases the credential to revoke it; raises LeaseHeldError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.TRY)
     return _due(replace(credential, state=state, lease=lease), now)
 
 
 def fail_revocation(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
-    """The target could not be brought to it this time (rule 3).
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        WrongStateError: It is not being revoked.
-    """
+    """The revocation failed this time (rule 3)."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.FAIL)
     lease, attempts = let_go(credential), credential.attempts + 1
@@ -224,12 +156,7 @@ def fail_revocation(credential: Credential, fence: int, trouble: str, now: Insta
 
 
 def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
-    """The target shows that nothing of it is there.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        WrongStateError: It is not being revoked.
-    """
+    """The target shows nothing of the credential."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.GONE)
     lease = let_go(credential)
@@ -237,23 +164,14 @@ def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
 
 
 def prove_still_gone(credential: Credential, now: Instant) -> Credential:
-    """The target shows nothing of it still; it isn't looked at again once no mint can arrive any more.
-
-    Raises:
-        WrongStateError: It is not gone.
-    """
+    """The target still shows nothing; look-ups stop when no mint can arrive any more."""
     state = advance(credential.state, CredentialEvent.GONE)
     late = NEVER if now >= credential.late else credential.late
     return _due(replace(credential, state=state, late=late), now)
 
 
 def leave_credential(credential: Credential, fence: int, until: Instant, now: Instant) -> Credential:
-    """The target has no means to end what is open; it ends by itself at this instant.
-
-    Raises:
-        LeaseLostError: That is nobody who has it in hand.
-        WrongStateError: It is not being revoked.
-    """
+    """The target cannot end what is open; it ends by itself at `until`."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.LEAVE)
     lease = let_go(credential)
@@ -261,11 +179,7 @@ def leave_credential(credential: Credential, fence: int, until: Instant, now: In
 
 
 def reappear(credential: Credential, now: Instant) -> Credential:
-    """The target shows what was gone: it is revoked again.
-
-    Raises:
-        WrongStateError: It was never gone.
-    """
+    """The target shows a credential that was gone; it is revoked again."""
     state = advance(credential.state, CredentialEvent.REAPPEAR)
     return _due(replace(credential, state=state, ended=now, attempts=0), now)
 

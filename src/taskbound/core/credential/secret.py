@@ -1,31 +1,26 @@
-"""The secret of a credential: who receives it, and what is kept to end it.
+"""The secret of a credential, its recipient, and the sealed data that ends it.
 
 Of `secret`:
 
-1. It is `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6: a scan takes it for
-   nothing else, and nothing else for it.
-2. The form is for finding one that lies where it shouldn't. It proves nothing: anybody can write one.
-3. What finds one says where it stands, and never what it is.
+1. `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters.
+2. The form serves secret scanners and authenticates nothing; anyone can produce it.
+3. A scan reports positions and never the secret.
 
 Of `recipient`:
 
-1. It is 32 bytes as base64url without padding: 43 characters, in the one way to write them. The number in it
-   is less than 2^255 - 19: X25519 takes any other one for one of those (RFC 7748, section 5), and one key
-   shall have one text.
-2. The points of small order are refused: what is agreed on with any of these is zero whatever the other key
-   is, and anybody could open what is sealed so (RFC 7748, sections 6.1 and 7). On the curve and its twist
-   they have these five coordinates: 0, 1, -1, and the two of order 8.
-3. Only what asks for a credential names one, and whatever asks for one does.
+1. 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces larger values and
+   a key must have one text (RFC 7748, section 5).
+2. Points of small order are refused: the shared secret would be zero for any peer, so anyone could open the
+   data (RFC 7748, sections 6.1 and 7). The coordinates are 0, 1, -1 and the two of order 8.
+3. Only credential requests name a recipient, and each must.
 
 Of `keeping`:
 
-1. It is sealed for this credential of this target alone: in another row, or of a target that has the name
-   now, it opens nothing.
-2. What was given and not kept can be ended by nobody. It is over by itself once the longest life has passed
-   that its target gives to anything, counted from when the last answer to its mint could still arrive: that
-   is said of it, and never that it is gone.
-3. Of a mint that nobody began nothing was given. A row says so as long as it is no older state of itself,
-   which is for whoever remembers the store to tell (`surfaces.broker.memory`).
+1. The data is sealed for this credential of this target only.
+2. A lost secret without kept data cannot be ended. It is reported as expired, never as gone, after the
+   target's longest lifetime, counted from when the last answer to its mint could arrive.
+3. If no mint began, the target gave nothing. The row proves this unless the store was restored; the broker's
+   memory detects that (`surfaces.broker.memory`).
 """
 
 from __future__ import annotations
@@ -53,11 +48,7 @@ _FORM: Final = re.compile(r"(?=(tbs_[A-Za-z0-9_-]{49}))")
 
 
 def spell_secret(raw: bytes) -> str:
-    """The secret that is made of this chance: 53 characters (rule 1).
-
-    Args:
-        raw: `SECRET_BYTES` bytes that nobody can guess.
-    """
+    """The 53 characters of a secret, from `SECRET_BYTES` random bytes (rule 1)."""
     if len(raw) != SECRET_BYTES:
         raise ValueError(f"a secret is made of {SECRET_BYTES} bytes")
     body = _PREFIX + _plain(raw)
@@ -65,7 +56,7 @@ def spell_secret(raw: bytes) -> str:
 
 
 def find_secrets(text: str) -> tuple[int, ...]:
-    """Where secrets of this form stand in a text: the place of the first character of each (rule 3)."""
+    """The start positions of secrets of this form in a text (rule 3)."""
     return tuple(found.start() for found in _FORM.finditer(text) if _fits(found[1]))
 
 
@@ -98,11 +89,7 @@ _SMALL_ORDER: Final = frozenset(
 
 
 def parse_recipient(text: str) -> str:
-    """The text, which is a key that can be sealed to.
-
-    Raises:
-        BadRecipientError: It is none (rules 1 and 2).
-    """
+    """Returns the text if it is a usable public key (rules 1 and 2); raises BadRecipientError."""
     if _TEXT.fullmatch(text) is None:
         raise BadRecipientError("a recipient is an X25519 public key: 43 characters of base64url")
     number = int.from_bytes(urlsafe_b64decode(f"{text}="), "little")
@@ -112,17 +99,7 @@ def parse_recipient(text: str) -> str:
 
 
 def require_recipient(recipient: str, *, credential: bool) -> None:
-    """Go on only where what is asked for and who shall get it fit (rule 3).
-
-    Args:
-        recipient: As it was named; empty where none was.
-        credential: Whether a credential is asked for.
-
-    Raises:
-        NoRecipientError: A credential is asked for, for nobody.
-        UnwantedRecipientError: Something else is asked for, with a recipient.
-        BadRecipientError: Nothing can be sealed to that.
-    """
+    """Raises unless a recipient is named exactly for a credential request (rule 3)."""
     if not credential:
         if recipient:
             raise UnwantedRecipientError("a recipient is named, and no credential is asked for")
@@ -137,7 +114,7 @@ _FIRST: Final = 1
 
 
 def kept_binding(credential: Credential) -> Binding:
-    """What it is sealed for (rule 1)."""
+    """The binding under which the kept data is sealed (rule 1)."""
     return Binding(
         namespace=credential.namespace,
         server=credential.target,
@@ -148,12 +125,7 @@ def kept_binding(credential: Credential) -> Binding:
 
 
 def lost_until(credential: Credential, lasts: int) -> Instant:
-    """When whatever was given for it is over, also where nobody knows what that was (rule 2).
-
-    Args:
-        credential: The row.
-        lasts: Seconds that anything lives at most which its target gives.
-    """
+    """When anything given for it has expired (rule 2); `lasts` is the target's longest life in seconds."""
     last = max(credential.shown, credential.late)
     if last == NEVER:
         last = Instant(credential.made + MINTED_WITHIN + LEASE + LATE)
@@ -161,5 +133,5 @@ def lost_until(credential: Credential, lasts: int) -> Instant:
 
 
 def is_unbegun(credential: Credential) -> bool:
-    """Whether the row says that no mint of it was begun, before it ended (rule 3)."""
+    """True if the row shows that no mint began before the end (rule 3)."""
     return bool(credential.kind) and credential.shown == NEVER and credential.late == NEVER

@@ -1,72 +1,55 @@
-"""A credential: its row, its states, its name in the target, its lease, and what is due next.
+"""A credential: its row, states, name in the target, lease and due time.
 
 Of `values`:
 
-1. What was asked for and permitted never changes: target, kind, arguments, task, action. State, end, lease,
-   the last renewal and what is due do.
-2. A credential ends with its task at the latest, and in the target by itself within `GRACE` of that, also
-   when every process of ours is gone (I-03). What the target is told is never earlier than the row's end: a
-   clock that is ahead there would cut short what was granted.
-3. It has the name of its action: an action has one credential at most. What has a kind and no action is a
-   *canary* of a preflight, which nobody asked for and nobody gets; what has neither was found by a sweep.
-4. It is nobody's until who asked has acknowledged it, within `HANDED_OUT_WITHIN` (K10): a secret that nobody
-   says to have may be anywhere.
-5. What was permitted of a renewal stands beside the row's end until the target was told: until then the row
-   ends when it did. The last renewal stays with what came of it: its action's outcome follows from that.
-6. What has no name of ours in its target is ended by what is kept of it (`keeping`): sealed to the broker,
-   and no longer than until it is over.
+1. The request (target, kind, arguments, task, action) never changes; state, end, lease, last renewal and due
+   time do.
+2. A credential ends with its task at the latest, and by itself in the target within `GRACE` after that, even
+   if all Taskbound processes are gone (I-03). The target's end is never before the row's, because a fast
+   clock there would shorten the grant.
+3. Its id derives from its action, so an action has at most one credential. A kind without an action is a
+   preflight's *canary*; without both it was found by a sweep.
+4. The requester must acknowledge the secret within `HANDED_OUT_WITHIN` (K10).
+5. A permitted renewal is stored beside the row's end until the target is informed; the last renewal stays
+   with its outcome, which decides its action's outcome.
+6. A credential without a name in its target is ended by data sealed to the broker (`keeping`).
 
-Of `state`:
+Of `state` (design 5; I-01 to I-07, I-12, I-14):
 
-Rules (design 5; reliability I-01 to I-07, I-12, I-14):
-
-1. A credential begins *journaled*: there is a row, and nothing in the target. What a sweep finds in a target
-   without a row gets one that begins *revoking*.
-2. Only what was journaled is minted, and once: a mint that was lost is revoked, and never begun anew.
-3. Whatever ends it leads to *revoking*, from wherever it stands. Nothing that is being revoked is ever active
-   again (I-12).
-4. *Revoking* is left with what the target itself showed and with nothing else: that nothing is there any more
-   (*gone*), or that it has no means to end what is there (*unsupported*), which then ends at an instant that
-   is known. No error, no patience and no number of attempts leads out of it (I-06).
-5. One end needs no look: of a mint that nothing was sent of, neither to the target nor on the way to it. It
-   is begun once (rule 2), so nothing can be there, or arrive; who had its lease says so, and what they say of
-   what the target showed is believed no less.
-6. What is active may be renewed, by a decision of its own each time: that was permitted, then the target was
-   told. Whatever ends it goes first, and what is over is never renewed.
-7. A target may show again what was gone: its data was restored, or a mint arrives late. Then it is revoked
-   again (I-14). To be shown once more that it is gone changes nothing (I-05).
+1. A credential begins *journaled*, with nothing in the target; one found by a sweep begins *revoking*.
+2. A mint is attempted once; a lost mint is revoked and never repeated.
+3. Each end leads to *revoking*, which never leads back to active (I-12).
+4. Only the target's own state leaves *revoking*: *gone*, or *unsupported* with a known end. Errors, time and
+   attempts do not (I-06).
+5. A mint that was never sent ends without a look-up, by the report of its lease holder.
+6. Each renewal of an active credential has a decision of its own. Any end takes precedence.
+7. A credential that reappears (restored data, a late mint) is revoked again (I-14); a repeated proof that it
+   is gone changes nothing (I-05).
 
 Of `name`:
 
-1. `tb_`, the installation's mark, `_`, and the row's id without `crd_`: 47 characters of a-z, 2-7 and `_`. No
-   target that is known cuts it off, folds it or has to quote it (PostgreSQL takes 63 bytes, STS 64
-   characters), and nobody gives such a name by accident (A218).
-2. The mark tells installations apart that mint in one target. A sweep looks for names that begin with this
-   installation's, and what is not exactly such a name is not touched, whatever it begins with (I-14).
+1. `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`, which fit
+   all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218).
+2. The mark separates installations that share a target. A sweep touches only exact names with its mark
+   (I-14).
 
 Of `lease`:
 
-1. A lease is taken where nobody has one, or the last one is over. It has the next fence.
-2. What is told of a credential counts with the fence of the lease that it has, and with no older one: a
-   process that was stopped and goes on tells nothing any more.
-3. A lease is long enough for one call of a target with its patience, and is taken anew for the next. Whoever
-   holds it does nothing in a target in its last `MARGIN`: the call could outlast it.
-4. A mint whose lease was lost may still arrive: no later than `LATE` after the lease, which is longer than
-   any statement of ours may wait in a target (I-02).
+1. A lease can be taken if none is current; each has the next fence.
+2. A report counts only with the current fence, so a stopped process that resumes reports nothing.
+3. A lease covers one call of a target. The holder starts nothing in the last `MARGIN`.
+4. A mint of a lost lease may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
 
 Of `due`:
 
-1. What is journaled is minted at once. Where no broker has begun within `MINTED_WITHIN`, who asked is taken
-   to have gone, and it ends; so it does where a mint's lease is over.
-2. A credential that nobody has acknowledged ends when its hand-out does, any other one at its own end.
-3. What is to live longer is renewed at once, as long as it does not end first; where that failed, again after
-   the waits of rule 4.
-4. What is being revoked is tried at once, and after a failure again: half a second after that attempt began,
-   then one, two, four and from then on five. Five seconds are what may pass from a target's return until what
-   was overdue is gone (T4), and an attempt is one connection. One that took longer than its wait, as in a
-   target that hangs, is followed by the next at once: else its patience and the wait would both have to pass.
-5. What is gone is looked at once more where a mint may still have arrived in the target (`lease`, rule 4).
-6. Revoking is overdue after `OVERDUE`: from then on it has an age that people are shown and told (I-06).
+1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the mint's
+   lease expires.
+2. An unacknowledged credential ends with its hand-out, any other at its own end.
+3. A renewal is done at once, and after a failure with the waits of rule 4.
+4. A revocation is tried at once, then 0.5, 1, 2, 4 and repeatedly 5 s after the start of the failed attempt;
+   5 s bound the time from a target's recovery to the end (T4). A longer attempt is followed at once.
+5. A gone credential is looked up once more if a late mint is possible (`lease`, rule 4).
+6. A revocation is overdue after `OVERDUE`, and its age is reported to people (I-06).
 """
 
 from __future__ import annotations
@@ -93,7 +76,7 @@ if TYPE_CHECKING:
 
 
 class CredentialState(Enum):
-    """Where a credential stands; the values are what rows and records hold."""
+    """State of a credential; rows and records hold these values."""
 
     JOURNALED = "journaled"
     MINTING = "minting"
@@ -104,7 +87,7 @@ class CredentialState(Enum):
 
 
 class CredentialEvent(Enum):
-    """What can happen to a credential."""
+    """Events that change the state of a credential."""
 
     MINT = "mint"
     """A broker is about to call the target."""
@@ -173,18 +156,14 @@ MAY_EXIST: Final = frozenset({_S.MINTING, _S.ACTIVE, _S.REVOKING, _S.UNSUPPORTED
 
 
 def advance(state: CredentialState, event: CredentialEvent) -> CredentialState:
-    """The state after the event.
-
-    Raises:
-        WrongStateError: The event can't happen in this state.
-    """
+    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return CREDENTIAL_TRANSITIONS.advance(state, event)
 
 
 NEVER: Final = Instant(0)
 """The instant of what has not happened, and of what is not due."""
 GRACE: Final = seconds(60)
-"""How long after the row's end a target may still let somebody in (rule 2)."""
+"""How long after the row's end a target may still accept the credential (rule 2)."""
 HANDED_OUT_WITHIN: Final = seconds(10)
 """How long a secret waits for its acknowledgement (rule 4)."""
 SHORTEST: Final = 1
@@ -196,21 +175,21 @@ _SKEW: Final = seconds(30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Who has a credential in hand, and until when (`lease`)."""
+    """The holder of a credential and the end of the hold (`lease`)."""
 
     fence: int = 0
     """A number that grows with each lease of the credential; 0 before the first."""
     until: Instant = NEVER
-    """When whoever has it must have let go; `NEVER` where nobody has."""
+    """The end of the lease; `NEVER` if it is released."""
 
 
 class RenewalState(Enum):
-    """What came of a renewal; the values are what rows hold."""
+    """State of a renewal; rows hold these values."""
 
     WANTED = "wanted"
     """It was permitted, and the target was not told of it yet, as far as is known."""
     DONE = "done"
-    """The target was told: the row ends as was decided."""
+    """The target was informed; the row has the new end."""
     FAILED = "failed"
     """The target could not be brought to it, or the credential ended before."""
 
@@ -227,12 +206,12 @@ class Renewal:
     """The number of the record of its permit (`AuditReads.numbered`)."""
     state: RenewalState = RenewalState.WANTED
     attempts: int = 0
-    """How often the target was told in vain. Nothing but waits and screens depend on it."""
+    """Failed attempts to inform the target; used for waits and display only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """One credential as it stands."""
+    """One credential as stored."""
 
     namespace: str
     id: str
@@ -282,16 +261,9 @@ class Credential:
 
 
 def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
-    """When a credential that is asked for now ends (rule 2).
+    """The end of a credential requested now (rule 2); raises BadCredentialLifeError.
 
-    Args:
-        asked: Seconds; 0 asks for as many as may be.
-        most: Seconds that its kind may live.
-        now: When.
-        ends: What it can't outlive: the deadlines of its task and of that one's ancestors.
-
-    Raises:
-        BadCredentialLifeError: More was asked for than the kind allows, or less than a second is left.
+    `asked` and `most` are seconds, `asked` 0 is the maximum; `ends` are the deadlines of task and ancestors.
     """
     if not 0 <= asked <= most:
         raise BadCredentialLifeError(f"such a credential lives {SHORTEST} to {most} seconds")
@@ -302,42 +274,42 @@ def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
 
 
 def credential_of(action: str) -> str:
-    """The id of the credential that this action asks for (rule 3): `crd_…` of `act_…`."""
+    """The credential id for this action (rule 3): `crd_…` of `act_…`."""
     return f"crd_{action.removeprefix('act_')}"
 
 
 def is_canary(credential: Credential) -> bool:
-    """Whether it is a preflight's (rule 3)."""
+    """True for a preflight's credential (rule 3)."""
     return bool(credential.kind) and not credential.action
 
 
 def is_renewing(credential: Credential) -> bool:
-    """Whether a renewal of it was permitted, and its target has to be told of that."""
+    """True if a renewal was permitted and the target must be informed."""
     renewal = credential.renewal
     return renewal is not None and renewal.state is RenewalState.WANTED
 
 
 def latest_end(credential: Credential) -> Instant:
-    """The latest end that its target may have been told of, by whatever was permitted (rule 5)."""
+    """The latest end that the target may know (rule 5)."""
     renewal = credential.renewal
     return credential.ends if renewal is None else max(credential.ends, renewal.ends)
 
 
 def end_in_target(ends: Instant) -> Instant:
-    """What the target is told as the end, in whole seconds: later than the row's, within `GRACE` (rule 2)."""
+    """The end for the target in whole seconds, after the row's and within `GRACE` (rule 2)."""
     later = ends + _SKEW + _SECOND - 1
     return Instant(later - later % _SECOND)
 
 
 def last_use(credential: Credential) -> Instant:
-    """The latest instant at which its target lets anybody in with it, where nothing ends it before."""
+    """The latest instant at which the target accepts it, if nothing ends it before."""
     if credential.state is CredentialState.UNSUPPORTED:
         return credential.ends  # as its target said
     return end_in_target(latest_end(credential))
 
 
 def handed_out_until(credential: Credential) -> Instant:
-    """Until when its secret waits for its acknowledgement (rule 4)."""
+    """The deadline for acknowledging its secret (rule 4)."""
     return Instant(credential.shown + HANDED_OUT_WITHIN)
 
 
@@ -353,38 +325,25 @@ MINTED: Final = "^tb_[a-z2-7]{8}_[a-z2-7]{35}$"
 
 
 def parse_mark(text: str) -> str:
-    """The text, which can mark an installation's names.
-
-    Raises:
-        BadMarkError: It is not 8 characters of a-z and 2-7.
-    """
+    """Returns the text if it is a mark (8 characters of a-z, 2-7); raises BadMarkError."""
     if _MARK.fullmatch(text) is None:
         raise BadMarkError(f"`{escape_text(text[:_SHOWN])}` is no mark")
     return text
 
 
 def prefix_of(mark: str) -> str:
-    """What every name of this installation begins with: 12 characters (rule 2)."""
+    """The 12-character prefix of all names of this installation (rule 2)."""
     return f"tb_{parse_mark(mark)}_"
 
 
 def pattern_of(marks: Collection[str]) -> str:
-    """A regular expression of exactly the names that have one of these marks, as `MINTED` is one (rule 2).
-
-    Raises:
-        BadMarkError: One of them is none.
-    """
+    """A regular expression for exactly the names with one of these marks (rule 2)."""
     some = "|".join(sorted({parse_mark(one) for one in marks}))
     return f"^tb_({some})_[a-z2-7]{{35}}$" if some else "^$"
 
 
 def name_of(mark: str, credential: str) -> str:
-    """The name in the target of the credential with this id (rule 1).
-
-    Raises:
-        BadMarkError: The mark is none.
-        ForeignNameError: The id is none of a credential.
-    """
+    """The name in the target of this credential (rule 1); raises BadMarkError or ForeignNameError."""
     found = _ID.fullmatch(credential)
     if found is None:
         raise ForeignNameError(f"`{escape_text(credential[:_SHOWN])}` is not the id of a credential")
@@ -392,12 +351,7 @@ def name_of(mark: str, credential: str) -> str:
 
 
 def id_of(mark: str, name: str) -> str:
-    """The id of the credential that a target shows under this name.
-
-    Raises:
-        BadMarkError: The mark is none.
-        ForeignNameError: The name is not of this installation's making (rule 2).
-    """
+    """The credential id for a name in a target; raises BadMarkError or ForeignNameError (rule 2)."""
     prefix = prefix_of(mark)
     if not name.startswith(prefix) or _REST.fullmatch(name[len(prefix) :]) is None:
         raise ForeignNameError(
@@ -413,42 +367,31 @@ LATE: Final = seconds(60)
 
 
 def is_leased(credential: Credential, now: Instant) -> bool:
-    """Whether a worker has it in hand."""
+    """True while a worker holds the lease."""
     return now < credential.lease.until
 
 
 def take_lease(credential: Credential, now: Instant) -> Lease:
-    """The lease by which the credential is in the hand of who asks (rule 1).
-
-    Raises:
-        LeaseHeldError: Another one has it.
-    """
+    """Returns a new lease for the caller (rule 1); raises LeaseHeldError."""
     if is_leased(credential, now):
         raise LeaseHeldError(f"`{credential.id}` is in another worker's hand")
     return Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
 
 
 def is_never_begun(credential: Credential, now: Instant) -> bool:
-    """Whether no mint of it has begun and none ever will, so that nothing of it can be in its target.
-
-    It is known as long as a mint that had begun would stand in the row, and not believed any longer.
-    """
+    """True if no mint began or will begin; only believed while the row would still show a begun mint."""
     begun = credential.late != NEVER or credential.shown != NEVER
     return credential.state not in LIVE and not begun and now < credential.made + LATE
 
 
 def require_lease(credential: Credential, fence: int, now: Instant) -> None:
-    """Go on only for who has it in hand now (rule 2).
-
-    Raises:
-        LeaseLostError: Another one had or has it since, or the lease is over.
-    """
+    """Raises LeaseLostError unless `fence` is that of the current lease (rule 2)."""
     if fence != credential.lease.fence or not is_leased(credential, now):
         raise LeaseLostError(f"`{credential.id}` was in this worker's hand, and is no more")
 
 
 def let_go(credential: Credential) -> Lease:
-    """The lease by which the credential is in nobody's hand; its fence stays."""
+    """A released lease with the same fence."""
     return Lease(fence=credential.lease.fence, until=NEVER)
 
 
@@ -462,7 +405,7 @@ _DOUBLINGS: Final = 4
 
 
 class Step(Enum):
-    """What is to be done with a credential that is due."""
+    """What a due credential needs next."""
 
     MINT = "mint"
     """A broker mints it."""
@@ -477,7 +420,7 @@ class Step(Enum):
 
 
 def step_of(credential: Credential, now: Instant) -> Step | None:
-    """What is to be done with it now; nothing where it is not due."""
+    """The next step, or None if nothing is due."""
     if credential.due == NEVER or now < credential.due:
         return None
     match credential.state:
@@ -494,13 +437,7 @@ def step_of(credential: Credential, now: Instant) -> Step | None:
 
 
 def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None) -> Instant:
-    """When it has to be looked at next, as it stands from now on; `NEVER` of what is over.
-
-    Args:
-        credential: As it stands.
-        now: Now.
-        tried: When the attempt to revoke it began that failed just now; None where none did.
-    """
+    """The next due time, `NEVER` if it is over; `tried` is when the just failed revocation began."""
     match credential.state:
         case CredentialState.JOURNALED:
             return credential.made
@@ -518,32 +455,29 @@ def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None
 
 
 def is_overdue(credential: Credential, now: Instant) -> bool:
-    """Whether its revocation takes longer than anybody should have to wait (rule 6)."""
+    """True if its revocation is overdue (rule 6)."""
     return credential.state is CredentialState.REVOKING and age_of(credential, now) >= OVERDUE
 
 
 def age_of(credential: Credential, now: Instant) -> Duration:
-    """How long its revocation has been under way; 0 where none is."""
+    """How long its revocation has been open; 0 if there is none."""
     if credential.state is not CredentialState.REVOKING:
         return Duration(0)
     return Duration(max(0, now - credential.ended))
 
 
 def _over_of(credential: Credential) -> Instant:
-    """When what is active ends (rule 2)."""
     waits = credential.ends if credential.acknowledged else handed_out_until(credential)
     return min(waits, credential.ends)
 
 
 def _renewed_at(credential: Credential, now: Instant) -> Instant:
-    """When its target is told next that it lives longer (rule 3); its end where nothing is to be told."""
     if credential.renewal is None or not is_renewing(credential):
         return credential.ends
     return max(credential.lease.until, Instant(now + _wait_after(credential.renewal.attempts)))
 
 
 def _wait_after(attempts: int) -> Duration:
-    """How long the next attempt waits after so many that failed (rule 4)."""
     if not attempts:
         return Duration(0)
     return Duration(min(LONGEST_WAIT, _FIRST_WAIT << min(attempts - 1, _DOUBLINGS)))

@@ -1,4 +1,4 @@
-"""Who acts and who answers for it: persons, their groups, agents, and what proves them."""
+"""Persons, groups, agents and services, and how each is authenticated."""
 
 from __future__ import annotations
 

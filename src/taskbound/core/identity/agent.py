@@ -1,35 +1,34 @@
-"""Agents and their keys, who answers for them, what a person may grant, and an agent's risk.
+"""Agents and their keys, their owner and approvers, what a person may grant, and an agent's risk.
 
 Of `agent`:
 
-1. An agent is active only with an owner, an approver, and a monitor that has
-   acknowledged a test event (law 9); what it lacks is named.
-2. Owner and approvers must be persons of the organisation, today.
-3. A suspended agent acts no more; activating it again asks for everything anew.
-4. An active one is never left without an approver: it is suspended first, and that is told.
+1. An active agent has an owner, an approver and a monitor that acknowledged a test event (law 9).
+2. Owner and approvers must be current persons of the organization.
+3. A suspended agent cannot act; activation checks everything again.
+4. An active agent that loses its last approver must be suspended first, and the suspension is reported.
 
 Of `agent_key`:
 
-1. The private half stays with the signer; here is the public half, by whose id the agent is known.
-2. An agent has one key that counts. A new one ends the one before at once.
-3. What is signed with it says only who the agent is: for us, for a minute, and once (rfc7523bis).
+1. The signer holds the private key; the stored public key identifies the agent.
+2. An agent has one valid key; a new one replaces it at once.
+3. A signature proves only the agent's identity, to this installation, for a minute and once (rfc7523bis).
 
 Of `grantable`:
 
-1. A task must be within all of this together; what one task is given takes nothing from the next, so that a
-   limit in it is one of each task by itself.
-2. Who is gone or not known may grant nothing, whatever their groups may.
-3. Nobody gives what they don't have: who says what somebody may grant, may grant that and what was said
-   before. Only the account that owns the data directory may say anything.
-4. A scope in steps says what is done in which order, which is a task's matter: it can't be granted from.
+1. A task must be within the union of what the requester may grant. Limits there apply to each task
+   separately.
+2. A departed or unknown person may grant nothing, whatever their groups may grant.
+3. Only the account that owns the data directory sets a grantable, and only within what its person may grant,
+   before and after the change.
+4. A scope with steps cannot be a grantable.
 
 Of `risk`:
 
-1. Its owner or any of its approvers raises the level: raising only refuses or asks more.
-2. One of its approvers lowers it, and not the human who said the level that stands as long as another
-   human who is here approves for the agent. Linked persons are one human.
-3. The level that stands is not said again: nothing would have changed.
-4. An agent that is not there is of high risk; where several answer for one call, the highest level counts.
+1. The owner or any approver may raise the level, because that only refuses or asks more.
+2. An approver lowers it, but not the human who set the current level while another human approves for the
+   agent. Linked persons are one human.
+3. Setting the current level again is refused.
+4. A missing agent has high risk; of several agents the highest level counts.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ _REASON: Final = 500
 
 
 class Risk(Enum):
-    """Levels, in order."""
+    """Risk levels, in ascending order."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -82,11 +81,7 @@ _ORDER: Final = {one: number for number, one in enumerate(Risk)}
 
 
 def parse_risk(text: str) -> Risk:
-    """The level of this name.
-
-    Raises:
-        BadRiskError: No level is named so.
-    """
+    """Parses a level's name; raises BadRiskError."""
     for one in Risk:
         if one.value == text:
             return one
@@ -94,11 +89,7 @@ def parse_risk(text: str) -> Risk:
 
 
 def parse_risk_reason(text: str) -> str:
-    """Why a level is said.
-
-    Raises:
-        BadRiskError: It is blank, or longer than 500 characters.
-    """
+    """Returns the reason, 1 to 500 characters and not blank; raises BadRiskError."""
     if not text.strip() or len(text) > _REASON:
         raise BadRiskError(
             f"a reason has 1 to {_REASON} characters", where="reason", remedy="say why with `--reason`"
@@ -107,24 +98,12 @@ def parse_risk_reason(text: str) -> str:
 
 
 def highest(levels: Iterable[Risk | None]) -> Risk:
-    """The highest of these, None being that of an agent that is not there (rule 4)."""
+    """The highest level; None is a missing agent (rule 4)."""
     return max((one or Risk.HIGH for one in levels), key=_ORDER.__getitem__, default=Risk.HIGH)
 
 
 def set_level(agent: Agent, level: Risk, by: str, persons: Mapping[str, Person]) -> Agent:
-    """The agent, of this risk from now on.
-
-    Args:
-        agent: As it is.
-        level: What is said of it.
-        by: Name of the person who says so.
-        persons: Everybody of the namespace.
-
-    Raises:
-        SameRiskError: It is of this risk.
-        NotAnsweringError: Somebody says so who does not answer for it.
-        OwnRiskError: They would take back alone what they said.
-    """
+    """Sets the level on behalf of person `by`; raises SameRiskError, NotAnsweringError or OwnRiskError."""
     if level is agent.risk:
         raise SameRiskError(f"the risk of agent `{agent.name}` is {level.value}")  # 3
     if _ORDER[level] > _ORDER[agent.risk]:
@@ -150,7 +129,7 @@ def _require_lowering(agent: Agent, by: str, persons: Mapping[str, Person]) -> N
 
 
 class AgentState(Enum):
-    """What may happen to an agent's tasks."""
+    """State of an agent."""
 
     REGISTERED = "registered"
     ACTIVE = "active"
@@ -158,7 +137,7 @@ class AgentState(Enum):
 
 
 class AgentEvent(Enum):
-    """What can happen to an agent."""
+    """Events that change the state of an agent."""
 
     ACTIVATE = "activate"
     SUSPEND = "suspend"
@@ -177,7 +156,7 @@ AGENT_TRANSITIONS: Final[Transitions[AgentState, AgentEvent]] = Transitions(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """A workload that acts, with those who answer for it."""
+    """A workload that acts, with its owner and approvers."""
 
     namespace: str
     name: str
@@ -192,11 +171,11 @@ class Agent:
     version: int = 1
     risk: Risk = Risk.LOW
     risk_by: str = ""
-    """Who said so; empty where nobody has."""
+    """The person who set it; empty if it was never set."""
 
 
 def lacks(agent: Agent, persons: Mapping[str, Person]) -> tuple[str, ...]:
-    """What the agent still lacks to be active, in words; empty when it lacks nothing (rules 1 and 2)."""
+    """What the agent lacks to be active, in words (rules 1 and 2)."""
     missing: list[str] = []
     if not _present(agent.owner, persons):
         missing.append(f"its owner `{agent.owner}` is not a person of this namespace")
@@ -220,33 +199,21 @@ def _present(name: str, persons: Mapping[str, Person]) -> bool:
 
 
 def require_complete(agent: Agent, persons: Mapping[str, Person]) -> None:
-    """Go on only when somebody answers for the agent.
-
-    Raises:
-        InactiveAgentError: It lacks something (law 9).
-    """
+    """Raises InactiveAgentError if the agent lacks an owner, approver or monitor (law 9)."""
     missing = lacks(agent, persons)
     if missing:
         raise InactiveAgentError(f"agent `{agent.name}` can't be active: {'; '.join(missing)}")
 
 
 def require_active(agent: Agent, persons: Mapping[str, Person]) -> None:
-    """Go on only when the agent is active and somebody still answers for it.
-
-    Raises:
-        InactiveAgentError: It is not active, or lacks something (law 9).
-    """
+    """Raises InactiveAgentError unless the agent is active and complete (law 9)."""
     if agent.state is not AgentState.ACTIVE:
         raise InactiveAgentError(f"agent `{agent.name}` is {agent.state.value}")
     require_complete(agent, persons)
 
 
 def require_approver(agent: Agent) -> None:
-    """Go on only when somebody approves for the agent, or it is not active (rule 4).
-
-    Raises:
-        InactiveAgentError: Nobody would.
-    """
+    """Raises InactiveAgentError if an active agent has no approver (rule 4)."""
     if agent.state is AgentState.ACTIVE and not agent.approvers:
         raise InactiveAgentError(
             f"agent `{agent.name}` is active and can't be without an approver",
@@ -255,12 +222,7 @@ def require_approver(agent: Agent) -> None:
 
 
 def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -> Agent:
-    """The agent after the event.
-
-    Raises:
-        WrongStateError: The event can't happen now.
-        InactiveAgentError: It is to be active and lacks something.
-    """
+    """Returns the agent after the event; raises WrongStateError or InactiveAgentError."""
     state = AGENT_TRANSITIONS.advance(agent.state, event)
     moved = replace(agent, state=state, version=agent.version + 1)
     if state is AgentState.ACTIVE:
@@ -271,15 +233,9 @@ def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -
 
 
 def acknowledge(agent: Agent, challenge: str, now: Instant) -> Agent:
-    """The agent with its monitor acknowledged; a challenge serves once.
+    """Acknowledges the agent's monitor; a challenge is used once.
 
-    Args:
-        agent: The agent.
-        challenge: SHA-256, hex, of the code that was typed.
-        now: When.
-
-    Raises:
-        MonitorCodeError: No test event is open, or the code is another one.
+    `challenge` is the SHA-256, hex, of the typed code. Raises MonitorCodeError if none such is open.
     """
     if not agent.challenge or agent.challenge != challenge:
         raise MonitorCodeError(f"that is not the code that the monitor of `{agent.name}` received")
@@ -291,14 +247,14 @@ ASSERTION_LIFE: Final[Duration] = seconds(60)
 
 
 class UnknownAgentKeyError(DeniedError):
-    """No agent has such a key, or not any more."""
+    """No agent has this key, or it was replaced."""
 
     code = "unknown-agent-key"
     remedy = "make one with `taskbound agent key renew`; a new key ends the one before"
 
 
 class NotAgentProcessError(DeniedError):
-    """Who asks is no process of a running task of that agent."""
+    """The caller is not a process of a running task of that agent."""
 
     code = "not-agent-process"
     remedy = "ask from beneath `taskbound run`, while its task runs"
@@ -320,12 +276,12 @@ class AgentKey:
 
 
 def client_of(namespace: str, agent: str) -> str:
-    """The agent as a client of ours is named: as in tokens, so that two namespaces never share a name."""
+    """The agent's client id, as in tokens; unique across namespaces."""
     return agent_name(namespace, agent)
 
 
 def selector_of_key(key: AgentKey) -> Selector:
-    """What a credential by this key selects."""
+    """The selector that a credential signed by this key matches."""
     return Selector(
         namespace=key.namespace, agent=key.agent, kind=WorkloadKind.KEY, issuer="", subjects=(key.kid,)
     )
@@ -335,21 +291,21 @@ _TOLD = 3
 
 
 class OutsideGrantableError(DeniedError):
-    """The task would be given what the person who asks for it may not grant."""
+    """The task's scope exceeds what the requester may grant."""
 
     code = "outside-grantable"
     remedy = "leave it out, or ask somebody who may grant it: see `taskbound person show`"
 
 
 class NotGiverError(DeniedError):
-    """Somebody says what may be granted and may not grant it themselves."""
+    """A person sets a grantable that exceeds what they may grant."""
 
     code = "not-giver"
     remedy = "ask somebody who may grant all of it, or the account that owns the data directory"
 
 
 class BadGrantableError(MalformedError):
-    """What can't be said of a person or a group."""
+    """The value cannot be a grantable."""
 
     code = "bad-grantable"
     remedy = "give a scope without steps, `--ceiling` or `--nothing`"
@@ -357,7 +313,7 @@ class BadGrantableError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """All that a person may grant."""
+    """Everything that a person may grant."""
 
     person: str
     grantable: Grantable
@@ -367,18 +323,14 @@ class Reach:
 
 
 def parse_grantable(grantable: Grantable) -> Grantable:
-    """What can be said of a person or a group.
-
-    Raises:
-        BadGrantableError: It is a scope in steps (rule 4).
-    """
+    """Returns the grantable; raises BadGrantableError for a scope with steps (rule 4)."""
     if isinstance(grantable, Scope) and grantable.steps:
         raise BadGrantableError("what may be granted has no steps")
     return grantable
 
 
 def reach_of(name: str, persons: Mapping[str, Person], groups: Iterable[Group]) -> Reach:
-    """All that this person may grant (rules 1 and 2)."""
+    """Everything that this person may grant (rules 1 and 2)."""
     person = persons.get(name)
     if person is None or person.state is not PersonState.PRESENT:
         return Reach(person=name, grantable=Breadth.NOTHING, sources={})  # 2
@@ -399,11 +351,7 @@ def reach_of(name: str, persons: Mapping[str, Person], groups: Iterable[Group]) 
 
 
 def require_grantable(scope: Scope, reach: Reach) -> None:
-    """Go on only with a scope that this person may grant.
-
-    Raises:
-        OutsideGrantableError: They may not.
-    """
+    """Raises OutsideGrantableError if the scope exceeds the reach."""
     match reach.grantable:
         case Breadth.CEILING:
             return
@@ -418,11 +366,7 @@ def require_grantable(scope: Scope, reach: Reach) -> None:
 
 
 def require_giver(reach: Reach, before: Grantable, after: Grantable) -> None:
-    """Go on only when this person may say that somebody may grant this from now on (rule 3).
-
-    Raises:
-        NotGiverError: They may not grant all of it, or of what was said before.
-    """
+    """Raises NotGiverError if the person's reach does not cover both values (rule 3)."""
     for grantable in (before, after):
         if reach.grantable is Breadth.CEILING or grantable is Breadth.NOTHING:
             continue
@@ -440,7 +384,7 @@ def misses(
     arguments: Mapping[str, JsonValue],
     schema: Mapping[str, JsonValue] | None,
 ) -> str:
-    """Why this person may not grant one call, in words; empty when they may."""
+    """Why this person may not grant one call, in words; empty if they may."""
     match reach.grantable:
         case Breadth.CEILING:
             return ""
@@ -458,19 +402,16 @@ def why_not(
     arguments: Mapping[str, JsonValue],
     schema: Mapping[str, JsonValue] | None,
 ) -> str:
-    """Why a task of this agent that covers one call could not be had from this person; empty if it could."""
+    """Why this person cannot give the agent a task that covers the call; empty if they can."""
     if isinstance(cover(agent.ceiling, tool, arguments, schema), Missed):
         return f"the ceiling of agent `{agent.name}` does not cover it, so nobody may grant it"
     return misses(reach, tool, arguments, schema)
 
 
 def uncovered_words(answer: NotCovers, sources: Mapping[str, str], who: str) -> str:
-    """What is not covered, in a person's words, the first three told in full.
+    """Describes what is not covered, the first three findings in full.
 
-    Args:
-        answer: What the comparison found.
-        sources: Where the wider grants come from, by id; what has no source is called by its id.
-        who: Who says no, such as "the ceiling names".
+    `sources` maps grant ids to their origin; `who` is the refusing subject, such as "the ceiling names".
     """
     told = [_sentence(one, sources, who) for one in answer.uncovered[:_TOLD]]
     more = len(answer.uncovered) - len(told)
@@ -486,7 +427,6 @@ def _sentence(one: Uncovered, sources: Mapping[str, str], who: str) -> str:
 
 
 def _renamed(grant: Grant, name: str) -> Grant:
-    """The grant under another id, and its limits under their keys."""
     old = len(grant.id)
     return replace(
         grant,

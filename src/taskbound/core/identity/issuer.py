@@ -1,36 +1,33 @@
-"""Issuers of identities, their keys, and the accounts of people at them.
+"""Issuers of evidence and of identities, their keys, and people's accounts at them.
 
 Of `issuer`:
 
-1. An issuer has a short name of ours, which policies and texts use, and the name that it writes as `iss`. No
-   two issuers of a namespace share either, so that a token is believed by one issuer's keys or by none.
-2. The keys are kept as the document that they were read from says them, in canonical form, and by their
-   thumbprints (RFC 7638). Core compares those and computes nothing.
+1. Neither the short name nor the `iss` value may repeat in a namespace, so at most one issuer's keys verify a
+   token.
+2. Keys are stored as their canonical source document with thumbprints (RFC 7638), which are only compared
+   here.
 
 Of `account`:
 
-1. An account is an issuer's short name and the subject that it gives: one account is one person's, a person
-   may have several. Nobody gets one by an address, a name or anything else that an issuer says of them: it
-   is linked by hand.
-2. Subjects are compared whole, letter by letter (OpenID Connect Core §2).
-3. An issuer may say groups: in one claim, by values that were each written down for one group of ours.
-   There are no patterns. A value that nobody wrote down is nothing, and a claim that is neither a text nor
-   a list of texts has no value.
-4. A membership by claim lasts as long as a sign-in does, and no longer. It is kept apart from those that
-   people gave, and touches none of them.
+1. An account (issuer and subject) belongs to one person, who may have several. It is linked by hand, never by
+   an e-mail address, a name or another claim.
+2. Subjects are compared exactly (OpenID Connect Core §2).
+3. An issuer may assert groups in one claim, by values that are each mapped to one group. Unmapped values and
+   other JSON types are ignored; there are no patterns.
+4. A claimed membership lasts as long as the sign-in and is separate from memberships that people gave.
 
 Of `oidc`:
 
-1. An issuer has a short name of ours, which selectors and accounts use, and the name that it writes as
-   `iss`, a URL. For one use no two issuers of a namespace share the latter; what an issuer says of people
-   is nothing about workloads, and the other way round.
-2. Its keys are those that it publishes (OpenID Connect Discovery, RFC 8414), or those that were written
-   down, and then nothing is asked of it.
-3. It publishes them at its own origin, or at one other that was named. Where it leads to addresses that are
-   not public, that was said of it: an issuer's name must not lead into our own network by itself.
-4. Who is named by selectors or accounts stays: another issuer of that name would inherit them.
-5. Our client secret at an issuer stands in a file that only the daemon reads, and here is where. It is sent
-   to the issuer's own origin, or to the one other that was named for its tokens.
+1. For one use (people or workloads) no two issuers of a namespace share an `iss` URL; assertions for one use
+   say nothing about the other.
+2. Keys are those that the issuer publishes (OpenID Connect Discovery, RFC 8414), or fixed ones without
+   look-up.
+3. Keys are fetched from the issuer's origin or one other configured origin, and from private addresses only
+   if that is configured (SSRF).
+4. An issuer named by selectors or accounts cannot be removed, because a new issuer of that name would inherit
+   them.
+5. The client secret is in a file that only the daemon reads, and is sent only to the issuer's origin or the
+   configured token origin.
 """
 
 from __future__ import annotations
@@ -55,21 +52,21 @@ _LONGEST: Final = 255
 
 
 class BadIssuerError(MalformedError):
-    """An issuer was written down with something that can't be."""
+    """A field of an issuer is malformed."""
 
     code = "bad-issuer"
     remedy = "give the issuer's own name as its tokens write it, such as https://example.com/tickets"
 
 
 class UnknownIssuerError(DeniedError):
-    """No issuer of evidence is known by this name."""
+    """No issuer of evidence has this name."""
 
     code = "unknown-issuer"
     remedy = "list them with `taskbound task issuer list`, or have this one added"
 
 
 class IssuerExistsError(DeniedError):
-    """Another issuer has this name, or writes itself like this one."""
+    """Another issuer has this name or this `iss`."""
 
     code = "issuer-exists"
     remedy = "remove the other one first: two issuers of one name could speak for each other"
@@ -93,11 +90,7 @@ class Issuer:
 
 
 def parse_issuer_text(text: str, *, where: str) -> str:
-    """A name as tokens write it: printable ASCII without spaces.
-
-    Raises:
-        BadIssuerError: It is empty, too long, or has other characters.
-    """
+    """Returns a name as tokens write it, printable ASCII without spaces; raises BadIssuerError."""
     if not 0 < len(text) <= _LONGEST or not text.isascii() or not text.isprintable() or " " in text:
         raise BadIssuerError(f"`{where}` has 1 to {_LONGEST} printable characters of ASCII", where=where)
     return text
@@ -109,21 +102,21 @@ _LONGEST_POINTER: Final = 256
 
 
 class UnknownAccountError(DeniedError):
-    """Nobody here is linked with this account of an issuer."""
+    """This account of an issuer is not linked to a person."""
 
     code = "unknown-account"
     remedy = "have the data directory's owner link it with `taskbound person account link`"
 
 
 class AccountTakenError(DeniedError):
-    """The account is somebody's already."""
+    """The account is already linked to a person."""
 
     code = "account-taken"
     remedy = "unlink it first with `taskbound person account unlink`"
 
 
 class BadSubjectError(MalformedError):
-    """What an issuer should call somebody is no subject."""
+    """The subject is malformed."""
 
     code = "bad-subject"
     remedy = "name the `sub` of the issuer's ID token, to the letter"
@@ -131,7 +124,7 @@ class BadSubjectError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One account, and whose it is (rule 1)."""
+    """One account and its person (rule 1)."""
 
     namespace: str
     issuer: str
@@ -144,11 +137,7 @@ class Account:
 
 
 def parse_subject(text: str) -> str:
-    """A subject as an issuer writes it (rule 2).
-
-    Raises:
-        BadSubjectError: It is empty, too long, or holds what is not shown.
-    """
+    """Returns an issuer's subject (rule 2); raises BadSubjectError."""
     if not 1 <= len(text) <= _ACCOUNT_LONGEST or not text.isprintable():
         raise BadSubjectError(
             f"a subject is a text of 1 to {_ACCOUNT_LONGEST} visible characters", where="subject"
@@ -157,16 +146,7 @@ def parse_subject(text: str) -> str:
 
 
 def parse_groups(pointer: str, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Which value of the claim is which group (rule 3), in order.
-
-    Args:
-        pointer: The claim, as a JSON Pointer (RFC 6901).
-        pairs: Values and names of groups.
-
-    Raises:
-        BadIssuerError: It can't be said so.
-        BadNameError: A group can't have that name.
-    """
+    """The sorted value-to-group map of a claim at JSON Pointer `pointer` (rule 3)."""
     found = tuple(sorted(set(pairs)))
     if not pointer.startswith("/") or not 1 < len(pointer) <= _LONGEST_POINTER or not pointer.isprintable():
         raise BadIssuerError("a claim is named by a JSON Pointer such as `/groups`", where="claim")
@@ -180,7 +160,7 @@ def parse_groups(pointer: str, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[
 
 
 def claimed_groups(issuer: IdentityIssuer, claims: Mapping[str, JsonValue]) -> frozenset[str]:
-    """The groups that these claims of the issuer name (rule 3)."""
+    """The groups that these claims assert (rule 3)."""
     if not issuer.groups_at:
         return frozenset()
     found = _at(claims, issuer.groups_at)
@@ -203,21 +183,21 @@ _FILE: Final = re.compile(r"/[ -~]{1,1023}", re.ASCII)
 
 
 class UnknownIdentityIssuerError(DeniedError):
-    """No issuer of identities is known by this name, or writes itself so."""
+    """No issuer of identities has this name or this `iss`."""
 
     code = "unknown-identity-issuer"
     remedy = "list them with `taskbound agent issuer list`, or have this one added"
 
 
 class IssuerInUseError(DeniedError):
-    """Selectors or accounts name the issuer: another one of that name would inherit them."""
+    """Selectors or accounts name the issuer, so it cannot be removed."""
 
     code = "issuer-in-use"
     remedy = "remove the selectors and links that name it first"
 
 
 class IssuerUse(Enum):
-    """Of whom an issuer's word is taken."""
+    """Whether an issuer authenticates workloads or people."""
 
     WORKLOADS = "workloads"
     PEOPLE = "people"
@@ -263,12 +243,7 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
     token_at: str = "",
     secret_file: str = "",
 ) -> IdentityIssuer:
-    """The issuer that these texts say.
-
-    Raises:
-        BadNameError: The short name can't be one.
-        BadIssuerError: Something else can't be.
-    """
+    """Builds an issuer from texts; raises BadNameError or BadIssuerError."""
     parse_name(name, what="an issuer")
     if len(name) > _LONGEST_NAME:
         raise BadIssuerError(f"an issuer's name has at most {_LONGEST_NAME} characters", where="name")
@@ -302,18 +277,13 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
 
 
 def require_alone(issuer: IdentityIssuer, others: Iterable[IdentityIssuer]) -> None:
-    """Go on only when no other issuer has its name, or writes itself like it for the same use (rule 1).
-
-    Raises:
-        IssuerExistsError: One does.
-    """
+    """Raises IssuerExistsError if another issuer has its name, or its `iss` for the same use (rule 1)."""
     for one in others:
         if one.name == issuer.name or (one.issuer, one.use) == (issuer.issuer, issuer.use):
             raise IssuerExistsError(f"`{one.name}` is an issuer already, and writes itself `{one.issuer}`")
 
 
 def _require_url(text: str, where: str) -> str:
-    """The origin of what is a URL that can be asked."""
     try:
         return issuer_at(text).origin
     except BadClientError as error:

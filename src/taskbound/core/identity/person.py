@@ -1,13 +1,11 @@
-"""Persons, the groups that they are in, and what proves them.
+"""Persons, their groups, and how they are authenticated.
 
-1. A local account read from a socket (`peer-uid`) is recorded, shown and called
-   unproven: every program of that account can claim it.
-2. What a person may grant is said of them or of a group that they are in; where nothing is said
-   they may grant nothing.
-3. Persons who are linked are one human, who counts once.
-4. Who is a member by an issuer's word stands beside those whom people made members, and takes nobody's place:
-   either is whole without the other.
-5. Where persons and groups are named side by side a group stands as `group:NAME`, which is no person's name.
+1. A local account read from a socket (`peer-uid`) is recorded and shown as unproven, because every program of
+   that account can claim it.
+2. Grantables are set for persons and groups; without one a person may grant nothing.
+3. Linked persons are one human and are counted once.
+4. Claimed and manual memberships are independent of each other.
+5. In mixed lists a group is written `group:NAME`, which is not a valid person name.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ _NAME_LIMIT: Final = 64
 
 
 class PersonState(Enum):
-    """A person is of the organisation, or was."""
+    """State of a person: in the organization or departed."""
 
     PRESENT = "present"
     GONE = "gone"
 
 
 class Breadth(Enum):
-    """What somebody may grant, where no scope says it."""
+    """What a person or group may grant, if not a scope."""
 
     NOTHING = "nothing"
     CEILING = "ceiling"
@@ -48,12 +46,12 @@ class Breadth(Enum):
 
 
 Grantable: TypeAlias = "Scope | Breadth"
-"""What somebody may grant: a scope, within which a task must be, or one of two words."""
+"""What a person or group may grant: a scope that must cover the task, or one of two words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerProof:
-    """What the kernel says of the other end of a socket: an account and a process, no more (rule 1)."""
+    """The kernel's account and process of a socket peer, which prove no more than that (rule 1)."""
 
     uid: int
     pid: int
@@ -62,13 +60,13 @@ class PeerProof:
 
     @property
     def words(self) -> str:
-        """How records and screens call it."""
+        """The text form for records and screens."""
         return f"peer-uid:{self.uid} (unproven)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A human of the organisation, known by a local account until there is better."""
+    """A person of the organization, identified by a local account or stronger means."""
 
     namespace: str
     name: str
@@ -78,12 +76,12 @@ class Person:
     grantable: Grantable = Breadth.NOTHING
     """What they may grant by themselves; their groups may add to it (rule 2)."""
     human: str = ""
-    """The same for all persons that are one human (rule 3); empty where nobody is linked."""
+    """Equal for all linked persons (rule 3); empty if unlinked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Claimed:
-    """Somebody is a member by an issuer's word (rule 4)."""
+    """A membership asserted by an issuer (rule 4)."""
 
     person: str
     issuer: str
@@ -94,7 +92,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Persons who may grant the same."""
+    """Persons with a common grantable."""
 
     namespace: str
     name: str
@@ -106,38 +104,34 @@ class Group:
     """Who is one by an issuer's word, in order (rule 4)."""
 
     def at(self, now: Instant) -> Group:
-        """The group with those alone whose time as members is not over, whoever still has to end it."""
+        """The group without members whose claimed membership has expired."""
         kept = tuple(one for one in self.claimed if now < one.until)
         return self if kept == self.claimed else replace(self, claimed=kept)
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """Names of all who are members, by whatever, in order."""
+        """Names of all members, sorted."""
         return tuple(sorted({*self.members, *(one.person for one in self.claimed)}))
 
 
 def group_named(text: str) -> str:
-    """The name of the group that a text names; empty where it names none (rule 5)."""
+    """The group in a `group:NAME` text; empty for any other text (rule 5)."""
     return text.removeprefix(OF_GROUP) if text.startswith(OF_GROUP) else ""
 
 
 def human_of(name: str, persons: Mapping[str, Person]) -> str:
-    """Who this person is as a human; the same for all who are linked, and for nobody else (rule 3)."""
+    """The human behind a person, equal for all linked persons (rule 3)."""
     person = persons.get(name)
     return f"human {person.human}" if person is not None and person.human else f"person {name}"
 
 
 def humans(names: Iterable[str], persons: Mapping[str, Person]) -> frozenset[str]:
-    """The humans behind these persons, each once (rule 3)."""
+    """The distinct humans behind these persons (rule 3)."""
     return frozenset(human_of(name, persons) for name in names)
 
 
 def parse_name(text: str, *, what: str) -> str:
-    """A name that can stand in keys, records and on screens.
-
-    Raises:
-        BadNameError: Empty, too long, or with a character outside a-z, 0-9 and `-`.
-    """
+    """Returns the name if it consists of a-z, 0-9 and `-`; raises BadNameError."""
     if not 1 <= len(text) <= _NAME_LIMIT or not _LETTERS.issuperset(text) or text[0] == "-":
         raise BadNameError(f"`{text[:_NAME_LIMIT]}` can't be the name of {what}", where=what)
     return text

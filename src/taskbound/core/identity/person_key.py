@@ -1,35 +1,30 @@
-"""What a person signs with, how it is enrolled, and passkeys (Web Authentication, level 3).
+"""Keys that persons sign with: enrollment, OpenSSH keys and passkeys (Web Authentication, level 3).
 
 Of `person_key`:
 
-1. A key counts for its person only while it is enrolled, after its cooling period, and while the person is of
-   the organization; each of that is asked anew whenever a signature is to count.
-2. A namespace that says `demo` is for trying out; how many keys it ever had is never less than before.
+1. A key counts only while it is enrolled, cooled down and its person is in the organization; this is checked
+   at each use.
+2. A `demo` namespace has relaxed rules. The count of keys that a namespace ever had never decreases.
 
 Of `enrollment`:
 
-1. Enrolling proves possession: the key itself signs the enrollment statement, which holds a nonce of this
-   namespace. Where another human has a key that counts, one of them signs the same statement; where only
-   the person has one, that one does. Where nobody ever had one there is nobody to ask. Where nobody has
-   one any more, the account that owns the data directory vouches.
-2. The first key that a namespace ever had counts at once: nobody else's word is there yet that it could be
-   used beside, and nobody who would have to notice. Every later one cools for a day, or not at all where the
-   namespace says `demo`.
-3. A key that a program of an agent's account can use by itself proves nothing: a file without a passphrase
-   that such an account can read is refused, unless the namespace says `demo`.
+1. The new key signs the enrollment statement, which holds a nonce. A valid key of another human must sign it
+   too; if only this person has one, that key; if no key is valid any more, the account that owns the data
+   directory vouches. The first key needs no voucher.
+2. The first key of a namespace counts at once, because no other approval exists that it could undermine.
+   Later keys cool down for a day, in a `demo` namespace not at all.
+3. A key file that an agent's account can use without a passphrase is refused outside `demo` namespaces.
 
 Of `passkey`:
 
-1. What is signed is the browser's account of where it was asked, and for what, and the device's account of
-   itself. Each part is held to one value, and each refusal has a name of its own.
-2. The challenge is the SHA-256 of exactly the statement that an OpenSSH key would sign: so the signature
-   binds what the statement names, and answers nothing else.
-3. It was asked for by the page that this daemon served, at its own port, and in no other site's frame. The
-   site of a passkey is `localhost`, without a port: whatever listens on this machine may ask for a signature,
-   and only the origin tells by whom it was asked.
-4. The person was there, and was known to the device (a PIN, a finger, a face), each time.
-5. Whether a key is copied between devices is said when it is enrolled, and stays so.
-6. Signatures are ES256 or EdDSA over Ed25519. Every algorithm more is one more that must be read in one way.
+1. Each part of the client data and authenticator data must have one expected value; each mismatch has its own
+   error.
+2. The challenge is the SHA-256 of the statement that an OpenSSH key would sign.
+3. The origin must be the page that this daemon served, at its own port, without cross-origin frames. The RP
+   ID is `localhost` without a port, so only the origin tells local programs apart.
+4. User presence and user verification are required each time.
+5. The backup eligibility of a key is recorded at enrollment and must not change.
+6. Only ES256 and EdDSA over Ed25519 are accepted.
 """
 
 from __future__ import annotations
@@ -52,21 +47,21 @@ if TYPE_CHECKING:
 
 
 class BadPersonKeyError(MalformedError):
-    """A public key that can't be read, or of a kind that nobody signs with here."""
+    """The public key is malformed or of an unsupported kind."""
 
     code = "bad-person-key"
     remedy = "make one with `ssh-keygen -t ed25519-sk`, or `ssh-keygen -t ed25519` with a passphrase"
 
 
 class BadSignatureError(DeniedError):
-    """The signature is not by that key over exactly that statement."""
+    """The signature is not by that key over that exact statement."""
 
     code = "bad-signature"
     remedy = "sign the statement as it is shown now, with the key that is enrolled"
 
 
 class NotStandingError(DeniedError):
-    """The key, or its person, does not count now."""
+    """The key or its person does not count now."""
 
     code = "key-not-standing"
     remedy = "look with `taskbound person key list`"
@@ -82,32 +77,32 @@ class PersonKeyKind(Enum):
 
 
 class Custody(Enum):
-    """What was found out about where the private half is, when the key was enrolled."""
+    """Where the private half was found to be at enrollment."""
 
     HARDWARE = "hardware"
     """In a device that asks for a touch each time; the key's own kind says so."""
     PASSPHRASE = "passphrase"  # noqa: S105  # the word itself
     """A file that asks for its passphrase."""
     BARE = "bare"
-    """A file without a passphrase: whoever can read it can sign."""
+    """A file without a passphrase: any reader can sign."""
     SYNCED = "synced"
-    """A passkey that is copied between devices by whoever keeps it; each asks for its person each time."""
+    """A synced passkey; each device verifies the user each time."""
     UNSEEN = "unseen"
-    """Nobody looked: an agent holds it, or the signature came from elsewhere."""
+    """Unknown: an SSH agent holds it, or the signature was made elsewhere."""
 
 
 class PersonKeyState(Enum):
-    """How far a key has come."""
+    """State of a person's key."""
 
     PROPOSED = "proposed"
     PROVEN = "proven"
-    """It has signed; somebody has yet to vouch for it."""
+    """It has signed and awaits a voucher."""
     ENROLLED = "enrolled"
     WITHDRAWN = "withdrawn"
 
 
 class PersonKeyEvent(Enum):
-    """What can happen to a key."""
+    """Events that change the state of a key."""
 
     PROVE = "prove"
     ENROLL = "enroll"
@@ -128,7 +123,7 @@ PERSON_KEY_TRANSITIONS: Final[Transitions[PersonKeyState, PersonKeyEvent]] = Tra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonKey:
-    """The public half of what a person signs with."""
+    """The public half of a person's key."""
 
     namespace: str
     id: str
@@ -143,7 +138,7 @@ class PersonKey:
     usable_from: Instant
     """When its word begins to count; 0 before it is enrolled."""
     enrolled_by: str
-    """Who vouched: a person, `first` where there was nobody, `owner` for the data directory's account."""
+    """The voucher: a person, `first` for a namespace's first key, `owner` for the data directory's account."""
     state: PersonKeyState = PersonKeyState.PROPOSED
     custody: Custody = Custody.UNSEEN
     nonce: str = ""
@@ -157,7 +152,7 @@ class PersonKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """What is said of a whole namespace (rule 2)."""
+    """Settings of a whole namespace (rule 2)."""
 
     name: str
     demo: bool = False
@@ -169,17 +164,13 @@ class Namespace:
 
 
 def move_person_key(key: PersonKey, event: PersonKeyEvent) -> PersonKey:
-    """The key after the event.
-
-    Raises:
-        WrongStateError: It can't happen now.
-    """
+    """Returns the key after the event; raises WrongStateError if the event is not allowed."""
     state = PERSON_KEY_TRANSITIONS.advance(key.state, event)
     return replace(key, state=state, version=key.version + 1)
 
 
 def why_not_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant) -> str:
-    """Why this key's word does not count now, in words; empty when it does (rule 1)."""
+    """Why the key does not count now, in words; empty if it does (rule 1)."""
     person = persons.get(key.person)
     if person is None or person.namespace != key.namespace:
         return f"`{key.person}` is not a person of this namespace"
@@ -193,11 +184,7 @@ def why_not_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant
 
 
 def require_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant) -> None:
-    """Go on only when the word of this key counts now; asked when it signs and when that is used (rule 1).
-
-    Raises:
-        NotStandingError: It does not, and why.
-    """
+    """Raises NotStandingError unless the key counts now; called when it signs and at each use (rule 1)."""
     why = why_not_standing(key, persons, now)
     if why:
         raise NotStandingError(why)
@@ -211,14 +198,14 @@ _OTHERS: Final = 0o077
 
 
 class ExposedPersonKeyError(DeniedError):
-    """A program of an account that agents run under could use the key without asking anybody."""
+    """A program of an agent's account could use the key without consent."""
 
     code = "person-key-exposed"
     remedy = "give it a passphrase with `ssh-keygen -p -f FILE`, or use one in hardware (`ed25519-sk`)"
 
 
 class UnvouchedError(DeniedError):
-    """Nobody who would have to vouch for the key has done so."""
+    """A required voucher for the key is missing."""
 
     code = "unvouched"
     remedy = "ask somebody whom `taskbound person key show` names"
@@ -226,7 +213,7 @@ class UnvouchedError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFile:
-    """What the person's own command saw of the file that holds the private half."""
+    """What the person's command observed of the private key file."""
 
     encrypted: bool
     mode: int
@@ -234,20 +221,20 @@ class KeyFile:
 
 
 class Vouching(Enum):
-    """Who has to sign beside the key itself (rule 1)."""
+    """Who must sign beside the new key (`enrollment`, rule 1)."""
 
     ANOTHER = "another"
     """Another human whose key counts."""
     OWN = "own"
     """The person, with a key of theirs that counts."""
     NOBODY = "nobody"
-    """There is nobody yet."""
+    """No voucher is needed for the first key."""
     OWNER = "owner"
     """The account that owns the data directory: there were keys, and none counts now."""
 
 
 def custody_of(*, hardware: bool, file: KeyFile | None, copiable: bool = False) -> Custody:
-    """What is known of where the private half is."""
+    """Determines where the private half is."""
     if hardware:
         return Custody.HARDWARE
     if copiable:
@@ -260,17 +247,7 @@ def custody_of(*, hardware: bool, file: KeyFile | None, copiable: bool = False) 
 def require_custody(
     custody: Custody, file: KeyFile | None, *, agent_accounts: Collection[int], namespace: Namespace
 ) -> None:
-    """Go on only with a key that no agent's account can use by itself (rule 3).
-
-    Args:
-        custody: What is known of the private half.
-        file: What was seen of its file.
-        agent_accounts: Every account under which an agent may run.
-        namespace: Says whether it is `demo`.
-
-    Raises:
-        ExposedPersonKeyError: One of them could.
-    """
+    """Raises ExposedPersonKeyError if one of `agent_accounts` could use the key (`enrollment`, rule 3)."""
     if namespace.demo or custody is not Custody.BARE:
         return
     if file is None or file.mode & _OTHERS or file.uid in agent_accounts:
@@ -280,7 +257,7 @@ def require_custody(
 def vouching_of(
     person: str, persons: Mapping[str, Person], keys: Iterable[PersonKey], namespace: Namespace, now: Instant
 ) -> tuple[Vouching, tuple[str, ...]]:
-    """Who has to vouch for a new key of this person, and the names of those who can (rule 1)."""
+    """The required voucher kind for a person's new key, and the possible vouchers (`enrollment`, rule 1)."""
     own = human_of(person, persons)
     counting = {one.person for one in keys if not why_not_standing(one, persons, now)}
     others = sorted(name for name in counting if human_of(name, persons) != own)
@@ -292,32 +269,24 @@ def vouching_of(
 
 
 def require_voucher(key: PersonKey, voucher: PersonKey, can: Collection[str]) -> None:
-    """Go on only when this key's person is one of those who can vouch for the other.
-
-    Raises:
-        UnvouchedError: They are not, or the key would vouch for itself.
-    """
+    """Raises UnvouchedError unless the voucher's person is in `can` and the keys differ."""
     if voucher.namespace != key.namespace or voucher.id == key.id or voucher.person not in can:
         raise UnvouchedError(f"`{voucher.person}` can't vouch for a key of `{key.person}`")
 
 
 def usable_from(namespace: Namespace, now: Instant) -> Instant:
-    """When the word of a key that is enrolled now begins to count (rule 2)."""
+    """When a key that is enrolled now begins to count (`enrollment`, rule 2)."""
     return now if namespace.demo or namespace.keys == 0 else Instant(now + COOLING)
 
 
 def enroll(key: PersonKey, namespace: Namespace, *, by: str, now: Instant) -> PersonKey:
-    """The key, enrolled.
-
-    Raises:
-        WrongStateError: It has not signed, or is enrolled or withdrawn.
-    """
+    """Returns the enrolled key; raises WrongStateError unless it has signed and is still proposed."""
     after = move_person_key(key, PersonKeyEvent.ENROLL)
     return replace(after, enrolled=now, usable_from=usable_from(namespace, now), enrolled_by=by)
 
 
 def enrollment_statement(key: PersonKey) -> bytes:
-    """What the key signs, and whoever vouches for it; no two proposals have the same."""
+    """The statement that the key and its voucher sign; unique per proposal."""
     lines = (
         ENROLLS,
         f"namespace: {key.namespace}",
@@ -339,105 +308,105 @@ _RESERVED: Final = 0x22
 
 
 class PasskeyUnreadableError(BadSignatureError):
-    """What the browser brought can't be read in one way only, or is larger than any that is taken."""
+    """The browser's data is ambiguous, malformed or too large."""
 
     code = "passkey-unreadable"
     remedy = "open the page anew; another browser may do what this one does not"
 
 
 class PasskeyTypeError(BadSignatureError):
-    """The key was used for something else than what was asked."""
+    """The ceremony has another type than requested."""
 
     code = "passkey-type"
     remedy = "open the page anew, and sign there"
 
 
 class PasskeyChallengeError(BadSignatureError):
-    """Something else was signed than the statement."""
+    """The signed challenge is not that of the statement."""
 
     code = "passkey-challenge"
     remedy = "open the page anew, and sign what it shows"
 
 
 class PasskeyOriginError(BadSignatureError):
-    """The signature was asked for by another page than the one that was opened for it."""
+    """Another page requested the signature."""
 
     code = "passkey-origin"
     remedy = "sign only on the page that you have opened yourself; who asked you to sign elsewhere?"
 
 
 class PasskeyFramedError(BadSignatureError):
-    """The signature was asked for in a frame of another site."""
+    """The request came from a cross-origin frame."""
 
     code = "passkey-framed"
     remedy = "sign only on the page that you have opened yourself; who asked you to sign elsewhere?"
 
 
 class PasskeySiteError(BadSignatureError):
-    """The key was made, or used, for another site."""
+    """The key was created or used for another RP ID."""
 
     code = "passkey-site"
     remedy = "enroll a passkey with `taskbound person key add --passkey`"
 
 
 class PasskeyAbsentError(BadSignatureError):
-    """Nobody touched the device."""
+    """The authenticator reports no user presence."""
 
     code = "passkey-absent"
     remedy = "touch the device when it asks"
 
 
 class PasskeyUnverifiedError(BadSignatureError):
-    """The device does not say that it knew the person."""
+    """The authenticator reports no user verification."""
 
     code = "passkey-unverified"
     remedy = "give the device a PIN, a finger or a face, and use it when it asks"
 
 
 class PasskeyFlagsError(BadSignatureError):
-    """The device says more than is read here, or less than was asked."""
+    """The authenticator data has unexpected or missing flags."""
 
     code = "passkey-flags"
     remedy = "open the page anew; another device may do what this one does not"
 
 
 class PasskeyCopyError(BadSignatureError):
-    """Whether the key is copied between devices is told otherwise than when it was enrolled."""
+    """The backup eligibility differs from the one at enrollment."""
 
     code = "passkey-copy"
     remedy = "withdraw the key, and enroll another one"
 
 
 class PasskeyKeyError(BadSignatureError):
-    """The signature names another passkey than the statement."""
+    """The signature names another credential id."""
 
     code = "passkey-key"
     remedy = "sign with the passkey that the page names"
 
 
 class CountsBackError(BadSignatureError):
-    """The device counts back: it, or what it holds, may have been copied."""
+    """The signature counter decreased; the authenticator may have been cloned."""
 
     code = "counts-back"
     remedy = "sign again; if it stays so withdraw the key with `taskbound person key withdraw`"
 
 
 class PasskeyAlgorithmError(BadPersonKeyError):
-    """The passkey signs with an algorithm that is not taken."""
+    """The passkey uses an unsupported algorithm."""
 
     code = "passkey-algorithm"
     remedy = "use a device that makes ES256 or EdDSA keys; each that is sold today does"
 
 
 class Purpose(Enum):
-    """What a browser was asked for, by its own word."""
+    """The ceremony type in the client data."""
 
     MAKE = "webauthn.create"
     SIGN = "webauthn.get"
 
 
 class PasskeyAlgorithm(Enum):
-    """How a passkey signs (rule 6), by its number in COSE (RFC 9053)."""
+    """Signature algorithms (rule 6), with COSE numbers (RFC 9053)."""
 
     ES256 = -7
     EDDSA = -8
@@ -445,7 +414,7 @@ class PasskeyAlgorithm(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientData:
-    """The browser's account of where it was asked, and for what."""
+    """The client data: origin and purpose of the request."""
 
     type: str
     challenge: bytes
@@ -456,7 +425,7 @@ class ClientData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceData:
-    """The device's account of itself."""
+    """The authenticator data."""
 
     site: bytes
     """SHA-256 of the site that it used the key for."""
@@ -467,24 +436,14 @@ class DeviceData:
 
     @property
     def copiable(self) -> bool:
-        """Whether the key may be copied to other devices, by whoever keeps it."""
+        """True if the key may be backed up to other devices."""
         return bool(self.flags & _COPIABLE)
 
 
 def require_asked_here(found: ClientData, purpose: Purpose, *, challenge: bytes, origin: str) -> None:
-    """Go on only with what our own page has asked for (rules 2 and 3).
+    """Raises the matching passkey error unless our own page requested this signature (rules 2 and 3).
 
-    Args:
-        found: What the browser says.
-        purpose: What it was asked for.
-        challenge: Of the statement.
-        origin: Of the page that was served.
-
-    Raises:
-        PasskeyTypeError: It was asked for something else.
-        PasskeyChallengeError: Something else was signed.
-        PasskeyOriginError: Another page asked.
-        PasskeyFramedError: The page was in a frame.
+    `challenge` is that of the statement, `origin` that of the served page.
     """
     if found.type != purpose.value:
         raise PasskeyTypeError(f"the passkey was used for `{found.type}`, not for `{purpose.value}`")
@@ -497,20 +456,9 @@ def require_asked_here(found: ClientData, purpose: Purpose, *, challenge: bytes,
 
 
 def require_device(found: DeviceData, *, site: bytes, fresh: bool, copiable: bool | None) -> None:
-    """Go on only with a device that knew the person, for our site (rules 4 and 5).
+    """Raises the matching passkey error unless the authenticator verified the user for our site (rules 4, 5).
 
-    Args:
-        found: What the device says.
-        site: SHA-256 of our site.
-        fresh: Whether a new key was made.
-        copiable: What it said of copies when the key was enrolled; nothing yet for a new one.
-
-    Raises:
-        PasskeySiteError: It was for another site.
-        PasskeyAbsentError: Nobody touched it.
-        PasskeyUnverifiedError: It did not know the person.
-        PasskeyCopyError: It says otherwise of copies.
-        PasskeyFlagsError: It says more, or less.
+    `site` is the SHA-256 of the RP ID; `copiable` is the recorded eligibility, None for a new key.
     """
     if found.site != site:
         raise PasskeySiteError("the passkey was made, or used, for another site")

@@ -1,18 +1,18 @@
-"""What a verified credential proves, and requests that are answered once under a key.
+"""Results of authentication, and idempotency keys of requests.
 
 Of `proof`:
 
-1. A proof says what it proves and until when; what it may do is said nowhere here.
-2. A binding is a key's thumbprint. It is compared whole, and never dropped from one token to the next.
-3. A proof has words for records and screens; they hold names and no secret, and no part of a credential.
+1. A proof states an identity and an expiry, never authorization.
+2. A binding is a key's thumbprint, compared in full and kept through all token exchanges.
+3. The text form for records and screens contains no part of a credential.
 
 Of `answered`:
 
-1. A key is its principal's, within a namespace; another one's key of the same text is another key.
-2. It stands for one request: another one under it is refused, and never taken for the first.
-3. It is written before the request is done, and its answer after. One without an answer is of a request of
-   which nobody knows what became, and is not done again (law 7).
-4. It is kept for a day. What comes after that is a new request.
+1. An idempotency key belongs to one principal in one namespace.
+2. It identifies one request; another request with it is refused.
+3. It is stored before the request runs and its answer afterwards. A key without an answer means an unknown
+   outcome, and the request is not repeated (law 7).
+4. It is kept for a day; a later use is a new request.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 class BadBindingError(MalformedError):
-    """What a token is to be bound to is no key."""
+    """The token binding is not a key thumbprint."""
 
     code = "bad-binding"
     remedy = "send one DPoP proof (RFC 9449), or use a client certificate"
 
 
 class BindingKind(Enum):
-    """How a holder shows that it has the key; the values are the members of `cnf` (RFC 7800)."""
+    """How a holder proves possession of the key; the values are members of `cnf` (RFC 7800)."""
 
     DPOP = "jkt"
     """A DPoP proof with each request (RFC 9449 §6.1)."""
@@ -57,11 +57,7 @@ class Binding:
 
 
 def parse_binding(kind: str, thumbprint: str) -> Binding:
-    """The binding that these texts name.
-
-    Raises:
-        BadBindingError: There is no such kind, or the thumbprint is none.
-    """
+    """Parses a binding; raises BadBindingError."""
     known = {one.value: one for one in BindingKind}
     if kind not in known or _THUMBPRINT.fullmatch(thumbprint) is None:
         raise BadBindingError("a binding is `jkt` or `x5t#S256` with the thumbprint of a key", where="cnf")
@@ -69,7 +65,7 @@ def parse_binding(kind: str, thumbprint: str) -> Binding:
 
 
 class WorkloadKind(Enum):
-    """What an agent is proven by."""
+    """The kinds of workload credentials."""
 
     X509_SVID = "x509-svid"
     JWT_SVID = "jwt-svid"
@@ -79,7 +75,7 @@ class WorkloadKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadProof:
-    """A workload showed a credential that selects exactly one agent."""
+    """A workload presented a credential that selects exactly one agent."""
 
     kind: WorkloadKind
     issuer: str
@@ -93,13 +89,13 @@ class WorkloadProof:
 
     @property
     def words(self) -> str:
-        """How records and screens call it (rule 3)."""
+        """The text form for records and screens (rule 3)."""
         return f"{self.kind.value}:{self.subject}" + (f" by {self.issuer}" if self.issuer else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountProof:
-    """A person signed in at an issuer of the organisation."""
+    """A person signed in at an issuer of the organization."""
 
     issuer: str
     """The issuer's short name."""
@@ -111,13 +107,13 @@ class AccountProof:
 
     @property
     def words(self) -> str:
-        """How records and screens call it (rule 3)."""
+        """The text form for records and screens (rule 3)."""
         return f"account:{self.subject} by {self.issuer}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenProof:
-    """A token of ours was shown with the key that it is bound to."""
+    """The caller presented a Taskbound token and proved possession of its key."""
 
     token: str
     """Its `jti`."""
@@ -128,7 +124,7 @@ class TokenProof:
 
     @property
     def words(self) -> str:
-        """How records and screens call it (rule 3)."""
+        """The text form for records and screens (rule 3)."""
         held = "bearer" if self.binding is None else self.binding.kind.name.lower()
         return f"token:{self.token} ({held})"
 
@@ -138,7 +134,7 @@ Proof: TypeAlias = PeerProof | WorkloadProof | AccountProof | TokenProof
 
 
 class PrincipalKind(Enum):
-    """What acts; the values are Cedar's entity types."""
+    """The kind of a principal; the values are Cedar's entity types."""
 
     PERSON = "Person"
     AGENT = "Agent"
@@ -147,7 +143,7 @@ class PrincipalKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who acts, as policies see it."""
+    """The acting identity, as policies see it."""
 
     kind: PrincipalKind
     namespace: str
@@ -157,7 +153,7 @@ class Principal:
 
     @property
     def is_process(self) -> bool:
-        """Whether it is a process of ours, known by its account, and no service that has proved itself."""
+        """True for a Taskbound process known by its account, false for an authenticated service."""
         return self.kind is PrincipalKind.SERVICE and isinstance(self.proof, PeerProof)
 
 
@@ -168,7 +164,7 @@ _KEY: Final = re.compile(rf"[!-~]{{1,{KEY_LENGTH}}}", re.ASCII)
 
 
 class BadRequestKeyError(MalformedError):
-    """The key of a request can't be one."""
+    """The idempotency key is malformed."""
 
     code = "bad-request-key"
     remedy = (
@@ -178,7 +174,7 @@ class BadRequestKeyError(MalformedError):
 
 
 class AnswerUnknownError(DeniedError):
-    """A request with this key came before, and nobody knows what became of it."""
+    """An earlier request with this key has an unknown outcome."""
 
     code = "answer-unknown"
     remedy = "look at what it was to change; then send it under a new key if it was not done"
@@ -186,7 +182,7 @@ class AnswerUnknownError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """One key, and what was answered under it."""
+    """An idempotency key with the stored answer."""
 
     namespace: str
     principal: str
@@ -202,22 +198,14 @@ class Answered:
 
 
 def parse_request_key(text: str) -> str:
-    """The key of a request, as it may be.
-
-    Raises:
-        BadRequestKeyError: It can't be one.
-    """
+    """Returns the idempotency key; raises BadRequestKeyError."""
     if _KEY.fullmatch(text) is None:
         raise BadRequestKeyError("the key of the request is empty, too long, or has other characters")
     return text
 
 
 def answered_of(principal: Principal, key: str, request: bytes, *, now: Instant) -> Answered:
-    """What stands for this request under this key, before it is answered.
-
-    Raises:
-        BadRequestKeyError: The key can't be one.
-    """
+    """The entry for this request before it is answered; raises BadRequestKeyError."""
     key = parse_request_key(key)
     return Answered(
         namespace=principal.namespace,
@@ -229,12 +217,7 @@ def answered_of(principal: Principal, key: str, request: bytes, *, now: Instant)
 
 
 def answer_to(asked: Answered, known: Answered) -> str:
-    """The answer that this request had before (rules 2 and 3).
-
-    Raises:
-        KeyReusedError: It was another request.
-        AnswerUnknownError: Nobody knows what became of it.
-    """
+    """The stored answer (rules 2 and 3); raises KeyReusedError or AnswerUnknownError."""
     if asked.request != known.request:
         raise KeyReusedError("the key of the request is that of another one")
     if not known.answer:

@@ -1,23 +1,20 @@
-"""Selectors: what maps one proof to exactly one agent.
+"""Selectors, which map a workload credential to exactly one agent, and SPIFFE IDs.
 
 Of `selector`:
 
-1. A selector names its kind and its issuer, and at least a subject or a claim; whatever it names must be so.
-   Texts are compared whole: there is no pattern and no prefix.
-2. A claim is named by a JSON Pointer (RFC 6901) through objects. Only a text is ever equal to what is
-   wanted: a list has several values, and one credential could be two agents' by it.
-3. Two selectors *meet* when one credential could satisfy both: same kind, same issuer, and for nothing that
-   both name do they want different texts. Selectors of two agents never meet.
-4. Certificates have no claims. A key of ours is chosen by its own row, and by no selector that people write.
-5. Who satisfies none is nobody; who satisfies those of two agents is nobody too.
+1. A selector names kind, issuer and a subject or claim; all must match exactly, without patterns or prefixes.
+2. A claim is a JSON Pointer (RFC 6901) through objects to a text. Lists never match, because one credential
+   could then select two agents.
+3. Selectors *meet* if one credential could satisfy both. Selectors of two agents must not meet.
+4. Certificates have no claims. Agent keys are selected by their row, not by written selectors.
+5. A credential that selects no agent, or two agents, authenticates no agent.
 
 Of `spiffe`:
 
-1. `spiffe://DOMAIN/PATH`, at most 2048 bytes, read in one way only (SPIFFE-ID §2): lower case where case
-   means nothing, no port, user, query, fragment or percent sign, no empty segment, none of dots, no slash
-   at the end.
-2. IDs and domains are compared whole. There is no prefix and no pattern in SPIFFE.
-3. A workload's ID has a path; without one it is the domain's own, with which nobody acts.
+1. `spiffe://DOMAIN/PATH`, at most 2048 bytes, in strict form (SPIFFE-ID §2): no port, user, query, fragment,
+   percent sign, empty or dot segment, or final slash.
+2. IDs and domains are compared exactly.
+3. A workload's ID has a path; an ID without a path is the domain's own and cannot act.
 """
 
 from __future__ import annotations
@@ -53,7 +50,7 @@ _SHOWN: Final = 80
 
 
 class BadSelectorError(MalformedError):
-    """A selector was written down that can't be."""
+    """The selector is malformed."""
 
     code = "bad-selector"
     remedy = (
@@ -76,14 +73,14 @@ class UnknownSelectorError(DeniedError):
 
 
 class UnselectedError(DeniedError):
-    """What was shown is true, and is no agent's."""
+    """The credential is valid but selects no agent."""
 
     code = "unselected"
     remedy = "have the agent's owner add a selector for it with `taskbound agent selector add`"
 
 
 class SelectedTwiceError(DeniedError):
-    """What was shown is two agents', so it is neither's."""
+    """The credential selects two agents, so it authenticates neither."""
 
     code = "selected-twice"
     remedy = "remove one of the two selectors; `taskbound agent selector list` shows them"
@@ -91,7 +88,7 @@ class SelectedTwiceError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """What a credential must say to be this agent's."""
+    """What a credential must state to select this agent."""
 
     namespace: str
     agent: str
@@ -99,14 +96,14 @@ class Selector:
     issuer: str
     """A trust domain, an issuer's short name, or empty for a key of ours."""
     subjects: tuple[str, ...] = ()
-    """Of which it has one; empty where the subject does not matter."""
+    """The accepted subjects; empty if any subject is accepted."""
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """By JSON Pointer, in order: the texts of which it has one (rule 2)."""
+    """By JSON Pointer, sorted: the accepted texts (rule 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What a credential says that was verified: by this issuer, now, to us."""
+    """The verified statements of a credential."""
 
     kind: WorkloadKind
     issuer: str
@@ -129,19 +126,10 @@ def parse_selector(
     subjects: Iterable[str],
     claims: Iterable[tuple[str, str]],
 ) -> Selector:
-    """The selector that these texts say.
+    """Builds a selector; raises BadSelectorError (rules 1, 2 and 4) or BadNameError.
 
-    Args:
-        namespace: Where the agent is.
-        agent: Its name.
-        kind: As `WorkloadKind` writes it.
-        issuer: A trust domain, or an issuer's short name.
-        subjects: Texts of which the subject is one.
-        claims: JSON Pointer and text, a pair for each text that a claim may be.
-
-    Raises:
-        BadSelectorError: They can't be one (rules 1, 2 and 4).
-        BadNameError: The issuer's short name can't be one.
+    `issuer` is a trust domain or an issuer's short name, `claims` has one pair of JSON Pointer and text per
+    accepted value.
     """
     known = {one.value: one for one in WorkloadKind if one is not WorkloadKind.KEY}  # 4
     if kind not in known:
@@ -171,7 +159,7 @@ def parse_selector(
 
 
 def selector_id(selector: Selector) -> str:
-    """The name that a selector has by what it says, whosever it is: two that say the same have one."""
+    """The id of a selector, derived from its content without the agent."""
     claims: list[JsonValue] = [[pointer, list(texts)] for pointer, texts in selector.claims]
     said: list[JsonValue] = [
         selector.namespace,
@@ -184,11 +172,7 @@ def selector_id(selector: Selector) -> str:
 
 
 def require_apart(selector: Selector, others: Iterable[Selector]) -> None:
-    """Go on only when no credential could be this one's and another agent's (rule 3).
-
-    Raises:
-        SelectorOverlapError: One could.
-    """
+    """Raises SelectorOverlapError if another agent's selector meets this one (rule 3)."""
     for one in others:
         if one.agent != selector.agent and _meet(one, selector):
             raise SelectorOverlapError(
@@ -197,12 +181,7 @@ def require_apart(selector: Selector, others: Iterable[Selector]) -> None:
 
 
 def select_agent(shown: Shown, selectors: Iterable[Selector]) -> Selector:
-    """The one that what was shown satisfies; of one agent's that are several, the first (rule 5).
-
-    Raises:
-        UnselectedError: There is none.
-        SelectedTwiceError: There are those of two agents.
-    """
+    """The satisfied selector (rule 5); raises UnselectedError or SelectedTwiceError."""
     found = [one for one in selectors if _satisfies(shown, one)]
     if not found:
         raise UnselectedError(f"no agent has a selector for this {shown.kind.value}")
@@ -235,7 +214,6 @@ def _text(text: str, where: str) -> str:
 
 
 def _meet(one: Selector, other: Selector) -> bool:
-    """Whether one credential could satisfy both (rule 3)."""
     if (one.namespace, one.kind, one.issuer) != (other.namespace, other.kind, other.issuer):
         return False
     mine, theirs = _wanted(one), _wanted(other)
@@ -248,7 +226,6 @@ def _wanted(selector: Selector) -> dict[str, frozenset[str]]:
 
 
 def _satisfies(shown: Shown, selector: Selector) -> bool:
-    """Whether what was shown is all that the selector names (rule 1)."""
     if (shown.kind, shown.issuer) != (selector.kind, selector.issuer):
         return False
     if selector.subjects and shown.subject not in selector.subjects:
@@ -257,7 +234,6 @@ def _satisfies(shown: Shown, selector: Selector) -> bool:
 
 
 def _at(claims: Mapping[str, JsonValue], pointer: str) -> str | None:
-    """The text at a place of the claims; nothing where there is none (rule 2)."""
     found: object = claims
     for step in pointer.split("/")[1:]:
         if not isinstance(found, Mapping):
@@ -268,7 +244,7 @@ def _at(claims: Mapping[str, JsonValue], pointer: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What was shown, by its kind; no repr has it, as who has a token's text has the token."""
+    """A presented credential by kind; its repr omits the token."""
 
     kind: WorkloadKind
     raw: bytes = field(repr=False)
@@ -278,7 +254,7 @@ class Credential:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what was shown, in hex: what records say of it."""
+        """SHA-256 of the credential in hex, for records."""
         return hashlib.sha256(self.raw).hexdigest()
 
 
@@ -288,56 +264,56 @@ _ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)",
 
 
 class BadTrustDomainError(MalformedError):
-    """A name that no trust domain can have."""
+    """The text is not a trust domain name."""
 
     code = "bad-trust-domain"
     remedy = "write its name alone and in lower case, such as corp.example"
 
 
 class BadSpiffeIdError(MalformedError):
-    """A text that is no SPIFFE ID."""
+    """The text is not a SPIFFE ID."""
 
     code = "bad-spiffe-id"
     remedy = "write it as in spiffe://corp.example/agents/planner"
 
 
 class SvidSizeError(MalformedError):
-    """An SVID has more bytes or certificates than are read."""
+    """The SVID exceeds the limits on bytes or certificates."""
 
     code = "svid-size"
     remedy = "send the certificate of the workload, and those between it and its authority, and no more"
 
 
 class BadSvidError(MalformedError):
-    """The bytes are no SVID: cut off, or no certificates in DER."""
+    """The bytes are not an SVID: truncated, or not certificates in DER."""
 
     code = "bad-svid"
     remedy = "send the chain as the Workload API gives it: whole certificates, the workload's first"
 
 
 class SvidFormError(DeniedError):
-    """A certificate that is no X.509-SVID of a workload (X509-SVID §2 to §4)."""
+    """The certificate is not an X.509-SVID of a workload (X509-SVID §2 to §4)."""
 
     code = "svid-form"
     remedy = "have the workload's own certificate issued as an X.509-SVID: one URI, digitalSignature, no CA"
 
 
 class SvidExpiredError(DeniedError):
-    """Its time is over."""
+    """The SVID has expired."""
 
     code = "svid-expired"
     remedy = "fetch a new one from the Workload API"
 
 
 class SvidNotYetError(DeniedError):
-    """Its time has not come."""
+    """The SVID is not valid yet."""
 
     code = "svid-not-yet"
     remedy = "compare the clocks of the issuer and of this machine"
 
 
 class SvidUnprovenError(DeniedError):
-    """No authority of its trust domain stands behind it."""
+    """No authority of its trust domain issued the SVID."""
 
     code = "svid-unproven"
     remedy = "look with `taskbound agent trust show` whose word counts in its domain, and who issued it"
@@ -345,7 +321,7 @@ class SvidUnprovenError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiffeId:
-    """A SPIFFE ID, taken apart."""
+    """A parsed SPIFFE ID."""
 
     domain: str
     path: str
@@ -353,16 +329,12 @@ class SpiffeId:
 
     @property
     def text(self) -> str:
-        """The ID as it is written."""
+        """The text form."""
         return f"spiffe://{self.domain}{self.path}"
 
 
 def parse_trust_domain(text: str) -> str:
-    """The name of a trust domain (rule 1).
-
-    Raises:
-        BadTrustDomainError: It is none.
-    """
+    """Returns the name of a trust domain (rule 1); raises BadTrustDomainError."""
     if _SPIFFE_DOMAIN.fullmatch(text) is None:
         shown = escape_text(text[:_SHOWN])
         raise BadTrustDomainError(f"`{shown}` is no trust domain: 1 to 255 of a-z, 0-9, `.`, `-` and `_`")
@@ -370,11 +342,7 @@ def parse_trust_domain(text: str) -> str:
 
 
 def parse_spiffe_id(text: str) -> SpiffeId:
-    """The SPIFFE ID that this text is (rule 1).
-
-    Raises:
-        BadSpiffeIdError: It is none.
-    """
+    """Parses a SPIFFE ID (rule 1); raises BadSpiffeIdError."""
     found = _ID.fullmatch(text) if len(text) <= _SPIFFE_LONGEST else None
     if found is None or {".", ".."} & set(found[2].split("/")):
         raise BadSpiffeIdError(f"`{escape_text(text[:_SHOWN])}` is no SPIFFE ID", where="sub")
@@ -382,11 +350,7 @@ def parse_spiffe_id(text: str) -> SpiffeId:
 
 
 def require_workload(spiffe: SpiffeId) -> SpiffeId:
-    """Go on only with an ID of a workload (rule 3).
-
-    Raises:
-        SvidFormError: It is the domain's own.
-    """
+    """Returns a workload's ID (rule 3); raises SvidFormError for the domain's own."""
     if not spiffe.path:
         raise SvidFormError(f"`{spiffe.text}` names a trust domain and no workload", where="sub")
     return spiffe

@@ -1,15 +1,11 @@
-"""Services: enforcement points and systems downstream, who answers for them, and what they enforce.
+"""Services (enforcement points and downstream systems), their owners, and the tools they enforce.
 
-1. A service has a name of its own kind: tokens and records call it `service:NAME`, so that it is never taken
-   for an agent or a person of that name. Processes of ours are services to policies too, and have names
-   that no other one can have.
-2. Its owner is a person of the organization, today. Without one it is refused everywhere (law 9).
-3. Its audience is the one resource by which tokens of tasks are meant for it: an absolute URI, and nothing
-   that is our issuer's, a gateway's or the trust domain's. No two services of a namespace share one.
-4. It enforces tools by their whole names, or all of one server (`server__*`); there are so many at most.
-   What it does not enforce is not its to ask about; one that enforces none may ask about none.
-5. It is proven by keys of its own, whose public halves stand here by their thumbprints. A key that was
-   removed never counts again, in its namespace.
+1. Tokens and records write `service:NAME`. Taskbound's own processes are services with reserved names.
+2. The owner is a current person of the organization; without one the service is refused (law 9).
+3. The audience is the absolute URI of tokens for it, not beneath our issuer, a gateway or the trust domain,
+   and unique in its namespace.
+4. It enforces tools by full name or by server (`server__*`), up to a limit, and may ask about no others.
+5. Its own keys authenticate it, by stored thumbprints. A removed key never counts again in its namespace.
 """
 
 from __future__ import annotations
@@ -43,7 +39,7 @@ _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-\"$-~]{1,500}", re.ASCII)
 
 
 class BadServiceError(MalformedError):
-    """A service was written down that can't be."""
+    """The service is malformed."""
 
     code = "bad-service"
     remedy = (
@@ -52,35 +48,35 @@ class BadServiceError(MalformedError):
 
 
 class UnknownServiceError(DeniedError):
-    """No service has this name, or not any more."""
+    """No current service has this name."""
 
     code = "unknown-service"
     remedy = "list them with `taskbound service list`"
 
 
 class ServiceExistsError(DeniedError):
-    """Another service has this name or this audience, or there are too many."""
+    """The name or audience is taken, or there are too many services."""
 
     code = "service-exists"
     remedy = "choose another name or audience, or remove the other service first"
 
 
 class UnansweredServiceError(DeniedError):
-    """Nobody answers for the service (rule 2)."""
+    """The service has no current owner (rule 2)."""
 
     code = "unanswered-service"
     remedy = "have a person of this namespace own it: `taskbound service set NAME --owner PERSON`"
 
 
 class UnknownServiceKeyError(DeniedError):
-    """No service has such a key, or not any more (rule 5)."""
+    """No service has this key, or it was removed (rule 5)."""
 
     code = "unknown-service-key"
     remedy = "add one with `taskbound service key add`; a key that was removed never counts again"
 
 
 class NotEnforcedError(DeniedError):
-    """The service is not declared to enforce this tool (rule 4)."""
+    """The service does not enforce this tool (rule 4)."""
 
     code = "not-enforced"
     remedy = "have its owner declare it: `taskbound service set NAME --enforce TOOL`"
@@ -88,7 +84,7 @@ class NotEnforcedError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """An enforcement point, or a system downstream."""
+    """An enforcement point or a downstream system."""
 
     namespace: str
     name: str
@@ -104,7 +100,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceKey:
-    """The public half of a key that proves a service."""
+    """The public half of a service's key."""
 
     namespace: str
     kid: str
@@ -120,20 +116,9 @@ class ServiceKey:
 def parse_service(
     namespace: str, name: str, *, owner: str, audience: str, tools: Iterable[str], added: Instant
 ) -> Service:
-    """The service that these texts say.
+    """Builds a service (rules 1, 3, 4).
 
-    Args:
-        namespace: Where it is.
-        name: Its name, as persons and agents are named.
-        owner: The person who answers for it.
-        audience: As `parse_audience` has it.
-        tools: As `parse_enforced` has them.
-        added: When.
-
-    Raises:
-        BadNameError: A name can't be one.
-        BadServiceError: It can't be a service, or its name is a process's of ours (rules 1, 3, 4).
-        BadToolNameError: What it enforces is no tool's name; and what else `parse_tool_name` raises.
+    Raises BadNameError, BadServiceError, BadToolNameError or another error of `parse_tool_name`.
     """
     parse_name(namespace, what="a namespace")
     parse_name(name, what="a service")
@@ -150,15 +135,7 @@ def parse_service(
 
 
 def parse_audience(text: str, *, ours: Collection[str] = ()) -> str:
-    """The audience of a service (rule 3).
-
-    Args:
-        text: An absolute URI in ASCII, without spaces or a fragment.
-        ours: Names of our own that it can't be, nor stand beneath.
-
-    Raises:
-        BadServiceError: It is none, or ours.
-    """
+    """Returns a service's audience, not in or beneath `ours`; raises BadServiceError (rule 3)."""
     if _URI.fullmatch(text) is None:
         raise BadServiceError("an audience is an absolute URI without a fragment", where="audience")
     folded = text.lower()
@@ -170,12 +147,7 @@ def parse_audience(text: str, *, ours: Collection[str] = ()) -> str:
 
 
 def parse_enforced(tools: Iterable[str]) -> tuple[str, ...]:
-    """What a service enforces, each once and in order (rule 4).
-
-    Raises:
-        BadServiceError: There are too many.
-        MalformedError: One is no tool's name, and no `server__*`.
-    """
+    """The enforced tools, distinct and sorted (rule 4); raises BadServiceError or MalformedError."""
     found = set(tools)
     for one in found:
         server, mark, tool = one.partition(SEPARATOR)
@@ -189,15 +161,7 @@ def parse_enforced(tools: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_answered_for(service: Service, owner: Person | None) -> None:
-    """Go on only while somebody answers for the service (rule 2).
-
-    Args:
-        service: The service.
-        owner: The person of its owner's name, as the store has them.
-
-    Raises:
-        UnansweredServiceError: Nobody does.
-    """
+    """Raises UnansweredServiceError unless `owner`, as stored, is a current person (rule 2)."""
     if (
         owner is None
         or (owner.namespace, owner.name) != (service.namespace, service.owner)
@@ -209,26 +173,14 @@ def require_answered_for(service: Service, owner: Person | None) -> None:
 
 
 def require_standing_key(key: ServiceKey | None, service: str = "") -> ServiceKey:
-    """The key, which counts (rule 5).
-
-    Args:
-        key: As the store has it.
-        service: Whose it has to be; empty for anybody's.
-
-    Raises:
-        UnknownServiceKeyError: There is none, it was removed, or it is another's.
-    """
+    """Returns a valid key, of `service` if named; raises UnknownServiceKeyError (rule 5)."""
     if key is None or key.removed is not None or service not in {"", key.service}:
         raise UnknownServiceKeyError("no service has that key, or not any more")
     return key
 
 
 def require_enforces(service: Service, tool: str) -> None:
-    """Go on only with a tool that the service is declared to enforce (rule 4).
-
-    Raises:
-        NotEnforcedError: It is not.
-    """
+    """Raises NotEnforcedError unless the service enforces the tool (rule 4)."""
     server, mark, own = tool.partition(SEPARATOR)
     every = f"{server}{mark}{EVERY_TOOL}" if own else ""
     if own == EVERY_TOOL or (tool not in service.tools and every not in service.tools):

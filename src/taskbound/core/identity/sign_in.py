@@ -1,22 +1,15 @@
-"""A person's sign-in at an issuer: the waiting request, its secret and the session that it gives.
+"""A person's sign-in at an issuer: the pending request, its secret and the session.
 
-Of `secret`:
+The browser holds one secret; nonce and PKCE verifier (RFC 7636) derive from it and the state. Rows hold
+digests only, so a reader of the rows cannot complete a sign-in.
 
-The browser that began a sign-in holds one secret, and from that and the state come the nonce and the
-verifier of PKCE (RFC 7636): a row has digests, and who reads it can finish nothing.
-
-Of `waiting`:
-
-1. A sign-in waits ten minutes, and is used up by whoever brings its `state`, rightly or not.
-2. It is known by digests alone. The browser that began it holds one secret, and from that and the state come
-   the nonce and the verifier of PKCE (RFC 7636): who reads the rows can finish none of them, and another
-   browser has neither (RFC 9700 §4.7).
-3. What an issuer answers is for the issuer that was asked: at an address of its own, and with `iss` where it
-   promises that (RFC 9207), or where it says it at all.
-4. How fresh the sign-in has to be, and how well done, is asked of the issuer and looked at in what it says:
-   what it does not say is not so.
-5. So many sign-ins wait in all, and so many of one address: of those that one address began, the oldest
-   gives way.
+1. A sign-in is pending for ten minutes and is consumed by the first request with its `state`, valid or not.
+2. Another browser lacks the secret and cannot complete it (RFC 9700 §4.7).
+3. The answer must come to the issuer's own callback address, with its `iss` where promised or present (RFC
+   9207).
+4. Requested freshness and strength are checked in the issuer's claims; a missing claim fails.
+5. The number of pending sign-ins is limited in total and per address; at the latter limit the oldest one is
+   dropped.
 """
 
 from __future__ import annotations
@@ -39,70 +32,70 @@ if TYPE_CHECKING:
 
 
 class NotSignedInError(DeniedError):
-    """Nobody is signed in with this browser, or no more."""
+    """This browser has no current session."""
 
     code = "not-signed-in"
     remedy = "sign in at `/sign-in`"
 
 
 class UnknownSignInError(DeniedError):
-    """No sign-in waits for this: it came before, took too long, or never began here."""
+    """No pending sign-in matches: it was used, expired or never began here."""
 
     code = "unknown-sign-in"
     remedy = "begin again at `/sign-in`"
 
 
 class ElsewhereError(DeniedError):
-    """A sign-in is brought by another browser than the one that began it."""
+    """The sign-in was begun by another browser."""
 
     code = "sign-in-elsewhere"
     remedy = "begin again at `/sign-in`, and finish in the same browser"
 
 
 class AnotherIssuerError(DeniedError):
-    """The answer to a sign-in is another issuer's than the one that was asked."""
+    """The answer is from another issuer than the one asked."""
 
     code = "sign-in-another-issuer"
     remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the daemon"
 
 
 class SignInDeniedError(DeniedError):
-    """The issuer let nobody in."""
+    """The issuer denied the sign-in."""
 
     code = "sign-in-denied"
     remedy = "begin again at `/sign-in`, or ask whoever runs the issuer"
 
 
 class SignInTokenError(DeniedError):
-    """The ID token that an issuer gave is not the one of this sign-in."""
+    """The issuer's ID token is not for this sign-in."""
 
     code = "sign-in-token"
     remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the issuer"
 
 
 class NotFreshError(DeniedError):
-    """The issuer does not say that the person proved themselves as lately as was wanted."""
+    """The issuer does not confirm a sufficiently recent authentication."""
 
     code = "sign-in-not-fresh"
     remedy = "sign in anew at the issuer; it has to support `max_age` and say `auth_time`"
 
 
 class NotStrongError(DeniedError):
-    """The issuer does not say that the person proved themselves as well as was wanted."""
+    """The issuer does not confirm a sufficiently strong authentication."""
 
     code = "sign-in-not-strong"
     remedy = "sign in at the issuer in the way that is wanted; it has to say so in `acr`"
 
 
 class TooManySignInsError(UnavailableError):
-    """As many sign-ins wait as may."""
+    """The maximum number of sign-ins is pending."""
 
     code = "too-many-sign-ins"
     remedy = "try again in some minutes"
 
 
 class BadReturnError(MalformedError):
-    """Nobody is sent there after a sign-in, or it is wanted in a way that can't be."""
+    """The return page or a demand on the sign-in is not allowed."""
 
     code = "bad-sign-in"
     remedy = "leave `return`, `max_age` and `acr` out, or name a page of ours"
@@ -113,7 +106,7 @@ _SPACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 
 
 def secret_digest(secret: str) -> str:
-    """The digest that stands for a secret in rows: SHA-256 in hex."""
+    """The stored digest of a secret: SHA-256 in hex."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -123,17 +116,17 @@ def nonce_of(secret: str, state: str) -> str:
 
 
 def verifier_of(secret: str, state: str) -> str:
-    """The verifier of a sign-in: 43 characters, as RFC 7636 §4.1 wants them."""
+    """The PKCE verifier of a sign-in, 43 characters (RFC 7636 §4.1)."""
     return _derived("verifier", secret, state)
 
 
 def challenge_of(verifier: str) -> str:
-    """What is told of the verifier when a sign-in begins (S256)."""
+    """The PKCE challenge of a verifier (S256)."""
     return _base64(hashlib.sha256(verifier.encode("ascii")).digest())
 
 
 def split_secret(text: str) -> tuple[str, str]:
-    """Namespace and secret of what a browser holds or an issuer brings back; empty when it is neither."""
+    """Namespace and secret of a browser secret or `state`; empty texts if it is neither."""
     namespace, _, secret = text.partition(".")
     if _SPACE.fullmatch(namespace) is None or _SECRET.fullmatch(secret) is None:
         return "", ""
@@ -154,7 +147,7 @@ LASTS: Final = hours(8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Somebody who is signed in with a browser."""
+    """A browser session of a signed-in person."""
 
     namespace: str
     id: str
@@ -170,11 +163,7 @@ class Session:
 
 
 def require_rests(session: Session | None, now: Instant) -> Session:
-    """The session, while its time lasts.
-
-    Raises:
-        NotSignedInError: There is none, or its time is over.
-    """
+    """Returns the session if it has not expired; raises NotSignedInError."""
     if session is None or now >= session.until:
         raise NotSignedInError("nobody is signed in with this browser")
     return session
@@ -186,7 +175,7 @@ TOGETHER: Final = 1_024
 OF_ONE: Final = 32
 """Sign-ins that wait in a namespace, and of one address (rule 5)."""
 UNSAID: Final = Instant(0)
-"""When somebody proved themselves, where the issuer did not say: longer ago than anybody can want."""
+"""The authentication time if the issuer states none: too old for any demand."""
 _SKEW: Final = seconds(30)
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?&=+-]|%[0-9A-Fa-f]{2}){0,4096}", re.ASCII)
 _CODE: Final = re.compile(r"[!-~]{1,2048}", re.ASCII)
@@ -203,7 +192,7 @@ _RETURNS: Final = frozenset({"/sign-in", _WITH_QUERY})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """One that waits (rules 1 and 2)."""
+    """A pending sign-in (rules 1 and 2)."""
 
     namespace: str
     state: str
@@ -211,7 +200,7 @@ class SignIn:
     browser: str
     """SHA-256 of the secret of the browser that began it."""
     issuer: str
-    """The short name of whoever was asked."""
+    """The short name of the issuer that was asked."""
     begun: Instant
     address: str
     """Where the browser is; an IPv6 network is one."""
@@ -220,14 +209,14 @@ class SignIn:
     promised: bool
     """Whether the issuer promises to say `iss` in its answers (rule 3)."""
     max_age: int = -1
-    """Seconds that may lie between the proof and the answer; -1 where nobody said (rule 4)."""
+    """Maximum age of the authentication in seconds; -1 without a demand (rule 4)."""
     acr: str = ""
-    """How well it has to be done; empty where nobody said."""
+    """The required strength; empty without a demand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What a browser brings back from an issuer."""
+    """What a browser brings back from an issuer; its repr omits the code."""
 
     issuer: str
     """The issuer whose address it came to."""
@@ -236,13 +225,12 @@ class Brought:
     error: str = ""
 
     def __repr__(self) -> str:
-        """Without the code."""
         return f"Brought({self.issuer!r}, error={self.error!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaidOfPerson:
-    """What an issuer said of somebody, verified."""
+    """An issuer's verified claims about a person."""
 
     subject: str
     nonce: str
@@ -253,7 +241,7 @@ class SaidOfPerson:
 
 
 def place_of(address: str) -> str:
-    """Where a browser is, as sign-ins are counted (rule 5): an address, or the /64 of one of IPv6."""
+    """The address that pending sign-ins are counted by (rule 5); for IPv6 its /64."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -266,11 +254,7 @@ def place_of(address: str) -> str:
 
 
 def parse_return(text: str) -> str:
-    """Where a browser goes after its sign-in: one of few pages of ours.
-
-    Raises:
-        BadReturnError: It is none of them.
-    """
+    """Returns an allowed page to return to; raises BadReturnError."""
     path, mark, query = text.partition("?")
     if _ASKED.fullmatch(text) or _APPROVAL.fullmatch(text):
         return text
@@ -280,30 +264,15 @@ def parse_return(text: str) -> str:
 
 
 def parse_demands(max_age: int, acr: str) -> None:
-    """Go on only with what can be wanted of a sign-in (rule 4).
-
-    Raises:
-        BadReturnError: It can't.
-    """
+    """Raises BadReturnError unless the demands are possible (rule 4)."""
     if not -1 <= max_age <= _YEAR or (acr and _ACR.fullmatch(acr) is None):
         raise BadReturnError("`max_age` is seconds of at most a year, and `acr` one word", where="max_age")
 
 
 def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now: Instant) -> None:
-    """Go on only with an answer to this sign-in (rules 1 to 3).
+    """Raises unless this is the answer to the pending sign-in (rules 1 to 3).
 
-    Args:
-        waiting: What waited, which is used up by now.
-        brought: What came back.
-        secret: What the browser holds of it; empty for nothing.
-        own: What the issuer that was asked writes as `iss`.
-        now: The present instant.
-
-    Raises:
-        ElsewhereError: It is another browser's.
-        UnknownSignInError: It took too long.
-        AnotherIssuerError: Another issuer answers.
-        SignInDeniedError: The issuer says no.
+    `secret` is the browser's, empty if it has none; `own` is the `iss` of the issuer that was asked.
     """
     if not compare_digest(secret_digest(secret), waiting.browser):
         raise ElsewhereError("the sign-in was begun by another browser, or was begun anew since")  # 2
@@ -321,13 +290,7 @@ def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now
 
 
 def require_demands(waiting: SignIn, said: SaidOfPerson, nonce: str, now: Instant) -> None:
-    """Go on only with what an issuer says for this sign-in, and as was wanted of it (rules 2 and 4).
-
-    Raises:
-        SignInTokenError: It is of another sign-in, or of a time that has not come.
-        NotFreshError: It is not as fresh as was wanted.
-        NotStrongError: It is not as strong.
-    """
+    """Raises unless the issuer's claims are for this sign-in and meet its demands (rules 2 and 4)."""
     if not compare_digest(said.nonce.encode(), nonce.encode()):
         raise SignInTokenError("the ID token is for another sign-in", where="nonce")  # 2
     if said.authenticated - now > _SKEW:

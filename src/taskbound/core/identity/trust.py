@@ -1,34 +1,24 @@
-"""Trust domains (SPIFFE): where a bundle comes from, what it holds, how old it may become.
+"""SPIFFE trust domains: their bundles, sources and staleness.
 
-Of `bundle`:
+Of `bundle` (SPIFFE Trust Domain and Bundle §4; JWT-SVID §5, X509-SVID §6):
 
-Source: SPIFFE Trust Domain and Bundle §4; JWT-SVID §5, X509-SVID §6.
-
-1. One JSON object with `keys`, a list. Without `keys` it is no bundle: what is half there is never taken
-   for a bundle that was emptied.
-2. An entry counts by its `use`: `x509-svid` with a certificate, `jwt-svid` with a `kid`. Any other use or
-   key type, an authority without its certificate or without its `kid`, is passed over: it makes nobody
-   believed.
-3. An entry with a private member spoils the bundle: whoever published it has lost a key. So do two keys of
-   one `kid`.
-4. The bundle doesn't name its domain. That comes from who configured it, and bundles are never merged.
-5. No authority of a kind: no SVID of that kind counts. No authority at all: none counts.
+1. One JSON object with a `keys` list. Without `keys` it is refused, not read as an empty bundle.
+2. An entry counts by `use`: `x509-svid` with a certificate, `jwt-svid` with a `kid`. Other entries are
+   ignored.
+3. A private key member, or two entries with one `kid`, invalidate the bundle.
+4. The configuration, not the bundle, names the domain. Bundles are never merged.
+5. An SVID of a kind without authorities is refused.
 
 Of `domain`:
 
-1. A domain has one source in a namespace. Nothing of one domain ever counts for another, and no other is
-   tried.
-2. What the source says is all there is: an authority that is not in it any more counts no more, and an empty
-   bundle trusts nothing.
-3. Law 10: a bundle counts until its bound after it was last confirmed, 15 minutes where nobody said
-   otherwise, at most a day. Then it refuses, whatever the SVIDs say of themselves.
-4. `spiffe_sequence` never goes back, also over a restart. Who once counted and counts no more has gone back.
-5. A bundle that was given to begin with (`https_spiffe`) counts from when it was given, and the kept one,
-   however old, proves its own endpoint: without that an endpoint that was away for a day could never come
-   back.
-6. An endpoint is asked at public addresses, at any where that was said (`private`), and on this machine
-   only where its own URL says so: nobody who answers for a name, or sends elsewhere, leads into the network
-   that we are in.
+1. A domain has one source per namespace, and its authorities count for no other domain.
+2. The source's current bundle is complete: missing authorities are no longer trusted.
+3. A bundle counts until its bound after the last confirmation, by default 15 minutes, at most a day (law 10).
+4. `spiffe_sequence` never decreases, also across restarts, so revoked authorities do not return.
+5. An initial bundle (`https_spiffe`) counts from when it was given. The stored bundle, however old,
+   authenticates its own endpoint, which could otherwise never recover from a day's outage.
+6. An endpoint is contacted at public addresses, at others only if configured (`private`), and on this machine
+   only if its URL says so (SSRF).
 """
 
 from __future__ import annotations
@@ -59,56 +49,56 @@ if TYPE_CHECKING:
 
 
 class BadTrustError(MalformedError):
-    """A trust domain was configured with something that can't be."""
+    """The configuration of the trust domain is malformed."""
 
     code = "bad-trust"
     remedy = "see `taskbound agent trust add --help`"
 
 
 class BadBundleError(MalformedError):
-    """A document that is no trust bundle (SPIFFE Trust Domain and Bundle §4)."""
+    """The document is not a trust bundle (SPIFFE Trust Domain and Bundle §4)."""
 
     code = "bad-trust-bundle"
     remedy = "give a JSON Web Key Set with the authorities, as from `spire-server bundle show -format spiffe`"
 
 
 class BundleSizeError(MalformedError):
-    """A trust bundle has more bytes or authorities than are read."""
+    """The bundle exceeds the limits on bytes or authorities."""
 
     code = "trust-bundle-size"
     remedy = "publish the authorities that are in use or about to be, and no more"
 
 
 class ForeignAuthorityError(MalformedError):
-    """A bundle holds an authority that names another trust domain."""
+    """An authority in the bundle names another trust domain."""
 
     code = "foreign-authority"
     remedy = "compare the trust domain with the place that its bundle comes from: two are mixed up"
 
 
 class TrustExistsError(DeniedError):
-    """The trust domain is configured already, or as many as can be are."""
+    """The trust domain is already configured, or the maximum number is reached."""
 
     code = "trust-exists"
     remedy = "remove it first: a trust domain has one source"
 
 
 class UnknownTrustError(DeniedError):
-    """Nobody here believes this trust domain."""
+    """The trust domain is not configured."""
 
     code = "unknown-trust-domain"
     remedy = "list those that are believed with `taskbound agent trust list`, or have this one added"
 
 
 class EmptyTrustError(DeniedError):
-    """The trust domain has no authority for this kind of SVID, so that none of it counts."""
+    """The trust domain has no authority for this kind of SVID."""
 
     code = "empty-trust"
     remedy = "ask whoever runs the trust domain: its bundle holds no authority of this kind"
 
 
 class OlderBundleError(DeniedError):
-    """A bundle that was published before the one that is known."""
+    """The bundle is older than the known one."""
 
     code = "older-trust-bundle"
     remedy = "look for a cache or a mirror on the way; to start over remove the trust domain and add it again"
@@ -122,21 +112,21 @@ class StaleTrustError(UnavailableError):
 
 
 class TrustSourceError(UnavailableError):
-    """The source of a bundle is not reached, or can't be believed to be the one."""
+    """The source of the bundle is unreachable or cannot be authenticated."""
 
     code = "trust-source"
     remedy = "it is asked again by itself; see `taskbound doctor`"
 
 
 class TrustRefusedError(UnavailableError):
-    """The source takes no such question: asking again soon changes nothing."""
+    """The source rejects the request; an early retry changes nothing."""
 
     code = "trust-source-refused"
     remedy = "compare the source's version and configuration with what is asked of it"
 
 
 class TrustFileError(UnavailableError):
-    """The file of a bundle can't be read, or others could have written it."""
+    """The bundle file cannot be read, or others may write to it."""
 
     code = "trust-file"
     remedy = "have it belong to the daemon's account or to root, and closed to writing by all others"
@@ -159,7 +149,7 @@ _UNSAID: Final = Duration(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """The authorities of one trust domain, as they were published."""
+    """The authorities of one trust domain, as published."""
 
     x509: tuple[bytes, ...] = ()
     """Certificates of authorities for X.509-SVIDs, DER."""
@@ -172,7 +162,7 @@ class Bundle:
 
     @property
     def document(self) -> bytes:
-        """The bundle in its JSON form, canonical: what is kept, and what its digest is over."""
+        """The canonical JSON document, which is stored and hashed."""
         keys: list[JsonValue] = [
             {"use": "x509-svid", "x5c": [b64encode(one).decode("ascii")]} for one in self.x509
         ]
@@ -183,12 +173,12 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the authorities alone, lower-case hexadecimal: who is believed, whatever its number."""
+        """SHA-256 of the authorities without the sequence number, lowercase hex."""
         return hashlib.sha256(Bundle(x509=self.x509, jwt=self.jwt).document).hexdigest()
 
     @property
     def authorities(self) -> int:
-        """How many there are of both kinds."""
+        """The number of authorities of both kinds."""
         return len(self.x509) + len(self.jwt)
 
 
@@ -197,12 +187,7 @@ EMPTY: Final = Bundle()
 
 
 def parse_bundle(raw: bytes) -> Bundle:
-    """The bundle that a document is.
-
-    Raises:
-        BundleSizeError: It is larger than is read, or holds more authorities.
-        BadBundleError: It is none.
-    """
+    """Parses a bundle; raises BundleSizeError or BadBundleError."""
     try:
         found = parse_object(raw, limits=_LIMITS)
     except (TooLargeError, TooManyPartsError) as error:
@@ -245,7 +230,6 @@ def parse_bundle(raw: bytes) -> Bundle:
 
 
 def _certificate(chain: JsonValue, where: str) -> bytes:
-    """The first certificate: an authority has one, and further ones are not looked at (§4.2.1)."""
     first = chain[0] if isinstance(chain, list) and chain else None
     if not isinstance(first, str):
         raise BadBundleError("`x5c` is a list of certificates in base64", where=where)
@@ -268,7 +252,7 @@ def _whole(members: Mapping[str, JsonValue], name: str, most: int) -> int:
 
 
 BOUND: Final = minutes(15)
-"""How long a bundle counts after it was last confirmed, where nobody said otherwise (rule 3)."""
+"""How long a bundle counts after its last confirmation, by default (rule 3)."""
 MOST_DOMAINS: Final = 32
 """Trust domains of one namespace: each has a source that is asked all the time."""
 _SHORTEST: Final = minutes(1)
@@ -283,7 +267,7 @@ _LAST_PORT: Final = 65_535
 
 
 class TrustSource(Enum):
-    """Where a bundle comes from; the last two are the endpoint profiles of SPIFFE Federation (§5.2)."""
+    """The source of a bundle; the last two are SPIFFE Federation endpoint profiles (§5.2)."""
 
     FILE = "file"
     WORKLOAD_API = "workload-api"
@@ -293,7 +277,7 @@ class TrustSource(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """One trust domain that is believed in one namespace."""
+    """One trusted domain in one namespace."""
 
     namespace: str
     domain: str
@@ -313,16 +297,16 @@ class Trust:
 
     @property
     def known(self) -> Bundle:
-        """The bundle itself; the empty one until there is one."""
+        """The bundle; empty before the first fetch."""
         return parse_bundle(self.bundle) if self.bundle else EMPTY
 
     def stale(self, now: Instant) -> bool:
-        """Whether what is known is too old to count (rule 3)."""
+        """True if the bundle is older than its bound (rule 3)."""
         return now - self.confirmed > self.bound  # never is long ago
 
     @property
     def every(self) -> Duration:
-        """How often to ask its source: as it wishes, and often enough that a lost one makes nothing stale."""
+        """The polling interval: the source's hint, shortened so that a single failure causes no staleness."""
         wished = self.known.hint or _EVERY
         return Duration(max(_SOONEST, min(wished, self.bound // 3)))
 
@@ -337,13 +321,7 @@ def parse_trust(  # noqa: PLR0913 -- what a trust domain is made of, each by its
     private: bool = False,
     bound: Duration = BOUND,
 ) -> Trust:
-    """The trust domain that somebody wrote down.
-
-    Raises:
-        BadTrustDomainError: The name is none.
-        BadSpiffeIdError: The endpoint's is none.
-        BadTrustError: The rest doesn't go together.
-    """
+    """Builds a trust domain; raises BadTrustDomainError, BadSpiffeIdError or BadTrustError."""
     known = {one.value: one for one in TrustSource}
     if source not in known:
         raise BadTrustError(f"a source is one of {', '.join(known)}", where="source")
@@ -379,11 +357,7 @@ def parse_trust(  # noqa: PLR0913 -- what a trust domain is made of, each by its
 
 
 def confirm(trust: Trust, bundle: Bundle, *, now: Instant) -> Trust:
-    """The trust domain, whose source says now that this is its bundle (rules 2 and 4).
-
-    Raises:
-        OlderBundleError: It was published before the one that is known.
-    """
+    """Records that the source now publishes this bundle (rules 2 and 4); raises OlderBundleError."""
     if bundle.sequence < trust.known.sequence:
         raise OlderBundleError(
             f"the bundle of `{trust.domain}` has the sequence {bundle.sequence}, and"
@@ -395,12 +369,7 @@ def confirm(trust: Trust, bundle: Bundle, *, now: Instant) -> Trust:
 
 
 def require_authorities(trust: Trust, kind: Literal["x509", "jwt"], *, now: Instant) -> tuple[bytes, ...]:
-    """The authorities of this kind that count now (rules 2 and 3).
-
-    Raises:
-        StaleTrustError: Its source didn't confirm them within the bound.
-        EmptyTrustError: There are none.
-    """
+    """The authorities that count now (rules 2, 3); raises StaleTrustError or EmptyTrustError."""
     if trust.stale(now):
         least = trust.bound // seconds(1)
         raise StaleTrustError(f"the bundle of `{trust.domain}` was not confirmed within {least} seconds")  # 3
@@ -417,7 +386,6 @@ def _require_path(place: str) -> None:
 
 
 def _require_address(place: str) -> None:
-    """An address of `SPIFFE_ENDPOINT_SOCKET` (Workload Endpoint §4): no name that would be looked up."""
     if place.startswith("unix:///"):
         _require_path(place.removeprefix("unix://"))
         return
@@ -443,7 +411,7 @@ def _require_url(place: str) -> None:
 
 
 def admits(trust: Trust, host: str, address: str) -> bool:
-    """Whether it may be asked for at this address, which a URL's host was found to lead to (rule 6)."""
+    """True if the endpoint may be contacted at this resolved address (rule 6)."""
     found = ip_address(address)
     if is_public(found) or trust.private:
         return True

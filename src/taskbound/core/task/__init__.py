@@ -1,4 +1,4 @@
-"""The unit of authority: declared before the agent acts, and ended for good."""
+"""Tasks, the unit of authority: declared before the agent acts, and ended for good."""
 
 from __future__ import annotations
 

@@ -1,54 +1,49 @@
-"""Amending a task: another scope, its next step, its children, and what of its limits is left.
+"""Amending a task: a new scope, its next step, its child tasks, and the remainders of its limits.
 
 Of `amendment`:
 
-1. The new scope is one that the old one covers, from the step on that the task is in. It has to be shown
-   (`core.scope.algebra.covers`); whatever isn't is a widening, and none of it is done.
-2. Limits of the new scope count for the whole task: what was used of a grant, or is still held beneath the
-   task, is taken off each grant that comes of it. Then what is left must be within what was left: that is
-   shown too, so that no way of writing a scope gives anything back. A rate goes on in the window it is in;
-   one that can't be told from the old one begins with a full window of nothing.
-3. A task whose steps have the same names stays in its step; any other is in the first one.
-4. Each child is carved anew out of what its parent has left then. One that isn't covered any more is narrowed
-   to what both permit, and so on below it; where that can't be shown either, it ends, with all beneath it.
-5. A child that is amended gives back what it doesn't need, and is carved out of its parent anew: what it is
-   widened by is taken from there, or it is not widened (law 3).
-6. In a wider scope what was ever used stays used as well, also of grants that were gone (`spent`).
+1. A narrowing must be shown to be covered by the old scope from the current step on
+   (`core.scope.algebra.covers`); anything else is a widening and is refused here.
+2. New limits count for the whole task: earlier use is subtracted from each grant derived from the used one,
+   and the remainder must be covered by the old remainder. A rate keeps its window; a rate without a known
+   predecessor starts with an exhausted window.
+3. A task keeps its step if the step names are equal; otherwise it restarts at the first.
+4. Each child is carved anew out of the parent's remainder. A child no longer covered is narrowed to the
+   intersection, recursively; if that cannot be shown, it ends with its descendants.
+5. An amended child returns what it does not need and is carved anew; what it gains comes from the parent (law
+   3).
+6. In a wider scope all earlier use counts too, including that of removed grants (`spent`).
 
 Of `child`:
 
-1. A child is covered by what its parent permits in the step that it is in, and has left; its limits are
-   carved out of the parent's: splitting multiplies nothing (law 3). It ends no later than its parent.
-2. A line has at most 16 tasks, a tree at most 500 that are not ended: ending one is one transaction.
-3. What is spent of a child is what it was carved with, less what it and all beneath it still hold. What is
-   open or unknown is spent.
-4. When a child ends, what isn't spent goes back to its parent, from the deepest upward, and goes on from
-   there when the parent ends too. What is told of it later (a call that was not sent) goes back to nobody.
-5. A task is handed on by the one who asked for it, or by the owner of its agent.
+1. The parent's current step and remainder cover a child; its limits are taken out of the parent's (law 3),
+   and it ends no later than the parent.
+2. At most 16 tasks deep and 500 open tasks per tree, because one transaction ends a tree.
+3. A child spent what it was carved with, minus what it and its descendants still hold. Open or unknown
+   actions are spent.
+4. When tasks end, unspent amounts return to the parent, deepest first. A later report (a call that was not
+   sent) refunds nothing.
+5. Only the requester or the agent's owner may delegate a task.
 
 Of `wider`:
 
-1. Each tool by itself, in what is ahead of the step that the task is in: a tool is widened whose grants in
-   the new scope are not shown to be within those of the old one, all of them together.
-2. Where no tool is shown to be widened, each is taken to be: it is not narrower as a whole, by something that
-   no tool shows by itself.
+1. A tool is widened if its new grants, from the current step on, are not shown to be covered by its old ones.
+2. If no single tool shows a widening, all tools count as widened.
 
 Of `step`:
 
-1. Forward only, one step at a time: there is no event that goes back, for nobody. Whoever names a step names
-   the next one, so that two who enter it at once enter it once.
-2. What the step before granted is gone unless the step says `keep` (`core.scope`). Limits are the task's:
-   what was used of one that is kept stays used.
-3. It is a change of the task like any other: what was judged before it is judged again.
+1. Steps advance one at a time and never back. The caller names the next step, so concurrent callers enter it
+   once.
+2. Grants of the previous step are gone unless the step says `keep` (`core.scope`); limits and their use
+   continue.
+3. A step change makes earlier decisions stale.
 
 Of `remainders`:
 
-1. Limits of the new scope count for the whole task. Of a narrower one, what was used of a grant is taken off
-   each grant that is shown to be within it. Of a wider one, all that was ever spent of the task is taken
-   off, as `spent` says. A rate goes on in its window; nothing is left of what only a past step could use.
-2. What was spent is kept with the task, also of grants that it has no more: no row of amendments, narrower
-   and wider again, forgets it. With it is kept what each limit was given, so that what is spent from now on
-   is told from that.
+1. For a narrowing, use of a grant is subtracted from each grant covered by it; for a widening all use since
+   the start is (`spent`). Rates keep their windows; grants only past steps could use have nothing left.
+2. Use is stored with the task, also for removed grants, together with the limits as given, so no sequence of
+   amendments resets it.
 """
 
 from __future__ import annotations
@@ -98,11 +93,7 @@ LIVING: Final = 500
 
 
 def require_in_charge(task: Task, owner: str, person: str) -> None:
-    """Go on only for the one who asked for the task, or the owner of its agent (rule 5).
-
-    Raises:
-        NotInChargeError: It is another person.
-    """
+    """Raises NotInChargeError unless the person is the requester or the agent's owner (rule 5)."""
     if person not in {task.requester, owner}:
         raise NotInChargeError(
             f"task `{task.id}` was asked for by `{task.requester}`, and its agent is `{owner}`'s"
@@ -110,11 +101,7 @@ def require_in_charge(task: Task, owner: str, person: str) -> None:
 
 
 def require_room(lineage: Sequence[Task], living: int) -> None:
-    """Go on only when another task may stand beneath the first of this lineage (rule 2).
-
-    Raises:
-        TreeTooLargeError: It may not.
-    """
+    """Raises TreeTooLargeError unless another task fits beneath the first of this lineage (rule 2)."""
     if len(lineage) >= DEPTH:
         raise TreeTooLargeError(f"a line of tasks has at most {DEPTH}")
     if living >= LIVING:
@@ -122,11 +109,7 @@ def require_room(lineage: Sequence[Task], living: int) -> None:
 
 
 def deadline_of(parent: Task, lifetime: int, now: Instant) -> Instant:
-    """When a child ends that is to live so many seconds; 0 for as long as its parent (rule 1).
-
-    Raises:
-        LongerThanParentError: That is after its parent.
-    """
+    """A child's deadline; `lifetime` is in seconds, 0 for the parent's. Raises LongerThanParentError."""
     if not lifetime:
         return parent.deadline
     deadline = Instant(now + seconds(lifetime))
@@ -136,13 +119,7 @@ def deadline_of(parent: Task, lifetime: int, now: Instant) -> Instant:
 
 
 def held(task: Task, living: Sequence[Task], left: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """What of each limit of a task is not spent: its remainder, and what its children would give back.
-
-    Args:
-        task: The task.
-        living: It and all that is not ended beneath it.
-        left: By task, what each limit has left.
-    """
+    """The unspent part of each limit: the remainder, plus refunds from the children in `living`."""
     amounts = dict(left[task.id])
     for child in living:
         if child.parent == task.id:
@@ -153,7 +130,7 @@ def held(task: Task, living: Sequence[Task], left: Mapping[str, Mapping[str, int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refunds:
-    """What goes back when tasks end."""
+    """Amounts that return when tasks end."""
 
     left: Mapping[tuple[str, str], tuple[int, int]]
     """By (task, limit): what was left, and is then."""
@@ -162,12 +139,9 @@ class Refunds:
 
 
 def refunds(ending: Sequence[Task], above: Task | None, left: Mapping[str, Mapping[str, int]]) -> Refunds:
-    """What goes back when these tasks end at once (rule 4).
+    """Refunds if these tasks end together (rule 4).
 
-    Args:
-        ending: A task, and all that is not ended beneath it, parents before their children.
-        above: The parent of the first, when it has one.
-        left: By task, what each limit has left; of `above` too.
+    `ending` is a task with its open descendants, parents first; `left` includes the parent `above`.
     """
     parents = {one.id: one for one in (*ending, *((above,) if above else ()))}
     now = {task: dict(limits) for task, limits in left.items()}
@@ -190,7 +164,6 @@ def refunds(ending: Sequence[Task], above: Task | None, left: Mapping[str, Mappi
 
 
 def _returned(child: Task, parent: Task, unspent: Mapping[str, int]) -> dict[str, int]:
-    """By limit of the parent: what of its share the child has not spent."""
     spent = {limit: max(0, amount - unspent.get(limit, 0)) for limit, amount in child.base}
     return refund(parent.scope, child.scope, spent, child.shares)
 
@@ -201,7 +174,7 @@ Sources: TypeAlias = "dict[str, list[Grant]]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remainders:
-    """What becomes of the limits of a task."""
+    """The new remainders of a task's limits."""
 
     rows: Mapping[str, int]
     """By row of a limit: what it holds."""
@@ -214,16 +187,7 @@ class Remainders:
 def rows_of(
     task: Task, scope: Scope, step: int, unspent: Mapping[str, int], now: Instant, shared: Sources | None
 ) -> Remainders:
-    """What becomes of the limits of a task that is given this scope.
-
-    Args:
-        task: As it is.
-        scope: What it is to have.
-        step: The step of it that the task will be in.
-        unspent: What of each limit that it has is not spent.
-        now: When.
-        shared: Of a narrowing: by grant of the new scope, those of the old one that it is shown to be within.
-    """
+    """Remainders in a new scope; for a narrowing `shared` maps new grants to the old ones above them."""
     rows, permitted = initial_limits(scope), counted_limits(scope)
     entries = account(task, unspent, now)
     counted = heirs(entries.values(), scope)
@@ -252,7 +216,6 @@ def rows_of(
 
 
 def _keep_rates(rows: dict[str, int], grant: Grant, sources: Sequence[Spent], now: Instant) -> None:
-    """A rate goes on in its window; one that is not the old one opens a window with nothing in it."""
     limited = any(source.windows for source in sources)
     for rate in grant.rates:
         if len(sources) == 1 and rate.seconds in sources[0].windows:
@@ -265,7 +228,7 @@ def _keep_rates(rows: dict[str, int], grant: Grant, sources: Sequence[Spent], no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """What becomes of a tree of tasks, as it is worked out."""
+    """The changes to a tree of tasks, as computed."""
 
     tasks: dict[str, Task]
     """All that was not ended, as it is then; parents before their children."""
@@ -277,7 +240,7 @@ class Amendment:
     """Children that could not be kept; what is beneath one ends with it."""
 
     def held(self, task: str) -> dict[str, int]:
-        """What is not spent of each limit of the task."""
+        """The unspent part of each limit of the task."""
         return held(self.tasks[task], tuple(self.tasks.values()), self.left)
 
 
@@ -288,18 +251,9 @@ def amend_task(
     scope: Scope,
     now: Instant,
 ) -> Amendment:
-    """What becomes of a task that is given this scope, and of all beneath it.
+    """Narrows a task and its descendants; raises WideningError (rules 1, 2) or OutsideParentError.
 
-    Args:
-        tree: The task, and all that is not ended beneath it, parents before their children.
-        above: Its parent, when it has one.
-        left: By task, what each limit has left; of `above` too.
-        scope: What it is to have.
-        now: When.
-
-    Raises:
-        WideningError: It isn't shown to be narrower (rules 1, 2).
-        OutsideParentError: Its parent doesn't cover it now.
+    `tree` is the task with its open descendants, parents first; `left` includes the parent `above`.
     """
     return _amend(tree, above, left, lambda book: _narrow(book, tree[0], scope, now))
 
@@ -311,19 +265,9 @@ def widen_task(
     scope: Scope,
     now: Instant,
 ) -> Amendment:
-    """What becomes of a task that is given this scope, wider or not, and of all beneath it (rule 6).
+    """Gives a task any scope that its parent covers (rule 6); raises OutsideParentError. Arguments as above.
 
-    Who may say so is no matter of this: see `core.approval.amendment`.
-
-    Args:
-        tree: The task, and all that is not ended beneath it, parents before their children.
-        above: Its parent, when it has one.
-        left: By task, what each limit has left; of `above` too.
-        scope: What it is to have.
-        now: When.
-
-    Raises:
-        OutsideParentError: Its parent doesn't cover it, or has too little left.
+    Authorization is checked elsewhere: see `core.approval.amendment`.
     """
     return _amend(tree, above, left, lambda book: _widen(book, tree[0], scope, now))
 
@@ -335,12 +279,7 @@ def require_widening(
     scope: Scope,
     now: Instant,
 ) -> None:
-    """Go on only with a scope that can't be given to the task at once, as a narrower one.
-
-    Raises:
-        NotWideningError: It can: nobody has to approve it.
-        OutsideParentError: Its parent doesn't cover it now.
-    """
+    """Raises NotWideningError if the scope is a narrowing, which needs no approval."""
     try:
         amend_task(tree, above, left, scope, now)
     except WideningError:
@@ -377,7 +316,6 @@ def _amend(
 
 
 def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | None:
-    """Give the task the scope, and see to what is beneath it; or what stands in the way, in words."""
     step = step_kept(task.scope, scope, task.step)  # 3
     old, new = scope_ahead(task.scope, task.step), scope_ahead(scope, step)
     answer = covers(old, new)
@@ -398,14 +336,12 @@ def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | No
 
 
 def _widen(book: Amendment, task: Task, scope: Scope, now: Instant) -> None:
-    """Give the task the scope, whatever it permits, and see to what is beneath it (rule 6)."""
     step = step_kept(task.scope, scope, task.step)  # 3
     then = rows_of(task, scope, step, book.held(task.id), now, None)
     _give(book, replace(task, scope=scope, step=step, over=then.over, spent=then.spent), then.rows, now)
 
 
 def _give(book: Amendment, task: Task, rows: Mapping[str, int], now: Instant) -> None:
-    """Write the amended task into the book, and see to what is beneath it."""
     book.tasks[task.id] = replace(
         task, scope_version=task.scope_version + 1, since=now, version=task.version + 1
     )
@@ -416,7 +352,6 @@ def _give(book: Amendment, task: Task, rows: Mapping[str, int], now: Instant) ->
 
 
 def _keep(book: Amendment, child: Task, now: Instant) -> None:
-    """Hang a child beneath its amended parent, as it is, narrowed, or not at all (rule 4)."""
     parent = book.tasks[child.parent]
     if _hang(book, parent, child):
         return
@@ -432,7 +367,6 @@ def _keep(book: Amendment, child: Task, now: Instant) -> None:
 
 
 def _hang(book: Amendment, parent: Task, child: Task) -> bool:
-    """Carve what the child holds out of what its parent has left, if that is shown to fit."""
     unspent = book.held(child.id)
     scope = map_grants(child.scope, partial(with_limits, amounts=unspent))
     carved = carve(parent.scope, book.left[parent.id], scope, step=parent.step)
@@ -457,12 +391,12 @@ def _end(book: Amendment, task: str) -> None:
 
 
 def step_kept(old: Scope, new: Scope, step: int) -> int:
-    """The step in which a task that is in this one is once it has the new scope (rule 3)."""
+    """The step of the task after it gets the new scope (rule 3)."""
     return step if [one.name for one in old.steps] == [one.name for one in new.steps] else 0
 
 
 def widened_tools(before: Scope, step: int, after: Scope) -> tuple[str, ...]:
-    """The tools, in order, of which a task in this step is let call more by the scope that it is to have."""
+    """The tools, sorted, that the new scope widens for a task in this step."""
     old, new = scope_ahead(before, step), scope_ahead(after, step_kept(before, after, step))
     tools = tuple(sorted(tools_of(new)))
     wider = tuple(one for one in tools if not isinstance(covers(_of(old, one), _of(new, one)), Covers))  # 1
@@ -470,7 +404,6 @@ def widened_tools(before: Scope, step: int, after: Scope) -> tuple[str, ...]:
 
 
 def _of(scope: Scope, tool: str) -> Scope:
-    """What of the scope is about this tool."""
     steps = tuple(
         replace(one, grants=tuple(each for each in one.grants if each.tool == tool)) for one in scope.steps
     )
@@ -478,22 +411,12 @@ def _of(scope: Scope, tool: str) -> Scope:
 
 
 def step_name(task: Task) -> str:
-    """The name of the step that the task is in; empty when its scope has no steps."""
+    """The name of the current step; empty if the scope has no steps."""
     return task.scope.steps[task.step].name if task.scope.steps else ""
 
 
 def enter_step(task: Task, name: str, now: Instant) -> Task:
-    """The task in its next step (rule 1).
-
-    Args:
-        task: The task.
-        name: The name of the next step; empty for whichever it is.
-        now: When.
-
-    Raises:
-        NoStepError: It is in the last one.
-        NotNextStepError: The next one has another name.
-    """
+    """Enters the next step, `name` if not empty (rule 1); raises NoStepError or NotNextStepError."""
     ahead = task.scope.steps[task.step + 1 :]
     if not ahead:
         raise NoStepError(f"task `{task.id}` has no further step")

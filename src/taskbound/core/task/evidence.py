@@ -1,16 +1,12 @@
-"""What a task rests on: a ticket, the request's own words, or the signed word of an issuer.
+"""Evidence for a task: a ticket, the digest of the request's words, or an issuer's signed token.
 
-Rules:
-
-1. Each piece has one text, which reads back to itself: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
-   `jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests and never the token; nobody can
-   write it out by hand, as only a token that was verified becomes one.
-2. A ticket and words are *stated*: a person wrote them down, and nothing here knows better. A signed word is
-   *proven* as long as it has not expired, its issuer is known, and has the key that signed it.
-3. Whether it stands is asked again whenever it matters, with the issuers of then (law 7): an issuer that is
-   removed, or loses a key, takes its word with it.
-4. A piece answers to names, which `@hold("evidence:NAME")` can ask for: `ticket` and `ticket.SYSTEM`,
-   `words`, `jws` and `jws.ISSUER`.
+1. Each piece has one text form: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
+   `jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests only and is created from verified
+   tokens only.
+2. Tickets and words are *stated*, unverified. A token is *proven* until it expires, while its issuer is known
+   and has the signing key.
+3. Evidence is checked at each use against the current issuers (law 7).
+4. `@hold("evidence:NAME")` refers to `ticket`, `ticket.SYSTEM`, `words`, `jws` or `jws.ISSUER`.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ _PARTS: Final = 7
 
 
 class BadEvidenceError(MalformedError):
-    """A piece of evidence is not written as evidence is."""
+    """The evidence is malformed."""
 
     code = "bad-evidence"
     remedy = "write ticket:SYSTEM:ID or words:sha256:HEX, or give a signed token with `--evidence-jws FILE`"
@@ -47,7 +43,7 @@ class BadEvidenceError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """A reference into somebody's system of tickets."""
+    """A reference into a ticket system."""
 
     system: str
     id: str
@@ -55,14 +51,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """The SHA-256 of the words of the request that the task came from."""
+    """The SHA-256 of the words of the original request."""
 
     digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """What a verified token of a known issuer said."""
+    """The content of a verified token of a known issuer."""
 
     issuer: str
     """The short name of ours, not what the token writes."""
@@ -82,26 +78,26 @@ Evidence: TypeAlias = Ticket | Words | Signed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stated(NoTruth):
-    """A person wrote it down; nothing here can tell."""
+    """A person stated it; it is unverified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven(NoTruth):
-    """A known issuer says so, until then."""
+    """A known issuer confirms it, until the given instant."""
 
     until: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lapsed(NoTruth):
-    """It held until then."""
+    """It expired at the given instant."""
 
     since: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disowned(NoTruth):
-    """Nobody who is known here stands behind it now."""
+    """No current issuer confirms it."""
 
     reason: str
 
@@ -111,11 +107,7 @@ Verdict: TypeAlias = Stated | Proven | Lapsed | Disowned
 
 
 def parse_evidence(text: str) -> Ticket | Words:
-    """What a person writes as evidence; a signed word is given as its token (rule 1).
-
-    Raises:
-        BadEvidenceError: It is anything else.
-    """
+    """Parses a ticket or words (rule 1); raises BadEvidenceError."""
     found = _parse(text)
     match found:
         case Ticket() | Words():
@@ -127,11 +119,7 @@ def parse_evidence(text: str) -> Ticket | Words:
 
 
 def read_evidence(text: str) -> Evidence:
-    """The piece that this text was written for.
-
-    Raises:
-        BadEvidenceError: It is the text of none.
-    """
+    """Parses any stored evidence; raises BadEvidenceError."""
     found = _parse(text)
     if found is None:
         raise BadEvidenceError("what is kept as evidence is none")
@@ -139,7 +127,7 @@ def read_evidence(text: str) -> Evidence:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """Its one text (rule 1)."""
+    """The text form (rule 1)."""
     match evidence:
         case Ticket(system=system, id=number):
             return f"ticket:{system}:{number}"
@@ -152,7 +140,7 @@ def evidence_text(evidence: Evidence) -> str:
 
 
 def evidence_names(evidence: Evidence) -> tuple[str, ...]:
-    """What it answers to (rule 4)."""
+    """The names that policies use for it (rule 4)."""
     match evidence:
         case Ticket(system=system):
             return ("ticket", f"ticket.{system}")
@@ -163,13 +151,7 @@ def evidence_names(evidence: Evidence) -> tuple[str, ...]:
 
 
 def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Instant) -> Verdict:
-    """Whether it stands now (rules 2 and 3).
-
-    Args:
-        evidence: One piece of a task's.
-        issuers: Those of the task's namespace, by name, as they are now.
-        now: When.
-    """
+    """Judges the evidence now, against the current issuers by name (rules 2 and 3)."""
     match evidence:
         case Ticket() | Words():
             return Stated()

@@ -1,17 +1,14 @@
-"""What was spent of a task's grants since it began, also of those that it has no more.
+"""What a task used of its grants since it began, including removed grants.
 
-1. An entry is of the calls of one grant in one place of a scope; what is spent of them later adds up in it.
-   Nothing is taken out of it: what an amendment makes of a limit is worked out from all that was ever spent.
-2. An entry counts against the grant of the same calls: the one in its place if that is one, else each. What
-   is beyond the limit of that one, and an entry of a grant that is gone, count against every grant that isn't
-   shown to share no call with it.
-3. Money counts as money, however a total says it: in the new one's decimal places, a part of one counts
-   whole, and only two currencies that one argument names are apart.
-4. Of a rate the window is kept, as long as it lasts.
-5. Of more than 64 entries that the new scope has no grant for, or more than 64 KiB of them, one is made for
-   each tool. It counts against every grant of the tool: more than was spent of it, never less.
-6. A record names the entries one by one up to 8 KiB of them, else by one digest: a record has to be read,
-   however large scopes are.
+1. An entry covers the calls of one grant at one place of a scope and only grows.
+2. It counts against the grant with the same calls, at its place if possible, else against each. The excess,
+   and entries of removed grants, count against every grant not shown to be disjoint.
+3. Money is converted to the new total's decimal places, rounded up; only currencies that one argument names
+   are distinct.
+4. A rate's window is kept until it ends.
+5. Above 64 entries without a grant, or 64 KiB of them, they are merged per tool and count against all its
+   grants.
+6. A record names up to 8 KiB of entries, above that one digest.
 """
 
 from __future__ import annotations
@@ -56,7 +53,7 @@ Window: TypeAlias = "tuple[Instant, int]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What was spent of the calls of one grant."""
+    """What was used of the calls of one grant."""
 
     place: str
     """The id of the grant, such as `g0`; empty for an entry of a whole tool (rule 5)."""
@@ -70,23 +67,17 @@ class Spent:
 
     @property
     def key(self) -> tuple[str, bytes]:
-        """What makes it another entry (rule 1)."""
+        """The identity of an entry (rule 1)."""
         return self.place, canonical(self.calls.coverage())
 
     @property
     def is_nothing(self) -> bool:
-        """Whether nothing was spent that still counts."""
+        """True if no use is left that counts."""
         return not (self.uses or self.money or self.windows)
 
 
 def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[str, bytes], Spent]:
-    """All that was spent of the task, also since it was given its scope; each grant that it has among it.
-
-    Args:
-        task: As it is.
-        unspent: What of each limit that it has is not spent.
-        now: When.
-    """
+    """All use of the task by entry, also of unused current grants; `unspent` is the remainder by limit."""
     entries = {one.key: replace(one, windows=_lasting(one.windows, now)) for one in task.spent}
     given = counted_limits(task.scope)
     for limit, more in task.over:
@@ -99,7 +90,7 @@ def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[
 
 
 def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int]) -> Spent:
-    """What was spent of a grant, of what its limits were given."""
+    """What was used of a grant, from the given and unspent amounts."""
     return Spent(
         place=grant.id,
         calls=replace(grant, uses=None, totals=(), rates=()),
@@ -114,7 +105,7 @@ def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int])
 
 
 def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, ...]:
-    """Those that have to be kept with a task that has this scope now (rules 4 and 5)."""
+    """The entries that must be stored with a task in this scope (rules 4 and 5)."""
     calls = {canonical(grant.coverage()) for grant in scope.grants}
     here: list[Spent] = []
     gone: list[Spent] = []
@@ -129,7 +120,7 @@ def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, .
 
 
 def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
-    """By grant of the scope: what counts against it (rule 2)."""
+    """The entries that count against each grant of the scope (rule 2)."""
     calls = {grant.id: canonical(grant.coverage()) for grant in scope.grants}
     same: dict[str, list[Spent]] = {name: [] for name in calls}
     stray: list[Spent] = []
@@ -150,7 +141,7 @@ def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
 
 
 def used_of(grant: Grant, entries: Iterable[Spent]) -> dict[str, int]:
-    """By limit of the grant, but its rates: what these spent of it, 0 to 2^63 - 1."""
+    """The use per limit of the grant, without rates: 0 to 2^63 - 1."""
     known = tuple(entries)
     used: dict[str, int] = {}
     if grant.uses is not None:
@@ -166,7 +157,7 @@ def used_of(grant: Grant, entries: Iterable[Spent]) -> dict[str, int]:
 
 
 def spent_text(one: Spent) -> str:
-    """The entry as it is written: canonical JSON, with amounts as texts, since they may be of 63 bits."""
+    """The text form: canonical JSON with amounts as texts, because they may have 63 bits."""
     money: list[JsonValue] = [[*says, str(amount)] for says, amount in sorted(one.money.items())]
     rates: list[JsonValue] = [
         [length, str(opened), str(used)] for length, (opened, used) in sorted(one.windows.items())
@@ -176,7 +167,7 @@ def spent_text(one: Spent) -> str:
 
 
 def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
-    """The entries as a record has them; where that is much, one digest of them all (rule 6)."""
+    """The entries for a record, or one digest of them (rule 6)."""
     every = tuple(map(spent_text, entries))
     if sum(map(len, every)) <= _NAMED:
         return every
@@ -184,7 +175,7 @@ def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
 
 
 def read_spent(text: str) -> Spent:
-    """The entry of a text that `spent_text` wrote."""
+    """Parses the output of `spent_text`."""
     value = parse_object(text.encode(), limits=_READ)
     money: dict[Amount, int] = {}
     for path, selector, currency, places, amount in _rows(value["money"]):
@@ -207,7 +198,6 @@ def _since(given: Mapping[str, int], unspent: Mapping[str, int], limit: str) -> 
 
 
 def _together(before: Spent, one: Spent) -> Spent:
-    """Both as one entry, which stands where the second does; of two windows the later one."""
     money: defaultdict[Amount, int] = defaultdict(int, before.money)
     for says, amount in one.money.items():
         money[says] = min(INT64_MAX, money[says] + amount)
@@ -219,7 +209,6 @@ def _together(before: Spent, one: Spent) -> Spent:
 
 
 def _lasting(windows: Mapping[int, Window], now: Instant) -> dict[int, Window]:
-    """The windows in which something was used and that are not over (rule 4)."""
     return {
         length: (opened, used)
         for length, (opened, used) in windows.items()
@@ -228,7 +217,6 @@ def _lasting(windows: Mapping[int, Window], now: Instant) -> dict[int, Window]:
 
 
 def _by_tool(entries: Iterable[Spent]) -> list[Spent]:
-    """One entry a tool (rule 5), with what was used in all windows of a length, as in the last of them."""
     whole: dict[str, Spent] = {}
     for one in entries:
         name = one.calls.tool
@@ -246,7 +234,6 @@ def _by_tool(entries: Iterable[Spent]) -> list[Spent]:
 
 
 def _beyond(grant: Grant, used: Mapping[str, int]) -> Spent:
-    """What was spent of these calls beyond what the grant of them permits (rule 2)."""
     return Spent(
         place=grant.id,
         calls=grant,
@@ -261,14 +248,12 @@ def _says(total: Total) -> Amount:
 
 
 def _in_units_of(exponent: int, places: int, spent: int) -> int:
-    """What was spent in minor units of so many places, in others, rounded up (rule 3)."""
     if exponent >= places:
         return spent * power_of_ten(exponent - places)
     return -(-spent // power_of_ten(places - exponent))
 
 
 def _is_other_money(total: Total, selector: str, currency: str) -> bool:
-    """Whether no call counts for both (rule 3)."""
     return (
         bool(selector)
         and total.selector is not None

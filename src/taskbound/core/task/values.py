@@ -1,36 +1,28 @@
-"""A task: its declaration, its states, its heartbeat and its holds.
+"""A task: declaration, state machine, heartbeat and holds.
 
-Of `values`:
+Of `values`: agent, requester and deadline never change. Steps, amendments and state changes increment the
+version that decisions name.
 
-For whom it is and until when never changes. What it may do changes by a step (`step`) or
-an amendment (`amendment`), and whether it may by its state: the row's version counts all of
-these, and a decision names the version it read.
-
-Of `live`:
-
-A task is live when it runs, its deadline has not come, and every ancestor is live
-(design 4.3). Paused is not ended.
+Of `live`: a task is live if it runs, its deadline has not passed and every ancestor is live (design 4.3).
 
 Of `heartbeat`:
 
-1. A connection that is bound to the task is its heartbeat. A task whose template or order declares one, and
-   that had none for so many seconds, is paused; when it is not resumed within its grace, it ends.
-2. A held action stops this clock and no other: who waits for a person is not gone.
-3. What is waited for is one instant of each task, found by an index. What a clock that was set forward made
-   due at once is looked at after the heartbeats of that moment (law 10): who is there is not paused for it.
-4. After a restart of the daemon a heartbeat is waited for anew; a grace that runs goes on.
+1. A bound connection is the task's heartbeat. A task that declares a heartbeat is paused after that many
+   seconds without one, and ends if it is not resumed within its grace.
+2. An open hold stops this clock only.
+3. Each task has one due instant, in an index. After a clock jump heartbeats are processed before due tasks
+   (law 10).
+4. A daemon restart restarts the wait for a heartbeat; a running grace continues.
 
 Of `holds`:
 
-1. A held action belongs to its call: whoever cancels it, or goes away, takes it back.
-2. A task whose template says so leaves it open until its deadline: people may need longer than an agent
-   stays. The same call resumes it, from any connection of the task's agent. All else ends it as ever.
+1. A hold ends when its call is canceled or its caller disconnects.
+2. A template may keep it open until its deadline; the same call from any connection of the agent resumes it.
 
 Of `unclaimed`:
 
-1. What an exchange or a consent begins is unclaimed until its token is signed, or the client is let in to it.
-2. That is a step of less than a second, or of as long as a signer takes. After a minute whoever began it is
-   gone without a word: a task that would run for nobody ends.
+1. A task begun by an exchange or a consent is unclaimed until its token is signed or the client admitted.
+2. An unclaimed task ends after a minute.
 """
 
 from __future__ import annotations
@@ -61,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class Holds(Enum):
-    """What becomes of a held action when its call is over, by the word that templates have for it."""
+    """What happens to a hold when its call ends; values are the words in templates."""
 
     END_WITH_CALL = "end-with-the-call"
     OUTLIVE_CALL = "outlive-the-call"
@@ -71,11 +63,7 @@ _WORDS: Final = {one.value: one for one in Holds}
 
 
 def parse_holds(word: str) -> Holds:
-    """What a template says of its tasks' holds; nothing said is rule 1.
-
-    Raises:
-        TaskSyntaxError: It is no word for it.
-    """
+    """Parses a template's word, empty for rule 1; raises TaskSyntaxError."""
     if not word:
         return Holds.END_WITH_CALL
     try:
@@ -86,7 +74,7 @@ def parse_holds(word: str) -> Holds:
 
 
 class TaskState(Enum):
-    """Where a task stands; the last five are ended."""
+    """State of a task; the last five are ended."""
 
     PROPOSED = "proposed"
     RUNNING = "running"
@@ -104,7 +92,7 @@ ENDED: Final = frozenset(
 
 
 class TaskEvent(Enum):
-    """What can happen to a task."""
+    """Events that change the state of a task."""
 
     START = "start"
     PAUSE = "pause"
@@ -147,11 +135,7 @@ TASK_TRANSITIONS: Final[Transitions[TaskState, TaskEvent]] = Transitions(
 
 
 def ending(how: str) -> TaskEvent:
-    """The event that ends a task so.
-
-    Raises:
-        TaskSyntaxError: A task can't end like that by anyone's word.
-    """
+    """The event for a way to end a task; raises TaskSyntaxError."""
     ways = {
         "completed": TaskEvent.COMPLETE,
         "failed": TaskEvent.FAIL,
@@ -175,7 +159,7 @@ _DECLARED: Final = Instant(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskHead:
-    """What of a task must be read again, locked, when a decision is committed."""
+    """The part of a task that is read again under lock when a decision is committed."""
 
     namespace: str
     id: str
@@ -189,7 +173,7 @@ class TaskHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A declared piece of work: who, why, what, until when."""
+    """A declared task: agent, requester, purpose, scope, deadline."""
 
     namespace: str
     id: str
@@ -246,7 +230,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A scope and a lifetime kept under a name, to make tasks of."""
+    """A named scope and lifetime from which tasks are made."""
 
     namespace: str
     name: str
@@ -262,32 +246,20 @@ class Template:
 
 
 def move_task(task: Task, event: TaskEvent) -> Task:
-    """The task after the event.
-
-    Raises:
-        WrongStateError: The event can't happen now (rule 1).
-    """
+    """Returns the task after the event; raises WrongStateError if the event is not allowed."""
     state = TASK_TRANSITIONS.advance(task.state, event)
     return replace(task, state=state, version=task.version + 1)
 
 
 def parse_purpose(text: str) -> str:
-    """A purpose that a person can read.
-
-    Raises:
-        TaskSyntaxError: Empty or longer than 500 characters.
-    """
+    """Returns the purpose, 1 to 500 characters; raises TaskSyntaxError."""
     if not text.strip() or len(text) > _PURPOSE_LIMIT:
         raise TaskSyntaxError(f"a purpose has 1 to {_PURPOSE_LIMIT} characters", where="purpose")
     return text
 
 
 def parse_lifetime(seconds: int) -> int:
-    """A lifetime in seconds, 1 second to 30 days.
-
-    Raises:
-        TaskSyntaxError: Outside that.
-    """
+    """Returns a lifetime of 1 second to 30 days, in seconds; raises TaskSyntaxError."""
     if not 1 <= seconds <= LIFETIME_LIMIT:
         raise TaskSyntaxError(
             f"a task lives 1 to {LIFETIME_LIMIT} seconds, not {seconds}",
@@ -298,11 +270,7 @@ def parse_lifetime(seconds: int) -> int:
 
 
 def require_learning_lifetime(seconds: int) -> None:
-    """Go on only with a lifetime that a task to learn from may have, at most 14 days.
-
-    Raises:
-        TaskSyntaxError: It is longer.
-    """
+    """Raises TaskSyntaxError above 14 days, the maximum for a learning task."""
     if seconds > _LEARNING_LIMIT:
         raise TaskSyntaxError(
             f"a task to learn from lives at most {_LEARNING_LIMIT} seconds, not {seconds}",
@@ -315,19 +283,9 @@ _DEPTH_LIMIT: Final = 32
 
 
 def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
-    """Go on only when the task and every ancestor are live (rule 2).
+    """Raises unless the task and every ancestor in `heads` are live.
 
-    Args:
-        task: The task's id.
-        heads: By id, the task and all its ancestors.
-        now: When.
-
-    Raises:
-        NoTaskError: It or an ancestor is not known.
-        TaskEndedError: It or an ancestor has ended.
-        TaskExpiredError: A deadline has come.
-        TaskPausedError: It or an ancestor is paused.
-        TaskNotStartedError: It or an ancestor is only proposed.
+    Raises NoTaskError, TaskEndedError, TaskExpiredError, TaskPausedError or TaskNotStartedError.
     """
     wanted = task
     for _ in range(_DEPTH_LIMIT):
@@ -342,11 +300,7 @@ def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None
 
 
 def deadline_with(task: str, heads: Mapping[str, TaskHead]) -> Instant:
-    """The first deadline of the task and its ancestors: nothing that rests on it lasts longer.
-
-    Raises:
-        NoTaskError: It or an ancestor is not known.
-    """
+    """The earliest deadline of the task and its ancestors; raises NoTaskError."""
     first: Instant | None = None
     wanted = task
     for _ in range(_DEPTH_LIMIT):
@@ -361,18 +315,7 @@ def deadline_with(task: str, heads: Mapping[str, TaskHead]) -> Instant:
 
 
 def require_going(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
-    """Go on only with a task that may still do something, now or once it is resumed; its ancestors too.
-
-    Args:
-        task: The task's id.
-        heads: By id, the task and all its ancestors.
-        now: When.
-
-    Raises:
-        NoTaskError: It is not known.
-        TaskEndedError: It or an ancestor has ended.
-        TaskExpiredError: A deadline has come.
-    """
+    """Raises unless the task and its ancestors are neither unknown, ended nor expired; paused is allowed."""
     if task not in heads:
         raise NoTaskError(f"task `{task}` is not known")
     for name, head in heads.items():
@@ -401,7 +344,7 @@ MOST: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """What is waited for of a task."""
+    """What is awaited for a task, and when it is due."""
 
     namespace: str
     task: str
@@ -411,11 +354,7 @@ class Heartbeat:
 
 
 def parse_heartbeat(heartbeat: int, grace: int) -> None:
-    """Go on only with a heartbeat and a grace that can be declared; 0 and 0 for none.
-
-    Raises:
-        TaskSyntaxError: One without the other, or a time outside of 5 seconds to a day.
-    """
+    """Raises TaskSyntaxError unless both are 0 or both are 5 seconds to a day."""
     if (heartbeat, grace) == (0, 0):
         return
     for name, length in (("heartbeat", heartbeat), ("grace", grace)):
@@ -428,7 +367,7 @@ def parse_heartbeat(heartbeat: int, grace: int) -> None:
 
 
 def await_heartbeat(task: Task, now: Instant) -> Heartbeat | None:
-    """What is waited for from now on, when somebody was there; None for a task that declares nothing."""
+    """The wait after a heartbeat; None for a task that declares none."""
     if not task.heartbeat:
         return None
     due = Instant(now + seconds(task.heartbeat))
@@ -436,13 +375,13 @@ def await_heartbeat(task: Task, now: Instant) -> Heartbeat | None:
 
 
 def await_grace(task: Task, now: Instant) -> Heartbeat:
-    """What is waited for from now on, when nobody was there."""
+    """The wait for a resumption, after a missing heartbeat."""
     due = Instant(now + seconds(task.grace))
     return Heartbeat(namespace=task.namespace, task=task.id, due=due, missed=True)
 
 
 def is_young(heartbeat: Heartbeat, task: Task, now: Instant) -> bool:
-    """Whether the last heartbeat is so young that another one need not be written."""
+    """True if the last heartbeat is too recent to write another one."""
     return heartbeat.due - now > seconds(task.heartbeat) * 2 // 3
 
 
@@ -452,14 +391,14 @@ WAITS: Final = seconds(60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unclaimed:
-    """A note that nobody has anything of a task yet."""
+    """A note that a task has no holder yet."""
 
     namespace: str
     task: str
     until: Instant
-    """When it ends, if nobody has claimed it by then."""
+    """When the task ends if it is still unclaimed."""
 
 
 def leave_unclaimed(task: Task, now: Instant) -> Unclaimed:
-    """The note of a task that begins now."""
+    """The note for a task that begins now."""
     return Unclaimed(namespace=task.namespace, task=task.id, until=Instant(now + WAITS))

@@ -1,4 +1,4 @@
-"""Tokens: what they say, when they hold, and that each proof of having one is used once."""  # noqa: A005 - a word of the glossary, never imported by that name alone
+"""Tokens: claims, lifetimes, signing keys, exchange, and replay protection of proofs."""  # noqa: A005 - a word of the glossary, never imported by that name alone
 
 from __future__ import annotations
 

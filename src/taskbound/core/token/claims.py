@@ -1,31 +1,26 @@
-"""The claims of a token, made from its row: the same bytes whoever makes them.
+"""The claims of a token, derived deterministically from its row.
 
 Of `claims`:
 
-1. A task token and a person's are access tokens (RFC 9068 §2.2): `client_id` is who acts, `sub` for whom.
-   Those who act stand in `act`, the present one outermost, each with its name and nothing else (RFC 8693
-   §4.1); `may_act` names the one agent that a task token is handed on to (§4.4).
-   A service's names it in `service` too, which tells it from a person's, and the key that proved it.
-2. `authorization_details` of a task token has one object of our own type (RFC 9396 §2): the task, the digest
-   of its scope, its deadline, and where that is for.
-3. A transaction token says what the draft says (§5): `txn` is the action, `sub` is unique in the trust
-   domain, `scope` is the tool, and `tctx` is what was permitted. It has no `status`: it is over before a list
-   would say so. What `tctx` names of what it rests on (the tasks above its own, a client's
-   admission) is what the feed says of, so that whoever is shown it can look (`core.revocation.feed`, rule 3).
-4. The claims are canonical JSON, and their SHA-256 stands in the row and in the record of the issue.
+1. Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests the
+   actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token may
+   be delegated to (§4.4). A service's token names it in `service` too, with its key.
+2. A task token's `authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline,
+   location.
+3. A transaction token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit,
+   including the facts it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has
+   no `status` because it expires sooner than a list.
+4. Claims are canonical JSON; row and issue record hold their SHA-256.
 
 Of `issuing`:
 
-1. A task token and a person's live 300 seconds at most, a transaction token 30; none lives longer than its
-   task or what proved who asks for it, nor, when it is exchanged for another one of the same task, than that
-   one. Times are whole seconds, cut off: a token never ends a moment late (I-44).
-2. The chain of those who act grows at its front, has six at most, and names nobody twice. For whom they act
-   is none of them (RFC 8693 §4.1): a chain in a circle says nothing of who did what.
-3. A binding is never dropped, and what is made of a bound token is bound as firmly or more so (I-42): a
-   bearer token before DPoP, DPoP before mutual TLS, which covers every byte of a request.
-4. What a token is exchanged for goes to whom its holder meant, and to nobody who merely has its text: to its
-   own agent, which is proven and could name the task instead; to the one that it names (`may_act`, RFC 8693
-   §4.4); or to whoever shows the very key that it is bound to.
+1. Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the task, the
+   caller's proof or the exchanged token. Times are truncated to seconds (I-44).
+2. The actor chain grows at its front, has at most six distinct actors and excludes the subject (RFC 8693
+   §4.1).
+3. An exchange keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order.
+4. A token may be exchanged by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its
+   bound key; possession of the text is not sufficient.
 """
 
 from __future__ import annotations
@@ -61,7 +56,7 @@ _SECOND: Final = seconds(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskGround:
-    """What a task token rests on, as the store has it."""
+    """The stored facts behind a task token."""
 
     scope: str
     """The digest of the task's scope."""
@@ -70,17 +65,17 @@ class TaskGround:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonGround:
-    """What a person's token rests on: the person, who is there."""
+    """The facts behind a person's token: the current person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceGround:
-    """What a service's token rests on: the service, which is there, its owner, and its key."""
+    """The facts behind a service's token: the service, its owner and its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionGround:
-    """What a transaction token rests on, as the store has it."""
+    """The stored facts behind a transaction token."""
 
     tool: str
     server: str
@@ -104,11 +99,7 @@ Ground: TypeAlias = TaskGround | PersonGround | ServiceGround | ActionGround
 
 
 def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
-    """The claims of the token.
-
-    Raises:
-        TokenAlteredError: The row can't speak of this.
-    """
+    """The claims of the token; raises TokenAlteredError if the row does not match the facts."""
     claims: dict[str, JsonValue] = {
         "iss": token.issuer,
         "sub": token.subject,
@@ -154,17 +145,16 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
 
 
 def claims_digest(claims: Mapping[str, JsonValue]) -> str:
-    """What row and record hold of the claims (rule 4): the digest of the payload of their token."""
+    """The digest of the claims in row and record (rule 4)."""
     return sha256(canonical({**claims})).hexdigest()
 
 
 def status_uri(issuer: str, number: int) -> str:
-    """Where a status list is published: the `sub` of the list, and the `uri` of every token in it."""
+    """The URL of a status list: its `sub`, and the `uri` in its tokens."""
     return f"{issuer}/oauth/status/{number}"
 
 
 def _access(token: Token, client: str, *, scope: str) -> dict[str, JsonValue]:
-    """The claims of an access token (rule 1)."""
     claims: dict[str, JsonValue] = {
         "client_id": client,
         "namespace": token.namespace,
@@ -175,7 +165,6 @@ def _access(token: Token, client: str, *, scope: str) -> dict[str, JsonValue]:
 
 
 def _confirmed(token: Token) -> dict[str, JsonValue]:
-    """`cnf` (RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1): the key of whoever asked for it; of a bound token."""
     if token.binding is None:
         return {}
     return {"cnf": {token.binding.kind.value: token.binding.thumbprint}}
@@ -189,7 +178,7 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
 
 
 def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
-    """What a task token says of its task, one object of `authorization_details` (RFC 9396 §2)."""
+    """The `authorization_details` object of a task token (RFC 9396 §2)."""
     return {
         "type": DETAILS,
         "identifier": token.task,
@@ -200,7 +189,6 @@ def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
 
 
 def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
-    """`tctx` (rule 3)."""
     context: dict[str, JsonValue] = {
         "namespace": token.namespace,
         "task": token.task,
@@ -231,11 +219,7 @@ _FIRM: Final = {None: 0, BindingKind.DPOP: 1, BindingKind.MTLS: 2}
 
 
 def parse_life(asked: object, form: TokenForm) -> int:
-    """The seconds that somebody asked for; 0 asks for as many as may be.
-
-    Raises:
-        BadTokenLifeError: That is no whole number of seconds that such a token can live (rule 1).
-    """
+    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError (rule 1)."""
     most = SHORT if form is TokenForm.TRANSACTION else LONGEST
     if not isinstance(asked, int) or isinstance(asked, bool) or not 0 <= asked <= most:
         raise BadTokenLifeError(f"such a token lives 1 to {most} seconds")
@@ -243,16 +227,7 @@ def parse_life(asked: object, form: TokenForm) -> int:
 
 
 def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
-    """When a token is issued and when it ends, both in whole seconds (rule 1).
-
-    Args:
-        life: Seconds, as `parse_life` gave them.
-        now: When.
-        ends: What it can't outlive: the task's deadline, the end of a credential, of the token before.
-
-    Raises:
-        BadTokenLifeError: Less than a second is left.
-    """
+    """Issue time and expiry in whole seconds, capped by `ends` (rule 1); raises BadTokenLifeError."""
     issued = Instant(now - now % _SECOND)
     end = min([Instant(issued + seconds(life)), *ends])
     expires = Instant(end - end % _SECOND)
@@ -262,11 +237,7 @@ def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
 
 
 def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, ...]:
-    """Those who act when this one acts for them (rule 2), by name, the present one first.
-
-    Raises:
-        ActorChainError: There are too many, one is in it twice, or it is the one for whom they act.
-    """
+    """Puts an actor in front of the chain (rule 2); raises ActorChainError."""
     chain = (actor, *before)
     if len(chain) > DEPTH:
         raise ActorChainError(f"a task is handed on at most {DEPTH - 1} times by its tokens")
@@ -278,13 +249,7 @@ def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, 
 
 
 def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
-    """Those who act in a task, by the agents of it and of its ancestors, nearest first (rule 2).
-
-    An agent that was handed a part of its own task acts once.
-
-    Raises:
-        ActorChainError: They can't be told in one line.
-    """
+    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged (rule 2)."""
     chain: tuple[str, ...] = ()
     for one in reversed(agents):
         if chain[:1] != (one,):
@@ -293,37 +258,20 @@ def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
 
 
 def require_bound(binding: Binding | None) -> Binding:
-    """The key that a token is to be bound to (rule 3).
-
-    Raises:
-        UnboundTokenError: There is none.
-    """
+    """Returns the binding; raises UnboundTokenError for None (rule 3)."""
     if binding is None:
         raise UnboundTokenError("nothing was shown that the token could be bound to")
     return binding
 
 
 def require_as_firm(binding: Binding | None, before: Binding | None) -> None:
-    """Go on only when a token is bound as firmly as the one that it is made of (rule 3).
-
-    Raises:
-        WeakerBindingError: It is not.
-    """
+    """Raises WeakerBindingError if the binding is weaker than the previous one (rule 3)."""
     if _FIRM[None if binding is None else binding.kind] < _FIRM[None if before is None else before.kind]:
         raise WeakerBindingError("the token would be bound less firmly than the one that it is made of")
 
 
 def require_meant(subject: Token, agent: str, shown: Binding | None) -> None:
-    """Go on only when the holder of a token meant this agent to exchange it (rule 4).
-
-    Args:
-        subject: The token that is exchanged.
-        agent: The agent that exchanges it, proven, of the token's namespace.
-        shown: The key that the request was made with.
-
-    Raises:
-        NotMeantError: The holder did not.
-    """
+    """Raises NotMeantError unless this authenticated agent may exchange the token (rule 4)."""
     if subject.form is TokenForm.TASK and subject.agent == agent:
         return
     if subject.may_act == agent_name(subject.namespace, agent):

@@ -1,4 +1,4 @@
-"""What is wrong with a token, or with asking for one."""
+"""Errors of tokens and token requests."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 
 class ReplayedError(DeniedError):
-    """What serves once was shown before."""
+    """A single-use proof was presented before."""
 
     code = "replayed"
     remedy = "make a new proof for each request, with a `jti` of its own"
 
 
 class BadTokenLifeError(MalformedError):
-    """A token can't live so long, or not at all."""
+    """The requested lifetime of a token is not possible."""
 
     code = "bad-token-life"
     remedy = "ask for 1 to 300 seconds; a token ends no later than its task and what proved who asks for it"
 
 
 class ActorChainError(DeniedError):
-    """Those who act for somebody can't be told in one line."""
+    """The chain of actors is too long or circular."""
 
     code = "actor-chain"
     remedy = "hand the task on to another agent, which has not had it before"
 
 
 class UnboundTokenError(DeniedError):
-    """A token is asked for or shown without the key that it is bound to."""
+    """The request has no proof of the key that the token is bound to."""
 
     code = "token-unbound"
     remedy = (
@@ -36,21 +36,21 @@ class UnboundTokenError(DeniedError):
 
 
 class OtherKindError(DeniedError):
-    """The token is genuine perhaps, and of another kind than is taken here."""
+    """The token is of a kind that is not accepted here."""
 
     code = "other-token-kind"
     remedy = "show a token of the task, with the scope `task`, for this resource"
 
 
 class WeakerBindingError(DeniedError):
-    """A token would be bound less firmly than the one that it is made of."""
+    """The new token would have a weaker binding than the exchanged one."""
 
     code = "weaker-binding"
     remedy = "show a key of the same kind as the one that the token is bound to"
 
 
 class UnknownTokenError(DeniedError):
-    """Nobody here issued a token of this name."""
+    """No issued token has this name."""
 
     code = "unknown-token"
     remedy = "list them with `taskbound token list`"
@@ -64,7 +64,7 @@ class TokenRevokedError(DeniedError):
 
 
 class TokenEndedError(DeniedError):
-    """The token's time is over."""
+    """The token has expired."""
 
     code = "token-ended"
     remedy = "ask for another one: a token lives five minutes at most"
@@ -78,21 +78,21 @@ class TokenKeyRevokedError(DeniedError):
 
 
 class TokenAlteredError(DeniedError):
-    """What stands of the token is not what its record says was issued."""
+    """The stored token differs from its issue record."""
 
     code = "token-altered"
     remedy = "`taskbound audit verify` says whether the log is whole; compare the database with a backup"
 
 
 class ForeignTokenError(DeniedError):
-    """The token is another client's."""
+    """The token belongs to another client."""
 
     code = "token-of-another"
     remedy = "a token is revoked by the one it was issued to, or by a person with `taskbound token revoke`"
 
 
 class NotMeantError(DeniedError):
-    """A token is exchanged by an agent that its holder did not mean."""
+    """The token's holder did not authorize this agent to exchange it."""
 
     code = "token-not-meant"
     remedy = (
@@ -101,7 +101,7 @@ class NotMeantError(DeniedError):
 
 
 class NotOpenError(DeniedError):
-    """There is no permitted action that a transaction token could speak of."""
+    """No permitted open action exists for a transaction token."""
 
     code = "action-not-open"
     remedy = (
@@ -110,35 +110,35 @@ class NotOpenError(DeniedError):
 
 
 class KeysElsewhereError(DeniedError):
-    """Keys of tokens are to be changed in a namespace whose rules are not the ones about them."""
+    """Token keys cannot be changed from this namespace."""
 
     code = "keys-elsewhere"
     remedy = "ask in the namespace `default`, by whose rules keys of tokens are changed"
 
 
 class NoTokenKeyError(UnavailableError):
-    """No key signs tokens now."""
+    """No signing key for tokens is available."""
 
     code = "no-token-key"
     remedy = "`taskbound token key list` says what there is; `taskbound token key rotate` makes one"
 
 
 class UnknownTokenKeyError(DeniedError):
-    """No key of this name signs tokens, or did."""
+    """No token key has this name."""
 
     code = "unknown-token-key"
     remedy = "list them with `taskbound token key list`"
 
 
 class NoStatusPlaceError(UnavailableError):
-    """The status lists of now have no place left."""
+    """The current status lists are full."""
 
     code = "status-lists-full"
     remedy = "wait for the next list: there is one every fifteen minutes"
 
 
 class UnfitClientError(DeniedError):
-    """A client asks by a grant that is for others."""
+    """This grant type is not allowed for the client."""
 
     code = "unfit-client"
     remedy = "an agent gets tokens by exchange, a service by `client_credentials`"

@@ -1,24 +1,23 @@
-"""Token exchange (RFC 8693): what may be asked for, and the errors of the endpoint.
+"""Token exchange (RFC 8693): request parameters and endpoint errors.
 
 Of `exchange`:
 
-1. A parameter stands once (RFC 6749 §3.2); one target is named, by `resource` (RFC 8707 §2) or by `audience`.
-   What nobody here knows is passed over, as RFC 6749 has it.
-2. The subject is a task by its name, or an access token of ours. A refresh token is none (draft on
-   transaction tokens, §9.2).
-3. `scope` is one word, the whole of what such a token has; nothing is split, folded or guessed.
-4. `requested_actor` names the one agent that the token is to be handed on to, as tokens call it: another one
-   of the same namespace. Such a token is for our issuer, and is a task's.
-5. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
-   own trouble is `temporarily_unavailable` (RFC 6749 §4.1.2.1), and who asks is never told more than that.
+1. Parameters are not repeated (RFC 6749 §3.2); `resource` (RFC 8707 §2) or `audience` names one target;
+   unknown parameters are ignored.
+2. The subject is a task by name or a Taskbound access token, never a refresh token (transaction token draft,
+   §9.2).
+3. `scope` is one exact word.
+4. `requested_actor` names another agent of the same namespace for delegation of a task token, whose audience
+   is then our issuer.
+5. Each refusal has one OAuth code, by default `invalid_request` (RFC 8693 §2.2.2); own faults are
+   `temporarily_unavailable` (RFC 6749 §4.1.2.1). The caller gets no further detail.
 
 Of `details`:
 
-1. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
-   What a task rests on is none of them: a rule that asks for evidence is not met by the word of the agent
-   that wants the task.
-2. They are of a task that is to begin. Where none does, since the subject is the agent's own task, they are
-   refused: a token of that one may reach further than what was asked for, and its end is the end of all.
+1. `authorization_details` is one object of our type with known members only (RFC 9396 §5). It has no
+   evidence, because the requesting agent's word is not evidence.
+2. It describes a task to begin and is refused if the subject is an existing task, whose token may reach
+   further.
 """
 
 from __future__ import annotations
@@ -53,14 +52,14 @@ _LONGEST: Final = 16_384
 
 
 class BadExchangeError(MalformedError):
-    """What is asked of the token endpoint is no exchange of a token."""
+    """The request to the token endpoint is not a valid exchange."""
 
     code = "bad-exchange"
     remedy = "see RFC 8693 §2.1, and docs/guides/task-tokens.md"
 
 
 class UnknownGrantError(MalformedError):
-    """The token endpoint is asked for something else than it gives."""
+    """The token endpoint does not support this grant type."""
 
     code = "unknown-grant"
     remedy = "the metadata of the authorization server lists what it gives (RFC 8414)"
@@ -74,14 +73,14 @@ class TargetUnknownError(DeniedError):
 
 
 class BadScopeError(DeniedError):
-    """A token of this kind has another scope than the one that is asked for."""
+    """The requested scope differs from that of this kind of token."""
 
     code = "bad-scope"
     remedy = "leave `scope` out, or ask for `task`; of a transaction token it is the tool"
 
 
 class BadActorError(MalformedError):
-    """A token can't be handed on to whom it is to be handed on to."""
+    """The token cannot be delegated to the requested actor."""
 
     code = "bad-actor"
     remedy = (
@@ -91,7 +90,7 @@ class BadActorError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What is asked for by exchange; no repr has the token that it is asked with."""
+    """A parsed exchange request; its repr omits the subject token."""
 
     subject: str = field(repr=False)
     subject_type: str
@@ -104,20 +103,11 @@ class Exchange:
     request_details: str
     """Of a transaction token: which action, as text."""
     actor: str = ""
-    """`requested_actor`; empty where the token is to be handed on to nobody."""
+    """`requested_actor`; empty without delegation."""
 
 
 def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
-    """What a form asks for (rules 1 to 3).
-
-    Args:
-        form: The parameters, each with all its values.
-
-    Raises:
-        UnknownGrantError: It is another grant.
-        BadExchangeError: It is no exchange.
-        TargetUnknownError: It names several targets, or one that can't be.
-    """
+    """Parses a form (rules 1 to 3); raises UnknownGrantError, BadExchangeError or TargetUnknownError."""
     if _one(form, "grant_type") != GRANT:
         raise UnknownGrantError("the token endpoint gives tokens by exchange", where="grant_type")
     targets = [*form.get("resource", ()), *form.get("audience", ())]
@@ -149,17 +139,7 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
 
 
 def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> str:
-    """Whom the token is to be handed on to, as tokens call it (rule 4); empty for nobody.
-
-    Args:
-        asked: What is asked for.
-        namespace: Where who asks is.
-        agent: Who asks.
-        issuer: Our issuer's name.
-
-    Raises:
-        BadActorError: It can't be handed on to that one.
-    """
+    """The agent to delegate to (rule 4), empty for none; raises BadActorError."""
     if not asked.actor:
         return ""
     if asked.wanted != ACCESS_TOKEN or asked.target != issuer:
@@ -205,11 +185,6 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
 
 
 def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:
-    """The one value of a parameter (rule 1).
-
-    Raises:
-        BadExchangeError: It is missing, or stands twice, or is too long.
-    """
     values = form.get(name, ())
     if not values and default is not None:
         return default
@@ -225,7 +200,7 @@ _TIMES: Final = ("seconds", "heartbeat", "grace")
 
 
 class BadDetailsError(MalformedError):
-    """`authorization_details` don't say which task."""
+    """`authorization_details` does not describe a task."""
 
     code = "bad-details"
     remedy = (
@@ -236,7 +211,7 @@ class BadDetailsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """A task that is to be started or handed on."""
+    """A task to begin or delegate."""
 
     template: str
     purpose: str
@@ -249,11 +224,7 @@ class Details:
 
 
 def parse_details(text: str) -> Details:
-    """The task that `authorization_details` name (rule 1).
-
-    Raises:
-        BadDetailsError: They name none.
-    """
+    """Parses `authorization_details` (rule 1); raises BadDetailsError."""
     try:
         found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
     except MalformedError as error:
@@ -277,11 +248,7 @@ def parse_details(text: str) -> Details:
 
 
 def require_no_details(text: str) -> None:
-    """Go on only where no task is named that is to begin (rule 2).
-
-    Raises:
-        BadDetailsError: One is.
-    """
+    """Raises BadDetailsError if details are given (rule 2)."""
     if text:
         raise BadDetailsError(
             "the subject is the agent's own task, and no other one begins by it",
@@ -298,11 +265,7 @@ def _seconds(one: Mapping[str, JsonValue], name: str) -> int:
 
 
 def parse_request_details(text: str) -> tuple[str, str]:
-    """The action that a transaction token is asked for, and the digest of its content, which may be empty.
-
-    Raises:
-        BadExchangeError: None is named.
-    """
+    """Action and optional content digest for a transaction token; raises BadExchangeError."""
     try:
         found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
     except MalformedError as error:

@@ -1,35 +1,30 @@
-"""The keys that sign tokens, status lists, and claims that are used once.
+"""Token signing keys, status lists, and single-use claims (replay protection).
 
 Of `key`:
 
-1. `next → current → retired`, each once, and from each to `revoked`, which is for good. One key is current at
-   most.
-2. Published are the next, the current, and a retired one until its last token has ended; a revoked one never
-   is.
-3. A next one is taken into use ten minutes after it was made, so that everybody who fetches keys by then has
-   it; at once only where the current one was revoked, or somebody forces it: whoever finds an unknown `kid`
-   then fetches anew.
+1. States: `next → current → retired`, and from each `revoked`, which is final. At most one key is current.
+2. Published are the next and current keys, and a retired one until its last token expires; never a revoked
+   one.
+3. A next key becomes current ten minutes after creation, so clients can fetch it; at once if the current key
+   was revoked or the rotation is forced.
 4. A key signs for a day.
 
 Of `status`:
 
-1. Two bits a token, since a paused task is suspended and not gone (§7.1): 0 valid, 1 invalid for good, 2
-   suspended. The first token has the lowest bits of the first byte (§4.1).
-2. There is a list for every fifteen minutes; a token is in the list of when it ends, so that those of one
-   list end at about the same time. A place is drawn by chance, has one token ever, and says nothing of when
-   or how many (§13).
-3. A list is for all namespaces: a bit says nothing of whose token it is.
-4. What a list says ends with it, at most a minute after it was signed; it is to be fetched again after ten
-   seconds.
+1. Two bits per token (§7.1): 0 valid, 1 invalid for good, 2 suspended. The first token has the lowest bits of
+   the first byte (§4.1).
+2. Lists cover 15 minutes of expiry times. A token's random index is never reused and reveals no order or
+   count (§13).
+3. Lists span all namespaces.
+4. A list is valid for at most a minute; verifiers fetch it again after ten seconds.
 
 Of `claim`:
 
-1. What was shown is known by the SHA-256 of its kind and of everything that makes it one of a kind, each part
-   with its length: no two of them share a digest because their parts were cut elsewhere.
-2. The first use takes it; whoever comes after it, of whatever process, finds it taken.
-3. It stays taken to the end of its window, skew and all: the caller says when that is (I-41).
-4. What was forgotten leaves behind how far windows were forgotten. Whatever is shown with a window that ended
-   by then may have been used, and is refused as if it had been: no clock of anybody's decides that.
+1. A claim is known by the SHA-256 of its kind and length-prefixed parts.
+2. The first use takes it, across processes.
+3. It stays taken to the end of its window including clock skew, given by the caller (I-41).
+4. Forgetting old claims records up to when. A claim whose window ended by then is refused as used,
+   independent of clocks.
 """
 
 from __future__ import annotations
@@ -61,7 +56,7 @@ _LAST: Final = seconds(LONGEST + 60)
 
 
 class TokenKeyState(Enum):
-    """What a key is for now."""
+    """State of a signing key."""
 
     NEXT = "next"
     CURRENT = "current"
@@ -70,7 +65,7 @@ class TokenKeyState(Enum):
 
 
 class TokenKeyEvent(Enum):
-    """What can happen to a key."""
+    """Events that change the state of a signing key."""
 
     USE = "use"
     RETIRE = "retire"
@@ -92,7 +87,7 @@ TOKEN_KEY_TRANSITIONS: Final[Transitions[TokenKeyState, TokenKeyEvent]] = Transi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuingKey:
-    """A key that signs tokens: its public half, and what it is for."""
+    """The public half of a token signing key, with its state."""
 
     kid: str
     public: bytes
@@ -108,11 +103,7 @@ class IssuingKey:
 
 
 def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "") -> IssuingKey:
-    """The key after the event (rule 1).
-
-    Raises:
-        WrongStateError: The event can't happen to it now.
-    """
+    """Returns the key after the event (rule 1); raises WrongStateError."""
     state = TOKEN_KEY_TRANSITIONS.advance(key.state, event)
     match event:
         case TokenKeyEvent.USE:
@@ -124,18 +115,14 @@ def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "")
 
 
 def require_not_revoked(key: IssuingKey | None) -> IssuingKey:
-    """The key of a token, which was not revoked.
-
-    Raises:
-        TokenKeyRevokedError: It was, or nobody knows it.
-    """
+    """Returns the key; raises TokenKeyRevokedError if it is unknown or revoked."""
     if key is None or key.state is TokenKeyState.REVOKED:
         raise TokenKeyRevokedError("the key that signed the token is none of ours any more")
     return key
 
 
 def is_published(key: IssuingKey, now: Instant) -> bool:
-    """Whether the key stands in the document of keys (rule 2)."""
+    """True if the published key set contains the key (rule 2)."""
     match key.state:
         case TokenKeyState.NEXT | TokenKeyState.CURRENT:
             return True
@@ -146,7 +133,7 @@ def is_published(key: IssuingKey, now: Instant) -> bool:
 
 
 def rotation_due(keys: Iterable[IssuingKey], now: Instant) -> bool:
-    """Whether the next key is to be taken into use, or one is to be made (rules 3 and 4)."""
+    """True if a key must be created or become current (rules 3 and 4)."""
     held = {one.state: one for one in keys}
     current, following = held.get(TokenKeyState.CURRENT), held.get(TokenKeyState.NEXT)
     if current is None or following is None:
@@ -160,14 +147,14 @@ SIZE: Final = 1 << 20
 LIFE: Final = 60
 """Seconds for which a list is believed (rule 4)."""
 TTL: Final = 5
-"""Seconds after which it is fetched again (rule 4): nobody who reads lists alone is later (I-43)."""
+"""Seconds until verifiers fetch a list again (rule 4); bounds the delay of a revocation (I-43)."""
 _WINDOW: Final = minutes(15)
 _AHEAD: Final = seconds(3600)
 """How long before its window a list is published already."""
 
 
 class Status(Enum):
-    """What a list says of a token (§7.1)."""
+    """A token's status in a list (§7.1)."""
 
     VALID = 0
     INVALID = 1
@@ -175,34 +162,28 @@ class Status(Enum):
 
 
 def list_of(expires: Instant) -> int:
-    """The number of the list in which a token stands that ends then (rule 2)."""
+    """The number of the list for tokens that expire then (rule 2)."""
     return expires // _WINDOW
 
 
 def window_of(number: int) -> tuple[int, int]:
-    """From when and until when tokens end that stand in this list, in microseconds since the epoch."""
+    """First and last expiry of tokens in this list, in microseconds since the epoch."""
     return number * _WINDOW, (number + 1) * _WINDOW
 
 
 def is_listed(number: int, now: Instant) -> bool:
-    """Whether there is a list of this number now: a few are, and no other is looked for."""
+    """True if a list with this number exists now."""
     start, end = window_of(number)
     return start - _AHEAD <= now < end
 
 
 def place_of(chance: str) -> int:
-    """A place in a list, drawn from 256 bits of chance (rule 2)."""
+    """An index in a list, drawn from 256 random bits (rule 2)."""
     return int.from_bytes(sha256(chance.encode()).digest()[:8]) % SIZE
 
 
 def pack_statuses(statuses: Mapping[int, Status], *, bits: int = BITS, size: int = SIZE) -> str:
-    """The `lst` of a list: zlib, then base64url without padding (§4.1, §4.2).
-
-    Args:
-        statuses: By place; what is not there is valid.
-        bits: The width of an entry.
-        size: How many there are, a multiple of 8.
-    """
+    """The `lst` of a list: zlib, base64url without padding (§4.1, §4.2); missing entries are valid."""
     held = bytearray(size * bits // 8)
     for place, status in statuses.items():
         held[place * bits // 8] |= status.value << place * bits % 8  # 1
@@ -210,7 +191,7 @@ def pack_statuses(statuses: Mapping[int, Status], *, bits: int = BITS, size: int
 
 
 class ClaimKind(Enum):
-    """What is used once."""
+    """Kinds of single-use claims."""
 
     DPOP = "dpop"
     """A DPoP proof (RFC 9449 §11.1)."""
@@ -226,7 +207,7 @@ class ClaimKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One thing that is used once."""
+    """One single-use claim."""
 
     namespace: str
     kind: ClaimKind
@@ -237,16 +218,16 @@ class Claim:
 
 
 class Use(Enum):
-    """Which use of it this was."""
+    """Whether a use was the first."""
 
     FIRST = "first"
     AGAIN = "again"
     LATE = "late"
-    """Nobody can tell any more: what was used in its window may have been forgotten (rule 4)."""
+    """Unknown: uses in its window may have been forgotten (rule 4)."""
 
 
 def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Claim:
-    """The claim of what these parts make one of a kind (rule 1), such as a key's thumbprint and a `jti`."""
+    """The claim for these identifying parts, such as a thumbprint and a `jti` (rule 1)."""
     digest = sha256(kind.value.encode())
     for part in parts:
         each = part.encode("utf-8", "surrogatepass")
@@ -256,11 +237,7 @@ def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Cl
 
 
 def require_first(use: Use, kind: ClaimKind) -> None:
-    """Go on only with the first use (rules 2 and 4).
-
-    Raises:
-        ReplayedError: It was used before, or nobody can tell any more.
-    """
+    """Raises ReplayedError unless this was the first use (rules 2 and 4)."""
     if use is Use.LATE:
         raise ReplayedError(
             f"whether this {_WORDS[kind]} was used before is not known any more:"

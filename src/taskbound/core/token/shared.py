@@ -1,30 +1,25 @@
-"""Claims that the daemon keeps for services on several machines.
+"""Claims on transactions that the daemon keeps for services on several machines.
 
 Of `shared`:
 
-1. Who began a request is known by a name that was drawn for that one beginning (*claimant*), and not by a
-   machine, a process or a lock: none of these can be seen from here. The same claimant is told again that it
-   has begun, as long as nothing was said of it, since the answer may have been lost. Nobody else ever is.
-2. It says how long it takes at most. Until then a repeat is told that it is being done, and from then on that
-   nobody knows: a time that is over gives no permission, whatever became of who began it.
-3. What came of it is said by its claimant alone, and once; the same said again changes nothing. It may come
-   after the time of rule 2: what was answered is true whenever it is heard.
-4. A service has so many claims and so much room at once. What is begun holds room for the longest answer, so
-   that what was begun can be answered, and what can't be kept is not begun.
-5. Each change of a service's claims is counted. Who has seen the count go up to a number believes no store
-   that has a lower one: claims of it were lost.
-6. Services are apart by namespace and name, and the daemon knows both from their proof: no service can name
-   another's claim.
+1. A *claimant* is a random name per start of a request. It may ask again, if the answer was lost, until it
+   reports a result; no other claimant is told to begin.
+2. The claim states its maximum duration. Until then a repeat is told that it is in progress, afterwards that
+   the outcome is unknown; it is never permitted again.
+3. Only its claimant reports the result, once and idempotently, also after the time of rule 2.
+4. A service has limits on claims and bytes. A begun claim reserves room for the longest answer.
+5. Changes are counted per service; a client refuses a store with a lower count than it saw, because claims
+   were lost.
+6. Services are separated by authenticated namespace and name.
 
 Of `served`:
 
-1. A service does one request for one transaction: who asks first has begun it, whatever process or thread.
-2. The same again is told: what was answered; that it is still being done; or, where whoever did it is gone
-   or could not say, that nobody knows. It is done again in no case.
-3. Another request for the same transaction is refused, whatever became of the first.
-4. An answer is kept whole up to a bound; of a longer one its status and its digest.
-5. It is remembered until the token's end and the skew of clocks. What was forgotten leaves behind how far it
-   was, and what ended by then is refused as if it had been done: a clock that is set back opens nothing.
+1. A service performs one request per transaction; the first asker begins it.
+2. A repeat is told the answer, that it is in progress, or that the outcome is unknown.
+3. Another request for the same transaction is refused.
+4. Answers are kept up to a size; of longer ones status and digest.
+5. Entries are kept until the token's expiry plus clock skew. Forgetting records up to when, and earlier ones
+   are refused as done.
 """
 
 from __future__ import annotations
@@ -56,14 +51,14 @@ class OtherRequestError(DeniedError):
 
 
 class ServedForgottenError(DeniedError):
-    """Whether the transaction was used can't be told any more."""
+    """The record of whether the transaction was used is no longer kept."""
 
     code = "served-forgotten"
     remedy = "set the clock of the service's machine right, and ask for another permit"
 
 
 class BeginRefusedError(DeniedError):
-    """Who keeps the claims says that the token, or the service, does not hold any more."""
+    """The keeper of claims refuses: the token or the service is no longer valid."""
 
     code = "begin-refused"
     remedy = (
@@ -72,7 +67,7 @@ class BeginRefusedError(DeniedError):
 
 
 class ClaimsUnavailableError(UnavailableError):
-    """What was done can't be read or written, so nothing is done."""
+    """Claims cannot be read or written, so the request is not performed."""
 
     code = "claims-unavailable"
     remedy = (
@@ -83,7 +78,7 @@ class ClaimsUnavailableError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """One request that a service is to do for a transaction."""
+    """One request that a service is to perform for a transaction."""
 
     verifier: str
     """The service's own name: several services may see one transaction, each once."""
@@ -93,12 +88,12 @@ class Serving:
     until: Instant
     """Until when it is remembered (rule 5)."""
     token: str = ""
-    """The `jti` of the token that it came with: whoever keeps claims beside the tokens knows it."""
+    """The `jti` of the request's token, which the keeper of the claims looks up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAnswer:
-    """What was answered."""
+    """The answer to a request."""
 
     status: int
     """Of HTTP; 200 of a function's result."""
@@ -112,7 +107,7 @@ class ServedAnswer:
 
 
 class ServedState(Enum):
-    """How a request stands."""
+    """State of a request."""
 
     BEGUN = "begun"
     ANSWERED = "answered"
@@ -122,7 +117,7 @@ class ServedState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A request as it is remembered."""
+    """A stored request."""
 
     request: str
     state: ServedState
@@ -133,32 +128,32 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun(NoTruth):
-    """Nobody did it before: whoever is told this does it, and says what came of it."""
+    """The first use: the caller performs the request and reports its result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated(NoTruth):
-    """It was done, and this is what was answered."""
+    """The request was performed, with this answer."""
 
     answer: ServedAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillServing(NoTruth):
-    """It is being done."""
+    """The request is in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished(NoTruth):
-    """It was begun, and nobody knows what came of it."""
+    """The request was begun and its outcome is unknown."""
 
 
 Beginning: TypeAlias = Begun | Repeated | StillServing | Unfinished
-"""What whoever asks to do a request is told."""
+"""The reply to a request to begin."""
 
 
 def request_digest(*parts: str) -> str:
-    """The digest of what makes a request one of a kind, each part with its length."""
+    """The digest of a request's identifying parts, length-prefixed."""
     digest = sha256()
     for part in parts:
         each = part.encode("utf-8", "surrogatepass")
@@ -168,11 +163,7 @@ def request_digest(*parts: str) -> str:
 
 
 def again(found: Served, serving: Serving) -> Repeated | StillServing | Unfinished:
-    """What is told to whoever asks for a transaction that was used (rules 2 and 3).
-
-    Raises:
-        OtherRequestError: It was used for another request.
-    """
+    """The reply to a repeat (rules 2 and 3); raises OtherRequestError."""
     if found.request != serving.request:
         raise OtherRequestError("the transaction was used for another request of this service")  # 3
     if found.answer is not None and found.state is ServedState.ANSWERED:
@@ -183,15 +174,7 @@ def again(found: Served, serving: Serving) -> Repeated | StillServing | Unfinish
 
 
 def require_remembered(until: Instant, forgotten: Instant) -> None:
-    """Go on only with what would still be remembered (rule 5).
-
-    Args:
-        until: Until when it is.
-        forgotten: The latest such instant of all that was forgotten.
-
-    Raises:
-        ServedForgottenError: It may have been done, and be forgotten.
-    """
+    """Raises ServedForgottenError if `until` is not after the last forgotten instant (rule 5)."""
     if until <= forgotten:
         raise ServedForgottenError("whether the transaction was used is not known any more")
 
@@ -210,21 +193,21 @@ _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 
 class BadClaimError(MalformedError):
-    """What a service says of a claim can't be read."""
+    """A service's statement about a claim is malformed."""
 
     code = "bad-claim"
     remedy = "use services and daemons of versions that go together"
 
 
 class ClaimsFullError(UnavailableError):
-    """A service has as many claims, or as much kept of its answers, as one may have."""
+    """The service has reached its limit on claims or stored answers."""
 
     code = "claims-full"
     remedy = "wait until some are forgotten, which is minutes after their tokens end; or answer with less"
 
 
 class NotBegunError(DeniedError):
-    """What came of a request is said by somebody who didn't begin it, or who has said it before."""
+    """The result is from another claimant, or differs from the reported one."""
 
     code = "not-begun"
     remedy = "nothing: what is known of the request stays as it is"
@@ -232,7 +215,7 @@ class NotBegunError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedClaim:
-    """One request of a service that was begun."""
+    """One begun request of a service."""
 
     namespace: str
     service: str
@@ -252,18 +235,18 @@ class SharedClaim:
 
     @property
     def room(self) -> int:
-        """Bytes that it takes (rule 4)."""
+        """The bytes that it reserves (rule 4)."""
         return LONGEST_ANSWER if self.state is ServedState.BEGUN else len(self.answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What is kept of one service."""
+    """Totals of one service."""
 
     namespace: str
     service: str
     turn: int
-    """How often it changed (rule 5); 0 for a service of which nothing was ever kept."""
+    """The count of changes (rule 5); 0 for a new service."""
     claims: int
     room: int
     """Bytes (rule 4)."""
@@ -273,7 +256,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedWish:
-    """One request that a service would begin."""
+    """A request that a service wants to begin."""
 
     txn: str
     token: str
@@ -286,23 +269,19 @@ class SharedWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered(NoTruth):
-    """It was done, and this is what is kept of the answer."""
+    """The request was performed; this is the stored answer."""
 
     answer: bytes = field(repr=False)
 
 
 SharedBeginning: TypeAlias = Begun | Answered | StillServing | Unfinished
-"""What whoever asks to begin a request is told."""
+"""The reply to a request to begin."""
 
 NOT_BEGUN: Final = "nobody who says so has begun that request, or it was said before"
 
 
 def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedWish:
-    """What a service would begin, from what it says.
-
-    Raises:
-        BadClaimError: It can't be read.
-    """
+    """Parses a service's request to begin; raises BadClaimError."""
     require_named(txn, request, claimant)
     _require(_ID, token, "token")
     if not 1 <= takes <= MOST_TAKES:
@@ -311,22 +290,14 @@ def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int)
 
 
 def require_named(txn: str, request: str, claimant: str) -> None:
-    """Go on only with what can name a claim and who began it.
-
-    Raises:
-        BadClaimError: It can't.
-    """
+    """Raises BadClaimError unless the texts can name a claim and its claimant."""
     _require(_ID, txn, "txn")
     _require(_REQUEST, request, "request")
     _require(_CLAIMANT, claimant, "claimant")
 
 
 def parse_answer(raw: bytes) -> bytes:
-    """What is kept of an answer.
-
-    Raises:
-        BadClaimError: It is nothing, or too long.
-    """
+    """Returns an answer to store; raises BadClaimError if it is empty or too long."""
     if not 1 <= len(raw) <= LONGEST_ANSWER:
         raise BadClaimError(f"1 to {LONGEST_ANSWER} bytes are kept of an answer", where="answer")
     return raw
@@ -335,7 +306,7 @@ def parse_answer(raw: bytes) -> bytes:
 def begun_anew(
     wish: SharedWish, namespace: str, service: str, *, until: Instant, now: Instant
 ) -> SharedClaim:
-    """The claim of a request that nobody has begun before."""
+    """The claim of a request that is begun for the first time."""
     return SharedClaim(
         namespace=namespace,
         service=service,
@@ -348,11 +319,7 @@ def begun_anew(
 
 
 def shared_again(found: SharedClaim, wish: SharedWish, now: Instant) -> SharedBeginning:
-    """What is told of a transaction that was used (rules 1 and 2).
-
-    Raises:
-        OtherRequestError: It was used for another request.
-    """
+    """The reply for a used transaction (rules 1 and 2); raises OtherRequestError."""
     if found.request != wish.request:
         raise OtherRequestError("the transaction was used for another request of this service")
     match found.state:
@@ -367,17 +334,7 @@ def shared_again(found: SharedClaim, wish: SharedWish, now: Instant) -> SharedBe
 
 
 def say(found: SharedClaim | None, claimant: str, request: str, answer: bytes | None) -> SharedClaim | None:
-    """The claim with what came of it (rule 3); None where that was said before.
-
-    Args:
-        found: As it is kept.
-        claimant: Who says it.
-        request: Of which request.
-        answer: None where nobody knows what came of it.
-
-    Raises:
-        NotBegunError: Somebody else began it, nobody did, or something else was said of it.
-    """
+    """The claim with its result, None on repetition (rule 3); `answer` None means unknown outcome."""
     if found is None or (found.claimant, found.request) != (claimant, request):
         raise NotBegunError(NOT_BEGUN)
     state = ServedState.LOST if answer is None else ServedState.ANSWERED
@@ -389,11 +346,7 @@ def say(found: SharedClaim | None, claimant: str, request: str, answer: bytes | 
 
 
 def make_room(tally: Tally, claim: SharedClaim) -> Tally:
-    """The tally with one claim more (rule 4).
-
-    Raises:
-        ClaimsFullError: There is no room for it.
-    """
+    """The tally with one more claim (rule 4); raises ClaimsFullError."""
     claims, room = tally.claims + 1, tally.room + claim.room
     if claims > MOST_CLAIMS or room > MOST_ROOM:
         raise ClaimsFullError(f"service `{tally.service}` has as much begun and answered as is kept of one")
@@ -401,12 +354,12 @@ def make_room(tally: Tally, claim: SharedClaim) -> Tally:
 
 
 def swap_room(tally: Tally, before: SharedClaim, after: SharedClaim) -> Tally:
-    """The tally once a claim has become another (rule 4)."""
+    """The tally after a claim was replaced (rule 4)."""
     return replace(tally, turn=tally.turn + 1, room=tally.room - before.room + after.room)
 
 
 def forget_claims(tally: Tally, gone: Iterable[tuple[Instant, int]]) -> Tally:
-    """The tally without these, each by until when it was remembered and how much room it took."""
+    """The tally without these claims, each given by its retention end and size."""
     found = list(gone)
     return replace(
         tally,

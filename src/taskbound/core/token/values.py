@@ -1,9 +1,8 @@
-"""What a token is: a row first, and a text only afterwards.
+"""A token as a row, which exists before the signed text.
 
-1. What a token says never changes: it is written once, and of the row only its revocation changes.
-2. It ends when it is revoked or when its time is over, whichever is first, and never begins again.
-3. A name is unique among everything that our issuer names (RFC 7519 §4.1.2), so that of a person or an agent
-   holds the namespace, unless that is `default`.
+1. A token's content never changes; of the row only the revocation does.
+2. It ends at its revocation or expiry and never becomes valid again.
+3. Names are unique for our issuer (RFC 7519 §4.1.2): they contain the namespace unless it is `default`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ DEFAULT_NAMESPACE: Final = "default"
 
 
 class TokenForm(Enum):
-    """What a token is for; the values are what rows and records hold."""
+    """Kinds of tokens; rows and records hold these values."""
 
     TASK = "task"
     """An access token whose authority is a task's (RFC 9068)."""
@@ -39,12 +38,12 @@ class TokenForm(Enum):
 
     @property
     def typ(self) -> str:
-        """The `typ` of its header (RFC 9068 §2.1; the draft's §5.1)."""
+        """The `typ` header (RFC 9068 §2.1; the draft's §5.1)."""
         return "txntoken+jwt" if self is TokenForm.TRANSACTION else "at+jwt"
 
 
 class TokenState(Enum):
-    """Where a token stands."""
+    """State of a token."""
 
     ISSUED = "issued"
     REVOKED = "revoked"
@@ -53,7 +52,7 @@ class TokenState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One token as it was issued, and whether it was revoked."""
+    """One issued token and its revocation."""
 
     namespace: str
     id: str
@@ -84,7 +83,7 @@ class Token:
     content: str = ""
     """Of a transaction token: the `Content-Digest` of the request, where there is one (RFC 9530)."""
     acr: str = ""
-    """Of a person's token: how well they were authenticated; empty where nobody said."""
+    """For a person's token: the strength of the authentication; empty if unknown."""
     authenticated: Instant = NEVER
     """Of a person's token: when."""
     list: int = 0
@@ -93,32 +92,27 @@ class Token:
     digest: str = ""
     """SHA-256 of its claims, in hexadecimal."""
     may_act: str = ""
-    """Of a task token: the agent that it is handed on to, as tokens call it; empty where it is to nobody."""
+    """For a task token: the agent it is delegated to, as named in tokens; empty without delegation."""
     record: int = 0
     """The number of the record of its issue (`AuditReads.numbered`)."""
     revoked: Instant = NEVER
     why: str = ""
     """Why it was revoked."""
     unsigned: bool = False
-    """Whether it was revoked because it could not be signed: then nobody has its text."""
+    """True if it was revoked because signing failed, so its text never existed."""
     proven_by: str = ""
     """Of a service's token: the key that proved the service."""
 
 
 def state_of(token: Token, now: Instant) -> TokenState:
-    """Where it stands (rule 2)."""
+    """The state of the token now (rule 2)."""
     if token.revoked != NEVER:
         return TokenState.REVOKED
     return TokenState.EXPIRED if now >= token.expires else TokenState.ISSUED
 
 
 def require_standing(token: Token, now: Instant) -> None:
-    """Go on only with one that is neither revoked nor over (rule 2).
-
-    Raises:
-        TokenRevokedError: It was revoked.
-        TokenEndedError: Its time is over.
-    """
+    """Raises TokenRevokedError or TokenEndedError unless the token is valid (rule 2)."""
     match state_of(token, now):
         case TokenState.REVOKED:
             raise TokenRevokedError(f"the token was revoked: {token.why}")
@@ -129,20 +123,20 @@ def require_standing(token: Token, now: Instant) -> None:
 
 
 def name_of(kind: str, namespace: str, name: str) -> str:
-    """How tokens call a person, an agent or a service (rule 3): `person:ann`, or `agent:acme/coder`."""
+    """The name in tokens (rule 3): `person:ann`, or `agent:acme/coder`."""
     return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
 
 
 def named_in(subject: str) -> str:
-    """The bare name of a person, an agent or a service that tokens call so."""
+    """The bare name of a person, an agent or a service."""
     return subject.partition(":")[2].rpartition("/")[2]
 
 
 def service_name(namespace: str, service: str) -> str:
-    """How tokens call a service: as `sub` and `client_id`."""
+    """A service's `sub` and `client_id`."""
     return name_of("service", namespace, service)
 
 
 def agent_name(namespace: str, agent: str) -> str:
-    """How tokens call an agent: as `client_id`, and as one who acts."""
+    """An agent's `client_id` and actor name."""
     return name_of("agent", namespace, agent)

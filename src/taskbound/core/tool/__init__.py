@@ -1,4 +1,4 @@
-"""What an agent can call: the server that it is pinned to, its definition, its name, its effect."""
+"""Tools: pinned server, definition, name and effect."""
 
 from __future__ import annotations
 

@@ -1,43 +1,32 @@
-"""A tool's definition as its server lists it, its digest, and how two differ.
+"""A tool's definition as listed by its server: digest, comparison, and the methods beside tools.
 
 Of `definition`:
 
-Rules:
-
-1. The definition is the whole tool object but its top-level `_meta`, in canonical bytes.
-   Its digest is the SHA-256 of the canonical object of version, kind and definition.
-2. `name` is a tool's own name; `inputSchema` is an object whose `type` is `object`
-   (MCP, Tools, Data Types); what else is there has the type that MCP gives it.
-3. The effect is read from the annotations, and is the worst where they say nothing:
-   without `readOnlyHint: true` a tool writes, without `destructiveHint: false` it destroys.
-4. The schema's defaults are those of its top-level properties.
-5. A definition has at most 256 KiB, a server at most 1,000 tools and 3 MiB of them.
-6. In one server's list no two names are equal or look alike (A163), and none is a method's (`method`).
+1. The definition is the tool object without its top-level `_meta`, in canonical bytes. The digest is the
+   SHA-256 of the canonical object of version, kind and definition.
+2. `inputSchema` is an object of `type` `object`; other members have their MCP types.
+3. Missing annotations mean the worst effect: without `readOnlyHint: true` a tool writes, without
+   `destructiveHint: false` it destroys.
+4. Defaults are those of the schema's top-level properties.
+5. Limits: 256 KiB per definition, 1,000 tools and 3 MiB per server.
+6. Names in a list must not be equal, look alike (A163) or be a method's.
 
 Of `difference`:
 
-Rules:
-
-1. Equal bytes are the same, whatever else.
-2. When only text for people differs (`schema.part`), the text changed: the call may go
-   on, and agents are still shown the pinned text.
-3. Anything else is a changed schema, which refuses: types, enums, defaults, required,
-   names, annotations, output schema, keywords that nobody knows, a list that can't be read.
-4. A pinned tool that the list lacks is gone, and so is a method that the server doesn't declare any more.
-   What is not pinned is nothing yet.
-5. Differences are said in words, escaped, at most 20 of them, none longer than a line.
+1. Equal bytes are the same definition.
+2. If only text for people differs (`schema.part`), calls continue and agents are shown the pinned text.
+3. Any other difference, or an unreadable list, is a changed schema and refuses calls.
+4. A pinned tool or method that is not listed any more is gone.
+5. Differences are reported escaped, at most 20, each within a line.
 
 Of `method`:
 
-1. Each request to a server is an action. One that is no `tools/call` has the tool `SERVER__METHOD`, and its
-   arguments are the request's parameters without `_meta`.
-2. The definitions are written here, not by servers: what a method takes is said by MCP. They are pinned with
-   a server that declares the capability, and from then on treated as any tool's.
-3. What a server is asked for only reads, by what MCP says of it. Whether a server keeps to that nobody knows:
-   the world is open.
-4. A question of a server is an action of the agent's too: it tells that server what a person, or the client's
-   model, says, and that can't be taken back. So it has the worst effect, each time. It is pinned where the
-   person who pins the server says that it may ask so.
+1. Each request to a server is an action; one other than `tools/call` has the tool `SERVER__METHOD` and its
+   parameters without `_meta` as arguments.
+2. Method definitions are fixed here, according to MCP, and pinned with a server that declares the capability.
+3. Requests only read, according to MCP; servers may differ, so the world is open.
+4. A server's question (elicitation, sampling) discloses answers irrevocably, so it has the worst effect. It
+   is pinned only if the person who pins the server allows it.
 """
 
 from __future__ import annotations
@@ -86,7 +75,7 @@ _HINTS: Final = ("destructiveHint", "idempotentHint", "openWorldHint", "readOnly
 
 
 class Effect(Enum):
-    """What a call may do to the world, by the server's own word."""
+    """The effect of a call, according to the server."""
 
     READ = "read"
     WRITE = "write"
@@ -95,7 +84,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDefinition:
-    """One tool as its server describes it; made by `parse_definition`."""
+    """One tool as described by its server; made by `parse_definition`."""
 
     name: str
     """What the server calls it, without the server's name in front."""
@@ -110,54 +99,44 @@ class ToolDefinition:
     """Rule 1: 64 lowercase hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        """Compute the digest, once."""
         whole = b'{"definition":%b,"kind":"tool","version":%d}' % (self.canonical, DEFINITION_VERSION)
         object.__setattr__(self, "digest", sha256(whole).hexdigest())
 
     @property
     def input_schema(self) -> dict[str, JsonValue]:
-        """The schema of the arguments; not to be changed."""
+        """The schema of the arguments; must not be modified."""
         schema = self.value["inputSchema"]
         return schema if isinstance(schema, dict) else {}
 
     @property
     def denies_idempotence(self) -> bool:
-        """Whether its server says outright that a repeated call has further effects."""
+        """True if the server declares `idempotentHint: false`."""
         hints = self.value.get("annotations")
         return isinstance(hints, dict) and hints.get("idempotentHint") is False
 
     @property
     def open_world(self) -> bool:
-        """Whether it may reach anyone; only `openWorldHint: false` says that it doesn't."""
+        """False only if the server declares `openWorldHint: false`."""
         annotations = self.value.get("annotations")
         return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)
 
 
 def effect_of(definition: ToolDefinition, declared: str) -> Effect:
-    """What a call of a tool may do: what a person declared, or what its definition says (rule 3).
-
-    Args:
-        definition: Of the tool.
-        declared: An effect's word; empty where nothing was declared.
-    """
+    """The declared effect, or that of the definition if `declared` is empty (rule 3)."""
     return Effect(declared) if declared else definition.effect
 
 
 def parse_listed(raw: bytes) -> ToolDefinition:
-    """The definition of a tool that a server lists; raises as `parse_definition`, and for a method's name."""
+    """Parses a listed tool; raises like `parse_definition`, and for a method's name."""
     found = parse_definition(raw)
     parse_own_name(found.name)  # 6
     return found
 
 
 def parse_definition(raw: bytes) -> ToolDefinition:
-    """The definition that these bytes of a tool object hold, a server's own or a method's.
+    """Parses a tool object of a server or method.
 
-    Raises:
-        BadDefinitionError: It is no tool object that can be pinned (rules 2 and 5).
-        RemoteReferenceError: A schema refers to something outside itself.
-        BadToolNameError: Its name can't be a tool's (with `ForeignCharacterError` beside it).
-        MalformedError: The bytes are not one strict JSON document.
+    Raises BadDefinitionError (rules 2 and 5), RemoteReferenceError, BadToolNameError or MalformedError.
     """
     value = parse_document(raw, limits=_LIMITS)
     if not isinstance(value, dict):
@@ -180,17 +159,9 @@ def parse_definition(raw: bytes) -> ToolDefinition:
 
 
 def parse_definitions(raws: Iterable[bytes], *, server: str) -> tuple[ToolDefinition, ...]:
-    """The definitions of one server's list, in its order.
+    """Parses one server's list in order; error messages name the tool.
 
-    Args:
-        raws: Each tool object as it was received.
-        server: The server's name, with which each tool's name must make a name.
-
-    Raises:
-        TooManyToolsError: More than rule 5 allows.
-        DuplicateToolError: Two tools have one name (rule 6).
-        LookAlikeToolError: Two names can be taken for each other.
-        MalformedError: One of them can't be pinned; its name is in the message.
+    Raises TooManyToolsError (rule 5), DuplicateToolError, LookAlikeToolError (rule 6) or MalformedError.
     """
     found: list[ToolDefinition] = []
     size = 0
@@ -228,7 +199,6 @@ def _bad(name: str, what: str) -> MalformedError:
 
 
 def _effect(annotations: JsonValue) -> Effect:
-    """What the annotations admit to (rule 3); MCP gives `destructiveHint` no meaning for a reader."""
     hints = annotations if isinstance(annotations, dict) else {}
     if hints.get("readOnlyHint") is True:
         return Effect.READ
@@ -322,11 +292,7 @@ _QUESTIONS: Final[Mapping[str, tuple[str, Schema]]] = {
 
 @cache
 def method_definition(name: str) -> ToolDefinition:
-    """The definition of a method, under its own name.
-
-    Raises:
-        BadToolNameError: There is no such method (`name.RESERVED_NAMES`).
-    """
+    """The definition of a method; raises BadToolNameError for an unknown one."""
     hints: dict[str, JsonValue] = {"idempotentHint": True, "readOnlyHint": True}
     if name in _QUESTIONS:
         description, schema = _QUESTIONS[name]
@@ -352,38 +318,33 @@ _MOST: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Same(NoTruth):
-    """The definition is the pinned one, byte for byte."""
+    """The definition is byte-for-byte the pinned one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextChanged(NoTruth):
-    """Only text for people differs; the pinned text goes on being served."""
+    """Only text for people differs; the pinned text is still served."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaChanged(NoTruth):
-    """What the tool means differs, or can't be read; calls refuse."""
+    """The meaning differs or cannot be read; calls are refused."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone(NoTruth):
-    """The server lists no such tool; calls refuse."""
+    """The server no longer lists the tool; calls are refused."""
 
 
 Comparison: TypeAlias = Same | TextChanged | SchemaChanged | Gone
 
 
 def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
-    """What the definition that was seen is to the pinned one.
-
-    Args:
-        pinned: The definition that a person accepted.
-        seen: The one of the same name in the server's list, or none.
-    """
+    """Compares the pinned definition with the listed one, None if it is not listed."""
     if seen is None:
         return Gone()
     if seen.canonical == pinned.canonical:
@@ -400,17 +361,7 @@ def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
 def compare_list(
     pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str, methods: Sequence[str] = ()
 ) -> Mapping[str, Comparison]:
-    """What a server's list is to its pinned tools, by the tool's own name; it never raises.
-
-    A list that can't be read as a whole (rule 3) changes every pinned tool: which of two
-    tools of one name a call would reach, nobody knows.
-
-    Args:
-        pinned: The server's pinned definitions.
-        raws: Each tool object as the server lists it now.
-        server: The server's name.
-        methods: What it says that it can be asked for beside its tools.
-    """
+    """Compares a server's list with its pins, by own name; an unreadable list changes all (rule 3)."""
     try:
         seen = {one.name: one for one in parse_definitions(raws, server=server)}
         seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}
@@ -423,7 +374,6 @@ def compare_list(
 
 
 def _differences(before: JsonValue, after: JsonValue, place: str) -> Iterator[str]:
-    """Each difference in one sentence, the outermost place at which it shows."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             at = pointer(place, key)

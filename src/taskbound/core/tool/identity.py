@@ -1,46 +1,33 @@
-"""Which server a tool belongs to: its program or its URL, and their one digest.
+"""The pinned identity of a server: its program or URL, and its digest.
 
 Of `identity`:
 
-Rules:
-
-1. The digest is the SHA-256 of the canonical object of version, kind, namespace and
-   everything that decides what runs: transport, command and where its links lead, hash of
-   the binary, further pinned files and their hashes, arguments, declared variables with
-   their values, directory, lock, and limits where there are any. Any other start is another digest (A170).
-2. The server's name, its era and whether it may be shared are not part of it: they say
-   how it is spoken to, not what it is.
-3. What is pinned is written out: paths are absolute, hashes are SHA-256 in lower case,
-   variables have sorted, distinct, portable names.
-4. A server that is reached by a URL has no command and nothing that belongs to one. Its digest is that of
-   version, kind, namespace, transport and all that decides which server is spoken to, and how (`remote`).
-5. The slots of its secrets are part of the digest, and their values are not (`slot`). They are sorted and
-   distinct, at most `MAX_SLOTS`, of kinds that this server has, and in nobody else's place: no declared
-   variable, header or parameter has the name of one, and no two have one place. What fills one in place of a
-   sealed value is part of it, too (`source`). Without slots a digest is what it was before there were any.
-6. A server that is reached may be one that wants tokens: then the client that it is reached as is in the
-   digest (`oauth.client`), what that client proves itself with has the one slot of its kind, and the header
-   that tokens go in is taken.
+1. The digest is the SHA-256 of a canonical object of everything that decides what runs: namespace, transport,
+   command and its resolved links, hashes of binary and pinned files, arguments, variables, directory, lock
+   and limits (A170).
+2. Name, era and sharing are not included: they do not decide what runs.
+3. Paths are absolute, hashes SHA-256 in lowercase, variables sorted, distinct and portable.
+4. A server with a URL has no command; its digest covers the URL and how it is contacted (`remote`).
+5. The digest covers slots and their sources, not secret values. Slots are sorted, distinct, at most
+   `MAX_SLOTS`, and collide with no declared variable, header or parameter. Without slots the digest is
+   unchanged.
+6. For a server that wants tokens the digest covers the OAuth client (`oauth.client`); the client's secret has
+   a slot and the token header is reserved.
 
 Of `remote`:
 
-Rules:
-
-1. A URL is read as the constraint `url` reads one (`scope.constraints.url`): what readers quarrel about
-   refuses. It is http or https and has neither user nor fragment. There is one way to write it: small
-   letters, no port that is the scheme's own, a path.
-2. Without TLS only this machine is spoken to: http is for an address of the loopback, and for `localhost`.
-3. An address may be any host's that somebody wrote down on purpose; a name has to lead to public ones only
-   (`admits`), but for `localhost`, which leads to this machine. So nobody who answers for a name decides
-   that calls go to the network that this machine is in. Where a person said that a name may lead to a
-   network of their own, it may lead there too, and never to addresses of the link, of nobody or of many.
-4. Declared headers are sent with every request. They are none that HTTP, MCP or this gateway gives a
-   meaning to, and none whose name or text says that it is a secret (`core.tool.secret`): what is pinned is
-   shown, stored and digested. Neither is a parameter of the URL's query. Where a secret belongs is a slot
-   (`slot`): a header or a parameter that is not declared, and is filled on the way.
-5. For https a public key can be pinned, by the SHA-256 of its SubjectPublicKeyInfo (RFC 7469), and a file
-   with the authorities that certify the server, by content. Either only narrows what is believed.
-6. No error quotes who signs in with a URL, a query, a fragment, or a path that holds a secret.
+1. A URL is parsed like the constraint `url` and refused if parsers disagree: http or https, no user or
+   fragment, one canonical form.
+2. http is only for loopback addresses and `localhost`.
+3. An address may be any; a name must resolve to public addresses (`admits`), except `localhost`, so DNS
+   cannot lead calls into the local network. A person may allow private networks, never link-local,
+   unspecified or multicast addresses.
+4. Declared headers are sent with each request. Headers with meaning for HTTP, MCP or the gateway are refused,
+   as are headers and query parameters that suggest secrets (`core.tool.secret`), because pins are displayed
+   and stored. Secrets go into slots.
+5. For https a public key (SHA-256 of SubjectPublicKeyInfo, RFC 7469) and a CA file can be pinned; both only
+   narrow trust.
+6. Errors do not quote the user, query or fragment of a URL, or a path that holds a secret.
 """
 
 from __future__ import annotations
@@ -81,24 +68,19 @@ _LOADERS: Final = frozenset({"BASH_ENV", "DYLD_INSERT_LIBRARIES", "LD_AUDIT", "L
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedFile:
-    """One file that a start depends on, by content."""
+    """A file that a start depends on, with its hash."""
 
     path: str
     sha256: str
 
     def __post_init__(self) -> None:
-        """Require an absolute path and a hash (rule 3)."""
         _require_path(self.path, "a pinned file")
         _require_hash(self.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerIdentity:
-    """One way to start or to reach one server; two of one digest are one server.
-
-    Raises:
-        BadServerError: On making one that rules 3 and 4 do not allow.
-    """
+    """One way to start or reach a server; making a bad one raises BadServerError."""
 
     namespace: str
     command: str = ""
@@ -126,7 +108,6 @@ class ServerIdentity:
     """Rule 1: 64 lowercase hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        """Require rules 3 and 4, and compute the digest once."""
         if self.remote is not None:
             self._require_nothing_started()
         else:
@@ -136,7 +117,6 @@ class ServerIdentity:
         object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
 
     def _require_program(self) -> None:
-        """Go on only with what can be started (rule 3)."""
         _require_path(self.command, "the command")
         _require_path(self.resolved, "the resolved command")
         _require_path(self.directory, "the directory")
@@ -147,13 +127,11 @@ class ServerIdentity:
         _require_sorted([one.path for one in self.files], "pinned files")
 
     def _require_nothing_started(self) -> None:
-        """Go on only with a URL and nothing of a command (rule 4)."""
         started = (self.command, self.resolved, self.sha256, self.files, self.arguments, self.environment)
         if any(started) or self.lock or self.limits or self.directory != "/":
             raise BadServerError("a server has either a command or a URL")
 
     def _require_slots(self) -> None:
-        """Go on only with slots that this server has room for (rule 5)."""
         _require_sorted([one.text for one in self.slots], "slots")
         if len(self.slots) > MAX_SLOTS:
             raise BadSlotError(f"a server has at most {MAX_SLOTS} slots")
@@ -171,7 +149,6 @@ class ServerIdentity:
             self.remote.require_room(self.slots)
 
     def _require_client(self) -> None:
-        """Go on only with a client that this server has use for (rule 6)."""
         wanted = [] if self.oauth is None else [self.oauth.slot]
         if [one for one in self.slots if one.kind == "oauth"] != wanted:
             raise BadSlotError("an OAuth client has one slot, its method's, and no other server has one")
@@ -221,7 +198,6 @@ def _require_path(path: str, what: str) -> None:
 
 
 def _is_loose(path: str) -> bool:
-    """Whether the path can be written more shortly, so that one file has two names here."""
     return path != "/" and any(part in {"", ".", ".."} for part in path[1:].split("/"))
 
 
@@ -273,13 +249,7 @@ _TAKEN_PREFIXES: Final = ("mcp-", "proxy-", "sec-")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """One server behind a URL.
-
-    Raises:
-        BadUrlError: On making one whose URL rules 1, 2 and 4 don't allow.
-        BadHeaderError: One with a header that rule 4 doesn't allow.
-        BadServerError: One with a key or a file that rule 5 doesn't allow.
-    """
+    """A server with a URL; making a bad one raises BadUrlError, BadHeaderError or BadServerError."""
 
     url: str
     era: str
@@ -294,7 +264,6 @@ class Remote:
     """The URL, taken apart."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         read = _read(self.url)
         if _written(read, self.url) != self.url:
             raise BadUrlError(
@@ -309,13 +278,13 @@ class Remote:
 
     @property
     def target(self) -> str:
-        """What stands in a request for it: the path and, if there is one, the query."""
+        """The request target: path and query."""
         _, mark, query = self.url.partition("?")
         return f"{self.read.path}{mark}{query}"
 
     @property
     def authority(self) -> str:
-        """Host and port as the header `Host` has them."""
+        """Host and port for the `Host` header."""
         return self.url.split("/", 3)[2]
 
     @property
@@ -324,12 +293,7 @@ class Remote:
         return f"{self.read.scheme}://{self.authority}"
 
     def admits(self, address: str, *, private: bool = False) -> bool:
-        """Whether calls may go to this address, which the URL's host was found to lead to (rule 3).
-
-        Args:
-            address: What was found.
-            private: Whether the person said that the name may lead to a network of their own.
-        """
+        """True if calls may go to this resolved address; `private` allows private networks (rule 3)."""
         found = ip_address(address)
         if private:
             plain = found.ipv4_mapped if isinstance(found, IPv6Address) and found.ipv4_mapped else found
@@ -343,11 +307,7 @@ class Remote:
         return is_public(found)
 
     def require_room(self, slots: tuple[Slot, ...]) -> None:
-        """Go on only with slots whose headers and parameters are nobody else's (rule 4).
-
-        Raises:
-            BadSlotError: One is taken.
-        """
+        """Raises BadSlotError if a slot's header or parameter is taken (rule 4)."""
         headers = {name for name, _ in self.headers}
         parameters = {part.partition("=")[0] for part in self.url.partition("?")[2].split("&")}
         for one in slots:
@@ -356,7 +316,7 @@ class Remote:
                 raise BadSlotError(f"the place `{one.place}` is taken")
 
     def value(self) -> dict[str, JsonValue]:
-        """What stands in the digest of the server's identity."""
+        """The part of the identity digest for this URL."""
         file = self.authorities
         return {
             "authorities": [file.path, file.sha256] if file is not None else [],
@@ -368,11 +328,7 @@ class Remote:
 
 
 def canonical_url(text: str) -> str:
-    """The one way to write the URL that a person typed.
-
-    Raises:
-        BadUrlError: It is none that rules 1, 2 and 4 allow.
-    """
+    """The canonical form of a URL; raises BadUrlError (rules 1, 2 and 4)."""
     return _written(_read(text), text)
 
 
@@ -399,7 +355,6 @@ def _read(text: str) -> ReadUrl:
 
 
 def _masked(text: str) -> str:
-    """A URL as an error may quote it (rule 6)."""
     plain = re.split(r"[?#]", text, maxsplit=1)[0]
     query = text[len(plain) :]
     scheme, mark, rest = plain.partition("://") if "://" in plain else ("", "", plain)

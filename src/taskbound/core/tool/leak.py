@@ -1,18 +1,11 @@
-"""Secrets that come back: whether text that a server said holds one.
+"""Detection of secrets in a server's answers.
 
-Rules:
-
-1. Looked for is the value verbatim, with JSON's escapes undone (also of JSON in JSON), percent-encoded
-   (once), as Base64 in its three alignments, in both alphabets, and as hexadecimal digits in either case,
-   whatever white space stands in these two.
-2. Anything else that a server makes of it goes unseen: another encoding, a part of it, its letters apart or
-   turned around, a sum over it, a half in this answer and a half in the next. Who was given a secret can
-   tell it.
-3. It takes time in proportion to the text, whatever the text is: no one is to be held up by another's words.
-   So escapes are undone wherever they stand. What of the text is a string is not asked: the search for the
-   ends of strings can begin at each quote, and go on to the end of the text.
-4. What is cut short here, for a reason or as last words, is looked through for a part of a value where it may
-   have been cut (`cut_in`): the server said the whole of it, and nobody sees more than was left.
+1. Searched forms: verbatim, JSON escapes undone (also nested), percent-encoded once, Base64 in three
+   alignments and both alphabets, hex in either case; white space is ignored in the last two.
+2. Other transformations (encodings, splitting, reordering) are not detected; a server that was given a secret
+   can leak it.
+3. The time is linear in the text. Escapes are therefore undone everywhere, without locating JSON strings.
+4. Texts that were truncated here are also searched for partial values at the cut (`cut_in`).
 """
 
 from __future__ import annotations
@@ -52,17 +45,16 @@ _WHOLE: Final = 3
 
 
 class Leaks:
-    """Looks for some values; none of them is in its repr."""
+    """Searches for some values; its repr omits them."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        """Look for these; each has `core.tool.MIN_SECRET` bytes at least."""
         whole = [one.encode() for one in values]
         self._plain = tuple(whole)
         self._coded = tuple({part for one in whole for part in _alignments(one)})
         self._digits = tuple(one.hex().encode() for one in whole)
 
     def beside(self, others: Leaks) -> Leaks:
-        """Looks for these, and for those of the others too."""
+        """Searches for these and the other's values."""
         found = Leaks(())
         found._plain = self._plain + others._plain
         found._coded = self._coded + others._coded
@@ -70,14 +62,11 @@ class Leaks:
         return found
 
     def found_in(self, *texts: bytes | str) -> bool:
-        """Whether a value stands in one of these."""
+        """True if one of the texts contains a value."""
         return any(self._in(one.encode() if isinstance(one, str) else one) for one in texts)
 
     def cut_in(self, *texts: str) -> bool:
-        """Whether a value stands in one of these, or was cut at an end of one or before an ellipsis (rule 4).
-
-        For short texts: each end is compared with each value.
-        """
+        """True if a short text contains a value, or part of one at an end or before an ellipsis (rule 4)."""
         parts = (one.encode() for text in texts for one in text.split(_CUT))
         return self.found_in(*texts) or any(_cut(value, one) for one in parts for value in self._plain)
 
@@ -99,14 +88,12 @@ class Leaks:
 
 
 def _cut(value: bytes, part: bytes) -> bool:
-    """Whether the part begins or ends within the value, or is one of it."""
     sizes = range(_LEFT, min(len(value), len(part) + 1))
     within = len(part) >= _LEFT and part in value
     return within or any(part.endswith(value[:one]) or part.startswith(value[-one:]) for one in sizes)
 
 
 def _alignments(value: bytes) -> Iterable[bytes]:
-    """What surely stands in the Base64 of any text that holds the value, by where it begins."""
     for skip in range(_WHOLE):
         head = (_WHOLE - skip) % _WHOLE
         body = value[head:]
@@ -120,7 +107,6 @@ def _bytes(found: re.Match[bytes]) -> bytes:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """The text with JSON's escapes undone, wherever they stand (rule 3)."""
     text = text.replace(b"\\\\", _BACKSLASH)
     for escape, meant in _ESCAPES:
         text = text.replace(escape, meant)

@@ -1,40 +1,33 @@
-"""Names of tools and URIs, and their bounds.
+"""Names of tools, percent-encoding, URI templates and resource limits.
 
 Of `name`:
 
-1. The whole name has at most 128 characters, all of them ASCII (MCP, Tools, Tool Names).
-2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters. It holds no `_`, so the first
-   `__` ends it, whatever the tool is called.
-3. *tool* is what the server calls it: letters, digits, `_`, `-` and `.`; it begins with a
-   letter, a digit or `_`. Case matters. Or it is *reserved*: one of `RESERVED_NAMES`, what a server can be
-   asked for beside its tools, and what it may ask of the one who called it (`method`); or `credential/KIND`,
-   what a target mints (`core.target`). Each holds a `/`, so no server can call a tool of its own so.
-4. In one list no two names are equal, and no two differ only in what is not told apart:
-   case, `_` `-` `.` `/` (clients rewrite them), 0 and O, 1, I and l, rn and m.
+1. A full name has at most 128 ASCII characters (MCP, Tools, Tool Names).
+2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters, without `_`, so the first `__` ends it.
+3. *tool* is the server's name for it: letters, digits, `_`, `-` and `.`, beginning with a letter, digit or
+   `_`; case matters. A *reserved* name is one of `RESERVED_NAMES` or `credential/KIND` (`core.target`); each
+   holds a `/`, which servers cannot use.
+4. Names in a list must not be equal or differ only in confusable characters: case, `_` `-` `.` `/`, 0 and O,
+   1, I and l, rn and m.
 
 Of `percent`:
 
-1. What is unreserved there stands as it is; every other byte is `%` and two capital hexadecimal digits.
-2. Read, a `%` that begins no such triple is refused, and so is what is no UTF-8.
+1. Unreserved characters stay; other bytes are `%` and two uppercase hex digits.
+2. Decoding refuses incomplete escapes and bytes that are not UTF-8.
 
 Of `template`:
 
-1. An expression without an operator stands for any characters but `/`, `?` and `#`; one with an operator for
-   any at all. What the values may be is the server's to say: a template that matches is a claim and no right.
-2. A template has at most 16 expressions and 2,048 characters; braces that don't pair make it none.
-3. Matching takes time in proportion to the URI, whatever the template: it keeps places, goes back to none.
+1. A simple expression matches any characters except `/`, `?` and `#`; one with an operator any. A match is no
+   authorization.
+2. At most 16 expressions and 2,048 characters, with paired braces.
+3. Matching is linear in the URI and never backtracks.
 
 Of `limits`:
 
-Rules:
-
-1. `cpu` is seconds of processor time over its whole life, `files` how many files may be open, `memory` bytes
-   of data, `processes` how many its account may have, `size` bytes of one file that is written. Each is of
-   one process and handed down to those that it starts, but for `processes`.
-2. Each is declared once, in the order of the names. `none` is kept as 0: the server is to have no such limit,
-   also where servers have one by default. What is not declared is as it is by default.
-3. Bytes are written with `KiB`, `MiB` or `GiB` or as they are, everything else as a whole number. A limit
-   that no program could start under is none.
+1. `cpu` in seconds, `files` open files, `memory` bytes, `processes` per account, `size` bytes per written
+   file. All but `processes` are per process and inherited.
+2. Each is declared once, in name order. `none` is stored as 0 and removes a default limit.
+3. Bytes may have `KiB`, `MiB` or `GiB`. Limits too low for any program are refused.
 """
 
 from __future__ import annotations
@@ -82,24 +75,18 @@ _ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_",
 
 
 def is_reserved(tool: str) -> bool:
-    """Whether a tool of this own name is nothing that a server calls so (rule 3)."""
+    """True for an own name that servers cannot use (rule 3)."""
     return tool in RESERVED_NAMES or _KIND.fullmatch(tool) is not None
 
 
 def credential_kind(tool: str) -> tuple[str, str] | None:
-    """Target and kind of the credential that a tool of this whole name asks for; None where it is none."""
+    """Target and kind if this full name requests a credential, else None."""
     target, mark, kind = tool.partition(f"{SEPARATOR}{CREDENTIAL}")
     return (target, kind) if mark and is_reserved(CREDENTIAL + kind) else None
 
 
 def parse_tool_name(text: str) -> tuple[str, str]:
-    """The server's name and the tool's own.
-
-    Raises:
-        ForeignCharacterError: It holds a character beyond ASCII (rule 1).
-        BadServerNameError: What stands before the first `__` names no server (rule 2).
-        BadToolNameError: Anything else that is not one `server__tool` name.
-    """
+    """Splits `server__tool`; raises ForeignCharacterError, BadServerNameError or BadToolNameError."""
     _require_ascii(text)
     if len(text) > MAX_TOOL_NAME:
         raise BadToolNameError(f"a tool's name has at most {MAX_TOOL_NAME} characters, not {len(text)}")
@@ -111,12 +98,7 @@ def parse_tool_name(text: str) -> tuple[str, str]:
 
 
 def parse_own_name(text: str) -> str:
-    """The text, which is what a server may call a tool (rule 3).
-
-    Raises:
-        ForeignCharacterError: It holds a character beyond ASCII.
-        BadToolNameError: It does not follow rule 3, or leaves no room for a server's name.
-    """
+    """Returns a tool's own name (rule 3); raises ForeignCharacterError or BadToolNameError."""
     _require_ascii(text)
     if len(text) > MAX_TOOL_NAME - len(SEPARATOR) - 1 or _TOOL.fullmatch(text) is None:
         raise BadToolNameError(f"`{shown(text)}` can't name a tool")
@@ -124,12 +106,7 @@ def parse_own_name(text: str) -> str:
 
 
 def parse_server_name(text: str) -> str:
-    """The text, which can name a server.
-
-    Raises:
-        ForeignCharacterError: It holds a character beyond ASCII.
-        BadServerNameError: It does not follow rule 2.
-    """
+    """Returns a server name (rule 2); raises ForeignCharacterError or BadServerNameError."""
     _require_ascii(text)
     if len(text) > MAX_SERVER_NAME or _SERVER.fullmatch(text) is None:
         raise BadServerNameError(f"`{shown(text)}` can't name a server")
@@ -137,25 +114,14 @@ def parse_server_name(text: str) -> str:
 
 
 def join_tool_name(server: str, tool: str) -> str:
-    """The full name of a server's tool.
-
-    Raises:
-        ForeignCharacterError: One of the two holds a character beyond ASCII.
-        BadServerNameError: The server's name does not follow rule 2.
-        BadToolNameError: The tool's does not follow rule 3, or both are too long together.
-    """
+    """Joins server and tool; raises like `parse_tool_name`."""
     name = f"{parse_server_name(server)}{SEPARATOR}{tool}"
     parse_tool_name(name)
     return name
 
 
 def require_distinct(names: Iterable[str]) -> None:
-    """Go on only when no name stands twice, or for another's (rule 4).
-
-    Raises:
-        DuplicateToolError: A name stands twice.
-        LookAlikeToolError: Two names can be taken for each other.
-    """
+    """Raises DuplicateToolError or LookAlikeToolError (rule 4)."""
     known: dict[str, str] = {}
     for name in names:
         skeleton = look_of(name)
@@ -169,13 +135,13 @@ def require_distinct(names: Iterable[str]) -> None:
 
 
 def shown(text: str) -> str:
-    """A text from outside in one short line with visible escapes, to stand between backticks."""
+    """Foreign text as one short escaped line, for use between backticks."""
     plain = escape_text(text[: _SHOWN + 1]).replace("`", "\\u{60}")
     return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"
 
 
 def look_of(name: str) -> str:
-    """What the name looks like: two names of one look can be taken for each other (rule 4)."""
+    """The canonical look of a name, equal for confusable names (rule 4)."""
     return name.lower().translate(_ALIKE).replace("rn", "m")
 
 
@@ -191,20 +157,12 @@ _TRIPLE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def encoded(text: str) -> str:
-    """The text as it stands in a URL (rule 1).
-
-    Raises:
-        UnicodeEncodeError: It holds half a surrogate pair.
-    """
+    """Percent-encodes a text (rule 1); raises UnicodeEncodeError for a lone surrogate."""
     return "".join(chr(one) if one in _OPEN else f"%{one:02X}" for one in text.encode())
 
 
 def decoded(text: str) -> str:
-    """The text that this stands for.
-
-    Raises:
-        ValueError: It stands for none (rule 2).
-    """
+    """Decodes a text (rule 2); raises ValueError."""
     raw = text.encode()
     if b"%" in _TRIPLE.sub(b"", raw):
         raise ValueError("a `%` that begins no byte")
@@ -222,7 +180,7 @@ _STOPS: Final = re.compile(r"[/?#]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UriTemplate:
-    """A template, taken apart: what stands there, and between it what may be anything."""
+    """A parsed template: literals, and the expressions between them."""
 
     literals: tuple[str, ...]
     """One more than there are expressions."""
@@ -231,11 +189,11 @@ class UriTemplate:
 
     @property
     def prefix(self) -> str:
-        """What every one of its URIs begins with."""
+        """The literal prefix of all matching URIs."""
         return self.literals[0]
 
     def stands_for(self, uri: str) -> bool:
-        """Whether it can stand for this URI."""
+        """True if the template matches this URI."""
         if len(uri) > MAX_URI or not uri.startswith(self.prefix):
             return False
         if not self.wide:
@@ -259,11 +217,7 @@ class UriTemplate:
 
 
 def parse_template(text: str) -> UriTemplate:
-    """The template that is written here.
-
-    Raises:
-        BadTemplateError: It is none that can be matched (rule 2).
-    """
+    """Parses a template (rule 2); raises BadTemplateError."""
     literals: list[str] = []
     wide: list[bool] = []
     at = 0
@@ -282,7 +236,6 @@ def parse_template(text: str) -> UriTemplate:
 
 
 def _occurrences(uri: str, literal: str, first: int) -> list[int]:
-    """Every place from `first` on at which the literal begins."""
     if not literal:
         return list(range(first, len(uri) + 1))
     found: list[int] = []
@@ -294,13 +247,12 @@ def _occurrences(uri: str, literal: str, first: int) -> list[int]:
 
 
 def _reaches(places: list[int], start: int, stops: list[int]) -> bool:
-    """Whether from a place before it the start is reached without a stop between (rule 1)."""
     nearest = places[bisect_right(places, start) - 1]
     return bisect_right(stops, nearest - 1) == bisect_right(stops, start - 1)
 
 
 Limit = tuple[str, int]
-"""A name and how much; 0 is none."""
+"""A name and its value; 0 means no limit."""
 LEAST: Final = {"cpu": 1, "files": 16, "memory": 16 << 20, "processes": 1, "size": 1}
 """Each limit with the least that it can be."""
 _UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -313,22 +265,14 @@ _WORD: Final = re.compile(
 
 
 def parse_limits(words: Sequence[str]) -> tuple[Limit, ...]:
-    """The limits that words such as `memory=1GiB` declare, sorted.
-
-    Raises:
-        BadLimitError: One is none, or stands twice.
-    """
+    """Parses words such as `memory=1GiB`, sorted; raises BadLimitError."""
     found = tuple(sorted(map(_parse, words)))
     require_limits(found)
     return found
 
 
 def require_limits(limits: Sequence[Limit]) -> None:
-    """Go on only with limits that rules 1 to 3 allow.
-
-    Raises:
-        BadLimitError: They don't.
-    """
+    """Raises BadLimitError unless rules 1 to 3 hold."""
     for name, much in limits:
         if name not in LEAST:
             raise BadLimitError(f"there is no limit `{shown(name)}`")
@@ -339,7 +283,7 @@ def require_limits(limits: Sequence[Limit]) -> None:
 
 
 def limit_words(limits: Sequence[Limit]) -> str:
-    """The limits as a person declares them."""
+    """The declared form of the limits."""
     return " ".join(f"{name}={_written(name, much)}" for name, much in limits)
 
 

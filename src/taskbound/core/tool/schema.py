@@ -1,28 +1,20 @@
-"""What in a tool's schema is text for people, what is meaning, and which arguments become headers.
+"""Separation of text and meaning in a tool's schema, and arguments mirrored as headers.
 
 Of `schema`:
 
-Rules:
+1. Text is the tool's `title`, `description`, `icons` and `annotations.title`, and each schema's string
+   `title`, `description` and `$comment`. All else is meaning, including a property *named* `title`.
+2. Schemas are found where JSON Schema 2020-12 and draft 7 put them; the content of unknown keywords is
+   meaning.
+3. An external `$ref` is refused: its document can change, and MCP forbids fetching it.
 
-1. Text is: the tool's `title`, `description` and `icons`; `annotations.title`; and at
-   every place where a schema stands, `title`, `description` and `$comment`, when they
-   are strings. Everything else is meaning, and so is a property *named* `title`.
-2. A schema stands where JSON Schema 2020-12 (and draft 7) put one. What no keyword is
-   known for is opaque: all of it is meaning.
-3. A reference that leaves the document (`$ref` without `#` in front) refuses: what it
-   names can change behind the pin, and MCP forbids following it.
+Of `mirror` (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers):
 
-Of `mirror`:
-
-Rules (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers):
-
-1. A declaration is a token, in no two of a tool's properties the same but for case. It stands in the schema
-   of a property that a chain of `properties` leads to from the root, of the one type `integer`, `string` or
-   `boolean`. A tool with any other declaration, wherever a schema can stand, is not offered.
-2. The value is the argument's, of the bytes that were decided on. An argument that is absent, null or of a
-   type that rule 1 does not know has no header: whether the server takes that is its own affair.
-3. A text goes as it is when it is printable ASCII without spaces around it and does not look encoded;
-   anything else is Base64 of its UTF-8, between `=?base64?` and `?=`.
+1. A declaration is a token, unique without case per tool, on a property that a chain of `properties` reaches,
+   of type `integer`, `string` or `boolean`. A tool with any other declaration is not offered.
+2. The value comes from the decided bytes. Absent, null or other values have no header.
+3. Printable ASCII that does not look encoded is sent as is; other text as Base64 of UTF-8 in `=?base64?` and
+   `?=`.
 """
 
 from __future__ import annotations
@@ -69,11 +61,7 @@ Texts = dict[str, "JsonValue"]
 
 
 def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
-    """The meaning of a tool object, and its texts by place (rule 1).
-
-    Raises:
-        RemoteReferenceError: A schema refers to something outside itself (rule 3).
-    """
+    """The meaning of a tool object and its texts by place (rule 1); raises RemoteReferenceError (rule 3)."""
     texts: Texts = {}
     meaning: dict[str, JsonValue] = {}
     for key, value in tool.items():
@@ -89,7 +77,7 @@ def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
 
 
 def pointer(place: str, key: str) -> str:
-    """The JSON pointer (RFC 6901) of a member or item below a place."""
+    """The JSON pointer (RFC 6901) of a member or item."""
     return f"{place}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -101,7 +89,6 @@ def _annotations(value: dict[str, JsonValue], texts: Texts) -> JsonValue:
 
 
 def _schema(value: JsonValue, place: str, texts: Texts) -> JsonValue:
-    """The meaning of what stands at a schema's place."""
     if not isinstance(value, dict):
         return value
     meaning: dict[str, JsonValue] = {}
@@ -146,11 +133,7 @@ class Mirror:
 
 
 def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
-    """What an input schema declares.
-
-    Raises:
-        BadMirrorError: A declaration is none (rule 1).
-    """
+    """The declarations in an input schema; raises BadMirrorError (rule 1)."""
     found: dict[str, Mirror] = {}
     for path, one in _schemas(schema):
         if _KEY not in one:
@@ -168,7 +151,7 @@ def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
 
 
 def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[str, str], ...]:
-    """The headers of a call with these arguments (rule 2)."""
+    """The headers of a call (rule 2)."""
     found: list[tuple[str, str]] = []
     for one in mirrors:
         value = arguments
@@ -182,17 +165,13 @@ def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[s
 
 
 def encoded(text: str) -> str:
-    """A text as it can stand in a header (rule 3)."""
+    """A text as a header value (rule 3)."""
     if _PLAIN.fullmatch(text) is not None and _LOOKS_ENCODED.fullmatch(text) is None:
         return text
     return f"=?base64?{b64encode(text.encode()).decode('ascii')}?="
 
 
 def _schemas(root: JsonValue) -> Iterator[tuple[tuple[str, ...], dict[str, JsonValue]]]:
-    """Every object that can be a schema, with the chain of properties to it; empty where there is none.
-
-    What stands under a keyword that nobody knows is looked at as well: a declaration there is one too many.
-    """
     waiting: list[tuple[tuple[str, ...], bool, JsonValue]] = [((), True, root)]
     while waiting:
         path, chained, value = waiting.pop()

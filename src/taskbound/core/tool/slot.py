@@ -1,66 +1,45 @@
-"""Slots: where a secret of an upstream server goes, and what fills it.
+"""Slots: the places of an upstream server that secrets fill, and their sources.
 
 Of `slot`:
 
-Rules:
-
-1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
-   and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
-   server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
-   where tokens for a URL are given (`oauth.client`). Two are no server's: `admin:access`, what the broker
-   comes to a target with, and `kept:CREDENTIAL`, what ends a credential there. There is one way to write it:
-   headers in small letters. Behind `=` may stand what fills it in place of a sealed value: a credential that
-   is minted for the task (`source`).
-2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable
-   that a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
-   configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
-   `NPM_TOKEN`) is one.
-3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text
-   when an answer is looked through for it. It holds no zero byte, and in a header and for OAuth printable
-   ASCII only.
-4. A value is sealed for one binding: namespace, server, identity, slot and number. What opens under another
-   is not believed (`wire.secret`). Each value of a slot has the number after the one before.
+1. Written `KIND:NAME`: `environment:NAME` for a started server; `header:NAME`, `query:NAME` for a URL;
+   `argument:TOOL/NAME` for a top-level argument; `oauth:client-secret`, `oauth:private-key` for a client;
+   `admin:access` and `kept:CREDENTIAL` for targets. `=SOURCE` may follow. One text form; headers in lower
+   case.
+2. A slot must not decide what runs or who is contacted: variables of loaders, shells, interpreters, tool
+   configuration, proxies or CA lists are refused. Tokens of such tools (`GIT_TOKEN`) are allowed.
+3. A value has `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8, because shorter ones cannot be detected in
+   answers. No zero byte; in headers and for OAuth printable ASCII.
+4. A value is sealed for namespace, server, identity, slot and number (`wire.secret`); numbers increase by
+   one.
 
 Of `source`:
 
-1. A source is written `credential:TARGET/KIND#NAME`: what the target gives under this name (`PGPASSWORD`)
-   of a credential of this kind. What the kind leaves to who asks is pinned with it,
-   `credential:TARGET/KIND?tenant=acme#NAME`, and so may be for how many `seconds`. In a header a scheme may
-   stand before it, as HTTP writes them: `Bearer credential:…`.
-2. There is one way to write it: parameters are sorted and distinct, and all but letters, digits and `-._~`
-   of their values is percent-encoded in capitals.
-3. Slots of one server whose sources differ in nothing but the name are filled by one credential.
-4. Which target, kind and names there are is the target's to say, when it is asked for: what is read here
-   could be a source, and is no word that it is one.
-5. Who looks at what a server lists is no task, and nothing is minted for them: the server is started with a
-   text that opens nothing.
+1. Written `credential:TARGET/KIND?PARAMETERS#NAME`, which pins the parameters, among them `seconds`. In a
+   header a scheme may precede it: `Bearer credential:…`.
+2. One text form: parameters sorted and distinct, values percent-encoded.
+3. Slots of a server whose sources differ only in NAME share one credential.
+4. The target checks kind and names when the credential is requested.
+5. Listing a server's tools belongs to no task, so its slots then hold a text that opens nothing.
 
 Of `argument`:
 
-Rules:
-
-1. The argument is a top-level property of the tool's pinned input schema, and can be a text. Otherwise nobody
-   could tell what a value in it does, and the server isn't pinned.
-2. An agent is offered the schema without it, and without the word that it is required.
-3. What an agent sends does not have it. A call that has it is not sent: whose value it is can't be told.
-4. What is sent is what was decided on, and in it the values, in canonical bytes.
+1. The argument is a top-level property of the pinned schema and may be a text; otherwise pinning is refused.
+2. Agents are offered the schema without it.
+3. A call that contains it is refused.
+4. The decided arguments are sent with the values added, in canonical bytes.
 
 Of `secret`:
 
-Nobody can tell a secret from any other text. Rules:
+1. `may_name_secret` tests any word of a name, and keeps headers and parameters out of pins.
+2. `names_secret` tests the last word (`GITHUB_TOKEN`, `PGPASSWORD`); a key only with a preceding word that
+   says what it opens (`API_KEY`, not `sort-key`).
+3. A text is a secret by an issuer's token prefix at the start of a word, as a private key, signed token (RFC
+   7519), `Bearer` or `Basic` value, or URL password.
+4. Random-looking texts are not detected, because digests and ids look the same.
 
-1. A name may say so by any of its words (`may_name_secret`): `x-session-id`, `auth_mode`. That is enough to
-   keep a header or a parameter out of what is pinned and shown.
-2. A name says so by its last word (`names_secret`): `GITHUB_TOKEN`, `--password`, `PGPASSWORD`. A key is one
-   when the word before it says what it opens: `API_KEY`, and not `sort-key`.
-3. A text says so by a beginning that an issuer gives to its tokens, by being a private key or a signed token
-   (RFC 7519), by what stands before it in a header (`Bearer`, `Basic`), or as the password of a URL. A short
-   beginning (`sk-`) counts where a word begins, and not at the end of another one (`task-`, `risk_test_`).
-4. What merely looks random is no secret here: digests, ids and paths do too, and half of a guess would be
-   relied on.
-
-The beginnings are those that the issuers document for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI,
-Anthropic, AWS, Google, npm, PyPI, Hugging Face).
+The prefixes are those documented for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, AWS,
+Google, npm, PyPI, Hugging Face).
 """
 
 from __future__ import annotations
@@ -105,11 +84,7 @@ _HOW: Final = "write `SLOT=credential:TARGET/KIND#NAME`, and `?parameter=value` 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Source:
-    """Where the value of one slot comes from.
-
-    Raises:
-        BadSlotError: On making one that rule 1 doesn't allow.
-    """
+    """The source of one slot's value; making a bad one raises BadSlotError."""
 
     target: str
     kind: str
@@ -121,7 +96,6 @@ class Source:
     """What stands before the value in a header, with a space between; empty for nothing."""
 
     def __post_init__(self) -> None:
-        """Require rules 1 and 2."""
         parse_server_name(self.target)
         if not is_reserved(CREDENTIAL + self.kind) or _NAME.fullmatch(self.name) is None:
             raise BadSlotError(f"`{shown(self.text)}` names nothing of a credential", remedy=_HOW)
@@ -143,47 +117,42 @@ class Source:
 
     @property
     def tool(self) -> str:
-        """As what the credential is asked for."""
+        """The name under which the credential is requested."""
         return join_tool_name(self.target, CREDENTIAL + self.kind)
 
     @property
     def seconds(self) -> int:
-        """For how long it is asked for; 0 for as long as the kind allows."""
+        """The requested lifetime; 0 for the kind's maximum."""
         return int(dict(self.parameters).get(_SECONDS, "0"))
 
     @property
     def given(self) -> dict[str, str]:
-        """The parameters but for `seconds`."""
+        """The parameters without `seconds`."""
         return {name: value for name, value in self.parameters if name != _SECONDS}
 
     @property
     def credential(self) -> str:
-        """The credential that it is of: equal for all slots that one fills (rule 3)."""
+        """The key of the credential, equal for all slots that share it (rule 3)."""
         asked = "&".join(f"{name}={encoded(value)}" for name, value in self.parameters)
         return f"{SOURCE}{self.target}/{self.kind}{'?' if asked else ''}{asked}"
 
     @property
     def text(self) -> str:
-        """The one way to write it (rule 2)."""
+        """The text form (rule 2)."""
         return f"{self.scheme}{' ' if self.scheme else ''}{self.credential}#{self.name}"
 
     @property
     def stand_in(self) -> str:
-        """What is in the slot while a person looks at the server: nothing is minted for that (rule 5)."""
+        """The value while a person inspects the server (rule 5)."""
         return self.value("taskbound-looks")
 
     def value(self, found: str) -> str:
-        """What goes into the slot where the credential says this."""
+        """The slot's value for this credential value."""
         return f"{self.scheme} {found}" if self.scheme else found
 
 
 def parse_source(text: str) -> Source:
-    """The source that a text names.
-
-    Raises:
-        BadSlotError: It names none, or is not written in the one way (rules 1 and 2).
-        MalformedError: Its target can't be one.
-    """
+    """Parses a source; raises BadSlotError (rules 1 and 2) or MalformedError for its target."""
     scheme, mark, rest = text.rpartition(SOURCE)
     whole, _, name = rest.partition("#")
     place, _, asked = whole.partition("?")
@@ -244,11 +213,7 @@ _TOKENS: Final = ("_PASSWORD", "_TOKEN")
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Slot:
-    """One place of one server, and what fills it.
-
-    Raises:
-        BadSlotError: On making one that rules 1 and 2 don't allow.
-    """
+    """One slot of a server and its source; making a bad one raises BadSlotError."""
 
     kind: str
     """`environment`, `header`, `query`, `argument` or `oauth`; of no server: `admin`, `kept`."""
@@ -259,7 +224,6 @@ class Slot:
     """What fills it; None where a sealed value does."""
 
     def __post_init__(self) -> None:
-        """Require rules 1 and 2."""
         pattern = _NAMES.get(self.kind)
         if pattern is None:
             raise BadSlotError(f"`{shown(self.kind)}` is no kind of slot")
@@ -280,12 +244,12 @@ class Slot:
 
     @property
     def place(self) -> str:
-        """Where it is, whatever fills it: no server has two slots in one place."""
+        """The slot without its source, unique per server."""
         return f"{self.kind}:{self.tool}/{self.name}" if self.tool else f"{self.kind}:{self.name}"
 
     @property
     def text(self) -> str:
-        """The one way to write it."""
+        """The text form."""
         return self.place if self.source is None else f"{self.place}={self.source.text}"
 
 
@@ -310,7 +274,6 @@ ADMIN_SLOT: Final = Slot(kind="admin", name="access")
 
 
 def _decides(name: str) -> bool:
-    """Whether a variable of this name decides what runs or who is spoken to (rule 2)."""
     if name in _CODE or name.startswith(_CODE_PREFIXES):
         return True
     either = name.upper()
@@ -321,12 +284,7 @@ def _decides(name: str) -> bool:
 
 
 def parse_slot(text: str) -> Slot:
-    """The slot that a text names.
-
-    Raises:
-        BadSlotError: It names none (rules 1 and 2).
-        MalformedError: Its source can't be one.
-    """
+    """Parses a slot; raises BadSlotError (rules 1 and 2) or MalformedError for its source."""
     place, mark, words = text.partition("=")
     source = parse_source(words) if mark else None
     kind, _, rest = place.partition(":")
@@ -339,16 +297,12 @@ def parse_slot(text: str) -> Slot:
 
 
 def stand_ins(slots: Iterable[Slot]) -> dict[Slot, str]:
-    """What is in the slots that credentials fill, while a person looks at the server (`source`, rule 5)."""
+    """The values of credential slots while a person inspects the server (`source`, rule 5)."""
     return {one: one.source.stand_in for one in slots if one.source is not None}
 
 
 def require_secret(slot: Slot, value: str) -> None:
-    """Go on only with a value that can stand in the slot (rule 3); the value is in no error.
-
-    Raises:
-        BadSecretError: It can't.
-    """
+    """Raises BadSecretError, without the value, unless it fits the slot (rule 3)."""
     size = len(value.encode("utf-8", "surrogatepass"))
     if not MIN_SECRET <= size <= MAX_SECRET:
         raise BadSecretError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes, and this one has {size}")
@@ -359,11 +313,7 @@ def require_secret(slot: Slot, value: str) -> None:
 
 
 def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinition]) -> None:
-    """Go on only with slots whose tools have such an argument (rule 1).
-
-    Raises:
-        BadSlotError: One has not.
-    """
+    """Raises BadSlotError unless each argument slot exists in its tool (rule 1)."""
     known = {one.name: one for one in definitions}
     for slot in slots:
         if not slot.tool:
@@ -380,12 +330,7 @@ def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinitio
 
 
 def offered(definition: bytes, names: Collection[str]) -> bytes:
-    """The definition as an agent is offered it: without these arguments (rule 2).
-
-    Args:
-        definition: A pinned definition's canonical bytes.
-        names: Its arguments that are slots.
-    """
+    """The canonical definition without the slot arguments `names` (rule 2)."""
     if not names:
         return definition
     value = parse_object(definition)
@@ -400,11 +345,7 @@ def offered(definition: bytes, names: Collection[str]) -> bytes:
 
 
 def filled(arguments: bytes, values: Mapping[str, str]) -> bytes:
-    """The arguments with these values (rule 4).
-
-    Raises:
-        SlotTakenError: They have one already (rule 3).
-    """
+    """The arguments with the slot values (rule 4); raises SlotTakenError (rule 3)."""
     if not values:
         return arguments
     given: dict[str, JsonValue] = parse_object(arguments)
@@ -447,18 +388,18 @@ _TEXT: Final = re.compile(
 
 
 def may_name_secret(name: str) -> bool:
-    """Whether the name of a variable, a header or a parameter may be that of a secret (rule 1)."""
+    """True if the name may be that of a secret (rule 1)."""
     return names_secret(name) or not _HINTS.isdisjoint(_words(name))
 
 
 def names_secret(name: str) -> bool:
-    """Whether the name says that its value is a secret (rule 2)."""
+    """True if the name says that its value is a secret (rule 2)."""
     before, last = ["", "", *_words(name)][-2:]
     return last in _SECRETS or last.endswith(_ENDINGS) or (last in _KEYS and before in _OPENING)
 
 
 def is_secret_text(text: str) -> bool:
-    """Whether a text shows that it is, or holds, a secret (rules 3 and 4)."""
+    """True if the text is or contains a recognizable secret (rules 3 and 4)."""
     return _TEXT.search(text) is not None
 
 

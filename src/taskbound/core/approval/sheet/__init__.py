@@ -1,8 +1,4 @@
-"""The sheet: all that an approver sees of one action, as lines of text.
-
-The screen is the action (law 6). `render_sheet` writes it or says that it is too long to be shown,
-in which case the action is refused and never held.
-"""
+"""The sheet: the complete text that an approver sees of one action (law 6)."""
 
 from __future__ import annotations
 

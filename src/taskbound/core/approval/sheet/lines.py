@@ -1,52 +1,35 @@
-r"""The lines of an approver's text: labels in a gutter, values quoted beside them.
+r"""Layout of sheets: labeled lines with quoted foreign text.
 
 Of `lines`:
 
-Rules:
-
-1. Every line begins with a gutter of 16 columns: two spaces, a label of a closed set or a mark
-   that the line above goes on, a bar. No line has more than 80 columns.
-2. What others wrote stands behind the gutter and between quotes, and holds no line feed and no two
-   spaces in a row. So nothing in it looks like a gutter, not even at the start of a line into
-   which a narrower terminal wraps it.
-3. Words without quotes are ours.
-4. A quoted text that goes on in the next line is closed and opened again: pieces side by side are
-   one text. Spaces at the ends of lines are therefore seen.
+1. Each line has a gutter of 16 columns (two spaces, a label or continuation mark, a bar) and at most 80
+   columns.
+2. Foreign text stands in quotes after the gutter and has no line feed and no two adjacent spaces, so it
+   cannot imitate a gutter, even if a narrow terminal wraps the line.
+3. Unquoted words come from Taskbound.
+4. A text that continues on the next line is closed and reopened; adjacent quoted pieces are one text.
 
 Of `leaves`:
 
-Rules:
-
-1. A leaf is a text, a number, true, false, null, or an object or list that is empty. Every value
-   is its leaves, in the order of the canonical bytes, and nothing else.
-2. A number is written as in the canonical bytes, digit for digit.
-3. A way is keys, which are texts, and places in lists, which are numbers from 0 in brackets.
+1. A leaf is a scalar or an empty object or list. Leaves follow the order of the canonical bytes.
+2. A number is written as in the canonical bytes.
+3. A path consists of keys (texts) and list indexes (from 0, in brackets).
 
 Of `quoting`:
 
-Rules:
-
-1. Beyond ASCII only letters that run from left to right, and the marks that belong to their
-   own writing, stand as themselves; and of these only what `action.text` finds nothing in.
-   Everything else is an escape: digits, signs, dashes, quotes and emoji of every kind, Hebrew
-   and Arabic letters (a terminal may turn what stands beside them around), marks that can be put on
-   anything (they strike through), and modifier letters.
-2. A space stands as itself only between two characters that show; two and more in a row are an
-   escape. So two spaces in a row never come from a text.
-3. Escapes are those of `action.escape`, and `\"` for the quote: no text can end its own quotes.
-4. A character beyond ASCII counts two columns, the most that a terminal gives it; a letter and
-   its marks are never parted, nor is an escape.
-5. One text has one writing.
+1. Beyond ASCII only left-to-right letters and the marks of their own script appear unescaped, if
+   `action.text` accepts them. Right-to-left letters (terminals reorder neighbors), free combining marks (they
+   strike through), modifier letters, digits, signs, dashes, quotes and emoji are escaped.
+2. A space appears unescaped only between two visible characters.
+3. Escapes are those of `action.escape`, plus `\"`: no text can end its own quotes.
+4. A character beyond ASCII counts as two columns; a letter is never separated from its marks.
+5. Each text has one written form.
 
 Of `remarks`:
 
-Rules:
-
-1. *Beware* names every kind of character that a reader may not see or may take for another.
-2. A *note* says what a text may be read as by others and was not looked into here: a document
-   inside a text, an encoding, a number or a date that people read in two ways. The lack of a note
-   says nothing.
-3. Both are words of ours alone, without anything from the text.
+1. *Beware* names each kind of character that a reader may miss or mistake.
+2. A *note* says what else a text may be parsed as and was not checked. Its absence proves nothing.
+3. Remarks contain no part of the text.
 """
 
 from __future__ import annotations
@@ -80,12 +63,12 @@ _LEFT_TO_RIGHT: Final = frozenset({"L", "NSM"})
 
 
 def is_plain(text: str) -> bool:
-    """Whether each character of the text is shown as it is, and is a piece."""
+    """True if each character is shown unescaped and is a piece of its own."""
     return text.isascii() and '"' not in text and "\\" not in text and not _hidden(text)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """The text as it is shown, in pieces that stay together (rules 1 to 4)."""
+    """Yields the text as shown, in pieces that must not be split (rules 1 to 4)."""
     hidden = _hidden(text)
     cluster = ""
     for (char, is_hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in hidden)):
@@ -108,12 +91,11 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def columns(shown: str) -> int:
-    """The most columns that a terminal gives to what is shown (rule 4)."""
+    """The maximum number of columns that a terminal uses for this text (rule 4)."""
     return len(shown) if shown.isascii() else sum(1 if char.isascii() else 2 for char in shown)
 
 
 def _hidden(text: str) -> AbstractSet[int]:
-    """Where what doesn't show as itself stands."""
     if text.isascii() and text.isprintable() and "  " not in text and text.strip(" ") == text:
         return frozenset()
     hidden = set(places_in(text))
@@ -135,7 +117,6 @@ def _hidden(text: str) -> AbstractSet[int]:
 
 @lru_cache(maxsize=4096)
 def _sort(char: str) -> str:
-    """Of a character beyond ASCII: `letter` or `mark` when it may stand as itself (rule 1), or `sign`."""
     name, category = unicodedata.name(char, ""), unicodedata.category(char)
     if (
         not name
@@ -167,7 +148,7 @@ _LEAST_QUOTED: Final = 20
 
 
 class Label(Enum):
-    """What a line is about; the order is that of a sheet."""
+    """The label of a line; members are in sheet order."""
 
     SHEET = "sheet"
     DIGEST = "you sign"
@@ -213,7 +194,7 @@ class Label(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoted:
-    """Somebody's text, which goes between quotes."""
+    """Foreign text, which appears in quotes."""
 
     text: str
 
@@ -224,14 +205,14 @@ Atom: TypeAlias = str | Quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing said: a label, and words and texts in a row, of which no two are texts."""
+    """A label with a sequence of words and quoted texts; no two quoted texts are adjacent."""
 
     label: Label
     atoms: tuple[Atom, ...]
 
 
 def lay_out(item: Item) -> Iterator[str]:
-    """The lines of an item."""
+    """Yields the lines of an item."""
     mark = f"  {item.label.value:<{_LABEL_WIDTH}}| "
     line = ""
     for atom in item.atoms:
@@ -246,7 +227,6 @@ def lay_out(item: Item) -> Iterator[str]:
 
 
 def _parts(atom: Atom, line: str) -> Iterator[tuple[str, bool]]:
-    """What the atom adds, and whether a line ends before it."""
     used = columns(line) + 1 if line else 0
     if isinstance(atom, str):
         yield atom, used + columns(atom) > _WIDTH
@@ -270,7 +250,6 @@ def _parts(atom: Atom, line: str) -> Iterator[tuple[str, bool]]:
 
 
 def _plain_parts(text: str, used: int) -> Iterator[tuple[str, bool]]:
-    """The same for a text that is shown as it is, of which each character is a piece."""
     left = _WIDTH - used
     goes_on = left < _LEAST_QUOTED or left < len(text) + 2 <= _WIDTH
     at = _WIDTH - 2 if goes_on else left - 2
@@ -284,14 +263,14 @@ Way: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A value without parts, and where it stands."""
+    """A scalar or empty container with its path."""
 
     way: Way
     value: JsonValue
 
 
 def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
-    """The leaves of a value, in order (rule 1)."""
+    """Yields the leaves of a value in order (rule 1)."""
     match value:
         case dict() if value or not way:  # all arguments are an object, also without leaves
             for key, inner in value.items():
@@ -304,7 +283,7 @@ def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
 
 
 def leaf_atoms(leaf: Leaf) -> tuple[Atom, ...]:
-    """The way to a leaf and its value, as they are shown."""
+    """The path and value of a leaf, as shown."""
     atoms: list[Atom] = []
     for step in leaf.way:
         if isinstance(step, int):
@@ -367,14 +346,14 @@ _OF_SHORT: Final = (
 
 
 def remarks(where: str, text: str) -> Iterator[Item]:
-    """What is said about a text, which our words `where` name (rules 1 and 2)."""
+    """Yields the remarks about a text; `where` names the text (rules 1 and 2)."""
     yield from bewares(where, text)
     for said in _said(text):
         yield Item(label=Label.NOTE, atoms=(*where.split(), *said.split()))
 
 
 def bewares(where: str, text: str) -> Iterator[Item]:
-    """What hides in a text (rule 1)."""
+    """Yields warnings about hidden characters in a text (rule 1)."""
     names = {kind.value for kind in kinds_in(text)}
     if any(unicodedata.category(char).startswith("N") for char in text if not char.isascii()):
         names.add("foreign-digit")

@@ -1,16 +1,8 @@
-"""The text of an approval request and of a plan of several.
+"""The text of an approval question and of a plan.
 
-Of `plan`:
-
-1. Each step is shown by its own sheet, whole, behind a line that numbers it; so nothing of a step is said
-   shorter here than where it is asked by itself.
-2. All together has a cap of its own, and what is longer has no sheet: nobody is asked about the plan.
-3. Somebody's text can't look like the line that begins a step: it stands behind the gutter of its own line.
-
-Of `show`:
-
-1. An approver reads every byte that would run, on the sheet that is read back to it. What has no sheet has no
-   question; and a plan that has none is not asked about.
+1. Each step of a plan is shown by its complete own sheet, after a numbered line.
+2. The whole plan has its own size limit; a plan above it is refused and never asked about.
+3. Foreign text cannot imitate a step's first line, because it always follows a gutter.
 """
 
 from __future__ import annotations
@@ -60,21 +52,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
     policies: tuple[str, ...] = (),
     reason: str = "",
 ) -> SheetOf:
-    """What the approvers of this question are to see, but for who owns the tool.
-
-    Args:
-        question: What is asked, with its digest.
-        action: The held action, whose canonical arguments will be sent.
-        server_identity: The server's pinned identity in words.
-        attempt: Which attempt of this act it is.
-        last_outcome: Of the attempt before.
-        grant: The grant that covers it.
-        policies: The policies that hold it.
-        reason: The agent's own words about it.
-
-    Raises:
-        BadSheetError: The question is about another action.
-    """
+    """Collects the sheet's content (except the tool's owner); raises BadSheetError for another action."""
     return SheetOf(
         namespace=question.namespace,
         digest=question.digest,
@@ -112,7 +90,6 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
 
 
 def _about(question: Question, action: Action) -> str:
-    """The digest of the action, which the question is about."""
     if action.digest != question.act:
         raise BadSheetError("the question is about another action")
     return action.digest
@@ -123,7 +100,6 @@ def _operand(one: Operand) -> SheetOperand:
 
 
 def _needs(question: Question) -> tuple[SheetNeed, ...]:
-    """What lifts it; a sign-in that is asked of whoever says yes is said for itself."""
     needs = question.needs
     named = {one.lifter for one in needs}
     most = max((need.quorum for need in needs), default=1)
@@ -139,11 +115,7 @@ def _need(need: Need, requester: str) -> SheetNeed:
 
 
 def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
-    """What the approvers of this plan are to see: the sheets of its steps, in order.
-
-    Raises:
-        BadSheetError: They are of other steps than the plan's.
-    """
+    """Collects the plan's content; raises BadSheetError if the steps are not the plan's."""
     named = tuple((one.plan, one.step, one.digest) for one in steps)
     if named != tuple((plan.id, number, digest) for number, digest in enumerate(plan.questions, 1)):
         raise BadSheetError("the plan has other steps")
@@ -161,11 +133,7 @@ def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
 
 
 def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Rendering:
-    """The sheet of a plan (rules 1 and 2).
-
-    Raises:
-        BadSheetError: A step has none (`render_sheet`).
-    """
+    """Renders a plan (rules 1 and 2); raises BadSheetError if a step has no sheet."""
     parts: list[str] = []
     for number, step in enumerate(of.steps, 1):
         shown = render_sheet(step)
@@ -216,11 +184,7 @@ def _lines(item: Item) -> Iterator[str]:
 
 
 def require_showable(of: SheetOf | PlanSheetOf) -> None:
-    """Go on only with what a person can be shown whole.
-
-    Raises:
-        TooLongToShowError: It is longer.
-    """
+    """Raises TooLongToShowError if the sheet exceeds its limits."""
     match render_sheet(of) if isinstance(of, SheetOf) else render_plan_sheet(of):
         case Sheet():
             return

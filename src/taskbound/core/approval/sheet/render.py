@@ -1,15 +1,12 @@
-"""Renders an exact action as the lines that an approver reads, or says that they are too many.
+"""Renders one exact action as the lines that an approver reads.
 
-Rules:
-
-1. Every byte of the arguments is shown, in full and once; nothing is cut, folded or summed up.
-2. What is too long for `SheetLimits` has no sheet: it is refused, and never held (law 6).
-3. First comes what is signed and until when, then who asks and what will run, then what it
-   rests on, last the words that came with it; those stand behind a line that says what they are.
-4. Only canonical arguments have a sheet, so that what is shown is what will be sent.
-5. One action has one sheet, and its first and last line say how many lines it has.
-6. Of what asks for a credential it says what that is for, in the words of who declared it, and in our own
-   words what a yes gives, to whom, and until when.
+1. Every byte of the arguments is shown exactly once, uncut.
+2. An action above `SheetLimits` has no sheet: it is refused, never held (law 6).
+3. Order: the digest and deadline, requester and action, the facts it depends on, and last the agent's words,
+   after a line that says so.
+4. Only canonical arguments have a sheet, so the shown arguments are the sent ones.
+5. Each action has one sheet, whose first and last lines state the number of lines.
+6. For a credential it adds the declared purpose and what approval grants, to whom and until when.
 """
 
 from __future__ import annotations
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class BadSheetError(MalformedError):
-    """The text is not a sheet as it was shown, or something can't be put on a sheet."""
+    """The text is not a sheet as shown, or a value cannot appear on a sheet."""
 
     code = "bad-sheet"
     remedy = "have the question shown again, and copy all of its lines"
@@ -56,7 +53,7 @@ class BadSheetError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetLimits:
-    """How much a person is asked to read; what has more is refused, and never held."""
+    """Limits on the length of a sheet; an action above them is refused."""
 
     lines: int = 400
     """Eight to ten screens: some 2,000 words, or ten minutes at the pace at which people read for sense."""
@@ -85,19 +82,19 @@ class SheetOperand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetNeed:
-    """One thing that lifts the hold, and how many people have to say so."""
+    """One need of the hold, and the number of people that must meet it."""
 
     lifter: str
     """As policies name it, such as `approval:finance:2`."""
     persons: int
     """How many different people."""
     who: str
-    """Of which group or person."""
+    """The group or person that must meet it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetOf:
-    """One held action, everything that its approver's signature covers, and the words that came with it."""
+    """One held action with everything that the approver's signature covers, and the agent's words."""
 
     namespace: str
     digest: str
@@ -107,7 +104,7 @@ class SheetOf:
     narrows: str
     """Approval digest of the question that was answered with this action; empty when it narrows none."""
     retry: int = 0
-    """Which retry it is of what was answered before; 0 when it is none."""
+    """The number of the retry of an answered question; 0 if it is no retry."""
     first: First | None = None
     """Of a retry: what of the question that was answered is another."""
     action: str
@@ -127,10 +124,9 @@ class SheetOf:
     """Canonical: the bytes that will be sent."""
     operands: tuple[SheetOperand, ...]
     owner: str = ""
-    """The person who answers for the tool; empty where nobody does. Whoever shows the sheet says it."""
+    """The owner of the tool, added when the sheet is shown; empty without an owner."""
     gives: str = ""
-    """What a kind of credential is for, in the words of who declared it; empty of any other tool. Whoever
-    shows the sheet says it."""
+    """The declared purpose of a kind of credential, added when the sheet is shown; empty for other tools."""
     attempt: int
     """Which attempt of this act in the tree of tasks this is, from 1."""
     last_outcome: str
@@ -162,7 +158,7 @@ class SheetOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSheetOf:
-    """A plan, everything that its approver's signature covers."""
+    """A plan with everything that the approver's signature covers."""
 
     namespace: str
     digest: str
@@ -185,7 +181,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet(NoTruth):
-    """The text to show, each line ended by a line feed."""
+    """The text to show; each line ends with a line feed."""
 
     text: str
     lines: int
@@ -193,7 +189,7 @@ class Sheet(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooLong(NoTruth):
-    """It can't be shown to a person: refuse the action, and don't hold it (rule 2)."""
+    """The action is too long to show and must be refused (rule 2)."""
 
     what: str
     """`lines` or `bytes`."""
@@ -204,12 +200,7 @@ Rendering: TypeAlias = Sheet | TooLong
 
 
 def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
-    """The sheet of an action (rules 1 to 5).
-
-    Raises:
-        BadSheetError: The arguments aren't canonical, or a number is none that can be shown.
-        BadInstantError: A time is none that can be written.
-    """
+    """Renders an action; raises BadSheetError or BadInstantError for values that cannot be shown."""
     if len(of.arguments) + sum(map(len, _texts(of))) > limits.size:
         return TooLong(what="bytes", limit=limits.size)
     arguments = parse_object(of.arguments)
@@ -269,7 +260,6 @@ def _asked(of: SheetOf) -> Iterator[Item]:
 
 
 def _retry(number: int, first: First) -> Iterator[Item]:
-    """Which retry it is, and what of the question that was answered is another."""
     named = ("of", Quoted(text=first.id), "action", Quoted(text=first.action))
     nonce = ("nonce", Quoted(text=first.nonce))
     times = ("asked", render_instant(first.asked), "until", render_instant(first.deadline))
@@ -310,7 +300,6 @@ def _arguments(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
 
 
 def _given(tool: str, seconds: JsonValue, *, renews: bool) -> Iterator[Item]:
-    """What a yes gives where a credential is asked for (rule 6)."""
     if credential_kind(tool) is None:
         return
     whole = isinstance(seconds, int) and not isinstance(seconds, bool)
@@ -354,7 +343,6 @@ def _rests_on(of: SheetOf) -> Iterator[Item]:
 
 
 def _digest(label: Label, text: str) -> Iterator[Item]:
-    """A digest without quotes; whatever else stands in its place is somebody's text."""
     if _DIGEST.fullmatch(text):
         yield Item(label=label, atoms=(text,))
     else:
@@ -362,19 +350,16 @@ def _digest(label: Label, text: str) -> Iterator[Item]:
 
 
 def _named(label: Label, text: str) -> Iterator[Item]:
-    """A name or an id: no prose, so nothing is said about it but what hides in it."""
     yield Item(label=label, atoms=(Quoted(text=text),))
     yield from bewares(f"{label.value}:", text)
 
 
 def _said(label: Label, text: str) -> Iterator[Item]:
-    """Somebody's prose."""
     yield Item(label=label, atoms=(Quoted(text=text),))
     yield from remarks(f"{label.value}:", text)
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All texts but the arguments, for their length."""
     match value:
         case str():
             yield value

@@ -1,17 +1,15 @@
-"""What can be recorded: a closed union of events, each with the fields that its record holds.
-
-The wire law, pinned by ``tests/core/audit/events.golden.json``:
+"""The closed union of recordable events. The wire law, pinned by ``tests/core/audit/events.golden.json``:
 
 1. A kind is never reused, renamed or removed.
-2. Fields are only appended, with a default; a field that holds its default is not written. So an old record
-   reads as it was written, and is written again as it was read.
-3. A field is text, a whole number within ±(2^53-1), a truth value, or a sequence of texts: nothing nested.
-   Text is any text: record bytes are JSON, in which no text can end a record or start another (I-50).
-4. A reader refuses a kind or a field that it doesn't know: it never guesses.
+2. Fields are only appended, with a default, and a field that holds its default is not written. Old records
+   therefore read and re-encode unchanged.
+3. A field is a text, an integer within ±(2^53-1), a boolean or a sequence of texts. JSON encoding keeps any
+   text from ending a record or starting another (I-50).
+4. A reader refuses unknown kinds and fields.
 
-Digests are SHA-256 in lower-case hex, instants and deadlines microseconds since the epoch. No event holds an
-argument, an answer or a secret: leaves can't be deleted, so they hold digests. ``by`` is who did it, by name,
-and ``proof`` how they were proven.
+Digests are SHA-256 in lowercase hex; instants are microseconds since the epoch. Events hold digests and never
+arguments, answers or secrets, because leaves cannot be deleted. ``by`` names the actor, ``proof`` how the
+actor was authenticated.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from taskbound.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked:
-    """People are asked about a held action; with the row that it names the digest can be computed again."""
+    """Approval of a held action was requested; the digest can be recomputed from the named row."""
 
     kind: ClassVar[str] = "approval-asked"
     approval: str
@@ -53,7 +53,7 @@ class ApprovalShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalLimitsChanged:
-    """How much people of the namespace may be asked was said anew."""
+    """The namespace's limits on questions changed."""
 
     kind: ClassVar[str] = "approval-limits-changed"
     open: int
@@ -68,7 +68,7 @@ class ApprovalLimitsChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAnswered:
-    """A person answered, and their signature was verified."""
+    """A person answered, and the signature verified."""
 
     kind: ClassVar[str] = "approval-answered"
     approval: str
@@ -98,7 +98,7 @@ class ApprovalAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalProven:
-    """An issuer's signed word about a question was verified and counts."""
+    """An issuer's token about a question verified and counts."""
 
     kind: ClassVar[str] = "approval-proven"
     approval: str
@@ -121,7 +121,7 @@ class ApprovalProven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalChanged:
-    """An approval came to stand elsewhere; `consumed` is its one use."""
+    """An approval changed state; `consumed` is its single use."""
 
     kind: ClassVar[str] = "approval-changed"
     approval: str
@@ -136,7 +136,7 @@ class ApprovalChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalNarrowed:
-    """A person answered a held action with a narrower one, and their signature was verified."""
+    """A person narrowed a held action, and the signature verified."""
 
     kind: ClassVar[str] = "approval-narrowed"
     approval: str
@@ -164,7 +164,7 @@ class ApprovalNarrowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAsked:
-    """People are asked about an ordered list of held actions, to be answered together."""
+    """Approval of an ordered list of held actions was requested."""
 
     kind: ClassVar[str] = "plan-asked"
     plan: str
@@ -188,7 +188,7 @@ class PlanAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRefused:
-    """Somebody proposed a plan about which nobody was asked; nothing else is kept of it."""
+    """A proposed plan was refused without a question; this record is all that is kept of it."""
 
     kind: ClassVar[str] = "plan-refused"
     task: str
@@ -207,7 +207,7 @@ class PlanRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAnswered:
-    """A person answered a plan, and with it every step, or denied those that they may; it was verified."""
+    """A person approved a whole plan or denied the steps that they may deny; the signature verified."""
 
     kind: ClassVar[str] = "plan-answered"
     plan: str
@@ -234,7 +234,7 @@ class PlanAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanChanged:
-    """A plan came to stand elsewhere: it was answered, a step of it was used, or the rest of it is over."""
+    """A plan changed state: answered, a step used, or the rest ended."""
 
     kind: ClassVar[str] = "plan-changed"
     plan: str
@@ -250,7 +250,7 @@ class PlanChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyProposed:
-    """Somebody stands for a bundle: under a checkpoint, this record is their signed word for it."""
+    """A bundle was proposed; under a checkpoint this record is the proposer's signed statement."""
 
     kind: ClassVar[str] = "policy-proposed"
     bundle: str
@@ -264,7 +264,7 @@ class PolicyProposed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRefused:
-    """A bundle was proposed or to be put in force, and can't be."""
+    """A bundle cannot be proposed or activated."""
 
     kind: ClassVar[str] = "policy-refused"
     bundle: str
@@ -279,7 +279,7 @@ class PolicyRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyActivated:
-    """A bundle was put in force."""
+    """A bundle was activated."""
 
     kind: ClassVar[str] = "policy-activated"
     bundle: str
@@ -295,7 +295,7 @@ class PolicyActivated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRolledBack:
-    """What was in force before is again."""
+    """The previous bundle was activated again."""
 
     kind: ClassVar[str] = "policy-rolled-back"
     bundle: str
@@ -309,7 +309,7 @@ class PolicyRolledBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRebased:
-    """The bundle in force goes on with the rules that came with another version of Taskbound."""
+    """The active bundle now builds on the rules of another Taskbound version."""
 
     kind: ClassVar[str] = "policy-rebased"
     bundle: str
@@ -321,7 +321,7 @@ class PolicyRebased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRefused:
-    """The rules in force refused an operation that would have changed something."""
+    """The active rules refused an operation that would have changed something."""
 
     kind: ClassVar[str] = "operation-refused"
     operation: str
@@ -337,24 +337,24 @@ class OperationRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeRefused:
-    """What was told of a permitted action can't be believed; the action stands as it did."""
+    """A reported outcome of a permitted action is not credible; the action is unchanged."""
 
     kind: ClassVar[str] = "outcome-refused"
     action: str
     task: str
     agent: str
     outcome: str
-    """What was told."""
+    """The reported outcome."""
     code: str
     connection: str
     """Whose permit it is."""
     token: str = ""
-    """The task token that it was told with; empty where a gateway told it."""
+    """The task token of the report; empty for a gateway's report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused:
-    """A process that listens to a network refused requests before they were whole; they prove nobody."""
+    """A network-facing process refused incomplete requests; they identify no caller."""
 
     kind: ClassVar[str] = "request-refused"
     surface: str

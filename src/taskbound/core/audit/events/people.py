@@ -9,7 +9,7 @@ from taskbound.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonKeyChanged:
-    """A person's key was proposed, has proven itself, was enrolled, or was withdrawn."""
+    """A person's key was proposed, verified, enrolled or withdrawn."""
 
     kind: ClassVar[str] = "person-key-changed"
     key: str
@@ -31,7 +31,7 @@ class PersonKeyChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceChanged:
-    """A namespace is for trying out from now on, or no more."""
+    """A namespace became a demo namespace or stopped being one."""
 
     kind: ClassVar[str] = "namespace-changed"
     demo: bool
@@ -41,7 +41,7 @@ class NamespaceChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonActed:
-    """A person was allowed an act that the command line itself carries out."""
+    """A person was authorized for an act that the command line itself carries out."""
 
     kind: ClassVar[str] = "person-acted"
     operation: str
@@ -51,7 +51,7 @@ class PersonActed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonsLinked:
-    """Persons are one human from now on, or no more."""
+    """Persons were linked as one human, or unlinked."""
 
     kind: ClassVar[str] = "persons-linked"
     persons: tuple[str, ...]
@@ -62,7 +62,7 @@ class PersonsLinked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPeopleChanged:
-    """Other people answer for an agent."""
+    """The owner or approvers of an agent changed."""
 
     kind: ClassVar[str] = "agent-people-changed"
     identity: str
@@ -74,7 +74,7 @@ class AgentPeopleChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolApproversChanged:
-    """Other persons approve for a tool than until now."""
+    """The approvers of a tool changed."""
 
     kind: ClassVar[str] = "tool-approvers-changed"
     tool: str
@@ -87,21 +87,21 @@ class ToolApproversChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOwnerChanged:
-    """Somebody else answers for a tool, or nobody does any more."""
+    """The owner of a tool changed or was removed."""
 
     kind: ClassVar[str] = "tool-owner-changed"
     tool: str
     before: str
-    """The owner until now; empty when nobody was."""
+    """The previous owner; empty without one."""
     owner: str
-    """Empty when whoever was has left."""
+    """Empty if the owner has left."""
     by: str
     proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLinked:
-    """Somebody said that an account is a person's."""
+    """An account was linked to a person."""
 
     kind: ClassVar[str] = "account-linked"
     person: str
@@ -114,7 +114,7 @@ class AccountLinked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUnlinked:
-    """It is theirs no more."""
+    """An account was unlinked from a person."""
 
     kind: ClassVar[str] = "account-unlinked"
     person: str
@@ -144,7 +144,7 @@ class PersonSignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
-    """A session of a browser ended before its time."""
+    """A browser session ended early."""
 
     kind: ClassVar[str] = "session-ended"
     person: str
@@ -156,7 +156,7 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInRefused:
-    """Somebody came back from an issuer, or said so, and nobody was signed in."""
+    """A claimed return from an issuer was refused."""
 
     kind: ClassVar[str] = "sign-in-refused"
     issuer: str
@@ -169,7 +169,7 @@ class SignInRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerGroupsSet:
-    """Somebody said which values of an issuer's claim are which groups."""
+    """The mapping from values of an issuer's claim to groups was set."""
 
     kind: ClassVar[str] = "issuer-groups-set"
     issuer: str
@@ -183,7 +183,7 @@ class IssuerGroupsSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupClaimed:
-    """A person became a member of a group by an issuer's word, or is one by it no more."""
+    """A person joined or left a group by an issuer's claim."""
 
     kind: ClassVar[str] = "group-claimed"
     group: str
@@ -211,7 +211,7 @@ AccountEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorAdded:
-    """Somebody said what a credential must say to be an agent's."""
+    """A selector that maps credentials to an agent was added."""
 
     kind: ClassVar[str] = "selector-added"
     agent: str
@@ -229,7 +229,7 @@ class SelectorAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorRemoved:
-    """Such a credential is the agent's no more."""
+    """A selector of an agent was removed."""
 
     kind: ClassVar[str] = "selector-removed"
     agent: str
@@ -240,7 +240,7 @@ class SelectorRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRefused:
-    """A credential was shown that proves nobody; nothing of it is kept but its digest."""
+    """A presented credential identified no one; only its digest is kept."""
 
     kind: ClassVar[str] = "proof-refused"
     form: str
@@ -254,7 +254,7 @@ class ProofRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentKeyChanged:
-    """A key was made for an agent, and counts from now on."""
+    """A key was created for an agent and is valid from now on."""
 
     kind: ClassVar[str] = "agent-key-changed"
     agent: str
@@ -268,7 +268,7 @@ class AgentKeyChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityIssuerAdded:
-    """Somebody outside was named whose word proves workloads or people."""
+    """An external issuer that authenticates workloads or people was added."""
 
     kind: ClassVar[str] = "identity-issuer-added"
     name: str
@@ -292,7 +292,7 @@ class IdentityIssuerAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityIssuerRemoved:
-    """Their word proves nobody any more."""
+    """An identity issuer was removed."""
 
     kind: ClassVar[str] = "identity-issuer-removed"
     name: str
@@ -314,7 +314,7 @@ WorkloadEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustAdded:
-    """A trust domain is believed from now on."""
+    """A trust domain is trusted from now on."""
 
     kind: ClassVar[str] = "trust-added"
     domain: str
@@ -334,7 +334,7 @@ class TrustAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRemoved:
-    """It is believed no more."""
+    """A trust domain is no longer trusted."""
 
     kind: ClassVar[str] = "trust-removed"
     domain: str
@@ -344,7 +344,7 @@ class TrustRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustBundleTaken:
-    """The source of a trust domain gave other authorities than before: these count, and no others."""
+    """The source of a trust domain published other authorities, which replace the previous ones."""
 
     kind: ClassVar[str] = "trust-bundle-taken"
     domain: str
@@ -364,7 +364,7 @@ TrustEvent: TypeAlias = TrustAdded | TrustRemoved | TrustBundleTaken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAdded:
-    """Somebody said that there is a service."""
+    """A service was added."""
 
     kind: ClassVar[str] = "service-added"
     service: str
@@ -378,7 +378,7 @@ class ServiceAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChanged:
-    """Somebody else answers for it, or it enforces something else."""
+    """The owner or the enforced tools of a service changed."""
 
     kind: ClassVar[str] = "service-changed"
     service: str
@@ -390,7 +390,7 @@ class ServiceChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceKeyChanged:
-    """A key proves the service from now on, or not any more."""
+    """A key of a service was added or removed."""
 
     kind: ClassVar[str] = "service-key-changed"
     service: str
@@ -403,7 +403,7 @@ class ServiceKeyChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRemoved:
-    """There is no such service any more, and none of its keys proves anything."""
+    """A service and all its keys were removed."""
 
     kind: ClassVar[str] = "service-removed"
     service: str

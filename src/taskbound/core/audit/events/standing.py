@@ -1,4 +1,4 @@
-"""Events of what exists before a task runs: agents, servers, tools, targets, secrets, the log itself."""
+"""Events of agents, servers, tools, targets, secrets and the log itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskbound.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityRegistered:
-    """A person, an agent or a service was written down."""
+    """A person, an agent or a service was registered."""
 
     kind: ClassVar[str] = "identity-registered"
     identity: str
@@ -43,7 +43,7 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCeilingChanged:
-    """An agent's owner said anew what it can never pass."""
+    """An agent's owner changed its ceiling."""
 
     kind: ClassVar[str] = "agent-ceiling-changed"
     identity: str
@@ -56,7 +56,7 @@ class AgentCeilingChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRiskChanged:
-    """Somebody who answers for an agent said how risky it is."""
+    """The risk level of an agent changed."""
 
     kind: ClassVar[str] = "agent-risk-changed"
     identity: str
@@ -70,7 +70,7 @@ class AgentRiskChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantableChanged:
-    """What a person or a group may grant was said anew."""
+    """The scope that a person or a group may grant changed."""
 
     kind: ClassVar[str] = "grantable-changed"
     identity: str
@@ -85,7 +85,7 @@ class GrantableChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupChanged:
-    """A group was made, or has other members."""
+    """A group was created or its members changed."""
 
     kind: ClassVar[str] = "group-changed"
     group: str
@@ -96,7 +96,7 @@ class GroupChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorAcknowledged:
-    """A monitor proved, by a code through another channel, that somebody reads it."""
+    """A monitor acknowledged a test event by a code received over another channel."""
 
     kind: ClassVar[str] = "monitor-acknowledged"
     identity: str
@@ -120,7 +120,7 @@ class UpstreamAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamDeclared:
-    """A person said whether a server's process may go on from one task to the next."""
+    """A person declared whether a server process may be shared by consecutive tasks."""
 
     kind: ClassVar[str] = "upstream-declared"
     upstream: str
@@ -133,7 +133,7 @@ class UpstreamDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRemoved:
-    """A server is no longer reachable."""
+    """A server was removed."""
 
     kind: ClassVar[str] = "upstream-removed"
     upstream: str
@@ -144,7 +144,7 @@ class UpstreamRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPinned:
-    """A tool's definition was pinned as its server first showed it."""
+    """A tool's first definition was pinned."""
 
     kind: ClassVar[str] = "tool-pinned"
     tool: str
@@ -159,7 +159,7 @@ class ToolPinned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolChanged:
-    """A server showed another definition of a tool than the pinned one."""
+    """A server listed a definition that differs from the pinned one."""
 
     kind: ClassVar[str] = "tool-changed"
     tool: str
@@ -173,7 +173,7 @@ class ToolChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAccepted:
-    """A person took over a changed definition."""
+    """A person accepted a changed definition."""
 
     kind: ClassVar[str] = "tool-accepted"
     tool: str
@@ -186,7 +186,7 @@ class ToolAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDeclared:
-    """A person said what a tool does, whether repeating it has no further effect, and what it is given."""
+    """A person declared a tool's effect, idempotence and argument roles."""
 
     kind: ClassVar[str] = "tool-declared"
     tool: str
@@ -204,12 +204,12 @@ class ToolDeclared:
     roles: tuple[str, ...] = ()
     """What its arguments are for, all that is declared from then on."""
     outcome: str = ""
-    """`unwatched` where nobody tells what comes of its calls."""
+    """`unwatched` if outcomes of its calls are not reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerAdded:
-    """Somebody outside was named whose signed word counts as evidence."""
+    """An issuer of evidence was added."""
 
     kind: ClassVar[str] = "issuer-added"
     name: str
@@ -223,7 +223,7 @@ class IssuerAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerRemoved:
-    """Their word counts no more."""
+    """An issuer of evidence was removed."""
 
     kind: ClassVar[str] = "issuer-removed"
     name: str
@@ -234,7 +234,7 @@ class IssuerRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateSaved:
-    """A scope and a lifetime were kept under a name."""
+    """A template was saved."""
 
     kind: ClassVar[str] = "template-saved"
     template: str
@@ -250,7 +250,7 @@ class TemplateSaved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateRemoved:
-    """A template was forgotten."""
+    """A template was removed."""
 
     kind: ClassVar[str] = "template-removed"
     template: str
@@ -260,7 +260,7 @@ class TemplateRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillSwitchChanged:
-    """Everything was stopped, or let go again."""
+    """The kill switch was set or released."""
 
     kind: ClassVar[str] = "kill-switch-changed"
     stopped: bool
@@ -272,7 +272,7 @@ class KillSwitchChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetAdded:
-    """A target was declared. It has no tools before its first test was over."""
+    """A target was declared; it has no tools until its first preflight passes."""
 
     kind: ClassVar[str] = "target-added"
     target: str
@@ -293,7 +293,7 @@ class TargetAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetAdminSet:
-    """The broker was given another admin access of a target; it is known to the broker alone."""
+    """The broker received other admin access of a target; only the broker knows it."""
 
     kind: ClassVar[str] = "target-admin-set"
     target: str
@@ -307,7 +307,7 @@ class TargetAdminSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTestBegun:
-    """A target's preflight is under way."""
+    """A target's preflight began."""
 
     kind: ClassVar[str] = "target-test-begun"
     target: str
@@ -320,7 +320,7 @@ class TargetTestBegun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTested:
-    """A target's preflight is over."""
+    """A target's preflight finished."""
 
     kind: ClassVar[str] = "target-tested"
     target: str
@@ -334,7 +334,7 @@ class TargetTested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRemoved:
-    """A target and its tools were taken away; nothing of ours was left in it."""
+    """A target and its tools were removed; nothing minted was left in it."""
 
     kind: ClassVar[str] = "target-removed"
     target: str
@@ -349,7 +349,7 @@ TargetEvent: TypeAlias = TargetAdded | TargetAdminSet | TargetTestBegun | Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSecretSet:
-    """A slot of a server was filled, or emptied; the value is known to the egress alone."""
+    """A server's slot was filled or emptied; only the egress knows the value."""
 
     kind: ClassVar[str] = "upstream-secret-set"
     upstream: str
@@ -365,12 +365,12 @@ class UpstreamSecretSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTokenTold:
-    """The egress asked for a token for an upstream server, got it or ended it; nothing of it is here."""
+    """The egress requested, received or ended a token for an upstream server; the token is not recorded."""
 
     kind: ClassVar[str] = "upstream-token-told"
     upstream: str
     server: str
-    """Digest of the server's identity, of which the client and its authorization server are part."""
+    """Digest of the server's identity, which includes the client and its authorization server."""
     token: str
     """The egress' own name for it, made up before it was asked for."""
     state: str
@@ -388,7 +388,7 @@ class UpstreamTokenTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterStarted:
-    """A process began to write; it names all that it knows of the log, so that none of it can vanish."""
+    """A process started writing; it names all known heads, so that no known record can vanish."""
 
     kind: ClassVar[str] = "writer-started"
     heads: tuple[str, ...]
@@ -400,7 +400,7 @@ class WriterStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSigned:
-    """The signer vouched for the log up to here."""
+    """The signer signed a checkpoint of the log up to here."""
 
     kind: ClassVar[str] = "checkpoint-signed"
     origin: str
@@ -412,7 +412,7 @@ class CheckpointSigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreBegunAnew:
-    """A person said that this store counts: a copy that was put back, or one that lacks what was seen."""
+    """A person confirmed this store, which is a restored copy or lacks known records."""
 
     kind: ClassVar[str] = "store-begun-anew"
     origin: str
@@ -420,7 +420,7 @@ class StoreBegunAnew:
     held: int
     """Records of before that the store holds."""
     seen: int
-    """Records that were seen of it; 0 where nobody could tell."""
+    """The number of its records that were seen; 0 if unknown."""
     tasks: int
     """How many were ended for it, with all beneath them."""
     admissions: int
@@ -434,7 +434,7 @@ class StoreBegunAnew:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Something was brought to a monitor, or could not be."""
+    """A delivery to a monitor succeeded or failed."""
 
     kind: ClassVar[str] = "delivery"
     monitor: str

@@ -1,4 +1,4 @@
-"""Events of tokens and of the authorization of clients."""
+"""Events of tokens and of client authorization."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskbound.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssued:
-    """A token was written down; it was signed after that, or it is nothing."""
+    """A token was recorded, before it was signed."""
 
     kind: ClassVar[str] = "token-issued"
     token: str
@@ -42,7 +42,7 @@ class TokenIssued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRevoked:
-    """A token was revoked; that its task ended is no event of its own."""
+    """A token was revoked; the end of its task has no event of this kind."""
 
     kind: ClassVar[str] = "token-revoked"
     token: str
@@ -57,7 +57,7 @@ class TokenRevoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenKeyRotated:
-    """Another key signs tokens from now on, or the one that will be next was made."""
+    """The signing key of tokens changed, or the next one was created."""
 
     kind: ClassVar[str] = "token-key-rotated"
     current: str
@@ -73,7 +73,7 @@ class TokenKeyRotated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenKeyRevoked:
-    """A key was revoked: no token that it signed counts any more."""
+    """A key was revoked; none of the tokens that it signed is valid."""
 
     kind: ClassVar[str] = "token-key-revoked"
     key: str
@@ -86,7 +86,7 @@ class TokenKeyRevoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAdded:
-    """Somebody said to which addresses the codes of a client go."""
+    """The redirect URIs of a client were registered."""
 
     kind: ClassVar[str] = "client-added"
     client: str
@@ -99,7 +99,7 @@ class ClientAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRemoved:
-    """No code goes to the client any more."""
+    """A client was removed."""
 
     kind: ClassVar[str] = "client-removed"
     client: str
@@ -109,7 +109,7 @@ class ClientRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConsented:
-    """A person let a client ask for tokens of one task."""
+    """A person allowed a client to request tokens of one task."""
 
     kind: ClassVar[str] = "client-consented"
     request: str
@@ -127,7 +127,7 @@ class ClientConsented:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientDenied:
-    """A person let a client have nothing."""
+    """A person refused a client's request."""
 
     kind: ClassVar[str] = "client-denied"
     request: str
@@ -139,7 +139,7 @@ class ClientDenied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentMistyped:
-    """Somebody typed a code under which no request waits."""
+    """A typed code matched no waiting request."""
 
     kind: ClassVar[str] = "consent-mistyped"
     by: str
@@ -148,7 +148,7 @@ class ConsentMistyped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAdmitted:
-    """A client brought its code, and is let in to the task."""
+    """A client exchanged its code and was admitted to the task."""
 
     kind: ClassVar[str] = "client-admitted"
     admission: str
@@ -165,7 +165,7 @@ class ClientAdmitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRefused:
-    """A code was brought that gives nothing, and gives nothing more."""
+    """An invalid or used code was presented."""
 
     kind: ClassVar[str] = "code-refused"
     request: str
@@ -178,7 +178,7 @@ class CodeRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionEnded:
-    """A client is let in to the task no more."""
+    """A client's admission to the task ended."""
 
     kind: ClassVar[str] = "admission-ended"
     admission: str

@@ -1,7 +1,4 @@
-"""Events of work: tasks, amendments, actions and credentials.
-
-That a task was given the scope is a `task-amended`, which names the amendment.
-"""
+"""Events of tasks, amendments, actions and credentials."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ class TaskStepped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAmended:
-    """A task was given another scope, by a person or because its parent was."""
+    """A task got another scope, by a person or because its parent was amended."""
 
     kind: ClassVar[str] = "task-amended"
     task: str
@@ -88,7 +85,7 @@ class TaskAmended:
     """``limit=amount`` of what each limit of its parent has left then, of those that changed."""
     learning: bool = False
     amendment: str = ""
-    """The amendment that people approved for it; empty for a narrowing, which needs nobody."""
+    """The approved amendment; empty for a narrowing, which needs no approval."""
     over: tuple[str, ...] = ()
     """``limit=amount`` of what each limit was given, less what it permits; never above zero."""
     spent: tuple[str, ...] = ()
@@ -97,7 +94,7 @@ class TaskAmended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRegistered:
-    """A process, and all beneath it, belongs to a task."""
+    """A process and its descendants were bound to a task."""
 
     kind: ClassVar[str] = "run-registered"
     task: str
@@ -111,7 +108,7 @@ class RunRegistered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAccounted:
-    """The agent runs under this account for this task: whoever has the account approves nothing of it."""
+    """The agent runs under this account for this task, so the account's person cannot approve for it."""
 
     kind: ClassVar[str] = "task-accounted"
     task: str
@@ -122,7 +119,7 @@ class TaskAccounted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFollowed:
-    """A connection outside every run, whose task has ended, belongs to the next one of its agent."""
+    """A connection outside any run moved from an ended task to its agent's next task."""
 
     kind: ClassVar[str] = "task-followed"
     task: str
@@ -135,7 +132,7 @@ class TaskFollowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRefusedMalformed:
-    """Bytes that asked for an action could not be read, so there was no action."""
+    """Bytes that requested an action could not be parsed."""
 
     kind: ClassVar[str] = "action-refused-malformed"
     code: str
@@ -150,7 +147,7 @@ class ActionRefusedMalformed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionUndecided:
-    """An action was asked for, and refused because nothing here could decide it."""
+    """A requested action was refused because it could not be decided."""
 
     kind: ClassVar[str] = "action-undecided"
     code: str
@@ -166,7 +163,7 @@ class ActionUndecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalsDropped:
-    """An agent was refused more than is recorded one by one: so many more there were, and why."""
+    """The number and reason of an agent's refusals above the limit of individual records."""
 
     kind: ClassVar[str] = "refusals-dropped"
     agent: str
@@ -180,7 +177,7 @@ class RefusalsDropped:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionDecided:
-    """An action was answered; with the rows that it names, the answer can be computed again."""
+    """An action was decided; the decision can be recomputed from the named rows."""
 
     kind: ClassVar[str] = "action-decided"
     action: str
@@ -210,7 +207,7 @@ class ActionDecided:
     for_call: str = ""
     """The client's id of the call on this connection for whose probe it was made; empty for all others."""
     outcome: str = ""
-    """`unwatched` of a permit whose outcome nobody tells, and which counts as used; empty for all others."""
+    """`unwatched` for a permit without outcome reports, which counts as used; otherwise empty."""
     subject: str = ""
     """Of what was asked by AuthZEN: whom the asker says it is for, as JSON: a claim, and no identity."""
     service: str = ""
@@ -219,7 +216,7 @@ class ActionDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReconciled:
-    """A person found out what came of an action whose outcome was unknown."""
+    """A person determined the unknown outcome of an action."""
 
     kind: ClassVar[str] = "action-reconciled"
     action: str
@@ -251,7 +248,7 @@ class ActionOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialJournaled:
-    """A credential was permitted and written down; its target has not been called yet."""
+    """A credential was permitted and journaled; its target has not been called."""
 
     kind: ClassVar[str] = "credential-journaled"
     credential: str
@@ -271,7 +268,7 @@ class CredentialJournaled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialProlonged:
-    """A renewal was permitted and written down; the credential's target has not been told yet."""
+    """A renewal was permitted and recorded; the target has not been called."""
 
     kind: ClassVar[str] = "credential-prolonged"
     credential: str
@@ -285,13 +282,13 @@ class CredentialProlonged:
     action: str
     """The action that was permitted."""
     before: int
-    """When it ended until then, and does until the target was told."""
+    """The previous end, in force until the target is informed."""
     ends: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialMoved:
-    """Where a credential stands changed; that an attempt to revoke it failed is no event of its own."""
+    """A credential changed state; a failed revocation attempt has no event of this kind."""
 
     kind: ClassVar[str] = "credential-moved"
     credential: str
@@ -311,7 +308,7 @@ class CredentialMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialOverdue:
-    """A revocation has taken longer than a minute; it is tried on until the target shows it gone."""
+    """A revocation is open for over a minute; it is retried until the target shows the credential gone."""
 
     kind: ClassVar[str] = "credential-overdue"
     credential: str
@@ -327,7 +324,7 @@ class CredentialOverdue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReconciled:
-    """A broker believes the store again, which it found restored or replaced: nothing of before is left."""
+    """A broker trusts a restored or replaced store again: nothing older is left in any target."""
 
     kind: ClassVar[str] = "store-reconciled"
     epoch: int
@@ -350,7 +347,7 @@ CredentialEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentAsked:
-    """People are asked to widen a task; with the row that it names the digest can be computed again."""
+    """Approval to widen a task was requested; the digest can be recomputed from the named row."""
 
     kind: ClassVar[str] = "amendment-asked"
     amendment: str
@@ -390,7 +387,7 @@ class AmendmentShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentAnswered:
-    """A person answered, and their signature was verified."""
+    """A person answered, and the signature verified."""
 
     kind: ClassVar[str] = "amendment-answered"
     amendment: str
@@ -415,7 +412,7 @@ class AmendmentAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentChanged:
-    """An amendment is over: `applied`, or ended without it."""
+    """An amendment was applied or ended."""
 
     kind: ClassVar[str] = "amendment-changed"
     amendment: str

@@ -1,1 +1,1 @@
-"""Authorization codes for programs that people use: clients, requests, redirects, codes."""
+"""Authorization codes for clients: requests, redirects, codes and admissions."""

@@ -1,31 +1,26 @@
-"""A client's request that waits for a person, and the code that it gives.
+"""A client's request that awaits a person's answer, and the authorization code that follows.
 
 Of `asked`:
 
-1. It waits five minutes. One answer is the last one, whoever gives it; nothing moves backwards.
-2. The browser that began it is known by a secret of its own, and the person by what they prove elsewhere.
-   What ties the two is a code that the page shows and the person types: 43 bits, in letters of which no two
-   are taken for each other, and no word comes of them (RFC 8628 §6.1).
-3. The answer is for the browser that began it alone, and there is one code for one answer. What its
-   person types is made of its secret: it can be shown there again, is kept nowhere, and says nothing of the
-   secret, or of what is kept of it.
-4. A form of its page is known by a value that is made of that secret and of the sign-in for which it was
-   drawn: whoever has another browser, or is signed in otherwise by now, has none.
-5. How well and how lately the person has to have signed in is looked at when they answer. What counts is
-   whether it was so when the request began, in whole seconds: reading a page takes its time.
-6. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
-7. A request without an agent is one to act as the person themselves. It is answered with no task, and one
-   about an agent with nothing else: neither answer is ever taken for the other.
+1. A request waits five minutes and is answered once.
+2. The page shows a code that the person types after authenticating elsewhere: 43 bits in unambiguous
+   consonants (RFC 8628 §6.1). It links browser and person.
+3. Only the browser that began the request gets the answer, and one code per answer. The typed code derives
+   from the browser's secret and reveals neither it nor its stored digest.
+4. A form token derives from that secret and the sign-in, so other browsers and sign-ins have none (CSRF).
+5. Freshness and strength of the sign-in are checked at the answer, relative to the start of the request, in
+   whole seconds.
+6. A code is consumed by the first exchange, valid or not.
+7. A request without an agent asks to act as the person; it is answered without a task, a request about an
+   agent only with one.
 
 Of `code`:
 
-1. A code is 256 bits of chance, good for 60 seconds, for one use. Its SHA-256 is what is kept.
-2. It is one client's, for one redirect URI, one verifier, one resource, one task or one person, and one DPoP
-   key where the request named one; a person's is good for a client with a key alone. All of it is compared
-   whole, and in constant time where it is secret.
-3. A code that comes twice is in two hands. Whatever it brought is taken back (RFC 6749 §4.1.2), by whoever
-   looks at the row: this module only says for what a code is good.
-4. A verifier is 43 to 128 unreserved characters. No verifier is no proof, whatever was asked for.
+1. A code is 256 random bits, valid for 60 seconds and one use; its SHA-256 is stored.
+2. It is bound to client, redirect URI, verifier, resource, task or person, and DPoP key if requested; a
+   person's code needs a key. Secrets are compared in constant time.
+3. A second use means a leak: the caller revokes what the first use gave (RFC 6749 §4.1.2).
+4. A verifier has 43 to 128 unreserved characters and is always required.
 """
 
 from __future__ import annotations
@@ -61,7 +56,7 @@ _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """What is kept of a code (rule 2)."""
+    """The stored facts about a code (rule 2)."""
 
     namespace: str
     digest: str
@@ -75,12 +70,12 @@ class Code:
     expires: Instant
     jkt: str = ""
     bound: bool = False
-    """Whether whoever brings it has to prove a key, whatever the request said."""
+    """True if the exchange needs a key even if the request named none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What a client brings to exchange a code."""
+    """A client's request to exchange a code; its repr omits the verifier."""
 
     client: str
     redirect: str
@@ -92,29 +87,18 @@ class Exchange:
     """Thumbprint of the DPoP key that was proven; empty where none was."""
 
     def __repr__(self) -> str:
-        """Without the verifier."""
         return f"Exchange(client={self.client!r}, resource={self.resource!r})"
 
 
 def code_digest(code: str) -> str:
-    """What is kept of a code (rule 1): its SHA-256, in hexadecimal.
-
-    Raises:
-        BadCodeError: It is none.
-    """
+    """The stored SHA-256 of a code, in hex (rule 1); raises BadCodeError."""
     if _CODE.fullmatch(code) is None:
         raise BadCodeError("the code is none")
     return hashlib.sha256(code.encode("ascii")).hexdigest()
 
 
 def require_code(code: Code, brought: Exchange, now: Instant) -> None:
-    """Go on only when this is the exchange that the code is for (rule 2).
-
-    Raises:
-        BadCodeError: It is another's, for something else, or over.
-        BadVerifierError: Who asks is not who asked for the code.
-        UnboundTokenError: It is for a client that proves a key, and none was.
-    """
+    """Raises BadCodeError, BadVerifierError or UnboundTokenError on a mismatch (rule 2)."""
     if now >= code.expires:
         raise BadCodeError("the code is over")
     if brought.client != code.client:
@@ -131,11 +115,7 @@ def require_code(code: Code, brought: Exchange, now: Instant) -> None:
 
 
 def require_verifier(verifier: str, challenge: str) -> None:
-    """Go on only when the challenge was made of this verifier (rule 4).
-
-    Raises:
-        BadVerifierError: It was not.
-    """
+    """Raises BadVerifierError unless the challenge belongs to this verifier (rule 4)."""
     if _VERIFIER.fullmatch(verifier) is None:
         raise BadVerifierError("a verifier is 43 to 128 letters, digits and `-._~`")
     made = urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
@@ -151,7 +131,7 @@ _LENGTH: Final = 10
 
 
 class AskedState(Enum):
-    """Where a request stands; the values are what rows hold."""
+    """State of a request; rows hold these values."""
 
     OPEN = "open"
     CONSENTED = "consented"
@@ -163,23 +143,23 @@ class AskedState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """How whoever answers had signed in, as far as anybody knows."""
+    """The known sign-in of the answering person."""
 
     acr: str = ""
-    """How well; empty where nobody knows."""
+    """The strength of the sign-in; empty if unknown."""
     authenticated: Instant = NEVER
-    """When; 1970 where nobody knows."""
+    """The time of the authentication; 1970 if unknown."""
     session: str = ""
     """The sign-in that the answer rests on; empty for an answer in a terminal."""
 
 
 UNSIGNED: Final = Signed()
-"""Of whoever answered in a terminal, or not at all."""
+"""The sign-in of an answer in a terminal, or of a request without answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request that waits, and what became of it."""
+    """A pending or answered request."""
 
     namespace: str
     id: str
@@ -212,22 +192,22 @@ class Asked:
 
     @property
     def is_persons(self) -> bool:
-        """Whether the client asks to act as the person (rule 7)."""
+        """True if the client asks to act as the person (rule 7)."""
         return not self.agent
 
     @property
     def until(self) -> Instant:
-        """When nobody can answer it any more."""
+        """The deadline for an answer."""
         return Instant(self.asked + WAITS)
 
 
 def secret_digest(secret: str) -> str:
-    """What is kept of a secret of 256 bits."""
+    """The stored digest of a 256-bit secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def typed_code(secret: str) -> str:
-    """What a person types, made of the browser's secret (rules 2 and 3): ten letters, in two groups."""
+    """The code to type, derived from the browser's secret: ten letters in two groups (rules 2 and 3)."""
     left = int.from_bytes(hashlib.sha256(f"typed {secret}".encode()).digest(), "big")
     letters = []
     for _ in range(_LENGTH):
@@ -237,11 +217,7 @@ def typed_code(secret: str) -> str:
 
 
 def typed_digest(typed: str) -> str:
-    """What is kept of what a person types, however they write its groups.
-
-    Raises:
-        NotAskedError: It is none.
-    """
+    """The stored digest of a typed code, independent of its grouping; raises NotAskedError."""
     letters = typed.upper().replace("-", "").replace(" ", "")
     if len(letters) != _LENGTH or any(one not in _LETTERS for one in letters):
         raise NotAskedError("a code of this page is ten letters, such as `BCDFG-HJKLM`")
@@ -249,16 +225,12 @@ def typed_digest(typed: str) -> str:
 
 
 def form_secret(secret: str, session: str) -> str:
-    """What a form of the page proves itself with (rule 4); `session` is empty while nobody is signed in."""
+    """The form token of a page (rule 4); `session` is empty without a sign-in."""
     return hashlib.sha256(f"form {secret} {session}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def require_form(form: str, secret: str, session: str) -> None:
-    """Go on only with a form of this browser's page, for this sign-in (rule 4).
-
-    Raises:
-        NotAskedError: It is none.
-    """
+    """Raises NotAskedError unless the form token is this browser's and sign-in's (rule 4)."""
     if not compare_digest(form.encode("utf-8", "surrogatepass"), form_secret(secret, session).encode()):
         raise NotAskedError(
             "the form is not of this browser's page", remedy="open the page anew, and answer there"
@@ -266,16 +238,7 @@ def require_form(form: str, secret: str, session: str) -> None:
 
 
 def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
-    """Go on only for a person who signed in as the request wants (rule 5).
-
-    Args:
-        asked: The request.
-        acr: How well; empty where nobody knows.
-        authenticated: When; 1970 where nobody knows.
-
-    Raises:
-        SignInDemandedError: They did not.
-    """
+    """Raises SignInDemandedError unless the sign-in suffices (rule 5); '' and 1970 mean unknown."""
     request = asked.request
     if request.acr and acr not in request.acr:
         raise SignInDemandedError("the client asks for a sign-in of another kind than yours is")
@@ -285,12 +248,7 @@ def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
 
 
 def require_open(asked: Asked | None, now: Instant) -> Asked:
-    """Go on only with a request that waits (rule 1).
-
-    Raises:
-        NotAskedError: There is none, or its time is over.
-        AnsweredError: Somebody has answered it.
-    """
+    """Returns a pending request (rule 1); raises NotAskedError or AnsweredError."""
     if asked is None or (now >= asked.until and asked.state is AskedState.OPEN):
         raise NotAskedError("no request waits under this code")
     if asked.state is not AskedState.OPEN:
@@ -299,35 +257,21 @@ def require_open(asked: Asked | None, now: Instant) -> Asked:
 
 
 def require_browser(asked: Asked | None, secret: str) -> Asked:
-    """Go on only for the browser that began it (rule 3).
-
-    Raises:
-        NotAskedError: It began none.
-    """
+    """Returns the request if this browser began it (rule 3); raises NotAskedError."""
     if asked is None or not compare_digest(asked.browser, secret_digest(secret)):
         raise NotAskedError("this browser began no such request")
     return asked
 
 
 def answered(asked: Asked | None, person: str, task: str, now: Instant) -> Asked:
-    """The same, answered by this person: with a task, or with a no where there is none.
-
-    Raises:
-        NotAskedError: There is none, or its time is over.
-        AnsweredError: Somebody has answered it (rule 1).
-    """
+    """Answers the request, with a task or, if empty, a denial; raises NotAskedError or AnsweredError."""
     still = require_open(asked, now)
     state = AskedState.CONSENTED if task else AskedState.DENIED
     return replace(still, state=state, person=person, task=task, version=still.version + 1)
 
 
 def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: Instant) -> Asked:
-    """The same, answered by this person with a yes to act as them.
-
-    Raises:
-        NotAskedError: There is none, its time is over, or it asks for something else (rule 7).
-        AnsweredError: Somebody has answered it (rule 1).
-    """
+    """Allows the client to act as the person (rule 7); raises NotAskedError or AnsweredError."""
     still = require_open(asked, now)
     if not still.is_persons:
         raise NotAskedError("the client asks for an agent's task, and not to act as a person")
@@ -335,12 +279,7 @@ def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: In
 
 
 def coded(asked: Asked, digest: str, now: Instant) -> Asked:
-    """The same, its browser given a code (rule 3).
-
-    Raises:
-        NotAskedError: Nobody has consented, or too long ago.
-        AnsweredError: It was given one before.
-    """
+    """Gives the browser its one code (rule 3); raises NotAskedError or AnsweredError."""
     if asked.state in {AskedState.CODED, AskedState.USED}:
         raise AnsweredError("the client was sent its code")
     if asked.state is not AskedState.CONSENTED or now >= asked.until:
@@ -349,12 +288,12 @@ def coded(asked: Asked, digest: str, now: Instant) -> Asked:
 
 
 def used(asked: Asked, admission: str) -> Asked:
-    """The same, its code used (rule 6); `admission` is what it brought, empty for nothing."""
+    """Consumes the code (rule 6); `admission` is empty if the exchange failed."""
     return replace(asked, state=AskedState.USED, admission=admission, version=asked.version + 1)
 
 
 def code_of(asked: Asked) -> Code:
-    """What its code is good for."""
+    """The stored facts about its code."""
     return Code(
         namespace=asked.namespace,
         digest=asked.code,

@@ -1,12 +1,11 @@
-"""Where an authorization code is sent: redirect URIs, and which one of a client's a request means.
+"""Redirect URIs of clients and their comparison.
 
-1. A redirect URI is `https` at any host, `http` at a loopback address or at `localhost`, or, of a client that
-   a person registered here, a scheme of the client's own (RFC 8252 §7.1). No fragment, no user, no dot
-   segments, no escapes that readers take differently, and no scheme that runs or reads something.
-2. It is compared whole, letter by letter (RFC 9700 §4.1.3). The one exception is the port of a loopback
-   *address* (RFC 8252 §7.3): a program takes whatever port is free. `localhost` is a name, and is compared
-   whole: whoever answers for the name is not always this machine.
-3. The answer's parameters go behind those that the URI has; it may have none that the answer needs.
+1. Allowed are `https`, `http` at a loopback address or `localhost`, and a private-use scheme for clients
+   registered by a person (RFC 8252 §7.1). Refused are fragments, users, dot segments, ambiguous escapes, and
+   schemes that run or read something.
+2. Comparison is exact (RFC 9700 §4.1.3), except for the port of a loopback *address* (RFC 8252 §7.3).
+   `localhost` is a name that may resolve elsewhere, so its port must match.
+3. Answer parameters follow the URI's own, which must not collide with them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _OWN_SCHEME: Final = re.compile(
 _RUN = "about blob chrome data file filesystem intent jar javascript ms-msdt search-ms vbscript view-source"
 _ASK = "content ftp ftps gopher http https ldap mailto sftp smb ssh tel telnet ws wss"
 _NEVER: Final = frozenset(_RUN.split(" ") + _ASK.split(" "))
-"""Schemes that run or read something, or ask somebody (rule 1)."""
+"""Schemes that run or read something, or prompt the user (rule 1)."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _NAME: Final = "localhost"
 _OURS: Final = frozenset({"code", "error", "error_description", "iss", "state"})
@@ -52,15 +51,7 @@ class Redirect:
 
 
 def parse_redirect(text: str, *, registered: bool) -> Redirect:
-    """A redirect URI.
-
-    Args:
-        text: As the client wrote it.
-        registered: Whether a person registered the client here; only such have schemes of their own.
-
-    Raises:
-        BadRedirectError: It is none that a code may be sent to (rule 1).
-    """
+    """Parses a redirect URI (rule 1); only a `registered` client may have a private-use scheme."""
     if not text or len(text) > _LONGEST or "#" in text:
         raise BadRedirectError("a redirect URI has no fragment, and at most 2048 characters")
     own = _OWN_SCHEME.fullmatch(text)
@@ -84,11 +75,7 @@ def parse_redirect(text: str, *, registered: bool) -> Redirect:
 
 
 def require_redirect(asked: str, known: Sequence[Redirect]) -> Redirect:
-    """The client's redirect URI that a request means (rule 2), as the request wrote it.
-
-    Raises:
-        BadRedirectError: It means none of them.
-    """
+    """Returns the URI if it is one of the client's (rule 2); raises BadRedirectError."""
     for one in known:
         if one.text == asked:
             return one
@@ -101,7 +88,7 @@ def require_redirect(asked: str, known: Sequence[Redirect]) -> Redirect:
 
 
 def answer_at(redirect: Redirect, members: Sequence[tuple[str, str]]) -> str:
-    """The address at which a client hears an answer (rule 3)."""
+    """The redirect URI with the answer's parameters (rule 3)."""
     query = "&".join(f"{name}={_quoted(value)}" for name, value in members)
     return f"{redirect.text}{'&' if '?' in redirect.text else '?'}{query}"
 

@@ -1,43 +1,35 @@
-"""A client, its authorization request (RFC 6749 section 4.1.1, OAuth 2.1), and how long it is admitted.
+"""A client, its authorization request (RFC 6749 section 4.1.1, OAuth 2.1), and its admission.
 
 Of `request`:
 
-1. No parameter stands twice (RFC 6749 §3.1); one that isn't known is not looked at; an empty one is none.
-2. Client and redirect URI first: what is wrong before those two are known is shown to the person, and sent
-   nowhere.
-3. `response_type` is `code`. PKCE always, and only `S256` (RFC 7636): there is no downgrade to `plain`, or to
-   none.
-4. `resource` names exactly one place that we serve, letter by letter (RFC 8707; MCP demands it). What is
-   named is what the token is for.
-5. `state` goes back as it came, and is shown nowhere. Every answer has `iss`, a refusal too (RFC 9207).
-6. Scopes are those of the resource; what isn't one refuses. `dpop_jkt` binds the code to a key (RFC 9449
-   §10). Request objects are not taken.
-7. What a client is that a document describes is not asked of anybody before all else of its request is right.
+1. No parameter is repeated (RFC 6749 §3.1); unknown ones are ignored, empty ones count as absent.
+2. Client and redirect URI are checked first; until then errors are shown to the person and sent nowhere.
+3. `response_type` is `code`; PKCE with `S256` is required (RFC 7636).
+4. `resource` names exactly one served resource, compared exactly (RFC 8707); it is the token's audience.
+5. `state` is returned unchanged and never shown. Each answer and refusal has `iss` (RFC 9207).
+6. A scope that the resource lacks is refused. `dpop_jkt` binds the code (RFC 9449 §10). Request objects are
+   refused.
+7. A client document is fetched only if the rest of the request is valid.
 
 Of `client`:
 
-1. A client is registered here by a person under a name, or its id is an `https` URL with a path, at which a
-   document says what it is (draft-ietf-oauth-client-id-metadata-document, a draft, and read nowhere else).
-   Such a URL has no user, no query and no fragment, no dot segments, and no address in the place of a host.
-2. The document is strict JSON of at most 5,120 bytes; its `client_id` is the URL, letter by letter. It may
-   hold more than we read, but no secret, and it may not say that its client proves itself with one:
-   everybody reads it.
-3. A name that a client gives itself is shown as its own word, beside the host that answers for it. Characters
-   that a reader may not see refuse it.
-4. Redirect URIs of a document are https at the document's own host, or of this machine: whoever wrote the
-   document answers for no other host.
+1. A client is registered by a person, or its id is an `https` URL of a client document
+   (draft-ietf-oauth-client-id-metadata-document) with a path and a host name, without user, query, fragment
+   or dot segments.
+2. The document is strict JSON, at most 5,120 bytes, with its URL as `client_id`. It must hold no secret and
+   not claim secret-based authentication, because it is public.
+3. A self-given name is shown beside the host as the client's claim; hidden characters refuse it.
+4. A document's redirect URIs are https at its own host, or loopback.
 
 Of `admission`:
 
-1. An admission is one client's, for one task, at one resource, with one key or with none. It ends at the
-   deadline that the task had when it began, or before that, and never begins again.
-2. A refresh token is 256 bits of chance, and its SHA-256 is what is kept. It is used once and brings the
-   next.
-3. One that comes again is in two hands, and nobody can tell whose: the admission ends (RFC 9700 §4.14.2),
-   also when both hands were its own client's. So it does when another client or another key brings it.
-4. What it brings is never more than it was: the same resource, no other scope.
-5. One without agent and task lets its client act as the person, with one key and by one token: it has no
-   refresh token, and ends with that token's time, or with the sign-in that it rests on.
+1. An admission is for one client, task, resource and optional key, and ends at the task's original deadline
+   at the latest.
+2. A refresh token is 256 random bits, stored as SHA-256, used once and replaced.
+3. Reuse, another client or another key means a leak and ends the admission (RFC 9700 §4.14.2).
+4. A renewal never exceeds the original resource and scope.
+5. An admission without agent and task acts as the person, with one key and one token, no refresh token, and
+   ends with the token or the sign-in.
 """
 
 from __future__ import annotations
@@ -87,7 +79,7 @@ _FORMS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
-    """A request that may be answered."""
+    """A valid request that may be answered."""
 
     client: str
     redirect: Redirect
@@ -105,26 +97,22 @@ class AuthorizationRequest:
     """Seconds since the person signed in, at most."""
 
     def answered(self, code: str, *, issuer: str) -> str:
-        """The address at which the client gets its code (rule 5)."""
+        """The redirect address with the code (rule 5)."""
         return answer_at(self.redirect, [("code", code), *_state(self.state), ("iss", issuer)])
 
     def refusal(self, error: str, message: str) -> RedirectedError:
-        """A refusal of this request, for the client."""
+        """A refusal of this request for the client."""
         return RedirectedError(error, message, redirect=self.redirect, state=self.state)
 
 
 def refused_at(error: RedirectedError, *, issuer: str) -> str:
-    """The address at which a client hears why not (rule 5)."""
+    """The redirect address with the refusal (rule 5)."""
     told = [("error", error.error), ("error_description", error.message)]
     return answer_at(error.redirect, [*told, *_state(error.state), ("iss", issuer)])
 
 
 def parse_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The parameters by name (rule 1).
-
-    Raises:
-        RepeatedParameterError: One stands twice, or there are too many.
-    """
+    """The parameters by name (rule 1); raises RepeatedParameterError also if there are too many."""
     if len(pairs) > _MOST or len({name for name, _ in pairs}) != len(pairs):
         raise RepeatedParameterError(f"a parameter stands twice, or there are more than {_MOST}")
     return {name: value for name, value in pairs if value}
@@ -133,18 +121,7 @@ def parse_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 def parse_request(
     told: Mapping[str, str], client: Client, *, resources: Collection[str], scopes: Collection[str]
 ) -> AuthorizationRequest:
-    """The request of a client that is known.
-
-    Args:
-        told: Its parameters, by name.
-        client: Whom `client_id` names.
-        resources: The places that we serve.
-        scopes: What may be asked for there.
-
-    Raises:
-        BadRedirectError: The answer would go somewhere else than to the client (rule 2).
-        RedirectedError: It can't be answered, and the client may be told so.
-    """
+    """Parses a known client's request; raises BadRedirectError (rule 2) or RedirectedError."""
     redirect = require_redirect(told.get("redirect_uri", ""), client.redirects)  # 2
     state = told.get("state", "")
     if state and _STATE.fullmatch(state) is None:
@@ -171,12 +148,7 @@ def parse_request(
 def require_worth_describing(
     told: Mapping[str, str], client: ClientId, *, resources: Collection[str], scopes: Collection[str]
 ) -> None:
-    """Go on only with a request that may be answered once its client is known (rule 7).
-
-    Raises:
-        BadRedirectError: The answer would go where no document's client is sent one.
-        BadClientRequestError: It can't be answered.
-    """
+    """Raises BadRedirectError or BadClientRequestError before a document is fetched (rule 7)."""
     redirect = parse_redirect(told.get("redirect_uri", ""), registered=False)
     if redirect.text.startswith("https://") and redirect.host != client.host:
         raise BadRedirectError("the answer would go to a host that is not the client's")
@@ -186,7 +158,6 @@ def require_worth_describing(
 
 
 def _why_not(told: Mapping[str, str]) -> tuple[str, str] | None:
-    """What of its form is wrong: an error of the standards, and words."""
     if told.get("response_type") != "code":
         return "unsupported_response_type", "the response type is code"
     if told.get("code_challenge_method") != "S256" or not _THUMB.fullmatch(told.get("code_challenge", "")):
@@ -235,13 +206,13 @@ class ClientId:
 
     @property
     def has_document(self) -> bool:
-        """Whether a document says what it is."""
+        """True if a document describes the client."""
         return bool(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program that may be sent codes."""
+    """A program that may receive codes."""
 
     id: str
     host: str
@@ -252,11 +223,7 @@ class Client:
 
 
 def parse_client_id(text: str) -> ClientId:
-    """A client's id (rule 1).
-
-    Raises:
-        BadClientIdError: It is none.
-    """
+    """Parses a client id (rule 1); raises BadClientIdError."""
     if _NAME.fullmatch(text):
         return ClientId(text=text, host="")
     found = read_url(text) if len(text) <= _LONGEST else None
@@ -277,13 +244,7 @@ def parse_client_id(text: str) -> ClientId:
 
 
 def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Client:
-    """A client as a person registers it.
-
-    Raises:
-        BadClientIdError: The name is none.
-        BadClientDocumentError: What it calls itself can't be shown, or it has no redirect URI or too many.
-        BadRedirectError: One of its redirect URIs is none.
-    """
+    """Builds a registered client; raises BadClientIdError, BadClientDocumentError, BadRedirectError."""
     if _NAME.fullmatch(name) is None:
         raise BadClientIdError("a client's name has small letters, digits, and `._-`: at most 63")
     return Client(
@@ -292,11 +253,7 @@ def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Clie
 
 
 def parse_client_document(raw: bytes, client: ClientId) -> Client:
-    """What the document at a client's URL says (rules 2 to 4).
-
-    Raises:
-        BadClientDocumentError: It can't be believed.
-    """
+    """Parses a client document (rules 2 to 4); raises BadClientDocumentError."""
     try:
         document = parse_object(raw, limits=Limits(size=DOCUMENT_BYTES, depth=8, parts=256))
     except MalformedError as error:
@@ -359,7 +316,7 @@ _REFRESH: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """A client that was let in (rule 1)."""
+    """An admitted client (rule 1)."""
 
     namespace: str
     id: str
@@ -385,13 +342,13 @@ class Admission:
 
     @property
     def is_persons(self) -> bool:
-        """Whether its client acts as the person (rule 5)."""
+        """True if its client acts as the person (rule 5)."""
         return not self.agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """What is kept of a refresh token."""
+    """The stored facts about a refresh token."""
 
     namespace: str
     digest: str
@@ -401,7 +358,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """What a client brings beside its refresh token."""
+    """What a client presents beside its refresh token."""
 
     client: str
     resource: str = ""
@@ -413,7 +370,7 @@ class Renewal:
 
 
 class Leak(Enum):
-    """What shows that a refresh token is in other hands (rule 3); the values are what records say."""
+    """Evidence that a refresh token leaked (rule 3); the values are those of records."""
 
     AGAIN = "a refresh token came twice"
     CLIENT = "another client brought its refresh token"
@@ -421,27 +378,19 @@ class Leak(Enum):
 
 
 def refresh_digest(token: str) -> str:
-    """What is kept of a refresh token (rule 2).
-
-    Raises:
-        BadRefreshError: It is none.
-    """
+    """The stored digest of a refresh token (rule 2); raises BadRefreshError."""
     if _REFRESH.fullmatch(token) is None:
         raise BadRefreshError("the refresh token is none")
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
 def is_admission(name: str) -> bool:
-    """Whether this names an admission, and no token that another one was exchanged for."""
+    """True if the name is an admission's, not that of a token it was exchanged from."""
     return name.startswith(f"{PREFIX}_")
 
 
 def require_standing_admission(admission: Admission | None, now: Instant) -> None:
-    """Go on only while it stands (rule 1).
-
-    Raises:
-        AdmissionEndedError: It has ended, or there is none.
-    """
+    """Raises AdmissionEndedError unless the admission is current (rule 1)."""
     if admission is None:
         raise AdmissionEndedError("the client was never let in")
     if admission.ended != NEVER:
@@ -451,12 +400,7 @@ def require_standing_admission(admission: Admission | None, now: Instant) -> Non
 
 
 def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:
-    """Go on only while it stands, and for no more than it had (rules 1 and 4).
-
-    Raises:
-        AdmissionEndedError: It has ended.
-        WiderRefreshError: It is asked for more.
-    """
+    """Raises AdmissionEndedError or WiderRefreshError (rules 1 and 4)."""
     require_standing_admission(admission, now)
     if brought.resource and brought.resource != admission.resource:
         raise WiderRefreshError("the refresh token is for another resource")
@@ -465,7 +409,7 @@ def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> N
 
 
 def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | None:
-    """Whether what was brought is in other hands (rule 3); None where nothing shows that."""
+    """The evidence of a leak (rule 3), or None."""
     if brought.client != admission.client:
         return Leak.CLIENT
     if brought.jkt != admission.jkt:
@@ -474,12 +418,12 @@ def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | 
 
 
 def admission_renewed(admission: Admission) -> Admission:
-    """The same with its next refresh token (rule 2)."""
+    """The admission with its next refresh token (rule 2)."""
     return replace(admission, turn=admission.turn + 1, version=admission.version + 1)
 
 
 def admission_ended(admission: Admission, now: Instant, why: str) -> Admission:
-    """The same, ended; one that had ended stays as it ended (rule 1)."""
+    """The ended admission; an ended one is unchanged (rule 1)."""
     if admission.ended != NEVER:
         return admission
     return replace(admission, ended=now, why=why, version=admission.version + 1)

@@ -1,4 +1,4 @@
-"""Tool files: what people declare of a server's tools, as one document."""
+"""Tool files: declarations about a server's tools in one document."""
 
 from __future__ import annotations
 

@@ -1,24 +1,19 @@
-"""A tool file proposed from a server's own definitions, and what it would change.
+"""Proposal of a tool file from a server's definitions, and the changes that a file makes.
 
 Of `describe`:
 
-1. Nothing in it is looser than what holds without it: the effect is the definition's own, and nothing is said
-   of repeating, of probes and of checks.
-2. A role is guessed from an argument's name, from its schema, and from its description where the name leaves
-   it open. Where two are near, the one that is worth a limit wins.
-3. What nothing tells has no role, and so counts as worth a limit.
-4. Reasons are words of our own: nothing that a server wrote stands in them.
+1. A proposal is never looser than no file: the effect is the definition's, and idempotence, probes and checks
+   are omitted.
+2. Roles are guessed from an argument's name, schema and, if unclear, description; the role with a limit wins.
+3. An argument without a guess has no role and counts as worth a limit.
+4. Reasons contain no text of the server.
 
 Of `change`:
 
-1. What relaxes is named: an effect that is less than it was taken for until now, a call that may be repeated,
-   a check that shows an effect, a look at what an argument names that is not taken any more, a limit that an
-   argument is not worth any more, somebody who may approve, a process that goes on from task to task.
-   So does an owner where nobody was: a tool that acts is refused without one. So does that nobody tells an
-   outcome: what nobody knows of holds no repeat.
-   Who is named where nobody was takes the place of the agent's own approvers, and may be none of them.
-2. The digest is of all changes and of the definitions that they are of: who agrees to it, agrees to these
-   changes of these definitions, and to no others.
+1. Relaxing changes are marked: a lower effect, a repeatable call, an added check, a removed probe, an
+   argument no longer worth a limit, an added approver or owner, a shared process, or that outcomes cannot be
+   checked.
+2. The digest covers all changes and their definitions, so consent applies to exactly these.
 """
 
 from __future__ import annotations
@@ -93,7 +88,7 @@ _TEXTS: Final = frozenset({Role.PATH, Role.PROGRAM, Role.RECIPIENT, Role.URL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What an argument may be for."""
+    """The guessed role of an argument."""
 
     argument: str
     role: Role | None
@@ -102,7 +97,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What is proposed for one tool."""
+    """The proposal for one tool."""
 
     name: str
     effect: Effect
@@ -111,7 +106,7 @@ class Proposal:
 
 
 def describe_tool(definition: ToolDefinition) -> Proposal:
-    """What is proposed for a tool (rules 1 to 4)."""
+    """Proposes a declaration for a tool (rules 1 to 4)."""
     properties = definition.input_schema.get("properties")
     known = properties if isinstance(properties, dict) else {}
     return Proposal(
@@ -166,7 +161,6 @@ def _by_name(argument: str, kinds: frozenset[str]) -> Role | None:
 
 
 def _kinds(schema: Mapping[str, JsonValue]) -> frozenset[str]:
-    """The JSON types that a property's schema names, in itself or in its alternatives, but null."""
     found: set[str] = set()
     kind = schema.get("type")
     found.update(one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str))
@@ -183,7 +177,7 @@ _NONE: Final = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What holds of one tool: what was declared, and what its definition says where nothing was."""
+    """What applies to a tool: declarations, completed by its definition."""
 
     definition: str
     """The definition's digest."""
@@ -199,7 +193,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that becomes different."""
+    """One change."""
 
     tool: str
     definition: str
@@ -210,7 +204,7 @@ class Change:
 
 
 def changes(tool: str, before: Declared, after: Declared) -> tuple[Change, ...]:
-    """What becomes different of a tool, in a fixed order."""
+    """The changes for a tool, in a fixed order."""
     return tuple(
         Change(
             tool=tool,
@@ -225,14 +219,7 @@ def changes(tool: str, before: Declared, after: Declared) -> tuple[Change, ...]:
 
 
 def change_of_sharing(server: str, identity: str, *, before: bool, after: bool) -> tuple[Change, ...]:
-    """What becomes different of a server, if anything does.
-
-    Args:
-        server: Its name.
-        identity: Digest of its identity.
-        before: Whether its process may go on from one task to the next.
-        after: Whether it may from now on.
-    """
+    """The changes if `shared` of a server with this identity digest goes from `before` to `after`."""
     if before is after:
         return ()
     old, new = _word(before), _word(after)
@@ -240,13 +227,12 @@ def change_of_sharing(server: str, identity: str, *, before: bool, after: bool) 
 
 
 def digest_of(found: Iterable[Change]) -> str:
-    """The digest of changes that somebody was shown (rule 2): 64 lower-case hexadecimal digits."""
+    """The digest of displayed changes (rule 2), 64 lowercase hex digits."""
     rows: list[JsonValue] = [[one.tool, one.definition, one.what, one.before, one.after] for one in found]
     return sha256(canonical(rows)).hexdigest()
 
 
 def _changed(before: Declared, after: Declared) -> Iterator[tuple[str, str, str, bool]]:
-    """Each thing that differs: what, before, after, and whether it relaxes (rule 1)."""
     if before.effect is not after.effect:
         less = _RANK[after.effect] < _RANK[before.effect]
         yield "effect", before.effect.value, after.effect.value, less
@@ -270,7 +256,6 @@ def _changed(before: Declared, after: Declared) -> Iterator[tuple[str, str, str,
 
 
 def _unlimited(before: Declared, after: Declared) -> bool:
-    """Whether an argument is not worth a limit any more that was worth one."""
     old, new = parse_roles(before.roles), parse_roles(after.roles)
     lost = [one for one, role in old.items() if role.limited and not (one in new and new[one].limited)]
     known = [one for one, role in new.items() if one not in old and not role.limited and old]

@@ -1,32 +1,30 @@
-"""The one parser of a tool file.
+"""The parser and JSON schema of tool files.
 
 Of `parse`:
 
-1. A file is of one server, whose name it says, or a pattern of it in which `*` stands for any characters.
-2. What is not said of a tool stays as it is; an empty list says that there is nothing.
-3. Tools are named as their server names them. A member that isn't known refuses.
-4. A file may be of some releases of a package; then it is for no server of another (`package`).
-5. A slot is named as `upstream add --secret` names it; an argument that is one by its name, with its tool. It
-   is part of the pin: a file that names one is for a server that is pinned with it.
-6. What depends on the pinned definition (whether an argument exists) is judged where it is known.
+1. A file is for one server name, or a pattern in which `*` matches any characters.
+2. Omitted members leave a tool unchanged; an empty list declares that there is nothing.
+3. Tools have their servers' own names. Unknown members are refused.
+4. A file may be limited to releases of a package.
+5. Slots are named as in `upstream add --secret`, argument slots with their tool. The file is then only for
+   servers pinned with them.
+6. Whether an argument exists is checked later, against the pinned definition.
 
 Of `role`:
 
-1. A role is of one top-level argument. It is written as ARGUMENT=ROLE: no role holds an equals sign.
-2. Some roles are worth a limit: a place, a program, who gets something, how much. Where a tool has roles at
-   all, an argument without one counts as worth a limit too: what nobody knows is taken for the worst.
-3. A role permits and refuses nothing. A path is limited where `init` writes a scope, and what is worth a
-   limit is named where a scope leaves it open.
+1. A role is for one top-level argument, written ARGUMENT=ROLE.
+2. Roles for places, programs, recipients and amounts are worth a limit; if a tool has roles, so are its
+   arguments without one.
+3. A role neither permits nor refuses: it guides `init` and warnings about open scopes.
 
 Of `schema`:
 
-1. ``parse`` alone says what a tool file is. The schema refuses nothing that ``parse`` takes.
+1. The parser is authoritative; the schema accepts everything it accepts.
 
 Of `package`:
 
-1. A release is numbers with dots between. What is written otherwise, such as a candidate for a release, is in
-   no range: nobody looked at it.
-2. A range has its first release and ends before another.
+1. A release is numbers separated by dots; other forms, such as candidates, are in no range.
+2. A range includes its first release and excludes its end.
 """
 
 from __future__ import annotations
@@ -52,14 +50,14 @@ if TYPE_CHECKING:
 
 
 class ToolFileError(MalformedError):
-    """The document is not one tool file."""
+    """The document is not a tool file."""
 
     code: ClassVar[str] = "tool-file"
     remedy: ClassVar[str] = "correct it at the place named; `taskbound tool schema` says what a tool file is"
 
 
 class BadRoleError(MalformedError):
-    """What an argument is for is not said as it has to be."""
+    """The role of an argument is malformed."""
 
     code: ClassVar[str] = "bad-role"
     remedy: ClassVar[str] = (
@@ -84,7 +82,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """Some releases of a package (rule 2)."""
+    """A range of releases (`package`, rule 2)."""
 
     registry: str
     name: str
@@ -92,7 +90,7 @@ class Range:
     before: str
 
     def has(self, package: Package) -> bool:
-        """Whether this release is one of them (rule 1)."""
+        """True if the range contains this release (rule 1)."""
         if (package.registry, package.name) != (self.registry, self.name):
             return False
         if re.fullmatch(RELEASE, package.version) is None:
@@ -101,11 +99,7 @@ class Range:
 
 
 def parse_range(value: JsonValue, place: Place) -> Range:
-    """The range that stands at a place of a tool file.
-
-    Raises:
-        ScopeSyntaxError: It is none; ``where`` names the place.
-    """
+    """Parses a range; raises ScopeSyntaxError, whose `where` is the place."""
     members = place.read_object(value, required=("registry", "name", "from", "before"), allowed=())
     registry = place.member("registry").read_text(members["registry"])
     if registry not in REGISTRIES:
@@ -133,7 +127,7 @@ _MOST: Final = 256
 
 
 class Role(Enum):
-    """What an argument is for."""
+    """The role of an argument."""
 
     PATH = "path"
     """A file or folder, or a list of them, of the machine that the server runs on."""
@@ -156,7 +150,7 @@ class Role(Enum):
 
     @property
     def limited(self) -> bool:
-        """Whether it is worth a limit (rule 2)."""
+        """True if the role is worth a limit (rule 2)."""
         return self in _LIMITED
 
 
@@ -164,16 +158,12 @@ _LIMITED: Final = frozenset({Role.PATH, Role.URL, Role.PROGRAM, Role.RECIPIENT, 
 
 
 def role_text(argument: str, role: Role) -> str:
-    """A role as it is declared and stored (rule 1)."""
+    """The declared and stored form of a role (rule 1)."""
     return f"{argument}={role.value}"
 
 
 def parse_roles(texts: Iterable[str]) -> dict[str, Role]:
-    """The roles of a tool's arguments, by argument, sorted.
-
-    Raises:
-        BadRoleError: One is not written as it has to be, an argument stands twice, or they are too many.
-    """
+    """Roles by argument, sorted; raises BadRoleError."""
     found: dict[str, Role] = {}
     for text in texts:
         argument, mark, word = text.rpartition("=")
@@ -186,7 +176,7 @@ def parse_roles(texts: Iterable[str]) -> dict[str, Role]:
 
 
 def worth_limits(arguments: Iterable[str], roles: Mapping[str, Role]) -> dict[str, str]:
-    """Which of these arguments are worth a limit, and as what (rule 2); nothing where a tool has no roles."""
+    """The arguments worth a limit with the reason (rule 2); empty for a tool without roles."""
     if not roles:
         return {}
     found: dict[str, str] = {}
@@ -205,7 +195,7 @@ TOOL_MEMBERS: Final = (
     "outcome",
 )
 UNWATCHED: Final = "unwatched"
-"""What is said of a tool whose outcome nobody tells."""
+"""The word for a tool without outcome reports."""
 WATCHED: Final = "watched"
 OUTCOMES: Final = (WATCHED, UNWATCHED)
 _EFFECTS: Final = tuple(one.value for one in Effect)
@@ -216,7 +206,7 @@ MAX_LINES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSays:
-    """What a file says of one tool; None where it says nothing (rule 2)."""
+    """A file's declarations about one tool; None where omitted (rule 2)."""
 
     name: str
     """As its server names it."""
@@ -229,12 +219,12 @@ class ToolSays:
     """The person who answers for it."""
     approvers: tuple[str, ...] | None = None
     unwatched: bool | None = None
-    """Whether nobody tells what comes of its calls."""
+    """True if outcomes of its calls are not reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFile:
-    """What is declared of the tools of a server."""
+    """The declarations about a server's tools."""
 
     server: str
     """A name, or a pattern (rule 1)."""
@@ -248,20 +238,13 @@ class ToolFile:
     """Where secrets of it go (rule 5), in order."""
 
     def fits(self, server: str) -> bool:
-        """Whether it is for a server of this name."""
+        """True if the file applies to this server name."""
         parts = map(re.escape, self.server.split("*"))
         return re.fullmatch(".*".join(parts), server) is not None
 
 
 def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
-    """The tool file that is written here.
-
-    Args:
-        raw: The bytes of one JSON document, or a JSON value.
-
-    Raises:
-        ToolFileError: It is none; ``where`` names the place.
-    """
+    """Parses JSON bytes or a JSON value; raises ToolFileError, whose `where` is the place."""
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
     except MalformedError as error:
@@ -298,7 +281,6 @@ def _parse_file(value: JsonValue, top: Place) -> ToolFile:
 
 
 def _parse_slots(members: dict[str, JsonValue], tools: dict[str, JsonValue], top: Place) -> tuple[str, ...]:
-    """Every slot that the file names (rule 5)."""
     named = [(top.member("slots"), one) for one in _parse_texts(members, "slots", top) or ()]
     for tool in sorted(tools):
         place = top.member("tools").member(tool)
@@ -374,7 +356,7 @@ _OUTCOME: Final[dict[str, JsonValue]] = {
 
 
 def tool_file_schema() -> dict[str, JsonValue]:
-    """The schema of a whole tool file."""
+    """The JSON schema of tool files."""
     tool: dict[str, JsonValue] = {
         "description": "What is declared of one tool. What is not said stays as it is.",
         "type": "object",

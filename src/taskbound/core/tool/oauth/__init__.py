@@ -1,3 +1,3 @@
-"""OAuth of upstream servers: the client that a server is reached as, and the tokens that it is given."""
+"""OAuth for upstream servers: the client, and its tokens."""
 
 from __future__ import annotations

@@ -1,22 +1,15 @@
-"""Our client at an upstream authorization server, and what goes wrong there.
+"""Our client at an upstream authorization server, and its errors.
 
-Rules:
-
-1. It gets its tokens by the client-credentials grant (RFC 6749 §4.4; MCP's extension for clients without a
-   person), and nothing of any caller's. It proves itself by a secret (`client_secret_basic`,
-   `client_secret_post`) or by a signature (`private_key_jwt`, RFC 7523). Secret and key are no part of this:
-   they are what goes into the slot (`slot_of`).
-2. Everything that decides who is given the secret, and what the token is for, is pinned: client, token
-   endpoint, revocation endpoint, introspection endpoint where there is one, issuer, method, scopes and
-   resource (RFC 8707). So a value that was sealed for one issuer opens for no other, and a token is asked for
-   at one place alone.
-3. An endpoint is read as the URL of a server is (`remote`): https, or http for this machine; no user, no
-   fragment, one way to write it (an issuer is kept as it writes itself). Nor has it a query. Endpoints of one
-   client have one origin, and that is the issuer's: nobody who answers for an issuer decides that the secret
-   goes to another host.
-4. Scopes are those of RFC 6749 §3.3, sorted and distinct. The resource is a URI without a fragment.
-5. A client secret is printable ASCII on one line. A private key is a JWK on one line, of the curve P-256 or
-   RSA; a part of it is as secret as the whole (`hidden_in`).
+1. It uses the client-credentials grant (RFC 6749 §4.4; MCP's extension), never a caller's token, with
+   `client_secret_basic`, `client_secret_post` or `private_key_jwt` (RFC 7523). The secret or key is in a slot
+   (`slot_of`).
+2. Everything that decides who gets the secret and what the token is for is pinned: client, endpoints, issuer,
+   method, scopes and resource (RFC 8707).
+3. Endpoints are canonical URLs like a server's (`remote`), https or loopback http, without query. All have
+   the issuer's origin, so metadata cannot redirect the secret to another host.
+4. Scopes follow RFC 6749 §3.3, sorted and distinct. The resource is a URI without a fragment.
+5. A client secret is one line of printable ASCII; a private key is a JWK (P-256 or RSA) on one line, whose
+   parts are secret too (`hidden_in`).
 """
 
 from __future__ import annotations
@@ -39,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class BadClientError(MalformedError):
-    """The OAuth client can't be pinned as it is described."""
+    """The OAuth client cannot be pinned as described."""
 
     code = "bad-oauth-client"
     remedy = (
@@ -49,7 +42,7 @@ class BadClientError(MalformedError):
 
 
 class BadMetadataError(MalformedError):
-    """What an authorization server says of itself can't be believed."""
+    """The authorization server's metadata is invalid."""
 
     code = "bad-oauth-metadata"
     remedy = (
@@ -58,21 +51,21 @@ class BadMetadataError(MalformedError):
 
 
 class OtherIssuerError(DeniedError):
-    """The server says that others issue its tokens, or that it is another resource."""
+    """The server names other issuers or another resource."""
 
     code = "other-issuer"
     remedy = "ask whoever gave you the client which issuer and which server it is for"
 
 
 class TokenRefusedError(DeniedError):
-    """The authorization server gives this client no token."""
+    """The authorization server refuses a token to this client."""
 
     code = "token-refused"
     remedy = "see that the client's secret or key, its scopes and its resource are those that are registered"
 
 
 class TokenTooWideError(DeniedError):
-    """A token is for more than was asked for, and was not used."""
+    """The token exceeds the request and was not used."""
 
     code = "token-too-wide"
     remedy = (
@@ -82,21 +75,21 @@ class TokenTooWideError(DeniedError):
 
 
 class BadTokenError(UnavailableError):
-    """What the token endpoint answered is no token that could be used."""
+    """The token endpoint's answer has no usable token."""
 
     code = "bad-token"
     remedy = "see that the pinned token endpoint is one (RFC 6749), and ask whoever runs it"
 
 
 class TokenUnavailableError(UnavailableError):
-    """The token endpoint is not reached, or gives no token now."""
+    """The token endpoint is unreachable or gives no token now."""
 
     code = "no-token"
     remedy = "try again later; see that the authorization server runs"
 
 
 class TokenUnreachedError(TokenUnavailableError):
-    """The token endpoint is not reached: nothing was sent to it."""
+    """The token endpoint was not reached, and nothing was sent to it."""
 
     code = "no-token-endpoint"
 
@@ -114,11 +107,7 @@ _ERA: Final = "2025-11-25"  # an endpoint speaks no MCP; a `Remote` has an era
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:
-    """One client at one authorization server.
-
-    Raises:
-        BadClientError: On making one that the rules don't allow.
-    """
+    """One client at one authorization server; making a bad one raises BadClientError."""
 
     client: str
     """The client's id; no secret."""
@@ -133,11 +122,10 @@ class OAuthClient:
     revocation: str = ""
     """Where tokens are given back (RFC 7009); empty where that can't be done."""
     introspection: str = ""
-    """Where tokens are asked about (RFC 7662); empty where nobody does."""
+    """The introspection endpoint (RFC 7662); empty without introspection."""
     scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if _ID.fullmatch(self.client) is None or is_secret_text(self.client):
             raise BadClientError(f"`{shown(self.client[:80])}` is no client's id")
         if self.method not in METHODS:
@@ -162,21 +150,21 @@ class OAuthClient:
 
     @property
     def slot(self) -> Slot:
-        """Where what it proves itself with goes."""
+        """The slot of the client's secret or key."""
         return KEY_SLOT if self.method == _BY_KEY else SECRET_SLOT
 
     @property
     def by_key(self) -> bool:
-        """Whether it proves itself by a signature."""
+        """True if it authenticates by a signature."""
         return self.method == _BY_KEY
 
     @property
     def audience(self) -> str:
-        """Whom its signature is for: the issuer where that is known, else the endpoint."""
+        """The audience of its assertion: the issuer if known, else the endpoint."""
         return self.issuer or self.token
 
     def value(self) -> dict[str, JsonValue]:
-        """What stands in the digest of the server's identity (rule 2)."""
+        """The part of the server's identity digest (rule 2)."""
         return {
             "client": self.client,
             "issuer": self.issuer,
@@ -190,11 +178,7 @@ class OAuthClient:
 
 
 def endpoint(url: str) -> Remote:
-    """A place that a client asks, as a place that is connected to (rule 3).
-
-    Raises:
-        BadClientError: It can't be one.
-    """
+    """Parses an endpoint (rule 3); raises BadClientError."""
     try:
         found = Remote(url=url, era=_ERA)
     except MalformedError as error:
@@ -205,11 +189,7 @@ def endpoint(url: str) -> Remote:
 
 
 def issuer_at(issuer: str) -> Remote:
-    """An issuer, which is compared letter by letter, as a place that is connected to (rule 3).
-
-    Raises:
-        BadClientError: It can't be one.
-    """
+    """Parses an issuer, itself compared exactly (rule 3); raises BadClientError."""
     try:
         return endpoint(canonical_url(issuer))
     except BadUrlError as error:
@@ -217,15 +197,7 @@ def issuer_at(issuer: str) -> Remote:
 
 
 def hidden_in(slot: Slot, value: str) -> frozenset[str]:
-    """All that may not come back of what a client proves itself with (rule 5).
-
-    Args:
-        slot: Which of the two.
-        value: As it was set.
-
-    Returns:
-        The value, how it is written in the header of a request, and each secret part of a key.
-    """
+    """The value, its encoded header form, and each secret part of a key (rule 5)."""
     if slot != KEY_SLOT:
         return frozenset({value, _quoted(value)})
     try:
@@ -237,7 +209,6 @@ def hidden_in(slot: Slot, value: str) -> frozenset[str]:
 
 
 def _quoted(value: str) -> str:
-    """The value as `application/x-www-form-urlencoded` has it (RFC 6749 §2.3.1)."""
     return "".join(
         one if one in _UNRESERVED else "+" if one == " " else "".join(f"%{byte:02X}" for byte in one.encode())
         for one in value

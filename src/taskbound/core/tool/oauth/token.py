@@ -1,45 +1,31 @@
-"""Tokens of an upstream authorization server: its metadata, its endpoint and its answers.
+"""Tokens of an upstream authorization server: metadata, requests and answers.
 
 Of `token`:
 
-Rules:
-
-1. An answer is one strict JSON object of type `application/json`: a token with status 200, an error with
-   another one (RFC 6749 §5). Redirections are not followed.
-2. A token is one of RFC 6750 (§2.1), of the type `Bearer`, with as many bytes as can be told from other text.
-3. Its life is a whole number of seconds, from 1 to a year. Where none is said it is `DEFAULT_LIFE`.
-4. Its scope is what was asked for, unless the answer says less; more is refused. The word of the endpoint is
-   all that is known of it: a server that takes the token looks at what is in it.
-5. It comes alone: with a refresh token beside it there would be a second credential, of which nobody knows
-   how it ends.
-6. Nothing that the endpoint says is repeated but an error's code that the standards know: the rest may be the
-   secret that it was given.
+1. An answer is one strict JSON object, `application/json`, with status 200 for a token (RFC 6749 §5).
+   Redirects are not followed.
+2. A token has type `Bearer` (RFC 6750 §2.1) and is long enough to be found in texts.
+3. Its lifetime is 1 s to a year, `DEFAULT_LIFE` if absent.
+4. Its scope is the requested one unless the answer states less; more is refused.
+5. A refresh token beside it is refused, because its end could not be controlled.
+6. No text of the endpoint is repeated except standard error codes; it may contain the secret.
 
 Of `exchange`:
 
-Rules:
-
-1. The subject is for whom, the actor is who acts for them: two statements (`JWT`), each signed by who asks,
-   for the authorization server alone. The subject's names the actor (`may_act`, §4.4), so that no other
-   actor's can be put beside it.
-2. What comes has to be an access token (`issued_token_type`, §2.2.1), and say its scope where one was asked
-   for, also where it is the very same: what nobody says is taken for nothing.
-3. The server itself says of the token for whom it is and who acts (RFC 7662 §2.2; `act`, RFC 8693 §4.1): the
-   outermost actor alone counts. Both are the names that were stated, letter by letter. Where it also says
-   for which resources it is (`aud`) or to which client it was given, that has to be what was asked for, and
-   who asked: a token for one place more is another token.
+1. Subject and actor are two assertions (`JWT`), signed by the requester for the authorization server. The
+   subject's names the actor (`may_act`, §4.4).
+2. The answer must be an access token (`issued_token_type`, §2.2.1) with a scope if one was requested.
+3. Introspection (RFC 7662 §2.2; `act`, RFC 8693 §4.1) must name the exact subject and outermost actor; `aud`
+   and client, if present, must be the requested ones.
 
 Of `metadata`:
 
-Rules:
-
-1. An issuer's metadata is at the places that MCP names, in that order (RFC 8414, and OpenID Connect Discovery
-   for those who have only that). It has to name the issuer it was asked of, letter by letter.
-2. It only says where the issuer's endpoints are: at its own origin (`client`, rule 3), or the person names
-   them. Where it says how clients prove themselves, which grants there are, or which algorithms, what is
-   pinned has to be among it.
-3. A server may say who issues its tokens (RFC 9728). What it says never chooses an issuer: the person has
-   named one, for the client is known there and nowhere else. Where the server names others, it is not pinned.
+1. Metadata is fetched from the places that MCP names, in order (RFC 8414, then OpenID Connect Discovery), and
+   must name the exact issuer.
+2. It only supplies endpoints at the issuer's origin (`client`, rule 3). Pinned method, grant and algorithm
+   must be among those it states.
+3. A server's statement about its issuers (RFC 9728) never selects one; if it names others, pinning is
+   refused.
 """
 
 from __future__ import annotations
@@ -77,7 +63,7 @@ if TYPE_CHECKING:
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer."""
 DEFAULT_LIFE: Final = 300
-"""Seconds that a token is used for of which nobody says how long it lives."""
+"""The lifetime in seconds of a token without a stated one."""
 MAX_LIFE: Final = 31_536_000
 _LIMITS: Final = Limits(size=MAX_ANSWER)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
@@ -96,7 +82,7 @@ _PASSING: Final = frozenset({"server_error", "temporarily_unavailable"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One token; it is not in its repr."""
+    """One token; its repr omits it."""
 
     value: str = field(repr=False)
     seconds: int
@@ -114,20 +100,9 @@ class Token:
 def parse_token(
     status: int, kind: bytes, body: bytes, *, asked: Collection[str], default: int | None = DEFAULT_LIFE
 ) -> Token:
-    """The token in an answer.
+    """Parses a token answer; `kind` is the media type in lower case, `default` None requires a lifetime.
 
-    Args:
-        status: Of HTTP.
-        kind: The media type in small letters, without parameters.
-        body: At most `MAX_ANSWER` bytes.
-        asked: The scopes that were asked for.
-        default: Seconds that it is taken to live where nobody says; None where it has to be said.
-
-    Raises:
-        TokenRefusedError: There is none for this client.
-        TokenUnavailableError: There is none now.
-        TokenTooWideError: It is for more than was asked for (rule 4).
-        BadTokenError: The answer is none, or the token can't be used.
+    Raises TokenRefusedError, TokenUnavailableError, TokenTooWideError (rule 4) or BadTokenError.
     """
     if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         raise BadTokenError("the token endpoint sends elsewhere, and is not followed there")
@@ -140,12 +115,9 @@ def parse_token(
 
 
 def parse_about(status: int, kind: bytes, body: bytes) -> Mapping[str, JsonValue]:
-    """What is said of the token that was asked about (RFC 7662 §2.2): with `active`, which is true or false.
+    """Parses an introspection answer with `active` (RFC 7662 §2.2).
 
-    Raises:
-        TokenRefusedError: This client may not ask.
-        TokenUnavailableError: There is no answer to it now.
-        BadTokenError: The answer says neither.
+    Raises TokenRefusedError, TokenUnavailableError or BadTokenError.
     """
     if status != _OK:
         raise _refusal(status, kind, body)
@@ -156,7 +128,7 @@ def parse_about(status: int, kind: bytes, body: bytes) -> Mapping[str, JsonValue
 
 
 def tokens_in(kind: bytes, body: bytes) -> tuple[str, ...]:
-    """Every credential in an answer that was refused, to be given back."""
+    """All credentials in a refused answer, which must be revoked."""
     answer = _object(kind, body) or {}
     found = [answer.get(name) for name in ("refresh_token", "access_token")]
     return tuple(one for one in found if isinstance(one, str) and 0 < len(one) <= MAX_SECRET)
@@ -187,7 +159,6 @@ def _token(answer: dict[str, JsonValue], asked: Collection[str], default: int | 
 
 
 def _scopes(said: JsonValue, asked: Collection[str]) -> tuple[str, ...]:
-    """What the token is for (rule 4)."""
     if said is None:
         return tuple(sorted(asked))
     if not isinstance(said, str):
@@ -200,7 +171,6 @@ def _scopes(said: JsonValue, asked: Collection[str]) -> tuple[str, ...]:
 
 
 def _refusal(status: int, kind: bytes, body: bytes) -> TaskboundError:
-    """What an answer that is no token says (rule 6)."""
     answer = _object(kind, body)
     said = answer.get("error") if answer is not None else None
     if status == _TOO_MANY or status >= _FAULTY or said in _PASSING:
@@ -227,7 +197,7 @@ _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whom:
-    """For whom a token is, and who acts; as they are named in statements."""
+    """Subject and actor, as named in assertions."""
 
     subject: str
     actor: str
@@ -236,12 +206,7 @@ class Whom:
 
 
 def words_of(subject: str, actor: str) -> dict[str, str]:
-    """What is said to the token endpoint beside scope and resource (rule 1).
-
-    Args:
-        subject: The statement of the subject.
-        actor: That of the actor.
-    """
+    """Request parameters with the subject's and the actor's assertions (rule 1)."""
     return {
         "subject_token": subject,
         "subject_token_type": _JWT,
@@ -252,11 +217,7 @@ def words_of(subject: str, actor: str) -> dict[str, str]:
 
 
 def require_exchanged(token: Token, asked: Collection[str]) -> None:
-    """Go on only with an access token that says what it is for (rule 2).
-
-    Raises:
-        BadTokenError: It is none, or doesn't.
-    """
+    """Raises BadTokenError unless it is an access token that states its scope (rule 2)."""
     if token.kind != ACCESS_TOKEN:
         raise BadTokenError("what the token was exchanged for is no access token, or nothing says so")
     if asked and not token.says_scope:
@@ -271,19 +232,7 @@ def require_about(
     places: tuple[str, ...],
     client: str,
 ) -> None:
-    """Go on only with a token that is theirs by the server's own word (rule 3).
-
-    Args:
-        said: What it says of the token.
-        whom: For whom it was asked.
-        asked: The scopes that were asked for.
-        places: The resource and the audience that were asked for.
-        client: Who asked for it.
-
-    Raises:
-        BadTokenError: It is no token, or another's.
-        TokenTooWideError: It is for more than was asked for.
-    """
+    """Raises BadTokenError or TokenTooWideError unless introspection confirms the request (rule 3)."""
     if said.get("active") is not True:
         raise BadTokenError("the authorization server does not know the token that it gave")
     actor = said.get("act")
@@ -307,7 +256,7 @@ _WELL_KNOWN: Final = "/.well-known/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What of it is of use."""
+    """The used part of the metadata."""
 
     token: str
     revocation: str
@@ -317,11 +266,7 @@ class Metadata:
 
 
 def places_of_issuer(issuer: str) -> tuple[str, ...]:
-    """Where an issuer's metadata may be, in order (rule 1).
-
-    Raises:
-        BadClientError: The issuer is no URL that can be asked.
-    """
+    """The metadata URLs of an issuer, in order (rule 1); raises BadClientError."""
     origin, path = _parted(issuer_at(issuer))
     oauth, openid = "oauth-authorization-server", "openid-configuration"
     if not path:
@@ -334,24 +279,14 @@ def places_of_issuer(issuer: str) -> tuple[str, ...]:
 
 
 def places_of_resource(server: Remote) -> tuple[str, ...]:
-    """Where a server may say who issues its tokens, in order."""
+    """The URLs at which a server may name its issuers, in order."""
     origin, path = _parted(server)
     name = f"{origin}{_WELL_KNOWN}oauth-protected-resource"
     return (f"{name}{path}", name) if path else (name,)
 
 
 def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT) -> Metadata:
-    """What an issuer says of itself.
-
-    Args:
-        body: The document.
-        issuer: Whom it was asked of, as a person typed it.
-        method: How the client is to prove itself there.
-        grant: By what it is to get tokens.
-
-    Raises:
-        BadMetadataError: It is another's, or says that the client can't get tokens so, or can't be read.
-    """
+    """Parses metadata of the typed issuer; raises BadMetadataError."""
     found = _read(body, "the issuer's metadata")
     said = found.get("issuer")
     if not isinstance(said, str) or said != issuer:
@@ -379,12 +314,7 @@ def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT)
 
 
 def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
-    """Go on only with a server that says that this issuer issues its tokens (rule 3).
-
-    Raises:
-        OtherIssuerError: It names others, or says that it is another server.
-        BadMetadataError: What it says can't be read.
-    """
+    """Raises OtherIssuerError or BadMetadataError unless the server names this issuer (rule 3)."""
     found = _read(body, "what the server says of its issuers")
     resource, issuers = found.get("resource"), found.get("authorization_servers", [])
     if not isinstance(resource, str) or not _covers(resource, server):
@@ -397,7 +327,6 @@ def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
 
 
 def _is_at(said: JsonValue, wanted: str) -> bool:
-    """Whether an issuer is this one; of a whole host some write a slash, and some don't."""
     if not isinstance(said, str):
         return False
     try:
@@ -407,13 +336,11 @@ def _is_at(said: JsonValue, wanted: str) -> bool:
 
 
 def _covers(resource: str, server: Remote) -> bool:
-    """Whether a resource's identifier is this server, or a place above it."""
     at, whole = resource.rstrip("/"), server.url.partition("?")[0].rstrip("/")
     return whole == at or whole.startswith(f"{at}/")
 
 
 def _text(found: dict[str, JsonValue], name: str) -> str:
-    """What an issuer says by this name; empty where it says nothing."""
     said = found.get(name)
     if said is not None and not isinstance(said, str):
         raise BadMetadataError(f"what the issuer says as its `{name}` is no text")
