@@ -50,7 +50,7 @@ _UNREACHED: Final = {
     "SSLCertVerificationError": "the server's certificate does not prove that it is the host that was named",
     "SSLError": "what answers there speaks no TLS that is good enough",
     "TimeoutError": "no server answers there in time",
-    "_SeveralError": "the name resolves to several addresses, so it is unknown which server answers: name each",
+    "_SeveralError": "the name has several addresses, so it is unknown which server answers: name each",
     "gaierror": "no such host is known",
 }
 _UNWELCOME: Final = (

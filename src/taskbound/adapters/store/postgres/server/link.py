@@ -77,14 +77,14 @@ _SESSION: Final = f"""
 
 
 class LostDatabaseError(StoreUnavailableError):
-    """The server can't be reached, or the connection broke during a transaction."""
+    """The database server can't be reached, or the connection broke during a transaction."""
 
     code = "database-lost"
     remedy = "see whether the server runs; what was not acknowledged did not happen, or is looked up"
 
 
 class ReadOnlyDatabaseError(StoreUnavailableError):
-    """The server is read-only: a standby, or configured so."""
+    """The database server is read-only: a standby, or configured so."""
 
     code = "read-only-database"
     remedy = "name the server that writes"

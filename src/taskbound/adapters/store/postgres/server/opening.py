@@ -61,7 +61,7 @@ OLDEST: Final = 150_000
 
 
 class OldDatabaseServerError(StoreUnavailableError):
-    """The server is older than the oldest tested version."""
+    """The database server is older than the oldest tested version."""
 
     code = "old-database-server"
     remedy = "upgrade it to PostgreSQL 15 or newer"
