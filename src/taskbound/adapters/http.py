@@ -1,25 +1,25 @@
-"""Connections over HTTP with bounds, and those that are kept for the next calls.
+"""HTTP connections with limits, and a pool of idle ones.
 
 Of `connection`:
 
-1. All of it ends when its patience does, whatever the server does meanwhile, the handshake of TLS too: a copy
-   of the socket is shut then. (How long a name is looked up is the system's to say.)
-2. What fails before anything was sent is told apart from what fails later: then it may have been done.
-3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
-4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says
-   which addresses it may lead to, one other refuses all of them.
-5. What is to be kept for other calls (`kept`) is so where all that was asked is answered, and in time.
-6. No error holds anything of a request, and none anything that the server said.
+1. Everything ends with the patience, the TLS handshake included, whatever the server does: a duplicate of
+   the socket is shut down then. (Name resolution has the system's own limit.)
+2. A failure before anything was sent differs from a later one, after which the request may have been done.
+3. Answers are limited in size. No redirect is followed, no proxy used, nothing sent twice.
+4. A name is resolved once per connection, and the checked addresses are connected to. If addresses are
+   restricted, a single forbidden one refuses them all.
+5. A connection goes to the pool (`kept`) if all requests were answered in time.
+6. Errors contain nothing of a request or an answer.
 
 Of `kept`:
 
-1. So many at most are kept, each for a while: what nobody used for longer may be cut on its way without a
-   word, and a name may stand for another machine by now.
-2. One call has a connection for itself. It comes back once all that was asked by it is answered, whole and in
-   time, and where the server goes on with it.
-3. One that was shut meanwhile, or that says what nobody asked, is of no use: that is seen before anything is
-   sent by it. What fails later was sent, as it is by a new one, and is never sent again.
-4. They go with who keeps them.
+1. A limited number is kept, each for a limited time: middleboxes cut longer idle ones silently, and a name
+   may move to another machine.
+2. A call has a connection for itself. It returns to the pool once everything is answered, complete and in
+   time, and the server continues.
+3. A connection that was shut or has unexpected bytes is dropped before use. A later failure is treated as
+   on a new connection: the request is not sent again.
+4. They end with their pool.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _OLDEST: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kept:
-    """A connection, between two calls."""
+    """An idle connection."""
 
     driver: HTTPConnection
     end: socket.socket
@@ -65,29 +65,28 @@ class Kept:
 
     @property
     def is_of_use(self) -> bool:
-        """Whether a call can go by it (rules 1 and 3)."""
+        """Returns whether a call can use it (rules 1 and 3)."""
         now = time.monotonic()
         waits = select.poll()
         waits.register(self.end, select.POLLIN)
         return now - self.since <= _IDLE and now - self.made <= _OLDEST and not waits.poll(0)
 
     def close(self) -> None:
-        """Leave."""
+        """Closes it."""
         self.driver.close()
         self.end.close()
 
 
 class HttpKept:
-    """Safe from any thread; of one server, with one way to prove itself."""
+    """A pool of idle connections to one server with one client identity; thread-safe."""
 
     def __init__(self) -> None:
-        """There is none yet."""
         self._kept: list[Kept] = []
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._kept)
 
     def take(self) -> Kept | None:
-        """The one that was used last and is of use; None where there is none."""
+        """Returns the most recently used live connection, or None."""
         while True:
             with self._lock:
                 found = self._kept.pop() if self._kept else None
@@ -96,7 +95,7 @@ class HttpKept:
             found.close()
 
     def give(self, one: Kept) -> None:
-        """Keep it, for as long as that is of use (rule 1)."""
+        """Keeps the connection for a limited time (rule 1)."""
         with self._lock:
             self._kept.append(one)
             over = self._kept.pop(0) if len(self._kept) > _MOST else None
@@ -104,7 +103,7 @@ class HttpKept:
             over.close()
 
     def close(self) -> None:
-        """Leave all of them."""
+        """Closes all of them."""
         with self._lock:
             _close(self._kept)
 
@@ -117,27 +116,27 @@ def _close(kept: list[Kept]) -> None:
 LookUp = Callable[[str, int], Sequence[str]]
 """The addresses of a host's name."""
 ANSWER: Final = 1_048_576
-"""Bytes of an answer, where nobody says another bound."""
+"""Bytes of an answer by default."""
 _ADDRESSES: Final = 3
 _LEAST: Final = 0.01
 """Seconds: what is left for less isn't begun."""
 
 
 class _NotAdmittedError(OSError):
-    """A name leads to where it may not lead (rule 4)."""
+    pass
 
 
 class HttpUnreachedError(Exception):
-    """There is no connection, and nothing was sent (rule 2); never leaves the adapters."""
+    """No connection, and nothing was sent (rule 2); never leaves the adapters."""
 
 
 class HttpLostError(Exception):
-    """Something was sent, and no whole answer came in time; never leaves the adapters."""
+    """Something was sent, and no complete answer came in time; never leaves the adapters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAddress:
-    """Where a server is."""
+    """A server's address."""
 
     host: str
     port: int
@@ -146,7 +145,7 @@ class HttpAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """What a server answered; its words are in no repr, as they may hold a secret."""
+    """A server's answer; the body is omitted from repr, as it may hold a secret."""
 
     status: int
     too_long: bool
@@ -157,12 +156,12 @@ class HttpAnswer:
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host's name, as the system finds them."""
+    """Resolves a host name with the system's resolver."""
     return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class HttpConnection:
-    """Connected on entering, and used by one thread."""
+    """Connects on entering; single-threaded."""
 
     def __init__(
         self,
@@ -174,15 +173,15 @@ class HttpConnection:
         look: LookUp = look_up,
         kept: HttpKept | None = None,
     ) -> None:
-        """Ask this server.
+        """Connects to nothing yet.
 
         Args:
-            address: Where it is.
-            tls: Whose certificates count; None where there is no TLS.
-            patience: Seconds, for all requests together.
-            admits: Whether the host may have this address; None where whoever declared it said so of all.
-            look: Finds the host's addresses.
-            kept: Connections to the same server, proven and admitted alike; None where it is left at the end.
+            address: The server.
+            tls: Trusted authorities; None without TLS.
+            patience: Seconds for all requests together.
+            admits: Whether an address is permitted; None permits all.
+            look: Resolves host names.
+            kept: A pool for the same server, identity and permission; None closes at the end.
         """
         self._address, self._tls = address, tls
         self._admits, self._look = admits, look
@@ -201,15 +200,11 @@ class HttpConnection:
 
     @property
     def left(self) -> float:
-        """Seconds until its end; 0 or less once it is over."""
+        """Returns the seconds that are left; 0 or less after the end."""
         return self._deadline - time.monotonic()
 
     def __enter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            HttpUnreachedError: Nobody is there, or it is somebody else.
-        """
+        """Connects; raises HttpUnreachedError if no server answers or its certificate is wrong."""
         self._timer.start()
         try:
             if not self._taken():
@@ -224,7 +219,7 @@ class HttpConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave, or have it kept (rule 5)."""
+        """Closes the connection, or returns it to the pool (rule 5)."""
         self._timer.cancel()
         driver = self._connection
         with self._lock:  # `_cut` has been, or finds no socket any more
@@ -245,17 +240,10 @@ class HttpConnection:
         headers: Mapping[str, str],
         most: int = ANSWER,
     ) -> HttpAnswer:
-        """What it answers.
-
-        Args:
-            method: Of HTTP.
-            path: From the first `/` on, with its query, quoted.
-            body: What is sent.
-            headers: Of the request.
-            most: How many bytes an answer may have.
+        """Returns the answer, of at most `most` bytes; `path` is quoted and includes the query.
 
         Raises:
-            HttpLostError: Nothing that is whole, or not in time.
+            HttpLostError: No complete answer came in time.
         """
         whole, self._whole = self._whole, False
         try:
@@ -279,7 +267,6 @@ class HttpConnection:
         return HttpAnswer(status=status, too_long=len(raw) > most, headers=told, raw=raw)
 
     def _taken(self) -> bool:
-        """Whether there is one that was kept: then it is this call's."""
         found = self._kept.take() if self._kept is not None and self.left >= _LEAST else None
         if found is None:
             return False
@@ -313,7 +300,6 @@ class HttpConnection:
         return connection
 
     def _reached(self) -> socket.socket:
-        """A connection to where the host is (rule 4)."""
         at = self._address
         found = list(dict.fromkeys(self._look(at.host, at.port)))
         if not found or (self._admits is not None and not all(map(self._admits, found))):
@@ -325,7 +311,7 @@ class HttpConnection:
         return socket.create_connection((last, at.port), timeout=max(_LEAST, self.left))
 
     def _cut(self) -> None:
-        """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
+        """Cuts any wait at the deadline, as each byte that arrives would restart a socket timeout."""
         self._over.set()
         with self._lock:
             if self._end is not None:

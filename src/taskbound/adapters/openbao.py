@@ -1,8 +1,7 @@
-"""One connection to an OpenBao server, with bounds.
+"""One limited connection to an OpenBao server.
 
-1. What `adapters.http` says of a connection holds: its end, what was certainly not sent, the bound of an
-   answer, and that no redirect is followed: the token would follow it.
-2. The token stands in the one header, and in no error; neither does anything that the server said.
+1. The rules of `adapters.http` hold. Redirects are not followed, as the token would be sent along.
+2. The token stands in one header and in no error; neither does anything of an answer.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaoAnswer:
-    """What a server answered; its words are in no repr, as they may hold a secret."""
+    """A server's answer; its content is omitted from repr, as it may hold a secret."""
 
     status: int
     too_long: bool
     members: Mapping[str, JsonValue] | None = field(repr=False)
-    """The object that it is; None of what is none."""
+    """The parsed object; None if the answer is not an object."""
 
     @property
     def errors(self) -> tuple[str, ...] | None:
-        """What it gives for reasons; None where it says nothing of them."""
+        """Returns the answer's `errors`; None if it has none."""
         found = self.members.get("errors") if self.members is not None else None
         return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else None
 
 
 class BaoConnection:
-    """Connected on entering, by one that was kept where there is one, and used by one thread."""
+    """Connects on entering, with an idle connection if there is one; single-threaded."""
 
     def __init__(
         self,
@@ -54,15 +53,15 @@ class BaoConnection:
         patience: float,
         kept: HttpKept | None = None,
     ) -> None:
-        """Ask this server.
+        """Connects to nothing yet.
 
         Args:
-            address: Where it is.
-            tls: Whose certificates count; None where there is no TLS.
-            token: What each request is sent with.
-            namespace: Where in the server; empty for its root.
-            patience: Seconds, for all requests together.
-            kept: Connections to the same server; None where it is left at the end.
+            address: The server.
+            tls: Trusted authorities; None without TLS.
+            token: Sent with each request.
+            namespace: OpenBao's namespace; empty for the root.
+            patience: Seconds for all requests together.
+            kept: A pool for the same server; None closes at the end.
         """
         self._connection = HttpConnection(address, tls, patience=patience, kept=kept)
         self._headers = {
@@ -74,20 +73,16 @@ class BaoConnection:
 
     @property
     def left(self) -> float:
-        """Seconds until its end; 0 or less once it is over."""
+        """Returns the seconds that are left; 0 or less after the end."""
         return self._connection.left
 
     def __enter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            HttpUnreachedError: Nobody is there, or it is somebody else.
-        """
+        """Connects; raises HttpUnreachedError."""
         self._connection.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave."""
+        """Closes the connection, or returns it to the pool."""
         self._connection.__exit__()
 
     def ask(
@@ -99,18 +94,7 @@ class BaoConnection:
         query: str = "",
         most: int = ANSWER,
     ) -> BaoAnswer:
-        """What it answers.
-
-        Args:
-            method: Of HTTP.
-            path: Behind `/v1/`.
-            body: What is sent.
-            query: Behind the path.
-            most: How many bytes an answer may have.
-
-        Raises:
-            HttpLostError: Nothing that is whole, or not in time.
-        """
+        """Returns the answer, of at most `most` bytes; `path` follows `/v1/`. Raises HttpLostError."""
         found = self._connection.ask(
             method,
             f"/v1/{quote(path)}" + (f"?{query}" if query else ""),

@@ -1,12 +1,11 @@
 """Sends spans to an OpenTelemetry collector (OTLP/HTTP 1, JSON).
 
-1. Taking a span costs an append: a thread sends them, many at once, and nothing waits for it. The queue is
-   bounded; what has no room is dropped and counted.
-2. What the collector does not take in time is dropped and counted too: nothing is sent twice. It is said in
-   the log once a minute at most.
-3. No redirection is followed, and no proxy used: spans go to the address that was written down.
-4. The SDK of OpenTelemetry is not used: it brings protocol buffers and a reader of variables of the
-   environment, for what is one document in JSON here.
+1. Taking a span is one append; a thread sends batches and no caller waits. The queue is limited; spans
+   that don't fit are dropped and counted.
+2. Spans that the collector doesn't accept in time are dropped and counted too, never sent twice. The log
+   says so at most once a minute.
+3. Redirects and proxies are not used: spans go to the configured address only.
+4. The OpenTelemetry SDK is not used: it brings protobuf and environment variables for one JSON document.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ class OtlpSpans:
     """Takes spans from any thread, and sends them from one of its own."""
 
     def __init__(self, origin: str, *, service: str, queue: int = QUEUE, pause: float = _PAUSE) -> None:
-        """Send to this collector.
+        """Starts the sending thread.
 
         Args:
-            origin: `http://HOST:PORT` or `https://…`.
-            service: Which process this is.
-            queue: Spans that wait at most.
+            origin: The collector, `http://HOST:PORT` or `https://…`.
+            service: This process's name.
+            queue: The limit of waiting spans.
             pause: Seconds between two documents.
         """
         self._place = urlsplit(origin)
@@ -57,19 +56,19 @@ class OtlpSpans:
         self._over = threading.Event()
         self._said = 0.0
         self.dropped = 0
-        """Spans that nobody will see."""
+        """Spans that were dropped."""
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
     def take(self, span: Span) -> None:
-        """Send this one soon (rule 1)."""
+        """Queues the span (rule 1)."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return
         self._waiting.append(span)
 
     def close(self) -> None:
-        """Send what waits, as far as that is quick, and no more."""
+        """Sends what is queued if that is quick, and stops."""
         self._over.set()
         self._thread.join(_PATIENCE)
 
@@ -89,12 +88,6 @@ class OtlpSpans:
                 return
 
     def _send(self, spans: Sequence[Span]) -> None:
-        """Send one document.
-
-        Raises:
-            OSError: It is not taken.
-            HTTPException: What answers speaks no HTTP.
-        """
         body = json.dumps(_document(spans, self._service), separators=(",", ":")).encode()
         kind = http.client.HTTPSConnection if self._place.scheme == "https" else http.client.HTTPConnection
         wire = kind(self._place.netloc, timeout=_PATIENCE)
@@ -115,7 +108,6 @@ class OtlpSpans:
 
 
 def _document(spans: Sequence[Span], service: str) -> dict[str, Any]:
-    """An `ExportTraceServiceRequest`."""
     scope = {"scope": {"name": "taskbound"}, "spans": [_span(one) for one in spans]}
     resource = {"attributes": _attributes({"service.name": service})}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}

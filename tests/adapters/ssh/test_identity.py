@@ -26,7 +26,7 @@ def test_a_certificate_is_of_the_key_or_refused(tmp_path: Path) -> None:
     assert SshIdentity(pair.private, pair.certificate).blob == pair.blob(certified=True)
     assert SshIdentity(pair.private).blob == pair.blob()
     assert refused(pair.private, other.certificate) == "the certificate is of another key"
-    assert refused(pair.private, pair.public) == "what stands for a certificate is none"
+    assert refused(pair.private, pair.public) == "the certificate cannot be read"
 
 
 def test_what_is_no_certificate_on_one_line_is_refused(tmp_path: Path) -> None:

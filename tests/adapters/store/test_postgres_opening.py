@@ -57,7 +57,7 @@ def test_who_opens_a_database_that_lets_nobody_in_is_told_the_servers_reason(ser
     missing, stranger = server.url("nowhere"), server.url("postgres", "nobody-s")
     with pytest.raises(LostDatabaseError) as found:
         PostgresStore(missing)
-    assert found.value.message == ('the database\'s server lets nobody in: database "nowhere" does not exist')
+    assert found.value.message == ('the database server refuses the login: database "nowhere" does not exist')
     assert "pg_hba.conf" in found.value.advice
     with pytest.raises(LostDatabaseError, match="does not exist"):
         upgrade_database(stranger)

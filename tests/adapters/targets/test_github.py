@@ -164,7 +164,7 @@ def test_an_answer_that_is_longer_than_any_is_none_however_it_begins(there: Gith
 def test_what_was_kept_and_is_no_token_is_said_to_be_none_and_nobody_is_asked(
     there: Github, kept: str
 ) -> None:
-    with pytest.raises(TargetRefusedError, match="what was kept of the token is none"):
+    with pytest.raises(TargetRefusedError, match="the stored token cannot be read"):
         speaking(there).end_kept(kept, ends=LATEST, patience=PATIENCE)
     assert there.there is not None
     assert there.there.asked == []

@@ -73,7 +73,7 @@ def test_who_stands_there_is_the_owner_and_the_admin_and_nobody_who_is_switched_
     assert all((one.since, one.used, one.ends) == (None, None, None) for one in found.found)
     assert found.notes == (
         "when a user was made and when it was used last is kept by no Redis",
-        "one user is switched off or without a password, and nobody is logged in as one",
+        "one user is switched off or without a password, and none has an open session",
     )
 
 

@@ -131,7 +131,7 @@ def test_what_is_in_the_way_of_a_first_test_is_said_and_nothing_is_left(hosts: H
         ("older", "the helper on the host is of version 0"),
         ("elsewhere", "no server answers at that host and port"),
         ("changed", "the host shows another key than those in the target's file"),
-        ("unknown", "the host lets nobody in with this key"),
+        ("unknown", "the host refuses this key"),
     ):
         if name == "elsewhere":
             hosts.declare(name, port=1)

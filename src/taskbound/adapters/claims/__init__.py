@@ -1,4 +1,4 @@
-"""What a service did with transaction tokens, remembered where it survives the service."""
+"""What a service did with transaction tokens, stored so that it survives the service."""
 
 from __future__ import annotations
 

@@ -1,23 +1,23 @@
-"""Claims of a service that the daemon keeps for all of its machines, and how an answer is kept.
+"""Claims that the daemon keeps for all machines of a service, and the format of kept answers.
 
 Of `shared`:
 
-1. Each beginning draws a name of its own, and asks by it until it is answered, some seconds at most: what was
-   lost on its way is asked for again by the same name, and only that name is told that it has begun. Where
-   no answer comes nothing is done here; a repeat is told that it is being done, and then that nobody knows.
-2. Who answers is whoever began it here, by that name. It is sent again where its answer was lost.
-3. What serves once is not asked for again: whoever sent it makes another one.
-4. Only the daemon's clock counts, so what this machine's says is of no matter here.
-5. What the daemon says of why is told by its code: its words are for who runs the service.
-6. Nothing is shared between threads but names, each put and taken by one step; a child of a fork has its
-   parent's names and none of its requests, and the daemon takes one answer of the two.
+1. Each begin draws an id and retries with it for some seconds, so that a lost answer is repeated and only
+   this id learns that it has begun. Without an answer the service does nothing; a repeated request learns
+   that it is in progress, and later that its outcome is unknown.
+2. Only the process that began a request answers it, by that id. A lost acknowledgment is retried.
+3. One-time claims are not retried: the sender makes a new proof.
+4. Only the daemon's clock counts.
+5. Reasons come from the daemon's error codes; its texts are for the service's operator.
+6. Threads share only ids, each stored and removed atomically. A forked child has its parent's ids and none
+   of its requests; the daemon accepts one of the two answers.
 
 Of `kept`:
 
-1. A head in JSON with its length before it, then the body as it was. What is too long whole is kept without
-   its body, as a long body is; a head that is too long by itself is kept by nobody.
-2. A seal is AES-GCM with a nonce drawn for each answer, over which request it answers too: who keeps it can
-   neither read it nor give it for another one. What a machine can't open is no answer: it has another key.
+1. A JSON head with a length prefix, then the body. If both exceed the limit, the body is omitted; a head
+   that exceeds it alone is refused.
+2. A seal is AES-GCM with a random nonce per answer and the request as associated data: the daemon can
+   neither read an answer nor return it for another request. An answer that can't be opened is invalid.
 """
 
 from __future__ import annotations
@@ -66,14 +66,10 @@ _KEYS: Final = frozenset({16, 32})
 
 
 class Seal:
-    """A key that all machines of a service have, and nobody else (rule 2)."""
+    """An encryption key that only the machines of a service have (rule 2)."""
 
     def __init__(self, key: bytes) -> None:
-        """Seal with these 16 or 32 bytes.
-
-        Raises:
-            ClaimsUnavailableError: They are not as many.
-        """
+        """Raises ClaimsUnavailableError unless the key has 16 or 32 bytes."""
         if len(key) not in _KEYS:
             raise ClaimsUnavailableError(
                 "a key that seals answers has 16 or 32 bytes",
@@ -82,16 +78,12 @@ class Seal:
         self._cipher = AESGCM(key)
 
     def close(self, plain: bytes, bound: bytes) -> bytes:
-        """What only `open` with the same key and the same bound bytes makes plain."""
+        """Encrypts `plain` with `bound` as associated data."""
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._cipher.encrypt(nonce, plain, bound)
 
     def open(self, sealed: bytes, bound: bytes) -> bytes:
-        """What was closed.
-
-        Raises:
-            ClaimsUnavailableError: It was not closed with this key, or for something else.
-        """
+        """Decrypts; raises ClaimsUnavailableError for another key or other associated data."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
         except (InvalidTag, ValueError) as error:
@@ -102,16 +94,10 @@ class Seal:
 
 
 def write_answer(answer: ServedAnswer, *, most: int, seal: Seal | None, bound: bytes) -> bytes:
-    """The bytes that are kept (rule 1).
-
-    Args:
-        answer: What was answered.
-        most: How many there may be.
-        seal: Closes them; None for nothing.
-        bound: Which request it answers.
+    """Encodes an answer within `most` bytes (rule 1), sealed for the request `bound` if there is a seal.
 
     Raises:
-        ClaimsUnavailableError: They are too many even without the body.
+        ClaimsUnavailableError: It is too long even without the body.
     """
     for one in (answer, replace(answer, body=None)):
         plain = _written(one)
@@ -122,11 +108,7 @@ def write_answer(answer: ServedAnswer, *, most: int, seal: Seal | None, bound: b
 
 
 def read_answer(kept: bytes, *, seal: Seal | None, bound: bytes) -> ServedAnswer:
-    """The answer of these bytes.
-
-    Raises:
-        ClaimsUnavailableError: They can't be opened, or are none that were written here.
-    """
+    """Decodes an answer; raises ClaimsUnavailableError if it can't be opened or wasn't written here."""
     plain = kept if seal is None else seal.open(kept, bound)
     try:
         return _read(plain)
@@ -172,7 +154,7 @@ _PATIENCE: Final = 5.0
 
 
 class SharedClaims:
-    """The claims of one service on several machines; safe from any thread."""
+    """The claims of one service on several machines; thread-safe."""
 
     def __init__(
         self,
@@ -182,16 +164,13 @@ class SharedClaims:
         takes: int = 30,
         seal: Seal | None = None,
     ) -> None:
-        """Begin nothing yet.
+        """Raises ClaimsUnavailableError if `takes` is out of range.
 
         Args:
-            name: The service's, which `ask` proves.
-            ask: Asks the daemon in the service's name, and raises `UnavailableError` where no answer came.
-            takes: Seconds that a request takes at most: a repeat is told that nobody knows from then on.
-            seal: Seals answers, so that who keeps them can't read them; the same key on all machines.
-
-        Raises:
-            ClaimsUnavailableError: Nothing takes that long.
+            name: The service's name, which `ask` proves.
+            ask: Asks the daemon as the service; raises `UnavailableError` if no answer came.
+            takes: The longest duration of a request in seconds; afterwards its outcome is unknown.
+            seal: Encrypts answers; the same key on all machines.
         """
         if not 1 <= takes <= MOST_TAKES:
             raise ClaimsUnavailableError(f"a request takes 1 to {MOST_TAKES} seconds, and not {takes}")
@@ -201,13 +180,13 @@ class SharedClaims:
         """Who began what, of what has no answer yet (rule 2)."""
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begin this request, durably; or what is known of it (`core.token.served`).
+        """Begins this request durably, or returns what is known of it (`core.token.served`).
 
         Raises:
-            OtherRequestError: The transaction was used for another one.
-            ServedForgottenError: Nobody can tell any more.
-            BeginRefusedError: The token or the service does not hold.
-            ClaimsUnavailableError: The daemon can't be asked, or can't keep it.
+            OtherRequestError: The transaction was used for another request.
+            ServedForgottenError: Its claim is already forgotten.
+            BeginRefusedError: Token or service is invalid.
+            ClaimsUnavailableError: The daemon can't be reached, or can't store it.
         """
         del now  # 4
         if serving.verifier != self.name:
@@ -229,29 +208,16 @@ class SharedClaims:
         return self._told(found, serving, claimant)
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Keep what was answered to a request that was begun here.
-
-        Raises:
-            ClaimsUnavailableError: It can't be kept: then nobody knows what came of it.
-        """
+        """Stores the answer; on ClaimsUnavailableError the request's outcome stays unknown."""
         kept = write_answer(answer, most=LONGEST_ANSWER, seal=self._seal, bound=_bound(serving))
         self._say(serving, b64encode(kept).decode("ascii"))
 
     def lose(self, serving: Serving) -> None:
-        """Say of a request that was begun here that nobody knows what came of it.
-
-        Raises:
-            ClaimsUnavailableError: It can't be said, and is so all the same.
-        """
+        """Reports the request's outcome as unknown; raises ClaimsUnavailableError, with the same effect."""
         self._say(serving, "")
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Use what serves once, such as a proof of a key (rule 3).
-
-        Raises:
-            ReplayedError: It was used before, or nobody can tell any more.
-            ClaimsUnavailableError: The daemon can't be asked, or can't keep it.
-        """
+        """Uses a one-time claim, such as a proof of a key (rule 3); may raise ReplayedError."""
         del now  # 4
         try:
             found = self._ask(UseProof(kind=claim.kind.value, digest=claim.digest, until=claim.until))
@@ -261,7 +227,7 @@ class SharedClaims:
             raise _refusal(found)
 
     def close(self) -> None:
-        """Say of what was begun and not answered here that nobody knows."""
+        """Reports all unanswered requests of this process as unknown."""
         for (verifier, txn), word in list(self._begun.items()):
             self._begun.pop((verifier, txn), None)
             claimant, _, request = word.partition(" ")
@@ -293,7 +259,6 @@ class SharedClaims:
             raise ClaimsUnavailableError(f"the daemon does not keep what was answered: `{found.code}`")
 
     def _asked(self, ask: BeginRequest | AnswerRequest) -> RequestRow | Done | Fault:
-        """What the daemon says; asked again where no answer came, or none that says what it did (rule 1)."""
         since, turn = time.monotonic(), 1
         while True:
             last = turn == _TURNS or time.monotonic() - since > _PATIENCE
@@ -309,12 +274,10 @@ class SharedClaims:
 
 
 def _open(found: RequestRow | Done | Fault) -> bool:
-    """Whether what was said leaves open what was done."""
     return isinstance(found, Fault) and found.family == "unavailable" and found.code not in _SURE
 
 
 def _bound(serving: Serving) -> bytes:
-    """Which request an answer is of, for a seal."""
     return request_digest(serving.verifier, serving.txn, serving.request).encode()
 
 
@@ -332,14 +295,13 @@ def _unasked() -> ClaimsUnavailableError:
 def _refusal(
     fault: Fault,
 ) -> OtherRequestError | ServedForgottenError | ReplayedError | BeginRefusedError | ClaimsUnavailableError:
-    """What the daemon says no to, by our names (rule 5)."""
     match fault.code, fault.family:
         case "other-request", _:
             return OtherRequestError("the transaction was used for another request of this service")
         case "served-forgotten", _:
             return ServedForgottenError("whether the transaction was used is not known any more")
         case "replayed", "denied":
-            return ReplayedError("this proof was used before, or nobody can tell any more")
+            return ReplayedError("this proof was used before, or its use can no longer be checked")
         case code, "denied":
             return BeginRefusedError(f"the issuer lets nothing begin by the token: `{code}`")
         case code, _:

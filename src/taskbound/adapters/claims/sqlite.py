@@ -1,38 +1,36 @@
-"""Claims of a service in a SQLite file that all its processes share.
+"""Claims of a service in a SQLite file shared by its processes.
 
 Of `sqlite`:
 
-1. Python's own SQLite is enough, and its fault of the write-ahead log is no matter here (3.7.0 to 3.51.2
-   can lose commits in WAL mode): the file keeps a rollback journal, with `synchronous=FULL`, and one that
-   stays in WAL mode is not opened. What was begun is on the disk before anything runs.
-2. Each use takes the write lock first (`BEGIN IMMEDIATE`), looks, and inserts, so that of those who come at
-   once one has begun it.
-3. Who began it is known by a lock of its process (`running`): a repeat is told whether that still runs.
-4. It forgets what is two minutes past its end, by the later of now and the latest instant that it ever saw;
-   and keeps how far it forgot, and that instant (`core.token.served`, rule 5).
-5. An answer that could not be written leaves its request begun; who asks in this process is told that nobody
-   knows, and who asks another one is told so when this one is gone.
-6. File and folder are of this user alone: answers stand there. A file that was moved or replaced while it is
-   opened or open is not written any more: what another process begins would stand in another one. What is
-   forgotten is wiped in the file; what the disk keeps of a journal that was cut is not.
-7. A fork waits until no transaction is open here. The child opens the file anew, and what it inherited is
-   neither used nor closed nor rolled back there: the journal is that of whoever writes at that moment.
-8. What the system or SQLite says has paths in it, and whoever sent a request is told the error's words: so
-   it stands in the error's cause alone.
-9. Who would begin waits five seconds for the file, and as long for the threads before it: where another
-   process holds the file and was stopped, a queue of requests would wait five seconds for each of them. What
-   was answered waits for its turn, since it is to be kept.
+1. Python's own SQLite suffices. Its WAL bug (3.7.0 to 3.51.2 can lose commits) doesn't apply: the file has
+   a rollback journal with `synchronous=FULL`, and a file that stays in WAL mode is refused. A begin is
+   durable before anything runs.
+2. Each use takes the write lock (`BEGIN IMMEDIATE`), looks, and inserts: of concurrent users one begins.
+3. A process lock identifies the process that began a request (`running`), so a repeat learns whether it
+   still runs.
+4. Claims are deleted two minutes past their end, by the later of now and the latest instant ever seen; the
+   deletion horizon and that instant are kept (`core.token.served`, rule 5).
+5. If an answer can't be written, the request stays begun: this process reports its outcome as unknown, and
+   others do once this process is gone.
+6. File and folder are private to this user, as they hold answers. A file that was moved or replaced is not
+   written any more, since other processes would use another one. Deleted data is overwritten in the file,
+   not in remains of a truncated journal.
+7. A fork waits until no transaction is open. The child reopens the file, and neither uses, closes nor rolls
+   back what it inherited: the journal may be another process's.
+8. Errors of the system or SQLite contain paths, and a requester sees error texts: they stand in the error's
+   cause only.
+9. A begin waits five seconds for the file, including threads before it: if a stopped process holds the
+   file, a queue would otherwise wait five seconds per request. An answer waits its turn, as it must be
+   kept.
 
 Of `running`:
 
-1. A process is known by a name that it draws, and holds a lock on a file of that name. The system drops
-   the lock with the process, also when it is killed: no time has to pass, and no process number is taken for
-   another's.
-2. After a fork the child is another process: it draws a name of its own. What it inherited keeps the
-   parent's lock until both are gone, so that for a while a dead one counts as running: nothing runs twice by
-   that.
-3. A file whose lock is free is of a process that is gone. Whoever finds it takes it away, and whoever made
-   one looks whether it is still there once it is locked.
+1. A process draws a name and locks a file of that name. The kernel releases the lock when the process ends,
+   so neither timeouts nor reused pids matter.
+2. A forked child draws its own name. Its inherited descriptor keeps the parent's lock until both have
+   ended: a dead process may count as running for a while, which never runs anything twice.
+3. A file whose lock is free belongs to a dead process and is deleted by its finder; a maker checks that its
+   file still exists once it is locked.
 """
 
 from __future__ import annotations
@@ -75,23 +73,15 @@ _SUFFIX: Final = ".running"
 
 
 class Running:
-    """The name of this process, and whether that of another still runs."""
+    """This process's name, and whether other processes run."""
 
     def __init__(self, folder: Path) -> None:
-        """Hold nothing yet.
-
-        Args:
-            folder: Where the files of names are; it is there, and of this user alone.
-        """
+        """Holds nothing yet; `folder` must exist and be private to this user."""
         self._folder = folder
         self._own: tuple[int, str, int] | None = None
 
     def name(self) -> str:
-        """The name of this process (rules 1 and 2).
-
-        Raises:
-            OSError: Its lock can't be made.
-        """
+        """Returns the name of this process (rules 1 and 2); raises OSError if it can't be locked."""
         if self._own is not None and self._own[0] == os.getpid():
             return self._own[1]
         for _ in range(_TRIES):
@@ -103,11 +93,7 @@ class Running:
         raise OSError("no lock of a process could be made")
 
     def lives(self, name: str) -> bool:
-        """Whether the process of this name still runs.
-
-        Raises:
-            OSError: Nobody can tell.
-        """
+        """Returns whether the process of this name still runs; raises OSError if that is unknown."""
         if self._own is not None and self._own[1] == name and self._own[0] == os.getpid():
             return True
         try:
@@ -125,16 +111,12 @@ class Running:
             os.close(other)
 
     def sweep(self) -> None:
-        """Take away what is left of processes that are gone (rule 3).
-
-        Raises:
-            OSError: The folder can't be read, or a file not be taken away.
-        """
+        """Deletes the files of dead processes (rule 3); raises OSError."""
         for one in self._folder.glob(f"*{_SUFFIX}"):
             self.lives(one.name.removesuffix(_SUFFIX))
 
     def close(self) -> None:
-        """Be gone, as far as others see it."""
+        """Releases the name, so that other processes see this one as ended."""
         if self._own is None:
             return
         pid, name, held = self._own
@@ -148,7 +130,7 @@ class Running:
         return self._folder / f"{name}{_SUFFIX}"
 
     def _hold(self, name: str) -> int | None:
-        """The open file whose lock this process has; None where somebody took it away meanwhile (rule 3)."""
+        """Returns the locked file; None if another process deleted it meanwhile (rule 3)."""
         path = self._path(name)
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
         try:
@@ -191,16 +173,13 @@ PRAGMA user_version = 1
 
 
 class SqliteClaims:
-    """The claims of one service; safe from any thread, and after a fork."""
+    """The claims of one service; thread-safe and fork-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
-
-        Args:
-            path: The file; its folder is this service's own, and is made where there is none.
+        """Opens or creates the file in a folder that is the service's own, created if absent.
 
         Raises:
-            ClaimsUnavailableError: It can't be opened, is another's, or not in the mode that it has to be.
+            ClaimsUnavailableError: The file can't be opened, is another user's, or has the wrong mode.
         """
         self._path = path
         self._lock = threading.RLock()
@@ -223,12 +202,12 @@ class SqliteClaims:
             raise
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begin this request, durably; or what is known of it (`core.token.served`).
+        """Begins this request durably, or returns what is known of it (`core.token.served`).
 
         Raises:
-            OtherRequestError: The transaction was used for another one.
-            ServedForgottenError: Nobody can tell any more.
-            ClaimsUnavailableError: It can't be read or written.
+            OtherRequestError: The transaction was used for another request.
+            ServedForgottenError: Its claim is already forgotten.
+            ClaimsUnavailableError: The file can't be read or written.
         """
         with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
@@ -251,11 +230,7 @@ class SqliteClaims:
             return Begun()
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Keep what was answered to a request that this process began.
-
-        Raises:
-            ClaimsUnavailableError: It can't be written: then nobody knows what came of it (rule 5).
-        """
+        """Stores the answer; on ClaimsUnavailableError the request's outcome stays unknown (rule 5)."""
         self._say(
             serving,
             "UPDATE served SET state = ?, status = ?, headers = ?, digest = ?, length = ?, body = ?"
@@ -271,11 +246,7 @@ class SqliteClaims:
         )
 
     def lose(self, serving: Serving) -> None:
-        """Say of a request that this process began that nobody knows what came of it.
-
-        Raises:
-            ClaimsUnavailableError: It can't be written, and is so all the same (rule 5).
-        """
+        """Marks the outcome as unknown; on ClaimsUnavailableError it is unknown all the same (rule 5)."""
         self._say(
             serving,
             "UPDATE served SET state = ? WHERE verifier = ? AND txn = ? AND request = ? AND state = ?",
@@ -283,12 +254,7 @@ class SqliteClaims:
         )
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Use what serves once, such as a proof of a key.
-
-        Raises:
-            ReplayedError: It was used before, or nobody can tell any more.
-            ClaimsUnavailableError: It can't be read or written.
-        """
+        """Uses a one-time claim, such as a proof of a key; may raise ReplayedError."""
         with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
             if claim.until <= _forgotten(connection, claim.kind.value):
@@ -300,17 +266,13 @@ class SqliteClaims:
             _forget(connection, Instant(latest - _APART))  # 4
 
     def last_instant(self) -> Instant:
-        """The latest instant that was ever seen here: no clock of the service begins before it.
-
-        Raises:
-            ClaimsUnavailableError: It can't be read.
-        """
+        """Returns the latest instant seen here, below which the service's clock never starts."""
         with self._told(), self._lock:
             (at,) = self._connection().execute("SELECT at FROM seen").fetchone()
             return Instant(at)
 
     def close(self) -> None:
-        """Let go of the file; what this process began and did not answer is lost from now on."""
+        """Closes the file; unanswered requests of this process become unknown."""
         with self._lock:
             self._running.close()
             self._leave()
@@ -349,7 +311,6 @@ class SqliteClaims:
         return Served(request=request, state=ServedState(state), answer=answer, lives=lives)
 
     def _connection(self) -> sqlite3.Connection:
-        """The connection of this process: SQLite's don't go through a fork."""
         if self._opened is not None and self._opened[0] == os.getpid():
             if not self._opened[1].in_transaction:
                 return self._opened[1]
@@ -368,27 +329,27 @@ class SqliteClaims:
         return made
 
     def _leave(self) -> None:
-        """Leave a connection that came through a fork as it is, for as long as this process runs (rule 7)."""
+        """Keeps an inherited connection untouched until the process ends (rule 7)."""
         if self._opened is not None and self._opened[0] != os.getpid():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._opened[1]))
             self._opened = None
 
     def pause(self) -> None:
-        """Have no transaction open until `resume` (rule 7)."""
+        """Prevents transactions until `resume` (rule 7)."""
         self._lock.acquire()
 
     def resume(self) -> None:
-        """Go on."""
+        """Permits transactions again."""
         self._lock.release()
 
     def begin_anew(self) -> None:
-        """Go on in the child of a fork, with nothing of the parent's (rule 7)."""
+        """Resets a forked child, without anything of the parent's (rule 7)."""
         self._lock = threading.RLock()
         self._leave()
 
     @contextmanager
     def _writing(self, patience: float = -1) -> Iterator[sqlite3.Connection]:
-        """One transaction that writes (rule 2); for another thread's it waits so many seconds (rule 9)."""
+        """One write transaction (rule 2); waits up to `patience` seconds for other threads (rule 9)."""
         lock = self._lock
         if not lock.acquire(timeout=patience):
             raise ClaimsUnavailableError("the file of claims is busy")
@@ -408,7 +369,6 @@ class SqliteClaims:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What the system or SQLite says, by one name."""
         try:
             yield
         except (OSError, sqlite3.Error, ValueError) as error:
@@ -438,14 +398,14 @@ def _forked(claims: SqliteClaims) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make the file where there is none; one that is there is not opened: closing it would drop locks."""
+    """Creates a missing file; an existing one is not opened, as closing it would drop locks."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE))
 
 
 @contextmanager
 def _seen_before(path: Path) -> Iterator[tuple[int, int]]:
-    """Which file stands there, held meanwhile so that no other one can be given its number."""
+    """Yields the file's identity, and holds the file so that its inode number can't be reused."""
     name_only = getattr(os, "O_PATH", 0)
     if not name_only:  # what can read or write may not be closed here (`_make`)
         yield _file(path)
@@ -459,7 +419,7 @@ def _seen_before(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _require_same(path: Path, file: tuple[int, int] | None) -> None:
-    """Go on only while the file that is open is the one that others open (rule 6)."""
+    """Requires that the open file is still the one at this path (rule 6)."""
     if _file(path) != file:
         raise ClaimsUnavailableError("the file of claims was replaced while it was open")
 
@@ -470,7 +430,7 @@ def _file(path: Path) -> tuple[int, int]:
 
 
 def _require_durable(made: sqlite3.Connection) -> None:
-    """Go on only with a rollback journal and full syncs (rule 1), and wipe what is forgotten (rule 6)."""
+    """Requires a rollback journal and full syncs (rule 1), and secure deletion (rule 6)."""
     (mode,) = made.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
     if mode != "truncate":
         raise ClaimsUnavailableError(f"the file of claims keeps a journal of kind `{mode}`")
@@ -479,7 +439,6 @@ def _require_durable(made: sqlite3.Connection) -> None:
 
 
 def _require_own(path: Path) -> None:
-    """Go on only with what is this user's alone (rule 6)."""
     found = path.stat(follow_symlinks=False)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS:
         raise ClaimsUnavailableError(
@@ -489,7 +448,6 @@ def _require_own(path: Path) -> None:
 
 
 def _require_schema(connection: sqlite3.Connection) -> None:
-    """The tables, made where there are none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
         for statement in _SCHEMA.split(";"):
@@ -499,7 +457,6 @@ def _require_schema(connection: sqlite3.Connection) -> None:
 
 
 def _see(connection: sqlite3.Connection, now: Instant) -> Instant:
-    """The latest instant that was seen, this one included (rule 4)."""
     connection.execute("UPDATE seen SET at = ? WHERE at < ?", (now, now))
     (at,) = connection.execute("SELECT at FROM seen").fetchone()
     return Instant(at)
@@ -511,7 +468,6 @@ def _forgotten(connection: sqlite3.Connection, what: str) -> Instant:
 
 
 def _forget(connection: sqlite3.Connection, before: Instant) -> None:
-    """Forget what ended before this, and keep how far that was (rule 4)."""
     for table, what in (("served", "'served'"), ("used", "kind")):
         old = f"rowid IN (SELECT rowid FROM {table} WHERE until < ? ORDER BY until LIMIT {_SWEPT})"  # noqa: S608 - our own names
         connection.execute(

@@ -1,4 +1,4 @@
-"""OpenSSH's programs with keys that are in no file: an agent inside this process."""
+"""OpenSSH programs with keys in memory: an SSH agent inside this process."""
 
 from __future__ import annotations
 

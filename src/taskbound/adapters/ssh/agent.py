@@ -1,18 +1,17 @@
-"""An SSH agent inside this process: programs use a key that they can't read, as long as it may be used.
+"""An SSH agent inside this process: programs use a key that they cannot read, for as long as permitted.
 
     with serve_agent(private_key) as socket:
         subprocess.run(["ssh", "-o", f"IdentityAgent={socket}", …])
 
-1. It is asked over a Unix socket (0600) in a folder that is this account's alone (0700). Whoever is another
-   account is refused by what the kernel says of the other end, root too; where it says nothing, everybody is.
-2. It shows its keys and signs with them, and refuses all else: nothing is added, removed or locked. So what a
-   key is bound to is refused as well (`session-bind@openssh.com`), which clients take for an older agent.
-3. A message that is none ends its connection, and no other. Bytes of a message, connections at once, the time
-   that half a message may stand and that nothing may be said are limited; connections beyond that wait.
-4. A key is neither shown nor used from its end on. `close` returns when nothing is served any more, open
-   connections neither: what they had asked for is not answered.
-5. One thread serves all. It takes no signal, so these reach whoever waits for them, and whatever ends it ends
-   the agent: a key is never left served by half.
+1. It listens on a Unix socket (0600) in a folder of mode 0700. The kernel's peer credentials must be this
+   account's: root is refused too, and so is every peer if the kernel reports none.
+2. It lists its keys and signs with them, and refuses everything else (add, remove, lock). Session binding
+   (`session-bind@openssh.com`) is refused too, which clients take for an older agent.
+3. An invalid message ends its own connection only. Message size, concurrent connections, the time for an
+   incomplete message and idle time are limited; further connections wait.
+4. After its end a key is neither listed nor used. `close` returns once nothing is served: open
+   connections get no further answer.
+5. One thread serves all. It takes no signals, and any failure ends the whole agent.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class NoAgentError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLimits:
-    """What whoever asks an agent is held to (rule 3)."""
+    """Limits on an agent's clients (rule 3)."""
 
     message: int = 65_536
     """Bytes of a request."""
@@ -85,8 +84,6 @@ class AgentLimits:
 
 @dataclass(slots=True, kw_only=True)
 class _Connection:
-    """One who asks."""
-
     socket: socket.socket
     until: float
     """When it is closed, if nothing happens on it: monotonic seconds."""
@@ -106,17 +103,14 @@ class SshAgent:
         account: int | None = None,
         now: Callable[[], Instant] | None = None,
     ) -> None:
-        """Listen, and answer nobody yet: no thread is there, so that a process may still be forked.
+        """Listens without answering; no thread exists yet, so the process may still fork. Raises OSError.
 
         Args:
-            path: Where; in a folder that exists and is this account's alone.
-            identities: What it has, in the order in which it is shown.
-            limits: What whoever asks is held to.
-            account: The uid that may ask; this process's own where it is not said.
-            now: What keys end by; the system's clock where it is not said.
-
-        Raises:
-            OSError: Nothing can listen there.
+            path: In an existing folder that is this account's alone.
+            identities: Its keys, in the order in which they are listed.
+            limits: Limits on clients.
+            account: The uid that may connect; by default this process's own.
+            now: The clock by which keys end; by default the system's.
         """
         self.path = path
         self._identities = tuple(identities)
@@ -139,7 +133,7 @@ class SshAgent:
             self._made = made.pop_all()
 
     def start(self) -> None:
-        """Answer from now on; once."""
+        """Starts to answer; call once."""
         self._thread = threading.Thread(target=self._serve, name="ssh-agent", daemon=True)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # 5
         try:
@@ -148,7 +142,7 @@ class SshAgent:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def close(self) -> None:
-        """Serve nothing any more (rule 4); once more changes nothing."""
+        """Stops serving (rule 4); idempotent."""
         if self._thread is not None:
             with suppress(OSError):  # it has ended by itself
                 self._stop.send(b"\0")
@@ -156,12 +150,12 @@ class SshAgent:
         self._end()
 
     def __enter__(self) -> Self:
-        """Use as a context."""
+        """Returns itself."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close at the end."""
+        """Closes the agent."""
         self.close()
 
     # --- in its thread ---------------------------------------------------------------------------
@@ -175,7 +169,6 @@ class SshAgent:
             self._end()  # 5
 
     def _turn(self) -> bool:
-        """Wait for something, and do what it asks for; whether that is not the end."""
         now = time.monotonic()
         self._close_late(now)
         self._accept_or_wait(now)
@@ -197,7 +190,6 @@ class SshAgent:
             self._drop(one)
 
     def _accept_or_wait(self, now: float) -> None:
-        """Whether the next connection is taken, or waits (rule 3)."""
         free = len(self._open) < self._limits.connections and self._accepts_from <= now
         if free and not self._accepts:
             self._selector.register(self._listening, selectors.EVENT_READ)
@@ -209,7 +201,7 @@ class SshAgent:
         try:
             connection, _ = self._listening.accept()
         except BlockingIOError:
-            return  # whoever it was is gone again
+            return  # the peer has gone
         except OSError as error:
             _log.warning("the ssh agent takes no connection: %s", error)
             self._accepts_from = time.monotonic() + _PAUSE
@@ -226,7 +218,6 @@ class SshAgent:
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _attend(self, one: _Connection) -> None:
-        """Receive or send, whichever it waits for, and answer what is whole."""
         begun = bool(one.unsent or one.received)
         try:
             if one.unsent:
@@ -250,7 +241,7 @@ class SshAgent:
         self._selector.modify(one.socket, selectors.EVENT_WRITE if one.unsent else selectors.EVENT_READ)
 
     def _answer(self, one: _Connection) -> int:
-        """Answer what is whole, how many; one answer has to be taken before the next."""
+        """Answers complete messages and returns their number; an answer must be sent before the next."""
         answered = 0
         while not one.unsent:
             body = take_message(one.received, most=self._limits.message)
@@ -263,7 +254,6 @@ class SshAgent:
         return answered
 
     def _reply(self, body: bytes) -> bytes:
-        """What is answered (rule 2)."""
         asked = parse_request(body)
         now = self._now()
         there = [one for one in self._identities if one.ends is None or now < one.ends]  # 4
@@ -287,7 +277,6 @@ class SshAgent:
         one.socket.close()
 
     def _end(self) -> None:
-        """Close all that is open, the way to it first."""
         self._made.close()
         for one in self._open.values():
             one.socket.close()
@@ -298,18 +287,16 @@ class SshAgent:
 def serve_agent(
     private_key: str, certificate: str | None = None, *, ends: Instant | None = None
 ) -> Iterator[Path]:
-    """An agent with one key for the length of the context, in a folder of its own; its socket's path.
-
-    Any number may be there at once, and any thread may use it.
+    """Serves one key in a folder of its own during the context; yields the socket's path. Thread-safe.
 
     Args:
-        private_key: OpenSSH's own format of private keys.
-        certificate: The key's certificate, one line; None where there is none.
-        ends: From when on it is neither shown nor signs; None for the end of the context alone.
+        private_key: In OpenSSH's private key format.
+        certificate: The key's certificate, one line.
+        ends: When the key stops to be listed and used; None for the end of the context.
 
     Raises:
-        BadSshKeyError: The key can't be used, or the certificate is another's.
-        NoAgentError: There is no room for it, or nothing can listen.
+        BadSshKeyError: The key is unusable, or the certificate is for another key.
+        NoAgentError: No agent can listen.
     """
     identity = SshIdentity(private_key, certificate, ends=ends)
     folder = make_folder()
@@ -325,11 +312,7 @@ def serve_agent(
 
 
 def make_folder() -> Path:
-    """A new folder for an agent's socket, with a short path, that is this account's alone.
-
-    Raises:
-        NoAgentError: There is no room for it.
-    """
+    """Returns a new private folder with a path short enough for a socket; raises NoAgentError."""
     try:
         return Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=_runtime()))
     except OSError as error:
@@ -337,7 +320,6 @@ def make_folder() -> Path:
 
 
 def _runtime() -> str:
-    """A short path for sockets: the session's own, or the one for temporary files."""
     told = os.environ.get("XDG_RUNTIME_DIR", "")
     try:
         mine = _FOLDER.fullmatch(told) is not None and Path(told).stat().st_uid == os.geteuid()
@@ -351,7 +333,6 @@ def _now() -> Instant:
 
 
 def _account_of(connection: socket.socket) -> int | None:
-    """The uid at the other end; None where the kernel does not say."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is not None:
         try:

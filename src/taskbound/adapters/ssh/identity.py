@@ -1,20 +1,19 @@
-"""A private key of OpenSSH in memory, and the messages of the SSH agent protocol.
+"""OpenSSH private keys in memory, and the messages of the SSH agent protocol.
 
 Of `identity`:
 
-1. Keys are Ed25519, ECDSA on the three curves of NIST, and RSA of at least 2048 bits; none has a passphrase.
-2. With a certificate, that is what is shown: the key alone opens nothing, and each key that is shown costs a
-   client one of the few tries that a host allows it. It has to be of this very key.
-3. RSA signs with SHA-256 or SHA-512, whichever was asked for, and never with SHA-1; whoever asks another key
-   for something special is refused.
-4. No error says anything of a private key, and neither does a repr.
+1. Keys are Ed25519, ECDSA on the three NIST curves, or RSA of at least 2048 bits, without a passphrase.
+2. With a certificate only that is listed: the plain key opens nothing, and each listed key uses up one of
+   the host's few tries. The certificate must be for this key.
+3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1; flags for other keys are refused.
+4. Neither an error nor a repr contains a private key.
 
 Of `message`:
 
-1. A message is a length of 4 bytes and a body of at least one byte, its type. The length is limited before
-   anything of the body is waited for.
-2. Two requests are read: which keys there are, and to sign with one of them. Each ends where it says that it
-   does. Whatever else is asked, to add and to lock too, is refused without being read.
+1. A message is a length of 4 bytes and a body of at least one byte, its type. The length is checked before
+   the body is read.
+2. Two requests are parsed: list keys, and sign. Each must end where it says. All others are refused
+   unparsed.
 """
 
 from __future__ import annotations
@@ -53,17 +52,17 @@ _FAILED: Final = 5
 
 
 class BadAgentMessageError(ValueError):
-    """What was said to the agent is no message of its protocol."""
+    """A message violates the agent protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListKeys:
-    """Which keys are there?"""
+    """The request to list keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignWith:
-    """Sign this."""
+    """The request to sign."""
 
     blob: bytes
     """The public key or certificate as it was listed."""
@@ -74,25 +73,25 @@ class SignWith:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherRequest:
-    """Anything else (rule 2)."""
+    """Any other request (rule 2)."""
 
     number: int
     """Its type."""
 
 
 def string(data: bytes) -> bytes:
-    """A string of RFC 4251 §5."""
+    """Encodes a string of RFC 4251 §5."""
     return len(data).to_bytes(_LENGTH, "big") + data
 
 
 def listed(keys: Iterable[tuple[bytes, str]]) -> bytes:
-    """The answer to `ListKeys`, as it is sent: each key's blob and comment."""
+    """Encodes the answer to `ListKeys`: each key's blob and comment."""
     found = [string(blob) + string(comment.encode()) for blob, comment in keys]
     return string(bytes([_LISTED]) + len(found).to_bytes(4, "big") + b"".join(found))
 
 
 def signed(signature: bytes) -> bytes:
-    """The answer to `SignWith`, as it is sent."""
+    """Encodes the answer to `SignWith`."""
     return string(bytes([_SIGNED]) + string(signature))
 
 
@@ -101,20 +100,12 @@ FAILURE: Final = string(bytes([_FAILED]))
 
 
 def take_message(buffer: bytearray, *, most: int) -> bytes | None:
-    """The body of the first message that is whole, which is taken out; None where none is.
-
-    Args:
-        buffer: What was received and not yet taken.
-        most: Bytes of a body.
-
-    Raises:
-        BadAgentMessageError: It has no body, or a longer one (rule 1).
-    """
+    """Removes and returns the first complete body, or None; raises BadAgentMessageError past `most` bytes."""
     if len(buffer) < _LENGTH:
         return None
     size = int.from_bytes(buffer[:_LENGTH], "big")
     if not 1 <= size <= most:
-        raise BadAgentMessageError(f"a message of {size} bytes is none")
+        raise BadAgentMessageError(f"a message of {size} bytes is invalid")
     if len(buffer) < _LENGTH + size:
         return None
     body = bytes(buffer[_LENGTH : _LENGTH + size])
@@ -123,11 +114,7 @@ def take_message(buffer: bytearray, *, most: int) -> bytes | None:
 
 
 def parse_request(body: bytes) -> ListKeys | SignWith | OtherRequest:
-    """What is asked by a message's body.
-
-    Raises:
-        BadAgentMessageError: It is not what its type says.
-    """
+    """Parses a body; raises BadAgentMessageError if it does not match its type."""
     if not body:
         raise BadAgentMessageError("a message has no type")
     if body[0] not in {_LIST, _SIGN}:
@@ -142,7 +129,7 @@ def parse_request(body: bytes) -> ListKeys | SignWith | OtherRequest:
 
 
 def _string(body: bytes, at: int) -> tuple[bytes, int]:
-    """The string that begins here, and where it says that it ends; the caller looks whether that is there."""
+    """Returns the string at this offset and its stated end; the caller checks that the end exists."""
     begin = at + _LENGTH
     end = begin + int.from_bytes(body[at:begin], "big")
     return body[begin:end], end
@@ -170,7 +157,7 @@ _MOST: Final = 16_384
 
 
 class BadSshKeyError(MalformedError):
-    """A private key of OpenSSH, or the certificate of one, can't be used."""
+    """An OpenSSH private key, or its certificate, can't be used."""
 
     code = "bad-ssh-key"
     remedy = (
@@ -179,7 +166,7 @@ class BadSshKeyError(MalformedError):
 
 
 class SshIdentity:
-    """A key that an agent shows and signs with."""
+    """A key that an agent lists and signs with."""
 
     def __init__(
         self,
@@ -189,16 +176,16 @@ class SshIdentity:
         comment: str = "",
         ends: Instant | None = None,
     ) -> None:
-        """Read it.
+        """Parses the key and its certificate.
 
         Args:
-            private_key: OpenSSH's own format of private keys.
-            certificate: One line, as a `-cert.pub` file holds it.
-            comment: What `ssh-add -l` shows beside it.
-            ends: From when on it is neither shown nor signs; None for never.
+            private_key: In OpenSSH's private key format.
+            certificate: One line, as in a `-cert.pub` file.
+            comment: The comment that `ssh-add -l` shows.
+            ends: When the key stops to be listed and used; None for never.
 
         Raises:
-            BadSshKeyError: It can't be read, is none of rule 1, or the certificate is another key's.
+            BadSshKeyError: The key is unusable (rule 1), or the certificate is for another key.
         """
         self._key = _read_key(private_key)
         public = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
@@ -210,7 +197,7 @@ class SshIdentity:
         self.ends = ends
 
     def sign(self, data: bytes, flags: int) -> bytes | None:
-        """The signature as RFC 4253 §6.6 writes one; None where the flags ask for something else (rule 3)."""
+        """Returns the signature as in RFC 4253 §6.6, or None if the flags ask for something else (rule 3)."""
         key = self._key
         if isinstance(key, rsa.RSAPrivateKey):
             found = _RSA.get(flags)
@@ -244,7 +231,6 @@ def _read_key(text: str) -> _Key:
 
 
 def _read_certificate(text: str, public: bytes) -> bytes:
-    """The certificate's blob, of this public key."""
     words = text.split()
     if len(text) > _MOST or "\n" in text.strip() or len(words) < 2:  # noqa: PLR2004 - its kind, itself, and what it is called
         raise BadSshKeyError("the certificate is not one line of a kind and base64")
@@ -254,7 +240,7 @@ def _read_certificate(text: str, public: bytes) -> bytes:
     except (ValueError, UnsupportedAlgorithm):
         raise BadSshKeyError("the certificate can't be read") from None
     if not isinstance(found, SSHCertificate):
-        raise BadSshKeyError("what stands for a certificate is none")
+        raise BadSshKeyError("the certificate cannot be read")
     if found.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) != public:
         raise BadSshKeyError("the certificate is of another key")  # 2
     return blob
@@ -265,5 +251,4 @@ def _signature(algorithm: str, body: bytes) -> bytes:
 
 
 def _mpint(number: int) -> bytes:
-    """A positive mpint of RFC 4251 §5."""
     return string(number.to_bytes(number.bit_length() // 8 + 1, "big"))

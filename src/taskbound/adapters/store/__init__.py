@@ -1,1 +1,1 @@
-"""Where everything is kept."""
+"""The SQL store and its two engines."""

@@ -1,1 +1,1 @@
-"""What mints credentials, by the system that they are for (`ports.target`)."""
+"""Drivers that mint credentials, one per kind of target (`ports.target`)."""

@@ -1,4 +1,4 @@
-"""Names that are being minted here: where a system writes one thing over another, one worker asks for it."""
+"""Names being minted in this process, for systems in which a second mint would overwrite the first."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ if TYPE_CHECKING:
 
 
 class UnderWay:
-    """Safe from any thread."""
+    """The names being minted; thread-safe."""
 
     def __init__(self) -> None:
-        """Nothing is."""
         self._names: set[str] = set()
         self._lock = threading.Lock()
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Nobody else mints this name meanwhile.
-
-        Raises:
-            NameTakenError: Somebody does.
-        """
+        """Reserves the name during the context; raises NameTakenError if it is reserved."""
         with self._lock:
             if name in self._names:
                 raise NameTakenError("the name is being minted already")

@@ -1,20 +1,19 @@
 """GitHub as a target: installation tokens.
 
-1. A token is asked for with exactly the order's repositories and permissions, and believed where the answer
-   says the same, and an end within `lasts`: every token that is asked for without them is for all there are.
-   Reading metadata comes with each permission. Another one is given back, and refused; so is the App's own
-   proof, which whoever answers was sent and could answer with.
-2. It has no name of ours: it is ended by its value, which is kept (`ports.target.keeping`).
-3. It is ended by itself (`DELETE /installation/token`), and is gone where GitHub then takes it no more: it
-   answers 401 to the one question that any such token may ask. That shows that the token lets nobody in any
-   more at this address; it shows nothing of what was begun with it, as a clone, which goes on. GitHub takes a
-   new token for an unknown one until it is known everywhere there: where it says so instead of ending it,
-   that counts once the token is `_KNOWN` old, and it is tried again until then.
-4. No name can be looked for, nothing can be listed, and no end can be moved.
-5. The App proves itself by a JWT of `RS256`, which lives for nine minutes and began a minute ago, for clocks
-   that differ. No word of an answer is passed on.
-6. A name leads to public addresses, unless the file says that it may lead to others (`private`): nobody who
-   answers for it has the App's proof sent into the network that the broker is in. No redirect is followed.
+1. A token is requested with exactly the order's repositories and permissions (without them GitHub grants
+   all), and accepted if the answer says the same and an end within `lasts`. Each permission implies
+   reading metadata. A differing token is revoked and refused; so is the App's own proof, which the
+   answering server received and could echo.
+2. A token has no name of ours: it is revoked by its value, which is kept (`ports.target.Keeps`).
+3. A token revokes itself (`DELETE /installation/token`) and counts as gone once GitHub answers 401 to the
+   one question that any such token may ask. That shows that the token no longer authenticates at this
+   address; an operation begun with it, such as a clone, may go on. GitHub answers as for an unknown token
+   until a new one has spread: that answer counts once the token is `_KNOWN` old; until then we retry.
+4. No token can be looked up by name, listed, or prolonged.
+5. The App proves itself by an RS256 JWT with a lifetime of nine minutes, dated one minute back for clock
+   skew. No text of an answer is passed on.
+6. The host name must resolve to public addresses unless the file says `private`, so that the App's proof
+   is not sent into the broker's network. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -82,16 +81,7 @@ class GithubTarget:
     """One installation of one App (`ports.target.Target`, `Keeps`)."""
 
     def __init__(self, place: GithubPlace, access: GithubAccess, *, look: LookUp = look_up) -> None:
-        """Ask for this installation, as the App that has this key.
-
-        Args:
-            place: Where, and whose.
-            access: The key.
-            look: Finds a name's addresses (rule 6).
-
-        Raises:
-            TargetRefusedError: The key is none that can sign.
-        """
+        """Raises TargetRefusedError if the key cannot sign; `look` resolves host names (rule 6)."""
         self._place, self._look = place, look
         try:
             self._key = RSAKey.import_key(access.key)
@@ -101,11 +91,11 @@ class GithubTarget:
 
     @property
     def lasts(self) -> int:
-        """Seconds that a token lives at most."""
+        """Returns the longest lifetime of a token, in seconds."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: GithubKind, *, patience: float) -> Minted:
-        """A token (rule 1)."""
+        """Requests a token (rule 1)."""
         repositories = kind.asked(order.context)
         asked = canonical({"permissions": dict(kind.permissions), "repositories": list(repositories)})
         proof = self._proof()
@@ -128,7 +118,7 @@ class GithubTarget:
         return Minted(open={}, secret={kind.variable: token}, kept=kept)
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Ask with it what it is for."""
+        """Makes one request that the token must permit."""
         (token,) = minted.secret.values()
         with self._linked(patience) as link:
             answer = link.ask("GET", _WHOSE, token)
@@ -136,11 +126,11 @@ class GithubTarget:
             raise _refusal(answer, "does not take the token that it gave")
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """A token ends when it was given to end."""
-        raise RenewalUnsupportedError("nobody moves the end of a token of GitHub's")
+        """Always refuses: a token's end is fixed (rule 4)."""
+        raise RenewalUnsupportedError("the end of a GitHub token cannot be moved")
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - it is shown
-        """End it by itself, and see that it is taken no more (rule 3)."""
+        """Revokes the token and checks that GitHub rejects it (rule 3)."""
         token, over = _read(kept)
         with self._linked(patience) as link:
             ended = link.ask("DELETE", "installation/token", token)
@@ -158,15 +148,15 @@ class GithubTarget:
         return Gone(cut=0)
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
-        """Nothing is ended by a name (rule 4)."""
+        """Revokes nothing: names are unknown to GitHub (rule 4)."""
         return Left(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        """Nothing is shown under a name (rule 4)."""
+        """Always refuses: names are unknown to GitHub (rule 4)."""
         raise TargetRefusedError("no name of a token is known to GitHub", remedy=_GUIDE)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        """Nothing can be listed (rule 4)."""
+        """Yields nothing: tokens cannot be listed (rule 4)."""
         return iter(())
 
     def _wrong(
@@ -176,7 +166,7 @@ class GithubTarget:
         repositories: tuple[str, ...],
         permissions: Mapping[str, str],
     ) -> str:
-        """What of an answer is not what was asked for, in words; empty where nothing is (rule 1)."""
+        """Returns how an answer differs from the request, as text; '' if it doesn't (rule 1)."""
         if over is None:
             return "says no end that can be read"
         if over > time.time() * 1_000_000 + seconds(self._place.lasts):
@@ -191,7 +181,6 @@ class GithubTarget:
         return ""
 
     def _proof(self) -> str:
-        """What the App proves itself with (rule 5)."""
         now = int(time.time())
         claims = {"exp": now + 540, "iat": now - 60, "iss": self._place.app}
         try:
@@ -216,14 +205,11 @@ class GithubTarget:
 
 
 class _Link:
-    """One call's connection."""
-
     def __init__(self, connection: HttpConnection, place: GithubPlace) -> None:
         self._connection = connection
         self._place = place
 
     def ask(self, method: str, path: str, token: str, body: bytes | None = None) -> HttpAnswer:
-        """What is answered to whoever has this token."""
         headers = {**_HEADERS, "Host": self._place.authority, "Authorization": f"Bearer {token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -231,7 +217,6 @@ class _Link:
 
 
 def _within(said: Mapping[str, JsonValue], asked: Mapping[str, str]) -> bool:
-    """Whether no permission is more than was asked for."""
     return all(
         _LEVEL.get(str(level), 9) <= _LEVEL.get(asked.get(name, ""), 0) for name, level in said.items()
     )
@@ -252,7 +237,6 @@ def _refusal(answer: HttpAnswer, what: str) -> TaskboundError:
 
 
 def _object(answer: HttpAnswer) -> Mapping[str, JsonValue]:
-    """The answer's members; none where it has none."""
     if answer.too_long:
         return {}
     try:
@@ -271,16 +255,11 @@ def _instant(said: JsonValue) -> Instant | None:
 
 
 def _read(kept: str) -> tuple[str, int]:
-    """The token that was kept, and when it is over, in microseconds.
-
-    Raises:
-        TargetRefusedError: It is none.
-    """
     try:
         value = parse_object(kept.encode())
     except MalformedError:
         value = {}
     token, over = value.get("token"), value.get("ends")
     if not isinstance(token, str) or _TOKEN.fullmatch(token) is None or not isinstance(over, int):
-        raise TargetRefusedError("what was kept of the token is none")
+        raise TargetRefusedError("the stored token cannot be read")
     return token, over

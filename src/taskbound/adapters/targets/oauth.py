@@ -1,23 +1,23 @@
-"""An authorization server as a target.
+"""An OAuth authorization server as a target.
 
-1. A token has no name of ours: it is ended by its value, which is kept (`ports.target.keeping`). It is given
-   for one order's resource and scopes, says how long it lives, and not for longer than the file says; another
-   one is given back, and refused.
-2. To be given back (RFC 7009) is no proof: the answer is the same for what the server doesn't know. It is
-   gone where the server itself says afterwards that it is not active (RFC 7662), and else left until its end.
-3. A token that is a JWT, signed or encrypted, or of another such kind (PASETO), can be read by whoever takes
-   it, without a question to the server. What that says of it shows nothing there: it is given back, and left
-   until its end.
-4. No name can be looked for, nothing can be listed, and no end can be moved.
-5. The server is asked by what reaches servers that want tokens (`Server`), which has its bounds; nothing is
-   sent twice. What can't be reached was sent nothing.
-6. Where statements name subjects, a token is asked for by them (RFC 8693), in the name of the order's person
-   for its agent. The server is asked about it then, and what is another's is given back and refused.
-7. Authorization details (RFC 9396) are those that were asked for, by the answer's own word, or it is refused.
-8. Endpoints that the issuer says (RFC 8414) are looked up before they are needed, and again after a failure.
-9. A token is one credential's. One that was given before, and is good still by what was said then, is refused
-   and not given back: that would end another task's. So far as this object remembers: it is the broker's
-   for as long as the target is the same.
+1. A token has no name of ours: it is revoked by its value, which is kept (`ports.target.Keeps`). It is
+   requested for one order's resource and scopes and must state a lifetime within the file's limit; any
+   other is revoked and refused.
+2. Revocation (RFC 7009) proves nothing: the answer is the same for an unknown token. A token is gone if
+   introspection (RFC 7662) then says that it is inactive; otherwise it is left until its end.
+3. A self-contained token (JWT, PASETO) is validated without asking the server, so introspection shows
+   nothing: it is revoked and left until its end.
+4. No token can be looked up by name, listed, or prolonged.
+5. `Server` makes the requests within its limits; nothing is sent twice. A connection that failed was sent
+   nothing.
+6. Where statements name subjects, a token is exchanged (RFC 8693) in the name of the order's person for
+   its agent, then introspected; a token of another subject is revoked and refused.
+7. The answer must repeat the requested authorization details (RFC 9396), or it is refused.
+8. Endpoints that the issuer publishes (RFC 8414) are discovered before they are needed, and again after a
+   failure.
+9. A token belongs to one credential. If the server returns a token that it issued before and that is still
+   valid, it is refused and not revoked, which would end another task's. This object remembers them; the
+   broker keeps it for as long as the target is unchanged.
 """
 
 from __future__ import annotations
@@ -86,38 +86,34 @@ class Endpoint(Protocol):
     async def ask(
         self, more: Mapping[str, str] | None = None, *, default: int | None = None, grant: str = GRANT
     ) -> Token:
-        """A new token; raises errors of `core.tool.oauth`."""
+        """Requests a token; raises errors of `core.tool.oauth`."""
 
     async def revoke(self, token: str) -> None:
-        """Give it back; raises where that was not confirmed."""
+        """Revokes the token; raises if the server didn't confirm it."""
 
     async def about(self, token: str) -> Mapping[str, JsonValue]:
-        """What the server says of it, with `active`; raises where that is not said."""
+        """Introspects the token; the answer has `active`. Raises without one."""
 
 
 class Server(Protocol):
-    """What speaks to servers, and signs."""
+    """Makes requests to authorization servers, and signs statements."""
 
     def at(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> Endpoint:
-        """That of this client, which proves itself with this; each exchange has so many seconds.
-
-        `private` says that the server's name may lead to a network of one's own.
-        """
+        """Returns this client's endpoint; `private` permits private addresses, `patience` is per exchange."""
 
     async def find(self, issuer: str, *, method: str, grant: str, patience: float, private: bool) -> Metadata:
-        """What the issuer says of its endpoints; raises errors of `core.tool.oauth`."""
+        """Returns the issuer's metadata; raises errors of `core.tool.oauth`."""
 
     def state(
         self, key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue]
     ) -> str:
-        """A fresh statement of this subject, signed by this key; raises where that can't sign."""
+        """Returns a fresh statement about this subject, signed by this key; raises if the key can't sign."""
 
 
 class OauthTarget:
     """One client of one server (`ports.target.Target`, `Keeps`)."""
 
     def __init__(self, place: OauthPlace, access: OauthAccess, server: Server) -> None:
-        """Ask at this place, as the client that has this secret."""
         self._place = place
         self._access = access
         self._server = server
@@ -129,11 +125,11 @@ class OauthTarget:
 
     @property
     def lasts(self) -> int:
-        """Seconds that a token lives at most (rule 1)."""
+        """Returns the longest lifetime of a token, in seconds (rule 1)."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: OauthKind, *, patience: float) -> Minted:
-        """A token (rule 1)."""
+        """Requests a token (rule 1)."""
         until = time.monotonic() + patience
         resource, audience, scopes = kind.asked(order.context)
         details = kind.asked_details(order.context)
@@ -165,18 +161,18 @@ class OauthTarget:
         )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Ask the server whether it is a token; without that question nothing is to be shown."""
+        """Introspects the token; without an introspection endpoint nothing is shown."""
         (token,) = minted.secret.values()
         with self._asked():
             if self._at(patience).introspection and not self._is_active(token, patience):
                 raise TargetRefusedError("the authorization server does not know the token that it gave")
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """A token ends when it was given to end."""
-        raise RenewalUnsupportedError("nobody moves the end of a token that was given")
+        """Always refuses: a token's end is fixed (rule 4)."""
+        raise RenewalUnsupportedError("the end of an issued token cannot be moved")
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """Give it back, and ask whether it is one still (rules 2 and 3)."""
+        """Revokes the token, and introspects it (rules 2 and 3)."""
         deadline = time.monotonic() + patience
         token, over = _read(kept)
         until = min(ends, over)
@@ -195,23 +191,18 @@ class OauthTarget:
         )
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
-        """Nothing is ended by a name (rule 4)."""
+        """Revokes nothing: names are unknown to the server (rule 4)."""
         return Left(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        """Nothing is shown under a name (rule 4)."""
+        """Always refuses: names are unknown to the server (rule 4)."""
         raise TargetRefusedError("an authorization server knows no names of tokens", remedy=_GUIDE)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        """Nothing can be listed (rule 4)."""
+        """Yields nothing: tokens cannot be listed (rule 4)."""
         return iter(())
 
     def _require(self, token: Token, kept: str, details: str) -> None:
-        """Go on only with a token that can be handed out (rules 1 and 7).
-
-        Raises:
-            TargetRefusedError: It can't.
-        """
         wrong = ""
         if token.seconds > self._place.lasts:
             wrong = (
@@ -228,11 +219,6 @@ class OauthTarget:
             raise TargetRefusedError(wrong, remedy=_GUIDE)
 
     def _require_new(self, token: Token) -> None:
-        """Go on only with a token that is no other credential's (rule 9).
-
-        Raises:
-            TargetRefusedError: It was given before.
-        """
         name, now = sha256(token.value.encode()).digest(), time.monotonic()
         with self._lock:
             self._given = {one: over for one, over in self._given.items() if over > now}
@@ -248,7 +234,6 @@ class OauthTarget:
     def _require_theirs(
         self, token: Token, whom: Whom, client: OAuthClient, places: tuple[str, ...], until: float
     ) -> None:
-        """Go on only with a token that is theirs (rule 6)."""
         require_exchanged(token, client.scopes)
         left = max(_LEAST, until - time.monotonic())
         try:
@@ -258,7 +243,6 @@ class OauthTarget:
         require_about(said, whom, client.scopes, places=places, client=client.client)
 
     def _exchanged(self, whom: Whom) -> dict[str, str]:
-        """What is said in their name (rule 6)."""
         states = partial(
             self._server.state,
             self._access.secret,
@@ -275,7 +259,6 @@ class OauthTarget:
         return EXCHANGE if self._place.subject_issuer else GRANT
 
     def _at(self, patience: float) -> OauthPlace:
-        """The place with all its endpoints (rule 8)."""
         if self._place.token:
             return self._place
         if self._found is None:
@@ -308,7 +291,6 @@ class OauthTarget:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """What goes wrong with a server, as a target's (rule 5)."""
         try:
             with _told():
                 yield
@@ -343,22 +325,17 @@ def _told() -> Iterator[None]:
 
 
 def _kept(token: Token) -> str:
-    """What is kept of it: its value, and when it is over by our clock, counted from when it is here."""
+    """Returns what is kept: the token and its end by our clock, counted from its arrival."""
     over = round(time.time() * 1_000_000) + seconds(token.seconds)
     return canonical({"ends": over, "token": token.value}).decode()
 
 
 def _read(kept: str) -> tuple[str, Instant]:
-    """The token that was kept, and when it is over.
-
-    Raises:
-        TargetRefusedError: It is none.
-    """
     try:
         value = parse_object(kept.encode())
     except MalformedError:
         value = {}
     token, over = value.get("token"), value.get("ends")
     if not isinstance(token, str) or not isinstance(over, int):
-        raise TargetRefusedError("what was kept of the token is none")
+        raise TargetRefusedError("the stored token cannot be read")
     return token, Instant(over)

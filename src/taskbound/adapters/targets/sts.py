@@ -1,32 +1,29 @@
-"""An account of AWS as a target: sessions of a role.
+"""An AWS account as a target: sessions of a role.
 
 Of `link`:
 
-1. `botocore` signs, writes and reads; what is sent goes by a connection of ours that ends with the call's
-   patience (`adapters.http`). Nothing is sent twice, no proxy is asked, and no file, variable or service of
-   the machine says who we are.
-2. What fails before the first connection is there leaves it certain that nothing was sent; nothing that fails
-   later does.
-3. What is no answer of AWS is one that was not reached, whatever its status says.
-4. No word of an answer is passed on. What its code means is said in ours, with the right that is missing.
+1. `botocore` signs, encodes and decodes; requests go over our own connection with the call's patience
+   (`adapters.http`). Nothing is sent twice, no proxy is used, and no file, variable or metadata service
+   supplies an identity.
+2. A failure before the first connection stands proves that nothing was sent; a later one doesn't.
+3. An answer that is not AWS's counts as not reached, whatever its status.
+4. No text of an answer is passed on. Known codes have texts of our own, with the missing right.
 
 Of `target`:
 
-1. AWS shows no session: a mint asks who the admin is, whether any role has a policy of the name already, and
-   then once for a session under it, with the policy that ends it (`core.target.sts`). A kill between leaves a
-   session that nobody has, and whose name is known.
-2. An end writes a policy of the name's own at each role of the target's kinds, as a name does not say which
-   one it was of, and reads it back. More there is not to be seen: AWS says of itself that it takes seconds
-   until a policy counts everywhere.
-3. A role has room for some fifty denials. So one stands as long as its session could act: that is until the
-   end that is in the session's own policy, whoever made it and however late, though AWS keeps the session.
-   Each role has its room for that before the session is asked for, or it isn't: else whoever asks for
-   credentials and gives them back keeps the ends of all others away. Where there is no room nevertheless,
-   what its policy has ended is left at that; whether it has is this machine's clock to say, so that alone
-   keeps no denial away.
-4. What is looked for is the denial: where that stands nothing of the name can act, where it doesn't it may.
-5. A sweep can name no session. It takes denials away that deny nobody any more, some minutes after.
-6. Nobody moves an end: it stands in the policy that the session has.
+1. AWS doesn't list sessions. A mint asks for the admin's identity and whether any role has a policy of the
+   name, then requests one session under the name with the policy that ends it (`core.target.sts`). A crash
+   in between leaves a session that no process holds, with a known name.
+2. An end writes a policy with the name at every role of the target's kinds, since a name doesn't tell its
+   role, and reads it back. More can't be shown: AWS documents that a policy takes seconds to spread.
+3. A role has room for about fifty denials, so one stays only as long as its session could act: until the end
+   in the session's own policy, by whichever process and however late, though AWS keeps the session. A mint
+   first reserves this room at each role, or an agent could request and return credentials to keep all
+   other ends away. If there is no room nevertheless, a session whose policy has ended is left; only this
+   machine's clock says that it has, so the clock alone never prevents a denial.
+4. A look is for the denial: where it stands, nothing of the name can act; where it doesn't, it may.
+5. A sweep can name no session. It deletes denials some minutes after they have become useless.
+6. An end cannot be moved: it stands in the session's policy.
 """
 
 from __future__ import annotations
@@ -109,25 +106,18 @@ _REDIRECTED: Final = range(300, 400)
 
 
 class AbsentError(Exception):
-    """AWS has no such thing; never leaves the adapters."""
+    """AWS has no such role or policy; never leaves the adapters."""
 
 
 class FullError(Exception):
-    """A role has no room for more; never leaves the adapters."""
+    """A role has no room for another policy; never leaves the adapters."""
 
 
 class Aws:
-    """STS and IAM of one account, asked as one principal; used by several threads at once."""
+    """STS and IAM of one account, as one principal; thread-safe."""
 
     def __init__(self, place: StsPlace, key: str, secret: str, token: str = "") -> None:
-        """Speak as who has this key.
-
-        Args:
-            place: Where.
-            key: Id of the access key.
-            secret: That key.
-            token: Of a session; empty for a user's own key.
-        """
+        """`token` is a session's; empty for a user's own key."""
         session = botocore.session.Session(session_vars=_ALONE)
         self._tls = ssl.create_default_context()
         self._here = threading.local()
@@ -151,7 +141,7 @@ class Aws:
 
     @contextmanager
     def asked(self, patience: float) -> Iterator[Asking]:
-        """One call of a target: all that is asked in it ends with this patience, in seconds."""
+        """Opens one call; all its requests end after `patience` seconds."""
         with ExitStack() as over:
             self._here.asking = asking = Asking(self._clients, self._tls, over, time.monotonic() + patience)
             try:
@@ -160,31 +150,29 @@ class Aws:
                 del self._here.asking
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        """Send what `botocore` signed (rule 1)."""
         asking: Asking = self._here.asking
         return asking.send(request)
 
 
 class Asking:
-    """What is asked within one call."""
+    """The requests of one call."""
 
     def __init__(
         self, clients: Mapping[str, Any], tls: ssl.SSLContext, over: ExitStack, deadline: float
     ) -> None:
-        """Ask by these until that."""
         self._clients, self._tls, self._over, self._deadline = clients, tls, over, deadline
         self._connections: dict[HttpAddress, HttpConnection] = {}
         self._sent = False
 
     def ask(self, service: str, operation: str, **told: object) -> Mapping[str, Any]:
-        """What AWS answers to an operation, by the names that it has for them.
+        """Returns AWS's answer to an operation.
 
         Raises:
             AbsentError: There is no such role or policy.
             FullError: The role has no room.
-            TargetUnreachedError: Nothing was sent in this call yet, and it can't be.
+            TargetUnreachedError: This call has sent nothing yet, and can't.
             TargetUnavailableError: It may have been done.
-            TargetRefusedError: AWS says no.
+            TargetRefusedError: AWS refuses it.
         """
         client = self._clients[service]
         method = {name: way for way, name in client.meta.method_to_api_mapping.items()}[operation]
@@ -196,12 +184,12 @@ class Asking:
             raise self._meant(service, operation, error) from None
         except Exception as error:  # noqa: BLE001 - it fails at what it can't read in many ways, and quotes it
             raise TargetUnavailableError(
-                f"what answers for AWS is none of its services ({type(error).__name__})"
+                f"the answer is not from an AWS service ({type(error).__name__})"
             ) from None  # 3
         return found
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
-        """Send it by our own connection, and take the answer."""
+        """Sends a signed request over our own connection, and returns the answer."""
         url = urlsplit(request.url)
         tls = url.scheme == "https"
         address = HttpAddress(host=url.hostname or "", port=url.port or (443 if tls else 80), tls=tls)
@@ -225,7 +213,7 @@ class Asking:
         except HttpLostError as error:
             raise TargetUnavailableError(f"AWS did not answer ({error})") from None
         if answer.too_long or answer.status in _REDIRECTED:
-            raise TargetUnavailableError("what answers for AWS is none of its services")  # 3
+            raise TargetUnavailableError("the answer is not from an AWS service")  # 3
         return AWSResponse(request.url, answer.status, dict(answer.headers), _Whole(answer.raw))
 
     def _connected(self, address: HttpAddress) -> HttpConnection:
@@ -237,11 +225,9 @@ class Asking:
         return known
 
     def _unreached(self, words: str) -> TargetUnavailableError:
-        """Nothing was sent, as long as nothing of the whole call was."""
         return TargetUnavailableError(words) if self._sent else TargetUnreachedError(words)
 
     def _meant(self, service: str, operation: str, error: ClientError) -> Exception:  # noqa: PLR0911 - one a meaning
-        """What its code means (rule 4)."""
         said = error.response.get("Error", {}).get("Code")
         code = said if isinstance(said, str) else ""
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -269,13 +255,10 @@ class Asking:
 
 
 class _Whole:
-    """An answer that was read, as `botocore` reads one."""
-
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
 
     def stream(self, *_: object, **__: object) -> Iterator[bytes]:
-        """All of it."""
         yield self._raw
 
 
@@ -303,14 +286,14 @@ class StsTarget:
     """One account with its admin access (`ports.target.Target`)."""
 
     def __init__(self, place: StsPlace, access: StsAccess, kinds: Collection[StsKind]) -> None:
-        """Speak to AWS as the admin, of the roles of all kinds that the target's file has."""
+        """`kinds` are all kinds of the target's file: they name the roles."""
         self._place = place
         self._aws = Aws(place, access.key, access.secret)
         self._roles = sorted({one.role for one in kinds})
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: StsKind, *, patience: float) -> Minted:
-        """A session of the role (rule 1)."""
+        """Requests a session of the role (rule 1)."""
         try:
             policy = session_policy(kind, order.context, order.ends)
         except MalformedError as error:
@@ -337,11 +320,11 @@ class StsTarget:
         return self._minted(found, order.name)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """It ends when its policy says (rule 6)."""
+        """Always refuses (rule 6)."""
         raise RenewalUnsupportedError("the end of a session stands in the policy that it was made with")
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Ask AWS whose session it is."""
+        """Asks AWS for the session's identity."""
         aws = Aws(
             self._place,
             minted.open["AWS_ACCESS_KEY_ID"],
@@ -354,7 +337,7 @@ class StsTarget:
             raise TargetRefusedError("AWS knows the session as another one than was made")
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """Have each role deny the name, and read that back (rules 2 and 3)."""
+        """Has each role deny the name, and reads that back (rules 2 and 3)."""
         until = Instant(max(ends, _now()) + _SKEW)  # 3
         with self._aws.asked(patience) as aws:
             for role in self._roles:
@@ -367,7 +350,7 @@ class StsTarget:
         return Gone(cut=0, notes=(f"denied by {len(self._roles)} roles, by the tag of its session",))
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Whether a session of the name could still act (rule 4); how many there are AWS doesn't say."""
+        """Returns whether a session of the name could act (rule 4); AWS doesn't count sessions."""
         with self._aws.asked(patience) as aws:
             return Shown(
                 exists=any(self._denial(aws, role, name) is None for role in self._roles),
@@ -375,7 +358,7 @@ class StsTarget:
             )
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Nothing: no session can be named. What denies nobody any more is taken away (rule 5)."""
+        """Yields nothing; deletes useless denials (rule 5)."""
         with self._aws.asked(patience) as aws:
             for role in self._roles:
                 for name in self._names(aws, role, prefix):
@@ -385,11 +368,7 @@ class StsTarget:
         yield from ()
 
     def _require_account(self, aws: Asking) -> None:
-        """Require the account that was declared: else what is denied would be denied elsewhere.
-
-        Raises:
-            TargetUnreachedError: AWS lets nobody in by this key.
-        """
+        """A denial in another account would deny nothing here."""
         try:
             found = self._found(aws, "sts", "GetCallerIdentity")
         except TargetRefusedError as error:
@@ -401,11 +380,6 @@ class StsTarget:
             )
 
     def _require_room(self, aws: Asking, order: MintOrder) -> None:
-        """Have room for the denial at each role (rule 3).
-
-        Raises:
-            TargetUnreachedError: One has none: no session is asked for.
-        """
         text = room(order.name, Instant(order.ends + _SKEW))
         for number, role in enumerate(self._roles):
             if self._put(aws, role, order.name, text):
@@ -418,7 +392,6 @@ class StsTarget:
             )
 
     def _put(self, aws: Asking, role: str, name: str, text: str) -> bool:
-        """Give the role this policy of the name; whether it has room for that."""
         try:
             self._found(
                 aws,
@@ -433,11 +406,6 @@ class StsTarget:
         return True
 
     def _full(self, role: str, ends: Instant) -> Left:
-        """What is to be said where a role has no room (rule 3).
-
-        Raises:
-            TargetUnavailableError: The session may act still.
-        """
         if _now() > ends + _SKEW:
             return Left(until=ends)
         raise TargetUnavailableError(
@@ -446,16 +414,10 @@ class StsTarget:
         )
 
     def _denial(self, aws: Asking, role: str, name: str) -> Instant | None:
-        """Until when the role's denial of this name has to stand; None without one. As `_standing`."""
         standing = self._standing(aws, role, name)
         return standing[0] if standing is not None and standing[1] else None
 
     def _standing(self, aws: Asking, role: str, name: str) -> tuple[Instant, bool] | None:
-        """Until when the role's policy of this name has to stand, and whether it denies; None without one.
-
-        Raises:
-            TargetUnavailableError: The policy is another one than ours.
-        """
         try:
             found = aws.ask("iam", "GetRolePolicy", RoleName=_last(role), PolicyName=name)
         except AbsentError:
@@ -465,10 +427,9 @@ class StsTarget:
             return until, True
         if until is not None and found["PolicyDocument"] == json.loads(room(name, until)):
             return until, False
-        raise TargetUnavailableError(f"somebody changed what the role `{role}` denies")
+        raise TargetUnavailableError(f"another process changed what the role `{role}` denies")
 
     def _names(self, aws: Asking, role: str, prefix: str) -> list[str]:
-        """Names of the role's own policies that begin like this."""
         found: list[str] = []
         more: dict[str, str] = {}
         while True:
@@ -505,12 +466,11 @@ class StsTarget:
 
 
 def _last(role: str) -> str:
-    """A role's name without its path, by which IAM knows it."""
+    """Returns a role's name without its path, as IAM knows it."""
     return role.rpartition("/")[2]
 
 
 def _until(document: object) -> Instant | None:
-    """What a denial of ours says; None of any other document."""
     try:
         found = _UNTIL.fullmatch(document["Statement"][0]["Sid"])  # type: ignore[index]  # what it isn't raises
     except (KeyError, TypeError, IndexError):

@@ -1,4 +1,4 @@
-"""Whose certificates count where a target is reached by TLS."""
+"""Trusted authorities of a target reached by TLS."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ class _Place(Protocol):
 
 
 def require_tls(place: _Place, whose: str) -> ssl.SSLContext | None:
-    """Whose certificates count at this place; None where it is reached without.
-
-    Raises:
-        BadTargetError: The file of authorities can't be read; it is said whose they are.
-    """
+    """Returns the TLS context, None without TLS; raises BadTargetError that names `whose` authorities."""
     import ssl  # noqa: PLC0415 - what is on this machine's loopback needs none
 
     if not place.tls:

@@ -1,10 +1,10 @@
-"""Actions, and what is known of acts, in sets of rows that several daemons lock.
+"""Actions and act histories in PostgreSQL, locked and written as sets.
 
-1. A group of any size is one statement for each table: its columns go as arrays, and locks are taken
-   in the order of keys. How sets are looked up and written is said in `task`, rule 3.
-2. An act that nobody knew when it was locked is written as a new row, so that two
-   who both saw nothing can't both be first; one that was locked is written over.
-3. A permit of another daemon under the same presentation meets the table's own index.
+1. A group of any size is one statement per table: columns go as arrays, locks are taken in key order
+   (lookup and writing: `task`, rule 3).
+2. An act that had no row when it was locked is inserted, so a concurrent first writer conflicts; a locked
+   row is updated.
+3. A permit that another daemon issued for the same presentation violates the table's unique index.
 """
 
 from __future__ import annotations
@@ -128,21 +128,20 @@ _OUTCOMES: Final = """
 
 
 class PostgresWaiting(WaitingActions):
-    """New actions of a transaction that are not written yet, and the places of their records in it."""
+    """Buffers a transaction's new actions and their records' numbers; inserts them by one statement."""
 
     __slots__ = ("_locks", "absent", "known")
 
     def __init__(self, link: PostgresLink) -> None:
-        """Write through this link."""
         super().__init__(link)
         self._locks = link
         self.known: set[tuple[str, str, str]] = set()
         """Acts that were locked, by namespace, root and act key (rule 2)."""
         self.absent: set[tuple[str, str, str]] = set()
-        """Acts of which nothing was known when they were to be locked."""
+        """Acts that had no row when they were locked."""
 
     def write(self) -> None:
-        """Write all of them with the next statement (rule 1)."""
+        """Writes all buffered actions with the next statement (rule 1)."""
         if not self._rows:
             return
         rows = [action_row(one, self.records.get(key)) for key, one in self._rows.items()]
@@ -153,18 +152,17 @@ class PostgresWaiting(WaitingActions):
 
 
 class PostgresActions(SqlActions):
-    """Reads actions through one connection, and writes them in a transaction."""
+    """Actions in PostgreSQL."""
 
     __slots__ = ("_acts", "_locks")
 
     def __init__(self, link: PostgresLink, waiting: PostgresWaiting) -> None:
-        """Go through this link, after what is waiting to be written."""
         super().__init__(link, waiting)
         self._acts = waiting
         self._locks = link
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
-        """The permitted actions that were presented under these names."""
+        """Returns the permitted actions that were presented under these names."""
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
@@ -178,7 +176,7 @@ class PostgresActions(SqlActions):
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
-        """By (root, act key): what is known of the acts that are known."""
+        """Returns, by (root, act key), the histories of those acts that are known, locked in key order."""
         values = (namespace, *_both(sorted(keys)))
         found = dict(self._locks.locked(read_known, _LOCK_ACTS, values))
         for root, act_key in keys:
@@ -187,13 +185,13 @@ class PostgresActions(SqlActions):
         return found
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
-        """By id: those of these actions that exist, whatever their state."""
+        """Returns, by id, those of these actions that exist, whatever their state."""
         self._waiting.write()
         found = self._locks.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(sorted(actions))))
         return {one.id: one for one in found}
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
-        """Write what is known of acts, whole (rule 2)."""
+        """Writes act histories whole (rule 2)."""
         new: dict[tuple[str, str], ActHistory] = {}
         over: dict[tuple[str, str], ActHistory] = {}
         others: dict[tuple[str, str], ActHistory] = {}
@@ -220,7 +218,7 @@ class PostgresActions(SqlActions):
                 self._locks.later(text, values, rows=len(rows), what="what is known of an act")
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
-        """Write outcomes."""
+        """Writes outcomes."""
         self._waiting.write()
         values = (
             namespace,
@@ -237,5 +235,4 @@ class PostgresActions(SqlActions):
 
 
 def _both(pairs: Collection[tuple[str, str]]) -> tuple[str, str]:
-    """Pairs as two arrays."""
     return write_texts(one for one, _ in pairs), write_texts(one for _, one in pairs)

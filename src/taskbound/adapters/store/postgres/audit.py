@@ -1,13 +1,13 @@
-"""The log, in rows that several daemons append to.
+"""The audit log in PostgreSQL, to which several daemons append.
 
-1. Numbers are those of `number`: what is pending is what is settled, in order of numbers.
-2. Places are given in that order, up to where the log was settled when it was looked
-   at; to pass a record over is refused like a stale size.
-3. A writer's row moves with its chain, compare-and-set, before its records are written.
-   Where the chain stands is known from this process's last commit, or read.
-4. A chain of ours that the database knows less of than we committed was put back: nothing is appended to it.
-5. A chain is opened by a transaction that has written and locked nothing before it
-   reads the heads: its id is then above theirs, and so are its numbers (`number`, rule 3).
+1. Records are numbered as `number` says; pending records are the settled ones, in number order.
+2. Places are given in that order, up to the point where the log was settled when the transaction first
+   looked. Skipping a record is refused like a stale size.
+3. A writer's row moves by compare-and-set before its records are written. The chain's head is known from
+   this process's last commit, or read.
+4. If the database holds less of our chain than we committed, it was restored: nothing is appended.
+5. A transaction that opens a chain reads the heads before it writes or locks anything, so that its id and
+   its numbers are above theirs (`number`, rule 3).
 """
 
 from __future__ import annotations
@@ -80,12 +80,11 @@ _LINK: Final = f"""
 
 
 class Chains:
-    """Where the chains of this process's writers stand, and how far one transaction has grown the log."""
+    """Heads of the chains of this process's writers, and how far one transaction has grown the log."""
 
     __slots__ = ("_durable", "_kept", "appended", "behind", "moved", "settled")
 
     def __init__(self, kept: Mapping[str, tuple[int, str, int]], durable: Mapping[str, int]) -> None:
-        """Start from what is known, and from what is durable for sure, by number."""
         self._kept = kept
         self._durable = durable
         self.behind: StoreBehindError | None = None
@@ -97,15 +96,11 @@ class Chains:
         """Up to where this transaction looked for settled records; 0 when it has not looked."""
 
     def get(self, writer: str) -> tuple[int, str, int] | None:
-        """Number, hash and instant of the writer's last record, as far as known."""
+        """Returns number, hash and instant of the writer's last record, or None if unknown."""
         return self.moved.get(writer) or self._kept.get(writer)
 
     def require_whole(self, writer: str, found: tuple[int, str, int] | None) -> None:
-        """Go on only where the database holds all that we committed to this chain (rule 4).
-
-        Raises:
-            StoreBehindError: It doesn't.
-        """
+        """Raises StoreBehindError if the database lacks records that we committed to this chain (rule 4)."""
         known, held = self._durable.get(writer, 0), found[0] if found else 0
         if held < known:
             self.behind = StoreBehindError(
@@ -115,45 +110,33 @@ class Chains:
 
 
 class PostgresAudit(SqlAudit):
-    """Reads the log through one connection, and grows it in a transaction."""
+    """The log over one connection."""
 
     __slots__ = ("_chains", "_locks")
 
     def __init__(self, link: PostgresLink, waiting: PostgresWaiting, chains: Chains) -> None:
-        """Go through this link.
-
-        Args:
-            link: The connection.
-            waiting: The transaction's new actions, which shall know their record.
-            chains: Where chains stand; told what this transaction does.
-        """
         super().__init__(link, waiting, Growth())
         self._locks = link
         self._chains = chains
 
     def count(self) -> int:
-        """How many records there are."""
+        """Returns how many records there are."""
         return self._link.whole(_COUNT)
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Settled records without a place, in order (rule 1)."""
+        """Returns settled records without a place, in order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (self._look(), limit))
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Settled records behind the one of this number, in order (rule 1)."""
+        """Returns settled records after this number, in order (rule 1)."""
         return self._link.all(read_pending, _FOLLOWING, (number, self._look(), limit))
 
     def unsettled(self) -> bool:
-        """Whether a record is durable beside a transaction that began earlier and has not ended."""
+        """Returns whether a durable record stands beside an older transaction that is still open."""
         return self._link.whole(_BEYOND, (self._look(),)) == 1
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chain these events behind the writer's last record (rule 3); their exact bytes.
-
-        Raises:
-            ChainUnopenedError: The writer's first event does not open its chain, or another one does.
-            StoreBehindError: The database has lost what was committed (rule 4).
-        """
+        """Chains these events to the writer's last record (rule 3); returns their exact bytes."""
         if not events:
             return ()
         chain = self._chains.get(writer)
@@ -178,12 +161,12 @@ class PostgresAudit(SqlAudit):
         return raws
 
     def last_number(self) -> int:
-        """The number of the record that this transaction appended last."""
+        """Returns the number of the record that this transaction appended last."""
         (before,) = self._locks.locked(int, _OWN)
         return before + self._chains.appended
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Give records the places from `start` on, in the order of `pending` (rule 2)."""
+        """Gives records the places from `start` on, in the order of `pending` (rule 2)."""
         if self.size() != start:
             self._link.conflict("the size of the log")
         if tuple(numbers) != self._link.all(int, _NEXT, (self._look(), len(numbers))):
@@ -193,13 +176,11 @@ class PostgresAudit(SqlAudit):
             self._locks.later(_PLACE, values, rows=len(numbers), what="the size of the log")
 
     def _look(self) -> int:
-        """Up to where the log was settled when this transaction first looked."""
         if not self._chains.settled:
             self._chains.settled = self._link.whole(_SETTLED)
         return self._chains.settled
 
     def _advance(self, grown: Grown, before: tuple[int, str, int]) -> None:
-        """Move the writer to its new last record (rule 3), and take away the heads that it names."""
         after = grown.chain
         what = f"the chain of writer `{after.writer}`"
         if before[0] == 0:
@@ -217,7 +198,6 @@ class PostgresAudit(SqlAudit):
             self._locks.later(_NAME, (writers, seqs, hashes))
 
     def _link_actions(self, namespace: str, events: Sequence[Event], number: int) -> None:
-        """Tell each decided action which record is its decision's; the first one is."""
         late: dict[str, int] = {}
         for place, event in enumerate(events, start=number + 1):
             if not isinstance(event, ActionDecided):

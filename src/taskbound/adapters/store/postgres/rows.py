@@ -1,31 +1,28 @@
-"""Identities, credentials, targets, tools and policies in PostgreSQL, in rows that several daemons lock.
+"""Identities, credentials, targets, tools and policies in PostgreSQL, with row locks.
 
 Of `credential`:
 
-1. Who moves a credential locks its row first; those of several are locked in the order of their ids.
-2. What begins while a task ends is begun by a transaction that locked the task: the end waits for it and sees
-   it, or it waits and is refused.
+1. A transaction that changes credentials first locks their rows, in id order.
+2. A credential begins in a transaction that locked the task: an ending task either waits for it and sees
+   it, or the credential waits and is refused.
 
 Of `policy`:
 
-1. A namespace without a bundle of its own has no row, and what has no row can't be locked: the first
-   who needs the lock makes it.
-2. Who moves it locks it for themselves, before they write anything: a transaction has its number, which
-   is that of its records, from its first write. So they stand in the log behind all that was decided
-   under the old bundle, and two who move at once follow each other instead of waiting for one another.
+1. A row that does not exist cannot be locked, so the first transaction that needs the lock inserts it.
+2. A transaction that changes the row locks it exclusively before its first write, because the first write
+   assigns the transaction id and so the record numbers. Its records then follow all decisions under the
+   old bundle in the log, and two concurrent changes queue instead of deadlocking.
 
 Of `revocation`:
 
-1. A namespace whose switch was never touched has no row, and what has no row can't be
-   locked: the first who needs the lock makes it.
-2. Who changes it locks it for themselves, before they write anything: a transaction has its number, which
-   is that of its records, from its first write (as `policy`, rule 2).
-3. Entries of one transaction are written by one statement, however many records get their places.
+1. As `policy`, rule 1, for a namespace whose kill switch was never touched.
+2. As `policy`, rule 2.
+3. The entries of one transaction are written by one statement.
 
 Of `service`:
 
-1. Who decides on a service's word locks it against change, its keys first, and many do so at once: who
-   removes either waits for them, or they wait and see it.
+1. A decision on a service's word takes a share lock on its keys, then on the service: a transaction that
+   removes either waits for the decision, or the decision waits and sees it.
 """
 
 from __future__ import annotations
@@ -80,22 +77,21 @@ _LIVING: Final = (
 
 
 class PostgresCredentials(SqlCredentials):
-    """Reads them through one connection, and writes them in a transaction."""
+    """Credentials in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential (rule 1)."""
+        """Returns the credential, locked (rule 1)."""
         found = self._locks.locked(read_credential, _LOCK, (namespace, credential))
         return found[0] if found else None
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """What these tasks have that has not ended (rules 1 and 2)."""
+        """Returns these tasks' credentials that have not ended, locked by id (rules 1 and 2)."""
         return self._locks.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
 
 
@@ -107,17 +103,16 @@ _MAKE: Final = (
 
 
 class PostgresPolicy(SqlPolicy):
-    """Reads bundles through one connection, and writes them in a transaction."""
+    """Policy bundles in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """What is in force (rules 1 and 2)."""
+        """Returns what is in force, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
         found = self._locks.locked(read_force, lock, (namespace,))
         if not found:
@@ -144,17 +139,16 @@ _ENTER: Final = """
 
 
 class PostgresRevocation(SqlRevocation):
-    """Reads the kill switch through one connection, and changes it in a transaction."""
+    """The kill switch and the feed's entries in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
-        """How it stands (rules 1 and 2)."""
+        """Returns the kill switch, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _REVOCATION_LOCK_ALONE if moves else _REVOCATION_LOCK
         found = self._locks.locked(read_switch, lock, (namespace,))
         if not found:
@@ -163,7 +157,7 @@ class PostgresRevocation(SqlRevocation):
         return found[0]
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Keep entries of records that this transaction gives their places (rule 3)."""
+        """Stores feed entries of records that this transaction gives places to (rule 3)."""
         if not entries:
             return
         values = (
@@ -184,17 +178,16 @@ _TARGET_LOCK: Final = (
 
 
 class PostgresTargets(SqlTargets):
-    """Reads them through one connection, and writes them in a transaction."""
+    """Targets in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """The target, whose row nobody else writes until this transaction is over."""
+        """Returns the target, locked until the transaction ends."""
         found = self._locks.locked(read_target, _TARGET_LOCK, (namespace, name))
         return found[0] if found else None
 
@@ -205,17 +198,16 @@ _TOOL_LOCK: Final = (
 
 
 class PostgresTools(SqlTools):
-    """Reads servers and tools through one connection, and writes them in a transaction."""
+    """Servers and tools in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """The version of each tool that exists, by name in order."""
+        """Returns the version of each tool that exists, by name in order."""
         return dict(self._locks.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
 
 
@@ -230,28 +222,27 @@ _LOCK_PERSONS: Final = (
 
 
 class PostgresIdentities(SqlIdentities):
-    """Reads persons and agents through one connection, and writes them in a transaction."""
+    """Identities in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """The version of each agent that exists, by name in order."""
+        """Returns the version of each agent that exists, by name in order."""
         return dict(
             self._locks.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names)))
         )
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """By name: those of these who are known, in order."""
+        """Returns, by name, those of these persons that exist, locked in name order."""
         values = (namespace, write_texts(sorted(names)))
         return {one.name: one for one in self._locks.locked(read_person, _LOCK_PERSONS, values)}
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
-        """Every person and every group, by name in order."""
+        """Returns every person and every group, by name in order."""
         persons = self._locks.locked(
             read_person, f"{PERSONS.text} FOR SHARE", PERSONS.values(namespace=namespace)
         )
@@ -261,13 +252,13 @@ class PostgresIdentities(SqlIdentities):
         return {one.name: one for one in persons}, groups
 
     def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Every issuer of evidence, by name in order."""
+        """Returns every issuer of evidence, by name in order."""
         return self._locks.locked(
             read_issuer, f"{ISSUERS.text} FOR SHARE", ISSUERS.values(namespace=namespace)
         )
 
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Every key, by id in order."""
+        """Returns every key, by id in order."""
         return self._locks.locked(
             read_person_key, f"{PERSON_KEYS.text} FOR SHARE", PERSON_KEYS.values(namespace=namespace)
         )
@@ -284,19 +275,18 @@ _LOCK_KEYS: Final = (
 
 
 class PostgresServices(SqlServices):
-    """Reads services through one connection, and writes them in a transaction."""
+    """Services in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
-        """Those of these that exist (rule 1)."""
+        """Returns those of these services and keys that exist, share-locked (rule 1)."""
         kids, asked = write_texts(sorted(keys)), write_texts(sorted(names))
         proven = self._locks.locked(read_service_key, _LOCK_KEYS, (namespace, kids))
         found = self._locks.locked(read_service, _SERVICE_LOCK, (namespace, asked))

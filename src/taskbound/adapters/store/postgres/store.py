@@ -1,19 +1,18 @@
-"""The store on PostgreSQL: row locks between daemons, snapshots beside them, and what a lost server means.
+"""The store on PostgreSQL: row locks between daemons, snapshots, and handling of a lost server.
 
-1. One connection of this process writes, behind a lock; other processes write at the
-   same time, and the rows that each locks are what keeps them apart.
-2. A snapshot is a read-only transaction at REPEATABLE READ that has read once when it
-   is handed out.
-3. A commit whose end nobody knows is said to be so. Nothing is read or written after it
-   before the server has said how it ended, or that connection has been ended.
-4. A connection that turns out to be lost before anything was committed is replaced
-   once, and the work runs again; so is work that the server broke off in a deadlock, and work that has to be
-   alone and had locked something before that turned out (`link`, rule 4).
-5. There is no reserve here: the server's disk is looked after where the server is.
-6. A database that has lost what this process committed is refused from then on, also what it learned later
-   to have been committed (rule 3): that was answered with by then.
-7. The one that orders the log has a seat, a lock on a connection of its own: who loses
-   the connection loses the seat, and another takes it. So it is with being present.
+1. One connection of this process writes, behind a mutex. Other processes write at the same time; row
+   locks keep them apart.
+2. A snapshot is a READ ONLY transaction at REPEATABLE READ that has already read once.
+3. A commit with an unknown outcome is reported as such. Nothing is read or written until the server has
+   said how it ended, or that connection has been terminated.
+4. A connection that was lost before COMMIT is replaced once and the work runs again. So does work that
+   the server broke off in a deadlock, and work that must be exclusive after it had locked rows (`link`,
+   rule 4).
+5. There is no disk reserve: the server's disk is managed where the server is.
+6. If the database lost what this process committed (also commits that rule 3 confirmed later), the store
+   refuses everything from then on.
+7. The sequencer's seat and presence are locks on connections of their own; a process that loses the
+   connection loses them.
 """
 
 from __future__ import annotations
@@ -62,34 +61,34 @@ _AGAIN: Final = frozenset({"40001", "40P01"})
 
 
 class _LateError(Exception):
-    """The work has to run again, alone from its beginning (rule 4)."""
+    pass
 
 
 def _pass(_point: str) -> None:
-    """Do nothing at a point of a write."""
+    pass
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    pass
 
 
 class PostgresStore:
-    """One database of a PostgreSQL server, shared with other daemons."""
+    """One database on a PostgreSQL server, shared with other daemons."""
 
     def __init__(
         self, url: str, *, at: Callable[[str], None] = _pass, failed: Callable[[], None] = _nothing
     ) -> None:
-        """Look at the server and at the schema, which is made elsewhere.
+        """Checks the server and the schema, which must exist.
 
         Args:
-            url: Where the database is; without a password, which libpq finds by itself.
-            at: Told each named point of a write; what it raises ends it there.
-            failed: Told, in any thread, that the store refuses from now on (rule 6).
+            url: The database; libpq finds the password.
+            at: Called at each named point of a write; what it raises aborts the write there.
+            failed: Called, in any thread, when the store starts to refuse (rule 6).
 
         Raises:
-            StoreUnavailableError: It can't be reached, or is not fit (`opening`).
-            ForeignDatabaseError: The schema is somebody else's.
-            NewerDatabaseError: It is of a newer version.
+            StoreUnavailableError: The server can't be reached or is unfit (`opening`).
+            ForeignDatabaseError: The schema belongs to another program.
+            NewerDatabaseError: The schema is of a newer version.
         """
         self._url = url
         self._at = at
@@ -128,7 +127,7 @@ class PostgresStore:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """A snapshot, for the length of the context (rule 2)."""
+        """Yields a snapshot (rule 2)."""
         connection, link = self._begin_snapshot()
         try:
             yield PostgresTransaction(link, Chains({}, {}))
@@ -136,8 +135,8 @@ class PostgresStore:
             link.end()
             self._put_back(connection)
 
-    def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:  # noqa: ARG002 - rule 5: there is none to use
-        """What the work returns, once it is durable."""
+    def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:  # noqa: ARG002 - rule 5: no reserve exists
+        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:
@@ -148,7 +147,7 @@ class PostgresStore:
                 self._owner = None
 
     def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store."""
+        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection, link = self._begin_snapshot()
         try:
             return last_instant(link)
@@ -157,52 +156,52 @@ class PostgresStore:
             self._put_back(connection)
 
     def leads(self) -> bool:
-        """Whether this process has the seat of the one that orders the log (rule 7)."""
+        """Returns whether this process holds the sequencer's seat (rule 7)."""
         with self._seat_guard:
             self._require_open()
             return self._seat.hold()
 
     def attend(self, name: str) -> None:
-        """Be present under this name too (rule 7)."""
+        """Makes this process present under one more name (rule 7)."""
         with self._seat_guard:
             self._require_open()
             self._presence.attend(name)
 
     def agree(self, what: str) -> None:
-        """Be present as one that goes by this."""
+        """Declares the rules that this process follows."""
         with self._seat_guard:
             self._require_open()
             self._presence.agree(what)
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Those of these names that another process is present under now."""
+        """Returns those of the names under which another process is present now."""
         with self._seat_guard:
             self._require_open()
             return self._presence.others(names)
 
     def describe(self) -> str:
-        """Kind, server version, role and place, in words."""
+        """Returns engine, server version, role and place as text."""
         version = f"{self._version // 10_000}.{self._version % 10_000}"
         return f"PostgreSQL {version}, {place(self._url)}, as role `{self._role}`"
 
     def reserve_state(self) -> str:
-        """`whole`: what the server's disk keeps free is the server's own affair (rule 5)."""
+        """Always `whole` (rule 5)."""
         return "whole"
 
     @property
     def failure(self) -> StoreUnavailableError | None:
-        """Why it refuses everything until this process ends (rule 6): a server that is lost comes back."""
+        """Returns the permanent failure (rule 6), or None; a lost server is not permanent."""
         return self._broken
 
     def refuse(self, error: StoreUnavailableError) -> None:
-        """Refuse everything from now on, with this (rule 6)."""
+        """Refuses everything from now on with this error (rule 6)."""
         with self._guard:
             if self._broken is None:
                 self._broken = error
         self._failed()
 
     def close(self) -> None:
-        """Let go of everything; the store can't be used afterwards."""
+        """Closes all connections; the store is unusable afterwards."""
         with self._lock, self._guard:
             self._closed = True
             for connection in self._idle:
@@ -214,7 +213,6 @@ class PostgresStore:
             self._presence.leave()
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
-        """Run the work, again where that is known to be safe (rule 4)."""
         try:
             return self._tried(work, alone=False)
         except _LateError:
@@ -269,7 +267,6 @@ class PostgresStore:
             self._drop_writer()
 
     def _commit(self, connection: Connection, xid: str, grown: Mapping[str, int]) -> None:
-        """Make it durable, or say which of the two is known (rule 3)."""
         try:
             ended = connection.execute("COMMIT", prepare=False).statusmessage
         except psycopg.Error as error:
@@ -288,18 +285,12 @@ class PostgresStore:
             raise StoreUnavailableError("the server rolled back instead of committing")
 
     def _doubt(self, xid: str, grown: Mapping[str, int]) -> None:
-        """Nobody knows how this transaction ended; it is asked at once, and before anything else."""
         self._unsettled = Unsettled(xid=xid, backend=self._backend, grown=grown) if xid else None
         self._drop_writer()
         with suppress(StoreUnavailableError):
             self._settle()
 
     def _settle(self) -> None:
-        """Go on only when every commit of ours has ended, one way or the other (rule 3).
-
-        Raises:
-            StoreUnavailableError: Nobody can tell.
-        """
         with self._guard:
             doubt = self._unsettled
         if doubt is None:
@@ -375,13 +366,11 @@ class PostgresStore:
 
 
 def _require_current(link: PostgresLink) -> None:
-    """Go on only where what is read is the newest there is; the snapshot begins with this (rule 2)."""
     if link.whole(_TOUCH):
         raise ReadOnlyDatabaseError("the server only reads, and may be behind")
 
 
 def _end(connection: Connection) -> bool:
-    """End the transaction without a commit; whether the connection can be used again."""
     if connection.closed:
         return False
     try:

@@ -1,29 +1,26 @@
-"""Tasks, amendments and approvals in PostgreSQL, in rows that several daemons lock.
+"""Tasks, amendments and approvals in PostgreSQL, with row locks.
 
 Of `amendment`:
 
-1. Whoever applies an amendment holds its row until its commit: a denial, an expiry or another answer waits,
-   and then meets a row that is in another state.
-2. Locks are taken in the order of ids.
+1. Applying an amendment holds its row until commit: a denial, expiry or other answer waits and then sees
+   the new state.
+2. Locks are taken in id order.
 
 Of `tasks`:
 
-1. Locks are taken in the order of ids, so that groups wait for each other and never
-   in a circle. A task's row is shared: a revocation waits for those who decide, and who
-   waits for a revocation reads what it left.
-   A whole tree is locked from its first task down: nothing begins beneath a task that is locked so, and what
-   waits the other way round is broken off by the server, and runs again.
-2. Which tasks are ancestors never changes, so that is read first and without a lock.
-3. Sets are looked up row by row of what is asked (`LATERAL`), and written where they were found
-   (`ctid`): a plan that was made for a small table is as good for a large one.
+1. Locks are taken in id order, so groups queue and never deadlock. Decisions share a task's row; a
+   revocation waits for them, and a decision that waits for a revocation reads its result. A tree is
+   locked from its root down: nothing begins below a locked task. A transaction that waits in the opposite
+   order is broken off by the server as a deadlock and runs again.
+2. A task's ancestors never change, so they are read first, without a lock.
+3. Sets are looked up row by row (`LATERAL`) and written where they were found (`ctid`): the plan then
+   suits small and large tables alike.
 
 Of `approval`:
 
-1. Whoever uses an approval holds its row until its commit: a denial, an expiry or another use waits, and
-   then meets a row that is in another state.
-2. Locks are taken in the order of ids.
-3. A plan is locked before any of its steps: whoever uses a step, answers or ends the plan waits for whoever
-   does so, and then meets a plan that stands elsewhere.
+1. Using an approval holds its row until commit, as with amendments.
+2. Locks are taken in id order.
+3. A plan is locked before its steps: using a step, answering and ending the plan exclude each other.
 """
 
 from __future__ import annotations
@@ -68,26 +65,25 @@ _ANSWERS: Final = """
 
 
 class PostgresAmendments(SqlAmendments):
-    """Reads amendments through one connection, and writes them in a transaction."""
+    """Amendments in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """The amendment of this id, locked (rule 1)."""
+        """Returns the amendment, locked (rule 1)."""
         return self._first(self._locks.locked(read_amendment, _LOCK_ONE, (namespace, amendment)))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
-        """All open ones of these tasks, locked by id (rule 2)."""
+        """Returns these tasks' open amendments, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._locks.locked(read_amendment, _LOCK_OPEN, values))
 
     def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
-        """What was said to amendments that are locked: whoever adds an answer locks them first."""
+        """Reads without a lock: adding an answer requires the lock on the amendment, which is held."""
         return self._locks.locked(read_answer, _ANSWERS, (namespace, write_texts(read_texts(ids))))
 
 
@@ -137,31 +133,30 @@ _OPEN: Final = """
 
 
 class PostgresTasks(SqlTasks):
-    """Reads tasks through one connection, and writes them in a transaction."""
+    """Tasks in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """What is left of each limit, by the limit's name; not locked."""
+        """Returns what is left of each limit, by name; not locked."""
         return super().lock_remainders(namespace, (task,))[task]
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """The heads of these tasks and all their ancestors, by id."""
+        """Returns the heads of these tasks and all their ancestors, by id."""
         found = self._link.all(read_head, _SEE_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """As `heads`, locked in the order of ids (rules 1 and 2)."""
+        """As `heads`, locked in id order (rules 1 and 2)."""
         found = self._locks.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """The task and all its descendants that are not ended, locked generation by generation (rule 1)."""
+        """Returns the task and its living descendants, locked one generation after another (rule 1)."""
         found = self._locks.locked(read_task, _LOCK_TASK, (namespace, task))
         tree = {one.id: one for one in found}
         level = found
@@ -174,7 +169,7 @@ class PostgresTasks(SqlTasks):
         return (*found, *(one for one in tree.values() if one.id != task and one.state not in ENDED))
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """By task: what is left of each limit, locked in the order of tasks and names (rule 1)."""
+        """Returns what is left of each limit, by task, locked in order of task and name (rule 1)."""
         left: dict[str, dict[str, int]] = {task: {} for task in tasks}
         values = (namespace, write_texts(sorted(tasks)))
         for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, values):
@@ -182,12 +177,12 @@ class PostgresTasks(SqlTasks):
         return left
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Write the limits of a new task."""
+        """Writes the limits of a new task."""
         values = (namespace, task, write_texts(limits), write_wholes(limits.values()))
         self._locks.later(_OPEN, values)
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """By (task, limit): from what it must be to what it becomes."""
+        """Changes remainders: by (task, limit), the expected and the new amount."""
         values = (
             namespace,
             write_texts(task for task, _ in changes),
@@ -227,42 +222,41 @@ _APPROVAL_ANSWERS: Final = f"""
 
 
 class PostgresApprovals(SqlApprovals):
-    """Reads approvals through one connection, and writes them in a transaction."""
+    """Approvals in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval of this id, locked (rule 1)."""
+        """Returns the approval, locked (rule 1)."""
         return self._first(self._locks.locked(read_approval, _LOCK_APPROVALS_ONE, (namespace, approval)))
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """What `narrowed_to` reads, locked (rule 1)."""
+        """As `narrowed_to`, locked (rule 1)."""
         return self._first(self._locks.locked(read_approval, _LOCK_NARROWED, (namespace, digest)))
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Of those that were used for this action the one asked last, locked (rule 1)."""
+        """Returns the most recently requested approval that was used for this action, locked (rule 1)."""
         return self._first(self._locks.locked(read_approval, _LOCK_LAST_USED, (namespace, task, act)))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
-        """All open ones of these tasks, locked by id (rule 2)."""
+        """Returns these tasks' open approvals, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._locks.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """The plan of this id, locked (rule 3)."""
+        """Returns the plan, locked (rule 3)."""
         return next(iter(self._locks.locked(read_plan, _LOCK_ONE_PLAN, (namespace, plan))), None)
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """The open ones of these tasks, locked by id (rule 3)."""
+        """Returns these tasks' open plans, locked in id order (rule 3)."""
         return self._locks.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """What `steps_of` reads, locked by id."""
+        """As `steps_of`, locked in id order."""
         found = self._locks.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
         return self._in_order(found)
 
@@ -271,5 +265,5 @@ class PostgresApprovals(SqlApprovals):
         return self._locks.locked(read_approval, _LOCK_HOLDS, values)
 
     def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
-        """What was said to approvals that are locked: whoever adds an answer locks them first."""
+        """Reads without a lock: adding an answer requires the lock on the approval, which is held."""
         return self._locks.locked(read_answer, _APPROVAL_ANSWERS, (namespace, write_texts(read_texts(ids))))

@@ -1,32 +1,30 @@
-"""Tokens, clients and claims in PostgreSQL, in rows that several daemons lock.
+"""Tokens, clients and claims in PostgreSQL, with row locks.
 
 Of `authorization`:
 
-1. What is done with a token of a client locks the client's admission against change, in the order of names,
-   and many do so at once: who ends it waits for them, or they wait and see it.
+1. Using a client's token takes share locks on the client's admissions, in name order: ending one waits
+   for the use, or the use waits and sees it.
 
 Of `claim`:
 
-1. All of one turn are one statement, in the order of their keys: two turns that share some wait for each
-   other and never in a circle.
-2. One that another transaction is about to use is waited for: it was used only if that one commits. So is
-   one that is about to be forgotten.
-3. How far windows were forgotten is read by a statement of its own, after what was inserted: its snapshot
-   has what was committed by whoever was waited for. It takes no lock, as it needs none for that.
+1. One statement inserts all claims of a turn in key order, so turns that share claims never deadlock.
+2. A claim that another transaction is about to use or delete is waited for: it counts as used only if
+   that transaction commits.
+3. How far windows were forgotten is read by a separate statement after the insert, so its snapshot
+   includes every transaction that the insert waited for. It needs no lock.
 
 Of `shared`:
 
-1. Whoever changes a service's claims has locked its tally's row before, and reads after that by statements of
-   their own, whose snapshots have what was committed by whoever was waited for.
+1. A change of a service's claims first locks its tally row, and then reads by separate statements, whose
+   snapshots include every transaction that the lock waited for.
 
 Of `tokens`:
 
-1. Whoever issues a token locks the keys against change, and many do so at once; who changes one waits for
-   them.
-2. A lock on no row is none: while there is no key, a key is only ever added, and of two that are added at
-   once as the same the database refuses the second.
-3. What is done with a token locks its row against change, in the order of names, and many do so at once: who
-   revokes it waits for them, or they wait and see it.
+1. Issuing a token takes share locks on the keys; changing a key waits for them.
+2. With no key there is no row to lock. Then keys are only added, and a unique index refuses the second of
+   two concurrent additions.
+3. Using a token takes a share lock on its row, in name order: a revocation waits for the use, or the use
+   waits and sees it.
 """
 
 from __future__ import annotations
@@ -65,17 +63,16 @@ _LOCK: Final = (
 
 
 class PostgresAuthorizations(SqlAuthorizations):
-    """Reads through one connection, and writes in a transaction."""
+    """OAuth clients and admissions in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
-        """By id: those of these that exist (rule 1)."""
+        """Returns, by id, those of these admissions that exist, share-locked (rule 1)."""
         names = write_texts(sorted(admissions))
         return {one.id: one for one in self._locks.locked(read_admission, _LOCK, (namespace, names))}
 
@@ -92,17 +89,16 @@ _FORGOTTEN: Final = (
 
 
 class PostgresClaims(SqlClaims):
-    """Uses them in a transaction."""
+    """Claims in PostgreSQL."""
 
     __slots__ = ("_turns",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._turns = link
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
-        """Which use of each this is (rules 1 to 3)."""
+        """Uses these claims; returns which use of each this is (rules 1 to 3)."""
         if not claims:
             return ()
         ordered = sorted(claims, key=_key)
@@ -123,7 +119,6 @@ class PostgresClaims(SqlClaims):
         return tuple(uses)
 
     def _forgotten(self, kinds: set[tuple[str, str]]) -> dict[tuple[str, str], Instant]:
-        """How far windows of these were forgotten (rule 3)."""
         if not kinds:
             return {}
         values = (write_texts([one for one, _ in kinds]), write_texts([one for _, one in kinds]))
@@ -131,7 +126,6 @@ class PostgresClaims(SqlClaims):
         return {(namespace, kind): until for namespace, kind, until in found}
 
     def _swept(self, text: str, values: Sequence[Value]) -> tuple[tuple[str, str, Instant], ...]:
-        """The rows that a statement takes away."""
         return self._turns.locked(read_swept, text, values)
 
 
@@ -147,17 +141,15 @@ T = TypeVar("T")
 
 
 class PostgresSharedClaims(SqlSharedClaims):
-    """Reads them through one connection, and writes them in a transaction."""
+    """Services' claims in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def _locked(self, read: Callable[..., T], text: str, values: Sequence[Value]) -> tuple[T, ...]:
-        """Rows that nobody changes until the end (rule 1)."""
         lock = " FOR UPDATE" if text.startswith("SELECT") else ""
         return self._locks.locked(read, text + lock, values)
 
@@ -171,20 +163,19 @@ _LOCK_TOKENS: Final = (
 
 
 class PostgresTokens(SqlTokens):
-    """Reads them through one connection, and writes them in a transaction."""
+    """Tokens in PostgreSQL."""
 
     __slots__ = ("_locks",)
 
     def __init__(self, link: PostgresLink) -> None:
-        """Go through this link."""
         super().__init__(link)
         self._locks = link
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
-        """By id: those of these that exist (rule 3)."""
+        """Returns, by id, those of these tokens that exist, share-locked (rule 3)."""
         names = write_texts(sorted(tokens))
         return {one.id: one for one in self._locks.locked(read_token, _LOCK_TOKENS, (namespace, names))}
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
-        """Every key (rules 1 and 2)."""
+        """Returns every key, share-locked, or exclusively if `moves` (rules 1 and 2)."""
         return self._locks.locked(read_key, _LOCK_ALONE if moves else _TOKENS_LOCK)

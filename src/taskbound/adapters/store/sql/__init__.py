@@ -1,4 +1,4 @@
-"""The store in an SQL database: SQLite, in one file of one data directory."""
+"""The SQL store: statements shared by both engines, and SQLite."""
 
 from __future__ import annotations
 

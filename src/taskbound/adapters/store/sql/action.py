@@ -1,8 +1,7 @@
-"""Actions, and what is known of acts, in rows.
+"""Actions and act histories in SQL.
 
-New actions are written when the transaction first reads actions again, or ends: by
-then the record of their decision is appended as a rule, and its number is written with
-them instead of after them. One act, or one permit, is looked up by itself, several as one JSON array.
+New actions are buffered until the transaction reads actions again or ends, so that they are written
+together with the number of their decision's record.
 """
 
 from __future__ import annotations
@@ -111,8 +110,6 @@ _NO_OUTCOME: Final = (None, None, "", 0, "")
 
 
 class _Detail(msgspec.Struct, array_like=True, frozen=True):
-    """What of an action is only ever read whole."""
-
     reasons: tuple[tuple[str, str, str], ...]
     policies: tuple[str, ...]
     flags: tuple[str, ...]
@@ -126,19 +123,18 @@ _CHARGES: Final = msgspec.json.Decoder(tuple[tuple[str, int], ...])
 
 
 class WaitingActions:
-    """New actions of a transaction that are not written yet, and the numbers of their records."""
+    """Buffers a transaction's new actions and the numbers of their records."""
 
     __slots__ = ("_link", "_rows", "records")
 
     def __init__(self, link: Link) -> None:
-        """Write through this link."""
         self._link = link
         self._rows: dict[tuple[str, str], StoredAction] = {}
         self.records: dict[tuple[str, str], int] = {}
         """By namespace and action: the number of its decision's record."""
 
     def add(self, actions: Sequence[StoredAction]) -> None:
-        """Have these written later."""
+        """Buffers these actions."""
         for one in actions:
             key = (one.namespace, one.id)
             if key in self._rows:
@@ -146,11 +142,11 @@ class WaitingActions:
             self._rows[key] = one
 
     def holds(self, namespace: str, action: str) -> bool:
-        """Whether this action is still to be written."""
+        """Returns whether this action is still buffered."""
         return (namespace, action) in self._rows
 
     def write(self) -> None:
-        """Write all of them now."""
+        """Writes all buffered actions."""
         if not self._rows:
             return
         rows = [(*_decided_row(one), self.records.get(key)) for key, one in self._rows.items()]
@@ -162,46 +158,45 @@ class WaitingActions:
 
 
 class SqlActions:
-    """Reads actions through one connection, and writes them in a transaction."""
+    """Actions."""
 
     __slots__ = ("_link", "_waiting")
 
     def __init__(self, link: Link, waiting: WaitingActions) -> None:
-        """Go through this link, after what is waiting to be written."""
         self._link = link
         self._waiting = waiting
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """The action of this id."""
+        """Returns the action with this id, or None."""
         self._waiting.write()
         return self._link.one(_action, _ONE.text, _ONE.values(namespace=namespace, id=action))
 
     def actions(
         self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
     ) -> tuple[StoredAction, ...]:
-        """Actions, newest first."""
+        """Returns actions, newest first."""
         self._waiting.write()
         page = _page(bool(task), bool(decision), decision == "permit", bool(before))
         values = page.values(namespace=namespace, task=task, decision=decision, limit=limit, before=before)
         return self._link.all(_action, page.text, values)
 
     def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
-        """What is known of the act in the tree."""
+        """Returns the history of the act in the tree."""
         return self._link.one(_history, _ACT, (namespace, root, act_key)) or ActHistory()
 
     def acts(
         self, namespace: str, *, limit: int, after: tuple[str, str] = ("", "")
     ) -> tuple[tuple[str, str], ...]:
-        """The keys of all acts that are known, in order."""
+        """Returns the keys of all known acts, in order."""
         return self._link.all(_act_key, _KEYS, (namespace, *after, limit))
 
     def count(self, namespace: str, task: str) -> int:
-        """How many actions the task asked for."""
+        """Returns how many actions the task requested."""
         self._waiting.write()
         return self._link.whole(_COUNT, (namespace, task))
 
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
-        """What was permitted and has no outcome: of a connection, of a task, or all."""
+        """Returns permits without an outcome: of a connection, of a task, or all."""
         self._waiting.write()
         query, values = _OPEN, [namespace]
         if connection:
@@ -211,22 +206,22 @@ class SqlActions:
         return self._link.all(read_permit, f"{query} ORDER BY a.number", values)
 
     def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
-        """Ids of the actions of this act whose outcome is unknown, in order."""
+        """Returns ids of the actions of this act whose outcome is unknown, in order."""
         self._waiting.write()
         return self._link.all(str, _UNKNOWNS, (namespace, root, act_key))
 
     def has_unknown(self, namespace: str) -> bool:
-        """Whether any action's outcome is unknown there."""
+        """Returns whether any action's outcome is unknown there."""
         self._waiting.write()
         return self._link.one(bool, _ANY_UNKNOWN, (namespace,)) is not None
 
     def namespaces(self) -> tuple[str, ...]:
-        """Every namespace that has an action, in order."""
+        """Returns every namespace that has an action, in order."""
         self._waiting.write()
         return self._link.all(str, _NAMESPACES)
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
-        """The permitted actions that were presented under these names."""
+        """Returns the permitted actions that were presented under these names."""
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
@@ -240,14 +235,14 @@ class SqlActions:
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
-        """By (root, act key): what is known of the acts that are known."""
+        """Returns, by (root, act key), the histories of those acts that are known."""
         if len(keys) == 1:
             (key,) = keys
             return dict(self._link.all(read_known, _KNOWN_ACT, (namespace, *key)))
         return dict(self._link.all(read_known, _ACTS, (namespace, json_texts(tuple(keys)))))
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
-        """By id: those of these actions that exist, whatever their state."""
+        """Returns, by id, those of these actions that exist, in any state."""
         self._waiting.write()
         if len(actions) == 1:
             found = self._link.all(read_permit, _ONE_PERMIT, (namespace, *actions))
@@ -256,11 +251,11 @@ class SqlActions:
         return {one.id: one for one in found}
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write new actions."""
+        """Writes new actions."""
         self._waiting.add(actions)
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
-        """Write what is known of acts, whole."""
+        """Writes act histories whole."""
         rows = [
             (namespace, root, act_key, one.attempts, one.last_outcome, one.last_action, one.last_at)
             for (root, act_key), one in acts.items()
@@ -268,7 +263,7 @@ class SqlActions:
         self._link.change_many(_PUT_ACT, rows)
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
-        """Write outcomes."""
+        """Writes outcomes."""
         self._waiting.write()
         rows = [
             (
@@ -288,7 +283,7 @@ class SqlActions:
             self._link.conflict("the state of an action")
 
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write held actions over as they are permitted now."""
+        """Overwrites held actions as permitted."""
         self._waiting.write()
         rows = []
         for one in actions:
@@ -300,7 +295,7 @@ class SqlActions:
 
 @cache
 def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement:  # noqa: FBT001  # which filters there are
-    """A page of actions, for each set of filters its own statement, so that each has its index."""
+    """Builds one statement per set of filters, so that each uses its own index."""
     query = select(*COLUMNS).where(actions.c.namespace == given("namespace"))
     if task:
         query = query.where(actions.c.task == given("task"))
@@ -317,12 +312,11 @@ def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement: 
 
 
 def action_row(one: StoredAction, record: int | None) -> tuple[Value, ...]:
-    """The row of an action, in the order of `COLUMNS`, and the number of its record."""
+    """Returns the action's row in the order of `COLUMNS`, and its record's number."""
     return (*_decided_row(one), *_outcome(one), record)
 
 
 def _ended_row(one: StoredAction) -> tuple[Value, ...]:
-    """What makes a row of `_INSERT` one with an outcome, in the order of `_OUTCOME`."""
     return (one.state.value, *_outcome(one), one.namespace, one.id, one.state.value)
 
 
@@ -331,7 +325,7 @@ def _outcome(one: StoredAction) -> tuple[Value, ...]:
 
 
 def _decided_row(one: StoredAction) -> tuple[Value, ...]:
-    """In the order of `_DECIDED`; see `bound` for why bytes go as a `bytearray`."""
+    """In the order of `_DECIDED`; `bound` says why bytes go as a `bytearray`."""
     detail = _JSON.encode((one.reasons, one.policies, one.flags, one.facts, one.instead)).decode()
     return (
         one.namespace,
@@ -363,7 +357,6 @@ def _decided_row(one: StoredAction) -> tuple[Value, ...]:
 
 
 def _action(*columns: Any) -> StoredAction:  # noqa: ANN401  # the columns of a row, each of its type
-    """The action of a row: a column is the field of its name, but for those below."""
     row = dict(zip(_FIELDS, columns, strict=True))
     more = _DETAIL.decode(row.pop("detail"))
     row.update(
@@ -390,7 +383,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     scope: str,
     until: int,
 ) -> OpenPermit:
-    """What an outcome needs of an action, from its columns."""
+    """Builds an open permit from its columns."""
     return OpenPermit(
         id=id,
         task=task,
@@ -407,7 +400,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 def read_prior(  # the columns of a row, in order
     connection: str, request: str, key: str, action: str, digest: str, state: str
 ) -> tuple[Presented, PriorAction]:
-    """The action that was permitted under a presentation, from its columns."""
+    """Builds a presentation and the action permitted under it from their columns."""
     presented = Presented(connection=connection, request=request, key=key)
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
 
@@ -425,5 +418,5 @@ def _history(attempts: int, last_outcome: str, last_action: str, last_at: int) -
 def read_known(  # the columns of a row, in order
     root: str, act_key: str, attempts: int, last_outcome: str, last_action: str, last_at: int
 ) -> tuple[tuple[str, str], ActHistory]:
-    """What is known of an act, by root and act key, from its columns."""
+    """Builds (root, act key) and the act's history from their columns."""
     return (root, act_key), _history(attempts, last_outcome, last_action, last_at)

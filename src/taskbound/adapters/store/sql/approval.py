@@ -1,6 +1,6 @@
-"""Questions about held actions and their answers, in rows.
+"""Approval questions and their answers in SQL.
 
-Question and plan are kept as the bytes whose digest people sign; what is looked up by stands beside them.
+A question or plan is stored as the bytes whose digest people sign, beside the columns for lookup.
 """
 
 from __future__ import annotations
@@ -117,24 +117,23 @@ _MOVE_PLAN: Final = (
 
 
 class SqlApprovals:
-    """Reads approvals through one connection, and writes them in a transaction."""
+    """Approvals."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval of this id."""
+        """Returns the approval with this id, or None."""
         return self._first(self._link.all(read_approval, _ONE, (namespace, approval)))
 
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
-        """The approval that was asked for this action."""
+        """Returns the approval requested for this action, or None."""
         return self._first(self._link.all(read_approval, _OF, (namespace, action)))
 
     def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
-        """The approval of the action that this question was answered with."""
+        """Returns the approval of the action with which this question was answered, or None."""
         return self._first(self._link.all(read_approval, _NARROWED, (namespace, digest)))
 
     def approvals(
@@ -146,7 +145,7 @@ class SqlApprovals:
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredApproval, ...]:
-        """Approvals, newest first."""
+        """Returns approvals, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -160,23 +159,23 @@ class SqlApprovals:
         return self._whole(self._link.all(read_approval, query, (*values, limit)))
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
-        """All that are open, of every namespace, oldest first."""
+        """Returns all open approvals of every namespace, oldest first."""
         return tuple(replace(one, plan=None) for one in self._link.all(read_approval, _EVERY_OPEN))
 
     def plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """The plan of this id."""
+        """Returns the plan with this id, or None."""
         return next(iter(self._link.all(read_plan, _ONE_PLAN, (namespace, plan))), None)
 
     def open_plans(self) -> tuple[StoredPlan, ...]:
-        """All that are open, of every namespace, oldest first."""
+        """Returns all open plans of every namespace, oldest first."""
         return self._link.all(read_plan, _OPEN_PLANS)
 
     def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """The approvals of the steps of these plans, by plan and step."""
+        """Returns the approvals of the steps of these plans, by plan and step."""
         return self._in_order(self._link.all(read_approval, _STEPS, (namespace, json_texts(sorted(plans)))))
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
-        """By approval: to whom it was shown."""
+        """Returns, by approval, the persons to whom it was displayed."""
         found: dict[str, tuple[Display, ...]] = {}
         ids = json_texts(sorted(approvals))
         for approval, one in self._link.all(_display, _DISPLAYS, (namespace, ids)):
@@ -184,7 +183,7 @@ class SqlApprovals:
         return found
 
     def limits(self, namespace: str) -> ApprovalLimits:
-        """How much people may be asked."""
+        """Returns the namespace's limits on questions."""
         for most, hourly, speed in self._link.all(_limits, _LIMITS, (namespace,)):
             return ApprovalLimits(namespace=namespace, open=most, hourly=hourly, speed=speed)
         return ApprovalLimits(namespace=namespace)
@@ -192,7 +191,7 @@ class SqlApprovals:
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
-        """By (task, action digest): those that are open, denied or narrowed, oldest first."""
+        """Returns, by (task, action digest), the open, denied or narrowed approvals, oldest first."""
         found = self._lock_holds(namespace, sorted(acts)) if acts else ()
         sorted_out: dict[tuple[str, str], tuple[StoredApproval, ...]] = {}
         for one in self._whole(found):
@@ -201,60 +200,60 @@ class SqlApprovals:
         return sorted_out
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval of this id; the transaction holds the one lock there is."""
+        """As `approval`; SQLite's write lock is held."""
         return self.approval(namespace, approval)
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """What `narrowed_to` reads; the transaction holds the one lock there is."""
+        """As `narrowed_to`."""
         return self.narrowed_to(namespace, digest)
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Of those that were used for this action the one asked last; there is one lock."""
+        """Returns the most recently requested approval that was used for this action, or None."""
         return self._first(self._link.all(read_approval, _LAST_USED, (namespace, task, act)))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
-        """All open ones of these tasks, by id."""
+        """Returns these tasks' open approvals, by id."""
         return self._whole(
             self._link.all(read_approval, _OF_TASKS, (namespace, json_texts(sorted(tasks)))),
         )
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """The plan of this id; the transaction holds the one lock there is."""
+        """As `plan`; SQLite's write lock is held."""
         return self.plan(namespace, plan)
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """The open ones of these tasks, by id."""
+        """Returns these tasks' open plans, by id."""
         return self._link.all(read_plan, _PLANS_OF_TASKS, (namespace, json_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """What `steps_of` reads; the transaction holds the one lock there is."""
+        """As `steps_of`."""
         return self.steps_of(namespace, plans)
 
     def insert_plan(self, plan: StoredPlan) -> None:
-        """Write a new one."""
+        """Inserts a plan."""
         self._link.change(_INSERT_PLAN.text, _plan_row(plan))
 
     def move_plan(self, namespace: str, change: PlanChange) -> None:
-        """Write a step, in one conditional statement."""
+        """Changes a plan's state in one conditional statement."""
         (before, was_used), (after, used) = change.before, change.after
         head = (after.value, used, change.finished, change.reason)
         if self._link.change(_MOVE_PLAN, (*head, namespace, change.id, before.value, was_used)) != 1:
             self._link.conflict("the state of a plan")
 
     def count_open(self, namespace: str, task: str) -> int:
-        """How many of the task are open."""
+        """Returns how many approvals of the task are open."""
         return self._link.whole(_COUNT, (namespace, task))
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """How many of this agent's tasks were asked at that instant or later."""
+        """Returns how many approvals this agent's tasks requested at that instant or later."""
         return self._link.whole(_ASKED, (namespace, since, agent))
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Write new ones."""
+        """Inserts approvals."""
         self._link.change_many(_INSERT.text, [_row(one) for one in approvals])
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
-        """Write steps, each in one conditional statement."""
+        """Changes states, each in one conditional statement."""
         rows = [
             (one.after.value, one.finished, one.reason, namespace, one.id, one.before.value)
             for one in changes
@@ -263,13 +262,13 @@ class SqlApprovals:
             self._link.conflict("the state of an approval")
 
     def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
-        """Write who waits."""
+        """Stores the connection that waits for the approval."""
         values = (waiter.connection, waiter.request, waiter.until, namespace, approval)
         if self._link.change(_WAIT, values) != 1:
             self._link.conflict("the state of an approval")
 
     def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
-        """Add an answer."""
+        """Adds an answer."""
         values = _ANSWER.values(
             namespace=namespace,
             approval=approval,
@@ -288,25 +287,23 @@ class SqlApprovals:
         self._link.change(_ANSWER.text, values)
 
     def put_display(self, namespace: str, approval: str, display: Display) -> None:
-        """Keep to whom it was shown."""
+        """Stores to whom the approval was displayed."""
         self._link.change(_DISPLAY, (namespace, approval, display.person, display.at, display.length))
 
     def put_limits(self, limits: ApprovalLimits) -> None:
-        """Write how much people may be asked."""
+        """Stores the limits on questions."""
         self._link.change(_PUT_LIMITS, (limits.namespace, limits.open, limits.hourly, limits.speed))
 
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
         return self._link.all(read_approval, _HOLDS, (namespace, json_texts(acts)))
 
     def _in_order(self, found: tuple[StoredApproval, ...]) -> tuple[StoredApproval, ...]:
-        """Steps of plans with their answers, by plan and step."""
         return tuple(sorted(self._whole(found), key=lambda one: (one.question.plan, one.question.step)))
 
     def _first(self, found: tuple[StoredApproval, ...]) -> StoredApproval | None:
         return next(iter(self._whole(found)), None)
 
     def _whole(self, found: tuple[StoredApproval, ...]) -> tuple[StoredApproval, ...]:
-        """With their answers."""
         if not found:
             return ()
         given: dict[str, list[Answer]] = {}
@@ -359,7 +356,7 @@ def read_approval(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     reason: str,
     plan: bytes | None,
 ) -> StoredApproval:
-    """An approval without its answers, from its columns."""
+    """Builds an approval without its answers from its columns."""
     return StoredApproval(
         question=parse_question(bytes(question)),
         state=ApprovalState(state),
@@ -384,7 +381,7 @@ def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     token: str = "",
     session: str = "",
 ) -> tuple[str, Answer]:
-    """An answer and what it is to, from its columns; one to an amendment has none of a sign-in."""
+    """Builds (approval, answer) from columns; an answer to an amendment has no sign-in columns."""
     answer = Answer(
         kind=AnswerKind(kind),
         person=person,
@@ -401,7 +398,6 @@ def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 
 
 def _plan_row(one: StoredPlan) -> tuple[Value, ...]:
-    """The columns of a plan."""
     return _INSERT_PLAN.values(
         namespace=one.plan.namespace,
         id=one.plan.id,
@@ -419,7 +415,7 @@ def _plan_row(one: StoredPlan) -> tuple[Value, ...]:
 def read_plan(  # the columns of a row, in order
     plan: bytes, agent: str, state: str, used: int, finished: int, reason: str
 ) -> StoredPlan:
-    """A plan, from its columns."""
+    """Builds a plan from its columns."""
     return StoredPlan(
         plan=parse_plan(bytes(plan)),
         agent=agent,

@@ -1,11 +1,10 @@
-"""The log, in rows: records by number, their places, the tree over them, checkpoints.
+"""The audit log in SQL: records by number, their places, the tree over them, checkpoints.
 
-1. One process writes at a time, so numbers are given without gaps and stand in the
-   order in which records became durable: what has no place is what comes after the
-   last record that has one.
-2. Places are given in that order; to pass a record over is refused like a stale size.
-3. A writer's row moves with its chain, compare-and-set: no two records of a writer
-   share a number, and nobody continues a chain from where it no longer stands.
+1. One process writes at a time, so numbers have no gaps and follow the order in which records became
+   durable: records without a place come after the last one with a place.
+2. Places are given in that order; skipping a record is refused like a stale size.
+3. A writer's row moves by compare-and-set: no two records of a writer share a number, and a chain
+   continues only from its current head.
 """
 
 from __future__ import annotations
@@ -77,7 +76,6 @@ class Growth:
     __slots__ = ("count", "hash", "size")
 
     def __init__(self) -> None:
-        """Start with nothing grown."""
         self.count = 0
         """Records in the store after it; 0 when it appended none."""
         self.hash = ""
@@ -87,77 +85,66 @@ class Growth:
 
 
 class SqlAudit:
-    """Reads the log through one connection, and grows it in a transaction."""
+    """The log over one connection."""
 
     __slots__ = ("_growth", "_link", "_waiting")
 
     def __init__(self, link: Link, waiting: WaitingActions, growth: Growth) -> None:
-        """Go through this link.
-
-        Args:
-            link: The connection.
-            waiting: The transaction's new actions, which shall know their record.
-            growth: Told how far the log has grown.
-        """
         self._link = link
         self._waiting = waiting
         self._growth = growth
 
     def heads(self) -> tuple[Head, ...]:
-        """The last record of each writer that no other record names yet, by writer."""
+        """Returns each writer's last record that no other record names yet, by writer."""
         return self._link.all(_head, _HEADS)
 
     def count(self) -> int:
-        """How many records there are."""
+        """Returns how many records there are."""
         return self._link.whole(_LAST_NUMBER)
 
     def size(self) -> int:
-        """How many records have a place in the log."""
+        """Returns how many records have a place in the log."""
         return self._link.whole(_LAST_PLACE)
 
     def records(self, start: int, limit: int) -> tuple[bytes, ...]:
-        """Exact bytes of the records from this index on, in log order."""
+        """Returns the exact bytes of records from this index on, in log order."""
         return self._link.all(bytes, _RECORDS, (start, limit))
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Records without a place, in the order in which they became durable (rule 1)."""
+        """Returns records without a place, in the order in which they became durable (rule 1)."""
         return self.following(self._link.whole(_LAST_PLACED), limit)
 
     def last_placed(self) -> tuple[int, int]:
-        """How many records have a place, and the number of the last of them."""
+        """Returns how many records have a place, and the number of the last of them."""
         return self._link.one(_place_and_number, _LAST_BOTH) or (0, 0)
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Records behind the one of this number, in the order of the log (rule 1)."""
+        """Returns the records after this number, in log order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (number, limit))
 
     def unsettled(self) -> bool:
-        """No: one process writes at a time (rule 1)."""
+        """Always False (rule 1)."""
         return False
 
     def tile(self, level: int, index: int) -> bytes:
-        """The hashes of a tile; empty when there is none."""
+        """Returns the hashes of a tile, or b'' if absent."""
         return self._link.one(bytes, _TILE, (level, index)) or b""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        """The newest checkpoint."""
+        """Returns the newest checkpoint, or None."""
         return self._link.one(_checkpoint, _CHECKPOINT)
 
     def numbered(self, number: int) -> PlacedRecord | None:
-        """The record of this number."""
+        """Returns the record with this number, or None."""
         return self._link.one(_placed, _NUMBERED, (number,))
 
     def place(self, namespace: str, action: str) -> int | None:
-        """The log index of the record of this action's decision, when it has one."""
+        """Returns the log index of the action's decision record, or None."""
         self._waiting.write()
         return self._link.one(int, _OF_ACTION, (namespace, action))
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chain these events behind the writer's last record; their exact bytes.
-
-        Raises:
-            ChainUnopenedError: The writer's first event does not open its chain, or another one does.
-        """
+        """Chains these events to the writer's last record; returns their exact bytes."""
         if not events:
             return ()
         chain = self._stands(writer)
@@ -182,11 +169,11 @@ class SqlAudit:
         return tuple([one.raw for one in grown.records])
 
     def last_number(self) -> int:
-        """The number of the record that was appended last."""
+        """Returns the number of the record that was appended last."""
         return self._last()
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Give records the places from `start` on, in the order of `pending` (rule 2)."""
+        """Gives records the places from `start` on, in the order of `pending` (rule 2)."""
         if self.size() != start:
             self._link.conflict("the size of the log")
         last = self._link.whole(_LAST_PLACED)
@@ -196,35 +183,31 @@ class SqlAudit:
         self._growth.size = start + len(numbers)
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
-        """By (level, index): write tiles, whole, over what they held before."""
+        """Writes tiles whole, by (level, index), over their earlier content."""
         rows = [(level, index, hashes) for (level, index), hashes in tiles.items()]
         self._link.change_many(_PUT_TILE, rows)
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Keep a signed checkpoint."""
+        """Stores a signed checkpoint."""
         self._link.change(_PUT_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
 
     def _stands(self, writer: str) -> tuple[int, str, int] | None:
-        """Where the writer's chain stands."""
         known = self._link.known
         found = None if known is None else known.writers.get(writer)
         return found or self._link.one(read_chain, _WRITER, (writer,))
 
     def _last(self) -> int:
-        """The number of the last record."""
         known = self._link.known
         found = None if known is None else known.records.get("")
         return self.count() if found is None else found
 
     def _keep(self, chain: Chain, number: int) -> None:
-        """Know where the chain stands, and the last number, after what was appended."""
         known = self._link.known
         if known is not None:
             known.writers[chain.writer] = (chain.seq, chain.prev, chain.at)
             known.records[""] = number
 
     def _advance(self, grown: Grown, before: tuple[int, str, int]) -> None:
-        """Move the writer to its new last record (rule 3), and take away the heads that it names."""
         after = grown.chain
         if before[0] == 0:
             self._link.change(_OPEN, (after.writer, after.seq, after.prev, after.at))
@@ -238,7 +221,6 @@ class SqlAudit:
             self._link.change_many(_NAME, [(one.writer, one.seq, one.hash) for one in named])
 
     def _link_actions(self, namespace: str, events: Sequence[Event], number: int) -> None:
-        """Tell each decided action which record is its decision's; the first one is."""
         late = []
         for place, event in enumerate(events, start=number + 1):
             if not isinstance(event, ActionDecided):
@@ -257,23 +239,19 @@ def _place_and_number(place: int, number: int) -> tuple[int, int]:
 
 
 def last_instant(link: Link) -> Instant:
-    """The latest instant that any record holds, 0 in an empty store."""
+    """Returns the latest instant of any record, or 0."""
     return Instant(link.whole(_LAST_INSTANT))
 
 
 def require_opened(chain: tuple[int, str, int] | None, events: Sequence[Event], writer: str) -> None:
-    """Go on only when the first event, and no other, opens the chain of a writer that has none.
-
-    Raises:
-        ChainUnopenedError: It does not, or another does.
-    """
+    """Raises ChainUnopenedError unless the first event, and no other, opens the chain of a new writer."""
     opens = [isinstance(one, WriterStarted) for one in events]
     if any(opens[1:]) or opens[0] is not (chain is None):
         raise ChainUnopenedError(f"the first record of writer `{writer}`, and no other, opens its chain")
 
 
 def read_chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
-    """Number, hash and instant of a writer's last record, from its columns."""
+    """Builds (number, hash, instant) of a writer's last record from its columns."""
     return seq, prev, at
 
 
@@ -282,7 +260,7 @@ def _head(writer: str, seq: int, value: str) -> Head:
 
 
 def read_pending(number: int, body: bytes) -> PendingRecord:
-    """A record without a place, from its columns."""
+    """Builds a record without a place from its columns."""
     return PendingRecord(number=number, body=body)
 
 

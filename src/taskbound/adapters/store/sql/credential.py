@@ -1,4 +1,4 @@
-"""Credentials, in rows."""
+"""Credentials in SQL."""
 
 from __future__ import annotations
 
@@ -79,16 +79,15 @@ _PUT: Final = (
 
 
 class SqlCredentials:
-    """Reads and writes them through one connection."""
+    """Credentials."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential of this id."""
+        """Returns the credential with this id, or None."""
         return self._link.one(read_credential, _ONE, (namespace, credential))
 
     def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
@@ -102,7 +101,7 @@ class SqlCredentials:
         limit: int = 50,
         before: str = "",
     ) -> tuple[Credential, ...]:
-        """Those that are looked for, newest first."""
+        """Returns the matching credentials, newest first."""
         wanted = json_texts(sorted({one.value for one in states}))
         text = _some(
             task=bool(task), target=bool(target), unfinished=bool(states) and {*states} <= _UNFINISHED
@@ -110,50 +109,50 @@ class SqlCredentials:
         return self._link.all(read_credential, text, (namespace, task, target, agent, wanted, before, limit))
 
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
-        """Tasks with credentials that have not ended."""
+        """Returns the tasks with credentials that have not ended."""
         return self._link.all(str, _TASKS, (namespace,))
 
     def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
-        """What holders have whose names begin so."""
+        """Returns the credentials of holders whose names begin with this."""
         return self._link.all(_read_held, _HELD, (namespace, beginning))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """What is due in a target, what was due first before the rest."""
+        """Returns credentials due in a target, earliest first."""
         return self._link.all(read_credential, _DUE, (namespace, target, now, limit))
 
     def due_beside(
         self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
     ) -> tuple[Credential, ...]:
-        """What is due in a target, of none of these agents."""
+        """As `due`, without those of these agents."""
         values = (namespace, target, now, json_texts(agents), limit)
         return self._link.all(read_credential, _DUE_BESIDE, values)
 
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """What is due in a target and lives."""
+        """As `due`, of living credentials only."""
         return self._link.all(read_credential, _DUE_ALIVE, (namespace, target, now, limit))
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
-        """What lives in a target, what is due last before the rest."""
+        """Returns living credentials in a target, latest due first."""
         return self._link.all(read_credential, _ALIVE_IN, (namespace, target, limit))
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """What is being revoked since before this instant, the oldest first."""
+        """Returns credentials whose revocation began before this instant, oldest first."""
         return self._link.all(read_credential, _OVERDUE, (namespace, before, limit))
 
     def insert_credentials(self, credentials: Collection[Credential]) -> None:
-        """Write new ones."""
+        """Inserts credentials."""
         self._link.change_many(_INSERT, [_row(one) for one in credentials])
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential; the transaction holds the one lock there is."""
+        """As `credential`; SQLite's write lock is held."""
         return self.credential(namespace, credential)
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """What these tasks have that has not ended, by id."""
+        """Returns these tasks' credentials that have not ended, by id."""
         return self._link.all(read_credential, _LIVING, (namespace, json_texts(sorted(tasks))))
 
     def put_credential(self, credential: Credential, *, expect: int) -> None:
-        """Write it over the row of this version."""
+        """Overwrites the row if its version is `expect`."""
         row = credential
         changed = (
             *(row.state.value, row.ends, row.due, row.lease.fence, row.lease.until, row.shown),
@@ -166,7 +165,7 @@ class SqlCredentials:
 
 @cache
 def _some(*, task: bool, target: bool, unfinished: bool) -> str:
-    """The statement that finds by the narrowest index; rows are kept, so what is over is most of them."""
+    """Picks the narrowest index; rows are never deleted, so most are of ended credentials."""
     index, few = "", ""
     if task:
         index = "credentials_by_task"
@@ -230,7 +229,7 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     record: int,
     *last: str | int,
 ) -> Credential:
-    """The credential of a row."""
+    """Builds a credential from its row."""
     return Credential(
         namespace=namespace,
         id=name,
@@ -262,7 +261,6 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
 
 
 def _read_renewal(columns: Sequence[str | int]) -> Renewal | None:
-    """The last renewal of a row, of the columns in `RENEWAL`."""
     action, ends, record, state, attempts = columns
     if not action:
         return None

@@ -1,4 +1,4 @@
-"""Bundles of policies, the kill switch and the entries of the feed, in rows."""
+"""Policy bundles, the kill switch and the feed's entries in SQL."""
 
 from __future__ import annotations
 
@@ -43,36 +43,35 @@ _ACTIVATE: Final = (
 
 
 class SqlPolicy:
-    """Reads bundles through one connection, and writes them in a transaction."""
+    """Bundles."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """The bundle of this digest."""
+        """Returns the bundle with this digest, or None."""
         return self._link.one(_bundle, _BUNDLE, (namespace, digest))
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
-        """Every bundle without its archive, newest first."""
+        """Returns every bundle without its archive, newest first."""
         return self._link.all(_bundle, _BUNDLES, (namespace,))
 
     def in_force(self, namespace: str) -> InForce:
-        """What is in force; in an untouched namespace the base alone, epoch 0."""
+        """Returns what is in force; epoch 0 and the base alone in an untouched namespace."""
         return self._link.one(read_force, _IN_FORCE, (namespace,)) or InForce()
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
-        """How that came about, newest first."""
+        """Returns the activations, newest first."""
         return self._link.all(_activation, _ACTIVATIONS, (namespace,))
 
     def governed(self) -> tuple[str, ...]:
-        """Every namespace in which a bundle was put in force, in order."""
+        """Returns every namespace in which a bundle was activated, in order."""
         return self._link.all(str, _GOVERNED)
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway
-        """What is in force; the transaction holds the one lock there is."""
+        """As `in_force`."""
         known = self._link.known
         if known is None:
             return self.in_force(namespace)
@@ -82,7 +81,7 @@ class SqlPolicy:
         return force
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
-        """Keep it."""
+        """Stores a bundle."""
         values = (
             bundle.namespace,
             bundle.digest,
@@ -96,7 +95,7 @@ class SqlPolicy:
             self._link.conflict(f"policy bundle `{bundle.digest}`")
 
     def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
-        """Make it what is in force."""
+        """Activates a bundle if the epoch is `expect`."""
         namespace, force = activation.namespace, activation.force
         if expect == 0:
             self._link.change(_TOUCH, (namespace,))
@@ -115,7 +114,7 @@ class SqlPolicy:
 
 
 def read_force(epoch: int, digest: str) -> InForce:
-    """What is in force, from its columns."""
+    """Builds what is in force from its columns."""
     return InForce(epoch=epoch, digest=digest)
 
 
@@ -165,25 +164,24 @@ _FORGET: Final = (
 
 
 class SqlRevocation:
-    """Reads the kill switch and entries through one connection, and changes them in a transaction."""
+    """The kill switch and the feed's entries."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def kill_switch(self, namespace: str) -> KillSwitch:
-        """How it stands; in an untouched namespace it is off, epoch 0."""
+        """Returns the kill switch; off at epoch 0 in an untouched namespace."""
         return self._link.one(read_switch, _READ, (namespace,)) or KillSwitch()
 
     def entries(self, since: Instant) -> tuple[Entry, ...]:
-        """Those of all namespaces that were said at this instant or later, in the order of their places."""
+        """Returns entries of all namespaces at this instant or later, in log order."""
         found = self._link.all(_read_entry, _ENTRIES, (since,))
         return tuple(sorted(found, key=lambda one: one.place))
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Keep entries of records that this transaction gives their places."""
+        """Stores entries of records that this transaction gives places to."""
         rows = [
             (one.place, one.at, one.thing.namespace, one.thing.about.value, one.thing.id, one.turn.value)
             for one in entries
@@ -192,11 +190,11 @@ class SqlRevocation:
             self._link.conflict("what a record ended")
 
     def forget_entries(self, before: Instant, *, limit: int) -> int:
-        """Forget those that were said before this instant, so many at most; how many were."""
+        """Deletes up to `limit` entries older than this; returns how many."""
         return self._link.change(_FORGET, (before, limit), told=True)
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:  # noqa: ARG002 - one lock
-        """How it stands; the transaction holds the one lock there is."""
+        """As `kill_switch`."""
         known = self._link.known
         if known is None:
             return self.kill_switch(namespace)
@@ -206,7 +204,7 @@ class SqlRevocation:
         return switch
 
     def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
-        """Write it."""
+        """Writes the kill switch if the epoch is `expect`."""
         if expect == 0:
             self._link.change(_REVOCATION_TOUCH, (namespace,))
         values = (int(switch.stopped), switch.epoch, switch.reason, namespace, expect)
@@ -215,7 +213,7 @@ class SqlRevocation:
 
 
 def read_switch(stopped: int, epoch: int, reason: str) -> KillSwitch:
-    """The kill switch, from its columns."""
+    """Builds the kill switch from its columns."""
     return KillSwitch(stopped=bool(stopped), epoch=epoch, reason=reason)
 
 

@@ -1,26 +1,24 @@
-"""Statements compiled once, their values, and what a writing connection knows of rows.
+"""Precompiled statements, value conversions, and the writer's row cache.
 
 Of `link`:
 
-1. What failed once within a transaction is remembered, so that work which swallows
-   an error can't commit what it did before.
-2. A link is of no use after its transaction: what kept it reads nothing of another.
-3. What a transaction writes is no longer known as it was before (`rows/known.py`).
+1. The first failure in a transaction is kept, so that work which swallows it cannot commit.
+2. A link is unusable after its transaction.
+3. A write invalidates cached rows of its table (`Known`).
 
 Of `statement`:
 
-One schema serves every engine; what runs per call is a text and a tuple.
+One schema serves every engine; at run time a statement is a text and a tuple.
 
 Of `known`:
 
-1. A row is known only from a transaction that read or wrote it under the write lock.
-2. A write forgets all that is known of its table, whoever asks for it; one whose table
-   can't be told from its text forgets everything.
-3. The store keeps what a transaction knew only once that has committed. After anything
-   else (a conflict, a full disk, a commit without an answer) nothing is known.
-4. A commit of any other connection, of this process or another, shows in SQLite's data
-   version, which the store asks for under the write lock: after it nothing is known.
-5. What is known is bounded.
+1. A row is cached only by a transaction that read or wrote it under the write lock.
+2. A write invalidates all cached rows of its table; if the table can't be told from the text, all rows.
+3. The store keeps a transaction's cache only after it committed. After anything else (conflict, full
+   disk, commit without an answer) the cache is empty.
+4. A commit by any other connection or process changes SQLite's data version, which the store checks under
+   the write lock; then the cache is empty.
+5. The cache is bounded.
 """
 
 from __future__ import annotations
@@ -64,19 +62,18 @@ _UNREAD = (ValueError, KeyError, TypeError, msgspec.MsgspecError, MalformedError
 
 
 class UnreadableRowError(StoreUnavailableError):
-    """A row holds what nothing of ours wrote there."""
+    """A row holds values that this program never writes."""
 
     code = "unreadable-row"
     remedy = "compare the database with a backup; `taskbound audit verify` says whether the log is whole"
 
 
 class Link(ABC):
-    """Runs statements on one connection, until it is ended; each engine has its own."""
+    """Runs statements on one connection until its transaction ends; one subclass per engine."""
 
     __slots__ = ("failure", "known")
 
     def __init__(self) -> None:
-        """Begin with nothing gone wrong."""
         self.failure: TaskboundError | None = None
         """The first thing that went wrong (rule 1)."""
         self.known: Known | None = None
@@ -84,49 +81,37 @@ class Link(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """Be of no further use (rule 2)."""
+        """Makes the link unusable (rule 2)."""
 
     @abstractmethod
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """All rows."""
+        """Returns all rows."""
 
     @abstractmethod
     def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
-        """How many rows changed; `told` when the caller sees to what is known of them (rule 3)."""
+        """Returns how many rows changed; with `told` the caller invalidates cached rows itself (rule 3)."""
 
     @abstractmethod
     def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
-        """How many rows changed over all executions of one statement; `told` as in `change`."""
+        """Runs one statement for each row; returns the total of changed rows. `told` as in `change`."""
 
     def all(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
-        """What `read` makes of the columns of each row.
-
-        Raises:
-            UnreadableRowError: It can make nothing of one.
-        """
+        """Applies `read` to the columns of each row; raises UnreadableRowError if it fails."""
         return self._read(read, self.rows(text, values))
 
     def one(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> T | None:
-        """What `read` makes of the columns of the first row; None when there is none.
-
-        Raises:
-            UnreadableRowError: It can make nothing of it.
-        """
+        """Applies `read` to the first row, None without one; raises UnreadableRowError if it fails."""
         found = self.all(read, text, values)
         return found[0] if found else None
 
     def whole(self, text: str, values: Sequence[Value] = ()) -> int:
-        """The number in the first column of the first row; 0 when there is none."""
+        """Returns the integer in the first column of the first row, or 0."""
         for row in self.rows(text, values):
             return int(row[0] or 0)
         return 0
 
     def conflict(self, what: str) -> NoReturn:
-        """Refuse, and remember it (rule 1).
-
-        Raises:
-            ConflictError: Always.
-        """
+        """Raises ConflictError, and keeps it (rule 1)."""
         raise self._fail(ConflictError(f"{what} is not what it was when it was read"))
 
     def _read(self, read: Callable[..., T], rows: Iterable[tuple[Value, ...]]) -> tuple[T, ...]:
@@ -142,19 +127,18 @@ class Link(ABC):
 
 
 class Statement:
-    """Text and order of parameters of a Core statement; compiled at its first use."""
+    """Text and parameter order of a Core statement, compiled at first use."""
 
     def __init__(self, clause: ClauseElement) -> None:
-        """Keep the statement."""
         self._clause = clause
 
     @cached_property
     def text(self) -> str:
-        """What the driver is given."""
+        """Returns the SQL text."""
         return str(self._compiled)
 
     def values(self, **given: Value) -> tuple[Value, ...]:
-        """The parameters in order, what is not given as the statement itself has it."""
+        """Returns the parameters in order; those not given keep the statement's own value."""
         return tuple([given.get(name, own) for name, own in self._parameters])
 
     @cached_property
@@ -169,15 +153,10 @@ class Statement:
 
 
 class Versioned:
-    """Rows with a version that are written compare-and-set."""
+    """Compare-and-set writes of rows that have a version."""
 
     def __init__(self, table: Table, what: str) -> None:
-        """Make the statements of a table.
-
-        Args:
-            table: Its primary key names the row.
-            what: How an error calls a row.
-        """
+        """Prepares the statements; the primary key names a row, and `what` is its name in errors."""
         keys = tuple(table.primary_key.columns)
         self._keys = tuple(one.name for one in keys)
         self._what = what
@@ -190,11 +169,7 @@ class Versioned:
         )
 
     def put(self, link: Link, expect: int, **columns: Value) -> None:
-        """Write a row whose version is `expect`; 0 for one that is not there.
-
-        Raises:
-            ConflictError: The version is another one.
-        """
+        """Writes a row whose version is `expect` (0: absent); raises ConflictError otherwise."""
         if expect == 0:
             link.change(self._insert.text, self._insert.values(**columns))
             return
@@ -204,12 +179,12 @@ class Versioned:
 
 
 def given(name: str) -> BindParameter[str]:
-    """A parameter of this name."""
+    """Returns a bind parameter of this name."""
     return bindparam(name, type_=Text())
 
 
 def one_of(name: str) -> Select[tuple[str]]:
-    """The texts of a parameter that holds them as a JSON array."""
+    """Selects the texts of a parameter that holds a JSON array."""
     each = func.json_each(bindparam(name)).table_valued("value")
     return select(each.c.value)
 
@@ -222,28 +197,28 @@ _CEILING: Final = b'"ceiling"'
 
 
 def bound(raw: bytes) -> bytearray:
-    """Bytes as the driver takes them without asking what they adapt to: 0.1 instead of 3 µs a value."""
+    """Wraps bytes so that the driver skips its adapter lookup: 0.1 instead of 3 µs a value."""
     return bytearray(raw)
 
 
 def json_texts(texts: object) -> str:
-    """Texts, or sequences of them, as JSON."""
+    """Encodes texts, or sequences of them, as JSON."""
     return _JSON.encode(texts).decode()
 
 
 def read_texts(column: str) -> tuple[str, ...]:
-    """The texts of a column."""
+    """Decodes a column of texts."""
     return _TEXTS.decode(column)
 
 
 @lru_cache(maxsize=2048)
 def read_scope(column: bytes) -> Scope:
-    """The scope of a column; one that was read before is not compiled again."""
+    """Decodes a scope column; equal bytes are compiled once."""
     return parse_scope(column)
 
 
 def write_grantable(grantable: Grantable) -> bytes | None:
-    """What somebody may grant, for a column."""
+    """Encodes what a person or group may grant."""
     match grantable:
         case Breadth.NOTHING:
             return None
@@ -254,42 +229,42 @@ def write_grantable(grantable: Grantable) -> bytes | None:
 
 
 def read_grantable(column: bytes | None) -> Grantable:
-    """What somebody may grant, of a column."""
+    """Decodes what a person or group may grant."""
     if column is None:
         return Breadth.NOTHING
     return Breadth.CEILING if column == _CEILING else read_scope(column)
 
 
 def write_base(base: tuple[tuple[str, int], ...]) -> str:
-    """Amounts by limit, as what each limit of a child held when it was carved, for a column."""
+    """Encodes the amounts that each limit of a child held at delegation."""
     return _JSON.encode(base).decode()
 
 
 def read_base(column: str) -> tuple[tuple[str, int], ...]:
-    """Amounts by limit, of a column."""
+    """Decodes amounts by limit."""
     return _BASE.decode(column)
 
 
 def write_shares(shares: tuple[Share, ...]) -> str:
-    """What the grants of a child are charged to, for a column."""
+    """Encodes what a child's grants are charged to."""
     return _JSON.encode([(one.child, one.parent, one.taken) for one in shares]).decode()
 
 
 def read_shares(column: str) -> tuple[Share, ...]:
-    """What the grants of a child are charged to, of a column."""
+    """Decodes what a child's grants are charged to."""
     return tuple(
         [Share(child=child, parent=parent, taken=taken) for child, parent, taken in _SHARES.decode(column)]
     )
 
 
 def write_spent(spent: tuple[entries.Spent, ...]) -> str:
-    """What was spent of a task before its amendment, for a column."""
+    """Encodes what a task had spent before its amendment."""
     return json_texts(tuple(map(entries.spent_text, spent)))
 
 
 @lru_cache(maxsize=2048)
 def read_spent(column: str) -> tuple[entries.Spent, ...]:
-    """What was spent of a task before its amendment, of a column; one that was read is not compiled again."""
+    """Decodes what a task had spent before its amendment; equal texts are decoded once."""
     return tuple(map(entries.read_spent, read_texts(column)))
 
 
@@ -300,7 +275,7 @@ _WRITES: Final = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)\s")
 
 @dataclass(slots=True)
 class Known:
-    """By table and key: rows as the transaction would read them; None where no row is."""
+    """The row cache, by table and key; None marks a row known to be absent."""
 
     version: int
     """SQLite's data version when this began (rule 4)."""
@@ -316,7 +291,7 @@ class Known:
     """Under an empty name: how many there are."""
 
     def forget(self, text: str) -> None:
-        """A statement of this text writes (rule 2)."""
+        """Invalidates what a write with this text may change (rule 2)."""
         table = _table(text)
         for name in (table,) if table else _TABLES:
             rows = getattr(self, name, None)
@@ -331,7 +306,6 @@ _TABLES: Final = (
 
 @lru_cache(maxsize=256)
 def _table(text: str) -> str:
-    """The table that a statement writes; empty when that can't be told."""
     found = _WRITES.match(text)
     return found[1] if found else ""
 
@@ -342,14 +316,7 @@ def look_up(
     names: Collection[str],
     read: Callable[[Collection[str]], Mapping[str, V]],
 ) -> dict[str, V]:
-    """By name: the rows of these names that there are; what is not known is read, all of it at once.
-
-    Args:
-        rows: What is known of their table.
-        namespace: Of all the names.
-        names: Of rows.
-        read: Answers the rows of names.
-    """
+    """Returns the rows of these names that exist, by name; one call of `read` fetches those not in `rows`."""
     found: dict[str, V] = {}
     missing: list[str] = []
     for name in names:

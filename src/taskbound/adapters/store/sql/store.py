@@ -1,17 +1,16 @@
-"""The store on SQLite: one writer, snapshots beside it, and what happens when the disk says no.
+"""The store on SQLite: one writer, concurrent snapshots, and disk failures.
 
-1. One connection writes, behind a lock; a transaction holds SQLite's write lock from
-   its first statement, so that what it reads under lock is what it writes upon.
-2. A snapshot is a read transaction that has read once when it is handed out.
-3. A commit whose end nobody knows is said to be so, and its connection is used no more.
-4. After an I/O error or damage nothing is read or written any more: not a retry, and
-   not the checkpoint that closing a connection would do.
-5. The log's mark is written once a commit is durable; a checkpoint follows when the WAL
-   has a thousand pages that the file does not. After commits of a few rows that is
-   looked at only now and then, for looking costs a call alone more than its rows do.
-6. A full disk refuses. Work that ends things gets the reserve and is run again.
-7. What a transaction has read is known to the next one, as long as nothing else has
-   been written and every commit is sure (`rows/known.py`).
+1. One connection writes, behind a mutex. A transaction takes SQLite's write lock with its first
+   statement, so it writes upon what it read.
+2. A snapshot is a read transaction that has already read once.
+3. A commit with an unknown outcome is reported as such, and its connection is not used again.
+4. After an I/O error or damage nothing is read or written: no retry, and not the checkpoint that closing a
+   connection would do.
+5. The log's mark is written once a commit is durable. A checkpoint follows when the WAL holds a thousand
+   pages; after small commits this is checked only now and then, because the check costs more than the rows.
+6. A full disk refuses writes. Work that ends things gets the reserve and runs again.
+7. Rows that one transaction read are cached for the next while no other writer intervened and every commit
+   is certain (`Known` in `rows`).
 """
 
 from __future__ import annotations
@@ -61,15 +60,15 @@ _MACHINE: Final = Machine()
 
 
 def _pass(_point: str) -> None:
-    """Do nothing at a point of a write."""
+    pass
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    pass
 
 
 class SqlStore:
-    """One database of SQLite in one file, with a mark and a reserve beside it."""
+    """One SQLite database file, with a mark and a reserve beside it."""
 
     def __init__(
         self,
@@ -81,23 +80,21 @@ class SqlStore:
         failed: Callable[[], None] = _nothing,
         held: int | None = None,
     ) -> None:
-        """Open the database, and make it if there is none.
+        """Opens the database, creating it if absent.
 
         Args:
-            path: The file; what belongs to it lies beside it, under its name and an ending.
-            reserve: Bytes that are kept for ending things on a full disk.
-            at: Told each named point of an opening and a write; what it raises ends it there.
-            machine: What the store stands on.
-            failed: Told, in any thread, that the store refuses from now on (rule 4).
-            held: The database's lock (`hold_database`), which is the store's from when this returns and is
-                kept until it is closed; None to have it while opening only.
+            path: The file; companion files have its name and a suffix.
+            reserve: Bytes kept free for work that ends things.
+            at: Called at each named point of opening and writing; what it raises aborts there.
+            machine: What the store uses of the machine.
+            failed: Called, in any thread, when the store starts to refuse (rule 4).
+            held: A lock from `hold_database` that the store takes over; None locks during opening only.
 
         Raises:
             AffectedLibraryError: The library can lose committed writes.
-            ForeignDatabaseError: The file is of another program.
-            NewerDatabaseError: It is of a newer version.
+            ForeignDatabaseError: The file belongs to another program; NewerDatabaseError for a newer version.
             FullDiskError: There is no space to open it.
-            StoreUnavailableError: Anything else is in the way; a `DamagedStoreError` if it is damage.
+            StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
         """
         self._at = at
         self._machine = machine
@@ -118,7 +115,7 @@ class SqlStore:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """A snapshot, for the length of the context (rule 2)."""
+        """Yields a snapshot (rule 2)."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -130,7 +127,7 @@ class SqlStore:
             self._put_back(connection, link)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """What the work returns, once it is durable."""
+        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:
@@ -141,7 +138,7 @@ class SqlStore:
                 self._owner = None
 
     def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store."""
+        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -151,31 +148,31 @@ class SqlStore:
             self._put_back(connection, link)
 
     def leads(self) -> bool:
-        """Always: no other process writes here."""
+        """Always True: no other process writes."""
         return True
 
     def attend(self, name: str) -> None:
-        """Nothing: nobody else could ask."""
+        """Does nothing: no other process could ask."""
 
     def agree(self, what: str) -> None:
-        """Nothing: there is nobody to differ from."""
+        """Does nothing: no other process could differ."""
 
     def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
-        """Nobody: no other process is here."""
+        """Always empty: no other process is present."""
         return frozenset()
 
     def describe(self) -> str:
-        """Kind, library version and place, in words."""
+        """Returns engine, library version and path as text."""
         files = self._files
         kind = f"SQLite {self._machine.library}, schema {REVISION}"
         return f"{kind}, in `{files.path}`; reserve {files.reserve.state()}"
 
     def reserve_state(self) -> str:
-        """`whole`, or why the space that is kept for ending things is not there."""
+        """Returns `whole`, or the reason why the reserve is missing."""
         return self._files.reserve.state()
 
     def close(self) -> None:
-        """Let go of everything; the store can't be used afterwards."""
+        """Closes all connections; the store is unusable afterwards."""
         with self._lock, self._guard:
             if self._closed:
                 return
@@ -189,11 +186,10 @@ class SqlStore:
                 os.close(self._held)
 
     def refuse(self, error: StoreUnavailableError) -> None:
-        """Refuse everything from now on, with this, and touch the files no more (rule 4)."""
+        """Refuses everything from now on with this error, and leaves the files alone (rule 4)."""
         self._break(error)
 
     def _write(self, work: Callable[[Transaction], T], *, reserve: bool) -> T:
-        """Run the work with space for it (rule 6)."""
         self._require_whole()
         if not reserve:
             self._require_space()
@@ -233,7 +229,6 @@ class SqlStore:
         return answer
 
     def _take_known(self, link: SqliteLink) -> Known:
-        """What is known still (rule 7); it is the store's again only after the commit."""
         known, self._known = self._known, None
         version = link.whole(_VERSION)
         return known if known is not None and known.version == version else Known(version)
@@ -249,7 +244,6 @@ class SqlStore:
             self._break(translate(error))
 
     def _commit(self, connection: driver.Connection) -> None:
-        """Make it durable, or say which of the two is known (rule 3)."""
         try:
             connection.execute("COMMIT")
         except driver.Error as error:
@@ -267,7 +261,6 @@ class SqlStore:
             raise
 
     def _note(self, growth: Growth) -> None:
-        """Write the mark (rule 5). That it can't be is no failure of this write, but of the disk."""
         if not growth.count and not growth.size:
             return
         self._mark = Mark(
@@ -281,7 +274,6 @@ class SqlStore:
             self._break(DiskFailedError(f"the mark can't be written: {error.strerror}"))
 
     def _look(self, connection: driver.Connection, rows: int) -> None:
-        """Checkpoint if it is time, unless a few commits of a few rows are all that was written (rule 5)."""
         self._small += 1
         if rows <= _FEW_ROWS and self._small < _FEW_COMMITS and self._files.reserve.whole:
             return
@@ -289,11 +281,10 @@ class SqlStore:
         self._checkpoint(connection)
 
     def _checkpoint(self, connection: driver.Connection) -> None:
-        """Move what the WAL holds into the file, when it is much (rule 5).
+        """Moves a large WAL into the file (rule 5); only a failing disk makes this more than a delay.
 
-        What is committed is durable already, so only a failing disk is more than a delay.
-        On a full disk it is done each time, so that the WAL is written over and never
-        grows; but only where it fits, or it would take the reserve and come to nothing.
+        On a full disk it runs each time, so that the WAL is reused and never grows, but only where it fits:
+        otherwise it would consume the reserve in vain.
         """
         if self._broken is not None:
             return
@@ -314,17 +305,11 @@ class SqlStore:
                 self._break(known)
 
     def _growth(self, connection: driver.Connection) -> int:
-        """By how many bytes the file will grow when the WAL is moved into it."""
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (width,) = connection.execute("PRAGMA page_size").fetchone()
         return max(int(pages * width) - self._files.path.stat().st_size, 0)
 
     def _require_space(self) -> None:
-        """Go on only when the disk has shown no want of space since it last had some (rule 6).
-
-        Raises:
-            FullDiskError: It is full.
-        """
         self._files.reserve.require()
         if self._stuck:
             self._checkpoint(self._take_writer())
@@ -376,7 +361,6 @@ class SqlStore:
         return error
 
     def _break(self, error: TaskboundError | None) -> None:
-        """Refuse from now on, and never touch the files again (rule 4)."""
         with self._guard:
             if self._broken is None:
                 known = error if isinstance(error, StoreUnavailableError) else None
@@ -387,11 +371,10 @@ class SqlStore:
 
     @property
     def failure(self) -> StoreUnavailableError | None:
-        """Why it refuses everything until this process ends; None as long as it does not."""
+        """Returns the permanent failure, or None."""
         return self._broken if fatal(self._broken) else None
 
     def _let_go(self) -> list[driver.Connection]:
-        """Every connection that nobody uses now; the store has none of them any more."""
         gone = [*self._idle, *([] if self._writer is None else [self._writer])]
         self._idle = []
         self._writer = None
@@ -399,5 +382,5 @@ class SqlStore:
 
 
 def _abandon(connection: driver.Connection) -> None:
-    """Keep the connection open until the process ends: closing it would checkpoint."""
+    """Keeps the connection open until the process ends: closing it would checkpoint."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -1,4 +1,4 @@
-"""Pinned servers and tools, and targets, in rows."""
+"""Pinned servers, tools, secrets and targets in SQL."""
 
 from __future__ import annotations
 
@@ -61,43 +61,42 @@ _VERSIONS: Final = (
 
 
 class SqlTools:
-    """Reads servers and tools through one connection, and writes them in a transaction."""
+    """Servers and tools."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """The server, or target, of this name."""
+        """Returns the server, or target, with this name, or None."""
         return self._link.one(_server, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Every server, by name; no target."""
+        """Returns every server except targets, by name."""
         return self._link.all(_server, _SERVERS.text, _SERVERS.values(namespace=namespace))
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
-        """The tool of this name."""
+        """Returns the tool with this name, or None."""
         return self._link.one(_tool, _TOOL.text, _TOOL.values(namespace=namespace, name=name))
 
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
-        """Every tool, by name; of one server when it is named."""
+        """Returns every tool, by name; of one server when it is named."""
         if not server:
             return self._link.all(_tool, _TOOLS.text, _TOOLS.values(namespace=namespace))
         values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
         return self._link.all(_tool, _TOOLS_OF_SERVER.text, values)
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
-        """Of each slot of the server that was ever filled, by slot."""
+        """Returns the secrets of the server's slots, by slot."""
         return self._link.all(_secret, _SEALED, (namespace, server))
 
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
-        """By tool's name: who approves for it."""
+        """Returns the approvers of each tool, by tool name."""
         return dict(self._link.all(_named, _APPROVERS, (namespace,)))
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """The version of each tool that exists."""
+        """Returns the version of each tool that exists."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
@@ -106,7 +105,7 @@ class SqlTools:
         return read(names) if known is None else look_up(known.tools, namespace, names, read)
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
-        """Write the server."""
+        """Writes the server."""
         _PUT_SERVER.put(
             self._link,
             expect,
@@ -120,13 +119,13 @@ class SqlTools:
         )
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Take the server, all its tools and all its secrets away."""
+        """Deletes the server with its tools and secrets."""
         self._link.change(_DROP_SEALED, (namespace, name))
         self._link.change(_DROP_TOOLS.text, _DROP_TOOLS.values(namespace=namespace, server=name))
         self._link.change(_DROP_SERVER.text, _DROP_SERVER.values(namespace=namespace, name=name))
 
     def put_secret(self, secret: StoredSecret) -> None:
-        """Write it."""
+        """Writes the secret."""
         place = (secret.namespace, secret.server, secret.slot)
         if secret.number == 1:
             done = self._link.change(_INSERT_SEALED, (*place, 1, secret.sealed, secret.at))
@@ -137,7 +136,7 @@ class SqlTools:
             raise ConflictError(f"the secret in `{secret.slot}` of `{secret.server}` is not what it was")
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
-        """Write the tool."""
+        """Writes the tool."""
         _PUT_TOOL.put(
             self._link,
             expect,
@@ -160,7 +159,7 @@ class SqlTools:
         )
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
-        """Write who approves for the tool."""
+        """Writes the tool's approvers."""
         if approvers is None:
             self._link.change(_FORGET_APPROVERS, (namespace, tool))
         else:
@@ -168,7 +167,7 @@ class SqlTools:
 
 
 def read_version(name: str, version: int) -> tuple[str, int]:
-    """Name and version of a tool, from its columns."""
+    """Builds name and version of a tool from its columns."""
     return name, version
 
 
@@ -255,40 +254,39 @@ _PUT_EPOCH: Final = "INSERT INTO epochs (epoch, since) VALUES (?, ?)"
 
 
 class SqlTargets:
-    """Reads targets through one connection, and writes them in a transaction."""
+    """Targets."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
-        """The target of this name."""
+        """Returns the target with this name, or None."""
         return self._link.one(read_target, _ONE.text, _ONE.values(namespace=namespace, name=name))
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
-        """Every target, by name."""
+        """Returns every target, by name."""
         return self._link.all(read_target, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
-        """Those of every namespace, by namespace and name."""
+        """Returns the targets of every namespace, by namespace and name."""
         return self._link.all(read_target, _ALL.text)
 
     def mark(self) -> str:
-        """What tells this installation's names apart; empty before there is one."""
+        """Returns the installation's mark, or '' before it is set."""
         return self._link.one(str, _MARK) or ""
 
     def has_epoch(self, epoch: int, since: Instant) -> bool:
-        """Whether the log has the record of this epoch."""
+        """Returns whether the log has a record of this epoch."""
         return self._link.one(bool, _EPOCH, (epoch, since)) is not None
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """The target; the transaction holds the one lock there is."""
+        """As `target`; SQLite's write lock is held."""
         return self.target(namespace, name)
 
     def put_target(self, target: StoredTarget, *, expect: int) -> None:
-        """Write it over the row of this version; 0 for one that must not exist."""
+        """Writes the target if its version is `expect`; 0 requires that it is absent."""
         _PUT.put(
             self._link,
             expect,
@@ -306,15 +304,15 @@ class SqlTargets:
         )
 
     def drop_target(self, namespace: str, name: str) -> None:
-        """Take it away."""
+        """Deletes the target."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, name=name))
 
     def put_mark(self, mark: str) -> None:
-        """Keep the mark, where there is none."""
+        """Sets the mark if it is absent."""
         self._link.change(_PUT_MARK, (mark,))
 
     def put_epoch(self, epoch: int, since: Instant) -> None:
-        """Keep that its record is written, where that is not kept."""
+        """Stores that the epoch's record is written."""
         self._link.change(_PUT_EPOCH, (epoch, since))
 
 
@@ -331,7 +329,7 @@ def read_target(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     tested: int | None,
     version: int,
 ) -> StoredTarget:
-    """The target of a row."""
+    """Builds the target from its row."""
     return StoredTarget(
         namespace=namespace,
         name=name,

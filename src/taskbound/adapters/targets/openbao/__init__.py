@@ -1,4 +1,4 @@
-"""OpenBao as a target: what its engines give, by a role of each credential's own."""
+"""OpenBao as a target: dynamic secrets, each from a role of its own."""
 
 from __future__ import annotations
 

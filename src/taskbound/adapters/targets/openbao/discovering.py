@@ -1,14 +1,13 @@
-"""What lets anybody in at an OpenBao beside what is minted here, as far as the admin's token may look.
+"""Discovers standing access to an OpenBao, as far as the admin's token may look.
 
-1. Nothing is changed: what is asked are lists, reads, and what stands behind an accessor.
-2. The broker's token has few rights, and none for this. What it may not look at is said with the line that
-   its policy lacks; the rest is looked at. Who can't even list what is minted here is told that alone.
-3. A token is told by its accessor, which opens nothing, and never by itself. Of an answer no more is taken
-   than what is named here, each of its type: what is none is taken for nothing.
-4. Which role a lease is of is told, and how many there are; never its id. Names of ours are left out.
-5. Policies say how far something reaches (`reaching`). Where one can't be read, that is said, and counts as
-   beyond data.
-6. It ends with the time that it has. What was not looked at by then is said, by how many.
+1. Nothing changes: only lists, reads and accessor lookups are sent.
+2. The broker's token has few rights. What it may not look at is reported with the policy line that it
+   lacks. If it can't even list what is minted here, only that is reported.
+3. A token is identified by its accessor, never by itself. Only the members named here are read, each by
+   its type; values of other types are ignored.
+4. Leases are reported by role and number, never by id. Our own names are omitted.
+5. Policies determine the reach (`reach_of`). An unreadable policy is reported and counts as beyond data.
+6. The look ends with its time; what was not reached is reported by number.
 """
 
 from __future__ import annotations
@@ -68,8 +67,6 @@ _POLICIES: Final = "what policies permit"
 
 @dataclass(slots=True, kw_only=True)
 class _Look:
-    """One look at one server."""
-
     link: Link
     ours: re.Pattern[str]
     found: list[Standing] = field(default_factory=list)
@@ -85,10 +82,7 @@ class _Look:
         return self.link.left < _RESERVE
 
     def permitted(self, what: str, call: Callable[[], T], name: str = "") -> T | None:
-        """What the call answers; None where the token may not (rule 2).
-
-        The line that is missing is one for all, where this is about one name of many.
-        """
+        """Returns the call's answer, None if refused (rule 2). One policy line stands for all names."""
         try:
             return call()
         except TargetRefusedError as error:
@@ -105,7 +99,6 @@ class _Look:
             return None
 
     def within(self, what: str, some: Iterable[T]) -> Iterator[T]:
-        """As many of them as there is time for, and whose names can be asked for (rules 3, 6)."""
         known = list(some)
         todo = [one for one in known if not isinstance(one, str) or _NAME.fullmatch(one)]
         if len(todo) < len(known):
@@ -156,7 +149,6 @@ class _Look:
         )
 
     def _permits(self, policies: Collection[str]) -> tuple[Reach, list[str]]:
-        """How far policies reach, and a line of them (rule 5)."""
         names = sorted(set(policies))
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         rights = [f"policies: {_quoted(*names[:_NAMED])}{more}" if names else "no policies"]
@@ -225,7 +217,6 @@ class _Look:
     # --- what engines gave ------------------------------------------------------------------------
 
     def engines(self, known: Collection[tuple[str, str]]) -> None:
-        """Leases and static roles, of all engines where that is permitted, else of those that are known."""
         mounts = self.permitted("engines", partial(self.link.read, "sys/mounts"))
         databases = {mount for mount, _ in known}
         for mount, told in (mounts or {}).items():
@@ -263,7 +254,6 @@ class _Look:
             )
 
     def _leases(self, path: str, deep: int) -> None:
-        """What has leases below a path that ends with `/` (rule 4)."""
         name = path.removesuffix("/")
         asked = partial(self.link.names, f"{_LEASES}/{name}", sudo=True, marked=True)
         below = self.permitted(f"leases below {_quoted(path)}", asked) or ()
@@ -288,7 +278,6 @@ class _Look:
             self._leases(f"{path}{one}", deep - 1)
 
     def notes(self) -> Iterator[str]:
-        """What was not seen."""
         for what, count in self.left.items():
             yield f"{what}: {count} were not looked at in time" if count else what
         for what, advice in self.denied.items():
@@ -299,17 +288,13 @@ class _Look:
 def discover_access(
     link: Link, marks: Collection[str], known: Collection[tuple[str, str, str]], *, most: int
 ) -> Discovery:
-    """What lets anybody in, the worst first.
+    """Returns standing access, highest risk first, at most `most` entries.
 
     Args:
         link: The server.
-        marks: Of installations whose names are left out.
-        known: Mount, roles and credentials of the engines that the target's kinds have.
-        most: How many are told at most.
-
-    Raises:
-        TargetRefusedError: The token may not even list what is minted here.
-        TargetUnavailableError: The server doesn't answer.
+        marks: Marks of installations whose names are omitted.
+        known: Mount, roles and credentials of the engines in the target's kinds.
+        most: The limit of entries.
     """
     for mount, roles, _ in known:
         link.names(f"{mount}/{roles}")  # 2
@@ -327,7 +312,6 @@ def discover_access(
 
 
 def _quoted(*texts: str) -> str:
-    """What the server says, in a sentence of ours."""
     return ", ".join(f"`{shown(one)}`" for one in texts)
 
 
@@ -348,7 +332,6 @@ def _instant(count: int) -> Instant | None:
 
 
 def _end(value: object) -> Instant | None:
-    """When it ends; None for never."""
     try:
         return _instant(int(datetime.fromisoformat(_text(value)).timestamp()))
     except (ValueError, OverflowError):

@@ -1,22 +1,22 @@
-"""Connections to an OpenBao target, and how it is reached.
+"""Connections to an OpenBao target, and the reach of its policies.
 
 Of `link`:
 
-1. A call is one connection, which has the call's patience (`adapters.openbao`); it is kept for the calls that
-   come (`adapters.http.kept`). What fails before it is there leaves it certain that nothing was sent; nothing
-   that fails later does, and nothing is sent again.
-2. What is no answer of an OpenBao (no object, no reasons where it refuses) is one that was not reached:
-   whatever its status says.
-3. Where it refuses the token, the line that the token's policy lacks is said. An unknown token is refused in
-   the same words.
-4. No word of an answer is passed on: it may quote what is secret. What is known of its words is said in ours.
+1. A call uses one connection with the call's patience (`adapters.openbao`), kept for later calls. A
+   failure before the connection stands proves that nothing was sent; a later one doesn't. Nothing is
+   sent twice.
+2. An answer that is not OpenBao's (no object, no `errors` on a refusal) counts as not reached, whatever
+   its status.
+3. If the token is refused, the error names the missing policy line; OpenBao answers an unknown token in
+   the same way.
+4. No text of an answer is passed on, as it may quote a secret; known reasons have texts of our own.
 
 Of `reaching`:
 
-1. Who may write policies, logins' roles, entities or ways in, or make tokens of any policy, may become what
-   may do everything. What else is done in the server's own paths, or is read everywhere, reaches beyond data.
-2. A text in which nothing is found, or too long a one, is not read: then nobody knows, and it is said so.
-3. What a policy denies counts for nothing here: it may reach less than is said, and never more.
+1. A policy that allows writing policies, login roles, entities or auth methods, or creating tokens with
+   any policy, reaches everything. Other rights on system paths, or reads everywhere, reach beyond data.
+2. A policy text that is too long or holds no rule is not read; the reach is then reported as unknown.
+3. `deny` is ignored: the reported reach may be too large, never too small.
 """
 
 from __future__ import annotations
@@ -80,56 +80,45 @@ class Link:
     """One call's connection."""
 
     def __init__(self, connection: BaoConnection) -> None:
-        """Ask by this connection."""
         self._connection = connection
 
     @property
     def left(self) -> float:
-        """Seconds that the call has left.
-
-        Raises:
-            TargetUnavailableError: None.
-        """
+        """Returns the seconds that the call has left; raises TargetUnavailableError if none."""
         left = self._connection.left
         if left <= 0:
             raise TargetUnavailableError("the OpenBao took longer than the call may take")
         return left
 
     def read(self, path: str) -> Mapping[str, JsonValue] | None:
-        """What stands there; None for nothing."""
+        """Returns the object at this path, or None."""
         answer = self._connection.ask("GET", path)
         return None if _is_nothing(answer) else _data(_granted(answer, path, "read"))
 
     def names(self, path: str, *, sudo: bool = False, marked: bool = False) -> tuple[str, ...]:
-        """What is listed there; with the `/` of what has more below it where that is to be `marked`."""
+        """Lists the path; `marked` keeps the trailing `/` of folders."""
         answer = self._connection.ask("LIST", path, most=_LISTED)
         if _is_nothing(answer):
             return ()
         keys = _data(_granted(answer, path, *("list", *(("sudo",) if sudo else ())))).get("keys")
         if not isinstance(keys, list):
-            raise TargetUnavailableError("what should be a list of the OpenBao's is none")
+            raise TargetUnavailableError("OpenBao answered a list request without a list")
         return tuple(one if marked else one.removesuffix("/") for one in keys if isinstance(one, str))
 
     def look_up(self, path: str, body: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-        """What stands behind something that is named in the request, and not in its path."""
+        """Looks up an object that the body identifies, such as an accessor."""
         return _data(_granted(self._connection.ask("POST", path, body), path, "update"))
 
     def write(self, path: str, body: Mapping[str, JsonValue]) -> None:
-        """Write it there, over what was."""
+        """Writes the object at this path."""
         _granted(self._connection.ask("POST", path, body), path, "create", "update")
 
     def drop(self, path: str) -> None:
-        """Take away what stands there; nothing where nothing does."""
+        """Deletes the object at this path, if any."""
         _granted(self._connection.ask("DELETE", path), path, "delete")
 
     def give(self, path: str) -> Mapping[str, JsonValue]:
-        """What an engine gives, with its lease.
-
-        Raises:
-            NameTakenError: The database has a login of the name.
-            TargetRefusedError: The engine can't.
-            TargetUnavailableError: It gives nothing now.
-        """
+        """Requests a dynamic secret with its lease; raises NameTakenError if the database has the login."""
         answer = self._connection.ask("GET", path)
         if answer.status in {_BAD, _FAILED} and answer.errors:
             said = " ".join(answer.errors).lower()
@@ -145,7 +134,7 @@ class Link:
         return found
 
     def end_leases(self, prefix: str) -> bool:
-        """Have all leases below this path revoked, and wait for that; whether all of them were."""
+        """Revokes all leases below this path synchronously; returns whether all were revoked."""
         path = f"sys/leases/revoke-prefix/{prefix}"
         answer = self._connection.ask("PUT", path, {"sync": True})
         if answer.status in {_BAD, _FAILED} and answer.errors:
@@ -154,7 +143,7 @@ class Link:
         return True
 
     def renew_token(self) -> None:
-        """Let the admin's token live longer, where it is one that can."""
+        """Renews the admin's token if it is renewable."""
         path = "auth/token/renew-self"
         answer = self._connection.ask("POST", path, {})
         if answer.status == _BAD and answer.errors:
@@ -171,19 +160,12 @@ def linked(
     patience: float,
     kept: HttpKept,
 ) -> Iterator[Link]:
-    """A connection for as long as this lasts.
-
-    Args:
-        place: Where the server is.
-        tls: Whose certificates count.
-        access: The admin's.
-        patience: Seconds, for all of it.
-        kept: Connections to this server.
+    """Yields a connection for one call of `patience` seconds.
 
     Raises:
-        TargetUnreachedError: There is none; nothing was sent (rule 1).
-        TargetUnavailableError: The server is not active, sealed, too slow, or none.
-        TargetRefusedError: It refuses something to the token (rule 3).
+        TargetUnreachedError: There is no connection; nothing was sent (rule 1).
+        TargetUnavailableError: The server is standby, sealed, too slow, or not an OpenBao.
+        TargetRefusedError: The server refuses the token (rule 3).
     """
     address = HttpAddress(host=place.host, port=place.port, tls=place.tls)
     try:
@@ -205,12 +187,11 @@ def linked(
 
 
 def _is_nothing(answer: BaoAnswer) -> bool:
-    """Whether the path is right, and nothing stands there: reasons, and none of them."""
+    """Returns whether the path is valid and empty: OpenBao then answers with an empty list of errors."""
     return answer.status == _NOT_FOUND and answer.errors == ()
 
 
 def _granted(answer: BaoAnswer, path: str, *capabilities: str) -> BaoAnswer:
-    """The answer, where it is no refusal (rules 2 and 3)."""
     if answer.status in _OK:
         if answer.too_long or (answer.members is None and answer.status != 204):  # noqa: PLR2004 - HTTP's own
             raise TargetUnavailableError("what answers is no OpenBao, or answers too much")
@@ -220,7 +201,7 @@ def _granted(answer: BaoAnswer, path: str, *capabilities: str) -> BaoAnswer:
     if answer.status == _FORBIDDEN:
         words = ", ".join(f'"{one}"' for one in capabilities)
         raise TargetRefusedError(
-            f"the OpenBao refuses the admin's token: it is none any more, or lacks `{capabilities[0]}` on"
+            f"the OpenBao refuses the admin's token: it has expired, or lacks `{capabilities[0]}` on"
             f" `{_general(path)}`",
             remedy=f'give its policy `path "{_general(path)}" {{ capabilities = [{words}] }}`, or'
             " another token: `taskbound target admin FILE --admin-stdin`",
@@ -236,7 +217,6 @@ def _granted(answer: BaoAnswer, path: str, *capabilities: str) -> BaoAnswer:
 
 
 def _general(path: str) -> str:
-    """The path as a policy has it: of all that is minted, and not of one."""
     *before, last = path.split("/")
     return "/".join([*before, f"{last[:-_REST]}*" if last.startswith("tb_") else last])
 
@@ -278,7 +258,7 @@ _OWN: Final = re.compile(
 
 
 def reach_of(text: str) -> Reach | None:
-    """How far a policy of this text reaches; None where nobody can tell (rule 2)."""
+    """Returns the reach of a policy text; None if it is unknown (rule 2)."""
     rules = list(_rules(text)) if len(text) <= _MOST else []
     if not rules:
         return None
@@ -298,13 +278,11 @@ def _reach(path: str, words: set[str]) -> Reach:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """What the path of a rule stands for: `+` for one part, and `*` at its end for any rest."""
     parts = ["[^/]+" if one == "+" else re.escape(one) for one in path.removesuffix("*").split("/")]
     return re.compile("/".join(parts) + (".*" if path.endswith("*") else ""))
 
 
 def _rules(text: str) -> Iterator[tuple[str, set[str]]]:
-    """Paths, and what may be done there."""
     try:
         found = json.loads(text).get("path", {})
     except (ValueError, RecursionError, AttributeError):

@@ -1,24 +1,22 @@
-"""An OpenBao as `ports.target.Target`: each credential has a role of its own, whose name its leases have.
+"""OpenBao as a target: each credential has a role of its own, whose name its leases have.
 
-1. A mint copies the role that its kind names, under the credential's name and with its end, and then asks
-   once for what that role gives. A kill between leaves the copy, which a sweep finds.
-2. Only a role that says `default_ttl` and `max_ttl` is copied, and only a lease that lasts until the end is
-   handed out: nothing else ends by itself when it has to.
-3. A login that another target of ours has to end is one that is called as the credential: whatever the engine
-   called otherwise is handed to nobody (`username_template`).
-4. An end takes the copy away first, so that nothing on its way makes more of it, then the leases, then what
-   is seen in the other target, sessions too. The other target is asked whatever became of the leases, after
-   half of the call's time at the latest: a login can keep the engine from revoking (measured: it changes its
-   own password and doesn't commit that), and a server that is sealed or away would keep its session open. The
-   engine is asked again after that where it failed, as the login is in its way no more; where even the copy
-   could not be taken away, the end fails. Gone is what has no copy and no lease, and what the other target
-   says is.
+1. Minting copies the kind's role under the credential's name and end, then requests one secret of it. A
+   crash in between leaves the copy, which a sweep finds.
+2. Only a role with `default_ttl` and `max_ttl` is copied, and only a lease that lasts until the ordered end
+   is handed out, since nothing else would expire in time.
+3. A login that another of our targets must end has to carry the credential's name: a login that the
+   engine named differently is not handed out (`username_template`).
+4. Ending deletes the copy first, so that no further secret is made, then revokes the leases, then ends
+   what the other target (`seen_in`) shows, sessions included. The other target is called at the latest
+   after half of the call's time, whatever became of the leases: a login can block the engine's
+   revocation (it changes its own password in an open transaction), and a sealed or absent server would
+   keep its session open. If the engine failed, it is asked again afterwards; if the copy could not be
+   deleted, ending fails. Gone means no copy, no lease, and gone in the other target.
 5. Without another target nothing shows what is open: an end is left to the lease's own, a look is refused,
-   and that OpenBao gave a lease under the name is all that a test shows.
-6. Nobody moves an end. The copy says it, and to write that anew would bring back, of a call that comes late,
-   what was taken away.
-7. A sweep asks the other target too: what was being made while it was ended may come without copy and lease
-   (measured: the engine makes the login, and fails to keep its lease). It lets the token live longer.
+   and a test shows only that OpenBao issued a lease under the name.
+6. An end cannot be moved: rewriting the copy in a late call could recreate what was deleted.
+7. A sweep asks the other target too: a secret requested during an end may come without copy and lease (the
+   engine creates the login and fails to store the lease). A sweep also renews the token.
 """
 
 from __future__ import annotations
@@ -75,17 +73,13 @@ class OpenbaoTarget:
         kinds: Collection[OpenbaoKind],
         seen: Callable[[], Target[Any]] | None = None,
     ) -> None:
-        """Speak to the server at this place.
+        """Raises BadTargetError if the authorities can't be read.
 
         Args:
-            place: Where it is.
+            place: The server.
             access: The admin's token.
-            kinds: All kinds that the target's file has: where there may be something.
-            seen: What opens the target that its credentials are seen in, anew at each call; it raises
-                `TargetUnavailableError` where that can't be had. None where the file names none.
-
-        Raises:
-            BadTargetError: The authorities can't be read.
+            kinds: All kinds in the target's file, the places where credentials may be.
+            seen: Opens the `seen_in` target per call, or raises TargetUnavailableError; None without one.
         """
         self._place = place
         self._access = access
@@ -96,7 +90,7 @@ class OpenbaoTarget:
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
-        """A copy of the role, and what it gives (rules 1 to 3)."""
+        """Copies the role and requests its secret (rules 1 to 3)."""
         began = time.monotonic()
         if self._seen is not None:
             self._seen()  # what can't be ended is not minted
@@ -123,13 +117,13 @@ class OpenbaoTarget:
             return self._minted(kind, order, link.give(creds), most=left)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """It ends when the copy says (rule 6)."""
+        """Always refuses (rule 6)."""
         raise RenewalUnsupportedError(
             "a lease ends when its copy of the role says: to move that could bring back what was taken away"
         )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Use it where it is seen; without another target there is nothing to be shown (rule 5)."""
+        """Uses the credential in the other target, if there is one (rule 5)."""
         if self._seen is None:
             return
         try:
@@ -142,7 +136,7 @@ class OpenbaoTarget:
             ) from None
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """Take away the copy, the leases, and what is seen elsewhere (rule 4)."""
+        """Ends copy, leases, and what the other target shows (rule 4)."""
         deadline = time.monotonic() + patience
         found: Gone | Left = Left(until=ends)
         failed, trouble = self._take_away(name, patience * (1.0 if self._seen is None else _FIRST))
@@ -167,7 +161,7 @@ class OpenbaoTarget:
         return found
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """The copy, its leases, and what the other target shows."""
+        """Returns whether copy or leases exist, and what the other target shows."""
         if self._seen is None:
             raise TargetRefusedError(
                 "nothing shows what is open with what the OpenBao gave",
@@ -180,7 +174,7 @@ class OpenbaoTarget:
         return Shown(exists=exists or shown.exists, open=shown.open)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Names of copies, of what has leases, and of what the other target shows (rule 7)."""
+        """Yields names of copies, of leases, and of what the other target shows (rule 7)."""
         deadline = time.monotonic() + patience
         found: set[str] = set()
         with self._linked(patience) as link:
@@ -195,12 +189,12 @@ class OpenbaoTarget:
                 yield from (one for one in self._seen().sweep(prefix, patience=left) if one not in found)
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """What else lets anybody in (`discovering`)."""
+        """Returns standing access (`discovering`)."""
         with self._linked(patience) as link:
             return discover_access(link, marks, self._engines, most=most)
 
     def _take_away(self, name: str, patience: float) -> tuple[list[str], TaskboundError | None]:
-        """Take away the copy and the leases: of which leases that is not sure, and why not of the copy."""
+        """Deletes copy and leases; returns uncertain lease paths and the error of the copy's deletion."""
         copies, left = True, self._leases(name)
         try:
             with self._linked(patience) as link:
@@ -246,11 +240,9 @@ class OpenbaoTarget:
         )
 
     def _leases(self, name: str) -> list[str]:
-        """The paths below which leases of the name are."""
         return [f"{mount}/{creds}/{name}" for mount, _, creds in self._engines]
 
     def _has(self, link: Link, name: str) -> bool:
-        """Whether there is a copy, or a lease."""
         copies = [link.read(f"{mount}/{roles}/{name}") for mount, roles, _ in self._engines]
         leases = [link.names(f"sys/leases/lookup/{one}", sudo=True) for one in self._leases(name)]
         return any(one is not None for one in copies) or any(leases)
@@ -261,7 +253,7 @@ class OpenbaoTarget:
 
 @contextmanager
 def _sent() -> Iterator[None]:
-    """What one of both could not be reached for is no call of which nothing was sent."""
+    """Converts TargetUnreachedError: one of two systems unreached doesn't mean that nothing was sent."""
     try:
         yield
     except TargetUnreachedError as error:
@@ -269,11 +261,6 @@ def _sent() -> Iterator[None]:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until then.
-
-    Raises:
-        TargetUnavailableError: None.
-    """
     left = deadline - time.monotonic()
     if left < _LEAST:
         raise TargetUnavailableError("the OpenBao took longer than the call may take")

@@ -1,4 +1,4 @@
-"""OpenSSH as a target: certificates that the host admits one by one, and ends with all that they opened."""
+"""OpenSSH as a target: certificates that the host admits singly and whose connections it can end."""
 
 from __future__ import annotations
 

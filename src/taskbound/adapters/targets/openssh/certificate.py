@@ -1,26 +1,26 @@
-"""Certificates of OpenSSH: made, and tried by logging in.
+"""OpenSSH certificates: signing, and testing by a login.
 
 Of `certificate`:
 
-1. Each certificate is for a key pair of Ed25519 that was made for it, and is kept by nobody here.
-2. It begins a minute before it is made, as clocks differ, and is over at the second that was ordered.
-3. It has the principals that are declared, and never none; its key id is the credential's name, and so is its
-   serial, as far as 64 bits go.
-4. What it may do is what the kind says: extensions are what is allowed, and without any there are none.
-5. A CA is Ed25519, ECDSA on the three curves of NIST, or RSA of 2048 bits at least, which signs with SHA-512.
-6. No error says anything of a key but which of the two it is, and in what way it is none.
+1. Each certificate is for a fresh Ed25519 key pair, which is not stored here.
+2. It is valid from one minute before now (clock skew) to the ordered second.
+3. It has the declared principals, at least one. The key id is the credential's name, and the serial is
+   derived from it.
+4. Its extensions are those of the kind; none by default.
+5. A CA key is Ed25519, ECDSA on the NIST curves, or RSA of at least 2048 bits, signing with SHA-512.
+6. Errors say which key is unusable and why, and nothing of its content.
 
 Of `login`:
 
-1. The machine's own `ssh` logs in and opens no session: nothing runs on the host, whatever is forced. That it
-   is in is said by `ssh` itself, by a command on this side, and by nothing that the host sends.
-2. The agent in this process says which certificate the host asked a signature of. It shows one first that is
-   of the same CA, for the same account, and was never admitted. A host that would take it doesn't ask its
-   helper, and what is revoked would open it. It is never signed with, so it opens nothing there either. As
-   the right one follows in the same connection, no host counts a failed login (PerSourcePenalties).
-3. Where a certificate is for networks that we may not be in, the same without them is shown last: then what
-   was refused is where we come from, as it is to be.
-4. Who is let in without any signature is not let in by the certificate.
+1. The machine's `ssh` logs in and opens no session, so nothing runs on the host. `ssh` reports success
+   through a local command, not through anything that the host sends.
+2. The in-process agent records for which certificate the host requests a signature. It first offers a
+   decoy of the same CA and account that was never admitted: a host that accepts it doesn't ask its
+   helper, so revoked certificates would work. The decoy never signs. The real one follows in the same
+   connection, so the host counts no failed login (PerSourcePenalties).
+3. For a certificate bound to networks, an unbound copy is offered last: if the host then asks for it, the
+   refusal was due to our address, as intended.
+4. A host that lets the client in without a signature fails the test.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _LEAST_RSA: Final = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What one certificate says."""
+    """The content of one certificate."""
 
     name: str
     """The credential's name in the target (rule 3)."""
@@ -90,7 +90,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A key pair that was made for one certificate (rule 1)."""
+    """A key pair made for one certificate (rule 1)."""
 
     private: str = field(repr=False)
     """As OpenSSH writes one, without a passphrase."""
@@ -98,7 +98,7 @@ class Pair:
 
 
 def make_pair() -> Pair:
-    """A fresh one."""
+    """Returns a fresh key pair."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     return Pair(private.decode(), key.public_key())
@@ -108,29 +108,16 @@ class Authority:
     """A CA that signs certificates."""
 
     def __init__(self, private_key: str) -> None:
-        """Read its key.
-
-        Raises:
-            BadAdminAccessError: It is none that rule 5 names.
-        """
+        """Raises BadAdminAccessError if the key is not of rule 5."""
         self._key = _read("the CA's key", private_key)
 
     @property
     def mark(self) -> str:
-        """The fingerprint of its public key, as OpenSSH has it: `SHA256:…`."""
+        """Returns the public key's fingerprint, `SHA256:…`."""
         return _mark(self._key)
 
     def sign(self, public: SSHCertPublicKeyTypes, grant: Grant, *, now: float) -> str:
-        """A certificate of one line.
-
-        Args:
-            public: Whose it is.
-            grant: What it says.
-            now: Seconds since 1970.
-
-        Raises:
-            ValueError: It has no principals, or ends before it begins.
-        """
+        """Returns a one-line certificate; `now` in Unix seconds. Raises ValueError for an invalid grant."""
         found = (
             SSHCertificateBuilder()
             .public_key(public)
@@ -151,11 +138,7 @@ class Authority:
 
 
 def require_key(private_key: str) -> str:
-    """Require that it can be used to reach a helper; the fingerprint of its public key.
-
-    Raises:
-        BadAdminAccessError: It is none that rule 5 names.
-    """
+    """Returns the fingerprint of a helper's key; raises BadAdminAccessError if it is not of rule 5."""
     return _mark(_read("the helper's key", private_key))
 
 
@@ -197,29 +180,21 @@ _CHECK: Final = "on the host, `taskbound-ssh-host check` says which lines of ssh
 
 
 class _Shown(SshIdentity):
-    """A certificate that is shown, and whether the host asked for a signature by it (rule 2)."""
-
     asked = False
 
     def sign(self, data: bytes, flags: int) -> bytes | None:
-        """As `SshIdentity.sign`."""
         self.asked = True
         return super().sign(data, flags)
 
 
 class _Stranger(_Shown):
-    """One that is never signed with."""
-
     def sign(self, data: bytes, flags: int) -> bytes | None:  # noqa: ARG002 - as `SshIdentity.sign`
-        """None."""
         self.asked = True
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Way:
-    """What one login is tried by."""
-
     strangers: tuple[_Shown, ...]
     ours: tuple[_Shown, ...]
 
@@ -227,19 +202,19 @@ class _Way:
 def use_login(
     client: OpensshClient, authority: Authority, minted: Minted, *, helped: bool, patience: float
 ) -> None:
-    """Log in with it, once.
+    """Logs in with the credential once.
 
     Args:
         client: Starts `ssh`.
-        authority: Whose certificate it is.
-        minted: What was handed out.
-        helped: Whether the host has to ask a helper.
-        patience: Seconds, for all of it.
+        authority: The certificate's CA.
+        minted: The credential.
+        helped: Whether the host must ask a helper.
+        patience: Seconds for all of it.
 
     Raises:
         TargetUnreachedError: The host can't be reached.
         TargetUnavailableError: It is too slow.
-        TargetRefusedError: It refuses the certificate, or would let in others.
+        TargetRefusedError: It refuses the certificate, or would accept others.
     """
     deadline = time.monotonic() + patience
     account = minted.open["SSH_USER"]
@@ -258,7 +233,6 @@ def use_login(
 
 
 def _is_in(child: Child, deadline: float) -> bool:
-    """Whether `ssh` says that it is in (rule 1)."""
     try:
         found = child.line(deadline=deadline) == _IN
         if not found:
@@ -317,5 +291,4 @@ def _way(authority: Authority, minted: Minted, *, helped: bool) -> _Way:
 
 
 def _never(name: str) -> str:
-    """A name of this installation's that nobody has."""
     return name[:-_REST] + "".join(secrets.choice(_LETTERS) for _ in range(_REST))

@@ -1,27 +1,26 @@
-"""The OpenSSH client as a child process, with its private folder.
+"""The OpenSSH client as a child process, and its private folder.
 
 Of `client`:
 
-1. Nobody's settings count: no file of them is read, no variable of this process is passed on, no name of a
-   host, key, proxy, forwarding, terminal or command is found anywhere else.
-2. The host is who it is by its own keys, which stand in a file of ours under a name of ours; no other key is
-   taken, whatever the host says (`core.target.openssh`).
-3. A private key is in no file and in no argument: an agent in this process has it.
-4. What a process says on standard error may be the host's words. They are read as far as `_MOST_SAID`, to
-   find a sentence of ours that fits, and are neither logged nor passed on.
-5. No process outlives what it is for. Who uses it ends it. When this process is killed, what `ssh` reads
-   ends, and with it `ssh` and what it runs on the host; where the system has `setpriv`, the kernel kills it
-   too, also while it still logs in. The kernel takes the end of a thread for that of its process: one thread
-   of the client starts them all, and lasts as long as it.
-6. Everything is asked with a deadline. What is read has a bound.
+1. No configuration file is read and no environment variable is passed on; hosts, keys, proxies,
+   forwardings, terminals and commands come from arguments only.
+2. The host must present one of its declared keys, which stand in a file of ours under an alias of ours
+   (`core.target.openssh`).
+3. A private key is never in a file or an argument: the in-process agent holds it.
+4. Standard error may hold the host's text. Up to `_MOST_SAID` bytes are matched against known reasons, and
+   neither logged nor passed on.
+5. No child outlives its use. Its user ends it; if this process is killed, the child's input closes, which
+   ends `ssh` and what it runs on the host. Where `setpriv` exists the kernel also kills a child that still
+   logs in. The kernel's parent-death signal follows the thread, so one long-lived thread starts them all.
+6. Every request has a deadline and every read a size limit.
 
 Of `folder`:
 
-1. Its path is short, as a socket's is. It holds no secret.
-2. Whoever made it has a lock in it, which the kernel takes back when the process ends, killed or not. The
-   lock is there before its name is: who finds the name and gets the lock found what nobody has any more.
-3. Making one clears those whose maker was killed, of this account alone. What has no lock, or can't be
-   looked at, is left.
+1. Its path is short enough for a socket. It holds no secret.
+2. Its maker holds a kernel lock in it, taken before the folder gets its name: a process that finds the
+   folder and gets the lock has found an abandoned one.
+3. Making a folder deletes abandoned ones of this account. Folders without a lock file, or unreadable
+   ones, stay.
 """
 
 from __future__ import annotations
@@ -53,11 +52,7 @@ _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def take_folder() -> tuple[Path, int]:
-    """A new one, and the descriptor that has its lock.
-
-    Raises:
-        OSError: There is no room for it.
-    """
+    """Returns a new folder and the descriptor that holds its lock; raises OSError."""
     _clear()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_WHERE))
     try:
@@ -80,13 +75,12 @@ def _locked(path: Path) -> int:
 
 
 def leave_folder(folder: Path, lock: int) -> None:
-    """Remove it with all that is in it."""
+    """Deletes the folder with its content."""
     shutil.rmtree(folder, ignore_errors=True)
     os.close(lock)
 
 
 def _clear() -> None:
-    """Remove what nobody has any more (rule 3)."""
     for folder in Path(_WHERE).glob(f"{PREFIX}*"):
         with suppress(OSError):  # it is another's, or gone, or was never whole
             found = folder.lstat()
@@ -150,7 +144,7 @@ NO_WAY_IN: Final = 255
 _SHUT: Final = (
     "the host ended the connection: it may take none from here for now (MaxStartups, PerSourcePenalties)"
 )
-DENIED: Final = "the host lets nobody in with this key"
+DENIED: Final = "the host refuses this key"
 _REASONS: Final = (
     ("host key verification failed", "the host shows another key than those in the target's file"),
     ("no matching host key type", "the host has no key of the types in the target's file"),
@@ -172,25 +166,24 @@ _UNKNOWN: Final = "`ssh` found no way in, and doesn't say why"
 
 
 class LateError(Exception):
-    """The deadline came first."""
+    """The deadline passed."""
 
 
 class OverError(Exception):
-    """The process, or what it says, is over."""
+    """The process, or its output, ended."""
 
 
 def reason_of(said: bytes) -> str:
-    """Why there is no connection, in our words (rule 4)."""
+    """Returns the reason of a failed connection in our own words (rule 4)."""
     lines = said.decode("ascii", "replace").lower().splitlines()
     text = "\n".join(one for one in lines if not one.startswith("debug"))
     return next((ours for theirs, ours in _REASONS if theirs in text), _UNKNOWN)
 
 
 class Child:
-    """One process of `ssh`, its input and what it says; used by one thread at a time."""
+    """One `ssh` process with its pipes; single-threaded."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        """Take it, with three pipes."""
         self._process = process
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise ValueError("a process without pipes")
@@ -203,12 +196,7 @@ class Child:
         """What it wrote to standard error, as far as it is kept."""
 
     def write(self, line: bytes, *, deadline: float) -> None:
-        """Write all of it.
-
-        Raises:
-            OverError: The process reads no more.
-            LateError: None.
-        """
+        """Writes the whole line; raises OverError if the process reads no more, LateError at the deadline."""
         number = self._pipes[0].fileno()
         while line:
             self._wait(deadline, writing=True)
@@ -220,12 +208,7 @@ class Child:
                 raise OverError from None
 
     def line(self, *, deadline: float) -> bytes:
-        """The next line that it writes, without its end.
-
-        Raises:
-            OverError: There is none, or it is longer than any is.
-            LateError: None.
-        """
+        """Returns the next line without its end; raises OverError (none, or too long) or LateError."""
         looked = 0
         while (end := self._read.find(b"\n", looked)) < 0:
             looked = len(self._read)
@@ -237,11 +220,7 @@ class Child:
         return line
 
     def finish(self, *, deadline: float) -> int:
-        """Its status, once it has ended by itself.
-
-        Raises:
-            LateError: None.
-        """
+        """Returns the exit status once the process ended by itself; raises LateError."""
         while self._open:
             self._wait(deadline)
         try:
@@ -250,22 +229,21 @@ class Child:
             raise LateError from None
 
     def end(self) -> None:
-        """End it, wherever it is (rule 5)."""
+        """Ends the process in any state (rule 5)."""
         self._process.kill()
         for one in self._pipes:
             one.close()
         self._process.wait(_END)
 
     def __enter__(self) -> Self:
-        """Use as a context."""
+        """Returns itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """Ends the process."""
         self.end()
 
     def _wait(self, deadline: float, *, writing: bool = False) -> None:
-        """Read what is there, or wait until something is, or until it can be written to (rule 6)."""
         poll = select.poll()
         for number in self._open:
             poll.register(number, select.POLLIN)
@@ -293,18 +271,10 @@ class Child:
 
 
 class OpensshClient:
-    """Starts `ssh` for one host; used by several threads at once."""
+    """Starts `ssh` for one host; thread-safe."""
 
     def __init__(self, place: OpensshPlace, program: str) -> None:
-        """Start this program for the host at this place, once somebody needs it.
-
-        Args:
-            place: Where the host is.
-            program: The path of `ssh`.
-
-        Raises:
-            OSError: Its file of host keys can't be written.
-        """
+        """Writes the file of host keys; raises OSError. `program` is the path of `ssh`."""
         self._place = place
         self._program = program
         self.folder, lock = take_folder()
@@ -323,18 +293,15 @@ class OpensshClient:
         settings: Mapping[str, str] | None = None,
         flags: Sequence[str] = (),
     ) -> Child:
-        """A process that is on its way to log in.
+        """Starts a process that logs in; raises OSError.
 
         Args:
-            account: As whom.
-            agent: The socket of the agent that has the key (rule 3).
-            words: What is run there.
-            patience: Seconds that it may take to connect.
-            settings: What is different from rule 1.
-            flags: Options of one letter.
-
-        Raises:
-            OSError: It can't be started.
+            account: The account on the host.
+            agent: The socket of the agent that holds the key (rule 3).
+            words: The command to run there.
+            patience: Seconds to connect.
+            settings: Options that differ from rule 1.
+            flags: Single-letter options.
         """
         told = {
             **_SETTINGS,
@@ -371,7 +338,7 @@ def _algorithms(keys: Sequence[str]) -> list[str]:
 
 
 def _dying_with_us() -> tuple[str, ...]:
-    """What has the kernel end a process with the thread that started it, where that is to be had (rule 5)."""
+    """Returns the command prefix that ties a child's life to its starting thread, if any (rule 5)."""
     program = shutil.which("setpriv", path=_PATH)
     if program is None:
         return ()

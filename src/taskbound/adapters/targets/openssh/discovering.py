@@ -1,16 +1,15 @@
-"""What lets anybody in on a host beside what was admitted here, as its helper sees it.
+"""Discovers standing access to a host, as its helper sees it.
 
-1. The helper looks (`host`, rules 11 to 14), and what it answers is judged as anything of a host is: it has
-   exactly the members that are known, each of its kind, or it is no answer. Words about it are ours.
-2. What a key's line says (its comment, its program, where from) is its account's own text: it is escaped, and
-   stands between backticks, which it can't end.
-3. Who can become root reaches everything; a key that is bound to one program, or whose account runs none,
-   reaches beyond data there: what the program does is nothing that we know. Whose certificates are taken is
-   everybody.
-4. When a key was made is kept by no host. That its file is unchanged is said as that. A password says when it
-   was set, and a host's journal which key was used last, as far as it goes back.
-5. Who is in by what is nothing that a host keeps: connections count for a way in where it is the account's
-   only one, and else are said to be the account's.
+1. The helper looks (`host`, rules 11 to 14). Its answer is untrusted: it must have exactly the known
+   members with the known types. Texts about it are ours.
+2. The text of a key line (comment, program, source) was written by the account: it is escaped and stands
+   between backticks, which it cannot close.
+3. An account that can become root reaches everything. A key bound to one program, or of an account that
+   runs none, reaches beyond data, since the program's effect is unknown. A trusted CA admits everyone.
+4. A host doesn't record when a key was made; the age of its unmodified file is reported as such. A
+   password has the date of its last change, and the journal may show which key was used last.
+5. A host doesn't record which entry a connection used: connections are attributed to an account's only
+   entry, otherwise to the account.
 """
 
 from __future__ import annotations
@@ -69,17 +68,17 @@ _HIDES: Final = frozenset({"accounts", "directory", "keys", "long", "settings", 
 
 
 def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, most: int) -> Discovery:
-    """What lets anybody in, the worst first.
+    """Returns standing access, highest risk first, at most `most` entries.
 
     Args:
         link: The helper.
-        marks: Of installations whose names are left out.
-        ours: Fingerprints of what the broker comes with itself.
-        most: How many are told at most.
+        marks: Marks of installations whose names are omitted.
+        ours: Fingerprints of the broker's own keys.
+        most: The limit of entries.
 
     Raises:
-        TargetRefusedError: The helper is too old, or can't look.
-        TargetUnavailableError: It doesn't answer, or that is no answer.
+        TargetRefusedError: The helper is too old, or cannot look.
+        TargetUnavailableError: It doesn't answer, or the answer is invalid.
     """
     link.require(_VERSION, "looking at what else lets anybody in")
     patience = max(1, int(link.deadline - time.monotonic() - _LEFT))
@@ -101,7 +100,7 @@ def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, 
 def _answered(
     answer: Mapping[str, Any], most: int
 ) -> tuple[list[dict[str, Any]], int, dict[str, int], list[str]]:
-    """Rows, how many there are, what was missed, and programs that know more keys (rule 1)."""
+    """Returns rows, their total, omissions by word, and programs that know more keys (rule 1)."""
     found = answer.get("ok")
     if not isinstance(found, dict) or found.keys() != {"rows", "count", "missed", "programs"}:
         raise TargetUnavailableError(_NO_ANSWER)
@@ -164,7 +163,6 @@ def _whose(one: Mapping[str, Any], ours: Collection[str]) -> Whose:
 
 
 def _rights(one: Mapping[str, Any], *, alone: bool) -> Iterator[str]:
-    """Lines of what it is and may do (rules 2 to 5)."""
     how = one["how"]
     if how == "password":
         yield "logs in with a password"
@@ -197,7 +195,6 @@ def _rights(one: Mapping[str, Any], *, alone: bool) -> Iterator[str]:
 
 
 def _notes(missed: Mapping[str, int], programs: Collection[str]) -> Iterator[str]:
-    """What was not seen, in our words."""
     if programs:
         yield f"keys that sshd asks a program for: {', '.join(map(_quoted, programs))}"
     for word, text in _MISSED.items():

@@ -1,44 +1,44 @@
 #!/usr/bin/python3 -ISB
-"""The helper on an OpenSSH host: it knows whom the host admits, ends what they opened, and shows that it did.
+"""The helper on an OpenSSH host: admits certificates by name, ends their connections, and proves it.
 
 One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd and the broker run it.
 
-1. A name is `tb_` and 44 characters of a-z, 2-7 and `_`. Accounts, principals and lines are read as strictly:
-   what is no name makes no path, and nothing that sshd is told can be read as an option or as two lines.
-2. The state is a folder: `admitted/NAME` (account, end, principals: a line each), `revoked/NAME` (end),
-   `open/NAME/PID.START.BOOT`, `ca.pub`, `krl`, `lock`. Files are written beside, synced and renamed, then the
-   folder is synced. What is open is not synced: a host that crashes loses the connections too.
-3. What changes the state or relies on it does so under the lock, which ends with the process that has it.
-4. Who logs in is on record before principals are printed: as the connection's monitor, which runs sshd's
-   command or what calls us, says so in its title, and lives as long as the connection. So a login that is
-   under way when a name is revoked is on record, or finds no admission. sshd asks before it has seen a
-   signature: who only showed a certificate is on record too, and is ended with the others.
-5. The monitor gets a control group of its own: what comes of the connection is born there, and only root gets
-   out. Where systemd makes a scope of the session, that takes it in: it is found by its leader. As root,
-   nobody is let in whom nothing holds. Where sshd is not root's (for trials) there is the tree alone.
-6. Certificates of other authorities are judged as sshd does without us. One is told by its whole key.
-7. Revoking: `revoked/NAME` first, so that the name is never free; then no admission; then the KRL, by rename,
-   so that no reader misses it; then what is open, until nothing is left; then all of that is looked at again.
-   Each step is found done or not, never remembered: what was cut off anywhere is gone on with. Where nothing
-   can be written or started, as whoever has an account can fill a host, the admission itself is renamed into
-   `revoked`, what is open is ended, and then it is said that it failed.
-8. Ending: the trees of all connections are stopped, parents first, until nothing new comes of them, or for
-   `_STOPPING`; then their groups, each process of them and the trees are killed. The lock is held meanwhile,
-   so that nobody is stopped who has it. All are ended in one go, each time by one look at the processes and
-   one at systemd's sessions: however many connections and processes a name has, nobody waits for its end.
-9. A process is told by number, start and boot, and signaled by a handle that was compared. Number 1, we and
-   those above us are spared: who revokes the very connection by which they come is told that it's open.
-10. Names stay in the KRL until five minutes after their end, and are taken for a day after it.
-11. Discovering changes nothing, and holds the lock for nobody's files. Of a key it tells type, fingerprint,
-    comment and what binds it; of a forced command the program alone, as its arguments may hold a secret; of a
-    password that there is one. What it doesn't see is counted by a word of `_MISSED`.
-12. What holds for an account is what sshd says (`sshd -T`) of one that comes as the broker did, by the file
-    that the sshd above us was started with, or by its own; where that takes too long, what it says of all.
-13. Files of an account are read with its rights, as sshd does, by a process that is killed when it takes too
-    long: a link leads to nothing that the account can't read, and what is no regular file is not opened.
-    Files, keys and accounts have bounds. Where we are not root, our own account alone can log in.
-14. A connection of an account is a process of sshd's that has the account's number and is born of a monitor
-    of ours; what was let in by a name that is on record doesn't count.
+1. A name is `tb_` and 44 characters of a-z, 2-7 and `_`. Accounts, principals and lines are parsed as
+   strictly: an invalid name never becomes a path, and no output reads as an option or a second line.
+2. State is a folder: `admitted/NAME` (account, end, principals: a line each), `revoked/NAME` (end),
+   `open/NAME/PID.START.BOOT`, `ca.pub`, `krl`, `lock`. Files are written aside, synced, renamed, and the
+   folder synced. `open` is not synced: a crash of the host ends the connections too.
+3. All that changes or relies on the state holds the lock, which ends with its process.
+4. A login is recorded before its principals are printed, by the connection's monitor process: the caller
+   of sshd's command, known by its title, which lives as long as the connection. So a login under way
+   during a revocation is either recorded or finds no admission. sshd asks before it verifies a signature:
+   a client that only offered a certificate is recorded and ended too.
+5. The monitor gets a control group of its own, which all its descendants inherit and only root leaves; a
+   systemd session scope absorbs it and is found by its leader. As root, no login is admitted without such
+   a group. If sshd runs unprivileged (tests), only the process tree is used.
+6. Certificates of other CAs are decided as sshd would without the helper; a CA is compared by its key.
+7. Revoking writes `revoked/NAME` first, so the name is never free; then removes the admission; then
+   renames a new KRL into place; then ends what is open; then checks all of it again. Every step looks
+   at the state and remembers nothing, so an interrupted revocation is completed. If nothing can be written
+   or started (any account can fill a host), the admission itself is renamed into `revoked`, connections
+   are ended, and failure is reported.
+8. Ending stops the trees of all connections, parents first, until no new process appears or for
+   `_STOPPING`; then kills the groups, their members and the trees. The lock is held meanwhile, so no
+   process that holds it is stopped. All are ended together, each round with one look at the processes and
+   one at systemd's sessions, whatever their number.
+9. A process is identified by pid, start and boot, and signaled through a pidfd that was compared. Pid 1,
+   this process and its ancestors are spared: revoking one's own connection reports that it is open.
+10. Names stay in the KRL until five minutes after their end, and stay taken for a day after it.
+11. Discovery changes nothing and holds no lock. Of a key it reports type, fingerprint, comment and
+    restrictions; of a forced command only the program, as arguments may hold a secret; of a password that
+    there is one. Omissions are counted by a word of `_MISSED`.
+12. An account's settings are sshd's own (`sshd -T`) for a client like the broker, with the configuration
+    file of the sshd above us, or its default; where that takes too long, the global ones.
+13. An account's files are read with its rights, as sshd does, by a process that is killed if too slow: no
+    link leads to unreadable files, and only regular files are opened. Files, keys and accounts are
+    limited. If we are not root, only our own account can log in.
+14. A connection is a process of sshd with the account's uid below a monitor of ours; connections of names
+    on record are not counted.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 VERSION = 2
-"""What the broker is told; another one it doesn't speak to."""
+"""The protocol version that the broker requires."""
 _STATE = "/var/lib/taskbound-ssh"
 _TOKENS = "%i %s %u %K"
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567_")
@@ -72,7 +72,7 @@ _LOGIN = 600
 """Seconds that a login takes at most from our answer to its session."""
 _PATIENCE, _PAUSE = 4.0, 0.01
 _STOPPING = 1.0
-"""Seconds for stopping: whoever makes processes faster is killed by its group nevertheless."""
+"""Seconds for stopping: faster forks are still killed by their group."""
 _MANY = 16
 """From so many records of a name on, a login forgets those that are over."""
 _GROUPS = "taskbound-ssh"
@@ -104,7 +104,7 @@ _MISSED = (
 )
 _CONFIG = "/etc/ssh/sshd_config"
 _NO_WAY = (errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM)
-"""What is said of a file that lets nobody in, as sshd can't read it either."""
+"""Reported for a file that admits no key, as sshd can't read it either."""
 _ROW = {
     "how": "",
     "account": "",
@@ -128,21 +128,19 @@ _ROW = {
     "ours": False,
     "root": False,
 }
-"""What is told of one way in."""
+"""One reported way in."""
 _SESSIONS = "/run/systemd/sessions"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class _RefusedError(Exception):
-    """What is asked for is not done; the text says why."""
+    pass
 
 
 _FAILURES = (_RefusedError, OSError, ValueError, LookupError)
 
 
 class _Process:
-    """A process, by its number and by when it was started: ticks since the host was (rule 9)."""
-
     def __init__(self, pid: int, start: int, parent: int = 0, state: str = "") -> None:
         self.pid, self.start, self.parent, self.state = pid, start, parent, state
 
@@ -153,7 +151,7 @@ class _Process:
 
 
 class _Record(_Process):
-    """A connection's monitor, as it was when principals were last printed to it (rule 4)."""
+    """A connection's monitor, as recorded when principals were last printed to it (rule 4)."""
 
     def __init__(self, path: str) -> None:
         pid, start, boot = os.path.basename(path).split(".")
@@ -164,25 +162,20 @@ class _Record(_Process):
         return self.now and (self.lives or any(_is_populated(one) for one in groups.of(self)))
 
     def forget(self, groups: _Groups) -> None:
-        """Take away what is left of a connection that is over."""
         for folder, _, _ in os.walk(groups.own(self), topdown=False) if self.now else ():
             _remove(folder, os.rmdir)
         _remove(self.path)
 
 
 class _Groups:
-    """Where the host's control groups are, and what systemd made of its sessions, at one look (rule 5)."""
-
     def __init__(self) -> None:
         self.mount = _mount()
         self._sessions: dict[str, list[dict[str, str]]] | None = None
 
     def own(self, one: _Process) -> str:
-        """The group that a connection gets from us; empty where there are none."""
         return os.path.join(self.mount, _GROUPS, f"{one.pid}.{one.start}") if self.mount else ""
 
     def of(self, one: _Record) -> Iterator[str]:
-        """The control groups that are a connection's alone: ours, and its session's scope."""
         if not self.mount:
             return
         yield self.own(one)
@@ -206,7 +199,7 @@ class _Groups:
 
 
 class _State:
-    """The state's folder; as a context, its lock (rules 2, 3)."""
+    """The state folder; as a context, its lock (rules 2, 3)."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -235,7 +228,6 @@ class _State:
         self.publish(f"{path}.new", path, mode)
 
     def publish(self, fresh: str, path: str, mode: int) -> None:
-        """Put what was written beside it in its place (rule 2)."""
         os.chmod(fresh, mode)
         _sync(fresh)
         os.replace(fresh, path)
@@ -245,7 +237,7 @@ class _State:
         return [one for one in os.listdir(self.path(kind)) if _is_name(one)]
 
     def open(self, name: str) -> list[_Record]:
-        """Who is open of a name; the others are forgotten. The lock must be held."""
+        """Returns a name's live connections and forgets the others. The lock must be held."""
         found, folder, groups = [], self.path("open", name), _Groups()
         for one in os.listdir(folder) if os.path.isdir(folder) else ():
             record = _Record(os.path.join(folder, one))
@@ -324,7 +316,6 @@ def _process(pid: int) -> _Process | None:
 
 
 def _above(pid: int) -> Iterator[_Process]:
-    """The process and those above it, the nearest first."""
     while pid > 1:
         one = _process(pid)
         if one is None:
@@ -339,13 +330,12 @@ def _title(pid: int) -> str:
 
 
 def _users(pid: int) -> set[int]:
-    """As whom a process runs, or may."""
+    """Returns real, effective and saved uids of a process."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         return set(map(int, next((line for line in file if line.startswith("Uid:")), "").split()[1:]))
 
 
 def _monitor(account: str) -> _Process:
-    """The process that lives as long as the connection for which we are asked (rule 4)."""
     for one in _above(os.getppid()):
         title = _title(one.pid)
         for program in _SSHD:
@@ -357,13 +347,11 @@ def _monitor(account: str) -> _Process:
 
 
 def _require_ours(one: _Process) -> None:
-    """Go on only with a process that we may end: whoever else sshd has run us as can end nobody (rule 5)."""
     if _users(one.pid) != {os.geteuid()}:
         raise _RefusedError("the connection is another account's than ours, and we could never end it")
 
 
 def _mount() -> str:
-    """Where the host's control groups are; empty where there are none."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             place, _, kind = line.partition(" - ")
@@ -373,7 +361,7 @@ def _mount() -> str:
 
 
 def _told(path: str) -> dict[str, str]:
-    """What systemd says in a file; nothing of what is none, as are pipes that stand beside them."""
+    """Parses a file of systemd's; pipes beside them yield nothing."""
     from stat import S_ISREG
 
     try:
@@ -396,7 +384,6 @@ def _is_populated(group: str) -> bool:
 
 
 def _hold(monitor: _Process) -> None:
-    """Put it where all that comes of it stays (rule 5)."""
     if os.geteuid():
         return
     group = _Groups().own(monitor)
@@ -410,12 +397,10 @@ def _hold(monitor: _Process) -> None:
 
 
 def _authorities(state: _State, file: str = "ca.pub") -> set[str]:
-    """The keys of the authorities in a file."""
     return {line.split()[1] for line in state.read(file) if not line.startswith("#") and line.strip()}
 
 
 def _principals(state: _State, key_id: str, serial: str, account: str, authority: str) -> list[str]:
-    """Who may log in to the account by such a certificate; raises where nobody may."""
     ours = _authorities(state)
     if not ours or not authority.startswith("AAAA") or not serial.isdigit() or not _is_account(account):
         raise _RefusedError(f"{_show(account)} is no account, or there is no authority")
@@ -496,7 +481,6 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
 
 
 def _withdraw(state: _State, name: str, ends: int) -> Exception | None:
-    """Let nobody in by the name any more; what of that is not as it has to be (rule 7)."""
     trouble: Exception | None = None
     try:
         state.write("revoked", name, text=f"{ends}\n")
@@ -514,12 +498,10 @@ def _withdraw(state: _State, name: str, ends: int) -> Exception | None:
 
 
 def _end_of(state: _State, kind: str, name: str) -> int:
-    """When a name is over: an admission says so after its account, wherever it stands (rule 7)."""
     return int(state.read(kind, name)[:2][-1])
 
 
 def _publish_krl(state: _State, kept: str = "") -> None:
-    """The KRL of what is not over yet; the name that is kept doesn't become free now (rules 7, 10)."""
     now, names = time.time(), []
     for name in state.names("revoked"):
         ends = _end_of(state, "revoked", name)
@@ -543,9 +525,8 @@ def _publish_krl(state: _State, kept: str = "") -> None:
 
 
 def _require_gone(state: _State, name: str, ends: int) -> None:
-    """Look at all of it again (rule 7)."""
     if state.has("admitted", name) or not state.has("revoked", name) or state.open(name):
-        raise _RefusedError("the host still admits the name, or let somebody in")
+        raise _RefusedError("the host still admits the name, or a connection of it is open")
     with open(state.path("krl"), "rb") as file:
         told = len(name).to_bytes(4, "big") + name.encode() in file.read()
     if not told and ends + _IN_KRL > time.time():
@@ -554,7 +535,6 @@ def _require_gone(state: _State, name: str, ends: int) -> None:
 
 
 def _strike(records: list[_Record]) -> list[_Process]:
-    """Stop what comes of connections, and kill it (rule 8); whom that met."""
     from signal import SIGKILL, SIGSTOP
 
     spared = {1, os.getpid()} | {one.pid for one in _above(os.getpid())}  # 9
@@ -577,7 +557,7 @@ def _strike(records: list[_Record]) -> list[_Process]:
 
 
 def _is_stopped(one: _Process) -> bool:
-    """Whether nothing comes of it for now; one whose first thread has ended is what its others are."""
+    """A zombie leader counts as its other threads do."""
     if one.state != "Z":
         return one.state in {"T", "t", "D", "dead"}
     try:
@@ -588,7 +568,6 @@ def _is_stopped(one: _Process) -> bool:
 
 
 def _tree(records: list[_Record]) -> list[_Process]:
-    """The monitors and all that descends from them, parents first."""
     there: dict[int, _Process] = {}
     below: dict[int, list[_Process]] = {}
     for number in os.listdir("/proc"):
@@ -604,7 +583,6 @@ def _tree(records: list[_Record]) -> list[_Process]:
 
 
 def _signal(one: _Process, number: int) -> None:
-    """Signal whoever is meant, and nobody who has the number by now (rule 9)."""
     from signal import pidfd_send_signal
 
     try:
@@ -621,7 +599,6 @@ def _signal(one: _Process, number: int) -> None:
 
 
 def _kill_group(group: str, spared: set[int]) -> None:
-    """Kill all that is in it and below it, unless somebody is to be spared (rule 9)."""
     from signal import SIGKILL
 
     try:
@@ -641,7 +618,6 @@ def _kill_group(group: str, spared: set[int]) -> None:
 
 
 def _members_of(group: str) -> set[int]:
-    """The processes in a control group and below it."""
     found: set[int] = set()
     for folder, _, _ in os.walk(group):
         with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
@@ -650,8 +626,6 @@ def _members_of(group: str) -> set[int]:
 
 
 class _Account:
-    """An account that can log in, and what is known of it."""
-
     def __init__(
         self, who: struct_passwd, settings: dict[str, str], secret: str, made: int, ends: int
     ) -> None:
@@ -664,8 +638,6 @@ class _Account:
 
 
 class _Discovery:
-    """One look at whom sshd lets in by what was not admitted here (rules 11 to 14)."""
-
     def __init__(self, state: _State, seconds: int) -> None:
         self.state, now = state, time.monotonic()
         self.judged, self.until = now + seconds * _JUDGED, now + seconds
@@ -686,7 +658,6 @@ class _Discovery:
         self.open = _connections(state)
 
     def accounts(self) -> None:
-        """Look at each account, root's first."""
         from pwd import getpwall
 
         found = [one for one in getpwall() if os.geteuid() in {0, one.pw_uid}]
@@ -700,14 +671,12 @@ class _Discovery:
         self.missed["accounts"] = over
 
     def authorities(self) -> None:
-        """Whose certificates sshd takes, for any account."""
         ours = _authorities(self.state)
         for path in sorted({one for paths in self.trusted for one in paths.split()} - {"none"}):
             for one in self._counted(_keys_in([path])):
                 self.rows.append(_row("authority", one, reach=0, ours=one["key"] in ours))
 
     def names(self, prefixes: list[str]) -> None:
-        """What was admitted here for others than who asks (rule 3)."""
         with self.state:
             for name in self.state.names("admitted"):
                 if not name.startswith(tuple(prefixes)) or "_" in name[12:]:
@@ -715,7 +684,6 @@ class _Discovery:
                     self.rows.append(_row("name", account=_cut(account), comment=name, ends=int(ends)))
 
     def _account(self, who: struct_passwd) -> _Account | None:
-        """What sshd and the host say of it; None where it can't log in."""
         settings = self._settings_of(who.pw_name)
         secret, made, ends = self._secret_of(who.pw_name)
         if settings.get("permitrootlogin") == "no" and who.pw_uid == 0:
@@ -725,7 +693,6 @@ class _Discovery:
         return _Account(who, settings, secret, made, ends) if _is_shell(who.pw_shell) else None
 
     def _found(self, one: _Account, told: dict[str, Any] | None) -> None:
-        """All that lets in as an account."""
         who, name, found = one.who, one.who.pw_name, []
         if _takes_password(one.settings, one.root, one.secret):
             used = self.used.get((name, ""), 0)
@@ -770,7 +737,6 @@ class _Discovery:
         return found
 
     def _secret_of(self, account: str) -> tuple[str, int, int]:
-        """What stands for its password, when that was set, and when the account is over."""
         found = (self.shadow or {}).get(account)
         if found is None:
             self.missed["directory"] += self.shadow is not None
@@ -793,7 +759,6 @@ def _cut(text: str) -> str:
 
 
 def _sshd_above() -> list[str]:
-    """How the sshd above us is started, as far as its title says so (rule 12)."""
     for one in _above(os.getppid()):
         title, mark, _ = _title(one.pid).partition(" [listener] ")
         if not mark or not title.startswith("sshd: /") or _users(one.pid) != {os.geteuid()}:
@@ -805,7 +770,6 @@ def _sshd_above() -> list[str]:
 
 
 def _settings(sshd: list[str], account: str = "") -> dict[str, str] | None:
-    """What sshd says of all, or of one account; None where it doesn't (rule 12)."""
     from subprocess import TimeoutExpired, run
 
     client, _, server, port = (os.environ.get("SSH_CONNECTION", "").split() + [""] * 4)[:4]
@@ -830,7 +794,6 @@ def _settings(sshd: list[str], account: str = "") -> dict[str, str] | None:
 
 
 def _says_match(path: str, depth: int = 0) -> bool:
-    """Whether sshd's file, or one that it includes, says anything of some alone, or may."""
     from glob import glob
 
     try:
@@ -845,7 +808,6 @@ def _says_match(path: str, depth: int = 0) -> bool:
 
 
 def _shadow() -> dict[str, tuple[str, int, int]] | None:
-    """By account, as much of its password as says whether there is one; when that was set, and its end."""
     found = {}
     try:
         with open("/etc/shadow", encoding="utf-8", errors="replace") as file:
@@ -865,7 +827,6 @@ def _groups_of_all() -> dict[str, tuple[int, set[str]]]:
 
 
 def _is_shell(path: str) -> bool:
-    """Whether sshd lets in who has this shell."""
     return os.path.isfile(path or "/bin/sh") and os.access(path or "/bin/sh", os.X_OK)
 
 
@@ -879,7 +840,6 @@ def _takes_password(settings: dict[str, str], root: str, secret: str) -> bool:
 
 
 def _is_allowed(account: str, groups: set[str], settings: dict[str, str]) -> bool:
-    """Whether sshd lets the account in by its name, from anywhere at all."""
     from fnmatch import fnmatchcase
 
     def among(setting: str, names: set[str]) -> bool:
@@ -900,7 +860,7 @@ def _is_allowed(account: str, groups: set[str], settings: dict[str, str]) -> boo
 
 
 def _path_of(name: str, who: struct_passwd) -> str:
-    """Where a file of `AuthorizedKeysFile` is; empty for none."""
+    """Returns the path of a file of `AuthorizedKeysFile`, or ''."""
     from re import sub
 
     if name == "none":
@@ -911,10 +871,7 @@ def _path_of(name: str, who: struct_passwd) -> str:
 
 
 def _read_all(wanted: list[_Account], until: float) -> Iterator[dict[str, Any] | None]:
-    """What `_keys_in` finds of each, in their order; None for one that takes too long (rule 13).
-
-    It ends early when the time does.
-    """
+    """Yields `_keys_in` of each, in order; None for one that is too slow (rule 13). Ends early at `until`."""
     from json import dumps, loads
     from select import select
     from signal import SIGKILL
@@ -952,7 +909,7 @@ def _read_all(wanted: list[_Account], until: float) -> Iterator[dict[str, Any] |
 
 
 def _read_as(who: struct_passwd, paths: list[str]) -> dict[str, Any]:
-    """What `_keys_in` finds with the account's rights, which we have until the next one's."""
+    """Runs `_keys_in` with the account's rights, which stay until the next call."""
     try:
         if not os.getuid():
             os.seteuid(0)
@@ -965,7 +922,6 @@ def _read_as(who: struct_passwd, paths: list[str]) -> dict[str, Any]:
 
 
 def _keys_in(paths: list[str]) -> dict[str, Any]:
-    """The keys that stand in these files, and how much of them is not told."""
     found: list[dict[str, Any]] = []
     missed = {"unread": 0, "long": 0, "keys": 0}
     for path in dict.fromkeys(paths[:_PARTS]):
@@ -993,7 +949,6 @@ def _keys_in(paths: list[str]) -> dict[str, Any]:
 
 
 def _raw(path: str) -> tuple[bytes, int]:
-    """As much of a regular file as is read, and when it was changed; raises for what is none (rule 13)."""
     from stat import S_ISREG
 
     if not S_ISREG(os.stat(path).st_mode):
@@ -1011,7 +966,6 @@ def _raw(path: str) -> tuple[bytes, int]:
 
 
 def _key(line: str) -> dict[str, Any] | None:
-    """What a line of `authorized_keys` says, as sshd reads it; None for what is no key."""
     from binascii import b2a_base64
     from hashlib import sha256
 
@@ -1043,13 +997,12 @@ def _key(line: str) -> dict[str, Any] | None:
 
 
 def _program(command: str) -> str:
-    """What a forced command runs: before it may stand a variable's value, and behind it a password."""
+    """Extracts the program: variables with secrets may stand before it, and a password behind it."""
     words = [one for one in command.split() if "=" not in one]
     return "" if command == "none" else _cut(words[0] if words else "?")
 
 
 def _blob(line: str) -> bytes | None:
-    """The key that a text begins with."""
     from binascii import Error, a2b_base64
 
     kind, key = [*line.split(None, 2), "", ""][:2]
@@ -1062,7 +1015,6 @@ def _blob(line: str) -> bytes | None:
 
 
 def _options(line: str) -> tuple[list[str], str]:
-    """What stands before a key, and the rest."""
     quoted, at, parts = False, 0, [[""]]
     while at < len(line) and (quoted or line[at] not in " \t"):
         char = line[at]
@@ -1080,7 +1032,6 @@ def _options(line: str) -> tuple[list[str], str]:
 
 
 def _expiry(text: str) -> int:
-    """When a key is over, in seconds; 0 where it says nothing of that."""
     for form in ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"):
         try:
             told = time.strptime(text.rstrip("zZ"), form)
@@ -1093,7 +1044,6 @@ def _expiry(text: str) -> int:
 
 
 def _last_used() -> dict[tuple[str, str], int] | None:
-    """When each account was let in last, by which key or by none; None where root's lines don't say."""
     from subprocess import TimeoutExpired, run
 
     command = ["journalctl", "-q", "--no-pager", "-o", "short-unix", "-S", "-90d", "-n", "20000"]
@@ -1119,7 +1069,6 @@ def _used_in(text: str) -> dict[tuple[str, str], int]:
 
 
 def _connections(state: _State) -> dict[str, int]:
-    """How many connections of each account are open (rule 14)."""
     from pwd import getpwnam
 
     with state:
@@ -1138,7 +1087,7 @@ def _connections(state: _State) -> dict[str, int]:
             if _title(one.parent).startswith(_SSHD):
                 found[account] = found.get(account, 0) + 1
         except (KeyError, FileNotFoundError, ProcessLookupError):
-            continue  # it is over, or called as nobody is
+            continue  # it ended, or its name is invalid
     return found
 
 
@@ -1166,7 +1115,6 @@ _REQUESTS: dict[str, tuple[Callable[..., _Answer], dict[str, Callable[[object], 
 
 
 def _request(state: _State, line: bytes) -> _Answer:
-    """The answer to one line."""
     from json import loads
 
     if not line.endswith(b"\n"):
@@ -1194,7 +1142,6 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _serve(state: _State, _: list[str]) -> int:
-    """Answer line by line, until there is none."""
     from json import dumps
 
     whole = True
@@ -1212,7 +1159,7 @@ def _serve(state: _State, _: list[str]) -> int:
 
 
 def _answer_sshd(state: _State, asked: list[str]) -> int:
-    """Print who may log in; nobody, and why, where something is wrong."""
+    """Prints the principals that may log in; on any error none, and the reason."""
     import syslog
 
     try:
@@ -1220,7 +1167,7 @@ def _answer_sshd(state: _State, asked: list[str]) -> int:
         principals = _principals(state, key_id, serial, account, authority)
     except _FAILURES as error:
         syslog.openlog(_GROUPS, syslog.LOG_PID, syslog.LOG_AUTH)
-        syslog.syslog(syslog.LOG_NOTICE, f"nobody is let in: {error}")
+        syslog.syslog(syslog.LOG_NOTICE, f"no login is admitted: {error}")
         raise
     sys.stdout.write("".join(f"{one}\n" for one in principals))
     return 0
@@ -1232,7 +1179,6 @@ def _command(state: _State, word: str) -> str:
 
 
 def _lines(state: _State) -> dict[str, str]:
-    """What sshd has to be told."""
     from pwd import getpwuid
 
     return {
@@ -1245,7 +1191,6 @@ def _lines(state: _State) -> dict[str, str]:
 
 
 def _install(state: _State, asked: list[str]) -> int:
-    """Make the state, trust this authority too, and print the lines for sshd."""
     from binascii import a2b_base64
 
     kind, key = ((asked[1:] or [""])[0].split() if asked[:1] == ["--ca"] else ["", ""])[:2]
@@ -1271,7 +1216,6 @@ def _install(state: _State, asked: list[str]) -> int:
 
 
 def _check(state: _State, asked: list[str]) -> int:
-    """Print what sshd and this host lack; more words are for `sshd -T`."""
     from subprocess import run
 
     told = run(["sshd", "-T", *asked], capture_output=True, text=True, check=False)  # noqa: S603, S607 - root's own words, on a path of ours
@@ -1305,11 +1249,7 @@ _WORDS = {"principals": _answer_sshd, "serve": _serve, "install": _install, "che
 
 
 def main(words: list[str]) -> int:
-    """Do what the words say: `install`, `check`, `principals` or `serve`, perhaps `--state FOLDER`, the rest.
-
-    Returns:
-        What the process ends with: 0, or 1 where that was not done or not right.
-    """
+    """Runs `install`, `check`, `principals` or `serve`, with an optional `--state FOLDER`; returns 0 or 1."""
     word, *asked = words or [""]
     folder = _STATE
     # Four words of sshd's are its four, whatever they are: a certificate says what its key id is.

@@ -1,18 +1,16 @@
-"""Connections to a host's helper, each call's no longer than its patience.
+"""Connections to a host's helper.
 
-1. A connection is a process of `ssh` (`client`) as the helper's account, and one line of JSON each way for a
-   request. A call that is too slow has its process killed: no call hangs (F11).
-2. The helper says who it is before anything of a call is sent: what fails until then leaves it certain that
-   nothing was. From the first byte of a request on, nothing is certain.
-3. A connection is kept for the calls that come, `KEPT` of them at most: a new one costs a login. It is asked
-   something before it is used again, which may take `_PROBE`. Where that fails, what has been kept for as
-   long is as old: none of it is used. One that is late goes on to be waited for where nobody new is let in:
-   the host may have too much to do. One that anything went wrong on is used no more. The newest waits as
-   long as it has to: whoever keeps a host busy with logins (MaxStartups) does not keep out who is in. Others
-   are ended once they waited for `_IDLE`. They go with the target that they are kept for.
-4. An answer is one of those that a request has, or none.
-5. Nothing that a helper is sent is a secret, so what it says of a failure is passed on, as far as it fits in
-   a line, with visible escapes.
+1. A connection is an `ssh` process (`client`) as the helper's account, with one line of JSON each way per
+   request. A call that exceeds its patience has its process killed: no call hangs (F11).
+2. The helper identifies itself before a call sends anything: a failure until then proves that nothing was
+   sent. From the first byte of a request on, nothing is certain.
+3. At most `KEPT` idle connections are kept, since a new one costs a login. An idle one is probed within
+   `_PROBE` before reuse; if that fails, equally old ones are dropped as well. A late one is waited for
+   if the host accepts no new login, as it may be overloaded. A connection with any failure is not reused.
+   The newest idle one has no time limit: an attacker who exhausts logins (MaxStartups) does not lock us
+   out. Others end after `_IDLE`. All end with their target.
+4. An answer must be one of those defined for its request.
+5. Requests to a helper hold no secrets, so its reasons are passed on, cut to a line and escaped.
 """
 
 from __future__ import annotations
@@ -64,10 +62,9 @@ _SLOW: Final = "the host took longer than the call may take"
 
 
 class Link:
-    """One connection, and what is left of its call's time."""
+    """One connection, and the rest of its call's time."""
 
     def __init__(self, child: Child) -> None:
-        """Speak to the helper by this process."""
         self.child = child
         self.now = 0
         """What the host's clock said when it was last asked, in seconds since 1970."""
@@ -81,12 +78,7 @@ class Link:
         """An instant of `time.monotonic`."""
 
     def ask(self, do: str, **members: object) -> Mapping[str, Any]:
-        """What the helper answers: an object with `ok`, or with `no`.
-
-        Raises:
-            TargetUnavailableError: It doesn't, or not in time.
-            TargetRefusedError: It can't do that.
-        """
+        """Returns an answer with `ok`; raises TargetUnavailableError, or TargetRefusedError for a `no`."""
         if self.deadline - time.monotonic() < _LEAST:
             raise TargetUnavailableError(_SLOW)
         try:
@@ -105,23 +97,22 @@ class Link:
         return answer
 
     def greet(self, *, deadline: float, within: float = math.inf) -> None:
-        """Have the helper say that it is one (rule 2).
+        """Requires that the other end is a helper (rule 2).
 
         Args:
-            deadline: Of the call, an instant of `time.monotonic`.
-            within: Seconds that the answer may take.
+            deadline: The call's, an instant of `time.monotonic`.
+            within: Seconds for the answer.
 
         Raises:
-            LateError: It doesn't in time.
-            OverError: It is gone.
-            TargetUnreachedError: It is none.
+            LateError: It didn't answer in time; OverError if it ended.
+            TargetUnreachedError: It is not a helper.
         """
         self.heard = False
         self.child.write(_line("hello", {}), deadline=deadline)
         self.hear(deadline=min(deadline, time.monotonic() + within))
 
     def hear(self, *, deadline: float) -> None:
-        """Wait for what `greet` asked for; raises as that."""
+        """Waits for the answer to `greet`; raises the same errors."""
         line = self.child.line(deadline=deadline)
         try:
             said = _read(line).get("ok")
@@ -140,11 +131,7 @@ class Link:
             )
 
     def require(self, version: int, what: str) -> None:
-        """Go on only with a helper of this version or a later one.
-
-        Raises:
-            TargetRefusedError: It is an older one, which can't do that.
-        """
+        """Raises TargetRefusedError if the helper is older than this version; `what` is what it lacks."""
         if self.version < version:
             raise TargetRefusedError(
                 f"the helper on the host is of version {self.version}, and {what} needs version {version}",
@@ -153,15 +140,10 @@ class Link:
 
 
 class Links:
-    """The broker's connections to one helper (rule 3); used by several threads at once."""
+    """The broker's connections to one helper (rule 3); thread-safe."""
 
     def __init__(self, client: OpensshClient, account: str, private_key: str) -> None:
-        """Connect there by this key, once somebody needs it.
-
-        Raises:
-            BadAdminAccessError: The key can't be used.
-            OSError: Its agent can't listen.
-        """
+        """Raises BadAdminAccessError for an unusable key, OSError if its agent can't listen."""
         self._client = client
         self._account = account
         try:
@@ -177,13 +159,7 @@ class Links:
 
     @contextmanager
     def linked(self, patience: float) -> Iterator[Link]:
-        """A connection for as long as this lasts.
-
-        Raises:
-            TargetUnreachedError: There is none to a helper; nothing was sent.
-            TargetUnavailableError: As `Link.ask`.
-            TargetRefusedError: As `Link.ask`.
-        """
+        """Yields a connection; raises as `Link.ask`, or TargetUnreachedError without one."""
         link = self._take(time.monotonic() + patience)
         try:
             yield link
@@ -207,7 +183,6 @@ class Links:
         return kept
 
     def _instead(self, late: Link, deadline: float) -> Link:
-        """A new connection in the place of one that is late, or that one where there is none (rule 3)."""
         now, link = time.monotonic(), late
         try:
             link = self._connect(now + (deadline - now) * _ANEW)
@@ -257,7 +232,7 @@ class Links:
         return found
 
     def _drop(self, lost: Link) -> None:
-        """End it, and what waited for as long (rule 3)."""
+        """Ends it and all that have been idle for as long (rule 3)."""
         with self._lock:
             old = [one for one in self._kept if one.since <= lost.since]
             self._kept[:] = [one for one in self._kept if one.since > lost.since]
@@ -274,12 +249,11 @@ class Links:
 
 
 def is_count(value: object) -> bool:
-    """Whether it is a number of things, or of seconds."""
+    """Returns whether the value is a non-negative integer."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
 def _why(child: Child, deadline: float) -> str:
-    """Why there is nobody who could be asked; the process is over afterwards."""
     with child:
         try:
             status = child.finish(deadline=min(deadline, time.monotonic() + _PROBE))
@@ -293,7 +267,6 @@ def _line(do: str, members: Mapping[str, object]) -> bytes:
 
 
 def _read(line: bytes) -> Mapping[str, Any]:
-    """An answer (rule 4)."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

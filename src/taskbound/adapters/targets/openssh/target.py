@@ -1,13 +1,11 @@
-"""A host with OpenSSH as `ports.target.Target`: it admits a name, and then the certificate is signed.
+"""An OpenSSH host as a target: the host admits a name, and then the certificate is signed.
 
-1. A mint has the host admit the name before anything is signed: a name that was there is taken, a certificate
-   that nobody was told of opens nothing, and a mint that was cut off leaves what a sweep finds.
-2. A host whose clock is not ours, by more than `_APART`, is minted nothing for: a certificate would be over
-   before its end, or long after it.
-3. What is gone is what the helper showed to be gone, and nothing else.
-4. Where there is no helper, the host knows nothing of what was signed. A mint signs alone, an end is left to
-   the certificate itself, a sweep finds nothing, as nothing stands there, and a look is refused, as what is
-   open can't be seen.
+1. Minting has the host admit the name before signing: an existing name is taken, a certificate that the
+   host doesn't know opens nothing, and an interrupted mint leaves what a sweep finds.
+2. A host whose clock differs by more than `_APART` gets no certificate, which would end too early or late.
+3. A credential is gone only if the helper showed it.
+4. Without a helper the host knows no names: a mint only signs, an end is left to the certificate, a sweep
+   yields nothing, and a look is refused since connections can't be seen.
 """
 
 from __future__ import annotations
@@ -48,17 +46,7 @@ class OpensshTarget:
     """One host with its CA and its helper (`ports.target.Target`)."""
 
     def __init__(self, place: OpensshPlace, access: OpensshAccess, program: str) -> None:
-        """Speak to the host at this place.
-
-        Args:
-            place: Where it is.
-            access: What signs, and what reaches the helper.
-            program: The path of `ssh`.
-
-        Raises:
-            BadAdminAccessError: A key can't be used, or the helper's is missing.
-            OSError: Nothing can be written where sockets are.
-        """
+        """Raises BadAdminAccessError for an unusable or missing key, OSError without room for sockets."""
         self._place = place
         self._authority = Authority(access.ca)
         self._ours = {self._authority.mark}
@@ -69,7 +57,7 @@ class OpensshTarget:
         self._links = Links(self._client, place.helper, access.key) if place.helped else None
 
     def mint(self, order: MintOrder, kind: OpensshKind, *, patience: float) -> Minted:
-        """A certificate with a key pair of its own."""
+        """Has the host admit the name, and signs a certificate for a fresh key pair."""
         ends = order.ends // seconds(1)
         command = kind.forced(order.context)
         if self._links is not None:
@@ -104,15 +92,15 @@ class OpensshTarget:
         )
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """A certificate that was signed ends when it says."""
-        raise RenewalUnsupportedError("a certificate ends when it was signed to, and nobody can move that")
+        """Always refuses: a certificate's end is signed."""
+        raise RenewalUnsupportedError("the end of a signed certificate cannot be moved")
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Log in with it (`login`)."""
+        """Logs in with the certificate (`certificate.use_login`)."""
         use_login(self._client, self._authority, minted, helped=self._place.helped, patience=patience)
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """Have the host refuse it and end what it opened."""
+        """Has the host refuse the name and end its connections."""
         if self._links is None:
             return Left(until=ends)  # 4
         with self._links.linked(patience) as link:
@@ -124,7 +112,7 @@ class OpensshTarget:
         return Gone(cut=cut)
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Whether it is admitted, and what it has open."""
+        """Returns whether the name is admitted, and its open connections."""
         if self._links is None:
             raise TargetRefusedError(
                 "the host has no helper that could show what is there",
@@ -138,7 +126,7 @@ class OpensshTarget:
         return Shown(exists=exists, open=count)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Names that are admitted, or have something open."""
+        """Yields names that are admitted or have open connections."""
         if self._links is None:
             return iter(())  # 4
         with self._links.linked(patience) as link:
@@ -148,10 +136,10 @@ class OpensshTarget:
         return (one for one in names if one.startswith(prefix))
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """What else lets anybody in (`discovering`)."""
+        """Returns standing access (`discovering`)."""
         if self._links is None:
             raise TargetRefusedError(
-                "the host has no helper (`helper: none`), and nobody else can look at it from here",
+                "the host has no helper (`helper: none`), so it cannot be looked at from here",
                 remedy="look there by its own means, or bring a helper: `taskbound target host-helper`",
             )  # 4
         with self._links.linked(patience) as link:
@@ -169,7 +157,6 @@ def _require_clock(now: int) -> None:
 
 
 def _ok(answer: Mapping[str, Any], *members: str) -> Mapping[str, Any]:
-    """What was answered, with exactly these members."""
     found = answer.get("ok")
     if not isinstance(found, dict) or found.keys() != set(members):
         raise TargetUnavailableError(_NO_ANSWER)

@@ -1,4 +1,4 @@
-"""PostgreSQL as a target: logins in group roles, ended as it was measured that they end (`ports.target`)."""
+"""PostgreSQL as a target: login roles in group roles (`ports.target`)."""
 
 from __future__ import annotations
 

@@ -1,27 +1,23 @@
-"""Ending logins, in the order in which each step was measured to hold (reliability, section 2).
+"""Ends login roles, in the order in which each step was measured to hold (reliability, section 2).
 
-1. First it can't log in any more, and that is committed: a client that reconnects in a loop outlives every
-   other order. `VALID UNTIL` and `NOLOGIN` end no session, and neither does `DROP ROLE` where the session
-   took on its group before. Who changes its own password and doesn't commit that, or prepares it, has the row
-   that this writes: it is waited for shortly, and then the login's sessions are ended and what it prepared is
-   rolled back, again and again. So it is where somebody commits meanwhile, who does that all the time: the
-   server gives up then (`XX000`, of a row that was written by others). It has who waits for a row stand in
-   line, so that nobody who comes anew is before us.
-2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
-   nothing in a session changes. A session that was let in right before step 1 is not seen yet, but is in a
-   transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. Who
-   draws that out (`post_auth_delay` is the client's to say) is ended with the login's own rights: the server
-   lets those end sessions of the login, and no other's. (Who has not said a password yet is in a transaction
-   too, and is refused once it has.)
-3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks. What the
-   login called it is in the encoding of the database where it did, and need be no text anywhere else: it is
-   named there, by its bytes.
-4. It is taken out of its groups, and what it owns is left to a role that can do nothing (`leaving`). In a
-   database that the admin can't enter that stays; then the login is not gone yet, and can do nothing.
-5. It is dropped, and then looked for again: the role, its sessions by number, and what it prepared.
-6. Each step is found done or not, never remembered: a call that was cut off anywhere is gone on with.
-7. Where others dropped the role, its number is lost. Sessions of a number that no role has may be the
-   login's: while one is open nothing is gone, and that is said.
+1. First the login is set NOLOGIN, and that is committed: a client that reconnects in a loop outlives any
+   other order. `VALID UNTIL`, `NOLOGIN` and `DROP ROLE` end no session. A login that changes its own
+   password without committing, or prepares that, holds the row lock: we wait briefly, then end its
+   sessions and roll back what it prepared, repeatedly. The same holds for a login that commits such
+   changes all the time (`XX000`): waiters for a row queue, so no later session gets in front of us.
+2. Then its sessions are ended until none is left, found by the role's oid, which a session cannot change.
+   A session admitted just before step 1 is not visible yet, but is in a transaction: transactions without
+   a visible user are waited for, at most as long as a session takes to begin. One that delays this
+   (`post_auth_delay` is the client's choice) is ended with the login's own rights, which reach its own
+   sessions only. (A session that has sent no password yet is refused afterwards.)
+3. Its prepared transactions are rolled back, since they outlive sessions and keep their locks. Their
+   names are bytes in the encoding of their own database, and are given there as bytes.
+4. It is taken out of its groups, and what it owns passes to a role without rights (`leaving`). In a
+   database that the admin can't enter it stays: the login is then not gone, and powerless.
+5. It is dropped, and role, sessions and prepared transactions are looked for again.
+6. Each step looks at the state and remembers nothing: an interrupted call is completed by the next.
+7. If the role was dropped by others, its oid is lost. Sessions of an oid without a role may be the login's:
+   while one is open nothing counts as gone, and that is reported.
 """
 
 from __future__ import annotations
@@ -90,7 +86,7 @@ _FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
 
 
 def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> Gone:
-    """End it; raises as `link.linked`, and `TargetUnavailableError` where something of it is left."""
+    """Ends the login; raises as `link.linked`, and TargetUnavailableError if something of it is left."""
     cut: set[int] = set()
     notes: list[str] = []
     oid, _, contexts = _find(link, name)
@@ -118,7 +114,7 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
 
 
 def look_at_login(link: Link, name: str) -> Shown:
-    """What is there under the name; raises as `link.linked`."""
+    """Returns what exists under the name; raises as `link.linked`."""
     oid, prepared, contexts = _find(link, name)
     return _shown(link, name, oid, prepared=prepared, contexts=contexts)
 
@@ -130,7 +126,7 @@ def _shown(link: Link, name: str, oid: int | None, *, prepared: bool, contexts: 
 
 
 def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
-    """The number of the role, whether it prepared something, and whether the database has contexts."""
+    """Returns the role's oid, whether it prepared transactions, and whether the database has contexts."""
     oid, prepared, contexts = link.run(_FOUND, {"name": name}, planned=True)[0]
     return oid, prepared, contexts
 
@@ -138,7 +134,7 @@ def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
 def _shut(
     link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str, oid: int
 ) -> tuple[set[int], list[str]]:
-    """Let it log in no more, whoever of its own has its row (rule 1); what was ended for that."""
+    """Sets NOLOGIN against the login's own locks (rule 1); returns ended pids and prepared names."""
     cut: set[int] = set()
     notes: list[str] = []
     while True:
@@ -165,12 +161,12 @@ def _require_nobodys(link: Link) -> None:
     if link.run(_NOBODYS) != [(0,)]:
         raise TargetUnavailableError(
             "the database has no such login, and sessions of a login that others dropped are open",
-            remedy="end the sessions whose role is gone: nobody can tell whose they are",
+            remedy="end the sessions whose role is gone: it is unknown whose they are",
         )
 
 
 def _end_beginning(link: Link, name: str) -> set[int]:
-    """Wait until what may have been let in before can be seen, and end what hides; which (rule 2)."""
+    """Waits until earlier logins are visible, and ends those that hide (rule 2); returns their pids."""
     beginning = set(link.run(_BEGINNING, planned=True))
     for _ in range(_BEGINS):
         if not beginning:
@@ -193,7 +189,6 @@ def _end_beginning(link: Link, name: str) -> set[int]:
 
 
 def _end_sessions(link: Link, oid: int) -> set[int]:
-    """End them until none is left; which, by their processes."""
     cut: set[int] = set()
     while True:
         there, asked = link.run(_SESSIONS, (oid,))[0]

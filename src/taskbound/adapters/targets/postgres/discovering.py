@@ -1,14 +1,13 @@
-"""What may log in to a database's server beside what is minted here, as its admin sees it.
+"""Discovers login roles of a database server that were not minted here, as its admin sees them.
 
-1. Nothing is changed: all of it is read in one transaction that the server keeps from writing.
-2. The server keeps neither when a role was made nor when it logged in last. How many sessions it has now is
-   known, and `VALID UNTIL` is; whether a password is set is a superuser's to see, and is not looked at.
-3. Rights are a role's own and those of all roles that it is in, however far up: whoever is in one may become
-   it. Whoever owns something is said to, by how much.
-4. Of thousands the worst are shown, and how many there are. Memberships are followed through `_EDGES` of
-   them; where there are more, that is said.
-5. Who is let in without a password is said by `pg_hba.conf`, where the admin may look at that. A line that
-   may let a role in counts, whatever stands before it.
+1. Nothing changes: everything is read in one READ ONLY transaction.
+2. The server doesn't record creation or last login. Current sessions and `VALID UNTIL` are known; whether
+   a password is set is visible to superusers only and not looked at.
+3. A role's rights are its own and those of all roles above it. Owned objects are counted.
+4. The entries of highest risk are returned, with the total. At most `_EDGES` memberships are followed; an
+   excess is reported.
+5. `pg_hba.conf` says which roles need no password, if the admin may read it. Any line that may match a
+   role counts, whatever precedes it.
 """
 
 from __future__ import annotations
@@ -97,19 +96,16 @@ _BEYOND: Final = (
     "pg_write_all_data",
     "pg_write_server_files",
 )
-"""The server's own roles that reach beyond what somebody granted."""
+"""Predefined roles that reach beyond granted rights."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Graph:
-    """Who is in which role (rule 3)."""
-
     above: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     names: dict[int, str] = field(default_factory=dict)
     whole: bool = True
 
     def of(self, role: int) -> list[str]:
-        """The roles that it is in, however far up, sorted; not all of them where there are too many."""
         seen, todo = {role}, [role]
         while todo and len(seen) <= _ABOVE:
             fresh = [one for one in self.above.get(todo.pop(), ()) if one not in seen]
@@ -119,7 +115,7 @@ class _Graph:
 
 
 def discover_logins(link: Link, marks: Collection[str], *, most: int) -> Discovery:
-    """What may log in, the worst first; raises as `link.linked`."""
+    """Returns standing logins, highest risk first; raises as `link.linked`."""
     ours = pattern_of(marks)
     with link.connection.transaction():
         link.run(_READ_ONLY)  # 1
@@ -171,7 +167,6 @@ def _whose(name: str, *, admin: bool) -> Whose:
 def _rights(
     attributes: Sequence[bool], groups: Sequence[str], oid: int, owned: tuple[int, int]
 ) -> Iterator[str]:
-    """Lines of what it may do (rule 3)."""
     yield from (words for words, has in zip(_ATTRIBUTES, attributes, strict=True) if has)
     if groups:
         more = f" and {len(groups) - _NAMED} more" if len(groups) > _NAMED else ""
@@ -186,7 +181,6 @@ def _rights(
 
 
 def _entry(name: str, groups: Sequence[str], trusting: Sequence[Sequence[Any]] | None) -> Entry:
-    """Whether a line lets it in without a password (rule 5)."""
     if trusting is None:
         return Entry.UNKNOWN
     whom = {"all", name, *(f"+{one}" for one in (name, *groups))}

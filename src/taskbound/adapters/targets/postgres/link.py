@@ -1,23 +1,21 @@
-"""Connections to a target of PostgreSQL, each call's no longer than its patience.
+"""Connections to a PostgreSQL target, bounded by their call's patience.
 
-1. The server ends statements and waits for locks itself; where it doesn't, or nothing comes of it any more,
-   the connection is shut from this side at the call's deadline. No call hangs (F11). The server gives up on
-   us too: a transaction that it doesn't know to be lost would hold its locks against the next call.
-2. The search path is the system's own catalog, so neither a name nor an operator is another's.
-3. Nothing of this process' surroundings counts: no password file, no variable that leads elsewhere (one that
-   libpq can't do with is a failure), and the server proves itself by its certificate, or is on this machine
-   (`core.target.postgres`). There whoever has the socket's folder or the
-   port may answer: a password is for SCRAM alone, which shows it to nobody, and has the server prove that it
-   knows it too.
-4. What the server says of a failure is not passed on but its name: it may quote what it was sent. Why nobody
-   could connect has no name: there a sentence of ours says what people most often have to mend.
-5. Only a server that can be written to is spoken to: a follower may not have heard yet of what it shows.
-6. An admin's connection is kept for the calls that come, `KEPT` of them at most: a new one costs more than
-   what is done on it. It is asked something before it is used again, one that anything went wrong on is used
-   no more, and one that nobody needs is ended by the server. They go with the target that they are kept for.
-7. Names of roles and databases are the whole server's, and as the database had them in which they were made:
-   in another encoding they may be no text here. Such a one is read with escapes, and keeps nothing else from
-   being seen. No function of texts is given one (`starts_with` fails at it): names are compared as they are.
+1. The server limits statements and lock waits; if it fails to, we shut the connection at the call's
+   deadline. No call hangs (F11). The server limits the connection too, since an abandoned transaction
+   would hold its locks against the next call.
+2. The search path is `pg_catalog` only, so no name or operator can be shadowed.
+3. Nothing of this process's environment counts: no password file, no redirecting variable (one that libpq
+   rejects is a failure). The server proves itself by its certificate, or is local (`core.target.postgres`).
+   A local attacker who owns the socket's folder or port may answer, so passwords are sent by SCRAM only,
+   which reveals nothing and makes the server prove that it knows the password.
+4. Only the name of a server's error is passed on, as its text may quote what was sent. Failed connections
+   have no name; a text of ours lists the usual causes.
+5. Only a writable server is used: a standby may lag.
+6. At most `KEPT` admin connections are kept, since a new one costs more than the call. One is probed
+   before reuse and dropped after any failure; the server ends idle ones. All end with their target.
+7. Names of roles and databases are bytes in the encoding of the database where they were made. A name that
+   is invalid here is read with escapes and hides nothing else. Text functions (`starts_with`) fail on such
+   names, so names are compared as they are.
 """
 
 from __future__ import annotations
@@ -104,35 +102,28 @@ _LEAST: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresAdmin:
-    """Whom a target knows as its admin; the password is in no repr."""
+    """The admin role; the password is omitted from repr."""
 
     user: str
     password: str = field(default="", repr=False)
 
 
 class _Texts(Loader):
-    """Reads texts and names, also those that are none here (rule 7)."""
-
     def load(self, data: Buffer) -> str:
-        """The text; with an escape for each byte that is of none."""
         return bytes(data).decode(errors="backslashreplace")
 
 
 class Link:
-    """One connection in autocommit, and what is left of its call's time."""
+    """One autocommit connection, and the rest of its call's time."""
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], deadline: float) -> None:
-        """Use this connection until the deadline, an instant of `time.monotonic`."""
+        """`deadline` is an instant of `time.monotonic`."""
         self.connection = connection
         self._deadline = deadline
 
     @property
     def left(self) -> float:
-        """Seconds that the call has left.
-
-        Raises:
-            TargetUnavailableError: None.
-        """
+        """Returns the seconds that the call has left; raises TargetUnavailableError if none."""
         left = self._deadline - time.monotonic()
         if left < _LEAST:
             raise TargetUnavailableError("the database took longer than the call may take")
@@ -145,13 +136,9 @@ class Link:
         *,
         planned: bool = False,
     ) -> list[tuple[Any, ...]]:
-        """The rows of a statement; none of one that has none. Raises as `linked`.
+        """Returns a statement's rows, none if it has none; raises as `linked`.
 
-        Args:
-            statement: What the server is asked.
-            values: What stands in it.
-            planned: Whether the server keeps its plan with the connection: to plan a look at catalogs takes
-                longer than the look.
+        `planned` keeps the plan on the connection: planning a catalog query takes longer than running it.
         """
         _ = self.left
         whole = sql.SQL(statement) if isinstance(statement, str) else statement
@@ -159,10 +146,9 @@ class Link:
         return found.fetchall() if found.description is not None else []
 
     def rows(self, statement: LiteralString, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        """The rows of a statement as they come, so that no server has us keep more than is asked for.
+        """Streams a statement's rows, so a server can't make us hold more than is asked; raises as `linked`.
 
-        Whoever stops before the last one has ended the connection with it: the driver would read on to it.
-        Raises as `linked`.
+        A caller that stops early ends the connection, because the driver would read on to the last row.
         """
         _ = self.left
         for row in self.connection.cursor().stream(sql.SQL(statement), values):
@@ -177,19 +163,19 @@ class Link:
 def linked(
     place: PostgresPlace, user: str, password: str, *, patience: float, database: str = ""
 ) -> Iterator[Link]:
-    """A connection for as long as this lasts.
+    """Yields a connection for one call.
 
     Args:
-        place: Where the database is.
-        user: Who connects.
-        password: With what; none where the server asks for none.
-        patience: Seconds, for all of it.
-        database: Another one of the same server.
+        place: The database's address.
+        user: The role that connects.
+        password: '' if the server asks for none.
+        patience: Seconds for all of it.
+        database: Another database of the same server.
 
     Raises:
-        TargetUnavailableError: The server can't be reached, is not itself, or takes longer.
+        TargetUnavailableError: The server can't be reached, can't prove itself, or is too slow.
         TargetRefusedError: It refuses something to this user.
-        NameTakenError: A role of the name is there.
+        NameTakenError: A role of the name exists.
     """
     deadline = time.monotonic() + patience
     where = _where(place, user, password, patience, database=database)
@@ -198,20 +184,19 @@ def linked(
 
 
 class Links:
-    """The admin's connections to one target (rule 6); used by several threads at once."""
+    """The admin's connections to one target (rule 6); thread-safe."""
 
     def __init__(self, place: PostgresPlace, admin: PostgresAdmin) -> None:
-        """Connect there as this admin, once somebody needs it."""
         self._place = place
         self._admin = admin
         self._kept: list[tuple[int, psycopg.Connection[tuple[Any, ...]]]] = []
-        """With the seconds that the server was told to wait at most (rule 1), the newest last."""
+        """With the server's wait limit in seconds (rule 1), the newest last."""
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._kept)
 
     @contextmanager
     def linked(self, patience: float) -> Iterator[Link]:
-        """A connection for as long as this lasts; raises as `linked`."""
+        """Yields a connection for one call; raises as `linked`."""
         deadline = time.monotonic() + patience
         with _told():
             connection = self._take(patience, deadline)
@@ -263,7 +248,6 @@ class Links:
 
 
 def _connected(where: Mapping[str, Any]) -> psycopg.Connection[tuple[Any, ...]]:
-    """A new connection in autocommit, to where libpq is told."""
     fresh = psycopg.connect(**where, autocommit=True)
     for one in ("name", "text"):
         fresh.adapters.register_loader(one, _Texts)  # 7
@@ -277,7 +261,6 @@ def _close(kept: list[tuple[int, psycopg.Connection[tuple[Any, ...]]]]) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say what a server says in our own errors (rule 4)."""
     try:
         yield
     except errors.DuplicateObject:
@@ -291,18 +274,18 @@ def _told() -> Iterator[None]:
 
 
 def named(name: str) -> sql.Identifier:
-    """A role's name in a statement."""
+    """Quotes a role's name for a statement."""
     return sql.Identifier(name)
 
 
 def join(link: Link, name: str) -> None:
-    """Have the admin act for this role; a superuser may anyway."""
+    """Makes the admin a member of this role, unless it is a superuser."""
     if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
         link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
 
 
 def part(link: Link, name: str) -> None:
-    """Have the admin act for this role no more."""
+    """Ends the admin's membership in this role."""
     link.run(sql.SQL("REVOKE {} FROM CURRENT_USER").format(named(name)))
 
 
@@ -317,7 +300,7 @@ def _said(error: Exception) -> str:
 
 
 def _lacking(error: psycopg.Error) -> str:
-    """The right that is missing, where the server's words tell it: those quote nothing that is secret."""
+    """Names the missing right where the server's text tells it; such texts quote no secret."""
     text = f"{error.diag.message_primary or ''} {error.diag.message_detail or ''}".lower()
     if of := _ADMIN_OPTION.search(text):
         return f"ADMIN OPTION on `{of[1]}`"
@@ -325,7 +308,6 @@ def _lacking(error: psycopg.Error) -> str:
 
 
 def _bound(patience: float) -> int:
-    """How many seconds a server waits for a call of this patience: whole ones."""
     return max(1, math.ceil(patience))
 
 
@@ -338,7 +320,7 @@ def _where(
     database: str = "",
     bound: float = 0.0,
 ) -> dict[str, Any]:
-    """What libpq is told; `bound` is how long the server waits, where that is longer than the patience."""
+    """Returns libpq's parameters; `bound` is the server's limit in seconds if larger than the patience."""
     most = max(1, int(max(patience, bound) * 1000))
     settings = _SETTINGS | {
         "statement_timeout": f"{most}ms",
@@ -370,7 +352,6 @@ def _where(
 
 @contextmanager
 def _cut_at(connection: psycopg.Connection[tuple[Any, ...]], deadline: float) -> Iterator[None]:
-    """Shut the connection at the deadline, whoever waits for it (rule 1)."""
     with socket.socket(fileno=os.dup(connection.fileno())) as end:
 
         def cut() -> None:

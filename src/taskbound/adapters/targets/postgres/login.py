@@ -1,45 +1,42 @@
-"""Logins of PostgreSQL: made, with their password and schema, and what they leave behind.
+"""PostgreSQL login roles: creation, password, schema check, and disposal of what they own.
 
 Of `login`:
 
-1. A login has a password that was made here, in 256 bits, and is sent as its SCRAM verifier: neither the
-   statement nor the server's log has it.
-2. It has none of the attributes that reach beyond rights on objects, and neither has its group, nor any role
-   that the group is in: membership alone would pass them on to whoever may `SET ROLE`. None of them owns a
-   database: its owner is who says what counts there (`schema`).
-3. Where the server knows how (16 and later), a login can't become its group: what it makes is its own, and
-   is seen.
-4. The admin can enter each database that a login can: what a login made where nobody takes it over, runs with
-   its rights for as long as its role is there, also once it can't log in any more.
-5. What another target had made here (`seen_in`) is held to rules 2 and 4 when it is used for a test.
+1. A login gets a password of 256 random bits, sent as its SCRAM verifier: neither the statement nor the
+   server's log contains it.
+2. Neither the login, its group, nor any role above may have attributes that reach beyond rights on objects
+   (membership alone would pass them on by `SET ROLE`), or own a database (`schema`).
+3. On PostgreSQL 16 and later a login can't SET ROLE to its group, so what it creates is its own.
+4. The admin must be able to enter every database that the login can: what a login leaves elsewhere runs
+   with its rights while the role exists, even NOLOGIN.
+5. A login that another target minted (`seen_in`) must meet rules 2 and 4 before a test uses it.
 
 Of `scram`:
 
-libpq makes the same, in four times the time, which is most of what a login costs. The passwords are our own,
-of letters, digits, `-` and `_`, so that nothing is to be prepared (SASLprep) before it is hashed.
+libpq computes the same in four times the time, most of a login's cost. Passwords use letters, digits, `-`
+and `_`, so SASLprep changes nothing.
 
 Of `schema`:
 
-1. The table counts where it and its schema are the database's owner's, a superuser's or a member's of that
-   owner, and no login's of ours. Whoever may make schemas could make one of this name else, and what stands
-   behind its table (a trigger, a view) would run with the admin's rights.
+1. The table counts only if it and its schema belong to the database's owner, a superuser or a member of
+   that owner, and not to a login of ours: otherwise an attacker who may create schemas could attach a
+   trigger or view that runs with the admin's rights.
 
 Of `leaving`:
 
-1. It is never the admin's. What runs with its owner's rights (a function, a view, a rule, the expression of
-   an index when the table is looked through) would do anything that the admin may, for whoever may call it.
-2. Each installation has one such role in a server: `taskbound_left_` and its mark. It logs in nowhere and has
-   no attribute; a role of that name which has is not taken.
-3. What runs with its owner's rights does so no more: else one task's function reads what another one left. (A
-   view can be told so from 15 on.)
-4. The role takes on the login's own rights for as long as it takes over: an owner has to be one who could
-   have made it there. A schema's owner may have taken that from itself, and is given it back.
-5. Before that the login is taken out of its groups: whoever draws the taking over out (by a lock on one of
-   its tables) could use what runs with its rights for as long. A comment of the role keeps which groups those
-   were, by their numbers (a name may be no text here: `link`, rule 7); those that are there still it has once
-   more in the transaction that takes over, which nobody else sees. A comment that others wrote says nothing.
-6. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
-   by that one's rights: else two of them would keep each other from ending. What others gave they take back.
+1. Objects never pass to the admin: functions, views, rules and index expressions would run with the
+   admin's rights for any caller.
+2. Each installation has one keeper role per server, `taskbound_left_` and its mark. It can't log in and has
+   no attributes; an existing role of the name that has some is refused.
+3. SECURITY DEFINER is removed, or one task's function could read what another left. (Views likewise, from
+   PostgreSQL 15 on.)
+4. The keeper is a member of the login's rights during the transfer, since an owner must be able to create
+   the object. A schema's owner may have revoked its own right there; it is granted again.
+5. The login leaves its groups first: an attacker that delays the transfer with a table lock could
+   otherwise go on using its objects. A comment on the role keeps the groups' oids; the transaction that
+   transfers regains those that still exist, invisibly to others. A comment by others is ignored.
+6. What another login of ours granted to this one (grant option, table policy) is revoked with the grantor's
+   rights, or two logins could block each other's end. Grants by others must be revoked by them.
 """
 
 from __future__ import annotations
@@ -101,7 +98,7 @@ SALT: Final = 16
 
 
 def verifier_of(password: str, salt: bytes) -> str:
-    """What stands in `CREATE ROLE … PASSWORD` for it: `SCRAM-SHA-256$4096:SALT$STORED:SERVER`."""
+    """Returns the verifier for `PASSWORD`: `SCRAM-SHA-256$4096:SALT$STORED:SERVER`."""
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, ITERATIONS)
     stored = hashlib.sha256(_mac(salted, b"Client Key")).digest()
     return f"SCRAM-SHA-256${ITERATIONS}:{_text(salt)}${_text(stored)}:{_text(_mac(salted, b'Server Key'))}"
@@ -148,7 +145,7 @@ _CREATE: Final = sql.SQL(
 
 
 def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
-    """A login and its password; raises as `link.linked`."""
+    """Creates a login with a password; raises as `link.linked`."""
     if not require_bounded(link, kind.group):
         raise TargetRefusedError(f"the database has no role `{shown(kind.group)}`")
     if kind.context and link.run(_HAS_CONTEXTS) != [(True,)]:
@@ -182,7 +179,7 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
 
 
 def require_bounded(link: Link, role: str) -> bool:
-    """Go on only where a role has nothing of rules 2 and 4; whether there is one. Raises as `link.linked`."""
+    """Requires rules 2 and 4 of a role; returns whether it exists. Raises as `link.linked`."""
     above = link.run(_ABOVE, (role, list(_ROLES_BEYOND)), planned=True)
     beyond = [name for name, reaches, _ in above if reaches]
     if beyond:
@@ -200,21 +197,21 @@ def require_bounded(link: Link, role: str) -> bool:
 
 
 def _way(place: PostgresPlace) -> dict[str, str]:
-    """How programs come to the database: as the broker does, so that the server proves itself to them too."""
+    """Returns connection parameters that make clients verify the server as the broker does."""
     way = {"PGHOST": place.host, "PGPORT": str(place.port), "PGDATABASE": place.database}
     return way | ({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": place.roots} if place.roots else {})
 
 
 def use_login(place: PostgresPlace, minted: Minted, *, patience: float) -> None:
-    """Log in as who asked would; raises as `link.linked`."""
+    """Logs in as the requester would; raises as `link.linked`."""
     user, password = minted.open["PGUSER"], minted.secret["PGPASSWORD"]
     with linked(place, user, password, patience=patience) as link:
         if link.run("SELECT session_user") != [(user,)]:
-            raise TargetUnavailableError("the database took the login for somebody else")
+            raise TargetUnavailableError("the database logged in another role")
 
 
 def prolong_login(link: Link, name: str, ends: Instant) -> None:
-    """Let it live until then; raises as `link.linked`."""
+    """Sets `VALID UNTIL`; raises as `link.linked`."""
     link.run(
         sql.SQL("ALTER ROLE {name} VALID UNTIL {ends}").format(
             name=named(name), ends=sql.Literal(_written(ends))
@@ -266,7 +263,7 @@ LOOP EXECUTE said; END LOOP;
 END $$;
 RESET ROLE
 """
-"""As the giver itself: whoever acts for both has the server take the wrong one for who gave it."""
+"""As the grantor itself: a role that is a member of both would be recorded as the wrong grantor."""
 _CAN: Final = """
 SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication OR rolbypassrls
 FROM pg_roles WHERE rolname = %s
@@ -275,7 +272,7 @@ _KEEPER: Final = sql.SQL(
     "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
 )
 _TOLD: Final = sql.Literal("taskbound groups: ")
-"""What the comment of rule 5 begins with: another one is somebody else's."""
+"""The prefix of the comment of rule 5; any other comment is not ours."""
 _NUMBERS: Final = sql.Literal(r"^taskbound groups: (\{[0-9]{1,10}(?:,[0-9]{1,10})*\})$")
 _GROUPS: Final = """
 SELECT format({says}::text, rolname, {name}::text) FROM pg_roles WHERE oid::bigint = ANY (
@@ -322,22 +319,22 @@ END $$
 
 
 def keeper_of(name: str) -> str:
-    """The role that keeps what this login owned (rule 2)."""
+    """Returns the role that takes over what this login owned (`leaving`, rule 2)."""
     return f"taskbound_left_{name.split('_')[1]}"
 
 
 def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
-    """The databases in which something is owned by the role of this number, or depends on it."""
+    """Returns the databases that hold objects owned by, or dependent on, the role with this oid."""
     return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,), planned=True)})
 
 
 def strip(link: Link, name: str, oid: int) -> None:
-    """Take it out of its groups (rule 5); raises as `link.linked`."""
+    """Takes the login out of its groups (`leaving`, rule 5); raises as `link.linked`."""
     link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD))
 
 
 def leave(there: Link, name: str, oid: int) -> str:
-    """Have the keeper own it, in one database; what was done. Raises as `link.linked`."""
+    """Transfers its objects in one database to the keeper; returns what was done. Raises as `link.linked`."""
     keeper = keeper_of(name)
     join(there, name)
     _require_keeper(there, keeper)
@@ -362,14 +359,12 @@ def leave(there: Link, name: str, oid: int) -> str:
 
 
 def _groups(says: str, name: str, oid: int) -> sql.Composed:
-    """A statement for each group that the login was taken out of (rule 5)."""
     return sql.SQL(_GROUPS).format(
         says=sql.Literal(says), name=sql.Literal(name), oid=sql.Literal(oid), numbers=_NUMBERS
     )
 
 
 def _is_ours(role: str, name: str) -> bool:
-    """Whether this role is a login of the installation whose login `name` is."""
     return role.startswith(name[: name.rindex("_") + 1])
 
 

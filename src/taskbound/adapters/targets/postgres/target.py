@@ -1,4 +1,4 @@
-"""PostgreSQL as `ports.target.Target`: the admin's connections are kept between calls."""
+"""PostgreSQL as a target (`ports.target.Target`)."""
 
 from __future__ import annotations
 
@@ -24,50 +24,49 @@ _SWEEP: Final = "SELECT rolname FROM pg_roles WHERE rolname >= %s::name AND roln
 
 
 class PostgresTarget:
-    """One database with its admin access (`ports.target.Target`)."""
+    """One database with its admin access."""
 
     def __init__(self, place: PostgresPlace, admin: PostgresAdmin) -> None:
-        """Speak to the database at this place as this admin."""
         self._place = place
         self._admin = admin
         self._links = Links(place, admin)
 
     def mint(self, order: MintOrder, kind: PostgresKind, *, patience: float) -> Minted:
-        """A login in the kind's group."""
+        """Creates a login in the kind's group."""
         with self._linked(patience) as link:
             return make_login(link, self._place, order, kind)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Move its `VALID UNTIL`."""
+        """Moves the login's `VALID UNTIL`."""
         with self._linked(patience) as link:
             prolong_login(link, name, ends)
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Log in with it, where it is no more than a login may be, whoever made it (`login`)."""
+        """Logs in after checking that the login is bounded, also one of another target (`login`, rule 5)."""
         with self._linked(patience) as link:
             require_bounded(link, minted.open["PGUSER"])
             left = link.left
         use_login(self._place, minted, patience=left)
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
-        """End it (`cutting`)."""
+        """Ends the login (`cutting`)."""
         with self._linked(patience) as link:
             return end_login(link, self._place, self._admin, name)
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """The role, its sessions, what it prepared, its context."""
+        """Returns role, sessions, prepared transactions and context."""
         with self._linked(patience) as link:
             return look_at_login(link, name)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Roles whose names begin so, as they come."""
+        """Streams the roles with this prefix."""
         with self._linked(patience) as link:
             behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)  # the first name that comes behind all of them
             for (name,) in link.rows(_SWEEP, (prefix, behind)):
                 yield name
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """What else may log in (`discovering`)."""
+        """Returns standing logins (`discovering`)."""
         with self._linked(patience) as link:
             return discover_logins(link, marks, most=most)
 

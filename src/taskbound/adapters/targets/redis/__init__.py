@@ -1,4 +1,4 @@
-"""Redis and Valkey as a target: a user of each credential's own, on every node."""
+"""Redis and Valkey as a target: one user per credential, on every node."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""One node in one call: a connection as the admin, and what its answers mean.
+"""One node in one call: an admin connection, and the meaning of its answers.
 
-1. A connection has the call's patience, the handshake of TLS and the login too. What fails before the admin
-   is let in leaves it certain that nothing was sent, where nothing went with the login, or each of that was
-   refused as the login was; nothing that fails later does.
-2. The server proves itself by its certificate under the name that was declared, or is on this machine. No
-   other node that an answer names is ever gone to. A name that leads to several addresses of one family leads
-   to nobody: an end that one server shows says nothing of another, on which the user was made.
-3. Where it refuses the admin, the right that the admin lacks is said in the words of an ACL.
-4. No word of an answer is passed on: it may quote what is secret. What is known of its codes is said in ours.
+1. The call's patience includes TLS and login. A failure before the admin is logged in proves that nothing
+   was done, if nothing was sent with the login or all of that was refused like the login; later failures
+   prove nothing.
+2. The server proves itself by its certificate under the declared name, or is local. Redirections to other
+   nodes are never followed. A name with several addresses of one family is refused: an end that one
+   server shows says nothing of another on which the user was made.
+3. If the admin is refused, the error names the missing right in ACL terms.
+4. No text of an answer is passed on, as it may quote a secret; known codes have texts of our own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LEAST: Final = 0.01
 """Seconds: what is left for less isn't begun."""
 _WHY: Final = {
     "ASK": "says that another node has it, which is not gone to",
-    "BUSY": "is busy with a program of somebody's, and does nothing else",
+    "BUSY": "is busy running a script, and does nothing else",
     "CLUSTERDOWN": "is of a cluster that is down",
     "LOADING": "is still loading what it keeps",
     "MASTERDOWN": "has lost its primary, and does nothing",
@@ -50,12 +50,12 @@ _UNREACHED: Final = {
     "SSLCertVerificationError": "the server's certificate does not prove that it is the host that was named",
     "SSLError": "what answers there speaks no TLS that is good enough",
     "TimeoutError": "no server answers there in time",
-    "_SeveralError": "the name leads to several addresses, and nobody knows which server is asked: name each",
+    "_SeveralError": "the name has several addresses, so it is unknown which server answers: name each",
     "gaierror": "no such host is known",
 }
 _UNWELCOME: Final = (
     ("max number of clients", "it has as many connections as it takes"),
-    ("protected mode", "it is in protected mode, and lets nobody in from elsewhere"),
+    ("protected mode", "it is in protected mode, and refuses remote connections"),
     (
         "without any password",
         "it has no users: it is older than 6, or has none but `default` without a password",
@@ -66,14 +66,14 @@ _UNWELCOME: Final = (
 
 
 class _SeveralError(ValueError):
-    """A name leads to several addresses; never leaves this module."""
+    pass
 
 
 class Link:
-    """One node, as who logged in there."""
+    """One node, as one logged-in user."""
 
     def __init__(self, node: RedisNode, speech: Speech, addresses: frozenset[str], deadline: float) -> None:
-        """Ask by this connection until the deadline, an instant of `time.monotonic`."""
+        """`deadline` is an instant of `time.monotonic`."""
         self.node = node
         self.addresses = addresses
         """By which other nodes may know it: its host as declared, and the address that was connected to."""
@@ -85,36 +85,36 @@ class Link:
 
     @property
     def name(self) -> str:
-        """The node, as it is said to people."""
+        """Returns the node's display name."""
         return f"`{shown(self.node.text)}`"
 
     @property
     def left(self) -> float:
-        """Seconds that the call has left; 0 or less once it is over."""
+        """Returns the seconds that the call has left; 0 or less after its end."""
         return self._deadline - time.monotonic()
 
     def ask(self, *words: str, most: int = ANSWER) -> Answer:
-        """What it answers, where it is no error; raises as `granted`."""
+        """Returns the answer to one command; raises as `granted`."""
         return self.granted(words, self.raw(words, most=most)[0])
 
     def raw(self, *commands: Sequence[str], most: int = ANSWER) -> list[Answer]:
-        """What it answers to each of these, which are sent at once, errors too; `most` is of the last one.
+        """Pipelines commands; returns their answers, errors included. `most` limits the last answer.
 
         Raises:
-            TargetUnavailableError: It doesn't, or not in time; any of them may have been done.
+            TargetUnavailableError: No answer in time; any of the commands may have run.
         """
         self.say(*commands)
         return self.hear(*commands, most=most)
 
     def say(self, *commands: Sequence[str]) -> None:
-        """Send these at once; `hear` is next. Raises as `raw`."""
+        """Sends commands at once; `hear` must follow. Raises as `raw`."""
         try:
             self._speech.say(commands)
         except LostError as error:
             raise self._lost(error) from None
 
     def hear(self, *commands: Sequence[str], most: int = ANSWER, steady: Sequence[str] = ()) -> list[Answer]:
-        """What it answers to what was said, as `Speech.hear`. Raises as `raw`."""
+        """Returns the answers to `say`, as `Speech.hear`; raises as `raw`."""
         try:
             return self._speech.hear(commands, most=most, steady=steady)
         except LostError as error:
@@ -126,11 +126,11 @@ class Link:
         return TargetUnavailableError(f"the connection to {self.name} was lost ({error})")
 
     def granted(self, words: Sequence[str], answer: Answer) -> Answer:
-        """The answer to these words, where it is no error.
+        """Returns the answer unless it is an error.
 
         Raises:
-            TargetRefusedError: The admin lacks a right, or the server knows no such thing.
-            TargetUnavailableError: It is not done now.
+            TargetRefusedError: The admin lacks a right, or the server lacks the command.
+            TargetUnavailableError: The server can't do it now.
         """
         if not isinstance(answer, Refusal):
             return answer
@@ -149,25 +149,25 @@ class Link:
         raise TargetUnavailableError(f"{self.name} does not do `{right}` ({answer.code or 'an error'})")
 
     def again(self, deadline: float) -> bool:
-        """Whether another call can go by it, which has this long."""
+        """Returns whether another call with this deadline can reuse the connection."""
         self._deadline = deadline
         return not self._spoiled and self._speech.again(deadline)
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is worth to be kept: `again` says later whether it lives still."""
+        """Returns whether the connection may be kept; `again` checks later whether it is alive."""
         return not self._spoiled and self._speech.is_quiet
 
     @property
     def lives(self) -> bool:
-        """Whether it was not shut, of one by which nothing is asked: what came is thrown away."""
+        """Returns whether an unheard connection is open; discards what arrived."""
         return self._speech.lives
 
     def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
-        """Send these, and wait for no answer; nothing else can be asked by it any more.
+        """Sends commands without waiting for answers; the connection then serves only `tell`.
 
         Raises:
-            TargetUnavailableError: It was shut; any of them may have been done.
+            TargetUnavailableError: It was shut; any of the commands may have run.
         """
         try:
             self._speech.tell(commands, deadline)
@@ -175,11 +175,11 @@ class Link:
             raise self._lost(error) from None
 
     def spoil(self) -> None:
-        """Have no other call go by it: a thread that is late may still ask by it (I-10)."""
+        """Excludes the connection from reuse: a late thread may still use it (I-10)."""
         self._spoiled = True
 
     def close(self) -> None:
-        """Leave."""
+        """Closes the connection."""
         self._speech.close()
 
 
@@ -195,19 +195,19 @@ def connect(
     deadline: float,
     first: Sequence[Sequence[str]] = (),
 ) -> tuple[Link, list[Answer]]:
-    """A connection to this node, as this user, and what is answered to what goes with the login.
+    """Returns a connection, and the answers to `first`, which goes in one message with the login.
 
     Args:
-        node: Which.
-        tls: Whose certificates count; None where there is no TLS.
-        user: Who.
-        password: With what.
-        deadline: When it has to be there, and its calls are over, an instant of `time.monotonic`.
-        first: Goes with the login, in the same message.
+        node: The node.
+        tls: Trusted authorities; None without TLS.
+        user: The user.
+        password: Its password.
+        deadline: For login and calls, an instant of `time.monotonic`.
+        first: Commands to send with the login.
 
     Raises:
-        TargetUnreachedError: There is none; nothing was sent (rule 1).
-        TargetUnavailableError: There is none, and what goes with the login may have been done.
+        TargetUnreachedError: No connection; nothing was done (rule 1).
+        TargetUnavailableError: No connection; `first` may have run.
     """
     try:
         connected = _connected(node, tls, deadline)
@@ -226,7 +226,9 @@ def connect(
         _require_welcome(node, answer)
     except TargetUnreachedError as error:
         speech.close()
-        if not all(isinstance(one, Refusal) for one in answers):  # whoever logs in as nobody may do it there
+        if not all(
+            isinstance(one, Refusal) for one in answers
+        ):  # a server may run commands of a client that it did not log in
             raise TargetUnavailableError(error.message, remedy=error.advice) from None
         raise
     except (LostError, OSError) as error:
@@ -241,12 +243,11 @@ def connect(
 
 
 def _login(speech: Speech, commands: Sequence[Sequence[str]]) -> Answer:
-    """Say these, and hear what is answered to the login, which is the first; raises as `Speech.hear`."""
     lost: LostError | None = None
     try:
         speech.say(commands)
     except LostError as error:
-        lost = error  # a server that takes nobody more says so, and shuts
+        lost = error  # a server at its connection limit says so, and shuts
     (answer,) = speech.hear(commands[:1])
     if lost is not None and not isinstance(answer, Refusal):
         raise lost
@@ -254,12 +255,7 @@ def _login(speech: Speech, commands: Sequence[Sequence[str]]) -> Answer:
 
 
 def _rest(node: RedisNode, speech: Speech, answer: Answer, first: Sequence[Sequence[str]]) -> list[Answer]:
-    """What is answered to what went with the login.
-
-    Raises:
-        TargetUnavailableError: Nothing is, by a server that let nobody in; with why it didn't.
-        LostError: As `Speech.hear`.
-    """
+    """Returns the answers to `first`; without any, raises with the reason of the failed login."""
     try:
         return speech.hear(first) if first else []
     except LostError:
@@ -307,7 +303,6 @@ def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> 
 
 
 def _unwelcome(why: str, first: Sequence[object]) -> TargetUnavailableError:
-    """What a login that came to nothing means (rule 1)."""
     return TargetUnavailableError(why) if first else TargetUnreachedError(why)
 
 
@@ -319,7 +314,6 @@ def _left(deadline: float) -> float:
 
 
 def _require_welcome(node: RedisNode, answer: Answer) -> None:
-    """Go on with whoever was let in."""
     if answer == b"OK":
         return
     name = f"`{shown(node.text)}`"

@@ -1,27 +1,24 @@
-"""All nodes of a Redis target in one call, and whether it knows of others.
+"""All nodes of a Redis target in one call, and detection of undeclared nodes.
 
 Of `nodes`:
 
-1. A node that hangs has the call's patience and no more: what is asked of the others was done meanwhile.
-2. Where anything is to be made, all of them are connected to before anything is sent to any.
-3. A connection is kept for the calls that come, `KEPT` of them at most for each node: a new one costs a
-   login, and where a server has as many as it takes, whoever holds them there does not keep out who is in.
-   One that was shut, that says what nobody asked, or by which a thread is late, is of no use. They go with
-   the target that they are kept for.
-4. One more to each node is kept for ends alone, by which nothing is heard. Whoever keeps a server busy for
-   longer than calls may take has the others given up, and may hold all connections that it takes from then
-   on: so an end that nobody is let in with is told by this one, and frees them.
-5. What one of them met is what the call met: that the target could not be reached only where no node was sent
-   anything, and a refusal before what may pass by itself.
+1. A hanging node costs the call's patience at most; meanwhile the others have done their part.
+2. Before anything is created, all nodes are connected before any is sent anything.
+3. At most `KEPT` connections per node are kept: a new one costs a login, and an attacker who exhausts the
+   server's connections does not lock us out. A shut connection, one with unexpected bytes, and one that a
+   late thread uses are dropped. All end with their target.
+4. One more connection per node is reserved for ends, sent without hearing answers. An attacker who keeps
+   a server busy past the calls' patience makes us drop the others and may take all its connections; an end
+   that gets no connection goes by this one, and frees them.
+5. Errors of nodes combine: unreached only if no node was sent anything; a refusal precedes what may pass.
 
 Of `knowing`:
 
-1. In a cluster a server is known by its id; elsewhere by an address that another one says: its host as it was
-   declared, or the address that we connected to, with the port that was declared, or that it says it has.
-2. What is said to be on the loopback is on the machine of who says it, and is looked for there alone.
-3. Two nodes that are one server are refused: where one address stands before several servers, nobody knows
-   which of them was asked.
-4. Whoever is let in without a password is let in after each end: a `default` that is so is refused.
+1. In a cluster a server is identified by its id; otherwise by an address that another node reports: its
+   declared host or our peer address, with the declared or the reported port.
+2. A reported loopback address belongs to the reporting node's machine only.
+3. Two declared nodes that are one server are refused: behind a shared address it is unknown which answers.
+4. A `default` user without a password is refused: it would let revoked users in.
 """
 
 from __future__ import annotations
@@ -66,7 +63,6 @@ class Nodes:
     """The nodes of a place, for one user."""
 
     def __init__(self, place: RedisPlace, tls: ssl.SSLContext | None, user: str, password: str) -> None:
-        """Connect to these as this user."""
         self._place = place
         self._tls = tls
         self._user, self._password = user, password
@@ -78,11 +74,7 @@ class Nodes:
 
     @contextmanager
     def linked(self, patience: float) -> Iterator[tuple[Link, ...]]:
-        """A connection to each of them (rule 2).
-
-        Raises:
-            TargetUnreachedError: Not all of them can be reached; nothing was sent.
-        """
+        """Yields a connection to each node (rule 2); raises TargetUnreachedError if one fails."""
         deadline = time.monotonic() + patience
         found = [self._next(one, deadline) for one in self._place.at]
         with ExitStack() as open_:  # what a thread that is late connects to is closed with it
@@ -107,18 +99,18 @@ class Nodes:
         *,
         unheard: Sequence[Sequence[str]],
     ) -> list[T]:
-        """What is done at each node that can be reached, whatever comes of the others (rule 1).
+        """Runs `do` at each reachable node, whatever the others do (rule 1).
 
         Args:
-            first: Is sent before anything is waited for, with the login where there is one.
-            do: What is done then, with what was answered to that.
+            first: Commands sent before anything is awaited, with the login if there is one.
+            do: Gets the link and the answers to `first`.
             patience: Seconds for all of it.
-            unheard: Is sent where nobody is let in, by the connection that is kept for that (rule 4).
+            unheard: Commands for the reserved connection where the login fails (rule 4).
 
         Raises:
-            TargetUnreachedError: None of them was sent anything.
-            TargetRefusedError: One of them refuses the admin something.
-            TargetUnavailableError: One of them can't be reached, or didn't do it.
+            TargetUnreachedError: No node was sent anything.
+            TargetRefusedError: A node refuses the admin something.
+            TargetUnavailableError: A node can't be reached, or didn't do it.
         """
         deadline = time.monotonic() + patience
 
@@ -139,7 +131,7 @@ class Nodes:
         return _whole(_together(self._place.at, run, deadline))
 
     def close(self) -> None:
-        """Leave all of them."""
+        """Closes all connections."""
         with self._lock:
             _close(self._kept, self._spare)
 
@@ -159,7 +151,6 @@ class Nodes:
             self._keep(link)
 
     def _next(self, node: RedisNode, deadline: float) -> Link | None:
-        """A connection that was kept, and is of use (rule 3)."""
         while True:
             with self._lock:
                 link = self._kept[node].pop() if self._kept[node] else None
@@ -176,13 +167,13 @@ class Nodes:
         link.close()
 
     def spare(self, patience: float) -> None:
-        """Have of each node the connection that is kept for ends (rule 4), where that can be had."""
+        """Establishes each node's connection for ends (rule 4), where possible."""
         deadline = time.monotonic() + patience
         with self._lock:
             lacking = [one for one, some in self._spare.items() if not (some and some[0].lives)]
         for new in _together(lacking, partial(self._connect, deadline=deadline), deadline):
             if isinstance(new, TaskboundError):
-                continue  # whoever asks next tries again: what was asked before was answered
+                continue  # the next caller tries again: the answers of this one are in
             with self._lock:
                 some = self._spare[new.node]
                 while some:
@@ -190,7 +181,6 @@ class Nodes:
                 some.append(new)
 
     def _told(self, node: RedisNode, commands: Sequence[Sequence[str]]) -> bool:
-        """Whether these were sent by the connection that is kept for that (rule 4)."""
         with self._lock:
             spare = self._spare[node]
             if not spare:
@@ -210,7 +200,6 @@ def _close(*kept: dict[RedisNode, list[Link]]) -> None:
 
 
 def _all_linked(found: Sequence[Link | TaskboundError]) -> list[Link]:
-    """All of them; raises that nothing was sent."""
     trouble = next((one for one in found if isinstance(one, TaskboundError)), None)
     if trouble is None:
         return _whole(found)
@@ -220,12 +209,7 @@ def _all_linked(found: Sequence[Link | TaskboundError]) -> list[Link]:
 
 
 def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
-    """What is done at each of these, at once, in their order.
-
-    Raises:
-        TargetRefusedError: As `Nodes.each`.
-        TargetUnavailableError: As `Nodes.each`, and never that nothing was sent.
-    """
+    """Runs `do` at all links concurrently, results in order; raises as `Nodes.each`, never unreached."""
     if len(links) == 1:
         return _sent(_together(links, do, 0.0))
     deadline = time.monotonic() + min(one.left for one in links)
@@ -244,7 +228,6 @@ def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
 
 
 def _sent(found: Sequence[T | TaskboundError]) -> list[T]:
-    """What all of them answered; raises as `at_all`."""
     try:
         return _whole(found)
     except TargetUnreachedError as error:
@@ -252,7 +235,6 @@ def _sent(found: Sequence[T | TaskboundError]) -> list[T]:
 
 
 def _together(each: Sequence[U], do: Callable[[U], T], deadline: float) -> list[T | TaskboundError]:
-    """What is done with each, or what it raised; what isn't over at the deadline is too late (rule 1)."""
     if len(each) == 1:
         return [_done(do, each[0])]
     found: list[T | TaskboundError] = [
@@ -278,7 +260,6 @@ def _done(do: Callable[[U], T], one: U) -> T | TaskboundError:
 
 
 def _whole(found: Sequence[T | TaskboundError]) -> list[T]:
-    """What all of them answered; raises the first error of the worst kind (rule 5)."""
     done = [one for one in found if not isinstance(one, TaskboundError)]
     if len(done) == len(found):
         return done
@@ -311,7 +292,7 @@ _DEFAULT: Final = shown_by("default")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What one node answered to the look before a mint; nothing of it is judged yet."""
+    """One node's answers to the look before a mint, not yet judged."""
 
     link: Link
     taken: bool
@@ -325,13 +306,13 @@ class Looked:
 
     @property
     def clusters(self) -> bool:
-        """Whether it is of a cluster."""
+        """Returns whether the node is in cluster mode."""
         return self.said.get("cluster_enabled") == "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What one node says of itself and of others."""
+    """One node's statements about itself and others."""
 
     node: RedisNode
     run: str
@@ -347,25 +328,21 @@ class Known:
 
 
 def run_of(link: Link) -> str:
-    """What tells this start of the server from each other one; raises as `Link.ask`."""
+    """Returns the server's run id; raises as `Link.ask`."""
     return _said(link.ask(*_SECTIONS)).get("run_id", "")
 
 
 def ask_before(link: Link, name: str) -> None:
-    """Ask by one message what is to be known of a node before a mint; `look_before` is next.
-
-    Raises:
-        TargetUnavailableError: As `Link.raw`.
-    """
+    """Sends the questions before a mint in one message; `look_before` must follow. Raises as `Link.raw`."""
     link.say(*_asked(link, name))
 
 
 def look_before(link: Link, name: str) -> Looked:
-    """What a node answers to that; in a cluster, where it was not known to be one, it is asked once more.
+    """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster.
 
     Raises:
         TargetRefusedError: The admin lacks a right.
-        TargetUnavailableError: It doesn't say it.
+        TargetUnavailableError: An answer is missing or invalid.
     """
     asked = _asked(link, name)
     answers = link.hear(*asked, steady=_DEFAULT)
@@ -385,12 +362,7 @@ def _asked(link: Link, name: str) -> tuple[Sequence[str], ...]:
 
 
 def know(looked: Looked) -> Known:
-    """What a node says.
-
-    Raises:
-        TargetRefusedError: It lets everybody in (rule 4).
-        TargetUnavailableError: It doesn't say it.
-    """
+    """Parses a node's answers; raises TargetRefusedError for an open `default` user (rule 4)."""
     link, said = looked.link, looked.said
     if {"on", "nopass"} <= looked.default:
         raise TargetRefusedError(
@@ -420,11 +392,7 @@ def know(looked: Looked) -> Known:
 
 
 def require_declared(known: Sequence[Known]) -> None:
-    """Go on where these nodes are all that they know of (rules 1 to 3).
-
-    Raises:
-        TargetRefusedError: One is not declared, or two are one.
-    """
+    """Raises TargetRefusedError if a known server is undeclared, or two nodes are one (rules 1 to 3)."""
     by_run: dict[str, Known] = {}
     for one in known:
         before = by_run.setdefault(one.run, one)
@@ -460,7 +428,6 @@ def _undeclared(one: Known, host: str, port: str) -> TargetRefusedError:
 
 
 def _said(answer: Answer) -> Mapping[str, str]:
-    """What it says of itself by name, of what is asked after here."""
     text = f"\n{_text(answer)}\n"
     names = [*_NAMED, *(_REPLICA.findall(text) if "\nslave" in text else ())]
     found = ((name, text.partition(f"\n{name}:")[2].partition("\n")[0]) for name in names)
@@ -468,13 +435,11 @@ def _said(answer: Answer) -> Mapping[str, str]:
 
 
 def _replica(value: str) -> tuple[str, str]:
-    """The address in what is said of a replica: `ip=…,port=…,state=…`."""
     said = dict(one.partition("=")[::2] for one in value.split(","))
     return said.get("ip", ""), said.get("port", "")
 
 
 def _members(text: str) -> tuple[str, dict[str, tuple[str, str]]]:
-    """The node's own id, and address by id, of what it shows: `id host:port@bus,name flags …`."""
     own = ""
     found: dict[str, tuple[str, str]] = {}
     for line in text.splitlines()[:_MOST]:

@@ -1,14 +1,13 @@
-"""What a server of Redis' protocol is sent and answers: RESP2, with an end in time and in size.
+"""RESP2 requests and answers, limited in time and size.
 
-1. Nothing waits longer than the deadline, whatever comes meanwhile and however slowly.
-2. An answer has a bound in bytes, one in items (each is more in memory than it was sent as) and one in
-   depth. One that breaks a bound, and what is no RESP2, is no answer, and the connection is of no use any
-   more.
-3. What a server refuses is told apart by its code alone, the first word in capitals. Its text is kept for
-   who knows its words, and is in no repr: it may quote what it was sent.
-4. Where bytes come that are those of an answer before, they are that answer: no answer begins another. So
-   what is asked often and seldom changes is read once, and compared each time.
-5. What is told has no answer that anybody reads: so a server that is late with one spoils nothing.
+1. No wait exceeds the deadline, however slowly bytes arrive.
+2. An answer is limited in bytes, items and depth. A violation, or anything but RESP2, makes the
+   connection unusable.
+3. A refusal is identified by its code, the first word in capitals. Its text is kept for callers that know
+   it, and omitted from repr, as it may quote the request.
+4. No answer is a prefix of another. So an answer that seldom changes is compared as bytes with the last
+   one, and parsed only if it differs.
+5. Nothing reads the answers to what was told, so a late one spoils nothing.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ANSWER: Final = 1_048_576
-"""Bytes of an answer, where nobody says another bound."""
+"""Bytes of an answer by default."""
 LISTED: Final = 67_108_864
 """Bytes of a list of users or sessions: 50,000 names are 2.5 million, 50,000 sessions 20 million."""
 _MOST_ITEMS: Final = 1_000_000
@@ -39,7 +38,7 @@ _MOST_LINE: Final = 4_096
 """Bytes of a line: a number, a word, or why something is refused."""
 _PIECE: Final = 65_536
 _UNREAD: Final = 4
-"""Pieces that may have come of what was told: more than that is no server's."""
+"""Reads that unheard answers may take: no server sends more."""
 _LEAST: Final = 0.005
 """Seconds: what is left for less isn't begun."""
 _CODE: Final = re.compile(rb"[A-Z][A-Z_]{1,31}")
@@ -49,12 +48,12 @@ _END: Final = b"\r\n"
 
 
 class LostError(Exception):
-    """No whole answer came, or not in time; never leaves the adapter."""
+    """No complete answer came in time; never leaves the adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that is an error."""
+    """An error answer."""
 
     code: str
     """`NOPERM`, `WRONGPASS`, `ERR`; empty where it has none."""
@@ -66,10 +65,10 @@ Answer: TypeAlias = "bytes | int | Refusal | list[Answer] | None"
 
 
 class Speech:
-    """One connection, used by one thread at a time."""
+    """One connection; single-threaded."""
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:
-        """Speak by this socket until the deadline, an instant of `time.monotonic`."""
+        """`deadline` is an instant of `time.monotonic`."""
         self._socket = connected
         self._waits = select.poll()
         self._waits.register(connected, select.POLLIN)
@@ -87,11 +86,7 @@ class Speech:
         """By what was asked: the bytes that were answered last, and what they are (rule 4)."""
 
     def say(self, commands: Sequence[Sequence[str]]) -> None:
-        """Ask these, at once; `hear` is next.
-
-        Raises:
-            LostError: The connection is of no use any more; any of them may have been done.
-        """
+        """Sends commands at once; `hear` must follow. Raises LostError: any of them may have run."""
         self._whole = False
         try:
             self._wait()
@@ -102,15 +97,12 @@ class Speech:
     def hear(
         self, commands: Sequence[Sequence[str]], *, most: int = ANSWER, steady: Sequence[str] = ()
     ) -> list[Answer]:
-        """What is answered to each of these, which were said.
+        """Returns the answer to each of these commands.
 
         Args:
-            commands: Words of each.
-            most: Bytes that the last answer may have; each before it may have `ANSWER`.
-            steady: That of the commands which is answered with the same bytes mostly (rule 4).
-
-        Raises:
-            LostError: As `say`.
+            commands: The commands that were sent.
+            most: Bytes of the last answer; each earlier one may have `ANSWER`.
+            steady: The command whose answer seldom changes (rule 4).
         """
         last = len(commands) - 1
         try:
@@ -127,21 +119,17 @@ class Speech:
         return found
 
     def again(self, deadline: float) -> bool:
-        """Whether more can be asked, until this deadline: it was not shut, and says nothing unasked."""
+        """Sets a new deadline; returns whether the connection is open and has no unexpected bytes."""
         self._deadline = deadline
         return self.is_quiet and not self._waits.poll(0)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether all that was asked is answered, and no more was read than that."""
+        """Returns whether every request is answered and nothing more was read."""
         return self._whole and self._at == len(self._came)
 
     def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
-        """Ask these until that instant, and hear nothing of them (rule 5); nothing is asked by it any more.
-
-        Raises:
-            LostError: As `say`.
-        """
+        """Sends commands until the deadline without hearing answers (rule 5); raises LostError."""
         if not self.lives:
             raise LostError("it was shut")
         self._deadline = deadline
@@ -149,7 +137,7 @@ class Speech:
 
     @property
     def lives(self) -> bool:
-        """Whether it was not shut; what came unasked, or of what was told, is thrown away."""
+        """Returns whether it is open; discards unread answers."""
         try:
             for _ in range(_UNREAD):
                 if not self._waits.poll(0):
@@ -164,7 +152,7 @@ class Speech:
         return False
 
     def close(self) -> None:
-        """Leave."""
+        """Closes the socket."""
         self._socket.close()
 
     def _answer(self, most: int) -> Answer:
@@ -228,7 +216,7 @@ class Speech:
         return found
 
     def _text(self) -> bytes | None:
-        """A text that came whole, as most of a list are; None where what comes is anything else."""
+        """Reads a complete bulk string fast; None for anything else."""
         came, at = self._came, self._at
         end = came.find(_END, at, at + _DIGITS)
         size = came[at + 1 : end]
@@ -241,7 +229,6 @@ class Speech:
         return came[at:end]
 
     def _line(self) -> tuple[bytes, bytes]:
-        """What begins an answer, and the rest of that line."""
         at = self._at
         while (end := self._came.find(_END, at, at + _MOST_LINE)) < 0:
             if len(self._came) - at > _MOST_LINE:
@@ -254,7 +241,6 @@ class Speech:
         return self._came[at : at + 1], self._came[at + 1 : end]
 
     def _require_room(self, size: int) -> None:
-        """Go on where so much may still come (rule 2)."""
         if not 0 <= size <= self._end - self._at:
             raise LostError("more than an answer may be")
 
@@ -264,7 +250,6 @@ class Speech:
         self._at = at
 
     def _more(self, missing: int) -> None:
-        """Have so many bytes more at least, and forget what is read."""
         pieces = [self._came[self._at :]]
         while missing > 0:
             self._wait()
@@ -278,7 +263,6 @@ class Speech:
         self._at = 0
 
     def _wait(self) -> None:
-        """Have the next call of the socket end at the deadline (rule 1)."""
         left = self._deadline - time.monotonic()
         if left < _LEAST:
             raise TimeoutError
@@ -294,9 +278,6 @@ def _number(raw: bytes) -> int:
 
 
 def _written(words: Sequence[str]) -> bytes:
-    """A command as a list of texts, each with its size: nothing in a word is more than that word.
-
-    Bytes that are no text stand in a word as `surrogateescape` has them.
-    """
+    """Encodes a command by sizes, so a word can't inject another; non-text bytes are `surrogateescape`d."""
     texts = [one.encode(errors="surrogateescape") for one in words]
     return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in texts)

@@ -1,27 +1,25 @@
-"""A Redis or Valkey as a target: each credential is a user on every node; other users found there.
+"""Redis or Valkey as a target: each credential is a user on every node; discovery of other users.
 
 Of `target`:
 
-1. A mint connects to all nodes before it sends anything. It asks all of them whether the name is free, and
-   which servers there are (`knowing`), before it makes anything. What a node made where another failed is
-   left to the revocation that follows, by name.
-2. An end is each node's own: all that can be reached have it at once, and it is one when all have shown it.
-3. Nothing there ends by itself (I-03): who revokes and who sweeps are all that ends it. A renewal changes
-   nothing there, and is one where the user is on every node.
-4. A server that was started anew may have read users that were taken away: `starts` tells it from before.
-5. Whoever asks for that, which is often, sees to it that an end can be told by a connection of its own.
+1. A mint connects to all nodes, asks all of them whether the name is free and which servers exist
+   (`knowing`), and only then creates users. What a node created while another failed is left to the
+   revocation that follows.
+2. An end goes to all reachable nodes at once, and is complete when all have shown it.
+3. Nothing expires there (I-03): only revocations and sweeps end a user. A renewal changes nothing, and
+   succeeds if the user is on every node.
+4. A restarted server may have loaded deleted users: `starts` identifies each start.
+5. `starts`, which is called often, also keeps the connection for ends ready.
 
 Of `discovering`:
 
-1. Nothing is changed: each word that is sent shows, or asks what a user could do (`ACL DRYRUN`).
-2. How far a user reaches is what the server itself says that it could do, of the commands in `_ALL` and
-   `_BEYOND`; what else it may do is data.
-3. Users are each node's own. One that is on some nodes alone, or has other rights there, is said to.
-4. Who can't be let in is counted and not listed, unless a session of it is open: what is switched off goes on
-   in that.
-5. No password and no digest of one is kept: how many there are is.
-6. The server keeps neither when a user was made nor when it was used last. Names and patterns are any bytes;
-   what is no text is shown with escapes. Patterns stand between backticks, which they can't end.
+1. Nothing changes: all commands are lookups or `ACL DRYRUN`.
+2. A user's reach is what the server says of the commands in `_ALL` and `_BEYOND`; anything else is data.
+3. Users that exist on some nodes only, or with other rights there, are reported as such.
+4. Users that can't log in are only counted, unless one has an open session.
+5. Passwords are counted; neither they nor their digests are kept.
+6. The server doesn't record creation or last use. Names and patterns are bytes; non-text is escaped.
+   Patterns stand between backticks, which they cannot close.
 """
 
 from __future__ import annotations
@@ -116,8 +114,6 @@ _KINDS: Final = (("~", "reads and writes"), ("%R~", "reads"), ("%W~", "writes"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """A user on one node."""
-
     reach: Reach
     rights: tuple[str, ...]
     open: int
@@ -128,7 +124,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenNode:
-    """What one node shows."""
+    """The users that one node shows."""
 
     admin: bytes
     users: Mapping[bytes, _Seen]
@@ -137,13 +133,7 @@ class SeenNode:
 
 
 def look_through(link: Link, marks: Collection[str], admin: str) -> SeenNode:
-    """The users of a node that are not minted here; raises as `Link.ask`.
-
-    Args:
-        link: The node.
-        marks: Of this installation.
-        admin: Whom it was logged in as.
-    """
+    """Returns the node's users not minted by installations with these marks; raises as `Link.ask`."""
     ours = re.compile(pattern_of(marks))
     listed = link.ask("ACL", "USERS", most=LISTED)
     if not isinstance(listed, list):
@@ -171,7 +161,7 @@ def look_through(link: Link, marks: Collection[str], admin: str) -> SeenNode:
 
 
 def told_of(nodes: Sequence[SeenNode], *, most: int) -> Discovery:
-    """What all nodes show, the worst first."""
+    """Combines what all nodes show, highest risk first."""
     names = sorted(frozenset[bytes]().union(*(one.users for one in nodes)))
     listed, out = [], 0
     for name in names:
@@ -190,7 +180,6 @@ def told_of(nodes: Sequence[SeenNode], *, most: int) -> Discovery:
 
 
 def _asked(name: str) -> Iterator[tuple[str, ...]]:
-    """What is asked about one user (rule 1)."""
     yield ("ACL", "GETUSER", name)
     yield from (("ACL", "DRYRUN", name, *words) for _, words in _PROBES)
 
@@ -221,7 +210,6 @@ def _seen(shown: Mapping[str, Answer], could: Sequence[bool], open_: int) -> _Se
 
 
 def _patterns(shown: Mapping[str, Answer]) -> Iterator[str]:
-    """Lines of keys, channels and commands, of a user or of one of its selectors."""
     keys = _words(shown.get("keys"))
     for prefix, verb in _KINDS:
         some = [one.removeprefix(prefix) for one in keys if one.startswith(prefix)]
@@ -248,7 +236,6 @@ def _some(patterns: Sequence[str]) -> str:
 
 
 def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> Standing:
-    """One user, of what all nodes show of it (rule 3)."""
     worst = min(seen, key=lambda one: tuple(Reach).index(one.reach))
     rights = [*worst.rights]
     if len(seen) < len(nodes):
@@ -276,18 +263,16 @@ def _notes(out: int, missed: int) -> Iterator[str]:
     yield "when a user was made and when it was used last is kept by no Redis"
     if out:
         who = "one user is" if out == 1 else f"{out} users are"
-        yield f"{who} switched off or without a password, and nobody is logged in as one"
+        yield f"{who} switched off or without a password, and none has an open session"
     if missed:
         yield f"{missed:,} users of a node were not looked at"
 
 
 def _named(name: bytes) -> str:
-    """A name or a pattern as a text (rule 6)."""
     return name.decode(errors="backslashreplace")
 
 
 def _members(shown: list[Answer]) -> Mapping[str, Answer]:
-    """Values by name of a list of both."""
     return {
         _named(key): value
         for key, value in zip(shown[::2], shown[1::2], strict=False)
@@ -296,7 +281,6 @@ def _members(shown: list[Answer]) -> Mapping[str, Answer]:
 
 
 def _words(value: Answer) -> list[str]:
-    """The words of a list, or of a text in which they stand."""
     some = value if isinstance(value, list) else [value]
     return [word for one in some if isinstance(one, bytes) for word in _named(one).split()]
 
@@ -305,11 +289,7 @@ class RedisTarget:
     """The nodes of one Redis with its admin access (`ports.target.Target`)."""
 
     def __init__(self, place: RedisPlace, access: RedisAccess) -> None:
-        """Speak to the nodes of this place as this admin.
-
-        Raises:
-            BadTargetError: The authorities can't be read.
-        """
+        """Raises BadTargetError if the authorities can't be read."""
         self._place = place
         self._tls = require_tls(place, "the Redis'")
         self._user = access.user
@@ -317,7 +297,7 @@ class RedisTarget:
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: RedisKind, *, patience: float) -> Minted:
-        """A user on every node (rule 1)."""
+        """Creates a user on every node (rule 1)."""
         name = order.name
         with self._under_way.alone(name), self._nodes.linked(patience) as links:
             for link in links:
@@ -332,7 +312,7 @@ class RedisTarget:
         return Minted(open=self._way() | {"REDIS_USERNAME": name}, secret={"REDISCLI_AUTH": password})
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - the row has the end
-        """See that it is there (rule 3)."""
+        """Checks that the user exists (rule 3)."""
         with self._nodes.linked(patience) as links:
             if not all(at_all(links, lambda link: has_user(link, name))):
                 raise TargetRefusedError(
@@ -342,7 +322,7 @@ class RedisTarget:
                 )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Log in with it on every node, and do nothing: its kind may allow nothing that is harmless."""
+        """Logs in on every node and runs nothing: the kind may allow no harmless command."""
         user, password = minted.open["REDIS_USERNAME"], minted.secret["REDISCLI_AUTH"]
         try:
             with closing(Nodes(self._place, self._tls, user, password)) as nodes, nodes.linked(patience):
@@ -351,7 +331,7 @@ class RedisTarget:
             raise TargetUnavailableError(error.message) from None  # the mint before was sent
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
-        """Take it away wherever a node can be reached (rule 2)."""
+        """Deletes the user on every reachable node (rule 2)."""
         found = self._nodes.each(
             end_of(name),
             lambda link, answers: see_gone(link, name, answers),
@@ -361,24 +341,24 @@ class RedisTarget:
         return Gone(cut=sum(found))
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Whether any node has it, and what is open of it on all of them."""
+        """Returns whether any node has the user, and its sessions on all of them."""
         with self._nodes.linked(patience) as links:
             found = at_all(links, lambda link: (has_user(link, name), len(sessions_of(link, name))))
         return Shown(exists=any(there for there, _ in found), open=sum(count for _, count in found))
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Users of every node whose names begin so."""
+        """Yields users of any node with this prefix."""
         with self._nodes.linked(patience) as links:
             found = frozenset[str]().union(*at_all(links, names_of))
         yield from (one for one in found if one.startswith(prefix))
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """Users of every node that are not minted here (`ports.target.Discovers`)."""
+        """Returns users that were not minted here (`ports.target.Discovers`)."""
         with self._nodes.linked(patience) as links:
             return told_of(at_all(links, lambda link: look_through(link, marks, self._user)), most=most)
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
-        """Of each node what tells this start of it from each other one (rule 4)."""
+        """Returns each node's run id (rule 4)."""
         deadline = time.monotonic() + patience
         with self._nodes.linked(patience) as links:
             found = tuple(at_all(links, run_of))
@@ -386,7 +366,7 @@ class RedisTarget:
         return found
 
     def _way(self) -> dict[str, str]:
-        """How programs come to the nodes: as the broker does, so that they prove themselves to them too."""
+        """Returns connection parameters that make clients verify the nodes as the broker does."""
         at, place = self._place.at, self._place
         way = {"REDIS_NODES": ",".join(one.text for one in at)}
         if len(at) == 1 and at[0].is_socket:

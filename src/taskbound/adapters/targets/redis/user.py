@@ -1,14 +1,13 @@
-"""Users of one node: what one is made of, what the node shows of it, and what of it is open.
+"""Users of one node: creation, display, and end.
 
-1. A user is made by one `ACL SETUSER`, which is whole or not at all: `reset`, what its kind names, and only
-   then `on`. Its password goes there as its SHA-256, so no log, `MONITOR` or file of the server has it.
-2. What the node shows afterwards is exactly that, or it is refused: a server may take words otherwise.
-3. Where there is an ACL file, what was changed is written into it: else a restart takes it back (K17).
-4. An end is one message, behind the login where there is one, and nothing is waited for before it: where a
-   server is kept busy for longer than a call may take, it is done all the same once the server comes to it.
-5. A node is left with nothing of a user where it shows no such user, no session under its name, and none that
-   is being closed and has no user any more: what a user that was taken away had open is `default`'s until
-   then.
+1. One atomic `ACL SETUSER` creates a user: `reset`, the kind's rules, and last `on`. The password goes as
+   its SHA-256, so no log, `MONITOR` or file of the server has it.
+2. The node must then show exactly that, or the user is refused: servers interpret rules differently.
+3. With an ACL file, each change is saved into it, or a restart would undo it (K17).
+4. An end is one message, sent with the login if there is one and without waiting: a server too busy for
+   the call still executes it later.
+5. A user is gone once the node shows no such user, no session under its name, and no closing session
+   without a user: sessions of a deleted user count as `default`'s until they close.
 """
 
 from __future__ import annotations
@@ -42,16 +41,12 @@ _BETWEEN: Final = 0.02
 
 
 def digest_of(password: str) -> str:
-    """As the server keeps a password (rule 1)."""
+    """Returns the password's SHA-256 as an ACL shows it (rule 1)."""
     return sha256(password.encode()).hexdigest()
 
 
 def rules_of(kind: RedisKind, values: Mapping[str, str], digest: str) -> tuple[str, ...]:
-    """The words by which a user is made, from nothing (rule 1).
-
-    Raises:
-        BadParameterError: A value can't stand in a pattern.
-    """
+    """Returns a new user's ACL rules (rule 1); raises BadParameterError if a value can't be in a pattern."""
     return (
         "reset",
         "resetchannels",  # the server's default may be all of them
@@ -64,21 +59,21 @@ def rules_of(kind: RedisKind, values: Mapping[str, str], digest: str) -> tuple[s
 
 
 def shown_by(name: str) -> tuple[str, ...]:
-    """The words by which a node shows a user."""
+    """Returns the command that shows a user."""
     return ("ACL", "GETUSER", name)
 
 
 def has_user(link: Link, name: str) -> bool:
-    """Whether the node has a user of this name; raises as `Link.ask`."""
+    """Returns whether the node has this user; raises as `Link.ask`."""
     return link.ask(*shown_by(name)) is not None
 
 
 def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
-    """Make it, have it written down, and look at it, by one message.
+    """Creates, saves and verifies the user in one message.
 
     Raises:
-        TargetRefusedError: The server takes no such user, or made it otherwise (rule 2).
-        TargetUnavailableError: As `Link.ask`; it may have been made.
+        TargetRefusedError: The server refuses the user, or made it differently (rule 2).
+        TargetUnavailableError: As `Link.ask`; the user may exist.
     """
     words, show = ("ACL", "SETUSER", name, *rules), shown_by(name)
     link.say(words, _SAVE, show)
@@ -97,26 +92,25 @@ def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
 
 
 def end_of(name: str) -> tuple[tuple[str, ...], ...]:
-    """What ends a user and all that it has open, to be sent at once (rule 4)."""
+    """Returns the commands that end a user and its sessions, to be sent at once (rule 4)."""
     return (("CLIENT", "KILL", "USER", name), ("ACL", "DELUSER", name))
 
 
 def whole_end_of(name: str) -> tuple[tuple[str, ...], ...]:
-    """What ends a user where nothing is heard: it is written down too (rule 3), as by whoever is let in."""
+    """Returns `end_of` with saving (rule 3), for a connection whose answers are not heard."""
     return (*end_of(name), _SAVE)
 
 
 def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
-    """Wait until the node shows that it is ended (rule 5); how many sessions were open.
+    """Waits until the node shows the end (rule 5); returns how many sessions were open.
 
     Args:
         link: The node.
-        name: The user's.
-        answers: To `end_of`.
+        name: The user.
+        answers: The answers to `end_of`.
 
     Raises:
-        TargetRefusedError: As `Link.ask`.
-        TargetUnavailableError: As `Link.ask`, or something of it is still there.
+        TargetUnavailableError: As `Link.ask`, or something of the user is left.
     """
     kill, drop = end_of(name)
     killed, dropped = answers
@@ -139,12 +133,12 @@ def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
 
 
 def sessions_of(link: Link, name: str) -> frozenset[bytes]:
-    """The ids of the sessions that the node shows under this name; raises as `Link.ask`."""
+    """Returns the ids of the user's sessions; raises as `Link.ask`."""
     return frozenset(one for one, user in sessions_by_user(link).items() if user == name.encode())
 
 
 def names_of(link: Link) -> frozenset[str]:
-    """The names of all users of the node; raises as `Link.ask`."""
+    """Returns the names of all users; raises as `Link.ask`."""
     answer = link.ask("ACL", "USERS", most=LISTED)
     if not isinstance(answer, list):
         raise TargetUnavailableError(f"{link.name} lists no users")
@@ -152,19 +146,15 @@ def names_of(link: Link) -> frozenset[str]:
 
 
 def flags_of(link: Link, answer: Answer) -> frozenset[str]:
-    """The flags of a user, `on` and `nopass` among them; none where there is no such user. As `read_user`."""
+    """Returns a user's flags, such as `on` and `nopass`; none without such a user. Raises as `read_user`."""
     return frozenset(_texts(_fields(link, answer).get(b"flags")))
 
 
 def read_user(link: Link, answer: Answer) -> frozenset[str]:
-    """What a node shows of a user as words of an ACL; nothing where there is no such user.
-
-    Args:
-        link: The node.
-        answer: To `shown_by`, no refusal.
+    """Returns a user as ACL rules from the answer to `shown_by`, empty without one.
 
     Raises:
-        TargetUnavailableError: That is no user.
+        TargetUnavailableError: The answer is not a user.
     """
     found = _fields(link, answer)
     return frozenset(
@@ -189,12 +179,6 @@ def _fields(link: Link, answer: Answer) -> Mapping[bytes, Answer]:
 
 
 def _require_saved(link: Link, answer: Answer) -> None:
-    """Go on where the node wrote its users into its ACL file, or has none (rule 3).
-
-    Raises:
-        TargetRefusedError: As `Link.ask`.
-        TargetUnavailableError: As `Link.ask`, or it can't write it.
-    """
     if isinstance(answer, Refusal) and answer.code == "ERR":
         if _NO_FILE in answer.text:
             return
@@ -207,12 +191,10 @@ def _require_saved(link: Link, answer: Answer) -> None:
 
 
 def _ordered(rules: tuple[str, ...]) -> frozenset[str]:
-    """What a node shows of a user that was made by these."""
     return frozenset(one for one in rules if one not in {"reset", "resetchannels"}) | {"-@all"}
 
 
 def _texts(value: Answer) -> list[str]:
-    """The words of a list, or of a text in which they stand."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").split()
     if not isinstance(value, list):
@@ -221,24 +203,18 @@ def _texts(value: Answer) -> list[str]:
 
 
 def sessions_by_user(link: Link) -> Mapping[bytes, bytes]:
-    """The user of each session that the node shows, by the session's id; raises as `Link.ask`."""
+    """Returns the user of each session, by session id; raises as `Link.ask`."""
     found = _sessions(link, link.ask(*_LIST, most=LISTED))
     return {number: user for number, user, _ in found}
 
 
 def _left(sessions: Sequence[tuple[bytes, bytes, bytes]], name: str) -> int:
-    """How many of them are left of a user that was taken away (rule 5)."""
     known, gone = name.encode(), b"default"
     return sum(user == known or (user == gone and _CLOSING in flags) for _, user, flags in sessions)
 
 
 def _sessions(link: Link, answer: Answer) -> list[tuple[bytes, bytes, bytes]]:
-    """Id, user and flags of each session that the node shows.
-
-    Raises:
-        TargetRefusedError: As `Link.ask`.
-        TargetUnavailableError: As `Link.ask`, or what it shows are no sessions.
-    """
+    """Returns id, user and flags of each session; raises as `Link.ask`, or if the answer is invalid."""
     answer = link.granted(_LIST, answer)
     if not isinstance(answer, bytes):
         raise TargetUnavailableError(f"{link.name} lists no sessions")

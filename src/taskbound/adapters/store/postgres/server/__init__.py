@@ -1,1 +1,1 @@
-"""What concerns the server itself: connections, statements, its fitness, its roles and its schema."""
+"""PostgreSQL server access: connections, statements, fitness checks, roles, schema."""

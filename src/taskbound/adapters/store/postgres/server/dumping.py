@@ -1,13 +1,10 @@
-"""A copy of a PostgreSQL database by the server's own tool, `pg_dump`, in one snapshot that is looked at too.
+"""Backs up a PostgreSQL database with `pg_dump`, in one snapshot that is verified too.
 
-1. The snapshot in which the log is computed anew is exported, and `pg_dump` copies that one: what was looked
-   at is what is copied, whoever writes meanwhile.
-2. `pg_dump` has to be as new as the server, or it does not know all that is there. Where there is none, the
-   words say what to run.
-3. It is started with the same address, without a password, which libpq finds by itself; from the environment
-   it gets no more than libpq reads.
-4. It copies our schema alone, in its own format; which role owns what, and what roles may do, is made anew by
-   `taskbound db upgrade` where the copy is loaded.
+1. The snapshot in which the log is recomputed is exported, and `pg_dump` copies that snapshot.
+2. `pg_dump` must be at least as new as the server. If none is found, the error says what to run.
+3. It gets the same address, no password (libpq finds it), and only libpq's environment variables.
+4. It copies our schema alone, in custom format. `taskbound db upgrade` recreates ownership and rights
+   where the copy is loaded.
 """
 
 from __future__ import annotations
@@ -44,24 +41,18 @@ _KEPT: Final = re.compile(r"PG[A-Z_]+|HOME|PATH|KRB5[A-Z_]*|LC_ALL|LANG|USER|LOG
 
 
 class NoDumpToolError(StoreUnavailableError):
-    """There is no `pg_dump` here that knows the server."""
+    """No `pg_dump` on this machine is new enough for the server."""
 
     code = "no-pg-dump"
     remedy = "install PostgreSQL's client programs of the server's version, or a newer one"
 
 
 def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable[[AuditReads], None]) -> None:
-    """Copy the database into a file, durably.
-
-    Args:
-        url: Of the database, as a role that may read all of it.
-        to: The file, which is not there yet.
-        environ: What this process was given.
-        look: Looks at the log that is copied; what it raises ends this.
+    """Copies the database durably into `to`, which must not exist, after `look` accepted its log.
 
     Raises:
-        NoDumpToolError: There is no `pg_dump`, or an older one.
-        StoreUnavailableError: The database can't be read, or not be copied.
+        NoDumpToolError: There is no `pg_dump`, or only an older one.
+        StoreUnavailableError: The database can't be read or copied. Errors of `look` pass through.
     """
     try:
         with closing(connect(url, reads=True)) as connection:
@@ -77,7 +68,6 @@ def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable
 
 
 def _program(server: int, url: str) -> Path:
-    """A `pg_dump` that knows a server of this version (rule 2)."""
     found = [Path(one) for one in (shutil.which("pg_dump"),) if one is not None]
     found += sorted(Path(_PLACES).glob("*/bin/pg_dump"), reverse=True)
     for one in found:

@@ -1,36 +1,34 @@
-"""The driver of PostgreSQL: a connection within one transaction, and a commit whose end is unknown.
+"""The PostgreSQL driver: one connection in one transaction, and commits with an unknown outcome.
 
 Of `link`:
 
-1. What failed once within a transaction is remembered and told again: a server
-   refuses everything after an error, and work which swallows one can't commit.
-2. A link is of no use after its transaction: what kept it reads nothing of another.
-3. Writes of which nothing is read wait, and go with the next statement in one turn;
-   each says how many rows it must change, and another number is a conflict.
-4. A transaction that reads without a lock is alone among those that do, on whatever
-   machine they run: what it read is still so when it writes. It is alone before it locks a row, or two
-   would wait for each other: where it turns out to be late, it ends and runs again, alone from its beginning.
-5. The words of the store share their statements with SQLite; `_ours` writes them as this engine does.
-6. Texts can't hold a zero character here; it is kept as two others, and the order of texts stays.
+1. The first failure in a transaction is kept and raised again: a server refuses everything after an
+   error, so work that swallows one cannot commit.
+2. A link is unusable after its transaction.
+3. Writes whose result is not read are queued and sent with the next statement in one round trip. Each
+   says how many rows it must change; any other count is a conflict.
+4. Transactions that read without a row lock exclude each other across machines, so what they read holds
+   until they write. The exclusion must be taken before any row lock, or two could deadlock: if the need
+   shows too late, the transaction ends and runs again, exclusive from its start.
+5. Statements are shared with SQLite; `_ours` translates them.
+6. A text column cannot hold NUL; it is encoded as two other characters, and text order is preserved.
 
 Of `driver`:
 
-1. A transaction begins and ends when we say so (`autocommit`), at READ COMMITTED with
-   row locks; nothing leans on SERIALIZABLE.
-2. A commit is durable when it returns: never with `synchronous_commit` off or local,
-   and never on a server that doesn't sync (`opening`).
-3. Nothing waits for ever: connecting, a statement, a lock, and a transaction that its
-   own process forgot each have their limit.
-4. Names are looked up in our own schema only, so that nobody else's table or function
-   takes the place of one of ours.
-5. No word of an error of ours holds a password: it names the server, not the address.
-6. Why a database can't be opened is said in the server's own words, or libpq's, to who opens it. Whoever
-   is refused later, an agent that is afar too, is told that it is lost, and no more.
+1. We begin and end transactions ourselves (`autocommit`), at READ COMMITTED with row locks; nothing
+   relies on SERIALIZABLE.
+2. A commit is durable when it returns: never with `synchronous_commit` off or local, and never on a
+   server that doesn't sync (`opening`).
+3. Connecting, statements, locks and idle transactions each have a time limit.
+4. The search path holds our schema only, so no other table or function can shadow ours.
+5. Our error texts name the server, never the address with its password.
+6. The reason why a database can't be opened is passed on to the process that opens it. Later callers,
+   remote agents among them, only learn that the database was lost.
 
 Of `unsettled`:
 
-1. A transaction that still runs there may commit later: its connection is ended first.
-2. A server that never gave out this id has lost the transaction: it did not happen there.
+1. A transaction that still runs may commit later, so its connection is terminated first.
+2. If the server never issued this transaction id, it lost the transaction: it did not commit.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ SCHEMA: Final = "taskbound"
 
 _CONNECT_SECONDS: Final = 5
 _FATAL: Final = "FATAL:"
-"""What stands before a server's own reason to let nobody in."""
+"""The prefix of a server's reason for refusing a login."""
 _SESSION: Final = f"""
     SET search_path = {SCHEMA}, pg_temp;
     SET default_transaction_isolation = 'read committed';
@@ -79,14 +77,14 @@ _SESSION: Final = f"""
 
 
 class LostDatabaseError(StoreUnavailableError):
-    """The database's server can't be reached, or was lost in the middle of something."""
+    """The database server can't be reached, or the connection broke during a transaction."""
 
     code = "database-lost"
     remedy = "see whether the server runs; what was not acknowledged did not happen, or is looked up"
 
 
 class ReadOnlyDatabaseError(StoreUnavailableError):
-    """The server only reads: a standby, or one that was set so."""
+    """The database server is read-only: a standby, or configured so."""
 
     code = "read-only-database"
     remedy = "name the server that writes"
@@ -108,16 +106,7 @@ _MEANINGS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
 
 
 def connect(url: str, *, reads: bool = False, application: str = "taskbound") -> Connection:
-    """A connection as the store needs it.
-
-    Args:
-        url: Where the database is; what it doesn't say, libpq's own settings do.
-        reads: Whether it shall refuse to write.
-        application: What the server calls it.
-
-    Raises:
-        psycopg.Error: It can't be made.
-    """
+    """Returns a connection configured for the store; raises psycopg.Error. With `reads` it refuses writes."""
     connection = psycopg.connect(
         url,
         autocommit=True,  # rule 1
@@ -142,7 +131,7 @@ def connect(url: str, *, reads: bool = False, application: str = "taskbound") ->
 
 
 def place(url: str) -> str:
-    """Which server and database a URL names, without anything secret (rule 5)."""
+    """Returns server and database of a URL, without secrets (rule 5)."""
     told = conninfo.conninfo_to_dict(url)
     host = str(told.get("host") or told.get("hostaddr") or "the local socket")
     port = f":{told['port']}" if told.get("port") else ""
@@ -150,7 +139,7 @@ def place(url: str) -> str:
 
 
 def translate(error: BaseException) -> StoreError:
-    """The store's error for one of the driver."""
+    """Maps a driver error to a store error."""
     if lost(error):
         return LostDatabaseError("the database's server can't be reached")
     state = getattr(error, "sqlstate", None) or ""
@@ -161,13 +150,13 @@ def translate(error: BaseException) -> StoreError:
 
 
 def unopened(error: BaseException) -> StoreError:
-    """The store's error for one of the driver, to who opens the database (rule 6)."""
+    """Maps a driver error while the database is opened, with the server's own reason (rule 6)."""
     if not lost(error):
         return translate(error)
     told = next((one for one in str(error).splitlines() if _FATAL in one), "")
     if told:  # the server answered
         return LostDatabaseError(
-            f"the database's server lets nobody in: {told.rpartition(_FATAL)[2].strip()}",
+            f"the database server refuses the login: {told.rpartition(_FATAL)[2].strip()}",
             remedy="see whether this database and role are there, and whether `pg_hba.conf` lets the role in",
         )
     reason = _first_line(error).removeprefix("connection failed: ")
@@ -175,7 +164,7 @@ def unopened(error: BaseException) -> StoreError:
 
 
 def lost(error: BaseException | None) -> bool:
-    """Whether the connection is gone, so that nobody knows what the server did last."""
+    """Returns whether the connection is gone, so that the last statement's outcome is unknown."""
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
@@ -200,8 +189,6 @@ _MARKS: Final = re.compile(r"json_each\(\?(\d*)\)|\?(\d*)| INDEXED BY \w+")
 
 
 class _Told(NamedTuple):
-    """A statement on its way."""
-
     text: str
     values: Sequence[Value] = ()
     rows: int | None = None
@@ -209,19 +196,12 @@ class _Told(NamedTuple):
 
 
 class PostgresLink(Link):
-    """Runs statements on one connection, until it is ended."""
+    """Runs statements on one connection until its transaction ends."""
 
     __slots__ = ("_alone", "_begun", "_connection", "_waiting", "late")
 
     def __init__(self, connection: Connection, *begin: str, writes: bool, alone: bool = False) -> None:
-        """Speak to this connection.
-
-        Args:
-            connection: It is in no transaction.
-            begin: What begins one; it goes with the first statement.
-            writes: Whether this is a transaction, and no snapshot.
-            alone: Whether it is alone from its beginning (rule 4).
-        """
+        """Wraps an idle connection; `begin` goes with the first statement, `alone` is rule 4."""
         super().__init__()
         self._connection: Connection | None = connection
         self._waiting = [_Told(text) for text in begin]
@@ -233,11 +213,11 @@ class PostgresLink(Link):
         """Whether it would have been alone only after it had locked something (rule 4)."""
 
     def end(self) -> None:
-        """Be of no further use (rule 2)."""
+        """Makes the link unusable (rule 2)."""
         self._connection = None
 
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """All rows, read without a lock of their own (rule 4)."""
+        """Returns all rows, read without a row lock (rule 4)."""
         if not self._alone and self._connection is not None:
             if self._begun != len(self._waiting):
                 self.late = True
@@ -247,7 +227,7 @@ class PostgresLink(Link):
         return self._run(text, values)
 
     def locked(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
-        """What `read` makes of rows that the statement itself locks."""
+        """Applies `read` to rows that the statement itself locks."""
         return self._read(read, self._run(text, values))
 
     def change(
@@ -257,7 +237,7 @@ class PostgresLink(Link):
         *,
         told: bool = False,  # noqa: ARG002 - nothing is known here from one transaction to the next
     ) -> int:
-        """How many rows changed."""
+        """Returns how many rows changed."""
         return self._send([_Told(text, values)])[-1].rowcount
 
     def change_many(
@@ -267,27 +247,16 @@ class PostgresLink(Link):
         *,
         told: bool = False,  # noqa: ARG002 - as in `change`
     ) -> int:
-        """How many rows changed over all executions of one statement, which go in one turn."""
+        """Runs one statement for each row in one round trip; returns the total of changed rows."""
         sent = [_Told(text, one) for one in rows]
         return sum(one.rowcount for one in self._send(sent)[-len(sent) :]) if sent else 0
 
     def later(self, text: str, values: Sequence[Value], *, rows: int | None = None, what: str = "") -> None:
-        """Write with the next statement (rule 3).
-
-        Args:
-            text: The statement.
-            values: Its parameters.
-            rows: How many it must change, if that is known.
-            what: How a conflict calls them.
-        """
+        """Queues a write (rule 3) that must change `rows` rows; `what` names them in a conflict."""
         self._waiting.append(_Told(text, values, rows, what))
 
     def finish(self) -> None:
-        """Send all that waits.
-
-        Raises:
-            TaskboundError: What failed first.
-        """
+        """Sends all queued writes; raises the first failure of the transaction."""
         self._send([])
         if self.failure is not None:
             raise self.failure
@@ -301,7 +270,6 @@ class PostgresLink(Link):
         return [tuple([read_text(one) if isinstance(one, str) else one for one in row]) for row in rows]
 
     def _send(self, more: list[_Told]) -> list[Cursor[tuple[object, ...]]]:
-        """Send what waits and this, in one turn; the cursors of all."""
         connection = self._live()
         if self.failure is not None:
             raise self.failure  # rule 1
@@ -333,7 +301,7 @@ def _execute(connection: Connection, told: _Told) -> Cursor[tuple[object, ...]]:
 
 @lru_cache(maxsize=1024)
 def _ours(text: str) -> str:
-    """The statement as this engine writes it (rule 5): numbered parameters, no JSON of SQLite, no index."""
+    """Translates a shared statement: numbered parameters, no JSON or index hints of SQLite (rule 5)."""
     number = 0
 
     def mark(found: re.Match[str]) -> str:
@@ -350,32 +318,32 @@ def _ours(text: str) -> str:
 
 
 def write_text(text: str) -> str:
-    """The text as a column can hold it (rule 6)."""
+    """Encodes a text for a column (rule 6)."""
     if "\x00" in text or "\x01" in text:
         return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01")
     return text
 
 
 def read_text(column: str) -> str:
-    """The text of a column."""
+    """Decodes a text column (rule 6)."""
     if "\x01" in column:
         return column.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01")
     return column
 
 
 def write_texts(texts: Iterable[str]) -> str:
-    """Texts as an array of this engine, `$1::text[]`; rule 6 is kept where it is sent."""
+    """Formats texts as an array literal for `$1::text[]`; rule 6 is applied where it is sent."""
     quoted = [one.replace("\\", "\\\\").replace('"', '\\"') for one in texts]
     return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
 def write_wholes(numbers: Iterable[int | None]) -> str:
-    """Whole numbers as an array, `$1::bigint[]`."""
+    """Formats integers as an array literal for `$1::bigint[]`."""
     return "{" + ",".join(["NULL" if one is None else str(one) for one in numbers]) + "}"
 
 
 def write_bytes(several: Iterable[bytes | None]) -> str:
-    """Bytes as an array, `$1::bytea[]`."""
+    """Formats byte strings as an array literal for `$1::bytea[]`."""
     return "{" + ",".join(["NULL" if one is None else f'"\\\\x{one.hex()}"' for one in several]) + "}"
 
 
@@ -388,7 +356,7 @@ _WIDTH: Final = 1 << 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
-    """A transaction whose COMMIT was sent and not answered."""
+    """A transaction whose COMMIT was sent and not acknowledged."""
 
     xid: str
     """Its id, with the epoch."""
@@ -398,12 +366,7 @@ class Unsettled:
     """How far our chains are, by writer, if it committed."""
 
     def settle(self, connection: Connection) -> bool:
-        """Whether it committed; once this returns it has ended.
-
-        Raises:
-            StoreUnavailableError: It still runs.
-            psycopg.Error: The server can't be asked.
-        """
+        """Returns whether it committed, once it has ended; raises StoreUnavailableError if it runs on."""
         short = str(int(self.xid) % _WIDTH)  # as `pg_stat_activity` shows it
         connection.execute(_END, (self.backend, short)).fetchall()  # 1
         try:

@@ -1,33 +1,29 @@
-"""Checks of a PostgreSQL database before it is used, its roles, and making it Taskbound's.
+"""Checks a PostgreSQL database before use, manages its roles, and creates the schema.
 
 Of `opening`:
 
-1. A server that is too old, that only reads, or that may lose what it acknowledged is
-   refused; so is a database whose texts are not UTF-8.
-2. A schema that is not ours is refused, and nothing of it is changed.
-3. The daemon makes no tables: its role has no right to. A schema that is not there is refused with the
-   command that a person runs, one of another version with what can be done.
-4. A database that was loaded from another server is refused until its numbers go on
-   (`number`, rule 4).
+1. A server that is too old, read-only, or may lose acknowledged commits is refused, and so is a database
+   whose encoding is not UTF-8.
+2. A foreign schema under our name is refused and left unchanged.
+3. The daemon's role cannot create tables. A missing schema is refused with the command that a person
+   runs; another version is refused with what can be done.
+4. A database loaded from another server is refused until its numbers are shifted (`number`, rule 4).
 
 Of `upgrade`:
 
-1. Only a person's command does this, as a role that owns the database: daemons only look.
-2. Two that upgrade at once take turns. The schema is made in one transaction, and
-   everything here can be run again: what is as it should be stays.
-3. A database that was loaded from another server goes on with numbers above its last.
+1. Only a person's command upgrades, as a role that owns the database.
+2. Concurrent upgrades take turns. The schema is created in one transaction, and every step is idempotent.
+3. A database loaded from another server continues with numbers above its last.
 
 Of `roles`:
 
-1. Rights are granted to two fixed group roles that can't log in, and processes are made
-   members: a table's list of rights never grows with them.
-2. The daemon can append to the log and never change or remove what is there; it can
-   change the state of an action and never what was decided, but that a held action may be permitted (a
-   trigger of the database sees to that); what people said to a question stays, and so do
-   bundles that are kept and how one came in force. It makes no tables.
-3. The signer reads the log, and of a token what it rests on; the broker reads that, targets, credentials and
-   what people signed with: they write nothing.
-4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
+1. Rights are granted to fixed NOLOGIN group roles; the processes' roles are members.
+2. The daemon may append to the log but never change or delete records. It may change an action's state
+   but not what was decided, except that a held action may be permitted (a trigger enforces it). Answers,
+   stored bundles and activations stay. It creates no tables.
+3. The signer reads the log and what tokens rest on; the broker reads that, targets, credentials and
+   signed answers. Neither writes.
+4. `PUBLIC` has no rights in the schema.
 """
 
 from __future__ import annotations
@@ -61,25 +57,25 @@ if TYPE_CHECKING:
 MARK: Final = "Taskbound's store (TBnd)"
 """What the comment of our schema says."""
 OLDEST: Final = 150_000
-"""The oldest server that is tested: 15, which gives nobody rights in `public`."""
+"""The oldest tested server: 15, which grants no rights in `public`."""
 
 
 class OldDatabaseServerError(StoreUnavailableError):
-    """The server is older than any that this version was tested on."""
+    """The database server is older than the oldest tested version."""
 
     code = "old-database-server"
     remedy = "upgrade it to PostgreSQL 15 or newer"
 
 
 class UnsafeDatabaseError(StoreUnavailableError):
-    """The server may lose what it acknowledged, or keep other texts than it was given."""
+    """The server may lose acknowledged commits or alter texts."""
 
     code = "unsafe-database"
     remedy = "set `fsync` and `full_page_writes` to on, and use a database with encoding UTF8"
 
 
 class RestoredDatabaseError(StoreUnavailableError):
-    """The database was loaded from another server: the order of its records would be lost here."""
+    """The database was loaded from another server, so its record order would be lost."""
 
     code = "restored-database"
     remedy = "run `taskbound db upgrade` as the role that owns the database: it lets the numbers go on"
@@ -99,13 +95,7 @@ _HIGHEST: Final = f"SELECT coalesce((SELECT max(number) FROM records), 0) >= {NE
 
 
 def require_server(connection: Connection) -> None:
-    """Go on only with a server that keeps what it acknowledges (rule 1).
-
-    Raises:
-        OldDatabaseServerError: It is too old.
-        ReadOnlyDatabaseError: It only reads.
-        UnsafeDatabaseError: It may lose or change what it is given.
-    """
+    """Refuses a server that is too old, read-only, or may lose or change data (rule 1)."""
     version, standby, safe, encoding, reads = _row(connection, _SERVER)
     if not isinstance(version, int) or version < OLDEST:
         raise OldDatabaseServerError(f"the server's version is {version}")
@@ -118,11 +108,7 @@ def require_server(connection: Connection) -> None:
 
 
 def require_ours(connection: Connection) -> bool:
-    """Whether our schema is there, with tables (rule 2).
-
-    Raises:
-        ForeignDatabaseError: Somebody else's is, under its name.
-    """
+    """Returns whether our tables exist; raises ForeignDatabaseError if the schema holds others (rule 2)."""
     found = connection.execute(_OURS).fetchone()
     if found is None:
         return False
@@ -137,13 +123,7 @@ def require_ours(connection: Connection) -> bool:
 
 
 def require_schema(connection: Connection) -> None:
-    """Go on only with this version's schema (rules 2 and 3).
-
-    Raises:
-        ForeignDatabaseError: The schema is not ours.
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one, or not there.
-    """
+    """Requires this version's schema (rules 2 and 3); raises Foreign-, Newer- or OlderDatabaseError."""
     if not require_ours(connection):
         raise OlderDatabaseError("the database has no tables of Taskbound")
     (there,) = _row(connection, f"SELECT to_regclass('{SCHEMA}.schema_revision') IS NOT NULL")
@@ -152,11 +132,7 @@ def require_schema(connection: Connection) -> None:
 
 
 def require_numbers(connection: Connection) -> None:
-    """Go on only when every record's number is one of this server (rule 4).
-
-    Raises:
-        RestoredDatabaseError: One is above.
-    """
+    """Raises RestoredDatabaseError if a record's number is above this server's transaction ids (rule 4)."""
     (above,) = _row(connection, _HIGHEST)
     if above:
         raise RestoredDatabaseError("the database holds records of another server")
@@ -315,14 +291,11 @@ _EXCESS: Final = (
 
 
 def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
-    """Make the group roles, give them exactly what they need, and make members (rule 1).
+    """Creates the group roles, sets exactly their rights, and adds members (rule 1).
 
     Args:
-        connection: As a role that owns the schema and may make roles; in a transaction.
-        members: By group: the role that logs in, made when it is not there; empty for none.
-
-    Raises:
-        psycopg.Error: The role may not.
+        connection: In a transaction, as a role that owns the schema and may create roles.
+        members: By group, the login role, created if absent; empty for none.
     """
     for group, tables in GROUPS.items():
         if not _exists(connection, group):
@@ -342,7 +315,7 @@ def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
 
 
 def wanted_rights() -> frozenset[tuple[str, str, str]]:
-    """Group, table and right: all that should be granted."""
+    """Returns (group, table, right) for all rights that must be granted."""
     return frozenset(
         (group, table, right)
         for group, tables in GROUPS.items()
@@ -352,14 +325,14 @@ def wanted_rights() -> frozenset[tuple[str, str, str]]:
 
 
 def actual_rights(connection: Connection) -> frozenset[tuple[str, str, str]]:
-    """Group, table and right: all that is granted."""
+    """Returns (group, table, right) for all rights that are granted."""
     return frozenset(
         (str(group), str(table), str(right)) for group, table, right in connection.execute(_text(_RIGHTS))
     )
 
 
 def excess_of(connection: Connection) -> tuple[str, ...]:
-    """What the present role could do and a daemon needs not, in words."""
+    """Returns, as sentences, rights of the current role that a daemon must not have."""
     found = connection.execute(_text(_ROLE)).fetchone()
     return tuple(words for words, has in zip(_EXCESS, found or (), strict=bool(found)) if has)
 
@@ -374,7 +347,6 @@ def _quoted(name: str) -> str:
 
 
 def _text(statement: str) -> bytes:
-    """Our own words, for a driver that wants to be sure of it."""
     return statement.encode()
 
 
@@ -392,23 +364,17 @@ _NAMES: Final = ", ".join(f"`{one}`" for one in GROUPS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One result of the examination."""
 
     well: bool
     text: str
 
 
 def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> None:
-    """Make the schema where there is none, and grant every process what it needs.
-
-    Args:
-        url: The database, as a role that owns it and may make roles.
-        daemon: The role that the daemon logs in with; empty to grant it later.
-        signer: The same for the signer.
-        broker: The same for the broker.
+    """Creates the schema if absent and grants the processes' login roles what they need; '' grants none.
 
     Raises:
-        UnavailableError: The server or the database is not fit, or the role may not.
+        UnavailableError: The server or database is unfit, or the role lacks a right.
     """
     try:
         connection = connect(url, application="taskbound db upgrade")
@@ -433,7 +399,7 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: st
 
 
 def examine_database(url: str) -> tuple[Finding, ...]:
-    """How the database stands, and the role that looks: everything that differs, by name."""
+    """Returns every deviation of the database and of the current role from what they must be."""
     try:
         connection = connect(url, application="taskbound db check")
     except psycopg.Error as error:
@@ -485,7 +451,6 @@ def _look(connection: Connection, url: str) -> list[Finding]:
 
 
 def _make(connection: Connection) -> None:
-    """Make the schema and mark it as ours: all of it, or nothing."""
     mark = MARK.replace("'", "''")
     with connection.transaction():
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())

@@ -1,36 +1,32 @@
-"""Which processes are there, who orders the log, and how records are numbered.
+"""Process presence, the sequencer's seat, and record numbering in PostgreSQL.
 
 Of `presence`:
 
-1. A process is present under a name as long as its connection holds the lock of that name. The server
-   gives it back when the connection ends, for whatever reason: who is gone is present under nothing.
-2. Locks are shared, so that nobody waits and two may be present under one name.
-3. A lost connection is noticed when one is present anew, and all names are taken again: until then others
-   may not see this process, and so they look twice, some seconds apart, before they act on it.
-4. What a process goes by is a lock as well, of a kind of its own, and taken before the others are looked at:
-   of two that differ and begin at once, one at least sees the other.
+1. A process is present under a name while its connection holds that name's advisory lock. The server
+   releases it when the connection ends for any reason.
+2. The locks are shared: no process waits, and two may be present under one name.
+3. A lost connection is noticed at the next `attend`, which takes all names again. Until then this process
+   is invisible, so others must look twice, some seconds apart, before they act on an absence.
+4. The rules that a process follows are a lock of another class, taken before it looks at the others: of
+   two that start at once with different rules, at least one sees the other.
 
 Of `seat`:
 
-1. The server gives it back when the connection ends, for whatever reason: a process that
-   can't reach the server doesn't have it.
-2. It is asked for anew each time, so that a lost seat is noticed at the next round.
-3. It spares work and settles nothing: what two that both believe to have it write is
-   compared with rows.
+1. The server releases the seat when the connection ends.
+2. Each call checks it anew, so a lost seat is noticed at the next round.
+3. The seat saves work and is no guard: rows are compared in case two processes believe to hold it.
 
 Of `number`:
 
-1. A record's number is its transaction's id, shifted, and its place within it. Ids are
-   given in an order of their own, and transactions commit in another: a reader of
-   "number > last seen" would lose records.
-2. So the log is read only up to the lowest id that can still commit (the snapshot's
-   `xmin`): below it everything has been decided, and nothing comes later. Within that
-   the numbers are the order, and what has no place is what comes after the last that has one.
-3. A writer's own records are in their order, since its transactions follow each other.
-   A record that names another writer's head comes after it: the head had committed
-   before this transaction got its id (`PostgresAudit.append` holds that).
-4. A database that was loaded into another server finds smaller ids there. Its numbers
-   go on above the last one (`shift`), or the store is refused: nothing is passed over.
+1. A record's number is its transaction id, shifted, plus its position in the transaction. Commits happen
+   in another order than ids, so "number > last seen" would lose records.
+2. The log is therefore read only below the snapshot's `xmin`, the lowest id that can still commit. Within
+   that, number order is the order, and records after the last placed one have no place.
+3. A writer's records are in its own order, since its transactions are sequential. A record that names
+   another writer's head has a higher number, because that head had committed before this transaction got
+   its id (`PostgresAudit.append`).
+4. A server into which a database was loaded has smaller ids. Its numbers continue above the last one
+   (`shift`), or the store is refused.
 """
 
 from __future__ import annotations
@@ -70,21 +66,16 @@ _DIFFER: Final = f"""
 
 
 class Presence:
-    """The names that one process is present under; used from one thread at a time."""
+    """The names under which one process is present; single-threaded."""
 
     def __init__(self, url: str) -> None:
-        """Be present under nothing yet."""
         self._url = url
         self._connection: Connection | None = None
         self._names: set[str] = set()
         self._agreed: int | None = None
 
     def attend(self, name: str) -> None:
-        """Be present under this name too, and again under every name so far (rule 3).
-
-        Raises:
-            StoreUnavailableError: The server can't be asked.
-        """
+        """Adds a name and renews all earlier ones (rule 3); raises StoreUnavailableError."""
         self._names.add(name)
         try:
             fresh = self._connection is None
@@ -100,12 +91,7 @@ class Presence:
             raise translate(error) from error
 
     def agree(self, what: str) -> None:
-        """Be present as one that goes by this (rule 4).
-
-        Raises:
-            OtherRulesError: Another process goes by something else.
-            StoreUnavailableError: The server can't be asked.
-        """
+        """Declares this process's rules; raises OtherRulesError if another process has others (rule 4)."""
         key = int.from_bytes(sha256(what.encode()).digest()[:4], "big", signed=True)
         try:
             connection = self._open()
@@ -120,11 +106,7 @@ class Presence:
         self._agreed = key
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Those of these names that another process is present under now.
-
-        Raises:
-            StoreUnavailableError: The server can't be asked.
-        """
+        """Returns the names under which another process is present; raises StoreUnavailableError."""
         if not names:
             return frozenset()
         keys = {_key(one): one for one in names}
@@ -136,7 +118,7 @@ class Presence:
         return frozenset(keys[int(str(key))] for (key,) in found)
 
     def leave(self) -> None:
-        """Be present under nothing anymore."""
+        """Gives up all names."""
         self._names.clear()
         self._drop()
 
@@ -152,7 +134,7 @@ class Presence:
 
 
 def _key(name: str) -> int:
-    """The number of a name's lock; two names that shared one would be taken for present together."""
+    """Maps a name to its lock number; two names with one number would count as one presence."""
     return int.from_bytes(sha256(f"taskbound presence\0{name}".encode()).digest()[:8], "big", signed=True)
 
 
@@ -165,19 +147,14 @@ _HAVE: Final = """
 
 
 class Seat:
-    """One process's claim to the seat; used from one thread at a time."""
+    """One process's claim to the sequencer's seat; single-threaded."""
 
     def __init__(self, url: str) -> None:
-        """Claim nothing yet."""
         self._url = url
         self._connection: Connection | None = None
 
     def hold(self) -> bool:
-        """Whether this process has the seat now (rule 2); it is taken when it is free.
-
-        Raises:
-            StoreUnavailableError: The server can't be asked.
-        """
+        """Returns whether this process holds the seat now, taking a free one (rule 2)."""
         try:
             if self._connection is None:
                 self._connection = connect(self._url, application="taskbound seat")
@@ -191,7 +168,7 @@ class Seat:
         return False
 
     def leave(self) -> None:
-        """Give the seat up."""
+        """Gives up the seat."""
         gone, self._connection = self._connection, None
         if gone is not None:
             gone.close()

@@ -1,4 +1,4 @@
-"""All words over one connection of PostgreSQL: a snapshot of them, or a transaction."""
+"""The PostgreSQL store's snapshot and transaction."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ _WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 
 
 class PostgresTransaction:
-    """All words over one connection: a snapshot of them, or a transaction."""
+    """All table groups over one connection, as a snapshot or a transaction."""
 
     __slots__ = ("_link", "_waiting", "chains")
 
     def __init__(self, link: PostgresLink, chains: Chains) -> None:
-        """Go through this link."""
         self._link = link
         self._waiting = PostgresWaiting(link)
         self.chains = chains
@@ -61,12 +60,12 @@ class PostgresTransaction:
 
     @property
     def workloads(self) -> SqlWorkloads:
-        """What proves agents."""
+        """Agents' selectors, keys and issuers."""
         return SqlWorkloads(self._link)
 
     @property
     def services(self) -> PostgresServices:
-        """Enforcement points and systems downstream."""
+        """Enforcement points and downstream systems."""
         return PostgresServices(self._link)
 
     @property
@@ -86,12 +85,12 @@ class PostgresTransaction:
 
     @property
     def actions(self) -> PostgresActions:
-        """Actions and what is known of acts."""
+        """Actions and act histories."""
         return PostgresActions(self._link, self._waiting)
 
     @property
     def authorizations(self) -> PostgresAuthorizations:
-        """Clients that people use."""
+        """OAuth clients."""
         return PostgresAuthorizations(self._link)
 
     @property
@@ -106,37 +105,37 @@ class PostgresTransaction:
 
     @property
     def unclaimed(self) -> SqlUnclaimed:
-        """Tasks that nobody has anything of yet."""
+        """Tasks that no connection has claimed yet."""
         return SqlUnclaimed(self._link)
 
     @property
     def amendments(self) -> PostgresAmendments:
-        """Amendments that people are asked about, and their answers."""
+        """Amendments and their answers."""
         return PostgresAmendments(self._link)
 
     @property
     def answered(self) -> SqlAnswered:
-        """What was answered under a key."""
+        """Answers by idempotency key."""
         return SqlAnswered(self._link)
 
     @property
     def claims(self) -> PostgresClaims:
-        """What was used once."""
+        """Claims that serve once."""
         return PostgresClaims(self._link)
 
     @property
     def shared_claims(self) -> PostgresSharedClaims:
-        """Claims that are kept for services."""
+        """Claims kept for services."""
         return PostgresSharedClaims(self._link)
 
     @property
     def tokens(self) -> PostgresTokens:
-        """Tokens and the keys that sign them."""
+        """Tokens and signing keys."""
         return PostgresTokens(self._link)
 
     @property
     def approvals(self) -> PostgresApprovals:
-        """Questions about held actions, and their answers."""
+        """Approval questions and answers."""
         return PostgresApprovals(self._link)
 
     @property
@@ -146,7 +145,7 @@ class PostgresTransaction:
 
     @property
     def policy(self) -> PostgresPolicy:
-        """Bundles, and which is in force."""
+        """Policy bundles."""
         return PostgresPolicy(self._link)
 
     @property
@@ -155,11 +154,7 @@ class PostgresTransaction:
         return PostgresRevocation(self._link)
 
     def finish(self) -> str:
-        """Write what is waiting; the transaction's id, empty when it has written nothing.
-
-        Raises:
-            TaskboundError: What failed first.
-        """
+        """Sends queued writes; returns the transaction id, '' without a write. Raises the first failure."""
         self._waiting.write()
         (found,) = self._link.locked(_text, _WHO)
         self._link.finish()

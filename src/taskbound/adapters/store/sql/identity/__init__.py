@@ -1,4 +1,4 @@
-"""Who acts, in rows."""
+"""Identities in SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People's accounts, sign-ins and sessions, and requests that were answered under a key, in rows."""
+"""Persons' accounts, sign-ins, sessions, and idempotent request answers in SQL."""
 
 from __future__ import annotations
 
@@ -61,44 +61,40 @@ _SWEEP_SESSIONS: Final = (
 
 
 class SqlAccounts:
-    """Reads through one connection, and writes in a transaction.
-
-    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
-    """
+    """Accounts, sign-ins and sessions. On PostgreSQL a transaction that reads them is exclusive."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def accounts(self, namespace: str) -> tuple[Account, ...]:
-        """Every account, by issuer and subject."""
+        """Returns every account, by issuer and subject."""
         return self._link.all(_account, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
-        """The account, if it is anybody's."""
+        """Returns the account, or None if it is not linked to a person."""
         values = _ACCOUNT.values(namespace=namespace, issuer=issuer, subject=subject)
         return self._link.one(_account, _ACCOUNT.text, values)
 
     def session(self, namespace: str, secret: str) -> Session | None:
-        """The session of the browser whose secret has this digest."""
+        """Returns the session whose browser secret has this digest, or None."""
         return self._link.one(_session, _SESSION.text, _SESSION.values(namespace=namespace, secret=secret))
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
-        """When this session of this person ends."""
+        """Returns when this session of this person ends."""
         return Instant(self._link.one(int, _SESSION_UNTIL, (namespace, session, person)) or 0)
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
-        """Every session, the oldest first."""
+        """Returns every session, the oldest first."""
         return self._link.all(_session, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
 
     def spaces(self) -> tuple[str, ...]:
-        """Every namespace in which an account is somebody's."""
+        """Returns every namespace that has an account."""
         return self._link.all(str, _SPACES)
 
     def put_account(self, account: Account) -> None:
-        """Write a new one."""
+        """Inserts an account."""
         values = _PUT.values(
             namespace=account.namespace,
             issuer=account.issuer,
@@ -110,12 +106,12 @@ class SqlAccounts:
         self._link.change(_PUT.text, values)
 
     def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
-        """Forget the account."""
+        """Deletes the account."""
         values = _DROP.values(namespace=namespace, issuer=issuer, subject=subject)
         self._link.change(_DROP.text, values)
 
     def put_sign_in(self, sign_in: SignIn) -> None:
-        """Write a new one."""
+        """Inserts a sign-in."""
         values = _PUT_SIGN_IN.values(
             namespace=sign_in.namespace,
             state=sign_in.state,
@@ -131,25 +127,25 @@ class SqlAccounts:
         self._link.change(_PUT_SIGN_IN.text, values)
 
     def take_sign_in(self, namespace: str, state: str) -> SignIn | None:
-        """The sign-in of this state, which waits no more."""
+        """Deletes and returns the pending sign-in with this state, or None."""
         found = self._link.one(_sign_in, _STATE.text, _STATE.values(namespace=namespace, state=state))
         taken = self._link.change(_TAKE.text, _TAKE.values(namespace=namespace, state=state))
         return found if taken else None
 
     def sign_ins_of(self, namespace: str, address: str) -> tuple[SignIn, ...]:
-        """Those of this address, the oldest first."""
+        """Returns this address's pending sign-ins, oldest first."""
         return self._link.all(_sign_in, _OF.text, _OF.values(namespace=namespace, address=address))
 
     def count_sign_ins(self, namespace: str) -> int:
-        """How many wait."""
+        """Returns how many sign-ins are pending."""
         return self._link.whole(_COUNT, (namespace,))
 
     def drop_sign_ins(self, namespace: str, issuer: str) -> None:
-        """Forget those that wait for this issuer."""
+        """Deletes the pending sign-ins at this issuer."""
         self._link.change(_DROP_SIGN_INS, (namespace, issuer))
 
     def put_session(self, session: Session) -> None:
-        """Write a new one."""
+        """Inserts a session."""
         values = _PUT_SESSION.values(
             namespace=session.namespace,
             id=session.id,
@@ -165,15 +161,15 @@ class SqlAccounts:
         self._link.change(_PUT_SESSION.text, values)
 
     def drop_session(self, namespace: str, session: str) -> None:
-        """Forget the session of this id."""
+        """Deletes the session with this id."""
         self._link.change(_DROP_SESSION.text, _DROP_SESSION.values(namespace=namespace, id=session))
 
     def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
-        """Forget sign-ins that began before this."""
+        """Deletes up to `limit` sign-ins that began before this; returns how many."""
         return self._link.change(_SWEEP_SIGN_INS, (before, limit))
 
     def sweep_sessions(self, before: Instant, *, limit: int) -> int:
-        """Forget sessions whose time was over before this."""
+        """Deletes up to `limit` sessions that ended before this; returns how many."""
         return self._link.change(_SWEEP_SESSIONS, (before, limit))
 
 
@@ -262,16 +258,15 @@ _SWEEP: Final = (
 
 
 class SqlAnswered:
-    """Keeps them in a transaction."""
+    """Answers to requests, by idempotency key."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def begin(self, row: Answered, *, now: Instant) -> Answered | None:
-        """Keep a key without an answer; or what is kept under it."""
+        """Reserves the key without an answer, or returns the row that has it."""
         key = (row.namespace, row.principal, row.key)
         self._link.change(_OVER, (*key, now))
         if self._link.change(_BEGIN, (*key, row.request, row.until)) == 1:
@@ -279,15 +274,15 @@ class SqlAnswered:
         return self._link.one(_read, _KNOWN, key)
 
     def finish(self, row: Answered) -> None:
-        """Keep the answer of one that was begun."""
+        """Stores the answer to a reserved key."""
         self._link.change(_FINISH, (row.answer, row.namespace, row.principal, row.key, row.request))
 
     def forget(self, row: Answered) -> None:
-        """Forget one that has no answer."""
+        """Releases a key that has no answer."""
         self._link.change(_FORGET, (row.namespace, row.principal, row.key, row.request))
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Forget those whose time was over before this."""
+        """Deletes up to `limit` keys that expired before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
 
 

@@ -1,4 +1,4 @@
-"""Persons, groups and agents, in rows."""
+"""Persons, groups, agents, person keys and evidence issuers in SQL."""
 
 from __future__ import annotations
 
@@ -79,64 +79,63 @@ _VERSIONS: Final = (
 
 
 class SqlIdentities:
-    """Reads persons and agents through one connection, and writes them in a transaction."""
+    """Persons and agents."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def person(self, namespace: str, name: str) -> Person | None:
-        """The person of this name."""
+        """Returns the person with this name, or None."""
         return self._link.one(read_person, _PERSON.text, _PERSON.values(namespace=namespace, name=name))
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Every person, by name in order."""
+        """Returns every person, by name in order."""
         found = self._link.all(read_person, PERSONS.text, PERSONS.values(namespace=namespace))
         return {one.name: one for one in found}
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
-        """Every group, by name."""
+        """Returns every group, by name."""
         return self._link.all(read_group, GROUPS.text, GROUPS.values(namespace=namespace))
 
     def person_key(self, namespace: str, key: str) -> PersonKey | None:
-        """The key of this id, in whatever state."""
+        """Returns the key with this id, in whatever state, or None."""
         return self._link.one(
             read_person_key, _PERSON_KEY.text, _PERSON_KEY.values(namespace=namespace, name=key)
         )
 
     def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Every key, in whatever state, by id."""
+        """Returns every key, in whatever state, by id."""
         return self._link.all(read_person_key, PERSON_KEYS.text, PERSON_KEYS.values(namespace=namespace))
 
     def namespace(self, name: str) -> Namespace:
-        """What is said of a namespace."""
+        """Returns the namespace's attributes."""
         found = self._link.one(_namespace, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
         return Namespace(name=name) if found is None else found
 
     def issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Every issuer of evidence, by name."""
+        """Returns every issuer of evidence, by name."""
         return self._link.all(read_issuer, ISSUERS.text, ISSUERS.values(namespace=namespace))
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """The agent of this name."""
+        """Returns the agent with this name, or None."""
         return self._link.one(_agent, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
 
     def agents(self, namespace: str) -> tuple[Agent, ...]:
-        """Every agent, by name."""
+        """Returns every agent, by name."""
         return self._link.all(_agent, _AGENTS.text, _AGENTS.values(namespace=namespace))
 
     def namespaces(self) -> tuple[str, ...]:
-        """Every namespace that has an agent, in order."""
+        """Returns every namespace that has an agent, in order."""
         return self._link.all(str, _NAMESPACES)
 
     def monitors(self) -> Mapping[str, str]:
-        """The first namespace of each active agent's monitor."""
+        """Returns each active agent's monitor with the first namespace that uses it."""
         return dict(self._link.all(_monitor, _MONITORS))
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """The version of each agent that exists."""
+        """Returns the version of each agent that exists."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
@@ -145,24 +144,24 @@ class SqlIdentities:
         return read(names) if known is None else look_up(known.agents, namespace, names, read)
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """By name: those of these who are known; the transaction holds the one lock there is."""
+        """Returns, by name, those of these persons that exist."""
         found = {name: self.person(namespace, name) for name in names}
         return {name: one for name, one in found.items() if one is not None}
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
-        """Every person and every group."""
+        """Returns every person and every group."""
         return self.persons(namespace), self.groups(namespace)
 
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Every key."""
+        """Returns every key."""
         return self.person_keys(namespace)
 
     def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Every issuer of evidence."""
+        """Returns every issuer of evidence."""
         return self.issuers(namespace)
 
     def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
-        """Write the issuer."""
+        """Writes the issuer."""
         _PUT_ISSUER.put(
             self._link,
             expect,
@@ -176,11 +175,11 @@ class SqlIdentities:
         )
 
     def drop_issuer(self, namespace: str, name: str) -> None:
-        """Forget the issuer."""
+        """Deletes the issuer."""
         self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
-        """Write the key."""
+        """Writes the key."""
         _PUT_PERSON_KEY.put(
             self._link,
             expect,
@@ -202,7 +201,7 @@ class SqlIdentities:
         )
 
     def put_namespace(self, namespace: Namespace, *, expect: int) -> None:
-        """Write what is said of the namespace."""
+        """Writes the namespace's attributes."""
         _PUT_NAMESPACE.put(
             self._link,
             expect,
@@ -213,7 +212,7 @@ class SqlIdentities:
         )
 
     def put_person(self, person: Person, *, expect: int) -> None:
-        """Write the person."""
+        """Writes the person."""
         _PUT_PERSON.put(
             self._link,
             expect,
@@ -227,7 +226,7 @@ class SqlIdentities:
         )
 
     def put_group(self, group: Group, *, expect: int) -> None:
-        """Write the group."""
+        """Writes the group."""
         _PUT_GROUP.put(
             self._link,
             expect,
@@ -240,7 +239,7 @@ class SqlIdentities:
         )
 
     def put_agent(self, agent: Agent, *, expect: int) -> None:
-        """Write the agent."""
+        """Writes the agent."""
         _PUT_AGENT.put(
             self._link,
             expect,
@@ -260,14 +259,14 @@ class SqlIdentities:
 
 
 def read_version(name: str, version: int) -> tuple[str, int]:
-    """Name and version of an agent, from its columns."""
+    """Builds name and version of an agent from its columns."""
     return name, version
 
 
 def read_person(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, name: str, uid: int, state: str, version: int, grantable: bytes | None, human: str
 ) -> Person:
-    """A person, from its columns."""
+    """Builds a person from its columns."""
     return Person(
         namespace=namespace,
         name=name,
@@ -296,7 +295,7 @@ def read_person_key(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     counter: int,
     version: int,
 ) -> PersonKey:
-    """A key, from its columns."""
+    """Builds a key from its columns."""
     return PersonKey(
         namespace=namespace,
         id=key,
@@ -319,7 +318,7 @@ def read_person_key(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 def read_issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, name: str, issuer: str, audience: str, keys: bytes, thumbprints: str, version: int
 ) -> Issuer:
-    """An issuer of evidence, from its columns."""
+    """Builds an issuer of evidence from its columns."""
     return Issuer(
         namespace=namespace,
         name=name,
@@ -338,7 +337,7 @@ def _namespace(namespace: str, demo: int, keys: int, version: int) -> Namespace:
 def read_group(
     namespace: str, name: str, members: str, version: int, grantable: bytes | None, claimed: str
 ) -> Group:
-    """A group, from its columns."""
+    """Builds a group from its columns."""
     return Group(
         namespace=namespace,
         name=name,

@@ -1,4 +1,4 @@
-"""Selectors, keys, issuers, trust domains and services, in rows."""
+"""Agent selectors and keys, identity issuers, trust domains and services in SQL."""
 
 from __future__ import annotations
 
@@ -62,28 +62,24 @@ _DROP_ISSUER: Final = Statement(
 
 
 class SqlWorkloads:
-    """Reads what proves agents through one connection, and writes it in a transaction.
-
-    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
-    """
+    """Proofs of agents. On PostgreSQL a transaction that reads them is exclusive."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def selectors(self, namespace: str) -> tuple[Selector, ...]:
-        """Every selector, by agent and id."""
+        """Returns every selector, by agent and id."""
         return self._link.all(_selector, _SELECTORS.text, _SELECTORS.values(namespace=namespace))
 
     def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
-        """Those for credentials of this kind by this issuer."""
+        """Returns the selectors for credentials of this kind by this issuer."""
         values = _SELECTORS_OF.values(namespace=namespace, kind=kind.value, issuer=issuer)
         return self._link.all(_selector, _SELECTORS_OF.text, values)
 
     def put_selector(self, selector: Selector) -> None:
-        """Write a selector."""
+        """Writes a selector."""
         values = _PUT.values(
             namespace=selector.namespace,
             id=selector_id(selector),
@@ -96,20 +92,20 @@ class SqlWorkloads:
         self._link.change(_PUT.text, values)
 
     def drop_selector(self, namespace: str, selector: str) -> None:
-        """Forget the selector of this id."""
+        """Deletes the selector with this id."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=selector))
 
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
-        """Every key of the agent, or of all."""
+        """Returns every key of the agent, or of all."""
         asked = _AGENT_KEYS if agent else _ALL_KEYS
         return self._link.all(_agent_key, asked.text, asked.values(namespace=namespace, agent=agent))
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
-        """The key of this id."""
+        """Returns the key with this id, or None."""
         return self._link.one(_agent_key, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
 
     def put_agent_key(self, key: AgentKey) -> None:
-        """Write a new key."""
+        """Writes a new key."""
         values = _PUT_KEY.values(
             namespace=key.namespace,
             kid=key.kid,
@@ -121,15 +117,15 @@ class SqlWorkloads:
         self._link.change(_PUT_KEY.text, values)
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Have the key count no more."""
+        """Marks the key as removed at `at`."""
         self._link.change(_END_KEY.text, _END_KEY.values(namespace=namespace, kid=kid, at=at))
 
     def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
-        """Every issuer of identities, by name."""
+        """Returns every issuer of identities, by name."""
         return self._link.all(_issuer, _ISSUERS.text, _ISSUERS.values(namespace=namespace))
 
     def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
-        """Write a new issuer."""
+        """Writes a new issuer."""
         values = _PUT_ISSUER.values(
             namespace=issuer.namespace,
             name=issuer.name,
@@ -147,7 +143,7 @@ class SqlWorkloads:
         self._link.change(_PUT_ISSUER.text, values)
 
     def drop_identity_issuer(self, namespace: str, name: str) -> None:
-        """Forget the issuer."""
+        """Deletes the issuer."""
         self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
 
 
@@ -220,28 +216,27 @@ _TRUST_PUT: Final = Versioned(trusts, "trust domain")
 
 
 class SqlTrusts:
-    """Reads trust domains through one connection, and writes them in a transaction."""
+    """Trust domains."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
-        """The trust domain of this name."""
+        """Returns the trust domain with this name, or None."""
         return self._link.one(_trust, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
-        """Every trust domain of a namespace, by name."""
+        """Returns every trust domain of a namespace, by name."""
         return self._link.all(_trust, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_trusts(self) -> tuple[Trust, ...]:
-        """Every trust domain of every namespace, by both."""
+        """Returns every trust domain of every namespace, by both."""
         return self._link.all(_trust, _ALL.text)
 
     def put_trust(self, trust: Trust, *, expect: int) -> None:
-        """Write the trust domain."""
+        """Writes the trust domain."""
         _TRUST_PUT.put(
             self._link,
             expect,
@@ -258,7 +253,7 @@ class SqlTrusts:
         )
 
     def drop_trust(self, namespace: str, domain: str) -> None:
-        """Forget the trust domain."""
+        """Deletes the trust domain."""
         self._link.change(_TRUST_DROP.text, _TRUST_DROP.values(namespace=namespace, domain=domain))
 
 
@@ -314,31 +309,27 @@ _SERVICE_END_KEY: Final = Statement(
 
 
 class SqlServices:
-    """Reads services through one connection, and writes them in a transaction.
-
-    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
-    """
+    """Services and their keys. On PostgreSQL a transaction that reads them without a lock is exclusive."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """The service of this name."""
+        """Returns the service with this name, or None."""
         return self._link.one(
             read_service, _SERVICE_ONE.text, _SERVICE_ONE.values(namespace=namespace, name=name)
         )
 
     def services(self, namespace: str) -> tuple[Service, ...]:
-        """Every service, by name."""
+        """Returns every service, by name."""
         return self._link.all(read_service, _SERVICE_ALL.text, _SERVICE_ALL.values(namespace=namespace))
 
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
-        """Those of these that exist; the transaction holds the one lock there is."""
+        """Returns those of these services and keys that exist."""
         services = {name: self.service(namespace, name) for name in names}
         proven = {kid: self.service_key(namespace, kid) for kid in keys}
         return (
@@ -347,7 +338,7 @@ class SqlServices:
         )
 
     def put_service(self, service: Service, *, expect: int) -> None:
-        """Write the service."""
+        """Writes the service."""
         _SERVICE_PUT.put(
             self._link,
             expect,
@@ -361,24 +352,24 @@ class SqlServices:
         )
 
     def drop_service(self, namespace: str, name: str) -> None:
-        """Forget the service."""
+        """Deletes the service."""
         self._link.change(_SERVICE_DROP.text, _SERVICE_DROP.values(namespace=namespace, name=name))
 
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
-        """The key of this id."""
+        """Returns the key with this id, or None."""
         return self._link.one(
             read_service_key, _SERVICE_KEY.text, _SERVICE_KEY.values(namespace=namespace, kid=kid)
         )
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
-        """Every key of the service, or of all."""
+        """Returns every key of the service, or of all."""
         asked = _KEYS_OF if service else _SERVICE_ALL_KEYS
         return self._link.all(
             read_service_key, asked.text, asked.values(namespace=namespace, service=service)
         )
 
     def put_service_key(self, key: ServiceKey) -> None:
-        """Write a new key."""
+        """Writes a new key."""
         values = _SERVICE_PUT_KEY.values(
             namespace=key.namespace,
             kid=key.kid,
@@ -390,14 +381,14 @@ class SqlServices:
         self._link.change(_SERVICE_PUT_KEY.text, values)
 
     def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Have the key count no more."""
+        """Marks the key as removed at `at`."""
         self._link.change(_SERVICE_END_KEY.text, _SERVICE_END_KEY.values(namespace=namespace, kid=kid, at=at))
 
 
 def read_service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, name: str, owner: str, audience: str, tools: str, added: int, version: int
 ) -> Service:
-    """The service of a row."""
+    """Builds the service from its row."""
     return Service(
         namespace=namespace,
         name=name,
@@ -412,7 +403,7 @@ def read_service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 def read_service_key(
     namespace: str, kid: str, service: str, public: bytes, added: int, removed: int
 ) -> ServiceKey:
-    """The key of a row, its columns in order."""
+    """Builds a service's key from its columns."""
     return ServiceKey(
         namespace=namespace,
         kid=kid,

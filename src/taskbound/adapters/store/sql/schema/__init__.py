@@ -1,16 +1,12 @@
-"""The tables, one schema for every engine.
+"""The tables: one schema for every engine.
 
-1. The namespace stands in every key. The log's own tables have none, since one log
-   spans all namespaces; each record names its own.
-2. Instants, limits and versions are whole numbers, digests and names text, bytes are
-   bytes. Tables are strict: nothing is turned into another type on its way in.
-3. A remainder is never below nothing, and two permits never share a presentation:
-   the database refuses both, whatever the code above it does.
-4. Only what is looked up has an index. One whose keys come in no order costs each
-   decision a page of its own: names begin with the time, `actions_open` is in the order
-   of decisions, and what is left are presentations by connection, and `acts`.
-5. What was decided of an action never changes, but that a held one may be permitted: a trigger refuses the
-   rest (`initial`, which makes all of this).
+1. Every key contains the namespace, except the log's, since one log spans all namespaces.
+2. Instants, limits and versions are integers; digests and names are text. Tables are strict.
+3. The database itself refuses a negative remainder and a second permit for a presentation.
+4. Only columns that are looked up have an index. An index with unordered keys costs each decision a page:
+   names begin with the time, `actions_open` is in decision order; what remains are presentations by
+   connection, and `acts`.
+5. A trigger refuses changes to what was decided, except that a held action may be permitted (`initial`).
 """
 
 from __future__ import annotations

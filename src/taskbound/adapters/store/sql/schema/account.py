@@ -1,4 +1,4 @@
-"""The tables of people's accounts, sign-ins and sessions; see the rules of the schema."""
+"""Tables of accounts, sign-ins and sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of amendments that people are asked about; see the rules of the schema."""
+"""Tables of amendments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of questions and what is said to them; see the rules of the schema."""
+"""Tables of approval questions and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of clients that people use; see the rules of the schema."""
+"""Tables of OAuth clients, requests, admissions and refresh tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every table is made of: columns by kind, each never null, and indexes over a part of the rows."""
+"""Column and index constructors."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ WHOLE: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def text_column(name: str) -> Column[str]:
-    """A text, never null."""
+    """A text column, NOT NULL."""
     return Column(name, TEXT, nullable=False)
 
 
 def whole_column(name: str) -> Column[int]:
-    """A whole number, never null."""
+    """An integer column, NOT NULL."""
     return Column(name, WHOLE, nullable=False)
 
 
 def bytes_column(name: str) -> Column[bytes]:
-    """Bytes, never null."""
+    """A bytes column, NOT NULL."""
     return Column(name, LargeBinary, nullable=False)
 
 
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """An index over the rows of which this is so."""
+    """A partial index over the rows that satisfy `where`."""
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))

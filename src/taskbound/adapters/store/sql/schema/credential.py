@@ -1,15 +1,13 @@
-"""The table of credentials; see the schema.
+"""The table of credentials.
 
-1. What is due is found by target, and what is over is in no index of it: a target that has been away for days
-   costs the others nothing.
-2. What is under way is in an index of its own for the same reason: it is looked through again and again; and
-   what lives of it in another: what is over of that is looked for twice a second, beside ten thousand that
-   are being revoked.
-3. The last renewal stands in the row: its action, until when, its record, and what came of it.
-4. What ends one in its target where that has no name of ours is sealed to the broker (`kept`), and empty once
-   the credential is over.
-5. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
-   what it has compares it with them.
+1. Due credentials are found by target, and the index omits ended ones: a target that has been away for
+   days does not slow the others.
+2. Those under way have an index of their own, and the living ones of them another, which is read twice a
+   second even beside ten thousand revocations.
+3. The row holds the last renewal: action, end, record and result.
+4. `kept`, which ends a credential that the target does not know by our name, is sealed to the broker and
+   emptied once the credential has ended.
+5. Rows are never deleted: what a target holds is compared with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of groups; see the rules of the schema."""
+"""The table of groups."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a new database is made, for every engine, and the revision that says which schema a database has.
+"""Creates a new database, and checks the revision of an existing one.
 
-1. The caller runs all statements in one transaction: a kill in the middle leaves a database without tables.
-2. A database of another revision is refused. Earlier revisions were never released, so none is upgraded.
+1. The caller runs all statements in one transaction: a crash leaves a database without tables.
+2. A database of another revision is refused; earlier revisions were never released.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TRIGGERS: Final = {
 
 
 def initial_schema(dialect: Dialect) -> Iterator[str]:
-    """The statements that make the schema in an empty database, and write its revision down (rule 1)."""
+    """Yields the statements that create the schema and record its revision (rule 1)."""
     for table in METADATA.sorted_tables:
         yield str(CreateTable(table).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
@@ -64,16 +64,7 @@ def initial_schema(dialect: Dialect) -> Iterator[str]:
 
 
 def require_revision(found: object, database: str) -> None:
-    """Go on only with a database of this revision (rule 2).
-
-    Args:
-        found: What the database says its revision is; None where it says none.
-        database: What the error calls the database.
-
-    Raises:
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one.
-    """
+    """Raises Newer- or OlderDatabaseError unless `found` is this revision (rule 2); None counts as older."""
     if found == REVISION:
         return
     if isinstance(found, int) and found > REVISION:

@@ -1,4 +1,4 @@
-"""The tables of policy bundles; see the rules of the schema."""
+"""Tables of policy bundles."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The table of the feed's entries, of its last hour; see the rules of the schema.
+"""The table of the feed's entries of the last hour.
 
-1. A row is written with its record's place, in one transaction, and says what the record says.
-2. It has no namespace in its key, like the log: its place is one of all namespaces.
+1. A row is written in the transaction that gives its record a place, with the record's content.
+2. Like the log, its key has no namespace: places are shared by all namespaces.
 """
 
 from __future__ import annotations

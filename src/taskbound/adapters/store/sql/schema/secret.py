@@ -1,4 +1,4 @@
-"""The table of upstream servers' secrets, each sealed; see the rules of the schema."""
+"""The table of upstream servers' sealed secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of services and of the keys that prove them; see the rules of the schema."""
+"""Tables of services and their keys."""
 
 from __future__ import annotations
 

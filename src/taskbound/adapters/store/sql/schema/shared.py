@@ -1,7 +1,4 @@
-"""The tables of claims that are kept for services; see the rules of the schema.
-
-1. An answer is what the service's own machines wrote. Nobody but the daemon reads or writes it.
-"""
+"""Tables of claims kept for services; only the daemon reads or writes an answer."""
 
 from __future__ import annotations
 

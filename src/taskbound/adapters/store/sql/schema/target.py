@@ -1,11 +1,9 @@
-"""The tables of targets, and of what tells this installation's credentials apart; see the schema.
+"""Tables of targets, the installation's mark, and epochs.
 
-1. For what is decided a target is a row of `servers`, as any server is. What stands here is what only people,
-   the broker and preflights need of it.
-2. The mark is one for the installation, whatever namespaces it has, and never changes: names in targets are
-   made of it.
-3. Of each epoch that a broker reconciled the log has one record, however often it is told. Nothing else is
-   read of these rows.
+1. For decisions a target is a row of `servers`; this table holds what people, the broker and preflights
+   need beside it.
+2. One mark, used in names in targets, serves the whole installation and never changes.
+3. The log has one record of each epoch that a broker reconciled, however often it is reported.
 """
 
 from __future__ import annotations

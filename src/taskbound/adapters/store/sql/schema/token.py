@@ -1,9 +1,8 @@
-"""The tables of tokens, of the keys that sign them, and of what was used once or answered; see the schema.
+"""Tables of tokens, signing keys, claims and answered requests.
 
-1. A place of a status list is one token's for as long as there is the list, in whatever namespace; a
-   transaction token has none.
-2. One key is current at most, and one is next: the database refuses a second.
-3. `claims_forgotten` holds when the last window of those claims ended that are rows no more.
+1. A place in a status list belongs to one token for the list's lifetime; transaction tokens have none.
+2. A unique index allows one current and one next key.
+3. `claims_forgotten` holds when the last window of deleted claims ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of trust domains, each with its source and its bundle; see the rules of the schema."""
+"""The table of trust domains, with source and bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of what proves agents; see the rules of the schema."""
+"""Tables of agents' proofs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What only SQLite needs: its driver, its files, and how they are opened."""
+"""SQLite: driver, files, opening."""

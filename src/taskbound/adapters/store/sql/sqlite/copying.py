@@ -1,26 +1,21 @@
-"""Copies of a SQLite database, and reading one page by page.
+"""Copies a SQLite database, and reads one from another process.
 
 Of `copying`:
 
-1. It is made within one snapshot, so that what commits meanwhile is not in it and begins it anew for nobody;
-   the daemon goes on deciding. Its WAL is written over again once the copy is made.
-2. The copy is one file by itself, without a write-ahead log, and durable when this returns. Only this account
-   may read it.
-3. It is looked at as it was written: every page, every index, every foreign key; a copy that has something
-   wrong is refused, as is one of a version that this program doesn't know.
+1. The copy is made in one snapshot while the daemon goes on deciding; the WAL is reused afterwards.
+2. It is one durable file without a WAL, readable by this account only.
+3. It is verified: every page, index and foreign key. A damaged copy or another version is refused.
 
 Of `reading`:
 
-1. Nothing of it is made, changed or moved: the file is opened for reading, and its schema must be this
-   version's.
-2. A snapshot is one state of the whole store, and later ones never an older: each begins anew.
-3. A database that is not there yet, or is being made, is one that can't be read now.
-4. The account needs to read the file and what lies beside it under the endings `-wal` and `-shm`, which the
-   writer makes with the file's own mode. It needs to write none of them: SQLite takes its locks on a file
-   that is open for reading, and after a writer that was killed it makes an index of its own in memory
-   ("Write-Ahead Logging", section Read-Only Databases). Never `immutable`: that leaves the log out.
-5. What this account may not read is said to be so. Nothing is opened to find that out: closing a handle of
-   ours would drop SQLite's locks.
+1. The file is opened read-only, and its schema must be of this version.
+2. Snapshots never go back: each begins anew.
+3. A database that is absent or being created is unavailable.
+4. The account needs read access to the file and to its `-wal` and `-shm`, which the writer creates with
+   the same mode, and no write access: after a killed writer SQLite builds an index in memory
+   ("Write-Ahead Logging", Read-Only Databases). Never `immutable`, which ignores the WAL.
+5. Errors name files that this account may not read. Nothing is opened to find out: closing a descriptor
+   of ours would drop SQLite's locks.
 """
 
 from __future__ import annotations
@@ -46,23 +41,16 @@ if TYPE_CHECKING:
 
 
 _PAGES: Final = 2048
-"""Pages that are copied before somebody is told how far it is: 8 MiB."""
+"""Pages copied between two progress reports: 8 MiB."""
 _PATIENCE: Final = 5.0
 
 
 def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> None:
-    """Copy the database into a file that is not there yet (rules 1 and 2).
-
-    Args:
-        path: The database.
-        to: The file; whoever calls takes it away where this fails.
-        told: Told how many pages are copied, and of how many.
+    """Copies the database into a new file (rules 1 and 2); `told` gets the pages copied and their total.
 
     Raises:
-        ForeignDatabaseError: The database is no daemon's.
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one.
-        StoreUnavailableError: It can't be read, or the copy not be written.
+        ForeignDatabaseError: The database is not a daemon's; Newer-, OlderDatabaseError for other versions.
+        StoreUnavailableError: It can't be read or the copy not written. The caller deletes the file.
         FullDiskError: There is no space for it.
     """
     require_library(driver.sqlite_version)
@@ -89,13 +77,11 @@ def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> Non
 
 @contextmanager
 def look_at_copy(path: Path) -> Iterator[Snapshot]:
-    """What a copy holds, for the length of the context, once all of it is sound (rule 3).
+    """Yields a snapshot of a verified copy (rule 3).
 
     Raises:
-        ForeignDatabaseError: It is no database of a daemon.
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one.
-        DamagedStoreError: Something in it is wrong.
+        ForeignDatabaseError: It is not a daemon's; Newer-, OlderDatabaseError for other versions.
+        DamagedStoreError: The verification failed.
         StoreUnavailableError: It can't be read.
     """
     try:
@@ -146,20 +132,16 @@ _READING_PATIENCE: Final = 2.0
 
 
 class SqlReader:
-    """Reads the database of a daemon; safe from any thread."""
+    """Reads a daemon's database from another process; thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Read this file; it is opened when it is needed.
-
-        Raises:
-            AffectedLibraryError: The library can read what was never committed.
-        """
+        """Opens nothing yet; raises AffectedLibraryError if the library may return uncommitted data."""
         require_library(driver.sqlite_version)
         self._path = path
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """A snapshot, for the length of the context (rule 2)."""
+        """Yields a snapshot (rule 2)."""
         connection, link = self._begin()
         try:
             yield SqlTransaction(link)
@@ -168,7 +150,7 @@ class SqlReader:
             connection.close()
 
     def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store."""
+        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection, link = self._begin()
         try:
             return last_instant(link)
@@ -177,7 +159,6 @@ class SqlReader:
             connection.close()
 
     def _begin(self) -> tuple[driver.Connection, SqliteLink]:
-        """A connection that has read once (rules 1 and 3)."""
         try:
             connection = driver.connect(
                 f"file:{quote(str(self._path))}?mode=ro",
@@ -201,7 +182,6 @@ class SqlReader:
         return connection, SqliteLink(connection)
 
     def _explain(self, error: driver.Error) -> TaskboundError:
-        """What an error means: what may not be read is named (rule 5)."""
         for one in (self._path, beside(self._path, "wal"), beside(self._path, "shm")):
             try:
                 one.stat()
@@ -217,7 +197,6 @@ class SqlReader:
         return StoreUnavailableError(f"`{self._path}` can't be read now: {error}")
 
     def _require_ours(self, connection: driver.Connection) -> None:
-        """Begin, and go on only with a database of a daemon of this version (rule 1)."""
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         if mark != APPLICATION:
             raise ForeignDatabaseError(f"`{self._path}` is no database of a daemon")

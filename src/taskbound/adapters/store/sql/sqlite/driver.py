@@ -1,13 +1,12 @@
-"""The driver of SQLite: its connections, and what its errors mean for a store.
+"""The SQLite driver: connections, and the store's errors for its errors.
 
-1. A transaction begins and ends when we say so (`isolation_level=None`).
-2. Writing is durable when a commit returns: WAL with `synchronous=FULL`, and on macOS
-   the flush that reaches the disk.
-3. Every page that is allocated is written (`secure_delete`), so that a hole in the
-   file is always damage, and what is deleted is gone.
-4. The driver's own checkpoint hides its failures, so the store checkpoints by itself.
-5. An I/O error or damage is fatal: what a retry after a failed sync says can't be
-   believed; so is a database that was put back. A full disk and a busy database are not.
+1. We begin and end transactions ourselves (`isolation_level=None`).
+2. A commit is durable when it returns: WAL with `synchronous=FULL`, and F_FULLFSYNC on macOS.
+3. Every allocated page is written (`secure_delete`): a hole in the file is always damage, and deleted data
+   is gone.
+4. The driver's own checkpoint hides failures, so the store checkpoints itself.
+5. An I/O error, damage and a restored database are fatal, since a retry after a failed sync proves
+   nothing. A full disk and a busy database are not.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ _BUSY_SECONDS: Final = 5
 
 
 class BusyStoreError(StoreUnavailableError):
-    """Another process has been writing for too long."""
+    """Another process has held the write lock for too long."""
 
     code = "store-busy"
     remedy = "one daemon owns a data directory: see which other process has the database open"
 
 
 class DamagedStoreError(StoreUnavailableError):
-    """The database is not what it was when it was last written."""
+    """The database differs from what was last written."""
 
     code = "damaged-store"
     remedy = (
@@ -53,7 +52,7 @@ class DamagedStoreError(StoreUnavailableError):
 
 
 class DiskFailedError(StoreUnavailableError):
-    """The disk failed: what was written last may be lost, so nothing more is written."""
+    """The disk failed: the last writes may be lost, so the store stops writing."""
 
     code = "disk-failed"
     remedy = "look at the system's log, mend the disk, and start the daemon again"
@@ -73,16 +72,7 @@ _MEANINGS: Final[Mapping[int, tuple[type[StoreError], str]]] = {
 
 
 def connect(path: Path, factory: type[driver.Connection], *, reads: bool) -> driver.Connection:
-    """A connection as the store needs it; nothing of the database has been written.
-
-    Args:
-        path: The database.
-        factory: The class of the connection.
-        reads: Whether it shall refuse to write.
-
-    Raises:
-        driver.Error: The file can't be opened.
-    """
+    """Returns a connection configured for the store, before any write; raises driver.Error."""
     connection = driver.connect(
         os.fspath(path),
         timeout=_BUSY_SECONDS,
@@ -109,7 +99,7 @@ def connect(path: Path, factory: type[driver.Connection], *, reads: bool) -> dri
 
 
 def translate(error: Exception) -> StoreError:
-    """The store's error for one of the driver."""
+    """Maps a driver error to a store error."""
     code = _code(error)
     if code == _CONSTRAINT and str(error).startswith("UNIQUE "):
         return ConflictError("a row is there that must not be")
@@ -118,16 +108,15 @@ def translate(error: Exception) -> StoreError:
 
 
 def fatal(error: Exception | None) -> bool:
-    """Whether nothing that the store says after this error can be believed (rule 5)."""
+    """Returns whether the store must not be used after this error (rule 5)."""
     return isinstance(error, DamagedStoreError | DiskFailedError | StoreBehindError)
 
 
 def known_uncommitted(error: Exception) -> bool:
-    """Whether a commit that ended so surely did not happen.
+    """Returns whether a commit that failed with this error certainly did not happen.
 
-    A full disk shows before the frame that carries the commit is whole, a busy database
-    before the first, and a constraint before any. A failed sync shows after the last:
-    such a commit may be found when the file is opened again.
+    A full disk shows before the commit frame is complete, a busy database before the first frame, a
+    constraint before any. A failed sync shows after the last frame: that commit may reappear on reopening.
     """
     return _code(error) in {_BUSY, _CONSTRAINT, _FULL}
 

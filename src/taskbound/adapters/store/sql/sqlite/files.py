@@ -1,30 +1,26 @@
-"""Files beside a SQLite database: its lock, its high-water mark and its reserve.
+"""Files beside a SQLite database: lock, high-water mark, reserve.
 
 Of `lock`:
 
-1. It is a lock of the kernel on the file `NAME-lock`, so it ends with its process, however that ends. That
-   file is this account's alone (0600), also where a group may read the database: a reader keeps nobody out.
-2. Whoever opens the database holds it meanwhile. A daemon keeps it for as long as it serves, whatever data
-   directory it was started for, and whoever moves the database takes it before.
-3. The file stays where it is, and what is put in the place of a database brings none along: of two files of
-   this name each could be locked by somebody.
+1. It is a kernel lock on `NAME-lock`, so it ends with its process. The file is mode 0600 even where a
+   group may read the database, so a reader cannot block the daemon.
+2. Opening the database holds it; a daemon keeps it while it serves; moving the database requires it.
+3. The file stays in place, and a replacement database must not bring its own: processes could then lock
+   two different files of one name.
 
 Of `mark`:
 
-1. It is written after each commit that grew the log, without a sync: it outlives the
-   process, and after a loss of power it may be older than the database, never newer.
-2. A database that holds less than its mark has lost what was acknowledged (a WAL that
-   was cut off, an older file put in its place), and one with another record at the
-   mark's number is another database: both are refused.
-3. It has one length and is made once, so that writing it needs no space.
+1. It is written without a sync after each commit that grew the log: it outlives the process, and after a
+   power loss it may be older than the database, never newer.
+2. A database that holds less than its mark lost acknowledged commits; one with another record at the
+   mark's number is a different database. Both are refused.
+3. Its length is fixed and it is created once, so writing it needs no space.
 
 Of `reserve`:
 
-1. The reserve is a file of bytes that can't be compressed away, written and synced
-   while there is space.
-2. It is given up only for work that ends things, and only when the disk is full.
-3. While it is not whole nothing new is permitted. It is made again as soon as there is
-   space for it and as much again.
+1. The reserve is a file of incompressible bytes, written and synced while there is space.
+2. It is released only when the disk is full, and only for work that ends things.
+3. While it is not whole nothing new is permitted. It is rebuilt once its size is free twice.
 """
 
 from __future__ import annotations
@@ -58,35 +54,30 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DatabaseInUseError(StoreUnavailableError):
-    """Another process serves from this database, opens it or puts another one in its place."""
+    """Another process serves from, opens or replaces this database."""
 
     code = "database-in-use"
     remedy = "end the daemon that serves it, of whichever data directory that is, then do it again"
 
 
 def lock_of(database: Path) -> Path:
-    """The file that is locked."""
+    """Returns the path of the lock file."""
     return database.with_name(f"{database.name}-lock")
 
 
 def hold_database(database: Path) -> int:
-    """Own the database until the descriptor is closed, which is the answer (rule 2).
+    """Locks the database; the returned descriptor holds the lock until it is closed (rule 2).
 
     Raises:
         DatabaseInUseError: Another process owns it, or has been opening it for two seconds.
-        OSError: There is no such folder, or it can't be written.
+        OSError: The folder is missing or not writable.
     """
     return _take(lock_of(database), _INSTANT, DatabaseInUseError(f"another process has `{database}` in use"))
 
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Alone among all processes that open the database, for the length of the context.
-
-    Raises:
-        BusyStoreError: Another process has been opening it for a minute, or serves from it.
-        OSError: There is no such folder, or it can't be written.
-    """
+    """Holds the lock during the context; raises BusyStoreError after a minute, OSError without a folder."""
     path = lock_of(database)
     handle = _take(path, _PATIENCE, BusyStoreError(f"another process holds `{path.name}`"))
     try:
@@ -96,7 +87,6 @@ def locked(database: Path) -> Iterator[None]:
 
 
 def _take(path: Path, patience: float, refused: StoreUnavailableError) -> int:
-    """The descriptor that holds it, once nobody else does."""
     end = time.monotonic() + patience
     handle = os.open(path, _FLAGS, 0o600)
     try:
@@ -121,7 +111,7 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """How far a log is."""
+    """The log's high-water mark."""
 
     count: int = 0
     """Records."""
@@ -132,17 +122,13 @@ class Mark:
 
     @property
     def line(self) -> bytes:
-        """As the file holds it, always of the same length."""
+        """Returns the file's content, always of one length."""
         body = f"taskbound-mark 1 {self.count:016x} {self.size:016x} {self.hash}"
         return f"{body} {zlib.crc32(body.encode('ascii')):08x}\n".encode("ascii")
 
 
 def read_mark(path: Path) -> Mark | None:
-    """The mark that the file holds; None when there is no file.
-
-    Raises:
-        DamagedStoreError: It holds something else.
-    """
+    """Returns the mark, or None without a file; raises DamagedStoreError if the content is invalid."""
     try:
         line = path.read_bytes()
     except FileNotFoundError:
@@ -156,10 +142,10 @@ def read_mark(path: Path) -> Mark | None:
 
 
 class MarkFile:
-    """The mark's file, held open."""
+    """The open mark file."""
 
     def __init__(self, path: Path, mark: Mark) -> None:
-        """Take the file over with this mark, or make it so that it is there whole or not at all."""
+        """Creates the file atomically if absent."""
         if not path.exists():
             fresh = path.with_name(f"{path.name}.new")
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -174,11 +160,7 @@ class MarkFile:
         self.keep(mark)
 
     def keep(self, mark: Mark) -> None:
-        """Write the mark (rule 1); without space it stays an older one, which is true as well.
-
-        Raises:
-            OSError: The disk failed.
-        """
+        """Writes the mark (rule 1); on a full disk the older one stays, which is valid. Raises OSError."""
         try:
             os.pwrite(self._handle, mark.line, 0)
         except OSError as error:
@@ -186,7 +168,7 @@ class MarkFile:
                 raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Closes the file."""
         os.close(self._handle)
 
 
@@ -199,28 +181,21 @@ def _sync_folder(folder: Path) -> None:
 
 
 RESERVE: Final = 4 * 1024 * 1024
-"""Bytes that are kept when nobody says otherwise."""
+"""Bytes kept by default."""
 
 _CHUNK: Final = 1024 * 1024
 _RESERVE_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def free_bytes(folder: Path) -> int:
-    """How many bytes the disk of this folder has left for us."""
+    """Returns the free bytes for this account on the folder's disk."""
     return shutil.disk_usage(folder).free
 
 
 class Reserve:
-    """The file and whether it is whole; used under the writer's lock."""
+    """The reserve file; used under the writer's lock."""
 
     def __init__(self, path: Path, size: int, free: Callable[[Path], int] = free_bytes) -> None:
-        """Look at the file; nothing is made yet.
-
-        Args:
-            path: Where it is kept.
-            size: How many bytes; 0 keeps none.
-            free: How many bytes a folder's disk has left.
-        """
         self._path = path
         self._size = size
         self._free = free
@@ -228,27 +203,18 @@ class Reserve:
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is there."""
+        """Returns whether the reserve is complete."""
         return self._whole
 
     def require(self) -> None:
-        """Go on only with the whole reserve, made again if there is space (rule 3).
-
-        Raises:
-            FullDiskError: There is none.
-            StoreUnavailableError: The file can't be written.
-        """
+        """Rebuilds the reserve if needed (rule 3); raises FullDiskError or StoreUnavailableError."""
         if self._whole:
             return
         if self._free(self._path.parent) < 2 * self._size or not self._fill():
             raise FullDiskError("the disk is full, and the space that was kept for ending tasks is in use")
 
     def release(self) -> bool:
-        """Give the space up (rule 2); whether there was any.
-
-        Raises:
-            StoreUnavailableError: The file can't be changed.
-        """
+        """Frees the space (rule 2); returns whether there was any. Raises StoreUnavailableError."""
         if self._size == 0 or not self._path.exists() or self._path.stat().st_size == 0:
             return False
         self._whole = False
@@ -259,13 +225,12 @@ class Reserve:
         return True
 
     def state(self) -> str:
-        """`whole`, or why it is not."""
+        """Returns `whole`, or the reason why it is not."""
         if self._whole:
             return "whole"
         return f"in use: the disk filled up, and {self._size} bytes are not free again yet"
 
     def _fill(self) -> bool:
-        """Write all of it (rule 1); whether there was space."""
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:

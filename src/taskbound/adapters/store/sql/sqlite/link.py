@@ -1,4 +1,4 @@
-"""A connection of SQLite within one transaction."""
+"""A SQLite connection in one transaction."""
 
 from __future__ import annotations
 
@@ -34,28 +34,27 @@ _UNKEPT = (driver.Error, OverflowError, UnicodeError)
 
 
 class SqliteLink(Link):
-    """Runs statements on one connection, until it is ended."""
+    """Runs statements on one connection until its transaction ends."""
 
     __slots__ = ("_connection",)
 
     def __init__(self, connection: driver.Connection) -> None:
-        """Speak to this connection."""
         super().__init__()
         self._connection: driver.Connection | None = connection
 
     def end(self) -> None:
-        """Be of no further use."""
+        """Makes the link unusable."""
         self._connection = None
 
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """All rows."""
+        """Returns all rows."""
         try:
             return self._live().execute(text, values).fetchall()
         except _UNKEPT as error:
             raise self._fail(translate(error)) from error
 
     def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
-        """How many rows changed; `told` when the caller sees to what is known of them."""
+        """Returns how many rows changed; with `told` the caller invalidates cached rows itself."""
         if self.known is not None and not told:
             self.known.forget(text)
         try:
@@ -64,7 +63,7 @@ class SqliteLink(Link):
             raise self._fail(translate(error)) from error
 
     def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
-        """How many rows changed over all executions of one statement; `told` as in `change`."""
+        """Runs one statement for each row; returns the total of changed rows. `told` as in `change`."""
         if self.known is not None and not told:
             self.known.forget(text)
         try:
@@ -79,12 +78,11 @@ class SqliteLink(Link):
 
 
 class SqlTransaction:
-    """All words over one connection: a snapshot of them, or a transaction."""
+    """All table groups over one connection, as a snapshot or a transaction."""
 
     __slots__ = ("_link", "_waiting", "actions", "growth", "tasks")
 
     def __init__(self, link: SqliteLink) -> None:
-        """Go through this link."""
         self._link = link
         self._waiting = WaitingActions(link)
         self.growth = Growth()
@@ -105,12 +103,12 @@ class SqlTransaction:
 
     @property
     def workloads(self) -> SqlWorkloads:
-        """What proves agents."""
+        """Agents' selectors, keys and issuers."""
         return SqlWorkloads(self._link)
 
     @property
     def services(self) -> SqlServices:
-        """Enforcement points and systems downstream."""
+        """Enforcement points and downstream systems."""
         return SqlServices(self._link)
 
     @property
@@ -125,12 +123,12 @@ class SqlTransaction:
 
     @property
     def authorizations(self) -> SqlAuthorizations:
-        """Clients that people use."""
+        """OAuth clients."""
         return SqlAuthorizations(self._link)
 
     @property
     def amendments(self) -> SqlAmendments:
-        """Amendments that people are asked about, and their answers."""
+        """Amendments and their answers."""
         return SqlAmendments(self._link)
 
     @property
@@ -145,32 +143,32 @@ class SqlTransaction:
 
     @property
     def unclaimed(self) -> SqlUnclaimed:
-        """Tasks that nobody has anything of yet."""
+        """Tasks that no connection has claimed yet."""
         return SqlUnclaimed(self._link)
 
     @property
     def answered(self) -> SqlAnswered:
-        """What was answered under a key."""
+        """Answers by idempotency key."""
         return SqlAnswered(self._link)
 
     @property
     def claims(self) -> SqlClaims:
-        """What was used once."""
+        """Claims that serve once."""
         return SqlClaims(self._link)
 
     @property
     def shared_claims(self) -> SqlSharedClaims:
-        """Claims that are kept for services."""
+        """Claims kept for services."""
         return SqlSharedClaims(self._link)
 
     @property
     def tokens(self) -> SqlTokens:
-        """Tokens and the keys that sign them."""
+        """Tokens and signing keys."""
         return SqlTokens(self._link)
 
     @property
     def approvals(self) -> SqlApprovals:
-        """Questions about held actions, and their answers."""
+        """Approval questions and answers."""
         return SqlApprovals(self._link)
 
     @property
@@ -180,7 +178,7 @@ class SqlTransaction:
 
     @property
     def policy(self) -> SqlPolicy:
-        """Bundles, and which is in force."""
+        """Policy bundles."""
         return SqlPolicy(self._link)
 
     @property
@@ -189,11 +187,7 @@ class SqlTransaction:
         return SqlRevocation(self._link)
 
     def finish(self) -> None:
-        """Write what is waiting, and go on only when nothing failed that the work kept to itself.
-
-        Raises:
-            TaskboundError: What failed first.
-        """
+        """Writes buffered actions; raises the first failure, also one that the work swallowed."""
         self._waiting.write()
         if self._link.failure is not None:
             raise self._link.failure

@@ -1,11 +1,10 @@
-"""What is looked at before a SQLite database is used: the library, whose file it is, whether it is whole.
+"""Checks before a SQLite database is used: library, ownership, completeness.
 
-1. A library that can lose committed writes is refused.
-2. A database that is not ours is refused before anything of it is changed.
-3. A file that is shorter than its pages, where the WAL does not hold the rest, is
-   damaged; so is one that lost what its mark says was acknowledged.
-4. Our own handle never touches the database file: closing one would drop the locks
-   that SQLite holds on it in this process.
+1. A library version that can lose committed writes is refused.
+2. A foreign database is refused before anything in it changes.
+3. A file shorter than its pages, where the WAL lacks the rest, is damaged; so is one that lost what its
+   mark says was acknowledged.
+4. We never open the database file ourselves: closing a descriptor would drop SQLite's locks.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _FRAME: Final = struct.Struct(">4I8x")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What the store takes from the machine and the package; tests replace what they must see fail."""
+    """What the store uses of the machine and the library; tests replace it to inject failures."""
 
     factory: type[driver.Connection] = driver.Connection
     """The class of the driver's connections."""
@@ -67,7 +66,7 @@ class Machine:
 
 @dataclass(slots=True, kw_only=True)
 class Files:
-    """An opened database and what lies beside it."""
+    """An opened database and the files beside it."""
 
     path: Path
     writer: driver.Connection
@@ -79,22 +78,13 @@ class Files:
 def open_files(
     path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine, held: bool = False
 ) -> Files:
-    """The database, opened, and made if there is none.
-
-    Args:
-        path: The database.
-        reserve: Bytes that are kept for ending things.
-        at: Told where the opening is.
-        machine: What it stands on.
-        held: Whether this process has the database's lock already (`hold_database`).
+    """Opens the database, creating it if absent; `held`: this process already has the lock (`hold_database`).
 
     Raises:
         AffectedLibraryError: The library can lose committed writes.
-        ForeignDatabaseError: The file is of another program.
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one.
+        ForeignDatabaseError: Another program's file; Newer-, OlderDatabaseError for other versions.
         FullDiskError: There is no space, not even with the reserve.
-        StoreUnavailableError: Anything else is in the way; a `DamagedStoreError` if it is damage.
+        StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
     """
     require_library(machine.library)
     kept = Reserve(beside(path, "reserve"), reserve, machine.free)
@@ -106,7 +96,6 @@ def open_files(
 
 
 def _open_with_space(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Machine) -> Files:
-    """The opened database; on a full disk the reserve makes room for what an opening writes."""
     try:
         return _open(path, reserve, at, machine)
     except FullDiskError:
@@ -116,7 +105,7 @@ def _open_with_space(path: Path, reserve: Reserve, at: Callable[[str], None], ma
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The file of this ending that belongs to the database."""
+    """Returns the path of the database's companion file with this suffix."""
     return path.with_name(f"{path.name}-{ending}")
 
 
@@ -148,7 +137,7 @@ def _open(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Mach
 
 
 def _require_file(path: Path, mark: Mark | None) -> None:
-    """Make an empty file if there never was one; one that is gone or cut off is not made anew (rule 3)."""
+    """Creates an empty file only if the mark shows that there never was one (rule 3)."""
     size = path.stat().st_size if path.exists() else -1
     if mark is not None and size < _SMALLEST:
         raise DamagedStoreError(f"`{path}` is gone or cut off: it held {mark.count} records")
@@ -159,7 +148,6 @@ def _require_file(path: Path, mark: Mark | None) -> None:
 
 
 def _prepare(connection: driver.Connection, at: Callable[[str], None], path: Path, *, empty: bool) -> None:
-    """Make the schema in an empty database; go on only with this version's in one that is not."""
     if not empty:
         require_schema(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -171,7 +159,7 @@ def _prepare(connection: driver.Connection, at: Callable[[str], None], path: Pat
 
 
 def _make(connection: driver.Connection, at: Callable[[str], None]) -> None:
-    """Mark an empty database as ours and make its schema: all of it, or nothing (K25)."""
+    """Marks an empty database as ours and creates its schema, in one transaction (K25)."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -186,7 +174,6 @@ def _make(connection: driver.Connection, at: Callable[[str], None]) -> None:
 
 
 def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) -> Mark:
-    """The mark of the database as it is, when nothing that was acknowledged is missing (rule 3)."""
     (count,) = connection.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()
     (size,) = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM places").fetchone()
     if mark is not None and (mark.count > count or mark.size > size):
@@ -205,7 +192,6 @@ def _hash(connection: driver.Connection, number: int) -> str:
 
 
 def _explain(error: driver.Error, path: Path, mark: Mark | None, machine: Machine) -> UnavailableError:
-    """What an error of the driver means while the database is opened."""
     known = translate(error)
     if isinstance(known, DamagedStoreError) and mark is None:
         return ForeignDatabaseError(f"`{path}` is no database that can be read")
@@ -215,14 +201,7 @@ def _explain(error: driver.Error, path: Path, mark: Mark | None, machine: Machin
 
 
 def require_library(version: str) -> None:
-    """Go on only with a library that keeps what it committed (rule 1).
-
-    Args:
-        version: Of SQLite, such as `3.53.4`.
-
-    Raises:
-        AffectedLibraryError: It may lose committed writes, or its version can't be read.
-    """
+    """Raises AffectedLibraryError if this SQLite version may lose commits or can't be parsed (rule 1)."""
     try:
         first, second, third = (int(part) for part in version.split("."))
     except ValueError:
@@ -234,12 +213,7 @@ def require_library(version: str) -> None:
 
 
 def require_ours(connection: driver.Connection, path: Path) -> bool:
-    """Whether the database is still empty; nothing of it is changed (rule 2).
-
-    Raises:
-        ForeignDatabaseError: It belongs to another program.
-        driver.Error: It can't be read.
-    """
+    """Returns whether the database is empty; raises ForeignDatabaseError, changes nothing (rule 2)."""
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if mark == APPLICATION:
@@ -250,13 +224,7 @@ def require_ours(connection: driver.Connection, path: Path) -> bool:
 
 
 def require_schema(connection: driver.Connection, path: Path) -> None:
-    """Go on only with a database of this version's schema.
-
-    Raises:
-        NewerDatabaseError: It is of a newer version.
-        OlderDatabaseError: It is of an older one.
-        driver.Error: It can't be read.
-    """
+    """Requires this version's schema; raises NewerDatabaseError, OlderDatabaseError or driver.Error."""
     (there,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_revision'"
     ).fetchone()
@@ -265,12 +233,7 @@ def require_schema(connection: driver.Connection, path: Path) -> None:
 
 
 def require_pages(connection: driver.Connection, path: Path) -> None:
-    """Go on only when every page is in the file or in the WAL (rule 3).
-
-    Raises:
-        DamagedStoreError: One is in neither.
-        driver.Error: The database can't be read.
-    """
+    """Raises DamagedStoreError if a page is in neither file nor WAL (rule 3), or driver.Error."""
     connection.execute("BEGIN")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -287,7 +250,7 @@ def require_pages(connection: driver.Connection, path: Path) -> None:
 
 
 def _pages_in_wal(path: Path, width: int) -> set[int]:
-    """The pages that the WAL's present generation holds (SQLite's "WAL-mode File Format")."""
+    """Returns the pages in the WAL's current generation (SQLite's "WAL-mode File Format")."""
     found: set[int] = set()
     try:
         handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Tasks, their amendments, and notes of those that nobody claimed, in rows."""
+"""Tasks and amendments in SQL."""
 
 from __future__ import annotations
 

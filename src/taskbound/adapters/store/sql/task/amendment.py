@@ -1,6 +1,6 @@
-"""Amendments that people are asked about and their answers, in rows.
+"""Amendments and their answers in SQL.
 
-The question is kept as the bytes whose digest people sign; what is looked up by stands beside it.
+The question is stored as the bytes whose digest people sign, beside the columns for lookup.
 """
 
 from __future__ import annotations
@@ -59,16 +59,15 @@ _MOVE: Final = (
 
 
 class SqlAmendments:
-    """Reads amendments through one connection, and writes them in a transaction."""
+    """Amendments."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """The amendment of this id."""
+        """Returns the amendment with this id, or None."""
         return self._first(self._link.all(read_amendment, _ONE, (namespace, amendment)))
 
     def amendments(
@@ -80,7 +79,7 @@ class SqlAmendments:
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredAmendment, ...]:
-        """Amendments, newest first."""
+        """Returns amendments, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -94,32 +93,32 @@ class SqlAmendments:
         return self._whole(self._link.all(read_amendment, query, (*values, limit)))
 
     def open_amendments(self) -> tuple[StoredAmendment, ...]:
-        """All that are open, of every namespace, oldest first."""
+        """Returns all open amendments of every namespace, oldest first."""
         return self._link.all(read_amendment, _OPEN)
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """The amendment of this id; the transaction holds the one lock there is."""
+        """As `amendment`; SQLite's write lock is held."""
         return self.amendment(namespace, amendment)
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
-        """All open ones of these tasks, by id."""
+        """Returns these tasks' open amendments, by id."""
         return self._whole(self._link.all(read_amendment, _OF_TASKS, (namespace, json_texts(sorted(tasks)))))
 
     def denied(self, namespace: str, task: str, scope: str) -> bool:
-        """Whether the scope of this digest was denied to this task."""
+        """Returns whether the scope with this digest was denied to this task."""
         return self._link.whole(_DENIED, (namespace, task, scope)) > 0
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
-        """By task: how many are open."""
+        """Returns how many amendments are open, by task."""
         found = self._link.all(_counted, _COUNT, (namespace, json_texts(sorted(tasks))))
         return dict.fromkeys(tasks, 0) | dict(found)
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """How many of this agent's tasks were asked for at that instant or later."""
+        """Returns how many amendments this agent's tasks requested at that instant or later."""
         return self._link.whole(_ASKED, (namespace, since, agent))
 
     def insert_amendment(self, amendment: StoredAmendment) -> None:
-        """Write a new one."""
+        """Inserts an amendment."""
         question = amendment.question
         values = _INSERT.values(
             namespace=question.namespace,
@@ -136,7 +135,7 @@ class SqlAmendments:
         self._link.change(_INSERT.text, values)
 
     def move_amendments(self, namespace: str, changes: Collection[AmendmentChange]) -> None:
-        """Write steps, each in one conditional statement."""
+        """Changes states, each in one conditional statement."""
         rows = [
             (one.after.value, one.finished, one.reason, namespace, one.id, one.before.value)
             for one in changes
@@ -145,7 +144,7 @@ class SqlAmendments:
             self._link.conflict("the state of an amendment")
 
     def put_answer(self, namespace: str, amendment: str, answer: Answer) -> None:
-        """Add an answer."""
+        """Adds an answer."""
         values = _ANSWER.values(
             namespace=namespace,
             amendment=amendment,
@@ -163,7 +162,6 @@ class SqlAmendments:
         return next(iter(self._whole(found)), None)
 
     def _whole(self, found: tuple[StoredAmendment, ...]) -> tuple[StoredAmendment, ...]:
-        """With their answers."""
         if not found:
             return ()
         given: dict[str, list[Answer]] = {}
@@ -181,7 +179,7 @@ def _counted(task: str, count: int) -> tuple[str, int]:
 
 
 def read_amendment(question: bytes, state: str, finished: int, reason: str) -> StoredAmendment:
-    """An amendment without its answers, from its columns."""
+    """Builds an amendment without its answers from its columns."""
     return StoredAmendment(
         question=parse_amendment(bytes(question)),
         state=AmendmentState(state),

@@ -1,4 +1,4 @@
-"""Tasks, templates, remainders and runs, and tasks begun for later, in rows."""
+"""Tasks, templates, remainders, runs, heartbeats and unclaimed tasks in SQL."""
 
 from __future__ import annotations
 
@@ -141,16 +141,15 @@ _HOLDS: Final = {one.value: one for one in Holds}
 
 
 class SqlTasks:
-    """Reads tasks through one connection, and writes them in a transaction."""
+    """Tasks."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def task(self, namespace: str, task: str) -> Task | None:
-        """The task of this id."""
+        """Returns the task with this id, or None."""
         return self._link.one(read_task, _TASK.text, _TASK.values(namespace=namespace, id=task))
 
     def tasks(
@@ -162,7 +161,7 @@ class SqlTasks:
         limit: int = 50,
         before: str = "",
     ) -> tuple[Task, ...]:
-        """Tasks, newest first."""
+        """Returns tasks, newest first."""
         page = _page(bool(agent), min(len(states), 2), bool(before))
         values = page.values(
             namespace=namespace,
@@ -175,75 +174,75 @@ class SqlTasks:
         return self._link.all(read_task, page.text, values)
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
-        """Tasks of any namespace, not ended, whose deadline has come: oldest first."""
+        """Returns tasks of any namespace that passed their deadline and have not ended, oldest first."""
         return self._link.all(read_task, _DUE, (now, limit))
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """The heads of these tasks and all their ancestors, by id."""
+        """Returns the heads of these tasks and all their ancestors, by id."""
         found = self._link.all(read_head, _HEADS, (namespace, json_texts(tuple(tasks))))
         return {one.id: one for one in found}
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """All descendants that are not ended, nearest first."""
+        """Returns all descendants that are not ended, nearest first."""
         return self._link.all(read_task, _CHILDREN, (namespace, task))
 
     def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """The task and all its ancestors, nearest first."""
+        """Returns the task and all its ancestors, nearest first."""
         found = self._link.all(read_task, _LINEAGE, (namespace, task))
         return tuple({one.id: one for one in found}.values())
 
     def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
-        """Every task of the tree, in the order of their start."""
+        """Returns every task of the tree, in the order of their start."""
         found = self._link.all(read_task, _TREE, (namespace, root))
         return tuple(sorted(found, key=lambda one: (one.started, one.id)))
 
     def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
-        """Heartbeats of any namespace that were due: oldest first."""
+        """Returns missed heartbeats of any namespace, oldest first."""
         return self._link.all(_heartbeat, _OVERDUE, (now, limit))
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
-        """By task: what of these tasks is waited for."""
+        """Returns the expected heartbeats of these tasks, by task."""
         found = self._link.all(_heartbeat, _HEARTBEATS, (namespace, json_texts(tuple(tasks))))
         return {one.task: one for one in found}
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """What is left of each limit, by the limit's name."""
+        """Returns what is left of each limit, by the limit's name."""
         return self.lock_remainders(namespace, (task,))[task]
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
-        """How many tasks are in this state; of those to learn from, if asked so."""
+        """Returns how many tasks are in this state; with `learning`, only learning ones."""
         return self._link.whole(_COUNT_LEARNING if learning else _COUNT, (namespace, state.value))
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
-        """Every template, by name."""
+        """Returns every template, by name."""
         return self._link.all(_template, _TEMPLATES.text, _TEMPLATES.values(namespace=namespace))
 
     def template(self, namespace: str, name: str) -> Template | None:
-        """The template of this name."""
+        """Returns the template with this name, or None."""
         return self._link.one(_template, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name))
 
     def evidence(self, namespace: str, digest: str) -> str:
-        """The signed token that has this digest; empty when none was kept."""
+        """Returns the signed token with this digest, or ''."""
         return self._link.one(str, _EVIDENCE, (namespace, digest)) or ""
 
     def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
-        """The accounts under which the agent has run for any of these tasks."""
+        """Returns the uids under which the agent ran for these tasks."""
         return frozenset(self._link.all(int, _ACCOUNTS, (namespace, json_texts(tuple(tasks)))))
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
-        """Every registered run of this boot whose task has not ended."""
+        """Returns the registered runs of this boot whose task has not ended."""
         return self._link.all(_run, _RUNS, (namespace, boot))
 
     def registered(self, boot: str) -> tuple[Run, ...]:
-        """Every run of this boot, in any namespace, whatever became of its task."""
+        """Returns every run of this boot, in any namespace and task state."""
         return self._link.all(_run, _REGISTERED, (boot,))
 
     def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
-        """Those of these tasks that a run is registered for."""
+        """Returns those of these tasks that have a registered run."""
         return frozenset(self._link.all(str, _OF_RUNS, (namespace, json_texts(tuple(tasks)))))
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """As `heads`; the transaction holds the one lock there is."""
+        """As `heads`."""
         known = self._link.known
         if known is None:
             return self.heads(namespace, tasks)
@@ -256,12 +255,12 @@ class SqlTasks:
         return {head.id: head for line in lines.values() for head in line}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """The task and all beneath it that is not ended; the transaction holds the one lock there is."""
+        """Returns the task and its descendants that have not ended."""
         found = self.task(namespace, task)
         return (found, *self.children(namespace, task)) if found is not None else ()
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """By task: what is left of each limit."""
+        """Returns what is left of each limit, by task."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, dict[str, int]]:
@@ -278,7 +277,7 @@ class SqlTasks:
         return {task: dict(limits) for task, limits in found.items()}
 
     def put_task(self, task: Task, *, expect: int) -> None:
-        """Write the task."""
+        """Writes the task."""
         _PUT_TASK.put(
             self._link,
             expect,
@@ -310,7 +309,7 @@ class SqlTasks:
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Write the limits of a new task."""
+        """Writes the limits of a new task."""
         rows = [
             _OPEN_LIMIT.values(namespace=namespace, task=task, name=name, remaining=amount)
             for name, amount in limits.items()
@@ -318,20 +317,20 @@ class SqlTasks:
         self._link.change_many(_OPEN_LIMIT.text, rows)
 
     def close_limits(self, namespace: str, task: str) -> None:
-        """Take the limits of a task away."""
+        """Deletes the limits of a task."""
         self._link.change(_CLOSE, (namespace, task))
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Wait for this of the task."""
+        """Stores the heartbeat that the task must send."""
         values = (heartbeat.namespace, heartbeat.task, heartbeat.due, int(heartbeat.missed))
         self._link.change(_PUT_HEARTBEAT, values)
 
     def drop_heartbeat(self, namespace: str, task: str) -> None:
-        """Wait for nothing of this task."""
+        """Deletes the task's expected heartbeat."""
         self._link.change(_DROP_HEARTBEAT, (namespace, task))
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """By (task, limit): from what it must be to what it becomes."""
+        """Changes remainders: by (task, limit), the expected and the new amount."""
         rows = [(after, namespace, task, name, before) for (task, name), (before, after) in changes.items()]
         if rows and self._link.change_many(_TAKE, rows, told=True) != len(rows):
             self._link.conflict("what is left of a limit")
@@ -344,7 +343,7 @@ class SqlTasks:
                 limits[name] = after
 
     def put_template(self, template: Template, *, expect: int) -> None:
-        """Write the template."""
+        """Writes the template."""
         _PUT_TEMPLATE.put(
             self._link,
             expect,
@@ -360,25 +359,25 @@ class SqlTasks:
         )
 
     def drop_template(self, namespace: str, name: str) -> None:
-        """Forget the template."""
+        """Deletes the template."""
         self._link.change(_DROP_TEMPLATE.text, _DROP_TEMPLATE.values(namespace=namespace, name=name))
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
-        """Keep the token under its digest."""
+        """Stores the token under its digest."""
         self._link.change(_KEEP_EVIDENCE, (namespace, digest, token))
 
     def keep_account(self, namespace: str, task: str, uid: int) -> None:
-        """Keep that the agent ran under this account."""
+        """Stores that the agent ran under this uid."""
         self._link.change(_KEEP_ACCOUNT, (namespace, task, uid))
 
     def put_run(self, run: Run) -> None:
-        """Register a run."""
+        """Registers a run."""
         self._link.change(_PUT_RUN, (run.namespace, run.boot, run.pid, run.started, run.task))
 
 
 @cache
 def _page(agent: bool, states: int, before: bool) -> Statement:  # noqa: FBT001  # which filters there are
-    """A page of tasks, for each set of filters its own statement, so that each has its index."""
+    """Builds one statement per set of filters, so that each uses its own index."""
     query = select(tasks).where(tasks.c.namespace == _SPACE)
     if agent:
         query = query.where(tasks.c.agent == given("agent"))
@@ -421,7 +420,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     spent: str,
     for_token: int,
 ) -> Task:
-    """A task, from its columns."""
+    """Builds a task from its columns."""
     return Task(
         namespace=namespace,
         id=id,
@@ -456,7 +455,7 @@ def _heartbeat(namespace: str, task: str, due: int, missed: int) -> Heartbeat:
 
 
 def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
-    """The heads of a task and its ancestors; each once, also where a row names a descendant as its parent."""
+    """Stops at a task seen before, so that a row with a descendant as its parent can't loop."""
     line: dict[str, TaskHead] = {}
     while task in heads and task not in line:
         line[task] = heads[task]
@@ -467,7 +466,7 @@ def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
 def read_head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, task: str, agent: str, parent: str, state: str, deadline: int, version: int
 ) -> TaskHead:
-    """The head of a task, from its columns."""
+    """Builds the head of a task from its columns."""
     return TaskHead(
         namespace=namespace,
         id=task,
@@ -504,7 +503,7 @@ def _template(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
 
 
 def read_limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
-    """Task, name and what is left of a limit, from its columns."""
+    """Builds task, name and what is left of a limit from its columns."""
     return task, name, amount
 
 
@@ -522,28 +521,27 @@ _DROP: Final = "DELETE FROM unclaimed_tasks WHERE namespace = ? AND task = ?"
 
 
 class SqlUnclaimed:
-    """Reads and writes them through one connection."""
+    """Notes on tasks that no connection has claimed yet."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
-        """Those whose time has come: oldest first."""
+        """Returns due notes, oldest first."""
         return self._link.all(_read, _UNCLAIMED_DUE, (now, limit))
 
     def note(self, namespace: str, task: str) -> Unclaimed | None:
-        """The note of this task."""
+        """Returns the note of this task, or None."""
         return self._link.one(_read, _NOTE, (namespace, task))
 
     def put(self, note: Unclaimed) -> None:
-        """Note a task."""
+        """Stores a note."""
         self._link.change(_PUT, (note.namespace, note.task, note.until))
 
     def drop(self, namespace: str, task: str) -> None:
-        """Forget the note."""
+        """Deletes the note."""
         self._link.change(_DROP, (namespace, task))
 
 

@@ -1,4 +1,4 @@
-"""Tokens, and what was used once, in rows."""
+"""Tokens, clients and claims in SQL."""
 
 from __future__ import annotations
 

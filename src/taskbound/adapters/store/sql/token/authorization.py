@@ -1,4 +1,4 @@
-"""Clients and their requests, in rows."""
+"""OAuth clients, requests, admissions and refresh tokens in SQL."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _READ: Final = msgspec.json.Decoder(_Request)
 
 
 def write_asked(asked: Asked) -> dict[str, Value]:
-    """The columns of a request, by name."""
+    """Returns the columns of a request, by name."""
     request = asked.request
     kept = _Request(
         redirect=request.redirect.text,
@@ -106,7 +106,7 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     authenticated: int,
     session: str,
 ) -> Asked:
-    """The request of a row."""
+    """Builds the request from its row."""
     kept = _READ.decode(request)
     return Asked(
         namespace=namespace,
@@ -191,27 +191,23 @@ _SWEEP_REFRESHES: Final = (
 
 
 class SqlAuthorizations:
-    """Reads through one connection, and writes in a transaction.
-
-    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
-    """
+    """OAuth clients and requests. On PostgreSQL a transaction that reads them without a lock is exclusive."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def client(self, namespace: str, client: str) -> RegisteredClient | None:
-        """The client of this name."""
+        """Returns the client with this name, or None."""
         return self._link.one(_client, _CLIENT.text, _CLIENT.values(namespace=namespace, id=client))
 
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
-        """Every registered client, by name in order."""
+        """Returns every registered client, by name in order."""
         return self._link.all(_client, _CLIENTS.text, _CLIENTS.values(namespace=namespace))
 
     def put_client(self, client: RegisteredClient) -> None:
-        """Write a new one."""
+        """Inserts a client."""
         values = _PUT.values(
             namespace=client.namespace,
             id=client.client.id,
@@ -223,15 +219,15 @@ class SqlAuthorizations:
         self._link.change(_PUT.text, values)
 
     def drop_client(self, namespace: str, client: str) -> None:
-        """Forget the client of this name."""
+        """Deletes the client with this name."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=client))
 
     def asked(self, namespace: str, asked: str) -> Asked | None:
-        """The request of this id."""
+        """Returns the request with this id, or None."""
         return self._link.one(read_asked, _BY_ID.text, _BY_ID.values(namespace=namespace, id=asked))
 
     def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
-        """The request of this digest."""
+        """Returns the request with this user-code or code digest, or None."""
         if typed:
             return self._link.one(
                 read_asked, _BY_TYPED.text, _BY_TYPED.values(namespace=namespace, typed=typed)
@@ -241,40 +237,40 @@ class SqlAuthorizations:
         return self._link.one(read_asked, _BY_CODE.text, _BY_CODE.values(namespace=namespace, code=code))
 
     def count_asked(self, namespace: str, since: Instant) -> int:
-        """How many requests of after this wait for a person."""
+        """Returns how many requests since then wait for a person."""
         return self._link.one(int, _WAITING, (namespace, AskedState.OPEN.value, since)) or 0
 
     def admission(self, namespace: str, admission: str) -> Admission | None:
-        """The admission of this id."""
+        """Returns the admission with this id, or None."""
         return self._link.one(
             read_admission, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
         )
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
-        """Those of this client that have not ended."""
+        """Returns this client's admissions that have not ended."""
         values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
         return self._link.all(read_admission, _ADMISSIONS_OF.text, values)
 
     def admissions(
         self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Admission, ...]:
-        """Admissions, newest first."""
+        """Returns admissions, newest first."""
         return self._link.all(read_admission, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
-        """The refresh token of this digest."""
+        """Returns the refresh token with this digest, or None."""
         return self._link.one(_refresh, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest))
 
     def put_asked(self, asked: Asked, *, expect: int) -> None:
-        """Write a request."""
+        """Writes a request."""
         _PUT_ASKED.put(self._link, expect, **write_asked(asked))
 
     def drop_asked_of(self, namespace: str, client: str) -> None:
-        """Forget every request of this client."""
+        """Deletes every request of this client."""
         self._link.change(_DROP_ASKED.text, _DROP_ASKED.values(namespace=namespace, client=client))
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
-        """Write an admission."""
+        """Writes an admission."""
         _PUT_ADMISSION.put(
             self._link,
             expect,
@@ -297,12 +293,12 @@ class SqlAuthorizations:
         )
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
-        """By id: those of these that exist; the transaction holds the one lock there is."""
+        """Returns, by id, those of these admissions that exist."""
         found = {name: self.admission(namespace, name) for name in admissions}
         return {name: one for name, one in found.items() if one is not None}
 
     def put_refresh(self, refresh: Refresh) -> None:
-        """Write a new one."""
+        """Inserts a refresh token."""
         values = _PUT_REFRESH.values(
             namespace=refresh.namespace,
             digest=refresh.digest,
@@ -312,11 +308,11 @@ class SqlAuthorizations:
         self._link.change(_PUT_REFRESH.text, values)
 
     def sweep_asked(self, before: Instant, *, limit: int) -> int:
-        """Forget requests of before this."""
+        """Deletes up to `limit` requests older than this; returns how many."""
         return self._link.change(_SWEEP_ASKED, (before, limit))
 
     def sweep_refreshes(self, before: Instant, *, limit: int) -> int:
-        """Forget refresh tokens whose admission's time was over before this."""
+        """Deletes up to `limit` refresh tokens whose admission ended before this; returns how many."""
         return self._link.change(_SWEEP_REFRESHES, (before, limit))
 
 
@@ -349,7 +345,7 @@ def read_admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     version: int,
     session: str,
 ) -> Admission:
-    """The admission of a row."""
+    """Builds the admission from its row."""
     return Admission(
         namespace=namespace,
         id=name,

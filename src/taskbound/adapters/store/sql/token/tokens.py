@@ -1,7 +1,7 @@
-"""Tokens, the keys that sign them, and claims, in rows.
+"""Tokens, signing keys and claims in SQL.
 
-1. How far windows were forgotten is written by the transaction that forgets, and read by the one that uses
-   after it has inserted: whoever could insert what was forgotten sees that it was.
+1. How far windows were forgotten is written by the transaction that deletes claims, and read by one that
+   uses a claim after its insert: a transaction that could insert a deleted claim sees the deletion.
 """
 
 from __future__ import annotations
@@ -60,42 +60,41 @@ _MOVE_KEY: Final = (
 
 
 class SqlTokens:
-    """Reads them through one connection, and writes them in a transaction."""
+    """Tokens and signing keys."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def token(self, namespace: str, token: str) -> Token | None:
-        """The token of this id."""
+        """Returns the token with this id, or None."""
         return self._link.one(read_token, _ONE, (namespace, token))
 
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Token, ...]:
-        """Tokens, newest first."""
+        """Returns tokens, newest first."""
         return self._link.all(read_token, _SOME, (namespace, task, agent, before, limit))
 
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
-        """The tokens of this status list that have not ended, by their places."""
+        """Returns this status list's tokens that have not ended, in the order of their places."""
         return self._link.all(read_token, _LISTED, (number, now))
 
     def is_told(self, namespace: str, task: str, action: str) -> bool:
-        """Whether somebody may have a transaction token of this action."""
+        """Returns whether a holder may have a transaction token of this action."""
         return self._link.whole(_TOLD, (namespace, task, action)) > 0
 
     def key(self, kid: str) -> IssuingKey | None:
-        """The key of this name."""
+        """Returns the key with this name, or None."""
         return self._link.one(read_key, _KEY, (kid,))
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
-        """Every key, in the order in which they were made."""
+        """Returns every key, oldest first."""
         return self._link.all(read_key, _ALL_KEYS)
 
     def insert(self, token: Token) -> None:
-        """Write a new one."""
+        """Inserts a token."""
         binding = token.binding
         self._link.change(
             _INSERT,
@@ -134,12 +133,12 @@ class SqlTokens:
     def revoke(
         self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
     ) -> tuple[str, ...]:
-        """Revoke those of these that are not yet."""
+        """Revokes those of these tokens that are not revoked yet; returns their ids."""
         said = (at, why, int(unsigned), namespace)
         return tuple(one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (*said, one)) == 1)
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
-        """By id: those of these that exist; the transaction holds the one lock there is."""
+        """Returns, by id, those of these tokens that exist."""
         if len(tokens) == 1:
             (name,) = tokens
             one = self.token(namespace, name)
@@ -148,15 +147,15 @@ class SqlTokens:
         return {one.id: one for one in found}
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Forget tokens that ended before this."""
+        """Deletes up to `limit` tokens that ended before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
-        """Every key; the transaction holds the one lock there is."""
+        """Returns every key."""
         return self.all_keys()
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
-        """Write the key."""
+        """Writes the key."""
         times = (key.used, key.retired, key.revoked, key.why)
         if expect is None:
             self._link.change(_NEW_KEY, (key.kid, key.public, key.state.value, key.made, *times))
@@ -194,7 +193,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     unsigned: int,
     proven_by: str,
 ) -> Token:
-    """The token of a row."""
+    """Builds the token from its row."""
     return Token(
         namespace=namespace,
         id=name,
@@ -229,7 +228,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
 def read_key(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     kid: str, public: bytes, state: str, made: int, used: int, retired: int, revoked: int, why: str
 ) -> IssuingKey:
-    """A key, from its columns."""
+    """Builds a key from its columns."""
     return IssuingKey(
         kid=kid,
         public=bytes(public),
@@ -260,20 +259,19 @@ _FORGET: Final = (
 
 
 class SqlClaims:
-    """Uses them in a transaction."""
+    """Claims that serve once."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
-        """Which use of each this is."""
+        """Uses these claims; returns which use of each this is."""
         return tuple(self._use(one) for one in claims)
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Forget those whose window ended before this."""
+        """Deletes up to `limit` claims whose window ended before this; returns how many."""
         over = self._swept(_CLAIM_SWEEP, (before, limit))
         last: dict[tuple[str, str], Instant] = {}
         for namespace, kind, until in over:
@@ -288,12 +286,11 @@ class SqlClaims:
         return Use.LATE if one.until <= self._link.whole(_FORGOTTEN, key) else Use.FIRST  # 1
 
     def _swept(self, text: str, values: Sequence[Value]) -> tuple[tuple[str, str, Instant], ...]:
-        """The rows that a statement takes away."""
         return self._link.all(read_swept, text, values)
 
 
 def read_swept(namespace: str, kind: str, until: int) -> tuple[str, str, Instant]:
-    """Of which kind a row was that was taken away, and when its window ended."""
+    """Builds (namespace, kind, end of window) of a deleted claim."""
     return namespace, kind, Instant(until)
 
 
@@ -334,35 +331,34 @@ _DROP: Final = (
 
 
 class SqlSharedClaims:
-    """Reads them through one connection, and writes them in a transaction."""
+    """Claims kept for services."""
 
     __slots__ = ("_link",)
 
     def __init__(self, link: Link) -> None:
-        """Go through this link."""
         self._link = link
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
-        """The claim of a service for a transaction."""
+        """Returns a service's claim for a transaction, or None."""
         return self._link.one(_claim, _CLAIM, (namespace, service, txn))
 
     def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
-        """Which services have claims to be forgotten."""
+        """Returns the services that have expired claims."""
         return self._link.all(_pair, _DUE, (before,))
 
     def lock_tally(self, namespace: str, service: str) -> Tally:
-        """What is kept of a service."""
+        """Returns the service's tally, locked."""
         key = (namespace, service)
         self._link.change(_ROW, key)
         (found,) = self._locked(_tally, _TALLY, key)
         return found
 
     def lock_claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
-        """The claim as it stands behind a locked tally."""
+        """Returns the claim; the tally must be locked."""
         return next(iter(self._locked(_claim, _CLAIM, (namespace, service, txn))), None)
 
     def insert(self, claim: SharedClaim) -> None:
-        """Write a new claim."""
+        """Writes a new claim."""
         values = (
             *(claim.namespace, claim.service, claim.txn, claim.request, claim.claimant),
             *(claim.until, claim.still, claim.state.value, claim.answer),
@@ -371,13 +367,13 @@ class SqlSharedClaims:
             self._link.conflict(f"the claim for `{claim.txn}`")
 
     def put(self, claim: SharedClaim) -> None:
-        """Write state and answer of a claim."""
+        """Updates state and answer of a claim."""
         values = (claim.state.value, claim.answer, claim.namespace, claim.service, claim.txn)
         if self._link.change(_PUT, values) != 1:
             self._link.conflict(f"the claim for `{claim.txn}`")
 
     def put_tally(self, tally: Tally) -> None:
-        """Write what is kept of a service."""
+        """Writes the service's tally."""
         values = (tally.turn, tally.claims, tally.room, tally.forgotten, tally.namespace, tally.service)
         if self._link.change(_PUT_TALLY, (*values, tally.turn)) != 1:
             self._link.conflict(f"what is kept of service `{tally.service}`")
@@ -385,12 +381,11 @@ class SqlSharedClaims:
     def drop(
         self, namespace: str, service: str, before: Instant, *, limit: int
     ) -> tuple[tuple[Instant, int], ...]:
-        """Forget claims of a service."""
+        """Deletes up to `limit` expired claims; returns (instant, size) of each."""
         key = (namespace, service)
         return self._locked(_gone, _DROP, (*key, *key, before, limit))
 
     def _locked(self, read: Callable[..., T], text: str, values: Sequence[Value]) -> tuple[T, ...]:
-        """Rows that nobody changes until the end: here there is one writer."""
         return self._link.all(read, text, values)
 
 
