@@ -1,24 +1,17 @@
 """The revocation feed of one daemon, and the kill switch.
 
-1. The log is followed by its settled records, whether they have places yet or not: the first without one
-   gets the next place. So the feed waits for no sequencer, for no signer, and for no other daemon that hangs.
-2. What is said is as fresh as the beginning of the last look behind which nothing is unsettled. What can't be
-   looked at, or is held up by a transaction that doesn't end, makes it stale, and a stale feed is not told.
-3. A place is told with its *mark*, the record's leaf hash, and a reader shows that of the last one that it
-   heard. Where the log has another record in that place, or none, the store is another one (it was restored),
-   and the reader is told so: it may not go on as if nothing had been lost. A feed sees the same of its own
-   store, and begins anew. A place that is further than this daemon has seen may be one that another daemon
-   told: after a look that began later than the question it is none of this log. A mark that is not in the
-   tree yet is no other one.
-4. Entries of the last ten minutes are kept in memory, so that many readers cost one look. A reader that
-   begins hears all of them, and so does one that comes back after longer: what was said earlier is of no
-   token that still lives, five minutes at most (I-44), and two that daemons' clocks may differ
-   (`core.revocation.feed`, rule 6). Their marks are kept too, those of a feed that began from the table as
-   they are asked for: where pages end is the same for many readers, and is read for one of them. How long ago
-   an entry came is told by looks, which count five seconds each at most: a clock that is set ahead, or that
-   of another daemon behind, forgets nothing that some reader has yet to hear.
-5. A reader hears entries of one namespace, and of keys, which are of all. What it asks costs the same
-   however much ends elsewhere.
+1. The feed follows settled records, placed or not; the first unplaced one gets the next place. It waits for
+   no sequencer, signer or other daemon.
+2. It is as fresh as the start of the last look behind which nothing is unsettled. A failed or delayed look
+   makes it stale, and a stale feed is not served.
+3. A place is given with its *mark*, the record's leaf hash, which the reader shows next time. If the log has
+   another record there, the store was restored or replaced; the reader gets an error and the feed of such a
+   store starts anew. A place beyond this daemon's view may come from another daemon until a look that began
+   after the question. A mark not in the tree yet is not a mismatch.
+4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
+   clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
+   seconds, independent of wall clocks. A new or late reader gets all of them. Marks are cached too.
+5. A reader gets entries of its namespace and of keys. The cost does not depend on other namespaces.
 """
 
 from __future__ import annotations
@@ -49,14 +42,14 @@ BOUND: Final = seconds(5)
 
 
 class FeedStaleError(UnavailableError):
-    """What this daemon knows of the log is older than it may be."""
+    """The daemon's view of the log is older than allowed."""
 
     code = "feed-stale"
     remedy = "refuse what rests on it, and ask again; `taskbound doctor` says what is wrong with the store"
 
 
 class FeedBehindError(UnavailableError):
-    """Another daemon told more of the log than this one has seen."""
+    """Another daemon has reported more of the log than this one has seen."""
 
     code = "feed-behind"
     remedy = "ask again in a moment"
@@ -71,7 +64,7 @@ class OtherLogError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPage:
-    """What follows a place."""
+    """The entries that follow a place."""
 
     entries: tuple[Entry, ...]
     """In the order of their places."""
@@ -97,18 +90,15 @@ _place: Final = attrgetter("place")
 
 
 class _Unread(NamedTuple):
-    """A place whose mark has to be read from the tree."""
-
     place: int
     log: int
     """How often the feed had begun by then."""
 
 
 class Feed:
-    """Follows the log of a store. `look` is for one thread, `page` for any."""
+    """Follows the log of a store. `look` is for one thread; `page` is thread-safe."""
 
     def __init__(self, means: Means) -> None:
-        """Have heard nothing, and be stale."""
         self._means = means
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
@@ -131,11 +121,9 @@ class Feed:
         """How many looks have begun, and which was the last to end."""
 
     def look(self) -> bool:
-        """See what was recorded since the last look; whether there was anything.
+        """Reads new records; returns whether there were any.
 
-        Raises:
-            UnavailableError: The store can't be read.
-            MalformedError: A record that may be an entry can't be read.
+        Raises UnavailableError, or MalformedError for a record that may be an entry and cannot be read.
         """
         self._looks += 1
         asked = self._means.clock.now()
@@ -166,20 +154,16 @@ class Feed:
     def page(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage:
-        """What follows a place in the log.
+        """Returns up to `limit` entries of the namespace (rule 5) after a place.
 
-        Args:
-            namespace: The reader's (rule 5).
-            after: The place through which it has heard everything.
-            mark: That place's; empty for a reader that begins, whose place is not looked at (rule 4).
-            limit: How many entries at most, from 1.
-            since: How many looks had begun (`looks`) when the question came, where that is known.
+        `mark` is the place's mark, empty for a new reader (rule 4). `since` is `looks` when the question
+        came.
 
         Raises:
-            FeedStaleError: Rule 2.
-            FeedBehindError: The place is further than this daemon has seen.
-            OtherLogError: Rule 3.
-            UnavailableError: The store can't be read.
+            FeedStaleError: The feed is stale (rule 2).
+            FeedBehindError: The place is beyond this daemon's view.
+            OtherLogError: The log has another record there (rule 3).
+            UnavailableError: The store cannot be read.
         """
         read: dict[_Unread, bytes] = {}
         while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
@@ -190,22 +174,22 @@ class Feed:
     def at_hand(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage | None:
-        """As `page`, from memory alone: it never waits. None where the store has to be read."""
+        """As `page`, from memory only and without blocking; None if the store must be read."""
         found = self._page(namespace, after, mark, limit, since=since, read={})
         return None if isinstance(found, _Unread) else found
 
     @property
     def through(self) -> int:
-        """The place through which the log was looked at."""
+        """Returns the place through which the log was read."""
         return self._through
 
     @property
     def looks(self) -> int:
-        """How many looks have begun."""
+        """Returns the number of looks begun."""
         return self._looks
 
     def has_looked(self, since: int) -> bool:
-        """Whether a look is over that began when so many had begun."""
+        """Whether a look ended that began after `since` looks had begun."""
         return self._done > since
 
     def _page(
@@ -237,7 +221,7 @@ class Feed:
         return FeedPage(entries=tuple(found), through=through, mark=told, age=age, more=more)
 
     def _behind(self, namespace: str, after: int, limit: int) -> tuple[list[Entry], bool]:
-        """The entries behind a place, so many at most, and whether there are more; with the lock."""
+        """Returns up to `limit` entries after a place, and whether there are more; lock held."""
         found: list[Entry] = []
         for space in (namespace, ""):  # 5
             there = self._of.get(space, [])
@@ -262,14 +246,13 @@ class Feed:
         raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
 
     def _mark(self, place: int, read: Mapping[_Unread, bytes]) -> bytes:
-        """The mark of a place; empty where it is neither in memory nor among what was read; with the lock."""
+        """Returns the mark of a place, empty if unknown; lock held."""
         back = self._through - place
         if 0 <= back < len(self._marks):
             return self._marks[-1 - back]
         return self._marked.get(place) or read.get(_Unread(place, self._log), b"")
 
     def _remember(self, unread: _Unread, mark: bytes) -> None:
-        """Keep what was read, where it is the mark of an entry of the log that is followed still."""
         with self._lock:
             at = bisect_left(self._entries, unread.place, key=_place)
             there = at < len(self._entries) and self._entries[at].place == unread.place
@@ -277,12 +260,9 @@ class Feed:
                 self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """The mark of a place, from the tree.
+        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there (rule 3).
 
-        Never with the lock: who waits for a store that hangs keeps nobody from what is in memory.
-
-        Raises:
-            FeedStaleError: It is not there yet (rule 3).
+        Must be called without the lock, as a hanging store would block readers of memory.
         """
         with self._means.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
@@ -293,7 +273,6 @@ class Feed:
         return found
 
     def _is_same(self, snapshot: Snapshot) -> bool:
-        """Whether the store still has the record that was looked at last (rule 3)."""
         if not self._number:
             return True
         found = snapshot.audit.numbered(self._number)
@@ -317,7 +296,7 @@ class Feed:
             self._fresh, self._log = None, self._log + 1
 
     def _keep(self, entries: Iterable[Entry]) -> None:
-        """Keep entries, in the order of their places; with the lock."""
+        """Keeps entries in the order of their places; lock held."""
         before = len(self._entries)
         for one in entries:
             self._entries.append(one)
@@ -326,7 +305,7 @@ class Feed:
             self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
-        """Forget what came too long ago to be asked for (rule 4); with the lock."""
+        """Drops entries that are too old (rule 4); lock held."""
         old = 0
         while self._came and self._came[0][0] < self._spent - _KEPT:
             old += self._came.popleft()[1]
@@ -341,9 +320,9 @@ class Feed:
 
 
 def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
-    """The switch, thrown or lifted and durable; the same again changes nothing.
+    """Throws or lifts the kill switch durably; the same again changes nothing.
 
-    Throwing may use the store's reserve: a full disk does not keep anybody from stopping.
+    Throwing may use the store's reserve, so a full disk does not prevent a stop.
     """
 
     def work(tx: Transaction) -> KillSwitch:

@@ -1,8 +1,8 @@
-"""Suggesting a scope from what the log of tasks holds, or from calls that are only meant.
+"""Suggests a scope from calls in the log, or from intended calls.
 
-1. Of a task, what was permitted counts: what was held or refused is no reason to grant it.
-2. The ceiling and the pinned schemas are those of now, of the one agent whose tasks they are.
-3. A row whose bytes can't be read any more is left out, and counted.
+1. Only permitted calls of a task count.
+2. Ceiling and pinned schemas are current, of the one agent whose tasks they are.
+3. Rows with unreadable bytes are left out and counted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TASKS: Final = 1_000
 
 
 class MixedAgentsError(MalformedError):
-    """Tasks of several agents, which have no ceiling in common."""
+    """The tasks belong to several agents, which share no ceiling."""
 
     code = "mixed-agents"
     remedy = "name tasks of one agent"
@@ -54,7 +54,7 @@ class SuggestOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggested:
-    """A suggestion, and what it rests on."""
+    """A suggested scope and its basis."""
 
     suggestion: Suggestion
     agent: str
@@ -63,13 +63,9 @@ class Suggested:
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    """The narrowest scope for what was done or is meant.
+    """Returns the narrowest scope for past or intended calls.
 
-    Raises:
-        NoTaskError: A task is not known.
-        UnknownIdentityError: The agent is not known.
-        MixedAgentsError: The tasks are of several agents.
-        MalformedError: There are no calls, or too many.
+    Raises NoTaskError, UnknownIdentityError, MixedAgentsError, or MalformedError for no or too many calls.
     """
     with means.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
@@ -108,7 +104,6 @@ def _tasks(snapshot: Snapshot, order: SuggestOrder) -> Sequence[Task]:
 
 
 def _made(snapshot: Snapshot, task: Task, since: int) -> Iterator[MadeCall | None]:
-    """The calls that were permitted in a task, newest first; None for a row that can't be read."""
     before = ""
     while True:
         page = snapshot.actions.actions(

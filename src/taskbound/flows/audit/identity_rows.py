@@ -1,21 +1,17 @@
 """Compares persons, their keys, agents and services with the log.
 
-Of `person_rows`:
+`person_rows`: keys are compared by `key_rows`; a human's number has no meaning, only who shares it is
+compared.
 
-Their keys are compared by `key_rows`. A human's name is a number of no meaning: who shares it is compared.
+Rules of `agent_rows`:
+1. Each column must be what the records leave.
+2. Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
 
-Of `agent_rows`:
-
-1. Each column is what the records leave it as.
-2. Not compared: the code that was last sent to a monitor, and when one came back. No record holds them. That
-   one came back is compared.
-
-Of `service_rows`:
-
-1. A service, or a key of one, that was written into the database has no record: whoever wrote it would be
-   told what ends, and could ask for the tasks of agents that came to it.
-2. A key that was removed never counts again, so what its records leave removed is removed in its row.
-3. A row's public half is the key of its id, or another key would prove the service.
+Rules of `service_rows`:
+1. A service or key inserted into the database has no record; it could read the feed and ask about agents'
+   tasks.
+2. A removed key never counts again, so its row must be removed.
+3. A key's public half must match its id.
 """
 
 from __future__ import annotations
@@ -62,8 +58,6 @@ _STATES: Final = frozenset(one.value for one in PersonState)
 
 @dataclass(slots=True)
 class _Told:
-    """What the records say of one person."""
-
     account: str
     grantable: str
     state: str = PersonState.PRESENT.value
@@ -73,13 +67,13 @@ class _Told:
 
 @dataclass(slots=True)
 class PersonLedger:
-    """What the log says of persons."""
+    """Persons as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="person") as event:
@@ -103,7 +97,7 @@ class PersonLedger:
                 one.one_human -= persons
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = self.snapshot.identities.persons(space)
@@ -135,7 +129,7 @@ def _compare(row: Person, told: _Told, rows: Mapping[str, Person]) -> Iterator[s
 
 @dataclass(slots=True)
 class KeyLedger:
-    """What the log says of keys and of namespaces."""
+    """Keys and namespaces as the log leaves them."""
 
     snapshot: Snapshot
     keys: dict[tuple[str, str], PersonKeyChanged] = field(default_factory=dict)
@@ -143,7 +137,7 @@ class KeyLedger:
     enrolled: dict[str, int] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         self.enrolled.setdefault(space, 0)
         match record.event:
@@ -156,7 +150,7 @@ class KeyLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for space in sorted({*self.enrolled, *self.snapshot.identities.namespaces()}):
             said = self.snapshot.identities.namespace(space)
             if said.keys != self.enrolled.get(space, 0):
@@ -197,8 +191,6 @@ _AGENT_ROWS_STATES: Final = frozenset(one.value for one in AgentState)
 
 @dataclass(slots=True)
 class _AgentRowsTold:
-    """What the records say of one agent."""
-
     owner: str
     approvers: tuple[str, ...]
     monitor: str
@@ -211,13 +203,13 @@ class _AgentRowsTold:
 
 @dataclass(slots=True)
 class AgentLedger:
-    """What the log says of agents."""
+    """Agents as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _AgentRowsTold] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="agent") as event:
@@ -239,7 +231,7 @@ class AgentLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.identities.agents(space)}
@@ -297,8 +289,6 @@ def _agent_rows_compare(row: Agent, told: _AgentRowsTold) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ServiceRowsTold:
-    """What the records say of one service."""
-
     owner: str
     audience: str
     tools: tuple[str, ...]
@@ -306,22 +296,20 @@ class _ServiceRowsTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
-    """What they say of one key."""
-
     service: str
     removed: bool
 
 
 @dataclass(slots=True)
 class ServiceLedger:
-    """What the log says of services."""
+    """Services as the log leaves them."""
 
     snapshot: Snapshot
     services: dict[tuple[str, str], _ServiceRowsTold] = field(default_factory=dict)
     keys: dict[tuple[str, str], _Key] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case ServiceAdded() as event:
@@ -343,7 +331,7 @@ class ServiceLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         told = {space for space, _ in (*self.services, *self.keys)}
         for space in sorted({*told, *self.snapshot.identities.namespaces()}):
             rows = {one.name: one for one in self.snapshot.services.services(space)}

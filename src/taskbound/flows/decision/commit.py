@@ -1,35 +1,29 @@
-"""Commits a group of calls: evaluates each, settles them together, within the allowance for refusals.
+"""Commits a group of calls: evaluates each and settles them together, within refusal allowances.
 
-Of `commit`:
+Rules of `commit`:
+1. The group is one transaction and one sync; answers are durable before they leave.
+2. A stale proposal is evaluated again and settled in a later transaction; if it stays stale it is refused
+   (`contended`) and nothing is taken.
+3. A call that cannot be read or written is answered alone, without effect on the others.
+4. A call that cannot be decided (damaged bundle, silent signer) is refused with a record if one can be
+   written.
+5. After an ambiguous or failed commit the actions are looked up: present ones were decided, others are
+   decided again.
+6. A task that asked people too much is paused right after.
+7. A call with slow looks is returned unseen: not decided and not recorded.
+8. A held retry that an approval covers is decided again at once by its held action's id.
 
-1. One transaction, one sync for the group; every answer is durable before it leaves.
-2. A stale proposal is evaluated again and settled in a later transaction; one that
-   stays stale is refused (`contended`), and nothing was taken.
-3. One call that can't be read or written is answered by itself; its neighbors'
-   answers are what they would have been without it.
-4. What can't be decided at all, for a damaged policy bundle or a signer that is silent, is refused with a
-   record of its own; where that one can't be written either, without.
-5. An ambiguous commit, and one that broke, is looked up: an action that is there was decided, one that
-   is not there was not, and is decided again.
-6. A task whose call was refused since people were asked too much is paused right after.
-7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
-8. A held retry that an approval covers is decided again at once, by its held action's name.
+Rules of `refusals`:
+1. An agent without refusal tokens (`core.decision.quota`) is refused without a record; the refusal is
+   counted.
+2. A permit takes no token; every other recorded answer does.
+3. All unknown agent names share one bucket across namespaces. Persons (`person:NAME`) and proven services
+   have their own.
+4. Counts are recorded when their window ends; failed writes keep the count.
 
-Of `refusals`:
-
-1. An agent whose refusals have used up its allowance (`core.decision.quota`) is decided for no more until
-   there is a token again: it is refused, without a record of its own, and counted.
-2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
-   read, what can't be decided.
-3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance. A
-   person has a bucket of their own, under `person:NAME`, and so has a service that has proved itself.
-4. Counts are recorded when their window ends; what could not be recorded stays counted.
-
-Of `watched`:
-
-1. Stages are `evaluate`, which each call has by itself, and `commit`, which calls share that wait together:
-   each is told of it with the number of those in its group.
-2. A call that came to be judged anew, as what it rests on changed, has either stage once more.
+Rules of `watched`:
+1. Stages are `evaluate`, per call, and `commit`, shared by a group, with the group's size.
+2. A call that is evaluated again has each stage once more.
 """
 
 from __future__ import annotations
@@ -79,14 +73,14 @@ _UNWATCHED: Final = nullcontext()
 
 
 class Watched(Protocol):
-    """Whoever watches a call; told from whatever thread decides."""
+    """Observes the stages of a call; called from any deciding thread."""
 
     def stage(self, name: str, *, group: int = 0) -> AbstractContextManager[object]:
-        """What is around a stage; `group` says how many calls share it, and 0 that none is meant to."""
+        """Returns a context around a stage; `group` is the number of calls that share it, 0 if none."""
 
 
 def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContextManager[object]:
-    """What is around a stage of these calls (rule 1); nothing where nobody watches one."""
+    """Returns a context around a stage of these calls (rule 1), empty if none is watched."""
     watching = [one.watch for one in calls if one.watch is not None]
     if not watching:
         return _UNWATCHED
@@ -112,19 +106,18 @@ Found: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 
 
 class Decisions:
-    """Decides calls in groups; used from one thread at a time."""
+    """Decides calls in groups; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to decide with."""
         self._means = means
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """An answer for each call, in order; each durable, but of those that are unseen (rule 7).
+        """Returns an answer for each call, in order; durable unless unseen (rule 7).
 
-        A call can't make this raise: whatever is in its way becomes its refusal.
+        Never raises because of a call: an error becomes its refusal.
         """
         answers: dict[int, Answer | Unseen] = {}
         waiting = list(enumerate(calls))
@@ -142,15 +135,11 @@ class Decisions:
         return tuple(answers[place] for place in range(len(calls)))
 
     def ground(self, call: Call) -> Ground:
-        """What this call stands on now, whatever its arguments; nothing is decided.
-
-        Raises:
-            DeniedError: Something stands in its way already.
-        """
+        """Returns what this call rests on besides arguments; raises DeniedError if something prevents it."""
         return self._evaluator.ground(call, self._means.clock.now())
 
     def take_paused(self) -> list[Moved]:
-        """The tasks that were paused since the last time, for those who hold connections of them."""
+        """Returns the tasks paused since the last call, for holders of their connections."""
         paused, self._paused = self._paused, []
         return paused
 
@@ -180,7 +169,6 @@ class Decisions:
         return pending
 
     def _commit(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
-        """Settle these; answers what is settled, and gives back what is stale."""
         if not pending:
             return []
         try:
@@ -199,10 +187,6 @@ class Decisions:
         return self._sort(pending, settled, answers)
 
     def _alone(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
-        """Each by itself, once: what broke the group breaks only the one that brought it.
-
-        What broke may have done so behind the commit: what is there was decided (rule 5).
-        """
         left = {place for place, _ in self._look_up(pending, answers)}
         alone = [one for one in pending if one.place in left]
         if len(pending) > 1:
@@ -301,7 +285,6 @@ class Decisions:
 
 
 def _is_ours(kept: StoredAction, one: Pending) -> bool:
-    """Whether this call wrote the row: a hold that another one lifted meanwhile is that one's permit."""
     lifted = one.action not in {"", one.proposal.id}
     presented = (kept.connection, kept.request) == (one.call.connection, one.call.request)
     return not lifted or (kept.decision == "permit" and presented)
@@ -315,17 +298,16 @@ _UNKNOWN_AGENT: Final = ("default", "")
 
 
 class Refusals:
-    """Decides calls of agents that have an allowance left; used from one thread at a time."""
+    """Decides calls within refusal allowances; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views, decisions: Decisions, allowance: Allowance) -> None:
-        """Decide with these."""
         self._means = means
         self._views = views
         self._decisions = decisions
         self._quota = Quota(allowance)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """An answer for each call, in order, or what has to be looked at before there is one."""
+        """Returns an answer for each call, in order, or what must be looked at first."""
         answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()
@@ -344,19 +326,15 @@ class Refusals:
         return tuple(answers[place] for place in range(len(calls)))
 
     def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
-        """Go on only when a refusal of this agent would be recorded; else count it, or so many.
-
-        Raises:
-            TooManyRefusalsError: It would not.
-        """
+        """Raises TooManyRefusalsError and counts the refusals if no refusal of this agent may be recorded."""
         self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
 
     def take(self, namespace: str, agent: str) -> None:
-        """A refusal of this agent was recorded."""
+        """Takes a token for a recorded refusal of this agent."""
         self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that have ended (rule 4)."""
+        """Records the counts of windows that have ended (rule 4)."""
         dropped = self._quota.dropped(self._means.clock.now(), final=final)
         if not dropped:
             return

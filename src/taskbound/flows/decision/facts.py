@@ -1,20 +1,15 @@
-"""The facts that policies read of a call, and what follows from the policy's answer.
+"""The facts that policies read of a call, and the verdict that follows from policy's answer.
 
-Of `facts`:
+Rules of `facts`:
+1. Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
+2. A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
+   world and is not idempotent; an attempt of unknown time was just now.
+3. Facts are recorded as words beside the decision and read back to explain it.
+4. Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
 
-1. Every name of `taskbound.core.policy.FACTS` is worked out here and only here, and only
-   when the bundle reads it.
-2. What is not there (no agent, no task, no tool) is the worst of its kind where it has
-   one: a tool without annotations writes, destroys and reaches the open world. Nobody declared it idempotent;
-   an attempt whose time is not known was just now.
-3. Facts are recorded as words beside the decision and read back for explaining.
-4. Policy is asked only about what is covered. Of a refusal before that, what had not been looked at is not
-   recorded, and `covered` is what the scopes said, if they were asked.
-
-Of `case`:
-
-1. Policy is asked once for all calls of a case where it reads no arguments.
-2. What is looked up for a call is of that call alone: no case of it is kept for another.
+Rules of `case`:
+1. If policy reads no arguments, it is asked once for all calls of a case.
+2. A case with looked-up values is not cached.
 """
 
 from __future__ import annotations
@@ -55,7 +50,7 @@ _LATE: Final = frozenset({*LOOKED, LIVED, "check_found", "checked", COVERED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsOf:
-    """What the facts of one call are worked out from."""
+    """The inputs that a call's facts are computed from."""
 
     namespace: str
     agent: str
@@ -82,7 +77,7 @@ class FactsOf:
     now: Instant
 
     def read(self, names: Iterable[str]) -> Facts:
-        """The facts of these names (rule 1)."""
+        """Returns the facts of these names (rule 1)."""
         return {name: _FACTS[name](self) for name in names}
 
 
@@ -164,7 +159,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
 
 
 def fact_words(value: Fact) -> str:
-    """A fact as it is recorded (rule 3)."""
+    """Returns a fact as recorded (rule 3)."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
@@ -173,18 +168,16 @@ def fact_words(value: Fact) -> str:
 
 
 def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
-    """The facts of a call that was refused before policy was asked (rule 4).
+    """Returns the facts of a call refused before policy (rule 4).
 
-    Args:
-        words: The facts, as policy would have read them.
-        covered: Whether the scopes cover it; None where they were not asked.
+    `covered` is None if the scopes were not asked.
     """
     said = {} if covered is None else {COVERED: fact_words(covered)}
     return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
 
 def parse_fact(name: str, words: str) -> Fact:
-    """The fact that these words record."""
+    """Parses a recorded fact."""
     match FACTS.get(name, FactKind.TEXT):
         case FactKind.NUMBER:
             return int(words)
@@ -198,7 +191,7 @@ def parse_fact(name: str, words: str) -> Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Nothing stands in the way of a call, until an instant, but its arguments and policy."""
+    """The task, agents and tool of a call, valid until an instant."""
 
     lineage: Lineage
     agent: Agent
@@ -210,7 +203,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What is looked up for one call, each where a policy that can apply reads of it (rule 2)."""
+    """Values looked up for one call, each if an applicable policy reads it (rule 2)."""
 
     attempts: Attempts | None = None
     operands: tuple[str, ...] | None = None
@@ -229,14 +222,13 @@ NOTHING_SOUGHT: Final = Sought()
 
 
 class Case:
-    """What policy reads of a call, in words and by version, and what follows from it."""
+    """The policy request of a call, its basis, and the conclusion."""
 
     __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
 
     def __init__(
         self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
     ) -> None:
-        """Keep what to ask."""
         self._reads_arguments = reads_arguments
         self._policy = policy
         self._request = request
@@ -245,7 +237,7 @@ class Case:
         self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
     def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
-        """What follows from policy's answer; asked once where the arguments don't matter (rule 1)."""
+        """Returns the conclusion; policy is asked once if arguments do not matter (rule 1)."""
         if self._reads_arguments:
             return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:
@@ -266,7 +258,7 @@ _POLICY_WORDS: Final = {
 
 
 def verdict_of(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
-    """The verdict on a call that these grants cover."""
+    """Returns the verdict on a call that these grants cover."""
     match conclusion:
         case Permitted() as permitted:
             return Evaluated(covered=covered, policies=permitted.policies)

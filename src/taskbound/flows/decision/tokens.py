@@ -1,23 +1,18 @@
-"""Whether a shown token still counts, and a service that asks in its own name, when it is decided.
+"""Whether shown tokens, and a service that asks in its own name, still count at the decision.
 
-Of `tokens`:
+Rules of `tokens`:
+1. A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
+   Task, agent and switch are locked and judged by the decision itself.
+2. A token of another task or agent is refused.
+3. Keys are locked before tokens, and tokens before admissions.
+4. If a service asks in its own name, the service and its token are judged first, so an unauthorized one
+   learns nothing of the task's token.
 
-1. It was looked at when it was shown, and is looked at again here, locked: a revocation of the token, of its
-   key or of what let its client in that commits first wins. What else it rests on (its task, its agent, the
-   switch) whoever acts has locked and judges anyway.
-2. A token of another task or agent than is acted for is worth nothing, whoever says that it was shown.
-3. Keys are locked before tokens, as whoever revokes a key does, and tokens before what let their clients in.
-4. Where a service asks in its own name its token is looked at too, and it itself (`enforcing`): first, so
-   that one that may not ask is told nothing of the task's token.
-
-Of `enforcing`:
-
-1. It is looked at again here, locked, whatever was seen when its token was shown: the service is there, its
-   owner is, the key that proved it counts and its token stands. What commits first wins: a removal, a key
-   that is taken away, an owner who leaves, a revocation.
-2. It asks about tools that it is declared to enforce, and about no others.
-3. It asks for the task whose agent came to it: the token that the agent showed it stands in the call. Both
-   tokens are looked at as any that is shown (`tokens`).
+Rules of `enforcing`:
+1. The service is read again under lock: it, its owner, its key and its token must count. A removal or
+   revocation that commits first wins.
+2. It may ask only about tools that it is declared to enforce.
+3. It asks for the task whose agent came to it, shown by that agent's token (`tokens`).
 4. Services are locked before all else (`flows.identity.services`, rule 4).
 """
 
@@ -47,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcing:
-    """The service that asks in its own name."""
+    """A service that asks in its own name."""
 
     service: str
     key: str
@@ -59,7 +54,7 @@ class Enforcing:
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
 ) -> Mapping[Enforcing, Service | DeniedError]:
-    """Each service that asks in this group, or why it is none any more; read under lock (rules 1 and 4)."""
+    """Locks and returns each asking service, or the reason why it may not ask (rules 1 and 4)."""
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
@@ -75,13 +70,7 @@ def lock_enforcing(
 def why_not_enforced(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
-    """Why this service may not ask about this tool; None where it may (rules 1 and 2).
-
-    Args:
-        enforcing: What was locked.
-        asked: Who asks.
-        tool: About what.
-    """
+    """Returns why the service may not ask about this tool, None if it may (rules 1 and 2)."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found
@@ -95,7 +84,7 @@ def why_not_enforced(
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
 ) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
-    """Those of these tokens that exist, and why some of them are worth nothing any more (rule 1)."""
+    """Returns the tokens that exist, and why some of them no longer count (rule 1)."""
     if not tokens:
         return {}, {}
     keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3
@@ -124,15 +113,7 @@ def bar_tokens(
     enforcing: Mapping[Enforcing, Service | DeniedError],
     now: Instant,
 ) -> list[Proposal]:
-    """The proposals of these calls; that of a call whose token is worth nothing any more is refused.
-
-    Args:
-        tx: The transaction that holds the locks.
-        namespace: Of all these calls.
-        group: The calls.
-        enforcing: The services that ask in their own names, as they were locked (rule 4).
-        now: The instant of the commit.
-    """
+    """Returns the proposals of these calls, refused where a shown token no longer counts."""
     tokens = {name for one in group for name in _shown(one)}
     if not tokens:
         return [one.proposal for one in group]
@@ -147,7 +128,6 @@ def bar_tokens(
 
 
 def _shown(one: Pending) -> tuple[str, ...]:
-    """The tokens that were shown for a call."""
     asked = one.call.enforcing
     return tuple(name for name in (one.call.token, asked.token if asked is not None else "") if name)
 
@@ -158,7 +138,6 @@ def _why_not_asked(
     ended: Mapping[str, DeniedError],
     enforcing: Mapping[Enforcing, Service | DeniedError],
 ) -> DeniedError | None:
-    """Why the service that asks may not (rule 4); None where none asks, or it may."""
     asked = one.call.enforcing
     if asked is None:
         return None

@@ -1,12 +1,9 @@
 """Whether a tool can be called at all, and the answer where there is no action to decide.
 
-1. Kinds of credentials are tools of targets, and a target has no others: what a server calls so is nothing
-   that is minted.
-2. A tool that acts has an owner, who is a person and has not left (law 9): what only reads needs none. An
-   effect that nobody said is the worst one.
-3. Each kind of credential has an owner, whatever its effect: who has one goes on without being asked.
-4. Of a tool whose outcome nobody tells nobody is asked by who would tell it, and the other way round: so an
-   outcome that is wanted is never given up by the way in which somebody asks.
+1. Kinds of credentials are tools of targets; a server's tool of such a name mints nothing.
+2. A tool that acts has an owner who has not left (law 9). An undeclared effect counts as the worst.
+3. Each kind of credential has an owner, whatever its effect.
+4. A tool with reported outcomes is not asked about by a caller that reports none, and the other way round.
 """
 
 from __future__ import annotations
@@ -40,19 +37,9 @@ _USABLE: Final = frozenset({"pinned", "text-changed"})
 def require_usable(
     tool: ToolView | None, name: str, agent: str, persons: Mapping[str, Person], *, mints: bool
 ) -> ToolView:
-    """The tool, which this agent can ask for.
+    """Returns the tool if this agent may call it; `mints` says whether it is a credential kind.
 
-    Args:
-        tool: As it is pinned; None where it is not.
-        name: As it was asked for.
-        agent: Who asks.
-        persons: Every person of the namespace.
-        mints: Whether the name is one of a kind of credential.
-
-    Raises:
-        UnknownToolError: It is not pinned for this agent.
-        ToolChangedError: Its server shows another one now.
-        ToolWithoutOwnerError: Nobody answers for it, or who did has left.
+    Raises UnknownToolError, ToolChangedError or ToolWithoutOwnerError.
     """
     if tool is None or tool.server.is_target is not mints:  # 1
         raise UnknownToolError(f"no tool `{name}` is pinned for agent `{agent}`")
@@ -71,15 +58,9 @@ def require_usable(
 
 
 def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
-    """Go on only where the outcome is told, or not, as the tool was declared (rule 4).
+    """Checks that the caller reports outcomes if and only if the tool requires them (rule 4).
 
-    Args:
-        pinned: The tool.
-        unwatched: Whether who asks will tell nothing; None where that is as the tool says.
-
-    Raises:
-        OutcomeWatchedError: They will not, and have to.
-        OutcomeUnwatchedError: They would, and nobody waits for it.
+    `unwatched` None means as the tool declares. Raises OutcomeWatchedError or OutcomeUnwatchedError.
     """
     if unwatched is None or unwatched is pinned.unwatched:
         return
@@ -89,14 +70,14 @@ def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
 
 
 class UndecidedError(UnavailableError):
-    """Something that nobody foresaw kept this from being decided; nothing was allowed."""
+    """An unexpected error prevented the decision; nothing was allowed."""
 
     code = "undecided"
     remedy = "look at the daemon's log, and report it"
 
 
 class ContendedError(UnavailableError):
-    """What the decision depends on kept changing while it was made."""
+    """What the decision rests on kept changing."""
 
     code = "contended"
     remedy = "try again"
@@ -104,7 +85,7 @@ class ContendedError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotDecided:
-    """There was no action to decide: the bytes could not be read, or nothing could be recorded."""
+    """No action was decided: the bytes are invalid, or nothing could be recorded."""
 
     refusal: Refuse
     recorded: bool = False

@@ -1,35 +1,26 @@
-"""Accounts of people at issuers: linked, claimed groups, and the issuers themselves.
+"""Accounts of people at issuers, claimed groups, and the issuers.
 
-Of `account`:
+Rules of `account`:
+1. Only the account that owns the data directory links accounts, as that decides who a person is
+   (`core.identity.account`, rule 1).
+2. A person may unlink an own account and end an own session.
+3. An unlinked account's sessions and claimed group memberships end with it.
 
-1. Only the account that owns the data directory says whose an account is: whoever says it says who that
-   person is from then on. Nothing that an issuer says of somebody links them (`core.identity.account`, rule
-   1).
-2. A person may give up an account of their own, and end a session of theirs: that only takes away.
-3. With an account its sessions end, and the memberships of groups that its issuer's word gave the person.
+Rules of `linking`:
+1. Linking joins all persons linked to either.
+2. Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
+   approvers.
 
-Of `linking`:
+Rules of `claimed`:
+1. Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
+   several accounts at an issuer counts.
+2. Unrenewed claims end by themselves, checked every second and recorded.
+3. Memberships set by a person are not changed by an issuer.
+4. A removed member's running tasks that they could not request now are paused in the same transaction.
+5. An issuer adds nobody to a missing group or beyond the limit of groups.
 
-1. Linking joins all who were linked with either.
-2. Only the account that owns the data directory says that two persons are one human, or that they are not:
-   who is two counts twice, and whoever joined the others to themselves would be alone, with nobody to ask.
-
-Of `claimed`:
-
-1. A sign-in says anew which groups its issuer puts the person in: what it names is so until `LASTS` after
-   it, what it does not name any more ends at once. Where another account of theirs at that issuer said
-   something else, the later word counts.
-2. What nobody says anew ends by itself. It is looked for every second, and ends with a record.
-3. What a person said of a group stays as it was, whatever an issuer says of it.
-4. Whoever is a member no more keeps what they may grant otherwise; running tasks that they asked for and
-   might not ask for now are paused in the same transaction.
-5. An issuer puts nobody in a group that is not there, nor in more groups than one may be in.
-
-Of `issuers`:
-
-Whoever names an issuer says who may be every agent that has a selector of it, or every person with an
-account there. With an issuer of people go the sign-ins that wait for it: what one issuer gave for them is
-not brought to another one of its name.
+`issuers`: an issuer vouches for every agent with a selector of it, or every person with an account there.
+Removing an issuer of people ends its pending sign-ins.
 """
 
 from __future__ import annotations
@@ -87,12 +78,9 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
-    """Have this issuer's word count from now on.
+    """Adds a trusted issuer.
 
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        IssuerExistsError: Its name, or what it writes as `iss`, is another's.
-        MalformedError: Its keys can't be read (`wire/jose`).
+    Raises NotOwnerError, IssuerExistsError for a taken name or `iss`, or MalformedError for its keys.
     """
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
@@ -119,12 +107,9 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
 
 
 def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Have this issuer's word count no more.
+    """Removes an issuer.
 
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        UnknownIdentityIssuerError: There is none of this name.
-        IssuerInUseError: Selectors or accounts name it.
+    Raises NotOwnerError, UnknownIdentityIssuerError, or IssuerInUseError if selectors or accounts name it.
     """
     require_directory_owner(owns=owns)
 
@@ -147,11 +132,7 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
 
 
 def require_directory_owner(*, owns: bool) -> None:
-    """Go on only for the account that owns the data directory.
-
-    Raises:
-        NotOwnerError: It is another's word.
-    """
+    """Raises NotOwnerError unless the caller's account owns the data directory."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",
@@ -168,7 +149,7 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Have a person be in the groups that a sign-in says (rules 1, 4 and 5); what was paused."""
+    """Sets the groups that a sign-in claims (rules 1, 4 and 5); returns paused tasks."""
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
@@ -202,7 +183,7 @@ def drop_claims(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """End the memberships that this is said of (rule 4); what was paused."""
+    """Ends the selected claimed memberships (rule 4); returns paused tasks."""
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -224,7 +205,7 @@ def drop_claims(
 
 
 def end_claims(means: Means) -> tuple[int, list[Moved]]:
-    """End what nobody said anew (rule 2): in how many namespaces, and what was paused."""
+    """Ends expired claims (rule 2); returns the number of namespaces and the paused tasks."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         spaces = [
@@ -248,14 +229,11 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     actor: Actor,
     owns: bool,
 ) -> list[Moved]:
-    """Say which values of an issuer's claim are which groups; what was paused.
+    """Maps values of an issuer's claim to groups; returns paused tasks.
 
-    Memberships by its word end, as they rest on what was said before: they are back with the next sign-in.
+    Existing claimed memberships end and return with the next sign-in.
 
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        UnknownIdentityIssuerError: There is no such issuer of people.
-        BadIssuerError: It can't be said so.
+    Raises NotOwnerError, UnknownIdentityIssuerError or BadIssuerError.
     """
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
@@ -310,14 +288,14 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
-    """Have an account be a person's from now on (rule 1).
+    """Links an account to a person (rule 1).
 
     Raises:
-        NotSelfError: Somebody else than who owns the data directory says so.
-        BadSubjectError: It can't be a subject.
+        NotSelfError: The caller's account does not own the data directory.
+        BadSubjectError: The subject is invalid.
         UnknownIdentityIssuerError: There is no such issuer of people.
         UnknownIdentityError: There is no such person.
-        AccountTakenError: It is somebody's already.
+        AccountTakenError: The account is linked.
     """
     require_self(actor, (), owns=owns)
     parse_subject(subject)
@@ -351,11 +329,9 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> list[Moved]:
-    """Have it be theirs no more (rules 2 and 3); what was paused.
+    """Unlinks an account from a person (rules 2 and 3); returns paused tasks.
 
-    Raises:
-        NotSelfError: Somebody else than they or who owns the data directory says so.
-        UnknownAccountError: It is not theirs.
+    Raises NotSelfError or UnknownAccountError.
     """
     require_self(actor, (person,), owns=owns)
 
@@ -389,12 +365,7 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
 
 
 def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
-    """End a browser's session (rule 2).
-
-    Raises:
-        NotSelfError: Somebody else than its person or who owns the data directory says so.
-        NotSignedInError: There is no such session.
-    """
+    """Ends a browser session (rule 2); raises NotSelfError or NotSignedInError."""
 
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
@@ -414,11 +385,9 @@ def end_session(means: Means, namespace: str, session: str, *, actor: Actor, own
 def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
     means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
-    """Two persons are one human from now on, or the first is one of their own; who changed (rule 2).
+    """Links two persons as one human, or unlinks the first; returns the changed persons (rule 2).
 
-    Raises:
-        NotSelfError: Somebody says it who may not.
-        UnknownIdentityError: There is no such person.
+    Raises NotSelfError or UnknownIdentityError.
     """
     require_self(actor, (), owns=owns)  # 2
     fresh = means.chance.name("hum")

@@ -1,35 +1,29 @@
 """Agents: registered, activated, suspended; their keys, selectors and risk.
 
-Of `agent`:
-
-1. An agent is written down inactive; activating it asks for all of law 9.
-2. A monitor is acknowledged by a random code that was sent through the monitor and
-   comes back by another way; only the code's digest is kept, and it serves once.
+Rules of `agent`:
+1. An agent is registered inactive; activation requires all of law 9.
+2. A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
+   kept, for one use.
 3. Suspending an agent revokes its tasks in the same transaction.
-4. A ceiling has no uses and no totals, which belong to tasks, and no steps.
-5. The owner says anew what the agent can never pass. Its tasks go on, and each of their actions is
-   judged against the new ceiling.
+4. A ceiling has no uses, totals or steps.
+5. The owner may change the ceiling; running tasks go on under the new one.
 
-Of `agent_key`:
+Rules of `agent_key`:
+1. The agent's owner or the account that owns the data directory renews the key. It is made before it is
+   stored, so a crash leaves at most a private key without trust.
+2. The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
+   with each renewal.
+3. The surface ensures that only a process of the agent's running task gets a statement.
 
-1. The agent's owner has a new key made, and the account that owns the data directory. It is made before it
-   is written down: what a crash leaves is a private key that nothing believes.
-2. The row of the new one and the end of the one before are one transaction, with the record. From then on
-   the one before proves nobody, whether or not the signer could be told to destroy it. It is told with the
-   next renewal again, of every key of the agent that has ended: a crash in between leaves none for good.
-3. Who is given a statement is seen to by the surface: a process of a running task of that agent.
+Rules of `selectors`:
+1. The agent's owner or the account that owns the data directory adds and removes them.
+2. Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
+   on any machine.
 
-Of `selectors`:
-
-1. The agent's owner adds and removes them, and the account that owns the data directory.
-2. Whether a new one meets another agent's is seen in the transaction that writes it, which is alone among
-   those that write any, on whatever machine they run.
-
-Of `risk`:
-
-1. The level and its record are written in one transaction, and the agent's version moves with it: what was
-   decided by another level and not yet committed is decided anew.
-2. Tasks go on: what a level means is for policies to say.
+Rules of `risk`:
+1. Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated
+   again.
+2. Tasks go on; policies decide what a level means.
 """
 
 from __future__ import annotations
@@ -89,7 +83,7 @@ if TYPE_CHECKING:
 
 
 class CeilingLimitError(MalformedError):
-    """A ceiling with uses, totals or steps."""
+    """A ceiling may not have uses, totals or steps."""
 
     code = "ceiling-limit"
     remedy = (
@@ -98,10 +92,9 @@ class CeilingLimitError(MalformedError):
 
 
 class Agents:
-    """Works on agents; used from one thread at a time."""
+    """Works on agents; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -116,12 +109,9 @@ class Agents:
         ceiling: Scope,
         actor: Actor,
     ) -> Agent:
-        """Write an agent down, inactive (rule 1).
+        """Registers an inactive agent (rule 1).
 
-        Raises:
-            MalformedError: The name, the monitor or the ceiling can't be.
-            UnknownIdentityError: The owner or an approver is no person.
-            IdentityExistsError: An agent of this name is known.
+        Raises MalformedError, UnknownIdentityError for owner or approvers, or IdentityExistsError.
         """
         _require_ceiling(ceiling)
         agent = Agent(
@@ -158,12 +148,9 @@ class Agents:
         return self._means.store.write(work)
 
     def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
-        """Say anew what the agent can never pass (rule 5).
+        """Changes the agent's ceiling (rule 5).
 
-        Raises:
-            CeilingLimitError: The ceiling can't be (rule 4).
-            UnknownIdentityError: There is no such agent.
-            NotOwnerError: Somebody else than its owner asks.
+        Raises CeilingLimitError (rule 4), UnknownIdentityError or NotOwnerError.
         """
         _require_ceiling(ceiling)
 
@@ -190,11 +177,9 @@ class Agents:
         return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Have a fresh code brought to the agent's monitor (rule 2).
+        """Sends a fresh code to the agent's monitor (rule 2).
 
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            MonitorUnreachableError: The monitor did not take it; nothing changed.
+        Raises UnknownIdentityError, or MonitorUnreachableError with nothing changed.
         """
         agent = self._require(namespace, name)
         code = self._means.chance.code()
@@ -213,11 +198,9 @@ class Agents:
         return challenged
 
     def acknowledge(self, namespace: str, name: str, code: str, actor: Actor) -> Agent:
-        """Take the code that the monitor received (rule 2).
+        """Takes the code that the monitor received (rule 2).
 
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            MonitorCodeError: It is another code, or none was sent. A wrong try uses the code up.
+        Raises UnknownIdentityError or MonitorCodeError; a wrong try uses the code up.
         """
         agent = self._require(namespace, name)
         try:
@@ -239,12 +222,9 @@ class Agents:
         return acknowledged
 
     def activate(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Let the agent have tasks (rule 1).
+        """Activates the agent (rule 1).
 
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            InactiveAgentError: It lacks something (law 9).
-            WrongStateError: It is active.
+        Raises UnknownIdentityError, InactiveAgentError (law 9), or WrongStateError if it is active.
         """
 
         def work(tx: Transaction) -> Agent:
@@ -259,11 +239,9 @@ class Agents:
         return after
 
     def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Stop the agent, and revoke its tasks (rule 3); the tasks that ended.
+        """Suspends the agent, revokes its tasks (rule 3) and returns them.
 
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            WrongStateError: It is suspended.
+        Raises UnknownIdentityError or WrongStateError.
         """
 
         def work(tx: Transaction) -> list[Moved]:
@@ -329,27 +307,18 @@ def _digest(code: str) -> str:
 
 
 class AgentKeys:
-    """Has keys made and used; from any thread, as the signer may be slow."""
+    """Makes and uses agents' keys; callable from any thread, as the signer may be slow."""
 
     def __init__(self, means: Means, custody: Custody | None, *, audience: str) -> None:
-        """Work with these.
-
-        Args:
-            means: What every flow is given.
-            custody: Who keeps the private halves; None where nobody does.
-            audience: Whom statements are for: our own issuer's name.
-        """
+        """Uses the signer's `custody`, None without signer; `audience` is our own issuer's name."""
         self._means = means
         self._custody = custody
         self._audience = audience
 
     def renew(self, namespace: str, agent: str, *, actor: Actor, owns: bool) -> AgentKey:
-        """Have a new key of the agent made, which counts from now on (rules 1 and 2).
+        """Makes a new key of the agent, which counts from now on (rules 1 and 2).
 
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            NotOwnerError: Rule 1.
-            UnavailableError: Nobody can make it now.
+        Raises UnknownIdentityError, NotOwnerError (rule 1), or UnavailableError without signer.
         """
         with self._means.store.read() as snapshot:
             _require_owner(snapshot.identities, namespace, agent, actor, owns=owns)
@@ -383,11 +352,9 @@ class AgentKeys:
         return made
 
     def assertion(self, namespace: str, agent: str) -> str:
-        """A statement of the agent, signed with its key (rule 3).
+        """Returns a statement signed by the agent's key (rule 3).
 
-        Raises:
-            UnknownAgentKeyError: It has none.
-            UnavailableError: It can't be signed now.
+        Raises UnknownAgentKeyError or UnavailableError.
         """
         with self._means.store.read() as snapshot:
             keys = snapshot.workloads.agent_keys(namespace, agent)
@@ -417,14 +384,14 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
 
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
-    """Have a credential that says this prove its agent; the selector's id.
+    """Adds a selector by which a workload credential proves the agent; returns its id.
 
     Raises:
         UnknownIdentityError: There is no such agent.
-        NotOwnerError: Rule 1.
-        IdentityExistsError: It has this selector.
-        UnknownIdentityIssuerError: Nobody's word proves workloads here under that name.
-        SelectorOverlapError: One credential could be another agent's too (rule 2).
+        NotOwnerError: The caller may not (rule 1).
+        IdentityExistsError: The agent has this selector.
+        UnknownIdentityIssuerError: No such issuer of workloads is registered.
+        SelectorOverlapError: A credential could match another agent too (rule 2).
     """
     name = selector_id(selector)
 
@@ -453,12 +420,9 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
 
 
 def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Have such a credential prove the agent no more.
+    """Removes a selector.
 
-    Raises:
-        UnknownIdentityError: There is no such agent.
-        NotOwnerError: Rule 1.
-        UnknownSelectorError: It has no such selector.
+    Raises UnknownIdentityError, NotOwnerError (rule 1) or UnknownSelectorError.
     """
 
     def work(tx: Transaction) -> None:
@@ -484,7 +448,7 @@ def _selectors_require_owner(tx: Transaction, namespace: str, name: str, actor: 
 
 
 def _require_issuer(tx: Transaction, selector: Selector) -> None:
-    """Go on only with an issuer that there is: who adds one later would be whom others had meant."""
+    """Requires an existing issuer: one added later under this name could be a different one."""
     if selector.kind is not WorkloadKind.OIDC:
         return
     known = tx.workloads.identity_issuers(selector.namespace)
@@ -495,14 +459,14 @@ def _require_issuer(tx: Transaction, selector: Selector) -> None:
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
     means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
 ) -> Agent:
-    """Say how risky an agent is from now on.
+    """Sets an agent's risk level.
 
     Raises:
-        BadRiskError: There is no such level, or the reason can't be.
+        BadRiskError: The level or the reason is invalid.
         UnknownIdentityError: There is no such agent.
-        SameRiskError: It is of this risk.
-        NotAnsweringError: Somebody says so who may not.
-        OwnRiskError: They would take back alone what they said.
+        SameRiskError: The agent has this level.
+        NotAnsweringError: The caller may not set it.
+        OwnRiskError: The caller may not lower alone what they raised.
     """
     wanted, why = parse_risk(level), parse_risk_reason(reason)
 

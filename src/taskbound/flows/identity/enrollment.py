@@ -1,12 +1,11 @@
-"""Enrolling what people sign with: proposed, proven by its own signature, vouched for.
+"""Enrolls persons' keys: proposed, proven by their own signature, vouched for.
 
-1. A person proposes a key of their own; the account that owns the data directory may do so for anybody, since
-   the key has to sign all the same.
-2. A proposal becomes a key by its own signature, and then by whoever has to vouch (core's rules): what
-   counts then is read under lock, in the transaction that enrolls it.
-3. A key is enrolled once in a namespace: one that was withdrawn after it counted never comes back.
-4. Whoever watches over an active agent of the namespace is told of each key that moves: that is what
-   cooling is for. A monitor that can't be told stops nothing, and that is recorded.
+1. A person proposes an own key; the account that owns the data directory may do so for anyone, as the key
+   must sign anyway.
+2. A proposal becomes a key by its own signature and then the required vouchers, judged under lock in the
+   enrolling transaction.
+3. A key is enrolled once per namespace; a withdrawn one never returns.
+4. Monitors of active agents are alerted of each key that moves; a failed alert stops nothing and is recorded.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _OF_ONE: Final = 16
 
 
 class TooManyKeysError(MalformedError):
-    """A person has as many keys as one can have."""
+    """The person has the maximum number of keys."""
 
     code = "too-many-keys"
     remedy = "withdraw one that is not used with `taskbound person key withdraw`"
@@ -65,7 +64,7 @@ class TooManyKeysError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A key that somebody proposes."""
+    """A proposed key."""
 
     person: str
     kind: PersonKeyKind
@@ -76,7 +75,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a key is, and who has to sign next."""
+    """The state of a key, and who must sign next."""
 
     key: PersonKey
     statement: bytes
@@ -86,18 +85,13 @@ class Progress:
 
 
 class Enrollments:
-    """Works on keys that are to be enrolled; used from one thread at a time."""
+    """Enrolls keys; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
-        """How far a key is now.
-
-        Raises:
-            UnknownKeyError: There is no such key.
-        """
+        """Returns the state of a key; raises UnknownKeyError."""
         found = require_key(snapshot, namespace, key)
         said = snapshot.identities.namespace(namespace)
         persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)
@@ -106,21 +100,16 @@ class Enrollments:
     def propose(
         self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
     ) -> Progress:
-        """Write a proposal down, to be signed (rule 1).
+        """Records a proposal to be signed (rule 1).
 
-        Args:
-            namespace: Of the key.
-            offer: The key.
-            actor: Who proposes it.
-            owns: Whether that is the account that owns the data directory.
-            agent_accounts: Accounts under which an agent may run, persons' apart.
+        `agent_accounts` are user ids that agents may run under, apart from persons'.
 
         Raises:
-            BadPersonKeyError: The key can't be.
+            BadPersonKeyError: The key is invalid.
             NotKeyHolderError: It would be another person's.
             ExposedPersonKeyError: An agent could use it by itself.
             IdentityExistsError: It is enrolled, or was (rule 3).
-            TooManyKeysError: The person has enough.
+            TooManyKeysError: The person has the maximum number.
         """
         if offer.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
@@ -159,13 +148,9 @@ class Enrollments:
         return self._means.store.write(work)
 
     def prove(self, namespace: str, key: str, signature: bytes, actor: Actor, *, owns: bool) -> Progress:
-        """Take the proposed key's own signature; the key is enrolled if nobody has to vouch (rule 2).
+        """Takes the proposed key's own signature; enrolls it if no voucher is required (rule 2).
 
-        Raises:
-            UnknownKeyError: There is no such key.
-            NotKeyHolderError: It is another person's.
-            BadSignatureError: It is not that key's over its statement.
-            WrongStateError: It has signed before, or is withdrawn.
+        Raises UnknownKeyError, NotKeyHolderError, BadSignatureError or WrongStateError.
         """
 
         def work(tx: Transaction) -> Progress:
@@ -193,20 +178,14 @@ class Enrollments:
     def vouch(
         self, namespace: str, key: str, *, voucher: str, signature: bytes, actor: Actor, owns: bool
     ) -> Progress:
-        """Take the word of whoever has to vouch, and enroll the key (rule 2).
+        """Takes a voucher's signature and enrolls the key (rule 2).
 
-        Args:
-            namespace: Of both keys.
-            key: The key that has proven itself.
-            voucher: The key that signed; empty for the account that owns the data directory.
-            signature: Over the statement of the first.
-            actor: Who brings it.
-            owns: Whether that is the account that owns the data directory.
+        `voucher` is the signing key, or '' for the account that owns the data directory.
 
         Raises:
-            UnvouchedError: It is not who has to.
-            NotStandingError: The voucher's key doesn't count now.
-            BadSignatureError: It has not signed this.
+            UnvouchedError: This voucher is not the required one.
+            NotStandingError: The voucher's key does not count now.
+            BadSignatureError: The signature does not verify.
             WrongStateError: The key has not proven itself, or is enrolled or withdrawn.
         """
 

@@ -1,12 +1,10 @@
-"""Groups: persons who may grant the same, said once.
+"""Groups of persons who share what they may grant.
 
-1. A group's members are persons of its namespace who have not left. One person is in at most 32 groups, and
-   there are at most 256 groups.
-2. Members approve where a policy names their group, and grant what it may grant: only the account that owns
-   the data directory makes groups and says who is in them; a member may leave by themselves. Who says what a
-   group may grant may grant it themselves, or is that account.
-3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less;
-   when a member leaves, running tasks that they might not ask for now are paused in the same transaction.
+1. Members are present persons of the namespace; at most 32 groups per person and 256 groups in all.
+2. Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
+   member may leave. A grant is set by a person who may grant it, or by that account.
+3. A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
+   leaves, running tasks they could not request now are paused in the same transaction.
 """
 
 from __future__ import annotations
@@ -44,27 +42,22 @@ OF_ONE: Final = 32
 
 
 class TooManyGroupsError(MalformedError):
-    """A group more than there may be, in all or of one person."""
+    """Too many groups, in all or of one person."""
 
     code = "too-many-groups"
     remedy = "say what they may grant of a group that is there, or of the person"
 
 
 class Groups:
-    """Works on groups; used from one thread at a time."""
+    """Works on groups; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
-        """Make a group without members, which may grant nothing.
+        """Adds a group without members and grants.
 
-        Raises:
-            BadNameError: The name can't be.
-            NotSelfError: Another account than the data directory's says it (rule 2).
-            IdentityExistsError: There is one of this name.
-            TooManyGroupsError: There are too many (rule 1).
+        Raises BadNameError, NotSelfError (rule 2), IdentityExistsError or TooManyGroupsError (rule 1).
         """
         require_self(actor, (), owns=owns)  # 2
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
@@ -84,20 +77,9 @@ class Groups:
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
-        """Make a person a member, or no member; what was paused (rule 3).
+        """Adds or removes a member; returns paused tasks (rule 3).
 
-        Args:
-            namespace: Of the group.
-            name: The group.
-            person: The person.
-            member: Whether they are one from now on.
-            actor: Who says so.
-            owns: Whether that is the account that owns the data directory.
-
-        Raises:
-            NotSelfError: Who says so may not (rule 2).
-            UnknownIdentityError: There is no such group, or no such person to take in.
-            TooManyGroupsError: The person is in too many (rule 1).
+        Raises NotSelfError (rule 2), UnknownIdentityError or TooManyGroupsError (rule 1).
         """
         require_self(actor, () if member or actor.name != person else (person,), owns=owns)  # 2
 
@@ -137,19 +119,9 @@ class Groups:
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
     ) -> Group:
-        """Say what each member of a group may grant from now on (rule 3).
+        """Sets what each member may grant (rule 3).
 
-        Args:
-            namespace: Of the group.
-            name: The group.
-            grantable: What its members may grant.
-            actor: Who says so.
-            owns: Whether that is the account that owns the data directory.
-
-        Raises:
-            BadGrantableError: It can't be said of anybody.
-            UnknownIdentityError: There is no such group.
-            NotGiverError: Who says so may not (rule 2).
+        Raises BadGrantableError, UnknownIdentityError or NotGiverError (rule 2).
         """
         parse_grantable(grantable)
 
@@ -191,7 +163,7 @@ def _members(group: Group, actor: Actor) -> GroupChanged:
 
 
 def unfounded(person: str, reach: Reach) -> Callable[[Task], bool]:
-    """Which tasks this person has asked for and might not ask for now."""
+    """Returns a test for tasks that this person requested and could not request now."""
 
     def which(task: Task) -> bool:
         if task.requester != person:

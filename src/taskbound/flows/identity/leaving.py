@@ -1,23 +1,18 @@
-"""People who leave and return, their sessions, and who answers then.
+"""Persons who leave and return, their sessions, and the owners and approvers of agents.
 
-Of `leaving`:
+Rules of `leaving`:
+1. A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
+   unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
+   those agents and of their own request paused. A tool that acts is refused until it has a new owner.
+2. A person who leaves a group keeps other grants; running tasks they could not request now are paused in the
+   same transaction.
+3. A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
+   them back. Keys stay withdrawn.
+4. An agent's owner, or that account if the owner has left, sets owner and approvers. An active agent keeps an
+   approver.
+5. Monitors are alerted.
 
-1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, their
-   accounts at issuers are theirs no more and their sessions over, they are in no group, own no tool and
-   approve for none, agents that they own or that have no other approver are suspended, and the running
-   tasks of those agents and of their own asking are paused. Nobody else's task changes. A tool that acts is
-   refused until somebody else owns it.
-2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
-   they asked for and might not ask for now are paused in the same transaction.
-3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
-   account says that somebody is back; their keys stay withdrawn.
-4. An agent's owner says who answers for it; where the owner has left, that account does. An active agent
-   keeps an approver: who relies on its tokens hears that it is suspended, and not who answers for it.
-5. Those who watch over the agents are told.
-
-Of `sessions`:
-
-Each ending is one record. An account never goes without its sessions.
+`sessions`: each end is one record, and an unlinked account's sessions end with it.
 """
 
 from __future__ import annotations
@@ -64,7 +59,7 @@ def end_sessions(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Session, ...]:
-    """End the sessions that this is said of; what is to be recorded goes to the events."""
+    """Ends the selected sessions and appends their events."""
     ended = tuple(one for one in tx.accounts.sessions(namespace) if which(one))
     for one in ended:
         tx.accounts.drop_session(namespace, one.id)
@@ -82,7 +77,7 @@ def drop_accounts(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Account, ...]:
-    """Unlink the accounts that this is said of, and end their sessions."""
+    """Unlinks the selected accounts, ends their sessions and appends the events."""
     gone = tuple(one for one in tx.accounts.accounts(namespace) if which(one))
     for one in gone:
         tx.accounts.drop_account(namespace, one.issuer, one.subject)
@@ -105,26 +100,23 @@ _ALL: Final = 1_000_000
 
 
 class NotSelfError(DeniedError):
-    """Somebody says of another person what only they or the data directory's account say."""
+    """Only the person or the account that owns the data directory may do this."""
 
     code = "not-self"
     remedy = "ask that person, or the account that owns the data directory"
 
 
 class People:
-    """Works on persons and on who answers for agents; used from one thread at a time."""
+    """Works on persons and on owners and approvers; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
-        """A person is of the organization no more; what was paused (rule 1).
+        """Removes a person from the organization; returns paused tasks (rule 1).
 
-        Raises:
-            NotSelfError: Somebody says it who may not (rule 3).
-            UnknownIdentityError: There is no such person, or they have left.
+        Raises NotSelfError (rule 3), or UnknownIdentityError if unknown or gone.
         """
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
@@ -180,11 +172,9 @@ class People:
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
-        """A person who had left is back, without keys and groups (rule 3).
+        """Brings a departed person back, without keys and groups (rule 3).
 
-        Raises:
-            NotSelfError: Another account than the data directory's says it.
-            UnknownIdentityError: There is no such person who has left.
+        Raises NotSelfError, or UnknownIdentityError if no such person has left.
         """
         require_self(actor, (), owns=owns)
 
@@ -212,12 +202,10 @@ class People:
         actor: Actor,
         owns: bool,
     ) -> Agent:
-        """Say who answers for an agent (rule 4).
+        """Sets an agent's owner and approvers (rule 4).
 
-        Raises:
-            UnknownIdentityError: There is no such agent, or no such person.
-            NotOwnerError: Somebody says it who may not.
-            InactiveAgentError: It is active, and nobody would approve for it.
+        Raises UnknownIdentityError, NotOwnerError, or InactiveAgentError if an active agent lost all
+        approvers.
         """
 
         def work(tx: Transaction) -> Agent:
@@ -263,7 +251,7 @@ def pause_tasks(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Pause the running tasks that this is said of; what is to be recorded goes to the events."""
+    """Pauses the selected running tasks and appends their events."""
     moved: list[Moved] = []
     for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
         if not which(task):
@@ -287,7 +275,6 @@ def pause_tasks(
 
 
 def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]) -> list[str]:
-    """Take the person off every agent; the agents that were suspended for it (rule 1)."""
     suspended: list[str] = []
     for agent in tx.identities.agents(namespace):
         if name != agent.owner and name not in agent.approvers:
@@ -313,11 +300,7 @@ def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: li
 
 
 def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
-    """Go on only for one of these persons, if any, or the account that owns the data directory.
-
-    Raises:
-        NotSelfError: It is somebody else.
-    """
+    """Raises NotSelfError unless the actor is one of `who` or the data directory's owner."""
     if not owns and not who:
         raise NotSelfError(
             "only the account that owns the data directory may say that",
@@ -328,11 +311,7 @@ def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
 
 
 def require_present(person: Person | None, name: str) -> Person:
-    """The person, who is known and has not left.
-
-    Raises:
-        UnknownIdentityError: They are not.
-    """
+    """Returns the person if known and present; raises UnknownIdentityError."""
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError(f"no person is named `{name}`")
     return person

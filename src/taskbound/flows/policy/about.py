@@ -1,9 +1,9 @@
-"""What an operation is about and how the person signed in, as policies read it.
+"""The resource of an operation and the person's sign-in, as policies read them.
 
-1. What does not exist has no facts but empty ones, and nothing above it.
-2. An approval, a plan and an amendment are questions: whoever names one by the id of its action means it too.
-3. What stands above what is above it stands above it too: a call is in its tool's server, a plan in the tools
-   of its steps, a person's key in the groups of the person.
+1. A missing resource has empty facts and no parents.
+2. Approvals, plans and amendments are questions and can be named by the id of their action.
+3. Parents are transitive: a call is in its tool's server, a plan in its steps' tools, a person's key in the
+   person's groups.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Above: TypeAlias = "tuple[tuple[About, str], ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What an operation is about, as it stands."""
+    """The resource of an operation, as stored."""
 
     name: str
     above: tuple[tuple[About, str], ...] = ()
@@ -40,7 +40,7 @@ class Seen:
 
 
 def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
-    """What is known of it now."""
+    """Returns the current facts of the resource."""
     seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
     nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
     return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
@@ -94,7 +94,6 @@ def _agent(snapshot: Snapshot, namespace: str, name: str) -> dict[str, Fact]:
 def _of_task(
     snapshot: Snapshot, namespace: str, name: str
 ) -> tuple[tuple[tuple[About, str], ...], dict[str, Fact]]:
-    """The agent above a task, and what is known of both."""
     task = snapshot.tasks.task(namespace, name)
     if task is None:
         return (), {}
@@ -133,7 +132,6 @@ def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 
 def _of_tools(snapshot: Snapshot, namespace: str, *tools: str) -> Above:
-    """These tools, and their servers (rule 3)."""
     found = dict.fromkeys((About.TOOL, one) for one in tools)
     found |= dict.fromkeys((About.SERVER, _server(snapshot, namespace, one)) for one in tools)
     return tuple(found)
@@ -153,7 +151,7 @@ def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 
 def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
-    """How a person signed in, as far as what they showed says it; None for whoever did not."""
+    """Returns a person's sign-in as far as their proof shows it, else None."""
     proof = principal.proof
     if principal.kind is not PrincipalKind.PERSON:
         return None

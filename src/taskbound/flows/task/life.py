@@ -1,27 +1,20 @@
 """A task from its declaration to its end.
 
-Of `life`:
+Rules of `life`:
+1. A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
+   pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock.
+   Actions are judged against the ceiling again (law 3), but not against the grant.
+2. The end of a task ends every descendant in one transaction (law 4, I-13).
+3. Ending and pausing may use the store's reserve, so a full disk does not prevent them.
+4. Ending an ended task returns how it ended and changes nothing.
+5. Descendants of a paused task pause without being changed, and go on when it is resumed.
 
-1. A task starts only when nothing is stopped, the agent is active and complete, its
-   monitor takes what it is sent, and the scope names only pinned tools and is within the
-   agent's ceiling and within what its requester may grant. What was judged so is compared again
-   under lock. Every action is judged against the ceiling again (law 3); what may be granted is
-   asked once: a task that runs goes on when its requester may grant less.
-2. Ending a task ends every descendant, in the same transaction (law 4, I-13).
-3. Ending and pausing may use the store's reserve: a full disk stops no ending.
-4. Ending what has ended is answered with how it ended, and changes nothing.
-5. A paused task pauses what is beneath it without touching it: whoever stands beneath is told, and runs
-   on when it is resumed.
-
-Of `order`:
-
-1. A scope names only tools that a server has, and is within the agent's ceiling and within what the one who
-   asks for the task may grant. Every action is judged against the ceiling again (law 3).
-2. A paused task is resumed only while its agent is active and its requester might ask for it now.
-3. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
-4. How long it lives, and how soon who is in it has to be heard of, is the order's own, else its template's.
-   What an agent asks for in somebody's name has its template's at most: nobody makes their own authority last
-   longer, or the watch over themselves.
+Rules of `order`:
+1. A scope names existing tools and is within the agent's ceiling and the requester's grant.
+2. A paused task is resumed only while its agent is active and its requester could request it now.
+3. A learning task is requested by the agent's owner and lives at most 14 days.
+4. Lifetime and heartbeat are the order's, else the template's. An order from an agent may not exceed its
+   template's, so no agent extends its authority or loosens its watch.
 """
 
 from __future__ import annotations
@@ -80,7 +73,7 @@ if TYPE_CHECKING:
 
 
 class OutsideCeilingError(DeniedError):
-    """The scope permits something that the agent can never be granted."""
+    """The scope exceeds the agent's ceiling."""
 
     code = "outside-ceiling"
     remedy = "leave it out, or have the agent's owner widen the ceiling with `taskbound agent ceiling`"
@@ -88,7 +81,7 @@ class OutsideCeilingError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
-    """What a person declares a task with; exactly one of template and scope."""
+    """An order for a task; exactly one of template and scope is set."""
 
     namespace: str
     agent: str
@@ -113,7 +106,7 @@ class TaskOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How long a task may live, and how it is kept while nobody is there."""
+    """A task's lifetime, heartbeat and handling of holds."""
 
     longest: int
     """Seconds that it lives at most (rule 4); 0 where its order alone says that."""
@@ -124,11 +117,7 @@ class Manner:
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
-    """The order, when all that a person wrote into it can be.
-
-    Raises:
-        TaskSyntaxError: The purpose or the lifetime can't.
-    """
+    """Returns the order if it is valid; raises TaskSyntaxError for purpose or lifetime."""
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -138,10 +127,9 @@ def parse_order(order: TaskOrder) -> TaskOrder:
 
 
 def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    """The scope that the order gives, or its template's.
+    """Returns the order's or its template's scope.
 
-    Raises:
-        TaskSyntaxError: It gives both or none, or there is no such template.
+    Raises TaskSyntaxError if both or none are given, or the template is unknown.
     """
     if (order.scope is None) is (not order.template):
         raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
@@ -158,7 +146,7 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Its times (rule 4). What becomes of holds its template says."""
+    """Returns the order's times (rule 4), and its template's handling of holds."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
@@ -171,11 +159,7 @@ def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
-    """Go on only when this person may ask for the task as one to learn from, if it is (rule 2).
-
-    Raises:
-        NotOwnerError: They are not the agent's owner.
-    """
+    """Raises NotOwnerError if a learning task is requested by another than the agent's owner."""
     if order.learning and person != agent.owner:
         raise NotOwnerError(
             f"only the owner of agent `{agent.name}` starts a task to learn from, and that is `{agent.owner}`"
@@ -183,12 +167,9 @@ def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
 
 
 def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, now: Instant) -> Reach:
-    """Go on only with a scope of tools that there are, within both bounds (rule 1); what they may grant.
+    """Returns the person's grant if the scope names existing tools within both bounds (rule 1).
 
-    Raises:
-        OutsideCeilingError: It is not within the ceiling.
-        OutsideGrantableError: It is not within what the person may grant.
-        TaskSyntaxError: No server has a tool.
+    Raises OutsideCeilingError, OutsideGrantableError, or TaskSyntaxError for an unknown tool.
     """
     ceiling = tools_of(agent.ceiling)
     for tool in sorted(tools_of(scope)):
@@ -217,11 +198,7 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
-    """Go on only with a task whose agent is active and whose requester might ask for it now (rule 2).
-
-    Raises:
-        DeniedError: One of them is not so.
-    """
+    """Raises DeniedError unless the agent is active and the requester could request it now (rule 2)."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
@@ -235,29 +212,21 @@ _DAEMON: Final = "daemon"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Basis:
-    """What a start was judged on, and is compared with again under lock."""
-
     agent: Agent
     reach: Reach
     declared: Declared
 
 
 class Tasks:
-    """Starts and moves tasks; used from one thread at a time."""
+    """Starts and moves tasks; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views, deliveries: Deliveries) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """The task, running.
-
-        Raises:
-            DeniedError: Something that rule 1 names is in the way.
-            MalformedError: The order can't be read.
-        """
+        """Starts and returns the task; raises DeniedError (rule 1) or MalformedError."""
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -293,32 +262,22 @@ class Tasks:
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Take the task's authority away for now; what changed.
-
-        Raises:
-            WrongStateError: It does not run.
-            NoTaskError: It is not known.
-        """
+        """Pauses a task; returns moved tasks. Raises WrongStateError or NoTaskError."""
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        """Give a paused task its authority back; what changed.
+        """Resumes a paused task and returns moved tasks.
 
-        Raises:
-            WrongStateError: It is not paused.
-            NoTaskError: It is not known.
-            StoppedError: The kill switch is on.
+        Raises WrongStateError, NoTaskError, or StoppedError while the kill switch is on.
         """
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
 
     def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
-        """End the task and all beneath it; what changed, the task last. Empty when it had ended (rule 4).
+        """Ends a task with its descendants; returns them, the task last, or nothing if it had ended.
 
-        Raises:
-            WrongStateError: It can't end like that.
-            NoTaskError: It is not known.
+        Raises WrongStateError or NoTaskError.
         """
         changed = self._means.store.write(
             lambda tx: self._write_end(tx, namespace, task, event, actor, reason), reserve=True
@@ -328,7 +287,7 @@ class Tasks:
         return changed
 
     def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
-        """End the tasks of runs whose processes have ended without saying so (SIGKILL); what changed."""
+        """Ends tasks of runs whose processes were killed; returns them."""
         return [
             change
             for run in orphaned_runs(self._means, boot, alive)
@@ -342,7 +301,7 @@ class Tasks:
         ]
 
     def expire(self, *, limit: int = 100) -> list[Moved]:
-        """End tasks whose deadline has come, of every namespace; what changed."""
+        """Ends tasks past their deadline in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
@@ -356,7 +315,7 @@ class Tasks:
         ]
 
     def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
-        """End tasks that nobody was let in to (`flows.task.unclaimed`), of every namespace; what changed."""
+        """Ends due unclaimed tasks in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.unclaimed.due(now, limit=limit)
@@ -423,5 +382,4 @@ class Tasks:
 
 
 def _daemon() -> Actor:
-    """The daemon itself, as the one who ends what is due."""
     return Actor(name=_DAEMON, proof="own process")

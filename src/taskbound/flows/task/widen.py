@@ -1,30 +1,24 @@
-"""Widens a running task: an amendment is asked for, approved and applied.
+"""Widens a running task: an amendment is requested, approved and applied.
 
-Of `asking`:
+Rules of `asking`:
+1. The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that
+   could not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
+2. A scope too long to show is refused (law 6).
 
-1. The requester of the task or the owner of its agent asks, and says why. Nobody is asked for what could not
-   be applied now, for what is narrower, for what was denied to this task before, while another amendment of
-   it waits, or beyond what people may be asked.
-2. What is longer than people can be shown is refused (law 6).
+Rules of `ground`:
+1. Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
+   shared, what decisions lock before them, then people and remainders.
+2. The scope is within the ceilings of the task's and its ancestors' agents, and the current grants of
+   requester and asker.
 
-Of `ground`:
-
-1. Tasks are locked first, from the parent down, so that the record of a widening stands behind those of all
-   that was charged before it; then what decisions lock before them, shared, then people, and what is left.
-2. The scope is within the ceilings of the agents of the task and of all above it, and within what the
-   requester and the asker may grant now.
-
-Of `widenings`:
-
-1. The requester of the task or the owner of its agent asks, from outside any gateway or run (`asking`).
-2. An answer is taken as one to a held action is: the signature over exactly the bytes that came, then, under
-   lock, who may say so, the key, and the digest. A denial is final.
-3. The last answer that is needed applies it, in its own transaction and on what is so then: everything is
-   judged again, the scope within the ceilings of the agents of the task and of all above it, within what the
-   requester and the asker may grant, and for a child within what its parent has left. Where one of these is
-   not so any more it ends as *superseded*; while the task is paused, or all is stopped, that answer is not
-   taken, and can be given again.
-4. What ends a question of a held action ends an amendment: whoever meets it first, or the sweep.
+Rules of `widenings`:
+1. The request comes from outside any gateway or run (`asking`).
+2. An answer is verified like one to a held action: signature over the received bytes, then entitlement, key
+   and digest under lock. A denial is final.
+3. The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
+   grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
+   paused or everything is stopped the answer is not taken and may be repeated.
+4. An amendment ends like a question: by the first that meets its end, or by the sweep.
 """
 
 from __future__ import annotations
@@ -103,7 +97,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentOrder:
-    """What a person asks a wider scope for."""
+    """A request for a wider scope."""
 
     namespace: str
     task: str
@@ -117,7 +111,7 @@ class AmendmentOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentSaid:
-    """What became of an amendment when it was answered, withdrawn or met."""
+    """The state of an amendment after an answer, a withdrawal or a sweep."""
 
     amendment: str
     task: str
@@ -131,7 +125,7 @@ class AmendmentSaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The task under lock, with all that stands above and beneath it."""
+    """The locked task with its ancestors and descendants."""
 
     line: Sequence[Task]
     above: Task | None
@@ -141,11 +135,7 @@ class Locked:
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
-    """The task under lock, with what decisions about it lock (rule 1).
-
-    Raises:
-        NoTaskError: It is not known.
-    """
+    """Locks the task and what decisions about it lock (rule 1); raises NoTaskError."""
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -158,12 +148,7 @@ def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
 
 
 def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmendment:
-    """The open amendment of this id, locked.
-
-    Raises:
-        UnknownApprovalError: There is none of this id.
-        ApprovalOverError: It is not open any more.
-    """
+    """Locks the open amendment; raises UnknownApprovalError or ApprovalOverError."""
     one = tx.amendments.lock_amendment(namespace, amendment)
     if one is None:
         raise UnknownApprovalError(f"no amendment is named `{amendment}`")
@@ -175,11 +160,9 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 def require_widenable(
     tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
-    """Go on only with a scope that its requester and the asker may grant now, within every ceiling (rule 2).
+    """Raises DeniedError unless the scope is within every ceiling and both grants (rule 2).
 
-    Raises:
-        DeniedError: It is not.
-        TaskSyntaxError: No server has one of its tools.
+    Raises TaskSyntaxError for an unknown tool.
     """
     space, requester = line[0].namespace, line[0].requester
     for number, one in enumerate(line):
@@ -201,14 +184,14 @@ def require_widenable(
 def fate_of(
     snapshot: Snapshot, means: Means, question: AmendmentQuestion, now: Instant
 ) -> AmendmentFate | None:
-    """What has befallen an amendment by now; None while it is the one that was asked for."""
+    """Returns what ends an amendment now, or None."""
     return amendment_fate(question, amendment_ground(snapshot, question, means.policy), now)
 
 
 def end_amendment(
     tx: Transaction, means: Means, one: StoredAmendment, fate: AmendmentFate, by: tuple[str, str]
 ) -> AmendmentSaid:
-    """End an open amendment, and record it."""
+    """Ends an open amendment and records it."""
     now = means.clock.now()
     events = end_amendments(tx, [(one, fate)], by=by, now=now)
     tx.audit.append(one.question.namespace, means.writer, events, now)
@@ -223,7 +206,7 @@ def said(
     reason: str = "",
     ended: tuple[Moved, ...] = (),
 ) -> AmendmentSaid:
-    """What is told of this amendment."""
+    """Returns the report on this amendment."""
     return AmendmentSaid(
         amendment=one.question.id,
         task=one.question.task,
@@ -240,12 +223,7 @@ _REASON: Final = 500
 
 
 def parse_amendment_order(order: AmendmentOrder) -> None:
-    """Go on only with an order that can be asked of people.
-
-    Raises:
-        TaskSyntaxError: It says no reason, or waits longer than makes sense.
-        TooLongToShowError: The scope is longer than people can be shown.
-    """
+    """Raises TaskSyntaxError for a missing reason or bad wait, or TooLongToShowError."""
     if not order.reason.strip() or len(order.reason) > _REASON:
         raise TaskSyntaxError(
             f"a reason has 1 to {_REASON} characters",
@@ -263,11 +241,7 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 def ask_amendment(
     tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
-    """Ask people about it, under these names: the amendment's own, and its nonce.
-
-    Raises:
-        DeniedError: Something that rule 1 names is in the way.
-    """
+    """Writes the question; `names` are its id and nonce. Raises DeniedError (rule 1)."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
     first, now = locked.tree[0], means.clock.now()
@@ -339,33 +313,27 @@ _log = logging.getLogger(__name__)
 
 
 class Widenings:
-    """Asks for wider scopes, takes the answers, and applies; used from one thread at a time."""
+    """Requests, answers and applies wider scopes; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def ask(self, order: AmendmentOrder, actor: Actor) -> StoredAmendment:
-        """The amendment, open.
-
-        Raises:
-            DeniedError: Something that rule 1 names is in the way.
-            MalformedError: The order can't be read.
-        """
+        """Opens and returns an amendment; raises DeniedError (rule 1) or MalformedError."""
         parse_amendment_order(order)
         names = (self._means.chance.name("amd"), self._means.chance.name("non"))
         return self._means.store.write(lambda tx: ask_amendment(tx, self._means, order, actor, names))
 
     def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentSaid:
-        """Take a signed answer; what becomes of the amendment (rules 2 and 3).
+        """Takes a signed answer; returns the amendment's state (rules 2 and 3).
 
         Raises:
             BadStatementError: The bytes are no answer.
-            BadSignatureError: The signature is not by that key over exactly these bytes.
+            BadSignatureError: The signature does not verify over these bytes by that key.
             UnknownApprovalError: There is no such amendment.
-            ApprovalOverError: It is not open any more.
-            DeniedError: The answer does not count, or it can't be applied while the task is paused.
+            ApprovalOverError: The amendment is not open.
+            DeniedError: The answer does not count, or the task is paused.
         """
         signed = verify_signed(self._means, namespace, raw, signature)
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]] = []
@@ -381,12 +349,9 @@ class Widenings:
         return told
 
     def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentSaid:
-        """Take an amendment back, as who asked for it or for the task, or as the agent's owner.
+        """Withdraws an amendment, by its asker, the requester or the agent's owner.
 
-        Raises:
-            UnknownApprovalError: There is no such amendment.
-            ApprovalOverError: It is not open any more.
-            NotEntitledError: It is somebody else's.
+        Raises UnknownApprovalError, ApprovalOverError or NotEntitledError.
         """
 
         def work(tx: Transaction) -> AmendmentSaid:
@@ -405,7 +370,7 @@ class Widenings:
         return self._means.store.write(work)
 
     def sweep(self) -> list[AmendmentSaid]:
-        """End every amendment whose deadline has come, or whose ground is gone (rule 4); what was ended."""
+        """Ends and returns every amendment that expired or whose basis changed (rule 4)."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = [
@@ -460,7 +425,7 @@ class Widenings:
     def _apply(
         self, tx: Transaction, one: StoredAmendment, locked: Locked, people: People, signed: Signed
     ) -> AmendmentSaid:
-        """Give the task its wider scope, on what is so now; or end the amendment, saying why (rule 3)."""
+        """Applies the wider scope by current state, or ends the amendment with the reason (rule 3)."""
         question, now = one.question, self._means.clock.now()
         require_not_stopped(locked.switch)
         require_live(question.task, locked.heads, now)
@@ -481,7 +446,6 @@ class Widenings:
         return said(one, AmendmentState.APPLIED, ended=tuple(ended))
 
     def _look(self, question: AmendmentQuestion, tx: Transaction) -> list[AmendmentSaid]:
-        """End it if that is still due."""
         lock_line(tx, question.namespace, question.task)
         one = tx.amendments.lock_amendment(question.namespace, question.id)
         if one is None or one.state is not AmendmentState.PENDING:
@@ -493,11 +457,6 @@ class Widenings:
 def _require_counts(
     one: StoredAmendment, signed: Signed, people: People, circle: Circle, now: Instant
 ) -> None:
-    """Go on only when the statement counts for this amendment, which is locked (rule 2).
-
-    Raises:
-        DeniedError: It does not.
-    """
     statement = signed.statement
     require_amendment_answer(statement, one.question, now)
     key = people.keys.get(statement.key)

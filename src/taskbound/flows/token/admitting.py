@@ -1,37 +1,32 @@
-"""Codes and refresh tokens: the token endpoint for clients that people use.
+"""The token endpoint's codes and refresh tokens, for clients that people use.
 
-Of `admitting`:
+Rules of `admitting`:
+1. A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
+   uses it up (`core…asked`, rule 6).
+2. A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown by another holder ends its
+   admission. Each is recorded once.
+3. A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting
+   person who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh
+   token without using it up.
+4. Removing a client's registration ends all its admissions in one transaction.
+5. A client that acts as a person is admitted for one token's lifetime, while person and sign-in last; a stop
+   does not exclude it, as people lift stops. It gets no refresh token.
+6. The secret is durable before it is sent and exists only in the answer. A client that loses it needs a new
+   consent.
 
-1. A code is looked at under lock, and is used by whoever brings it: of all that bring one at once, to
-   whatever daemon, one is the first. Whoever is not right brings nothing, and nobody after them
-   (`core…asked`, rule 6).
-2. A code that comes again ends what it brought (RFC 6749 §4.1.2), and a refresh token that shows to be in
-   other hands ends its admission. Each is recorded once: what has ended can't end again.
-3. A client is let in while its task gives authority: task, ancestors, the kill switch, the agent and the
-   person who consented are looked at anew each time, and whether that person is in charge of the task still
-   (`core.task.child`, rule 5). A paused task refuses a refresh token and does not use it up.
-4. The client's registration goes, and all that it was let in to goes with it, in one transaction.
-5. A client that acts as a person is let in for one token's time, while the person is there and the sign-in
-   lasts by which they said so. A stop doesn't keep it out: people lift it. It gets no refresh token.
-6. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
-   hear of its next refresh token has to be consented to anew.
+Rules of `client_tokens`:
+1. The token is for the consented task and one resource, and ends with the admission, which is read at each
+   use (`standing`, rule 5).
+2. It is bound to the client's DPoP key if proven, else a bearer token; it lives five minutes at most.
+3. A refresh token is used up only after the new token exists, so a missing signer costs no consent; a token
+   issued in a lost race ends with the admission. A code is used up first: two tokens of one code would be
+   worse.
+4. A client that acts as a person gets a key-bound person's token with the sign-in, which ends with the
+   admission.
 
-Of `client_tokens`:
-
-1. The token is of the task that a person consented to, for the one resource that they were shown, and ends
-   with the admission: it is read whenever the token is shown (`standing`, rule 5).
-2. It is bound to the DPoP key that the client proved. A client that proved none gets a bearer token: most
-   that people have can do no better. It is good at that one resource, for five minutes at most.
-3. A refresh token is used up only once the new token is there: a signer that is away costs nobody a consent.
-   What was issued beside it, where another one came first, was told to nobody and ends with the admission.
-   A code is used up first, whatever comes of it: two tokens of one code would be worse.
-4. A client that acts as a person gets a person's token, bound to its key, which says how the person had
-   signed in; it ends with the admission too.
-
-Of `acting_as`:
-
-1. It is registered here, asks at our own issuer, and for the scope `operations` alone.
-2. It is let in for one token's time, while the person is there and the sign-in lasts by which they said so.
+Rules of `acting_as`:
+1. The client is registered here, asks at our own issuer, for the scope `operations` alone.
+2. It is admitted for one token's lifetime, while person and sign-in last.
 """
 
 from __future__ import annotations
@@ -93,7 +88,7 @@ _OPERATIONS: Final = "operations"
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
-    """The request of a client that asks to act as a person (rule 1)."""
+    """Returns the request of a client that asks to act as a person (rule 1)."""
     request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
@@ -103,7 +98,7 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
 
 
 def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """What the code of a client brings that acts as a person (rule 2)."""
+    """Returns the admission by the code of a client that acts as a person (rule 2)."""
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -124,11 +119,7 @@ def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: 
 
 
 def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
-    """Go on only while who consented is there.
-
-    Raises:
-        UnknownIdentityError: They are not.
-    """
+    """Raises UnknownIdentityError unless the consenting person is present."""
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError("the person who consented is a person of this namespace no more")
@@ -143,7 +134,7 @@ _AGAIN: Final = "its code came twice"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A client that is let in, and the refresh token that is told this once."""
+    """An admitted client with its refresh token, which is sent once."""
 
     admission: Admission
     refresh: str
@@ -152,17 +143,17 @@ class Admitted:
     """How the person had signed in as whom it acts."""
 
     def __repr__(self) -> str:
-        """Without the secret."""
+        """Hides the secret."""
         return f"Admitted({self.admission.id!r})"
 
 
 def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
-    """Let a client in by its code (rules 1 to 3).
+    """Admits a client by its code (rules 1 to 3).
 
     Raises:
-        BadCodeError: It is none, or no more, or not for this.
-        BadVerifierError: Who brings it is not who asked for it.
-        ReusedCodeError: It came before; what it brought has ended.
+        BadCodeError: The code is unknown, over, or for another request.
+        BadVerifierError: The bearer is not the one that asked for it.
+        ReusedCodeError: It was used; what it gave has ended.
         DeniedError: Its task gives no authority.
     """
     digest = code_digest(code)
@@ -211,22 +202,22 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
 
 
 def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
-    """The admission that a refresh token would renew, which stays as it is; raises as `renew`.
+    """Returns the admission that a refresh token would renew, unchanged; raises as `renew`.
 
-    One that shows to be in other hands ends it all the same.
+    A reused refresh token ends the admission here too.
     """
     digest = refresh_digest(refresh)
     return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
 
 
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
-    """Let a client stay by its refresh token, and give it the next one (rules 2 and 3).
+    """Renews an admission by its refresh token and returns the next one (rules 2 and 3).
 
     Raises:
-        BadRefreshError: It is none.
-        ReusedRefreshError: It is in other hands; the admission has ended.
-        AdmissionEndedError: The client is let in no more.
-        WiderRefreshError: It is asked for more than it is for.
+        BadRefreshError: The token is unknown.
+        ReusedRefreshError: It was reused; the admission has ended.
+        AdmissionEndedError: The admission has ended.
+        WiderRefreshError: The request exceeds the admission.
         DeniedError: Its task gives no authority now.
     """
     digest = refresh_digest(refresh)
@@ -247,7 +238,7 @@ def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admit
 def _shown(
     tx: Transaction, means: Means, namespace: str, digest: str, brought: Renewal
 ) -> Admission | DeniedError:
-    """What a refresh token may renew now, under lock; a refusal that has ended it is an answer of its own."""
+    """Returns the admission under lock; a refusal that ended it is returned, so the end commits."""
     now = means.clock.now()
     shown = tx.authorizations.refresh(namespace, digest)
     admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
@@ -263,14 +254,14 @@ def _shown(
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
-    """Forget what a client asked for, and let it in nowhere any more (rule 4)."""
+    """Deletes a client's requests and ends its admissions (rule 4)."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
         end_row(tx, means, one, "its client was removed", actor)
 
 
 def sweep_asked(means: Means) -> int:
-    """Forget requests that a day has passed over, and refresh tokens of what is over; how many."""
+    """Deletes day-old requests and refresh tokens of ended admissions; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
 
     def work(tx: Transaction) -> int:
@@ -281,11 +272,6 @@ def sweep_asked(means: Means) -> int:
 
 
 def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """What the code brings.
-
-    Raises:
-        DeniedError: It brings nothing.
-    """
     require_code(code_of(asked), brought, now)
     if asked.is_persons:
         return as_person(tx, asked, brought, name, now)
@@ -310,7 +296,6 @@ def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now:
 
 
 def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> None:
-    """Go on only while the task gives authority, and the person who consented is there (rule 3)."""
     space = admission.namespace
     persons = tx.identities.persons(space)
     require_consenter(persons, admission)
@@ -338,7 +323,7 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
 
 
 def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    """End an admission with its record; one that has ended stays as it ended (rule 2)."""
+    """Ends an admission with its record; an ended one stays unchanged (rule 2)."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -357,12 +342,11 @@ def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor
 
 
 def client_actor(client: str, proof: str) -> Actor:
-    """A client that nothing proves, as records call it, by what it brought."""
+    """Returns a client as an actor of records, by what it presented."""
     return Actor(name=f"client:{client}", proof=proof)
 
 
 def _answer(found: T | DeniedError) -> T:
-    """What the transaction came to: what it refused is told after it is durable."""
     if isinstance(found, DeniedError):
         raise found
     return found
@@ -370,7 +354,7 @@ def _answer(found: T | DeniedError) -> T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientToken:
-    """What a client is answered with. Both texts are in this answer and nowhere else."""
+    """The token response; the only place of both secrets."""
 
     issued: Issued
     refresh: str
@@ -378,33 +362,31 @@ class ClientToken:
     admission: Admission
 
     def __repr__(self) -> str:
-        """Without the secrets."""
+        """Hides the secrets."""
         return f"ClientToken({self.issued.token.id!r}, {self.admission.id!r})"
 
 
 class ClientTokens:
-    """Gives tokens for codes and refresh tokens; used from one thread at a time."""
+    """Gives tokens for codes and refresh tokens; must be used from one thread at a time."""
 
     def __init__(self, means: Means, tokens: Tokens) -> None:
-        """Keep what to work with."""
         self._means = means
         self._tokens = tokens
 
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
-        """The first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
+        """Returns the first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
         admitted = exchange_code(self._means, namespace, code, brought)
         one = admitted.admission
         issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        """The next token, for a refresh token (rule 3); raises as `renew` and `Tokens.issue_task_token`."""
+        """Returns the next token, for a refresh token (rule 3); raises as `renew` and `issue_task_token`."""
         issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
 
     def _issue_as_person(self, admitted: Admitted) -> Issued:
-        """A person's token (rule 4)."""
         admission, signed = admitted.admission, admitted.signed
         order = PersonTokenOrder(
             namespace=admission.namespace,

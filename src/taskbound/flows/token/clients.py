@@ -1,32 +1,27 @@
 """Clients that people use: registered, described, chosen and ended.
 
-Of `clients`:
+Rules of `clients`:
+1. Only the account that owns the data directory registers redirect URIs, as they affect everyone who
+   consents. Clients with a document at their URL need no registration.
+2. A removed client gets nothing more, and its admissions end in the same transaction.
 
-1. The account that owns the data directory says to which addresses codes go: it says so for everybody who
-   consents. Clients that have a document at their URL need none of this.
-2. A client that was removed is sent nothing more, and is let in nowhere any more, in the same transaction.
+Rules of `describing`:
+1. The URL comes from a stranger's link. A document is fetched only for a request that could be answered
+   (`asking`), without redirects and only from public addresses or configured hosts (`ports.identity`).
+2. Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client
+   share one.
+3. Documents are cached for `FRESH`, a bounded number. Failures are not cached (the draft's §5.2). Errors
+   contain nothing of the response.
 
-Of `describing`:
-
-1. Whose document is fetched, a stranger says in a link. So nothing is fetched for a request that could not be
-   answered whatever it said (`asking`), and what is fetched is fetched as issuers are (`ports.identity`):
-   nothing followed, no address that is not public but of hosts that whoever runs the daemon named.
-2. Nobody reaches others through us: of one address that asks, and of one host that is asked, there are so
-   many fetches in a minute, and so many of all together. Who asks at once for the same client waits for one.
-3. A document is known for `FRESH`: of so many clients. That there was none, or a bad one, is told to those
-   who waited for it and is not kept (the draft's §5.2): whoever mends a document is known with the next
-   request. No error has anything of what was answered.
-
-Of `ending`:
-
-1. A person ends what they consented to, what is of a task that they asked for, and what is of an agent that
-   they own. The account that owns the data directory ends every one. Who acts as a person is of no task.
-2. A client that nothing proves gives back what it has (RFC 7009 §2.1): a refresh token ends its admission,
-   whichever of its refresh tokens it is, and without its key. Whoever has it could end it by using it twice.
-3. One that another client brings is in other hands: it ends too, and that client is told nothing else than
+Rules of `ending`:
+1. A person ends admissions that they consented to, of tasks they requested, or of agents they own; the
+   account that owns the data directory ends any. An admission to act as a person has no task.
+2. An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
+   could end the admission anyway by reuse.
+3. A refresh token shown by another client is compromised: the admission ends, and that client only learns
    that it is not its own.
-4. A text that is no refresh token of ours is nothing to give back, and says so to nobody (RFC 7009 §2.2).
-5. What has ended stays as it ended. Ending may use the store's reserve.
+4. A text that is no refresh token of ours is ignored (RFC 7009 §2.2).
+5. An ended admission stays unchanged. Ending may use the store's reserve.
 """
 
 from __future__ import annotations
@@ -85,23 +80,14 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> RegisteredClient:
-    """Have a client be sent codes at these addresses.
-
-    Args:
-        means: The adapters.
-        namespace: Where.
-        name: Its name here, which it sends as `client_id`.
-        shown: What it is called on the page of consent; empty for its name.
-        redirects: Its redirect URIs.
-        actor: Who says so.
-        owns: Whether they have the account that owns the data directory.
+    """Registers a client with redirect URIs; `shown` is its display name, empty for `name`.
 
     Raises:
-        NotOwnerError: Rule 1.
-        BadClientIdError: The name is none.
-        BadClientDocumentError: What it is called can't be shown, or it has no redirect URI or too many.
-        BadRedirectError: One of its redirect URIs is none.
-        ClientExistsError: There is one of this name.
+        NotOwnerError: The caller's account does not own the data directory (rule 1).
+        BadClientIdError: The name is invalid.
+        BadClientDocumentError: The display name is invalid, or it has no redirect URI or too many.
+        BadRedirectError: A redirect URI is invalid.
+        ClientExistsError: The name is taken.
     """
     _require_owner(owns=owns)
     client = registered_client(name, shown or name, tuple(redirects))
@@ -126,12 +112,7 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
 
 
 def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Send the client nothing more (rule 2).
-
-    Raises:
-        NotOwnerError: Rule 1.
-        UnknownClientError: There is none of this name.
-    """
+    """Removes a client (rule 2); raises NotOwnerError (rule 1) or UnknownClientError."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -146,11 +127,7 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
 
 
 def known_client(means: Means, namespace: str, client: str) -> Client:
-    """The client that a person registered under this name.
-
-    Raises:
-        UnknownClientError: Nobody did.
-    """
+    """Returns the client registered under this name; raises UnknownClientError."""
     with means.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
@@ -188,16 +165,10 @@ class _Kept:
 
 
 class Descriptions:
-    """What clients' documents say; asked from any thread, and waits for hosts."""
+    """Fetches clients' documents; thread-safe, blocks on the network."""
 
     def __init__(self, documents: Documents, clock: Clock, *, private: Collection[str] = ()) -> None:
-        """Know nobody yet.
-
-        Args:
-            documents: Fetches them.
-            clock: Says how long ago that was.
-            private: Hosts whose documents may be at addresses that are not public.
-        """
+        """`private` names hosts whose documents may be at addresses that are not public."""
         self._documents = documents
         self._clock = clock
         self._private = frozenset(private)
@@ -206,16 +177,9 @@ class Descriptions:
         self._lock = threading.Lock()
 
     def client(self, client: ClientId, *, address: str) -> Client:
-        """What the client's document says of it.
+        """Returns the client as its document describes it; `address` is the caller's, empty if unknown.
 
-        Args:
-            client: The client.
-            address: Where whoever asks is; empty where that is not known.
-
-        Raises:
-            TooManyDocumentsError: Rule 2.
-            ClientUnreachableError: There is no document, or its host is not reached.
-            BadClientDocumentError: It can't be believed.
+        Raises TooManyDocumentsError (rule 2), ClientUnreachableError or BadClientDocumentError.
         """
         kept = self._of(client.text)
         asked = self._clock.now()
@@ -253,11 +217,6 @@ class Descriptions:
             return found
 
     def _count(self, asker: str, host: str, now: Instant) -> None:
-        """Count one fetch more (rule 2).
-
-        Raises:
-            TooManyDocumentsError: That would be too many.
-        """
         with self._lock:
             wanted = {f"from {asker}": _OF_ADDRESS, f"of {host}": _OF_HOST, "all": _OF_ALL}
             for name in [one for one, times in self._fetches.items() if now - times[-1] >= _MINUTE]:
@@ -277,7 +236,6 @@ class Descriptions:
 
 
 def _asker(address: str) -> str:
-    """Who asks, as far as an address says it: of IPv6 its network."""
     try:
         seen = ip_address(address)
     except ValueError:
@@ -296,14 +254,14 @@ _RUNNING: Final = frozenset({TaskState.RUNNING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """Tasks of a person's that run, and what a new one is made of."""
+    """A person's running tasks, and the templates for a new one."""
 
     tasks: tuple[Task, ...]
     templates: tuple[Template, ...]
 
 
 def choices_of(means: Means, found: Asked, person: str) -> Choices:
-    """What this person may let the client in to; whether they do is looked at when they answer (`asking`)."""
+    """Returns what this person may consent to; entitlement is checked when they answer (`asking`)."""
     space = found.namespace
     if found.is_persons:
         return Choices(tasks=(), templates=())  # nothing is chosen for that
@@ -321,20 +279,9 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
-    """Let a client in no more (rules 1 and 5).
+    """Ends an admission (rules 1 and 5).
 
-    Args:
-        means: What flows are given.
-        namespace: Where.
-        admission: Its id.
-        actor: Who asks.
-        owns: Whether they have the account that owns the data directory.
-        why: In words.
-
-    Raises:
-        UnknownAdmissionError: There is none.
-        ForeignTokenError: It lets a client act as another person.
-        NotInChargeError: Its task is another person's, and its agent too.
+    Raises UnknownAdmissionError, ForeignTokenError for another person's, or NotInChargeError.
     """
 
     def work(tx: Transaction) -> None:
@@ -349,10 +296,9 @@ def end_admission(
 
 
 def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> bool:
-    """End what a refresh token keeps its client let in to (rules 2 to 4); whether the text is one of ours.
+    """Ends a refresh token's admission (rules 2 to 4); returns whether the token is ours.
 
-    Raises:
-        ForeignTokenError: It was another client's, and has ended.
+    Raises ForeignTokenError if it was another client's; the admission has ended.
     """
     try:
         digest = refresh_digest(text)

@@ -1,34 +1,27 @@
-"""Pins servers with their tools, notices changed lists, and keeps a person's declarations.
+"""Pins servers with their tools, detects changed lists, and stores persons' declarations.
 
-Of `pin`:
+Rules of `pin`:
+1. A server is pinned with all its tools and methods (`core.tool.method`), or not at all; a later method needs
+   a new pin.
+2. A pin's first version is its instant in microseconds, so a version is never reused for a name.
+3. The person who pins a server owns its tools until they are passed on (`owning`).
 
-1. A person pins a server; all its tools are pinned with it, or nothing is. So is each method that it says
-   it has beside them (`core.tool.method`): one that it has only later is pinned with the server anew.
-2. The first version of a pin is the instant at which it was made, and not 1: a daemon that has seen a tool
-   which was taken away would take what is pinned under its name for that one. A pin changes less often than
-   once in a microsecond, so that no later pin of the name has a version that an earlier one had.
-3. Whoever pins a server owns its tools, until they are given to somebody else (`owning`).
+Rules of `see`:
+1. A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
+   name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
+2. A list from another server identity changes every tool.
+3. Accepting pins exactly the definition whose digest the person saw.
+4. Declarations belong to a definition and are dropped with it (`declaring`).
 
-Of `see`:
-
-1. Whenever a gateway has started the server, it says what the server lists now; so does a person who looks. A
-   changed schema, annotation or name refuses calls until a person has accepted it;
-   changed text is flagged, and the pinned text goes on being served (design 2, tool).
-2. A list from another server identity than the pinned one changes every tool.
-3. Accepting pins exactly the definition whose digest the person looked at.
-4. What a person declared of a tool is of its definition, and falls with it (`declaring`).
-
-Of `declaring`:
-
-1. What is not said stays as it is.
-2. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
-3. A probe, and what shows an effect, is of an argument that the pinned schema has.
-4. What is read for a tool is read by another tool of its server, which is pinned, only reads (it says so, or
-   a person does), and takes the one argument. It is kept with that tool's definition: under another it is
-   void, and what it was declared for is refused until a person has declared it anew.
-5. A role is of an argument that the pinned schema has.
-6. What a kind of credential may do is declared in its target's file, whose identity it is part of.
-7. What comes of a credential is never unwatched: it has an end, which its action's outcome tells.
+Rules of `declaring`:
+1. What is not declared stays.
+2. A server's idempotence hint only prevents a declaration, never relaxes.
+3. A probe or proof of effect names an argument of the pinned schema.
+4. A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound
+   to its definition; if that changes, calls are refused until declared anew.
+5. A role names an argument of the pinned schema.
+6. Credential kinds are declared in their target's file, as part of its identity.
+7. A credential's outcome is always reported.
 """
 
 from __future__ import annotations
@@ -87,10 +80,9 @@ if TYPE_CHECKING:
 
 
 class Pins:
-    """Pins servers; used from one thread at a time."""
+    """Pins servers; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -105,20 +97,11 @@ class Pins:
         actor: Actor,
         methods: Sequence[str] = (),
     ) -> PinnedServer:
-        """Pin a server and its tools.
+        """Pins a probed server and its tools.
 
-        Args:
-            name: The part of its tools' names before `__`.
-            identity: Of the server as it was probed.
-            spec: All that is needed to start it again, as JSON.
-            raws: Each tool object as the probe received it.
-            agents: Agents whose gateways offer it; none means every one.
-            actor: Who pins it.
-            methods: What the server says that it can be asked for beside its tools.
+        `raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all.
 
-        Raises:
-            MalformedError: A name or a definition can't be, or a slot is an argument that no tool has.
-            UpstreamExistsError: The name is taken.
+        Raises MalformedError, or UpstreamExistsError if the name is taken.
         """
         namespace = identity.namespace
         parse_server_name(name)
@@ -152,11 +135,7 @@ class Pins:
         return server
 
     def remove(self, namespace: str, name: str, actor: Actor) -> None:
-        """Take a server and its pins away.
-
-        Raises:
-            UnknownServerError: It is not pinned, or is a target.
-        """
+        """Removes a server and its pins; raises UnknownServerError also for a target."""
 
         def work(tx: Transaction) -> None:
             server = tx.tools.server(namespace, name)
@@ -178,11 +157,7 @@ class Pins:
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    """Go on only with a server; a target is none (`flows.target`).
-
-    Raises:
-        UnknownServerError: There is none.
-    """
+    """Returns the server; raises UnknownServerError if missing or a target (`flows.target`)."""
     if server is None or server.is_target:
         raise UnknownServerError(f"no server is named `{name}`")
     return server
@@ -226,7 +201,7 @@ def _pinned(tool: PinnedTool, definition: ToolDefinition, actor: Actor) -> ToolP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What is said; None where nothing is (rule 1)."""
+    """A declaration; None leaves a value unchanged (rule 1)."""
 
     idempotent: bool | None = None
     probes: tuple[str, ...] | None = None
@@ -237,18 +212,9 @@ class Declaration:
 
 
 def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
-    """The tool with what is said of it.
+    """Returns the tool with the declaration; `find` looks up another pinned tool.
 
-    Args:
-        pin: The tool.
-        said: What is said.
-        find: Another pinned tool of the namespace, by name.
-
-    Raises:
-        DeclaredByTargetError: It is a kind of credential, and its effect is said.
-        NotIdempotentError: It says of itself that it is not idempotent.
-        BadProbeError: What is to be looked at is not said as it has to be.
-        BadRoleError: What an argument is for is not.
+    Raises DeclaredByTargetError, NotIdempotentError, BadProbeError or BadRoleError.
     """
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
@@ -270,7 +236,7 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
 
 
 def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
-    """The record of what is declared of a tool from now on."""
+    """Returns the event of a tool's declaration."""
     return ToolDeclared(
         tool=after.name,
         server=after.identity,
@@ -307,7 +273,6 @@ def _probes(
 
 
 def _reading(pin: PinnedTool, probe: Probe, find: Callable[[str], PinnedTool | None]) -> str:
-    """What reads for this tool, with the definition that it has (rule 4)."""
     said = parse_reading(probe.where)
     other = find(said.tool)
     if other is None or other.state != "pinned":
@@ -351,7 +316,7 @@ _LIST: Final = "list the pinned ones with `taskbound tool list`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How a tool that was seen differs from the pinned one."""
+    """How a seen tool differs from its pin."""
 
     tool: str
     state: str
@@ -359,10 +324,9 @@ class Difference:
 
 
 class Sights:
-    """Compares what servers list with their pins; used from one thread at a time."""
+    """Compares servers' lists with their pins; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -376,18 +340,10 @@ class Sights:
         agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
-        """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
+        """Compares a started server's list with its pins and stores differences (rules 1 and 2).
 
-        Args:
-            namespace: Where the server is pinned.
-            name: The server's name.
-            identity: Digest of the identity that was started.
-            raws: What it lists.
-            agent: Whose gateway started it; None for a person who looks.
-            methods: What it says that it can be asked for beside its tools.
-
-        Raises:
-            UnknownServerError: It is not pinned, or not for this agent: its gateway has nothing to say of it.
+        `agent` is the gateway's, None for a person. Raises UnknownServerError also if not pinned for the
+        agent.
         """
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
@@ -420,11 +376,7 @@ class Sights:
         return tuple(differences)
 
     def difference(self, namespace: str, name: str) -> tuple[PinnedTool, Difference]:
-        """A tool, and how what was last seen differs from the pin.
-
-        Raises:
-            UnknownToolError: It is not pinned.
-        """
+        """Returns a tool, and how its last sighting differs; raises UnknownToolError."""
         with self._means.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
@@ -438,11 +390,9 @@ class Sights:
         return pin, Difference(tool=name, state=pin.state, words=words)
 
     def accept(self, namespace: str, name: str, definition: str, actor: Actor) -> PinnedTool:
-        """Pin what was last seen (rule 3).
+        """Pins the last seen definition (rule 3).
 
-        Raises:
-            UnknownToolError: The tool is not pinned.
-            OtherDefinitionError: What was last seen has another digest, or nothing differs.
+        Raises UnknownToolError, or OtherDefinitionError also if nothing differs.
         """
 
         def work(tx: Transaction) -> PinnedTool:
@@ -511,14 +461,9 @@ class Sights:
         actor: Actor,
         said: Declaration,
     ) -> PinnedTool:
-        """Keep what a person says of a tool (rule 4).
+        """Stores a person's declaration of a tool (rule 4).
 
-        Raises:
-            UnknownToolError: The tool is not pinned.
-            OtherDefinitionError: Its pinned definition has another digest.
-            NotIdempotentError: It says of itself that it is not idempotent.
-            BadProbeError: What is to be looked at is not said as it has to be.
-            BadRoleError: What an argument is for is not.
+        Raises UnknownToolError, OtherDefinitionError, NotIdempotentError, BadProbeError or BadRoleError.
         """
 
         def work(tx: Transaction) -> PinnedTool:
@@ -541,7 +486,6 @@ class Sights:
 
 
 def _seen(raws: Sequence[bytes], methods: Sequence[str]) -> Mapping[str, bytes]:
-    """The canonical bytes of each definition that can be read, by its own name."""
     seen = {one: method_definition(one).canonical for one in methods}
     for raw in raws:
         try:

@@ -1,9 +1,8 @@
-"""Evidence for one question: an issuer's token is brought, verified, and counts until it is proven no more.
+"""Evidence for a question: an issuer's token.
 
-1. Whoever brings it is recorded and means nothing: what counts is who signed it, and for which question.
-2. It is verified against the issuers of then, and kept whole with the question's answers, so that it can be
-   verified again when the approval is used.
-3. A token from each issuer, once: a second one says nothing that the first did not.
+1. The bringer is recorded only; the issuer's signature and the question it names count.
+2. It is verified against the issuers of that time and kept whole, to be verified again at use.
+3. Each issuer may give one token per question.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ if TYPE_CHECKING:
 
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    """Take an issuer's word about a question; what becomes of the question.
+    """Takes an issuer's token about a question and returns the question's new state.
 
     Raises:
         UnknownApprovalError: There is no such question.
-        ApprovalOverError: It is not open any more.
-        NotEntitledError: It does not ask for this issuer's word.
-        OtherQuestionError: The token is about something else.
-        UnknownIssuerError: It is by nobody whose word counts here.
-        AlreadyAnsweredError: This issuer's word was given already.
-        MalformedError: It is no token (`wire/jose`).
-        DeniedError: It is not believed (`wire/jose`).
+        ApprovalOverError: The question is not open.
+        NotEntitledError: The question does not ask for this issuer.
+        OtherQuestionError: The token is about another question.
+        UnknownIssuerError: The issuer is not registered.
+        AlreadyAnsweredError: This issuer has answered.
+        MalformedError: The text is no token (`wire/jose`).
+        DeniedError: The token does not verify (`wire/jose`).
     """
     questions = Questions(means)
 
