@@ -98,7 +98,7 @@ class OneLook:
         self._open.close()
 
     def once(self, key: Hashable, look: Callable[[Snapshot], T]) -> T:
-        """Returns the result of `look`, or the earlier result under the same key (rule 2).
+        """Returns the result of `look`, or the earlier result under the same key.
 
         The key must identify the read and all its arguments.
         """

@@ -121,10 +121,7 @@ class Feed:
         """How many looks have begun, and which was the last to end."""
 
     def look(self) -> bool:
-        """Reads new records; returns whether there were any.
-
-        Raises UnavailableError, or MalformedError for a record that may be an entry and cannot be read.
-        """
+        """Reads new records; returns whether there were any."""
         self._looks += 1
         asked = self._means.clock.now()
         before = self._through
@@ -154,16 +151,9 @@ class Feed:
     def page(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage:
-        """Returns up to `limit` entries of the namespace (rule 5) after a place.
+        """Returns up to `limit` entries of the namespace after a place.
 
-        `mark` is the place's mark, empty for a new reader (rule 4). `since` is `looks` when the question
-        came.
-
-        Raises:
-            FeedStaleError: The feed is stale (rule 2).
-            FeedBehindError: The place is beyond this daemon's view.
-            OtherLogError: The log has another record there (rule 3).
-            UnavailableError: The store cannot be read.
+        `mark` is the place's mark, empty for a new reader. `since` is `looks` when the question came.
         """
         read: dict[_Unread, bytes] = {}
         while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
@@ -260,7 +250,7 @@ class Feed:
                 self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there (rule 3).
+        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there.
 
         Must be called without the lock, as a hanging store would block readers of memory.
         """
@@ -305,7 +295,7 @@ class Feed:
             self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
-        """Drops entries that are too old (rule 4); lock held."""
+        """Drops entries that are too old; lock held."""
         old = 0
         while self._came and self._came[0][0] < self._spent - _KEPT:
             old += self._came.popleft()[1]

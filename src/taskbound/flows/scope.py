@@ -63,10 +63,7 @@ class Suggested:
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    """Returns the narrowest scope for past or intended calls.
-
-    Raises NoTaskError, UnknownIdentityError, MixedAgentsError, or MalformedError for no or too many calls.
-    """
+    """Returns the narrowest scope for past or intended calls."""
     with means.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
         names = {one.agent for one in tasks} | ({order.agent} if order.agent else set())

@@ -51,7 +51,7 @@ def beneath(pid: int) -> list[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signals the process unless it ended or is another account's (rule 1)."""
+    """Signals the process unless it ended or is another account's."""
     pid, started = process
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform != "linux":
@@ -66,7 +66,7 @@ def send_signal(process: Process, number: int) -> None:
 
 
 def send_group(leader: Process, number: int) -> None:
-    """Signals the leader's group, even if the leader alone ended (rule 2)."""
+    """Signals the leader's group, even if the leader alone ended."""
     pid, started = leader
     if started_of(pid) in {0, started}:
         with suppress(ProcessLookupError, PermissionError):

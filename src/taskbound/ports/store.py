@@ -239,13 +239,13 @@ class Presence(Protocol):
     """Presence of processes on the database; thread-safe."""
 
     def attend(self, name: str) -> None:
-        """Registers presence under this name too (rule 1); repeat, as presence can be lost.
+        """Registers presence under this name too; repeat, as presence can be lost.
 
         Raises StoreUnavailableError.
         """
 
     def agree(self, what: str) -> None:
-        """Registers the agreed value until the process ends (rule 2).
+        """Registers the agreed value until the process ends.
 
         Raises OtherRulesError if a present process has another value, or StoreUnavailableError.
         """

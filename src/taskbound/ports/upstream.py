@@ -122,10 +122,7 @@ class Upstream(Protocol):
         """Resumes reading."""
 
     def kill(self, reason: str) -> None:
-        """Kills it and its descendants at once.
-
-        Open calls get `NoAnswer`, unsent ones may get `NotSent`.
-        """
+        """Kills it and its descendants at once. Open calls get `NoAnswer`, unsent ones may get `NotSent`."""
 
     async def close(self) -> None:
         """Ends it gracefully, then by force, in bounded time."""

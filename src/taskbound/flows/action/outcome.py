@@ -129,7 +129,7 @@ class Report:
         return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
 
     def holds(self, task: str, connection: str) -> bool:
-        """Whether the reporter holds a permit of this task on this connection (rule 1)."""
+        """Whether the reporter holds a permit of this task on this connection."""
         if self.token:
             return is_afar(connection) and task == self.task
         return connection == self.connection
@@ -209,7 +209,7 @@ class Sheet:
     def recall(self, report: Report, kept: StoredAction) -> Released | None:
         """Returns the recorded answer to a repeated report, None if the report differs.
 
-        An earlier release is repeated only while the task runs (rule 2).
+        An earlier release is repeated only while the task runs.
         """
         same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
         if not (same and report.holds(kept.task, kept.connection)):
@@ -219,7 +219,7 @@ class Sheet:
         return self.judge(report, kept.task)
 
     def judge(self, report: Report, task: str) -> Released:
-        """Decides whether a result with this outcome may be released now (rule 2)."""
+        """Decides whether a result with this outcome may be released now."""
         if report.outcome not in _RESULTS:
             reason = report.note or "there is no result"
             return Withhold(action=report.action, code=report.outcome, reason=reason)
@@ -338,7 +338,7 @@ class Outcomes:
         return tuple(self._left(reports[number], answers[number]) for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Marks every open permit of a connection unknown (rule 2) and returns their number.
+        """Marks every open permit of a connection unknown and returns their number.
 
         Raises NotRecordedError if some could not be recorded; the caller must retry.
         """
@@ -467,10 +467,7 @@ class BadReconciliationError(MalformedError):
 
 
 def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
-    """Records the outcome that a person found out, and returns the action's new state.
-
-    Raises BadReconciliationError, UnknownActionError, or WrongStateError if the outcome is not unknown.
-    """
+    """Records the outcome that a person found out, and returns the action's new state."""
     event = _RECONCILE_EVENTS.get(outcome)
     if event is None:
         raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")

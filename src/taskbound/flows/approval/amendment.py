@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 
 
 def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
-    """Returns the persons whose answers can count for this asker's amendment of the task (rule 1)."""
+    """Returns the persons whose answers can count for this asker's amendment of the task."""
     circle = people.circle(snapshot, task, "")
     tools = snapshot.tools.approvers(task.namespace)
     return replace(circle, kin=circle.kin | {asker}, tools=tools)
 
 
 def lifters_of(snapshot: Snapshot, policies: Policies, task: Task, scope: Scope) -> tuple[str, ...]:
-    """Returns the lifters of an amendment to this scope (rule 2); raises DamagedBundleError."""
+    """Returns the lifters of an amendment to this scope; raises DamagedBundleError."""
     space = task.namespace
     engine = policies.engine(snapshot, space, snapshot.policy.in_force(space).digest)
     named = snapshot.tools.approvers(space)
@@ -139,7 +139,7 @@ def length_of(question: AmendmentQuestion) -> int:
 
 
 def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -> None:
-    """Records the first display of this amendment to this person (rule 2)."""
+    """Records the first display of this amendment to this person."""
     with means.store.read() as snapshot:
         one = snapshot.amendments.amendment(namespace, amendment)
         if one is None or one.state is not AmendmentState.PENDING or _was_shown(snapshot, one, actor.name):

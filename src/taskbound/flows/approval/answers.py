@@ -95,7 +95,7 @@ class Questions:
         self._means = means
 
     def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
-        """Locks the approval after what it rests on (rule 1)."""
+        """Locks the approval after what it rests on."""
         seen = tx.approvals.approval(namespace, approval)
         if seen is None:
             return None
@@ -110,10 +110,7 @@ class Questions:
     def lock_open(
         self, tx: Transaction, namespace: str, approval: str
     ) -> tuple[StoredApproval, Befallen | None]:
-        """Locks the open approval and returns it with what ends it, if anything.
-
-        Raises UnknownApprovalError or ApprovalOverError.
-        """
+        """Locks the open approval and returns it with what ends it, if anything."""
         one = self.lock(tx, namespace, approval)
         if one is None:
             raise UnknownApprovalError(f"no approval is named `{approval}`")
@@ -137,7 +134,7 @@ class Questions:
         return told
 
     def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
-        """Locks the plan and its steps after what they rest on (rule 1)."""
+        """Locks the plan and its steps after what they rest on."""
         stored = tx.approvals.plan(namespace, plan)
         if stored is None:
             return None
@@ -194,15 +191,7 @@ class Approvals:
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> Answered:
-        """Takes a signed answer, with the signer's sign-in, and returns the question's new state.
-
-        Raises:
-            BadStatementError: The bytes are no answer.
-            BadSignatureError: The signature does not verify over these bytes by that key.
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: The question is not open.
-            DeniedError: The answer does not count.
-        """
+        """Takes a signed answer, with the signer's sign-in, and returns the question's new state."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
@@ -217,10 +206,7 @@ class Approvals:
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
-        """Withdraws a question or plan (rule 4) and returns the new state of each question.
-
-        Raises UnknownApprovalError, ApprovalOverError, or NotEntitledError for another person's question.
-        """
+        """Withdraws a question or plan and returns the new state of each question."""
 
         def work(tx: Transaction) -> tuple[Told, ...]:
             whole = lock_open_plan(tx, namespace, approval)
@@ -240,7 +226,7 @@ class Approvals:
         return self._means.store.write(work)
 
     def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
-        """Ends what this connection no longer waits for: one held action or all (rule 4)."""
+        """Ends what this connection no longer waits for: one held action or all."""
         with self._means.store.read() as snapshot:
             left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
@@ -269,7 +255,7 @@ class Approvals:
         return self._means.store.write(work)
 
     def sweep(self) -> list[Told]:
-        """Ends every question that expired or whose basis changed (rule 3)."""
+        """Ends every question that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             policies = self._means.policy
@@ -363,7 +349,7 @@ def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
 def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
 ) -> list[Event]:
-    """Withdraws the open questions of ending tasks; returns the events to record (rule 1)."""
+    """Withdraws the open questions of ending tasks; returns the events to record."""
     fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
     events: list[Event] = []
     for whole in lock_wholes(tx, namespace, tasks):
@@ -401,15 +387,7 @@ class Plans:
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> PlanSaid:
-        """Takes a signed answer to a plan, with the signer's sign-in.
-
-        Raises:
-            BadStatementError: The bytes are no answer to a plan.
-            BadSignatureError: The signature does not verify over these bytes by that key.
-            UnknownApprovalError: There is no such plan.
-            ApprovalOverError: The plan is not open.
-            DeniedError: An approval does not count for every remaining step, or a denial for none.
-        """
+        """Takes a signed answer to a plan, with the signer's sign-in."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.subject is not Subject.PLAN:
             raise BadStatementError("what was signed is no answer to a plan")

@@ -164,7 +164,7 @@ def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
 
 
 def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
-    """Reads the namespace's persons under lock (rule 2)."""
+    """Reads the namespace's persons under lock."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
     known = tuple(one.at(now) for one in groups)
@@ -256,7 +256,7 @@ def end_approvals(
     by: tuple[str, str],
     now: Instant,
 ) -> tuple[list[Event], list[Told]]:
-    """Ends these open approvals of one namespace; returns what to record and report (rule 1)."""
+    """Ends these open approvals of one namespace; returns what to record and report."""
     steps: list[ApprovalChange] = []
     outcomes: list[OutcomeChange] = []
     events: list[Event] = []

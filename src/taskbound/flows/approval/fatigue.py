@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
-    """Records the first display of a question, named by its id or its action's, to a person (rule 1)."""
+    """Records the first display of a question, named by its id or its action's, to a person."""
     with means.store.read() as snapshot:
         reads = snapshot.approvals
         one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
@@ -101,7 +101,7 @@ def _sheet(question: Question, kept: StoredAction) -> SheetOf:
 
 
 def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
-    """Records the first display of this plan to this person (rules 1 and 2)."""
+    """Records the first display of this plan to this person."""
     with means.store.read() as snapshot:
         stored = snapshot.approvals.plan(namespace, plan)
         if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
@@ -184,7 +184,7 @@ def room_to_ask(
 
 
 def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
-    """Pauses tasks whose calls were refused for too many questions (rule 1)."""
+    """Pauses tasks whose calls were refused for too many questions."""
     over = {
         (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
         for one in answers

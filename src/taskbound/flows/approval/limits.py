@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
-    """Sets the given limits and keeps the others (rule 1); raises NotSelfError or BadLimitsError."""
+    """Sets the given limits and keeps the others; raises NotSelfError or BadLimitsError."""
     require_self(actor, (), owns=owns)
 
     def work(tx: Transaction) -> ApprovalLimits:
@@ -51,7 +51,7 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
 def tell_hasty(
     means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
-    """Alerts of an approval given faster than the question can be read (rule 2)."""
+    """Alerts of an approval given faster than the question can be read."""
     if isinstance(asked, StoredPlan):
         namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
         about = {"plan": name}
@@ -72,7 +72,7 @@ def tell_hasty(
 
 
 def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
-    """Alerts of tasks paused for asking too much (rule 2)."""
+    """Alerts of tasks paused for asking too much."""
     for one in moved:
         news = {
             "kind": "taskbound-asks-too-much",

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """The action ids of the reading calls that the gateway names (rule 1)."""
+    """The action ids of the reading calls that the gateway names."""
 
     task: str
     connection: str
@@ -67,7 +67,7 @@ class Brought:
 
 
 def to_read(looks: Sequence[Look]) -> tuple[Look, ...]:
-    """Returns the distinct looks that need a tool call, in order (rule 2)."""
+    """Returns the distinct looks that need a tool call, in order."""
     return tuple({(parse_reading(one.probe.where).tool, one.value): one for one in looks}.values())
 
 
@@ -76,8 +76,7 @@ def answered(
 ) -> tuple[Instant, tuple[Operand, ...]]:
     """Returns the instant before the first reading call and what each found.
 
-    `server` is the identity of the called tool's pinned server. Raises OperandUnreadableError (rules 2 and
-    3).
+    `server` is the identity of the called tool's pinned server.
     """
     due = to_read(looks)
     if not brought.actions:
@@ -160,7 +159,7 @@ class Sight:
     """Of each, in order, what is there or why it can't be said."""
 
     def of(self, looks: Looks, now: Instant) -> tuple[Operand | DeniedError, ...] | None:
-        """Returns the findings for these looks; None if incomplete or too old (rule 5)."""
+        """Returns the findings for these looks; None if incomplete or too old."""
         known = dict(zip(self.looks, self.found, strict=True))
         if now - self.at > LOOK_LIFE or not known.keys() >= set(looks):
             return None
@@ -178,13 +177,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unseen(NoTruth):
-    """These operands must be probed before the call can be decided (rule 4)."""
+    """These operands must be probed before the call can be decided."""
 
     looks: Looks
 
     @property
     def unread(self) -> Looks:
-        """Returns the looks that need a tool call; if there are any, there are no others (rule 6)."""
+        """Returns the looks that need a tool call; if there are any, there are no others."""
         return tuple(one for one in self.looks if one.is_read)
 
 
@@ -197,7 +196,7 @@ def look_at(
     brought: Brought | None,
     now: Instant,
 ) -> Seen | Unseen:
-    """Probes the operands that this tool declares for these arguments (rules 1 and 2).
+    """Probes the operands that this tool declares for these arguments.
 
     `sight` are earlier findings; `brought` is None if the gateway was not asked to read.
     """
@@ -231,7 +230,7 @@ def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
 
 
 def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:
-    """Returns findings for these looks, or that they must be probed (rules 4 and 5)."""
+    """Returns findings for these looks, or that they must be probed."""
     found = None if sight is None else sight.of(looks, now)
     if sight is None or found is None:
         before = () if sight is None else tuple(one for one in sight.looks if one not in looks)
@@ -268,7 +267,7 @@ def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
 
 
 def look_far(means: Means, looks: Looks) -> Sight:
-    """Probes these operands and blocks meanwhile; must not run on the daemon's loop (rule 4)."""
+    """Probes these operands and blocks meanwhile; must not run on the daemon's loop."""
     at = means.clock.now()
     return Sight(looks=looks, at=at, found=means.far.see(looks))
 

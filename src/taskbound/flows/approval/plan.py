@@ -79,7 +79,7 @@ def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
 
 
 def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
-    """Locks the plan with its steps (rule 1)."""
+    """Locks the plan with its steps."""
     stored = tx.approvals.lock_plan(namespace, plan)
     if stored is None:
         return None
@@ -87,7 +87,7 @@ def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
 
 
 def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
-    """Locks the open plans of these tasks with their steps (rule 1)."""
+    """Locks the open plans of these tasks with their steps."""
     found = tx.approvals.lock_plans(namespace, sorted(tasks))
     steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
     return tuple(
@@ -97,10 +97,7 @@ def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[
 
 
 def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
-    """Locks the open plan named by its id or a step's approval; None if no plan is named.
-
-    Raises ApprovalOverError if the plan is not open.
-    """
+    """Locks the open plan named by its id or a step's approval; None if no plan is named."""
     step = tx.approvals.approval(namespace, name)
     whole = lock_whole(tx, namespace, name if step is None else step.question.plan)
     if whole is not None and whole.stored.state not in OPEN:
@@ -109,7 +106,7 @@ def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
 
 
 def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
-    """Returns what ends the rest of an open plan now (rule 2), or None."""
+    """Returns what ends the rest of an open plan now, or None."""
     for one in whole.left:
         fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
         if fate is not None:
@@ -118,7 +115,7 @@ def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Inst
 
 
 def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
-    """Returns what ends the plan by the outcome of the last used step (rule 2)."""
+    """Returns what ends the plan by the outcome of the last used step."""
     why = turn_of(snapshot, whole)
     if not why:
         return None
@@ -143,7 +140,7 @@ def end_plan(
     now: Instant,
     each: Sequence[Befallen] = (),
 ) -> tuple[list[Event], list[Told]]:
-    """Ends the rest of an open plan; returns what to record and report (rules 2 and 3).
+    """Ends the rest of an open plan; returns what to record and report.
 
     `each` is the reason of each remaining step, if it differs from the plan's.
     """
@@ -207,7 +204,7 @@ class PlanSheet:
         *,
         now: Instant,
     ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
-        """Ends each plan with a remaining step that no longer holds (rule 2).
+        """Ends each plan with a remaining step that no longer holds.
 
         Returns the events to record, and the ended steps with their reasons.
         """
@@ -236,7 +233,7 @@ class PlanSheet:
         }
 
     def write(self, tx: Transaction, differed: Mapping[str, str], now: Instant) -> Iterable[Event]:
-        """Writes plans that were used or deviated from; returns the events to record (rule 3)."""
+        """Writes plans that were used or deviated from; returns the events to record."""
         for name, found in self.wholes.items():
             whole, count, reason = found, self.used[name], differed.get(name, "")
             if count:
@@ -248,7 +245,7 @@ class PlanSheet:
 
 
 def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
-    """Locks the open plans of these tasks (rule 1)."""
+    """Locks the open plans of these tasks."""
     return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
 
 

@@ -105,7 +105,7 @@ class Begun:
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
     """Ends and records all that may have ended; nothing is permitted until the stops are lifted.
 
-    The writer's chain must be open. Raises UnavailableError on a failed write; run it again (rule 6).
+    The writer's chain must be open. Raises UnavailableError on a failed write; run it again.
     """
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
@@ -220,7 +220,7 @@ def seen_of(audit: AuditReads, origin: str) -> Checkpoint:
 
 
 def holds(audit: AuditReads, seen: Checkpoint) -> bool:
-    """Whether the log extends what was seen of it (rules 1 and 4)."""
+    """Whether the log extends what was seen of it."""
     if audit.size() < seen.size:
         return False
     try:
@@ -230,7 +230,7 @@ def holds(audit: AuditReads, seen: Checkpoint) -> bool:
 
 
 def last_begun(audit: AuditReads, start: int = 0) -> str:
-    """Returns the hex hash of the newest `store-begun-anew` from place `start`, '' if none (rule 5)."""
+    """Returns the hex hash of the newest `store-begun-anew` from place `start`, '' if none."""
     for one in reversed(audit.pending(audit.count())):
         if _begins(one.body):
             return leaf_hash(one.body).hex()
@@ -249,7 +249,7 @@ def _begins(raw: bytes) -> bool:
 
 
 def require_held(store: Readable, seen: Checkpoint, by: str = "this data directory") -> None:
-    """Raises StoreBehindError unless the store holds what was seen; `by` names who saw it (rule 1)."""
+    """Raises StoreBehindError unless the store holds what was seen; `by` names who saw it."""
     with store.read() as snapshot:
         if holds(snapshot.audit, seen):
             return
@@ -282,7 +282,7 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """Raises TamperedError unless the records make the stored tree (rules 1 and 2).
+    """Raises TamperedError unless the records make the stored tree.
 
     `audit` is one snapshot. Without `key_of` no checkpoint signature is verified.
     """

@@ -119,7 +119,7 @@ class Sequencer:
         """Never set: nobody ends a rest of a millisecond."""
 
     def extend(self) -> int:
-        """Gives every unplaced record its place (rules 1 and 2) and returns their number."""
+        """Gives every unplaced record its place and returns their number."""
         placed = 0
         while True:
             count = self._means.store.write(self._extend)
@@ -149,7 +149,7 @@ class Sequencer:
         return len(pending)
 
     def _enter(self, tx: Transaction, size: int, pending: Sequence[PendingRecord]) -> None:
-        """Enters revocations into the feed and drops old entries (rule 5)."""
+        """Enters revocations into the feed and drops old entries."""
         entries = entries_in(size, (one.body for one in pending))
         if entries:
             tx.revocation.put_entries(entries)
@@ -157,10 +157,7 @@ class Sequencer:
             tx.revocation.forget_entries(before, limit=_BATCH)
 
     def sign(self) -> StoredCheckpoint | None:
-        """Has the current log signed (rules 3 and 4); returns the new checkpoint, None if nothing is new.
-
-        Raises LogBehindError, SignerUnavailableError, or TamperedError if the log does not only append.
-        """
+        """Has the current log signed; returns the new checkpoint, None if nothing is new."""
         with self._means.store.read() as snapshot:
             known = snapshot.audit.checkpoint()
             size = snapshot.audit.size()
@@ -181,10 +178,7 @@ class Sequencer:
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
-        """Returns an offline proof of a record under the newest checkpoint, and the record.
-
-        Raises NotCoveredError if no checkpoint covers it.
-        """
+        """Returns an offline proof of a record under the newest checkpoint, and the record."""
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
 
@@ -209,9 +203,9 @@ class CheckpointSigner:
     def __init__(
         self, *, origins: Iterable[str], key: SigningKey, heads: SignedHeads, verify: Verify
     ) -> None:
-        """Signs for these origins (rule 1), which are also the key names in its notes.
+        """Signs for these origins, which are also the key names in its notes.
 
-        No other signer may write to `heads`. Raises VerifierKeyError for an origin that cannot be a key name.
+        No other signer may write to `heads`.
         """
         self._keys = {origin: make_verifier_key(origin, key.public) for origin in origins}
         self._key = key
@@ -224,23 +218,13 @@ class CheckpointSigner:
         return self._require_key(origin).text
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """Returns the last checkpoint it was about to sign, size 0 if none.
-
-        Raises OriginUnknownError, or SignerUnavailableError if its memory cannot be read.
-        """
+        """Returns the last checkpoint it was about to sign, size 0 if none."""
         self._require_key(origin)
         with self._lock:
             return self._heads.read(origin)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """Returns a signed note of the checkpoint.
-
-        Raises:
-            OriginUnknownError: It does not sign for this origin.
-            CheckpointOlderError: It has signed a larger log.
-            TamperedError: The log does not only append to what was signed.
-            SignerUnavailableError: Its memory cannot be read or made durable; nothing was signed.
-        """
+        """Returns a signed note of the checkpoint."""
         key = self._require_key(origin)  # 1
         wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
         with self._lock:
@@ -284,7 +268,7 @@ class LogFreshness:
     """Tracks when the log was last confirmed; confirmed by one thread, read by any."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
-        """Starts unconfirmed (rule 1); `elapsed` gives seconds of a monotonic clock."""
+        """Starts unconfirmed; `elapsed` gives seconds of a monotonic clock."""
         self._elapsed = elapsed
         self._marks: deque[tuple[float, int]] = deque()
         """When the store held how many records, oldest first: what is not vouched for yet."""
@@ -308,7 +292,7 @@ class LogFreshness:
         return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
 
     def require(self) -> None:
-        """Raises LogUnconfirmedError outside the bound (rules 1 and 2)."""
+        """Raises LogUnconfirmedError outside the bound."""
         if self._elapsed() > self._until:
             raise LogUnconfirmedError(self.trouble)
 

@@ -88,7 +88,7 @@ def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def end_one_stranded(means: Means, namespace: str, task: str) -> int:
-    """Ends the live credentials of this task if it still has no authority (rules 2 and 3)."""
+    """Ends the live credentials of this task if it still has no authority."""
     return means.store.write(partial(_end, means, namespace, task))
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def require_asker(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """Returns the credential for the connection with its permit; raises NotAskerError (rule 1)."""
+    """Returns the credential for the connection with its permit; raises NotAskerError."""
     row = reads.credentials.credential(namespace, credential)
     action = reads.actions.action(namespace, row.action) if row is not None and row.action else None
     if row is None or action is None or action.connection != connection:
@@ -53,14 +53,7 @@ def require_asker(
 
 
 def acknowledge_credential(means: Means, namespace: str, credential: str, connection: str) -> Credential:
-    """Records that the caller has the secret (rule 2) and returns the row.
-
-    Raises:
-        NotAskerError: The caller did not ask for it.
-        HandOutOverError: The acknowledgment comes too late.
-        CredentialEndedError: The credential has ended.
-        WrongStateError: It is not minted yet.
-    """
+    """Records that the caller has the secret and returns the row."""
 
     def work(tx: Transaction) -> Credential:
         require_asker(tx, namespace, credential, connection)
@@ -87,7 +80,7 @@ def over_of(row: Credential) -> TaskboundError:
 
 
 def report_of(row: Credential, connection: str, now: Instant) -> Report | None:
-    """Returns the outcome report that the row implies (rule 3), None while unknown."""
+    """Returns the outcome report that the row implies, None while unknown."""
     if row.acknowledged:
         answer = canonical({"credential": row.id, "ends": row.ends})
         return _report(row, connection, "succeeded", answer=answer)
@@ -114,10 +107,7 @@ def _report(
 def require_renewer(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """Returns the credential for the connection with its last renewal's permit (rule 1).
-
-    Raises NotAskerError.
-    """
+    """Returns the credential for the connection with its last renewal's permit."""
     row = reads.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     action = reads.actions.action(namespace, renewal.action) if renewal is not None else None
@@ -127,10 +117,7 @@ def require_renewer(
 
 
 def ended_by(row: Credential) -> Instant | None:
-    """Returns the end by the last renewal, None while unknown (rule 2).
-
-    Raises RenewalFailedError or CredentialEndedError.
-    """
+    """Returns the end by the last renewal, None while unknown."""
     renewal = row.renewal
     if row.state not in LIVE:
         raise over_of(row)
@@ -142,7 +129,7 @@ def ended_by(row: Credential) -> Instant | None:
 
 
 def renewal_report_of(row: Credential, action: str, connection: str) -> Report | None:
-    """Returns the renewal action's outcome report (rule 2), None while unknown."""
+    """Returns the renewal action's outcome report, None while unknown."""
     renewal = row.renewal
     if renewal is None or renewal.action != action or renewal.state is RenewalState.WANTED:
         return None

@@ -79,10 +79,7 @@ class Granted:
 
 
 def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Granted, ...]:
-    """Returns the credential to journal or renew by this decision; empty if it permits none.
-
-    Raises NoRecipientError if the call has no recipient key (rule 4).
-    """
+    """Returns the credential to journal or renew by this decision; empty if it permits none."""
     if not isinstance(settled.decision, Permit):
         return ()  # 1
     proposal = settled.proposal
@@ -102,7 +99,7 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
 def journal_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Journals at least one credential of one namespace, with records (rules 1 to 3).
+    """Journals at least one credential of one namespace, with records.
 
     `heads` are the locked tasks with all ancestors; `now` is the commit's instant.
     """
@@ -162,7 +159,7 @@ def see_renewable(
 
 
 def lock_renewable(tx: Transaction, namespace: str, names: Collection[str]) -> tuple[Renewable, ...]:
-    """Locks and returns the existing credentials of these ids (rule 3)."""
+    """Locks and returns the existing credentials of these ids."""
     found = [tx.credentials.lock_credential(namespace, one) for one in sorted(names)]
     return tuple(_renewable(tx, row) for row in found if row is not None)
 
@@ -176,7 +173,7 @@ def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
 def prolong_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Writes renewals of one namespace, each of a different locked credential (rules 1 and 2).
+    """Writes renewals of one namespace, each of a different locked credential.
 
     Raises NotRenewableError; the transaction must then be rolled back.
     """
@@ -212,7 +209,7 @@ def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
 
 
 class Moves:
-    """The credential moves of one transaction (rule 1)."""
+    """The credential moves of one transaction."""
 
     def __init__(self, means: Means, tx: Transaction, namespace: str, now: Instant) -> None:
         self._means, self._tx, self._namespace = means, tx, namespace
@@ -233,7 +230,7 @@ class Moves:
         return self.keep(before, after)
 
     def keep(self, before: Credential, after: Credential) -> Credential:
-        """Writes the row over its earlier version without an event (rule 2)."""
+        """Writes the row over its earlier version without an event."""
         self._tx.credentials.put_credential(after, expect=before.version)
         self._events += note_canary(self._tx, self._means, after, self.now)  # 3
         return after

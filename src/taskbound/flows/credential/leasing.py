@@ -120,8 +120,7 @@ def lease(
 ) -> tuple[Leased, ...]:
     """Leases the due steps of these credentials, at most `MOST`; raises TooManyAtOnceError.
 
-    `waited_for` are those with a caller waiting for the secret (rule 2). `tx` None means a transaction of its
-    own.
+    `waited_for` are those with a caller waiting for the secret. `tx` None means a transaction of its own.
     """
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
@@ -174,15 +173,9 @@ class Telling:
     """The transaction that it is part of (rule 8); None for one of its own."""
 
     def minted(self, *, sealed: bool, kept: str = "") -> Credential:
-        """The target shows the credential (rule 2).
+        """The target shows the credential.
 
         `kept` is what its revocation needs, sealed to the broker; empty if the name suffices.
-
-        Raises:
-            BadSecretError: `kept` is not sealed for this credential.
-            LeaseLostError: The lease is another's (rule 1).
-            WrongStateError: It is not being minted.
-            WrongTellingError: A canary came with a secret, or another credential without.
         """
 
         def move(row: Credential, moves: Moves) -> Credential:
@@ -201,11 +194,7 @@ class Telling:
         return self._tell(move)
 
     def renewed(self) -> Credential:
-        """The target extended the credential (rule 4).
-
-        Raises LeaseLostError (rule 1), NotRenewableError if it is over or not being renewed, or
-        WrongStateError.
-        """
+        """The target extended the credential."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             after = renew_credential(row, self.fence, moves.now)
@@ -214,11 +203,9 @@ class Telling:
         return self._tell(move)
 
     def failed(self, code: str, trouble: str, *, unsent: bool = False, lasting: bool = False) -> Credential:
-        """Minting, renewing or this attempt to revoke failed with error `code` (rules 3 and 4).
+        """Minting, renewing or this attempt to revoke failed with error `code`.
 
         `unsent` says that no mint was sent, `lasting` that a renewal must not be retried.
-
-        Raises LeaseLostError (rule 1), NotRenewableError if it is over, or WrongStateError.
         """
         met = _short(f"{trouble} [{code}]")
 
@@ -240,10 +227,7 @@ class Telling:
         return self._tell(move)
 
     def gone(self, cut: int, notes: Sequence[str]) -> Credential:
-        """Nothing of the credential is left (rule 5); `cut` sessions were ended.
-
-        Raises LeaseLostError (rule 1), or WrongStateError if it is not being revoked.
-        """
+        """Nothing of the credential is left; `cut` sessions were ended."""
         kept = tuple(map(_short, notes[:_NOTES]))
         if len(notes) > _NOTES:
             kept = (*kept, f"and {len(notes) - _NOTES} more")
@@ -256,10 +240,7 @@ class Telling:
         return self._tell(move)
 
     def left(self, until: Instant) -> Credential:
-        """Open sessions may last until this instant and none can begin (rule 5).
-
-        Raises LeaseLostError (rule 1), or WrongStateError if it is not being revoked.
-        """
+        """Open sessions may last until this instant and none can begin."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             after = leave_credential(row, self.fence, until, moves.now)
@@ -268,10 +249,7 @@ class Telling:
         return self._tell(move)
 
     def seen(self, *, exists: bool) -> Credential:
-        """The result of a look at a credential that was gone (rule 6).
-
-        Raises WrongStateError if it is not gone.
-        """
+        """The result of a look at a credential that was gone. Raises WrongStateError if it is not gone."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             still = prove_still_gone(row, moves.now)
@@ -412,7 +390,7 @@ class Reconciled:
 
 
 def take_reconciled(means: Means, namespace: str, told: Reconciled) -> bool:
-    """Records it (rules 2 and 4); returns whether it is new. Raises WrongTellingError if impossible."""
+    """Records it; returns whether it is new. Raises WrongTellingError if impossible."""
     counts = (told.epoch - 1, told.since - 1, told.ended, told.targets)
     if not all(0 <= one < _MOST for one in counts) or not 0 < len(told.why) <= _WORDS:
         raise WrongTellingError("what is told of the store's epoch can't be so")

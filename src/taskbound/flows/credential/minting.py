@@ -106,17 +106,14 @@ class Place:
 
 
 def require_in_hand(row: Credential, fence: int, now: Instant) -> None:
-    """Raises LeaseLostError unless the fence holds the lease and may still begin a step (rule 1)."""
+    """Raises LeaseLostError unless the fence holds the lease and may still begin a step."""
     require_lease(row, fence, now)
     if row.lease.until - now <= MARGIN:
         raise LeaseLostError(f"`{row.id}` is in this worker's hand for too short a time")
 
 
 def read_record(snapshot: Snapshot, row: Credential, number: int) -> Record | None:
-    """Returns the record with this number if it is of the row's namespace.
-
-    Raises CredentialAlteredError if it cannot be read.
-    """
+    """Returns the record with this number if it is of the row's namespace."""
     kept = snapshot.audit.numbered(number)
     try:
         record = parse_record(kept.body) if kept is not None else None
@@ -126,7 +123,7 @@ def read_record(snapshot: Snapshot, row: Credential, number: int) -> Record | No
 
 
 def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
-    """Returns the recorded end; raises CredentialAlteredError if the row is not as journaled (rule 2)."""
+    """Returns the recorded end; raises CredentialAlteredError if the row is not as journaled."""
     record = read_record(snapshot, row, row.record)
     event = record.event if record is not None else None
     if not isinstance(event, CredentialJournaled) or event.credential != row.id:
@@ -139,10 +136,7 @@ def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
 
 
 def require_place(snapshot: Snapshot, row: Credential) -> Place:
-    """Returns the row's target and kind by the target's current file (rule 3).
-
-    Raises NotMintableError if they changed, or CredentialAlteredError if the row does not fit the file.
-    """
+    """Returns the row's target and kind by the target's current file."""
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None:
         raise NotMintableError(f"there is no target `{row.target}`")
@@ -162,10 +156,7 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
-    """Returns exactly the kind's parameters, these texts and the requested seconds.
-
-    Raises CredentialAlteredError for anything else.
-    """
+    """Returns exactly the kind's parameters, these texts and the requested seconds."""
     try:
         arguments = parse_object(text)
     except MalformedError as error:
@@ -180,10 +171,7 @@ def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str
 
 
 def require_action(snapshot: Snapshot, row: Credential, kind: CredentialKind, name: str) -> StoredAction:
-    """Returns the action of this name that asks for the row (rule 4).
-
-    Raises CredentialAlteredError if it is another's or missing, NotMintableError if it is not permitted.
-    """
+    """Returns the action of this name that asks for the row."""
     action = snapshot.actions.action(row.namespace, name)
     if action is None:
         raise CredentialAlteredError("the credential's action is not there")
@@ -214,7 +202,7 @@ def require_standing(
     ends: Instant,
     now: Instant,
 ) -> None:
-    """Raises DeniedError unless all that it rests on holds until it ends (rules 5 and 6).
+    """Raises DeniedError unless all that it rests on holds until it ends.
 
     `asked` is the requested lifetime in seconds.
     """
@@ -239,10 +227,7 @@ def require_standing(
 
 
 def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now: Instant) -> None:
-    """Returns if no hold was on the action or valid answers lift it (rule 7).
-
-    Raises CredentialAlteredError if the question is about another action, or NotMintableError.
-    """
+    """Returns if no hold was on the action or valid answers lift it."""
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     if asked is None:
         return
@@ -280,7 +265,7 @@ class Mintable:
 def require_mintable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
-    """Returns what to mint now, or raises DeniedError (rules 1 to 4).
+    """Returns what to mint now, or raises DeniedError.
 
     `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
     """
@@ -346,7 +331,7 @@ class ToRenew:
 def require_renewable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> ToRenew:
-    """Returns what to renew now, or raises DeniedError (rules 1 to 3).
+    """Returns what to renew now, or raises DeniedError.
 
     `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
     """

@@ -63,10 +63,7 @@ WITHOUT_ROW: Final = "it was found in the target without a row"
 
 
 def open_mark(means: Means) -> str:
-    """Returns the store's mark, made now if missing: 8 characters of a-z and 2-7.
-
-    Raises BadMarkError if the stored mark is invalid, or StoreUnavailableError.
-    """
+    """Returns the store's mark, made now if missing: 8 characters of a-z and 2-7."""
     made = b32encode(sha256(means.chance.secret().encode()).digest())[:MARK_LENGTH].decode().lower()
 
     def work(tx: Transaction) -> str:

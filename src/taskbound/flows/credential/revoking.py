@@ -98,10 +98,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
     actor: Actor,
     tx: Transaction | None = None,
 ) -> Revoked:
-    """Ends live credentials of one credential, task or target (rule 1), in `tx` or its own transaction.
-
-    Raises BadSelectionError unless exactly one is named, or UnknownCredentialError.
-    """
+    """Ends live credentials of one credential, task or target, in `tx` or its own transaction."""
     if sum(map(bool, (credential, task, target))) != 1:
         raise BadSelectionError("exactly one of a credential, a task and a target has to be named")
     reason = f"{actor.name} revoked it" + (f": {escape_text(why[:_WORDS])}" if why else "")
@@ -137,10 +134,7 @@ def _names(
 
 
 def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
-    """Ends a credential on behalf of its task (rule 2) and returns the row.
-
-    Raises NotAskerError if it is another task's or missing.
-    """
+    """Ends a credential on behalf of its task and returns the row."""
 
     def work(tx: Transaction) -> Credential:
         row = tx.credentials.lock_credential(namespace, credential)
@@ -163,7 +157,7 @@ _SECOND: Final = seconds(1)
 
 
 def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
-    """Writes the due ends of a namespace (rule 1) and returns the rows."""
+    """Writes the due ends of a namespace and returns the rows."""
     found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
     return tuple(one for one in found if one is not None)
 
@@ -195,7 +189,7 @@ def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Itera
 
 
 def end_one_due(means: Means, namespace: str, credential: str) -> Credential | None:
-    """Writes the end of this credential if it is due (rule 2); returns the row or None."""
+    """Writes the end of this credential if it is due; returns the row or None."""
     return means.store.write(partial(_end, means, namespace, credential))
 
 
@@ -222,7 +216,7 @@ def _why(row: Credential, now: Instant) -> str:
 
 @dataclass(slots=True)
 class Overdue:
-    """Reports overdue revocations once each (rule 3); must be used from one thread at a time."""
+    """Reports overdue revocations once each; must be used from one thread at a time."""
 
     means: Means
     _told: dict[tuple[str, str], Instant] = field(default_factory=dict)
@@ -328,7 +322,7 @@ def _known(row: Credential) -> Iterator[Known]:
 
 
 def settle_one(means: Means, known: Known) -> bool:
-    """Settles one outcome (rule 4); returns whether this daemon did, as another may have."""
+    """Settles one outcome; returns whether this daemon did, as another may have."""
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {known.how}"
@@ -344,7 +338,7 @@ SEAT: Final = "egr_"
 
 
 def find_lost_seats(means: Means, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
-    """Returns credentials whose holder is lost (rule 2).
+    """Returns credentials whose holder is lost.
 
     `own` are connections that this daemon has or that may return to it.
     """

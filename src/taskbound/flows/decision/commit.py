@@ -80,7 +80,7 @@ class Watched(Protocol):
 
 
 def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContextManager[object]:
-    """Returns a context around a stage of these calls (rule 1), empty if none is watched."""
+    """Returns a context around a stage of these calls, empty if none is watched."""
     watching = [one.watch for one in calls if one.watch is not None]
     if not watching:
         return _UNWATCHED
@@ -115,7 +115,7 @@ class Decisions:
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """Returns an answer for each call, in order; durable unless unseen (rule 7).
+        """Returns an answer for each call, in order; durable unless unseen.
 
         Never raises because of a call: an error becomes its refusal.
         """
@@ -334,7 +334,7 @@ class Refusals:
         self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended (rule 4)."""
+        """Records the counts of windows that have ended."""
         dropped = self._quota.dropped(self._means.clock.now(), final=final)
         if not dropped:
             return

@@ -488,7 +488,7 @@ class Views:
             self._outcomes[key] = outcome
 
     def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
-        """Forgets what a question about this task and tool rests on (rule 5)."""
+        """Forgets what a question about this task and tool rests on."""
         self.generation += 1  # 4
         self._tasks.forget((namespace, task))
         self._tools.forget((namespace, tool))

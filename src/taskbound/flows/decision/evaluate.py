@@ -63,10 +63,7 @@ _SECOND: Final = 1_000_000
 
 
 def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
-    """Returns the requested lifetime of a credential (rules 1 and 2).
-
-    Raises BadParameterError, BadCredentialLifeError, or BadKindError if the pinned definition is no kind's.
-    """
+    """Returns the requested lifetime of a credential."""
     definition = ground.tool.definition
     require_parameters(definition, arguments)
     life = life_of(definition, arguments)
@@ -75,7 +72,7 @@ def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant
 
 
 def life_since_made(views: Views, ground: Ground, life: Life, now: Instant) -> int:
-    """Returns the seconds a credential lives in all, including those since it was minted (rule 3)."""
+    """Returns the seconds a credential lives in all, including those since it was minted."""
     ends, began = end_of(life.asked, life.most, now, ground.until), now
     if life.renews:
         task = ground.lineage.task
@@ -144,10 +141,7 @@ class Evaluator:
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
-        """Returns the proposal for this call, or what must be looked at first.
-
-        Raises MalformedError if arguments, key or recipient are invalid, or DamagedBundleError.
-        """
+        """Returns the proposal for this call, or what must be looked at first."""
         require_key(call.key)
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)

@@ -77,7 +77,7 @@ class FactsOf:
     now: Instant
 
     def read(self, names: Iterable[str]) -> Facts:
-        """Returns the facts of these names (rule 1)."""
+        """Returns the facts of these names."""
         return {name: _FACTS[name](self) for name in names}
 
 
@@ -159,7 +159,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
 
 
 def fact_words(value: Fact) -> str:
-    """Returns a fact as recorded (rule 3)."""
+    """Returns a fact as recorded."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
@@ -168,10 +168,7 @@ def fact_words(value: Fact) -> str:
 
 
 def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
-    """Returns the facts of a call refused before policy (rule 4).
-
-    `covered` is None if the scopes were not asked.
-    """
+    """Returns the facts of a call refused before policy. `covered` is None if the scopes were not asked."""
     said = {} if covered is None else {COVERED: fact_words(covered)}
     return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
@@ -203,7 +200,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """Values looked up for one call, each if an applicable policy reads it (rule 2)."""
+    """Values looked up for one call, each if an applicable policy reads it."""
 
     attempts: Attempts | None = None
     operands: tuple[str, ...] | None = None
@@ -237,7 +234,7 @@ class Case:
         self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
     def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
-        """Returns the conclusion; policy is asked once if arguments do not matter (rule 1)."""
+        """Returns the conclusion; policy is asked once if arguments do not matter."""
         if self._reads_arguments:
             return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:

@@ -100,19 +100,7 @@ class Narrowings:
         sight: Sight | None = None,
         sign_in: AnswerSignIn | None = None,
     ) -> NarrowedTo | Unseen:
-        """Answers a question with the held action's tool and these arguments; `sight` are its findings.
-
-        Raises:
-            BadStatementError: The bytes are no narrowing.
-            BadSignatureError: The signature does not verify over these bytes by that key.
-            MalformedError: The arguments are invalid or not canonical.
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: The question is not open.
-            NotNarrowerError: The action is not narrower than the held one.
-            NarrowedRefusedError: Scope, policy or limits refuse it.
-            ContendedError: What it rests on kept changing.
-            DeniedError: The answer does not count, or names another action than these arguments.
-        """
+        """Answers a question with the held action's tool and these arguments; `sight` are its findings."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")

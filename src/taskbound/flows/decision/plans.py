@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposer:
-    """The proposer of a plan (rule 4)."""
+    """The proposer of a plan."""
 
     actor: Actor
     connection: str
@@ -80,7 +80,7 @@ def write_plan(
     pending: Sequence[Pending],
     by: Proposer,
 ) -> Plan:
-    """Holds these calls of one task and writes their plan (rule 2).
+    """Holds these calls of one task and writes their plan.
 
     Raises ContendedError if it must be evaluated again.
     """
@@ -197,17 +197,7 @@ class Planning:
     def ask(
         self, namespace: str, task: str, steps: Sequence[Step], by: Proposer, sight: Sight | None = None
     ) -> Plan | Unseen:
-        """Asks about these calls in this order; returns the plan, or what must be looked at first.
-
-        Raises:
-            BadPlanError: It has too few steps, or too many.
-            NoTaskError: There is no such task.
-            NotEntitledError: The proposer is not in charge of the task.
-            PlanOpenError: The task has open questions.
-            PlanRefusedError: A step is refused, or the steps exceed limits or approvers.
-            TooLongToShowError: It is too long to be shown whole.
-            ContendedError: What it rests on kept changing.
-        """
+        """Asks about these calls in this order; returns the plan, or what must be looked at first."""
         found = self._task(namespace, task, by)
         try:
             require_length(len(steps))

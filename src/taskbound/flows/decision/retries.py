@@ -97,7 +97,7 @@ _MANY: Final = 16
 
 
 def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
-    """Reads the act from the snapshot (rule 2); its outcome is unknown while a holder is lost."""
+    """Reads the act from the snapshot; its outcome is unknown while a holder is lost."""
     history = snapshot.actions.act(namespace, root, act_key)
     last = snapshot.actions.action(namespace, history.last_action) if history.last_action else None
     if (root, act_key) in doubts.acts(snapshot, namespace):
@@ -138,7 +138,7 @@ class Checked:
 
     @property
     def recorded(self) -> frozenset[str]:
-        """Returns the facts to record even if policy does not read them (rule 3)."""
+        """Returns the facts to record even if policy does not read them."""
         return frozenset({"check_found"}) if self.found else frozenset()
 
 
@@ -205,13 +205,13 @@ class Doubts:
         """By namespace: (root, act key) of what is in doubt, as it was last read."""
 
     def lose(self, *holders: Holder) -> None:
-        """Marks these holders lost (rule 1)."""
+        """Marks these holders lost."""
         with self._guard:
             self._lost.update(holders)
             self._read.clear()
 
     def settle(self, *holders: Holder) -> None:
-        """Unmarks holders that returned or have outcomes (rule 2)."""
+        """Unmarks holders that returned or have outcomes."""
         with self._guard:
             self._lost.difference_update(holders)
             self._read.clear()
@@ -247,7 +247,7 @@ class Doubts:
 
 
 def daemon_of(connection: str) -> str:
-    """Returns the daemon that opened a connection (rule 4)."""
+    """Returns the daemon that opened a connection."""
     return connection[HOLDER:]
 
 
@@ -267,7 +267,7 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
 
 
 class Overdue(NamedTuple):
-    """Network callers whose permit or question is overdue (rule 5)."""
+    """Network callers whose permit or question is overdue."""
 
     doubted: frozenset[Holder]
     """Who is in doubt."""

@@ -256,10 +256,7 @@ PERMIT_LIFE: Final = 30_000_000
 def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
-    """Settles calls of one namespace and writes rows and records.
-
-    Raises LogUnconfirmedError if the signer has not confirmed the log within the bound (rule 4).
-    """
+    """Settles calls of one namespace and writes rows and records."""
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     means.freshness.require()  # 4: after the locks, however long they were waited for

@@ -54,7 +54,7 @@ class Enforcing:
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
 ) -> Mapping[Enforcing, Service | DeniedError]:
-    """Locks and returns each asking service, or the reason why it may not ask (rules 1 and 4)."""
+    """Locks and returns each asking service, or the reason why it may not ask."""
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
@@ -70,7 +70,7 @@ def lock_enforcing(
 def why_not_enforced(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
-    """Returns why the service may not ask about this tool, None if it may (rules 1 and 2)."""
+    """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found
@@ -84,7 +84,7 @@ def why_not_enforced(
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
 ) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
-    """Returns the tokens that exist, and why some of them no longer count (rule 1)."""
+    """Returns the tokens that exist, and why some of them no longer count."""
     if not tokens:
         return {}, {}
     keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3

@@ -37,10 +37,7 @@ _USABLE: Final = frozenset({"pinned", "text-changed"})
 def require_usable(
     tool: ToolView | None, name: str, agent: str, persons: Mapping[str, Person], *, mints: bool
 ) -> ToolView:
-    """Returns the tool if this agent may call it; `mints` says whether it is a credential kind.
-
-    Raises UnknownToolError, ToolChangedError or ToolWithoutOwnerError.
-    """
+    """Returns the tool if this agent may call it; `mints` says whether it is a credential kind."""
     if tool is None or tool.server.is_target is not mints:  # 1
         raise UnknownToolError(f"no tool `{name}` is pinned for agent `{agent}`")
     if tool.server.agents and agent not in tool.server.agents:
@@ -58,9 +55,9 @@ def require_usable(
 
 
 def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
-    """Checks that the caller reports outcomes if and only if the tool requires them (rule 4).
+    """Checks that the caller reports outcomes if and only if the tool requires them.
 
-    `unwatched` None means as the tool declares. Raises OutcomeWatchedError or OutcomeUnwatchedError.
+    `unwatched` None means as the tool declares.
     """
     if unwatched is None or unwatched is pinned.unwatched:
         return

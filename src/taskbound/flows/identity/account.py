@@ -78,10 +78,7 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
-    """Adds a trusted issuer.
-
-    Raises NotOwnerError, IssuerExistsError for a taken name or `iss`, or MalformedError for its keys.
-    """
+    """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
@@ -107,10 +104,7 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
 
 
 def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes an issuer.
-
-    Raises NotOwnerError, UnknownIdentityIssuerError, or IssuerInUseError if selectors or accounts name it.
-    """
+    """Removes an issuer."""
     require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -149,7 +143,7 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Sets the groups that a sign-in claims (rules 1, 4 and 5); returns paused tasks."""
+    """Sets the groups that a sign-in claims; returns paused tasks."""
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
@@ -183,7 +177,7 @@ def drop_claims(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Ends the selected claimed memberships (rule 4); returns paused tasks."""
+    """Ends the selected claimed memberships; returns paused tasks."""
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -205,7 +199,7 @@ def drop_claims(
 
 
 def end_claims(means: Means) -> tuple[int, list[Moved]]:
-    """Ends expired claims (rule 2); returns the number of namespaces and the paused tasks."""
+    """Ends expired claims; returns the number of namespaces and the paused tasks."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         spaces = [
@@ -232,8 +226,6 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     """Maps values of an issuer's claim to groups; returns paused tasks.
 
     Existing claimed memberships end and return with the next sign-in.
-
-    Raises NotOwnerError, UnknownIdentityIssuerError or BadIssuerError.
     """
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
@@ -288,15 +280,7 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
-    """Links an account to a person (rule 1).
-
-    Raises:
-        NotSelfError: The caller's account does not own the data directory.
-        BadSubjectError: The subject is invalid.
-        UnknownIdentityIssuerError: There is no such issuer of people.
-        UnknownIdentityError: There is no such person.
-        AccountTakenError: The account is linked.
-    """
+    """Links an account to a person."""
     require_self(actor, (), owns=owns)
     parse_subject(subject)
 
@@ -329,10 +313,7 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> list[Moved]:
-    """Unlinks an account from a person (rules 2 and 3); returns paused tasks.
-
-    Raises NotSelfError or UnknownAccountError.
-    """
+    """Unlinks an account from a person; returns paused tasks."""
     require_self(actor, (person,), owns=owns)
 
     def work(tx: Transaction) -> list[Moved]:
@@ -365,7 +346,7 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
 
 
 def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
-    """Ends a browser session (rule 2); raises NotSelfError or NotSignedInError."""
+    """Ends a browser session; raises NotSelfError or NotSignedInError."""
 
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
@@ -385,10 +366,7 @@ def end_session(means: Means, namespace: str, session: str, *, actor: Actor, own
 def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
     means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
-    """Links two persons as one human, or unlinks the first; returns the changed persons (rule 2).
-
-    Raises NotSelfError or UnknownIdentityError.
-    """
+    """Links two persons as one human, or unlinks the first; returns the changed persons."""
     require_self(actor, (), owns=owns)  # 2
     fresh = means.chance.name("hum")
 

@@ -109,10 +109,7 @@ class Agents:
         ceiling: Scope,
         actor: Actor,
     ) -> Agent:
-        """Registers an inactive agent (rule 1).
-
-        Raises MalformedError, UnknownIdentityError for owner or approvers, or IdentityExistsError.
-        """
+        """Registers an inactive agent."""
         _require_ceiling(ceiling)
         agent = Agent(
             namespace=namespace,
@@ -148,10 +145,7 @@ class Agents:
         return self._means.store.write(work)
 
     def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
-        """Changes the agent's ceiling (rule 5).
-
-        Raises CeilingLimitError (rule 4), UnknownIdentityError or NotOwnerError.
-        """
+        """Changes the agent's ceiling."""
         _require_ceiling(ceiling)
 
         def work(tx: Transaction) -> Agent:
@@ -177,10 +171,7 @@ class Agents:
         return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Sends a fresh code to the agent's monitor (rule 2).
-
-        Raises UnknownIdentityError, or MonitorUnreachableError with nothing changed.
-        """
+        """Sends a fresh code to the agent's monitor."""
         agent = self._require(namespace, name)
         code = self._means.chance.code()
         message = {
@@ -198,10 +189,7 @@ class Agents:
         return challenged
 
     def acknowledge(self, namespace: str, name: str, code: str, actor: Actor) -> Agent:
-        """Takes the code that the monitor received (rule 2).
-
-        Raises UnknownIdentityError or MonitorCodeError; a wrong try uses the code up.
-        """
+        """Takes the code that the monitor received."""
         agent = self._require(namespace, name)
         try:
             acknowledged = acknowledge(agent, _digest(code.strip()), self._means.clock.now())
@@ -222,10 +210,7 @@ class Agents:
         return acknowledged
 
     def activate(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Activates the agent (rule 1).
-
-        Raises UnknownIdentityError, InactiveAgentError (law 9), or WrongStateError if it is active.
-        """
+        """Activates the agent."""
 
         def work(tx: Transaction) -> Agent:
             agent = _require(tx.identities.agent(namespace, name), name)
@@ -239,10 +224,7 @@ class Agents:
         return after
 
     def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Suspends the agent, revokes its tasks (rule 3) and returns them.
-
-        Raises UnknownIdentityError or WrongStateError.
-        """
+        """Suspends the agent, revokes its tasks and returns them."""
 
         def work(tx: Transaction) -> list[Moved]:
             agent = _require(tx.identities.agent(namespace, name), name)
@@ -316,10 +298,7 @@ class AgentKeys:
         self._audience = audience
 
     def renew(self, namespace: str, agent: str, *, actor: Actor, owns: bool) -> AgentKey:
-        """Makes a new key of the agent, which counts from now on (rules 1 and 2).
-
-        Raises UnknownIdentityError, NotOwnerError (rule 1), or UnavailableError without signer.
-        """
+        """Makes a new key of the agent, which counts from now on."""
         with self._means.store.read() as snapshot:
             _require_owner(snapshot.identities, namespace, agent, actor, owns=owns)
         custody = self._require_custody()
@@ -352,10 +331,7 @@ class AgentKeys:
         return made
 
     def assertion(self, namespace: str, agent: str) -> str:
-        """Returns a statement signed by the agent's key (rule 3).
-
-        Raises UnknownAgentKeyError or UnavailableError.
-        """
+        """Returns a statement signed by the agent's key."""
         with self._means.store.read() as snapshot:
             keys = snapshot.workloads.agent_keys(namespace, agent)
         standing = next((one for one in keys if one.ended is None), None)
@@ -384,15 +360,7 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
 
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
-    """Adds a selector by which a workload credential proves the agent; returns its id.
-
-    Raises:
-        UnknownIdentityError: There is no such agent.
-        NotOwnerError: The caller may not (rule 1).
-        IdentityExistsError: The agent has this selector.
-        UnknownIdentityIssuerError: No such issuer of workloads is registered.
-        SelectorOverlapError: A credential could match another agent too (rule 2).
-    """
+    """Adds a selector by which a workload credential proves the agent; returns its id."""
     name = selector_id(selector)
 
     def work(tx: Transaction) -> None:
@@ -420,10 +388,7 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
 
 
 def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a selector.
-
-    Raises UnknownIdentityError, NotOwnerError (rule 1) or UnknownSelectorError.
-    """
+    """Removes a selector."""
 
     def work(tx: Transaction) -> None:
         known = tx.workloads.selectors(namespace)
@@ -459,15 +424,7 @@ def _require_issuer(tx: Transaction, selector: Selector) -> None:
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
     means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
 ) -> Agent:
-    """Sets an agent's risk level.
-
-    Raises:
-        BadRiskError: The level or the reason is invalid.
-        UnknownIdentityError: There is no such agent.
-        SameRiskError: The agent has this level.
-        NotAnsweringError: The caller may not set it.
-        OwnRiskError: The caller may not lower alone what they raised.
-    """
+    """Sets an agent's risk level."""
     wanted, why = parse_risk(level), parse_risk_reason(reason)
 
     def work(tx: Transaction) -> Agent:

@@ -100,16 +100,9 @@ class Enrollments:
     def propose(
         self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
     ) -> Progress:
-        """Records a proposal to be signed (rule 1).
+        """Records a proposal to be signed.
 
         `agent_accounts` are user ids that agents may run under, apart from persons'.
-
-        Raises:
-            BadPersonKeyError: The key is invalid.
-            NotKeyHolderError: It would be another person's.
-            ExposedPersonKeyError: An agent could use it by itself.
-            IdentityExistsError: It is enrolled, or was (rule 3).
-            TooManyKeysError: The person has the maximum number.
         """
         if offer.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
@@ -148,10 +141,7 @@ class Enrollments:
         return self._means.store.write(work)
 
     def prove(self, namespace: str, key: str, signature: bytes, actor: Actor, *, owns: bool) -> Progress:
-        """Takes the proposed key's own signature; enrolls it if no voucher is required (rule 2).
-
-        Raises UnknownKeyError, NotKeyHolderError, BadSignatureError or WrongStateError.
-        """
+        """Takes the proposed key's own signature; enrolls it if no voucher is required."""
 
         def work(tx: Transaction) -> Progress:
             persons, _ = tx.identities.lock_grantors(namespace)
@@ -178,15 +168,9 @@ class Enrollments:
     def vouch(
         self, namespace: str, key: str, *, voucher: str, signature: bytes, actor: Actor, owns: bool
     ) -> Progress:
-        """Takes a voucher's signature and enrolls the key (rule 2).
+        """Takes a voucher's signature and enrolls the key.
 
         `voucher` is the signing key, or '' for the account that owns the data directory.
-
-        Raises:
-            UnvouchedError: This voucher is not the required one.
-            NotStandingError: The voucher's key does not count now.
-            BadSignatureError: The signature does not verify.
-            WrongStateError: The key has not proven itself, or is enrolled or withdrawn.
         """
 
         def work(tx: Transaction) -> Progress:

@@ -55,10 +55,7 @@ class Groups:
         self._means = means
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
-        """Adds a group without members and grants.
-
-        Raises BadNameError, NotSelfError (rule 2), IdentityExistsError or TooManyGroupsError (rule 1).
-        """
+        """Adds a group without members and grants."""
         require_self(actor, (), owns=owns)  # 2
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
@@ -77,10 +74,7 @@ class Groups:
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
-        """Adds or removes a member; returns paused tasks (rule 3).
-
-        Raises NotSelfError (rule 2), UnknownIdentityError or TooManyGroupsError (rule 1).
-        """
+        """Adds or removes a member; returns paused tasks."""
         require_self(actor, () if member or actor.name != person else (person,), owns=owns)  # 2
 
         def work(tx: Transaction) -> list[Moved]:
@@ -119,10 +113,7 @@ class Groups:
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
     ) -> Group:
-        """Sets what each member may grant (rule 3).
-
-        Raises BadGrantableError, UnknownIdentityError or NotGiverError (rule 2).
-        """
+        """Sets what each member may grant."""
         parse_grantable(grantable)
 
         def work(tx: Transaction) -> Group:

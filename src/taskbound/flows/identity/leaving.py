@@ -114,10 +114,7 @@ class People:
         self._views = views
 
     def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
-        """Removes a person from the organization; returns paused tasks (rule 1).
-
-        Raises NotSelfError (rule 3), or UnknownIdentityError if unknown or gone.
-        """
+        """Removes a person from the organization; returns paused tasks."""
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: dict[str, list[str]] = {}
@@ -172,10 +169,7 @@ class People:
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
-        """Brings a departed person back, without keys and groups (rule 3).
-
-        Raises NotSelfError, or UnknownIdentityError if no such person has left.
-        """
+        """Brings a departed person back, without keys and groups."""
         require_self(actor, (), owns=owns)
 
         def work(tx: Transaction) -> Person:
@@ -202,11 +196,7 @@ class People:
         actor: Actor,
         owns: bool,
     ) -> Agent:
-        """Sets an agent's owner and approvers (rule 4).
-
-        Raises UnknownIdentityError, NotOwnerError, or InactiveAgentError if an active agent lost all
-        approvers.
-        """
+        """Sets an agent's owner and approvers."""
 
         def work(tx: Transaction) -> Agent:
             persons, _ = tx.identities.lock_grantors(namespace)

@@ -65,7 +65,7 @@ class Deliveries:
         self._states: dict[str, _State] = {}
 
     def require_current(self, address: str, now: Instant) -> None:
-        """Raises MonitorOverdueError if the monitor is overdue (rule 2)."""
+        """Raises MonitorOverdueError if the monitor is overdue."""
         state = self._states.get(address)
         if state is not None and state.waiting and now - state.waiting >= OVERDUE:
             raise MonitorOverdueError(f"monitor `{address}` has taken nothing for 15 minutes")

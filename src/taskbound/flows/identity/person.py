@@ -71,7 +71,7 @@ def let_go_of_tools(
 ) -> dict[str, list[str]]:
     """Removes the person as owner; returns `tools_without_owner` and `targets_without_owner` for news.
 
-    The caller's transaction must hold the lock on persons; events are appended (rule 2).
+    The caller's transaction must hold the lock on persons; events are appended.
     """
     for tool, named in tx.tools.approvers(namespace).items():
         if name in named:
@@ -100,7 +100,7 @@ def _targets_left(tx: Transaction, namespace: str, name: str, tools: Collection[
 
 
 def own_what_was_pinned(tx: Transaction, person: Person, actor: Actor) -> list[Event]:
-    """Makes a new person owner of tools that their account pinned (rule 3); returns the events."""
+    """Makes a new person owner of tools that their account pinned; returns the events."""
     before = f"uid:{person.uid}"
     events: list[Event] = []
     for pin in tx.tools.tools(person.namespace):
@@ -148,10 +148,7 @@ def require_personal(principal: Principal) -> Actor:
 def register_person(
     means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
 ) -> Person:
-    """Registers a person with their user id.
-
-    Raises BadNameError, or IdentityExistsError for a taken name or account (rule 2).
-    """
+    """Registers a person with their user id."""
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
     def work(tx: Transaction) -> Person:
@@ -180,10 +177,7 @@ def register_person(
 def set_person_grantable(
     means: Means, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
 ) -> Person:
-    """Sets what a person may grant besides their groups; running tasks go on.
-
-    Raises BadGrantableError, UnknownIdentityError or NotGiverError (rule 4).
-    """
+    """Sets what a person may grant besides their groups; running tasks go on."""
     parse_grantable(grantable)
 
     def work(tx: Transaction) -> Person:
@@ -246,7 +240,7 @@ def require_signed(
 ) -> PersonKey:
     """Returns the key after verifying its signature; must be called in the transaction that uses it.
 
-    Raises NotStandingError, or BadSignatureError also if the device counts back (rule 2).
+    Raises NotStandingError, or BadSignatureError also if the device counts back.
     """
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
@@ -254,10 +248,7 @@ def require_signed(
 
 
 def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
-    """Withdraws a key for good (rule 3).
-
-    Raises UnknownKeyError, NotKeyHolderError or WrongStateError.
-    """
+    """Withdraws a key for good."""
 
     def work(tx: Transaction) -> PersonKey:
         tx.identities.lock_person_keys(namespace)
@@ -273,7 +264,7 @@ def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool
 
 
 def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bool) -> Namespace:
-    """Sets or unsets a namespace as demo (rule 4); raises NotKeyHolderError or NotDemoError."""
+    """Sets or unsets a namespace as demo; raises NotKeyHolderError or NotDemoError."""
     if not owns:
         raise NotKeyHolderError("only the account that owns the data directory says what is a demo")
 

@@ -55,10 +55,7 @@ if TYPE_CHECKING:
 
 
 def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> Service:
-    """Returns the valid service of this name that the key `kid` proves (rule 4).
-
-    Raises UnknownServiceError, UnansweredServiceError if its owner left, or UnknownServiceKeyError.
-    """
+    """Returns the valid service of this name that the key `kid` proves."""
     found = snapshot.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")
@@ -68,7 +65,7 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
 
 
 def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
-    """As `require_service`, with the rows locked until the transaction ends (rule 4)."""
+    """As `require_service`, with the rows locked until the transaction ends."""
     services, keys = tx.services.lock_services(namespace, {name}, {key})
     found = services.get(name)
     if found is None:
@@ -81,10 +78,7 @@ def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Servic
 def add_service(
     means: Means, service: Service, *, ours: Collection[str], actor: Actor, owns: bool
 ) -> Service:
-    """Adds a service without keys (rule 1); `ours` are our own names, which it may not use as audience.
-
-    Raises NotOwnerError, BadServiceError, UnknownIdentityError for the owner, or ServiceExistsError.
-    """
+    """Adds a service without keys; `ours` are our own names, which it may not use as audience."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says that there is a service",
@@ -128,10 +122,7 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
     actor: Actor,
     owns: bool,
 ) -> Service:
-    """Changes a service's owner, unless empty, and its tools, unless None (rule 2).
-
-    Raises UnknownServiceError, NotOwnerError, UnknownIdentityError for the owner, or MalformedError.
-    """
+    """Changes a service's owner, unless empty, and its tools, unless None."""
     enforced = None if tools is None else parse_enforced(tools)
 
     def work(tx: Transaction) -> Service:
@@ -157,10 +148,7 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
 
 
 def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> tuple[str, ...]:
-    """Removes a service with its keys and returns the valid ones (rule 3).
-
-    Raises UnknownServiceError or NotOwnerError (rule 2).
-    """
+    """Removes a service with its keys and returns the valid ones."""
 
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
@@ -178,10 +166,7 @@ def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, own
 
 
 def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
-    """Returns the service if the actor is its owner or `owns` is set (rule 2).
-
-    Raises UnknownServiceError or NotOwnerError.
-    """
+    """Returns the service if the actor is its owner or `owns` is set."""
     found = tx.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")
@@ -193,7 +178,7 @@ def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Act
 
 
 def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | ServiceKey | None:
-    """Returns the valid agent or service key of this id, or None (rule 2)."""
+    """Returns the valid agent or service key of this id, or None."""
     agent = snapshot.workloads.agent_key(namespace, kid)
     if agent is not None:
         return agent if agent.ended is None else None
@@ -204,14 +189,7 @@ def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | Se
 def add_service_key(
     means: Means, namespace: str, name: str, jwk: bytes, *, actor: Actor, owns: bool
 ) -> ServiceKey:
-    """Adds a key to the service (rules 1 and 2); `jwk` is one public JSON Web Key for ES256.
-
-    Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: The caller may not (rule 1).
-        MalformedError: It is no such key (`wire/jose`), or has private members.
-        ServiceExistsError: An agent or a service has or had it, or there are too many.
-    """
+    """Adds a key to the service; `jwk` is one public JSON Web Key for ES256."""
     kid, public = _read(jwk)
 
     def work(tx: Transaction) -> ServiceKey:
@@ -238,10 +216,7 @@ def add_service_key(
 def remove_service_key(
     means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes a key from the service (rules 1 and 2).
-
-    Raises UnknownServiceError, NotOwnerError, or UnknownServiceKeyError.
-    """
+    """Removes a key from the service."""
 
     def work(tx: Transaction) -> None:
         keys = tx.services.service_keys(namespace, name)
@@ -276,21 +251,18 @@ _TURN: Final = 1000
 
 
 def begin_answer(means: Means, asked: Answered) -> str:
-    """Stores the idempotency key of a new request and returns ''; or returns the stored answer.
-
-    Raises KeyReusedError for another request's key, or AnswerUnknownError if the outcome is unknown.
-    """
+    """Stores the idempotency key of a new request and returns ''; or returns the stored answer."""
     known = means.store.write(lambda tx: tx.answered.begin(asked, now=means.clock.now()))
     return "" if known is None else answer_to(asked, known)
 
 
 def finish_answer(means: Means, asked: Answered, answer: str) -> None:
-    """Stores the answer (rule 1)."""
+    """Stores the answer."""
     means.store.write(lambda tx: tx.answered.finish(replace(asked, answer=answer)))
 
 
 def forget_answer(means: Means, asked: Answered) -> None:
-    """Releases the key of a refused request (rule 2)."""
+    """Releases the key of a refused request."""
     means.store.write(lambda tx: tx.answered.forget(asked))
 
 

@@ -127,8 +127,6 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
     """Creates the session `name` of a proven person within a transaction.
 
     `secret` is the browser's secret, without the namespace.
-
-    Raises UnknownIdentityIssuerError (rule 1), UnknownAccountError, or UnknownIdentityError.
     """
     issuer, said, now = proven.issuer, proven.said, means.clock.now()
     namespace, until = issuer.namespace, Instant(now + LASTS)
@@ -278,15 +276,9 @@ class SignIns:
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
     ) -> Begun:
-        """Starts a sign-in (rule 1).
+        """Starts a sign-in.
 
         `max_age` is in seconds since authentication, -1 for any; `acr` is the required level, empty for any.
-
-        Raises:
-            BadReturnError: The return address or a requirement is invalid.
-            UnknownIdentityIssuerError: There is no such issuer of people.
-            TooManySignInsError: Too many are pending.
-            TaskboundError: As `RelyingParty.address`; each is recorded (rule 5).
         """
         found: IdentityIssuer | None = None
         try:
@@ -340,9 +332,9 @@ class SignIns:
         return Begun(url=url, state=state, secret=secret)
 
     def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
-        """Returns the issuer's statement about the returned browser (rules 1 and 2).
+        """Returns the issuer's statement about the returned browser.
 
-        `secret` is what the browser holds of this sign-in. Raises TaskboundError and records it (rule 5).
+        `secret` is what the browser holds of this sign-in.
         """
         waiting: SignIn | None = None
         try:
@@ -356,10 +348,7 @@ class SignIns:
             raise
 
     def enter(self, proven: Proven, *, address: str, before: Shown | None = None) -> Entered:
-        """Signs the proven person in (rules 2 and 3); `before` is the browser's current session.
-
-        Raises TaskboundError and records it (rule 5).
-        """
+        """Signs the proven person in; `before` is the browser's current session."""
         secret, name = self._means.chance.secret(), self._means.chance.name("ses")
         try:
             entered = self._means.store.write(
@@ -373,7 +362,7 @@ class SignIns:
         return entered
 
     def person(self, shown: Shown | None) -> SignedIn:
-        """Returns the person of the browser's session (rule 4); raises NotSignedInError."""
+        """Returns the person of the browser's session; raises NotSignedInError."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
             raise NotSignedInError("nobody is signed in with this browser")
@@ -410,7 +399,7 @@ class SignIns:
             sign_out(self._means, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended (rule 5)."""
+        """Records the counts of windows that have ended."""
         self._refused.tell(final=final)
 
     def _take(self, state: str) -> SignIn:

@@ -118,13 +118,7 @@ class Proofs:
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        """Returns the one agent or service that this credential proves now.
-
-        Raises:
-            MalformedError: It cannot be read.
-            DeniedError: It does not verify, or proves no active agent and no valid service.
-            UnavailableError: It cannot be verified now.
-        """
+        """Returns the one agent or service that this credential proves now."""
         now = self._means.clock.now()
         whose = ""
         try:
@@ -155,20 +149,20 @@ class Proofs:
         return Principal(kind=kind, namespace=namespace, name=name, proof=proof)
 
     def awaited(self, namespace: str, credential: Credential) -> Awaited | None:
-        """Returns what must be fetched from an issuer before this can be proven, if anything (rule 4)."""
+        """Returns what must be fetched from an issuer before this can be proven, if anything."""
         verifier = self._verifiers.get(credential.kind)
         if not isinstance(verifier, AskingVerifier):
             return None
         return verifier.awaited(namespace, credential, self._means.clock.now())
 
     def ask(self, kind: WorkloadKind, awaited: Awaited) -> None:
-        """Fetches it and blocks meanwhile; a failure shows when proving (rule 4)."""
+        """Fetches it and blocks meanwhile; a failure shows when proving."""
         verifier = self._verifiers[kind]
         if isinstance(verifier, AskingVerifier):
             verifier.ask(awaited)
 
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Records that a token of ours, or a DPoP proof, was refused (rule 6).
+        """Records that a token of ours, or a DPoP proof, was refused.
 
         `form` is `token` or `dpop`; of `shown` only the digest is kept.
         """
@@ -183,7 +177,7 @@ class Proofs:
         self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 5
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended (rule 3)."""
+        """Records the counts of windows that have ended."""
         with self._lock:
             dropped = self._quota.dropped(self._means.clock.now(), final=final)
             for one in dropped:
@@ -278,19 +272,7 @@ class X509SvidVerifier:
         self._means = means
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a certificate chain.
-
-        Raises:
-            SvidSizeError: It is too long.
-            BadSvidError: It cannot be read.
-            SvidFormError: It is no X.509-SVID of a workload.
-            UnknownTrustError: Its domain is not trusted in this namespace.
-            StaleTrustError: The domain's bundle was not confirmed within its bound.
-            EmptyTrustError: The domain has no authority for this kind.
-            SvidUnprovenError: No authority of the domain signed it.
-            SvidExpiredError: It has expired.
-            SvidNotYetError: It is not valid yet.
-        """
+        """Returns the statement of a certificate chain."""
         chain = (credential.raw, *credential.chain)
         domain = self._means.svids.domain_of(chain)
         authorities = require_authorities(_believed(self._means, namespace, domain), "x509", now=now)
@@ -306,11 +288,7 @@ class JwtSvidVerifier:
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a token for our audience.
-
-        Raises MalformedError, DeniedError, StaleTrustError, or EmptyTrustError if the domain has no
-        authority.
-        """
+        """Returns the statement of a token for our audience."""
         unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
         authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)
@@ -351,16 +329,7 @@ class Taken(Enum):
 
 
 def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> Trust:
-    """Trusts a domain; `bootstrap` is the first bundle, for `https_spiffe` only.
-
-    Raises:
-        NotOwnerError: The caller may not (rule 1).
-        BadTrustError: The first bundle is missing, or given for another source.
-        BadBundleError: The bundle is invalid.
-        BundleSizeError: It is too large.
-        ForeignAuthorityError: It is another domain's.
-        TrustExistsError: The domain is trusted already, or there are too many.
-    """
+    """Trusts a domain; `bootstrap` is the first bundle, for `https_spiffe` only."""
     _require_owner(owns=owns)
     own = trust.source is TrustSource.HTTPS_SPIFFE and parse_spiffe_id(trust.endpoint).domain == trust.domain
     if own is not bool(bootstrap):
@@ -402,10 +371,7 @@ def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, own
 
 
 def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a domain: its SVIDs prove nothing from the commit on.
-
-    Raises NotOwnerError (rule 1) or UnknownTrustError.
-    """
+    """Removes a domain: its SVIDs prove nothing from the commit on."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -419,14 +385,7 @@ def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, own
 
 
 def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
-    """Stores a source's bundle (rules 2 and 3); `asked` is the domain when its source was asked.
-
-    Raises:
-        ForeignAuthorityError: It is another domain's bundle.
-        BadBundleError: An authority is invalid.
-        OlderBundleError: It was published before the known one.
-        StoreUnavailableError: It cannot be written now.
-    """
+    """Stores a source's bundle; `asked` is the domain when its source was asked."""
     _require_bundle(means, asked.domain, bundle)
 
     with means.store.read() as snapshot:

@@ -85,7 +85,7 @@ class Policies:
         return force.digest or self.base.bundle
 
     def at(self, namespace: str, force: InForce) -> PolicyEngine:
-        """Returns the engine in force; raises DamagedBundleError (rules 1 and 2)."""
+        """Returns the engine in force; raises DamagedBundleError."""
         known = self._sure.get((namespace, force))
         if known is None:
             with self._store.read() as snapshot:
@@ -125,7 +125,7 @@ class Policies:
 
 
 def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBundle:
-    """Returns the bundle as its author proposed it (rule 1); raises DamagedBundleError."""
+    """Returns the bundle as its author proposed it; raises DamagedBundleError."""
     kept = snapshot.policy.bundle(namespace, digest)
     if kept is None:
         raise DamagedBundleError(f"policy bundle `{digest}` is not kept here")
@@ -158,7 +158,7 @@ def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> No
 
 
 def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation]) -> list[InForce]:
-    """Returns the activations among these rows that the log confirms, in order (rule 1)."""
+    """Returns the activations among these rows that the log confirms, in order."""
     found: list[InForce] = []
     for one in rows:
         match recorded(snapshot, namespace, one.record):
@@ -228,10 +228,7 @@ class Replay:
 
 
 def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Replay:
-    """Replays up to `last` newest actions under this engine on one snapshot; slow.
-
-    Raises BadReplayError if `last` is out of range.
-    """
+    """Replays up to `last` newest actions under this engine on one snapshot; slow."""
     if not 1 <= last <= _MOST:
         raise BadReplayError(f"{last} actions are not replayed")
     now = means.clock.now()

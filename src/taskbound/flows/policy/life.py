@@ -115,10 +115,7 @@ def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mappi
 
 
 def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
-    """Examines a stored bundle before activation and makes its engine.
-
-    Raises UnknownBundleError, DamagedBundleError, or OtherBaseError (rule 2).
-    """
+    """Examines a stored bundle before activation and makes its engine."""
     policies = means.policy
     with means.store.read() as snapshot:
         if snapshot.policy.bundle(namespace, digest) is None:
@@ -146,10 +143,7 @@ def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
 
 
 def rebased(means: Means, bundle: PolicyBundle, *, strict: bool = False) -> PolicyBundle:
-    """Returns the organization's rules with the current base, unchanged if they would mean more (rule 3).
-
-    Raises PolicySyntaxError, or BadBundleError if they would mean more and `strict` is set.
-    """
+    """Returns the organization's rules with the current base, unchanged if they would mean more."""
     engine = means.policy.language.engine(bundle.text)
     meant = () if engine.operations.known else sorted(engine.operations.every)
     if not meant:
@@ -232,14 +226,7 @@ class Bundles:
         return self._means.store.write(work)
 
     def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
-        """Activates an examined bundle.
-
-        Raises:
-            UnknownBundleError: It is not stored.
-            AuthorActivatesError: Its author cannot activate it.
-            AlreadyInForceError: It is in force.
-            MovedInForceError: Another bundle was activated since the examination (rule 5).
-        """
+        """Activates an examined bundle."""
         if seen.problems:
             return self._refuse(namespace, seen, actor)
 
@@ -266,10 +253,7 @@ class Bundles:
         return self._moved(work)
 
     def roll_back(self, namespace: str, told: str | None, reason: str, actor: Actor) -> BundleActivation:
-        """Returns to an earlier bundle (rule 3): a digest, '' for the base alone, None for the previous.
-
-        Raises NotInForceBeforeError, AlreadyInForceError or DamagedBundleError.
-        """
+        """Returns to an earlier bundle: a digest, '' for the base alone, None for the previous."""
         if len(reason) > _NOTE:
             raise BadNoteError(f"a reason has at most {_NOTE} characters")
 
@@ -301,7 +285,7 @@ class Bundles:
         return self._moved(work)
 
     def rebase(self, software: str) -> tuple[tuple[str, str], ...]:
-        """Gives bundles in force this version's base (rule 4); returns those that keep theirs, and why."""
+        """Gives bundles in force this version's base; returns those that keep theirs, and why."""
         with self._means.store.read() as snapshot:
             spaces = snapshot.policy.governed()
         failed: list[tuple[str, str]] = []

@@ -92,10 +92,7 @@ class Asked:
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
-    """Returns the verdict of the rules in force, and the request they judged.
-
-    Raises UnavailableError if the store cannot be read.
-    """
+    """Returns the verdict of the rules in force, and the request they judged."""
     verdict, request, _ = authorize_at(means, asked)
     return verdict, request
 
@@ -143,7 +140,7 @@ def conclude_standing(
 def rules_of(
     means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
 ) -> OperationRules | Barred:
-    """Returns the rules for this operation (rule 2), or a refusal if none may decide.
+    """Returns the rules for this operation, or a refusal if none may decide.
 
     `gives` says that the request gives authority back, though the operation can also take it away.
     """

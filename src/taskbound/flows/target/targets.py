@@ -85,10 +85,7 @@ def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
     actor: Actor,
     owns: bool,
 ) -> UnderTest:
-    """Stores the sealed access and begins a test (rules 1 and 2).
-
-    Raises UnknownTargetError, NotSelfError, or BadSecretError if it is not sealed for the next number.
-    """
+    """Stores the sealed access and begins a test."""
     target = lock_known(tx, namespace, name)
     require_self(actor, owners_of(tx, target), owns=owns)
     due = target.number + 1
@@ -116,7 +113,7 @@ def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
 
 
 def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
-    """Raises UnknownTargetError unless the target that observes this one exists (rule 1)."""
+    """Raises UnknownTargetError unless the target that observes this one exists."""
     name = _seen_in(declared)
     if not name:
         return
@@ -135,7 +132,7 @@ def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
 
 
 def require_nothing_seen(tx: Transaction, namespace: str, name: str) -> None:
-    """Raises TargetInUseError if another target is observed through this locked one (rule 2)."""
+    """Raises TargetInUseError if another target is observed through this locked one."""
     for stored in tx.targets.targets(namespace):
         if _seen_in(parse_target_file(stored.file)) == name:
             raise TargetInUseError(
@@ -161,10 +158,7 @@ _LATER: Final = (
 def remove_target(
     tx: Transaction, means: Means, namespace: str, name: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes the target with its tools.
-
-    Raises UnknownTargetError, NotSelfError, or TargetInUseError (rule 1).
-    """
+    """Removes the target with its tools. Raises UnknownTargetError, NotSelfError, or TargetInUseError."""
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
     if seen is not None:
@@ -211,18 +205,9 @@ class Targets:
         self._views = views
 
     def add(self, namespace: str, file: bytes, sealed: str, actor: Actor, *, owns: bool) -> UnderTest:
-        """Declares a target and begins its first test (rules 1 to 4).
+        """Declares a target and begins its first test.
 
         `file` is the target's JSON file, `sealed` its admin access sealed to the broker with number 1.
-
-        Raises:
-            NotSelfError: The caller's account does not own the data directory.
-            TargetFileError: The file declares no target.
-            MalformedError: The names of two kinds are ambiguous.
-            BadSecretError: The access is not sealed for this target.
-            UnknownIdentityError: The owner or an approver is not present.
-            TargetExistsError: A target or a server has the name.
-            UnknownTargetError: The target that observes it does not exist.
         """
         require_self(actor, (), owns=owns)  # 1
         declared = parse_target_file(file)

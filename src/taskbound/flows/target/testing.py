@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def require_people(
     file: TargetFile, persons: Mapping[str, Person], groups: Collection[Group]
 ) -> tuple[str, ...]:
-    """Returns the file's approvers, typed and sorted; raises UnknownIdentityError (rule 1)."""
+    """Returns the file's approvers, typed and sorted; raises UnknownIdentityError."""
     require_present(persons.get(file.owner), file.owner)
     known = {one.name for one in groups}
     return tuple(sorted({_approver(name, persons, known) for name in file.approvers}))
@@ -70,19 +70,19 @@ def _approver(name: str, persons: Mapping[str, Person], groups: Collection[str])
 
 
 def still_there(file: TargetFile, persons: Mapping[str, Person]) -> tuple[str, tuple[str, ...]]:
-    """Returns the file's owner, '' if departed, and its present approvers (rule 2)."""
+    """Returns the file's owner, '' if departed, and its present approvers."""
     owner = file.owner if _is_present(file.owner, persons) else ""
     approvers = tuple(one for one in file.approvers if group_named(one) or _is_present(one, persons))
     return owner, approvers
 
 
 def owners_of(snapshot: Snapshot, target: StoredTarget) -> tuple[str, ...]:
-    """Returns the owners of the target's tools, or of its file before it has tools (rule 3)."""
+    """Returns the owners of the target's tools, or of its file before it has tools."""
     return answering(snapshot, target)[0]
 
 
 def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the target's owners and approvers, each sorted (rule 3)."""
+    """Returns the target's owners and approvers, each sorted."""
     tools = snapshot.tools.tools(target.namespace, server=target.name)
     if not tools:
         owner, approvers = still_there(
@@ -123,7 +123,7 @@ class UnderTest:
 def begin_test(
     tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
 ) -> UnderTest:
-    """Writes the canaries, and the target with their test (rule 1).
+    """Writes the canaries, and the target with their test.
 
     The caller has locked an existing target; `expect` is the version to overwrite, 0 for a new one.
     """

@@ -46,13 +46,6 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     """Returns the task of a connection.
 
     `ancestry` is (pid, start time) of the peer and its ancestors, nearest first; `last` is the previous task.
-
-    Raises:
-        NoTaskError: The agent has no reachable task, or not the named one.
-        AmbiguousTaskError: Several run and none is named.
-        TaskEndedError: The task of the registered run has ended.
-        TaskExpiredError: Its deadline has passed.
-        DeniedError: The named task is not live.
     """
     now = means.clock.now()
     with means.store.read() as snapshot:
@@ -73,7 +66,7 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
 def nearest_run(
     snapshot: Snapshot, namespace: str, boot: str, ancestry: Sequence[tuple[int, int]]
 ) -> Run | None:
-    """Returns the peer's nearest registered run, or None (rule 1).
+    """Returns the peer's nearest registered run, or None.
 
     Of one process registered in several namespaces, the run of this namespace counts.
     """
@@ -86,14 +79,14 @@ def nearest_run(
 
 
 def follow(means: Means, task: Task, before: str, *, connection: str, proof: str) -> None:
-    """Records that a connection moved to another task (rule 3)."""
+    """Records that a connection moved to another task."""
     event = TaskFollowed(task=task.id, before=before, agent=task.agent, connection=connection, proof=proof)
     now = means.clock.now()
     means.store.write(lambda tx: tx.audit.append(task.namespace, means.writer, [event], now))
 
 
 def keep_account(means: Means, task: Task, uid: int) -> None:
-    """Stores the account that the task's agent runs under (rule 5)."""
+    """Stores the account that the task's agent runs under."""
     namespace = task.namespace
     with means.store.read() as snapshot:
         if uid in snapshot.tasks.accounts(namespace, {task.id}):

@@ -135,7 +135,7 @@ class Ended:
 
 
 def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
-    """Locks the task and its descendants that have not ended (rule 1); raises NoTaskError."""
+    """Locks the task and its descendants that have not ended; raises NoTaskError."""
     tree = tx.tasks.lock_tree(namespace, task)
     if not tree:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -143,10 +143,10 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
 
 
 def lock_beneath_parent(tx: Transaction, namespace: str, task: str) -> tuple[Task | None, tuple[Task, ...]]:
-    """Locks and returns the task's parent, and the task with its live descendants (rule 1).
+    """Locks and returns the task's parent, and the task with its live descendants.
 
     The parent comes first: an amendment records what limits have left and must follow the records of earlier
-    charges; PostgreSQL numbers records by their transaction's first lock. Raises NoTaskError.
+    charges; PostgreSQL numbers records by their transaction's first lock.
     """
     seen = tx.tasks.task(namespace, task)
     if seen is None or not seen.parent:
@@ -172,8 +172,6 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
     """Writes the end of a tree from `lock_tree`; the caller writes the events.
 
     `event` ends the first task; the others are revoked, for the reason `beneath` if given.
-
-    Raises WrongStateError.
     """
     first = tree[0]
     if first.state in ENDED:
@@ -249,7 +247,7 @@ class Watch:
         self._views = views
 
     def begin(self) -> None:
-        """Restarts every heartbeat (rule 4)."""
+        """Restarts every heartbeat."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
@@ -340,13 +338,13 @@ _WHY: Final = "nobody was let in to it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
-    """Stores the note of a task that starts before its client is admitted (rule 1)."""
+    """Stores the note of a task that starts before its client is admitted."""
     if unclaimed:
         tx.unclaimed.put(leave_unclaimed(task, now))
 
 
 def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
-    """Claims a task for an admitted client (rule 2); raises DeniedError if it is not live."""
+    """Claims a task for an admitted client; raises DeniedError if it is not live."""
     require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
     tx.unclaimed.drop(namespace, task)
 
@@ -357,7 +355,7 @@ def claim_task(means: Means, namespace: str, task: str) -> None:
 
 
 def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
-    """Ends the task of a due note and deletes the note (rules 2 to 4); returns moved tasks."""
+    """Ends the task of a due note and deletes the note; returns moved tasks."""
     tree = lock_tree(tx, seen.namespace, seen.task)
     if tx.unclaimed.note(seen.namespace, seen.task) is None:
         return []

@@ -64,7 +64,7 @@ class Changes:
         self._views = views
 
     def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
-        """Moves the task to a later step; raises DeniedError (rule 1)."""
+        """Moves the task to a later step; raises DeniedError."""
 
         def work(tx: Transaction) -> Task:
             before, *beneath = lock_tree(tx, namespace, task)
@@ -95,8 +95,6 @@ class Changes:
         """Narrows the task's scope; returns the tasks that ended beneath it.
 
         `seen` is the digest of the scope it was based on, empty for any.
-
-        Raises DeniedError (rules 2 and 3), or TaskSyntaxError if it has this scope.
         """
         ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
         self._views.forget()
@@ -117,10 +115,7 @@ class Changes:
 
 
 def require_other(task: Task, scope: Scope, seen: str) -> None:
-    """Checks that the task is live, has the seen scope, and another than this.
-
-    Raises TaskEndedError, ScopeChangedError or TaskSyntaxError.
-    """
+    """Checks that the task is live, has the seen scope, and another than this."""
     if task.state in ENDED:
         raise TaskEndedError(f"task `{task.id}` has ended ({task.state.value})")
     if seen and seen != task.scope.digest:

@@ -118,7 +118,7 @@ class Delegations:
         self._deliveries = deliveries
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """Starts and returns the child; raises DeniedError (rules 1 and 2) or MalformedError."""
+        """Starts and returns the child; raises DeniedError or MalformedError."""
         if order.seconds:
             parse_lifetime(order.seconds)
         now = self._means.clock.now()

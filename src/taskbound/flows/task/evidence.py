@@ -63,15 +63,7 @@ def declare_evidence(
     check: SignatureCheck,
     now: Instant,
 ) -> Declared:
-    """Verifies and returns the evidence that a person declares (rule 1).
-
-    Raises:
-        TaskSyntaxError: There are too many pieces, or duplicates.
-        BadEvidenceError: A text is neither a ticket nor a digest of words.
-        UnknownIssuerError: A token's issuer is not registered.
-        MalformedError: A token cannot be read (`wire/jose`).
-        DeniedError: A token does not verify (`wire/jose`).
-    """
+    """Verifies and returns the evidence that a person declares."""
     if len(texts) + len(tokens) > _MOST:
         raise TaskSyntaxError(f"at most {_MOST} pieces of evidence", where="evidence")
     pieces: list[Evidence] = [parse_evidence(text) for text in texts]
@@ -93,7 +85,7 @@ def declare_evidence(
 
 
 def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None:
-    """Stores the tokens; raises UnknownIssuerError if an issuer changed since (rule 1)."""
+    """Stores the tokens; raises UnknownIssuerError if an issuer changed since."""
     if not declared.issuers:
         return
     locked = set(tx.identities.lock_issuers(namespace))
@@ -105,7 +97,7 @@ def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None
 
 
 def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Returns each piece of evidence with its current verdict (rule 2); raises NoTaskError."""
+    """Returns each piece of evidence with its current verdict; raises NoTaskError."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         found = snapshot.tasks.task(namespace, task)
@@ -125,10 +117,7 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> Issuer:
-    """Adds an issuer of evidence.
-
-    Raises NotOwnerError (rule 3), BadIssuerError, IssuerExistsError, or MalformedError for its keys.
-    """
+    """Adds an issuer of evidence."""
     _require_owner(owns=owns)
     parse_name(name, what="an issuer")
     if len(name) > _LONGEST_NAME:
@@ -165,10 +154,7 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
 
 
 def drop_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes an issuer; its earlier tokens no longer count.
-
-    Raises NotOwnerError (rule 3) or UnknownIssuerError.
-    """
+    """Removes an issuer; its earlier tokens no longer count."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:

@@ -127,10 +127,7 @@ def parse_order(order: TaskOrder) -> TaskOrder:
 
 
 def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    """Returns the order's or its template's scope.
-
-    Raises TaskSyntaxError if both or none are given, or the template is unknown.
-    """
+    """Returns the order's or its template's scope."""
     if (order.scope is None) is (not order.template):
         raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
     if order.scope is not None:
@@ -146,7 +143,7 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Returns the order's times (rule 4), and its template's handling of holds."""
+    """Returns the order's times, and its template's handling of holds."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
@@ -167,10 +164,7 @@ def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
 
 
 def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, now: Instant) -> Reach:
-    """Returns the person's grant if the scope names existing tools within both bounds (rule 1).
-
-    Raises OutsideCeilingError, OutsideGrantableError, or TaskSyntaxError for an unknown tool.
-    """
+    """Returns the person's grant if the scope names existing tools within both bounds."""
     ceiling = tools_of(agent.ceiling)
     for tool in sorted(tools_of(scope)):
         if tool not in ceiling:
@@ -198,7 +192,7 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
-    """Raises DeniedError unless the agent is active and the requester could request it now (rule 2)."""
+    """Raises DeniedError unless the agent is active and the requester could request it now."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
@@ -226,7 +220,7 @@ class Tasks:
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """Starts and returns the task; raises DeniedError (rule 1) or MalformedError."""
+        """Starts and returns the task; raises DeniedError or MalformedError."""
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -266,19 +260,13 @@ class Tasks:
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        """Resumes a paused task and returns moved tasks.
-
-        Raises WrongStateError, NoTaskError, or StoppedError while the kill switch is on.
-        """
+        """Resumes a paused task and returns moved tasks."""
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
 
     def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
-        """Ends a task with its descendants; returns them, the task last, or nothing if it had ended.
-
-        Raises WrongStateError or NoTaskError.
-        """
+        """Ends a task with its descendants; returns them, the task last, or nothing if it had ended."""
         changed = self._means.store.write(
             lambda tx: self._write_end(tx, namespace, task, event, actor, reason), reserve=True
         )

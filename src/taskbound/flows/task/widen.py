@@ -135,7 +135,7 @@ class Locked:
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
-    """Locks the task and what decisions about it lock (rule 1); raises NoTaskError."""
+    """Locks the task and what decisions about it lock; raises NoTaskError."""
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -160,10 +160,7 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 def require_widenable(
     tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
-    """Raises DeniedError unless the scope is within every ceiling and both grants (rule 2).
-
-    Raises TaskSyntaxError for an unknown tool.
-    """
+    """Raises DeniedError unless the scope is within every ceiling and both grants."""
     space, requester = line[0].namespace, line[0].requester
     for number, one in enumerate(line):
         agent = tx.identities.agent(space, one.agent)
@@ -241,7 +238,7 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 def ask_amendment(
     tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
-    """Writes the question; `names` are its id and nonce. Raises DeniedError (rule 1)."""
+    """Writes the question; `names` are its id and nonce. Raises DeniedError."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
     first, now = locked.tree[0], means.clock.now()
@@ -320,21 +317,13 @@ class Widenings:
         self._views = views
 
     def ask(self, order: AmendmentOrder, actor: Actor) -> StoredAmendment:
-        """Opens and returns an amendment; raises DeniedError (rule 1) or MalformedError."""
+        """Opens and returns an amendment; raises DeniedError or MalformedError."""
         parse_amendment_order(order)
         names = (self._means.chance.name("amd"), self._means.chance.name("non"))
         return self._means.store.write(lambda tx: ask_amendment(tx, self._means, order, actor, names))
 
     def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentSaid:
-        """Takes a signed answer; returns the amendment's state (rules 2 and 3).
-
-        Raises:
-            BadStatementError: The bytes are no answer.
-            BadSignatureError: The signature does not verify over these bytes by that key.
-            UnknownApprovalError: There is no such amendment.
-            ApprovalOverError: The amendment is not open.
-            DeniedError: The answer does not count, or the task is paused.
-        """
+        """Takes a signed answer; returns the amendment's state."""
         signed = verify_signed(self._means, namespace, raw, signature)
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]] = []
         told, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
@@ -349,10 +338,7 @@ class Widenings:
         return told
 
     def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentSaid:
-        """Withdraws an amendment, by its asker, the requester or the agent's owner.
-
-        Raises UnknownApprovalError, ApprovalOverError or NotEntitledError.
-        """
+        """Withdraws an amendment, by its asker, the requester or the agent's owner."""
 
         def work(tx: Transaction) -> AmendmentSaid:
             one = require_open(tx, namespace, amendment)
@@ -370,7 +356,7 @@ class Widenings:
         return self._means.store.write(work)
 
     def sweep(self) -> list[AmendmentSaid]:
-        """Ends and returns every amendment that expired or whose basis changed (rule 4)."""
+        """Ends and returns every amendment that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = [
@@ -425,7 +411,7 @@ class Widenings:
     def _apply(
         self, tx: Transaction, one: StoredAmendment, locked: Locked, people: People, signed: Signed
     ) -> AmendmentSaid:
-        """Applies the wider scope by current state, or ends the amendment with the reason (rule 3)."""
+        """Applies the wider scope by current state, or ends the amendment with the reason."""
         question, now = one.question, self._means.clock.now()
         require_not_stopped(locked.switch)
         require_live(question.task, locked.heads, now)

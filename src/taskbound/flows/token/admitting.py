@@ -88,7 +88,7 @@ _OPERATIONS: Final = "operations"
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
-    """Returns the request of a client that asks to act as a person (rule 1)."""
+    """Returns the request of a client that asks to act as a person."""
     request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
@@ -98,7 +98,7 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
 
 
 def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """Returns the admission by the code of a client that acts as a person (rule 2)."""
+    """Returns the admission by the code of a client that acts as a person."""
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -148,14 +148,7 @@ class Admitted:
 
 
 def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
-    """Admits a client by its code (rules 1 to 3).
-
-    Raises:
-        BadCodeError: The code is unknown, over, or for another request.
-        BadVerifierError: The bearer is not the one that asked for it.
-        ReusedCodeError: It was used; what it gave has ended.
-        DeniedError: Its task gives no authority.
-    """
+    """Admits a client by its code."""
     digest = code_digest(code)
     secret = means.chance.secret()
     admission = means.chance.name(PREFIX)
@@ -211,15 +204,7 @@ def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal
 
 
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
-    """Renews an admission by its refresh token and returns the next one (rules 2 and 3).
-
-    Raises:
-        BadRefreshError: The token is unknown.
-        ReusedRefreshError: It was reused; the admission has ended.
-        AdmissionEndedError: The admission has ended.
-        WiderRefreshError: The request exceeds the admission.
-        DeniedError: Its task gives no authority now.
-    """
+    """Renews an admission by its refresh token and returns the next one."""
     digest = refresh_digest(refresh)
     secret = means.chance.secret()
 
@@ -254,7 +239,7 @@ def _shown(
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
-    """Deletes a client's requests and ends its admissions (rule 4)."""
+    """Deletes a client's requests and ends its admissions."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
         end_row(tx, means, one, "its client was removed", actor)
@@ -323,7 +308,7 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
 
 
 def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    """Ends an admission with its record; an ended one stays unchanged (rule 2)."""
+    """Ends an admission with its record; an ended one stays unchanged."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -381,7 +366,7 @@ class ClientTokens:
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        """Returns the next token, for a refresh token (rule 3); raises as `renew` and `issue_task_token`."""
+        """Returns the next token, for a refresh token; raises as `renew` and `issue_task_token`."""
         issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)

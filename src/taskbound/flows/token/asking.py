@@ -84,12 +84,6 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     """Consents to a running task, or one started by `order`, for the client.
 
     `acr` and `authenticated` describe the person's sign-in; empty and 1970 if unknown.
-
-    Raises:
-        SignInDemandedError: The sign-in does not meet the demand (rule 2).
-        NotAskedError: Nothing is pending, or it asks to act as the person.
-        AnsweredError: It was answered.
-        DeniedError: The person is not in charge of the task, or it cannot start.
     """
     require_demands(found, acr, authenticated)  # 2
     if found.is_persons:
@@ -108,10 +102,7 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
 
 
 def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
-    """Lets the client act as this person (rule 4).
-
-    Raises SignInDemandedError (rule 2), NotAskedError, or AnsweredError.
-    """
+    """Lets the client act as this person. Raises SignInDemandedError, NotAskedError, or AnsweredError."""
     require_demands(found, signed.acr, signed.authenticated)  # 2
 
     def work(tx: Transaction) -> Asked:
@@ -127,10 +118,7 @@ def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
 
 
 def let_have_nothing(means: Means, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
-    """Denies the request; `unmet` if the demanded sign-in is impossible (rule 5).
-
-    Raises NotAskedError or AnsweredError.
-    """
+    """Denies the request; `unmet` if the demanded sign-in is impossible."""
 
     def work(tx: Transaction) -> Asked:
         now = means.clock.now()
@@ -151,7 +139,7 @@ def let_have_nothing(means: Means, found: Asked, actor: Actor, *, unmet: bool = 
 
 
 def refusal_of(found: Asked) -> RedirectedError:
-    """Returns the error for a client that was denied, or whose sign-in demand is impossible (rule 5)."""
+    """Returns the error for a client that was denied, or whose sign-in demand is impossible."""
     if found.person:
         return found.request.refusal("access_denied", "the person let the client have nothing")
     return found.request.refusal("unmet_authentication_requirements", "nobody signed in as it was asked for")
@@ -233,15 +221,9 @@ class Askings:
         issuer: str,
         signs_in: bool = False,
     ) -> Begun:
-        """Stores a request that waits for a person (rule 1).
+        """Stores a request that waits for a person.
 
         `pairs` are its parameters in order, `base` the origin of agents' gateways, `issuer` our own name.
-
-        Raises:
-            RepeatedParameterError: A parameter is repeated.
-            BadRedirectError: The redirect URI is not the client's.
-            RedirectedError: The request is invalid, and the client may learn why.
-            TooManyAskedError: Too many are pending.
         """
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
@@ -278,10 +260,7 @@ class Askings:
     def require_worth_describing(
         self, namespace: str, told: Mapping[str, str], client: ClientId, *, base: str
     ) -> None:
-        """Checks a request before its client's document is fetched.
-
-        Raises BadRedirectError, or BadClientRequestError if it could not be answered anyway.
-        """
+        """Checks a request before its client's document is fetched."""
         require_worth_describing(told, client, resources=self._resources(namespace, base), scopes=_SCOPES)
 
     def _resources(self, namespace: str, base: str) -> dict[str, str]:
@@ -289,16 +268,13 @@ class Askings:
             return {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
 
     def see(self, namespace: str, asked: str, secret: str) -> Asked:
-        """Returns the request that this browser began, pending or answered (rule 4); raises NotAskedError."""
+        """Returns the request that this browser began, pending or answered; raises NotAskedError."""
         with self._means.store.read() as snapshot:
             found = require_browser(snapshot.authorizations.asked(namespace, asked), secret)
         return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
 
     def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Returns the request under a typed code (rule 2).
-
-        Raises NotAskedError, AnsweredError or TooManyTriesError.
-        """
+        """Returns the request under a typed code."""
         now = self._means.clock.now()
         who = (namespace, actor.name)
         with self._lock:
@@ -322,10 +298,7 @@ class Askings:
     def consent(
         self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
     ) -> Asked:
-        """Consents to a running task, or one started by `order` (rule 3).
-
-        Raises NotAskedError, AnsweredError, or DeniedError for the task.
-        """
+        """Consents to a running task, or one started by `order`."""
         found = self.look(namespace, typed, actor)
         return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
 
@@ -339,7 +312,7 @@ class Askings:
         task: str = "",
         order: TaskOrder | None = None,
     ) -> Asked:
-        """As `consent`, by a person signed in with the browser that began it (rule 6)."""
+        """As `consent`, by a person signed in with the browser that began it."""
         return let_in(
             self._means,
             self._tasks,
@@ -352,11 +325,11 @@ class Askings:
         )
 
     def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Lets the client act as the person who types the code (rule 5); raises as `consent`."""
+        """Lets the client act as the person who types the code; raises as `consent`."""
         return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
 
     def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
-        """As `let_act`, by a person signed in with the browser that began it (rules 5 and 6)."""
+        """As `let_act`, by a person signed in with the browser that began it."""
         return let_act(self._means, found, actor, signed)
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
@@ -364,14 +337,11 @@ class Askings:
         return let_have_nothing(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
-        """As `deny`, in the browser that began it; `unmet` if the sign-in is impossible (rule 6)."""
+        """As `deny`, in the browser that began it; `unmet` if the sign-in is impossible."""
         return let_have_nothing(self._means, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
-        """Returns the URL that the browser goes on to, '' while unanswered (rule 4).
-
-        Raises NotAskedError, or AnsweredError if it was given before.
-        """
+        """Returns the URL that the browser goes on to, '' while unanswered."""
         code = self._means.chance.secret()
 
         def work(tx: Transaction) -> str:

@@ -80,15 +80,7 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> RegisteredClient:
-    """Registers a client with redirect URIs; `shown` is its display name, empty for `name`.
-
-    Raises:
-        NotOwnerError: The caller's account does not own the data directory (rule 1).
-        BadClientIdError: The name is invalid.
-        BadClientDocumentError: The display name is invalid, or it has no redirect URI or too many.
-        BadRedirectError: A redirect URI is invalid.
-        ClientExistsError: The name is taken.
-    """
+    """Registers a client with redirect URIs; `shown` is its display name, empty for `name`."""
     _require_owner(owns=owns)
     client = registered_client(name, shown or name, tuple(redirects))
 
@@ -112,7 +104,7 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
 
 
 def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a client (rule 2); raises NotOwnerError (rule 1) or UnknownClientError."""
+    """Removes a client; raises NotOwnerError or UnknownClientError."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -177,10 +169,7 @@ class Descriptions:
         self._lock = threading.Lock()
 
     def client(self, client: ClientId, *, address: str) -> Client:
-        """Returns the client as its document describes it; `address` is the caller's, empty if unknown.
-
-        Raises TooManyDocumentsError (rule 2), ClientUnreachableError or BadClientDocumentError.
-        """
+        """Returns the client as its document describes it; `address` is the caller's, empty if unknown."""
         kept = self._of(client.text)
         asked = self._clock.now()
         with kept.lock:
@@ -279,10 +268,7 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
-    """Ends an admission (rules 1 and 5).
-
-    Raises UnknownAdmissionError, ForeignTokenError for another person's, or NotInChargeError.
-    """
+    """Ends an admission."""
 
     def work(tx: Transaction) -> None:
         found = tx.authorizations.admission(namespace, admission)
@@ -296,10 +282,7 @@ def end_admission(
 
 
 def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> bool:
-    """Ends a refresh token's admission (rules 2 to 4); returns whether the token is ours.
-
-    Raises ForeignTokenError if it was another client's; the admission has ended.
-    """
+    """Ends a refresh token's admission; returns whether the token is ours."""
     try:
         digest = refresh_digest(text)
     except BadRefreshError:

@@ -117,7 +117,7 @@ T = TypeVar("T", TaskOrder, ChildOrder)
 
 
 def within_template(means: Means, order: T) -> T:
-    """Returns the order with its template's time as the upper bound (rule 1)."""
+    """Returns the order with its template's time as the upper bound."""
     with means.store.read() as snapshot:
         template = snapshot.tasks.template(order.namespace, order.template)
     if template is None:
@@ -187,10 +187,7 @@ class Exchanges:
     def exchange(
         self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
     ) -> Exchanged:
-        """Returns the token that a form asks for; `binding` is the request's key.
-
-        Raises MalformedError, UnavailableError, or DeniedError (`core.token.exchange.OAUTH_ERRORS`).
-        """
+        """Returns the token that a form asks for; `binding` is the request's key."""
         with self._told(principal, "".join(form.get("subject_token", ())[:1])):
             asked = parse_exchange(form)
         require_bound(binding)  # 5
@@ -239,7 +236,7 @@ class Exchanges:
     def _subject(
         self, asked: Exchange, principal: Principal, binding: Binding | None
     ) -> tuple[str, Token | None, Actor | None]:
-        """Returns task, subject token, and who began the task just now, if anyone (rules 2 to 4)."""
+        """Returns task, subject token, and who began the task just now, if anyone."""
         if asked.subject_type == TASK_REFERENCE:
             require_no_details(asked.details)  # 6
             return asked.subject, None, None

@@ -206,10 +206,7 @@ class Tokens:
         self.issuing = issuing
 
     def issue_task_token(self, order: TaskTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a running task (rule 1).
-
-        Raises DeniedError, MalformedError for its lifetime, or UnavailableError.
-        """
+        """Issues a token of a running task."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.TASK)
@@ -244,7 +241,7 @@ class Tokens:
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
-        """Issues a person's token (rule 3); raises as `issue_task_token`."""
+        """Issues a person's token; raises as `issue_task_token`."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.PERSON)
@@ -268,7 +265,7 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_service_token(self, order: ServiceTokenOrder, actor: Actor) -> Issued:
-        """Issues a service's token for our issuer only (rule 3); raises as `issue_task_token`."""
+        """Issues a service's token for our issuer only; raises as `issue_task_token`."""
         require_bound(order.binding)
         life = parse_life(order.life, TokenForm.SERVICE)
 
@@ -289,10 +286,7 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_transaction_token(self, order: TransactionTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a permitted action (rule 2).
-
-        Raises DeniedError, MalformedError for lifetime or content digest, or UnavailableError.
-        """
+        """Issues a token of a permitted action."""
         life = parse_life(order.life, TokenForm.TRANSACTION)
         parse_content_digest(order.content)
 

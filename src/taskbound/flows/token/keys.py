@@ -103,7 +103,7 @@ class _Making:
     wanted: int = 0
 
     def take(self, now: Instant) -> IssuingKey:
-        """Returns one as the next key; raises ConflictError if one must be made first (rule 1)."""
+        """Returns one as the next key; raises ConflictError if one must be made first."""
         if not self.made:
             self.wanted += 1
             raise ConflictError("a key has to be made first")
@@ -124,10 +124,7 @@ class TokenKeys:
             return snapshot.tokens.all_keys()
 
     def tend(self) -> tuple[str, ...]:
-        """Does what is due (rule 3), has unused keys destroyed and returns their names.
-
-        Raises UnavailableError if the signer or the store is not there.
-        """
+        """Does what is due, has unused keys destroyed and returns their names."""
         if rotation_due(self.all_keys(), self._means.clock.now()):
             self.rotate(Actor(name="daemon", proof="own process"), forced=False)
         return self._signer.destroy_keys()
@@ -137,10 +134,7 @@ class TokenKeys:
         return self._moved(partial(self._rotate, actor, forced=forced))
 
     def revoke(self, kid: str, actor: Actor, *, why: str) -> tuple[IssuingKey, ...]:
-        """Revokes a key and all its tokens (rule 4); returns all keys.
-
-        Raises UnknownTokenKeyError, WrongStateError or UnavailableError.
-        """
+        """Revokes a key and all its tokens; returns all keys."""
         self._moved(partial(self._revoke, kid, actor, why))
         try:
             return self.rotate(actor, forced=False)
@@ -249,7 +243,7 @@ class RowSigner:
     """The `TokenSigner` that holds keys; thread-safe."""
 
     def __init__(self, *, store: Readable, keys: TokenKeyStore, clock: Clock, issuer: str) -> None:
-        """Signs for `issuer`, the `iss` of every token (rule 4); `store` is only read."""
+        """Signs for `issuer`, the `iss` of every token; `store` is only read."""
         self._store = store
         self._keys = keys
         self._clock = clock
@@ -257,10 +251,7 @@ class RowSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """Returns the signed token of this row (rules 1 to 4).
-
-        Raises DeniedError if it does not hold or differs from its issue, or SignerUnavailableError.
-        """
+        """Returns the signed token of this row."""
         with self._store.read() as snapshot:
             row = snapshot.tokens.token(namespace, token)
             if row is None:
@@ -278,10 +269,7 @@ class RowSigner:
         return text
 
     def sign_status_list(self, number: int) -> SignedList:
-        """Returns the status list of this number (rule 5).
-
-        Raises UnknownStatusListError or SignerUnavailableError.
-        """
+        """Returns the status list of this number."""
         now = self._clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")
@@ -304,7 +292,7 @@ class RowSigner:
         return SignedList(text=text, until=Instant(seconds(issued + TTL)))
 
     def make_key(self) -> MadeKey:
-        """Makes a key (rule 6); raises SignerUnavailableError."""
+        """Makes a key; raises SignerUnavailableError."""
         with self._store.read() as snapshot:
             known = {one.kid for one in snapshot.tokens.all_keys()}
         with self._lock:
@@ -317,10 +305,7 @@ class RowSigner:
         return MadeKey(kid=key.kid, public=key.public)
 
     def look(self, issuer: str) -> None:
-        """Checks that tokens of this issuer could be signed (rule 4).
-
-        Raises SignerUnavailableError for another issuer, or UnavailableError for the store.
-        """
+        """Checks that tokens of this issuer could be signed."""
         if issuer != self._issuer:
             raise SignerUnavailableError(
                 f"the signer signs as `{self._issuer}`, and the daemon issues as `{issuer}`",
@@ -330,7 +315,7 @@ class RowSigner:
             pass
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroys unused keys and returns their names (rule 6); raises SignerUnavailableError."""
+        """Destroys unused keys and returns their names; raises SignerUnavailableError."""
         now = self._clock.now()
         with self._store.read() as snapshot:
             known = {one.kid: one for one in snapshot.tokens.all_keys()}
@@ -355,11 +340,7 @@ class RowSigner:
             raise TokenAlteredError("the token is not what the record of its issue says")
 
     def _key(self, kept: IssuingKey | None) -> TokenKey:
-        """Returns the signing key (rule 4).
-
-        Raises TokenKeyRevokedError, TokenAlteredError if the store has another key, or
-        SignerUnavailableError.
-        """
+        """Returns the signing key."""
         known = require_not_revoked(kept)
         key = self._keys.open(known.kid)
         if key.public != known.public or known.state not in _SIGNS:
@@ -394,7 +375,7 @@ class Published:
         self._lock = Lock()
 
     def keys(self) -> bytes:
-        """Returns the key document as canonical JSON (rule 1)."""
+        """Returns the key document as canonical JSON."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             shown = [one for one in snapshot.tokens.all_keys() if is_published(one, now)]
@@ -402,7 +383,7 @@ class Published:
         return canonical({"keys": keys})
 
     def status_list(self, number: int) -> str:
-        """Returns the status list token (rule 2); raises UnknownStatusListError or UnavailableError."""
+        """Returns the status list token; raises UnknownStatusListError or UnavailableError."""
         now = self._means.clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")  # 3

@@ -47,10 +47,7 @@ if TYPE_CHECKING:
 
 
 def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns: bool, why: str) -> Token:
-    """Revokes a token for a person (rule 2); the same again changes nothing.
-
-    Raises UnknownTokenError, ForeignTokenError for another person's, or NotInChargeError.
-    """
+    """Revokes a token for a person; the same again changes nothing."""
 
     def work(tx: Transaction) -> Token:
         found = tx.tokens.token(namespace, token)
@@ -65,7 +62,7 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
 
 
 def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
-    """Revokes a token for the client it was issued to (rule 1); raises ForeignTokenError.
+    """Revokes a token for the client it was issued to; raises ForeignTokenError.
 
     `client` is the caller as tokens name it, `actor` as records do.
     """
@@ -87,7 +84,7 @@ def revoke_rows(
     actor: Actor,
     unsigned: bool = False,
 ) -> tuple[str, ...]:
-    """Revokes these rows of one namespace with records (rule 3); returns the newly revoked.
+    """Revokes these rows of one namespace with records; returns the newly revoked.
 
     `unsigned` may be set only by the caller that failed to have them signed, so no text exists.
     """
@@ -142,7 +139,7 @@ _TURN: Final = 1000
 
 
 def sweep_tokens(means: Means) -> int:
-    """Deletes up to a thousand tokens that ended a day ago (rule 1); returns their number."""
+    """Deletes up to a thousand tokens that ended a day ago; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
     return means.store.write(lambda tx: tx.tokens.sweep(before, limit=_TURN))
 
@@ -157,11 +154,11 @@ def use_claim(means: Means, claim: Claim) -> None:
 
 
 def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
-    """Uses the claims in one transaction and returns each one's use (rule 1)."""
+    """Uses the claims in one transaction and returns each one's use."""
     return means.store.write(lambda tx: tx.claims.use(claims))
 
 
 def sweep_claims(means: Means) -> int:
-    """Deletes up to a thousand claims past their window (rule 2); returns their number."""
+    """Deletes up to a thousand claims past their window; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
     return means.store.write(lambda tx: tx.claims.sweep(before, limit=_TURN))

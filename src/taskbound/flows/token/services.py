@@ -85,7 +85,7 @@ SCOPE: Final = "service"
 
 
 def require_fit_grant(principal: Principal, *, service: bool) -> None:
-    """Raises UnfitClientError if the client may not use this grant (rule 2)."""
+    """Raises UnfitClientError if the client may not use this grant."""
     if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
         whom = "a service" if service else "an agent"
         raise UnfitClientError(f"by this grant {whom} gets its tokens, and nobody else", where="grant_type")
@@ -94,15 +94,7 @@ def require_fit_grant(principal: Principal, *, service: bool) -> None:
 def give_service_token(
     tokens: Tokens, form: Mapping[str, str], principal: Principal, binding: Binding | None
 ) -> Issued:
-    """Issues a token of the calling service (rule 1).
-
-    Raises:
-        UnfitClientError: The client is no service (rule 2).
-        BadScopeError: It asks for another scope.
-        TargetUnknownError: It asks for another resource.
-        DeniedError: The service is not valid, or no key was shown.
-        UnavailableError: The token cannot be written or signed now.
-    """
+    """Issues a token of the calling service."""
     require_fit_grant(principal, service=True)
     issuer = tokens.issuing.issuer
     if form.get("scope", SCOPE) != SCOPE:
@@ -122,10 +114,7 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
-    """Returns a token's introspection for a service (rules 3 and 4; RFC 7662 §2.2).
-
-    Raises DeniedError if the service itself is not valid.
-    """
+    """Returns a token's introspection for a service (rules 3 and 4; RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -205,16 +194,7 @@ class SharedClaims:
         """How often the claims of each service had changed when last seen (rule 4)."""
 
     def begin(self, asker: Asker, wish: SharedWish) -> SharedBeginning:
-        """Begins a request durably, or returns what is known of it.
-
-        Raises:
-            OtherRequestError: The transaction was used for another one.
-            ServedForgottenError: Whether it was used is no longer known.
-            ClaimsFullError: There is no room.
-            DeniedError: The token or the service is not valid (rule 1).
-            StoreBehindError: Claims were lost (rule 4).
-            UnavailableError: It cannot be written, or kept changing.
-        """
+        """Begins a request durably, or returns what is known of it."""
         for _ in range(_TRIES):
             with self._means.store.read() as snapshot:
                 found = snapshot.shared_claims.claim(asker.namespace, asker.service, wish.txn)
@@ -230,10 +210,7 @@ class SharedClaims:
         raise ConflictError("what the request rests on kept changing")
 
     def answer(self, asker: Asker, *, txn: str, request: str, claimant: str, answer: bytes | None) -> None:
-        """Stores the result of a request, None if unknown.
-
-        Raises NotBegunError, StoreBehindError (rule 4) or UnavailableError.
-        """
+        """Stores the result of a request, None if unknown."""
 
         def work(tx: Transaction) -> Tally:
             tally = self._tally(tx, asker.namespace, asker.service)
@@ -249,7 +226,7 @@ class SharedClaims:
         self._see(self._means.store.write(work))
 
     def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
-        """Uses a single-use value (rule 7).
+        """Uses a single-use value.
 
         Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError.
         """
@@ -259,7 +236,7 @@ class SharedClaims:
         use_claim(self._means, shown)
 
     def sweep(self) -> int:
-        """Deletes some expired claims of each service (rule 5); returns their number."""
+        """Deletes some expired claims of each service; returns their number."""
         means = self._means
         before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
         with means.store.read() as snapshot:
@@ -339,7 +316,7 @@ class SharedClaims:
 
 
 def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
-    """Locks and compares what the request rests on (rule 1).
+    """Locks and compares what the request rests on.
 
     Raises ConflictError if it changed and must be read anew, or DeniedError if it ended.
     """

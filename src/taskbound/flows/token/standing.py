@@ -76,7 +76,7 @@ OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Raises DeniedError unless the token is valid now (rules 1 to 4)."""
+    """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))  # 1
     if token.form is TokenForm.PERSON:
@@ -104,7 +104,7 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
 
 
 def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Raises DeniedError unless the task token may be shown to a gateway (rule 6)."""
+    """Raises DeniedError unless the task token may be shown to a gateway."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is not TokenForm.TASK:
@@ -117,7 +117,7 @@ def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> Non
 
 
 def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Raises DeniedError unless the token may end its agent's task (rule 7), or is valid otherwise."""
+    """Raises DeniedError unless the token may end its agent's task, or is valid otherwise."""
     if token.form is not TokenForm.TASK:
         require_token_stands(snapshot, token, now)
         return
@@ -150,7 +150,7 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
     """Returns what a transaction token says of an action and rests on.
 
-    `parent` is the token it is asked for with, empty for none. Raises NotOpenError (rule 8).
+    `parent` is the token it is asked for with, empty for none.
     """
     if credential_kind(action.tool) is not None:
         raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 8
@@ -204,7 +204,7 @@ def _admission_above(snapshot: Snapshot, namespace: str, parent: str) -> Admissi
 
 
 def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> None:
-    """Raises AdmissionEndedError unless the admission's sign-in lasts (rule 5)."""
+    """Raises AdmissionEndedError unless the admission's sign-in lasts."""
     if not admission.session:
         return
     space, person = admission.namespace, admission.person
@@ -221,7 +221,7 @@ def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What was read for a token, to be compared under lock (rule 1)."""
+    """What was read for a token, to be compared under lock."""
 
     token: Token
     """Without times, key and place."""
@@ -237,13 +237,7 @@ class Draft:
 
 
 def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
-    """Writes the token with its record (rules 1 and 2).
-
-    Raises:
-        DeniedError: What it rests on is no longer valid.
-        ConflictError: It changed, or the status list place is taken; draw it again.
-        NoTokenKeyError: No key signs tokens now.
-    """
+    """Writes the token with its record."""
     space = drawn.token.namespace
     if drawn.token.form is TokenForm.PERSON:
         persons, _ = tx.identities.lock_grantors(space)
@@ -290,9 +284,9 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
 
 
 def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: Instant) -> tuple[Instant, ...]:
-    """Returns the locked end of the token this one is asked with, if any (rule 3).
+    """Returns the locked end of the token this one is asked with, if any.
 
-    Its admission is checked at each use and at signing (`standing`). Raises DeniedError.
+    Its admission is checked at each use and at signing (`standing`).
     """
     if not token.parent or is_admission(token.parent):
         return ()

@@ -112,7 +112,7 @@ class Verification:
         stands: Stands = require_token_stands,
         one_look: OneLook | None = None,
     ) -> Verified:
-        """Verifies an access token (rules 1 to 4); raises MalformedError or DeniedError.
+        """Verifies an access token; raises MalformedError or DeniedError.
 
         `shown` is the proven key, by a DPoP proof of this very token (`ath`) or TLS; None if none.
         `namespace` empty means any.
@@ -146,21 +146,15 @@ class Verification:
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:
-        """Verifies a subject token for us, presented without its key (`exchange`, rule 2).
-
-        Raises MalformedError or DeniedError.
-        """
+        """Verifies a subject token for us, presented without its key (`exchange`, rule 2)."""
         return self._verified(text, self._issuing.issuer, namespace, require_token_stands)
 
     def verify_relayed(self, text: str, *, audience: str, namespace: str, stands: Stands) -> Verified:
-        """Verifies a token that a process of ours was shown with its key.
-
-        Raises MalformedError or DeniedError.
-        """
+        """Verifies a token that a process of ours was shown with its key."""
         return self._verified(text, audience, namespace, stands)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
-        """Returns a token's introspection for its client or resource (RFC 7662 §2.2; rule 6).
+        """Returns a token's introspection for its client or resource (RFC 7662 §2.2).
 
         `client` is the caller as tokens name it, `audiences` its resources.
         """
@@ -330,10 +324,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
     stands: Stands = require_token_stands,
     one_look: OneLook | None = None,
 ) -> Shower:
-    """Verifies a request's token; the caller must still use its proof.
-
-    `namespace` empty means any. Raises BadProofError (rule 1), MalformedError or DeniedError.
-    """
+    """Verifies a request's token; the caller must still use its proof. `namespace` empty means any."""
     told = _TOKEN.fullmatch(request.authorization)
     if told is None:
         raise BadProofError("the authorization is no token of a kind that is taken")  # 1
@@ -370,7 +361,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
 
 
 def require_task_kind(authorization: str) -> None:
-    """Raises OtherKindError if the token says that it is no task's (rule 5)."""
+    """Raises OtherKindError if the token says that it is no task's."""
     told = _TOKEN.fullmatch(authorization)
     if told is None:
         return

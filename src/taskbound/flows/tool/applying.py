@@ -62,10 +62,7 @@ class TooManyApproversError(MalformedError):
 def set_approvers(
     means: Means, namespace: str, tool: str, approvers: tuple[str, ...] | None, *, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
-    """Sets a tool's approvers; None restores the agent's approvers.
-
-    Raises NotSelfError, UnknownToolError, UnknownIdentityError or TooManyApproversError.
-    """
+    """Sets a tool's approvers; None restores the agent's approvers."""
     require_self(actor, (), owns=owns)
     named = require_few(approvers or ())
 
@@ -98,10 +95,7 @@ def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
-    """Sets a tool's owner.
-
-    Raises UnknownToolError, UnknownIdentityError (rule 1) or NotOwnerError (rule 2).
-    """
+    """Sets a tool's owner."""
 
     def work(tx: Transaction) -> PinnedTool:
         pin = tx.tools.tool(namespace, tool)
@@ -207,10 +201,7 @@ class _Step:
 
 
 def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
-    """Returns what applying would change now.
-
-    Raises UnknownServerError, UnknownToolError, NotIdempotentError or MalformedError.
-    """
+    """Returns what applying would change now."""
     with means.store.read() as snapshot:
         return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 
@@ -225,18 +216,7 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
     actor: Actor,
     owns: bool,
 ) -> Applied:
-    """Applies a tool file.
-
-    `agreed` is the digest of the changes shown (rule 1); `relax` consents to relaxations (rule 2).
-
-    Raises:
-        OtherChangesError: The changes are others now.
-        NotOwnerError: The caller may not change an owner.
-        UnknownIdentityError: A named person is not present.
-        RelaxesError: It relaxes without consent.
-        NotSelfError: The caller may not change approvers (rule 4).
-        TaskboundError: As `compare_file`.
-    """
+    """Applies a tool file. `agreed` is the digest of the changes shown; `relax` consents to relaxations."""
 
     def work(tx: Transaction) -> Applied:
         server, steps = _sharing(tx.tools, namespace, said), _steps(tx.tools, namespace, said)

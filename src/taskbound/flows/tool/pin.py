@@ -100,8 +100,6 @@ class Pins:
         """Pins a probed server and its tools.
 
         `raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all.
-
-        Raises MalformedError, or UpstreamExistsError if the name is taken.
         """
         namespace = identity.namespace
         parse_server_name(name)
@@ -201,7 +199,7 @@ def _pinned(tool: PinnedTool, definition: ToolDefinition, actor: Actor) -> ToolP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """A declaration; None leaves a value unchanged (rule 1)."""
+    """A declaration; None leaves a value unchanged."""
 
     idempotent: bool | None = None
     probes: tuple[str, ...] | None = None
@@ -212,10 +210,7 @@ class Declaration:
 
 
 def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
-    """Returns the tool with the declaration; `find` looks up another pinned tool.
-
-    Raises DeclaredByTargetError, NotIdempotentError, BadProbeError or BadRoleError.
-    """
+    """Returns the tool with the declaration; `find` looks up another pinned tool."""
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
         raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")  # 2
@@ -340,7 +335,7 @@ class Sights:
         agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
-        """Compares a started server's list with its pins and stores differences (rules 1 and 2).
+        """Compares a started server's list with its pins and stores differences.
 
         `agent` is the gateway's, None for a person. Raises UnknownServerError also if not pinned for the
         agent.
@@ -390,7 +385,7 @@ class Sights:
         return pin, Difference(tool=name, state=pin.state, words=words)
 
     def accept(self, namespace: str, name: str, definition: str, actor: Actor) -> PinnedTool:
-        """Pins the last seen definition (rule 3).
+        """Pins the last seen definition.
 
         Raises UnknownToolError, or OtherDefinitionError also if nothing differs.
         """
@@ -461,10 +456,7 @@ class Sights:
         actor: Actor,
         said: Declaration,
     ) -> PinnedTool:
-        """Stores a person's declaration of a tool (rule 4).
-
-        Raises UnknownToolError, OtherDefinitionError, NotIdempotentError, BadProbeError or BadRoleError.
-        """
+        """Stores a person's declaration of a tool."""
 
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)

@@ -53,15 +53,9 @@ class Secrets:
         self._means = means
 
     def put(self, namespace: str, name: str, slot: str, *, number: int, sealed: str, actor: Actor) -> None:
-        """Sets a slot's sealed value, or clears it if empty (rule 1).
+        """Sets a slot's sealed value, or clears it if empty.
 
         `slot` is written as by `core.tool.Slot`; `number` is this value's, one above the current.
-
-        Raises:
-            UnknownServerError: The server is not pinned.
-            BadSlotError: It was not pinned with this slot, or the slot is empty already.
-            BadSecretError: The value is not sealed for this.
-            ConflictError: It was set meanwhile.
         """
         text = _require_sealed(slot)
 
@@ -133,10 +127,7 @@ class ServerTokens:
         self._means = means
 
     def record(self, namespace: str, told: TellToken, *, look: bool = False) -> None:
-        """Records an event; `look` if a person looks at the server without task.
-
-        Raises MalformedError, UnknownServerError (rule 1), or DeniedError without live task.
-        """
+        """Records an event; `look` if a person looks at the server without task."""
         words = _NAME.fullmatch(told.token) and _DIGEST.fullmatch(told.identity) and _WORD.fullmatch(told.why)
         if words is None or not 0 <= told.seconds <= _MAX_LIFE or len(told.tasks) > _MAX_TASKS:
             raise MalformedError("what is told of a token is not written as it has to be")

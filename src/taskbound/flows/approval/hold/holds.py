@@ -145,7 +145,7 @@ def superseded_before(
     ending: Sequence[tuple[StoredApproval, Befallen]],
     known: Container[str],
 ) -> dict[str, str]:
-    """Returns held actions to ask anew, with the reason: ended now or before (rule 2).
+    """Returns held actions to ask anew, with the reason: ended now or before.
 
     `known` are held actions read under lock; none of them was superseded before.
     """
@@ -163,7 +163,7 @@ def answered_before(
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
     bench: Bench,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
-    """Returns calls answered for good, the reason, and the action that replaces them (rule 1)."""
+    """Returns calls answered for good, the reason, and the action that replaces them."""
     answered: dict[tuple[str, str], TaskboundError] = {}
     narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
     for key, some in found.items():
@@ -247,7 +247,7 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
 
 
 def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
-    """Returns what ends an open question of a covered retry (rule 5)."""
+    """Returns what ends an open question of a covered retry."""
     question = one.question
     if question.first is None:
         return None
@@ -372,7 +372,7 @@ class HoldSheet:
             self.after.append(changed_event(stored, ApprovalState.APPROVED, covered_words(question), DAEMON))
 
     def covers(self, action: str) -> bool:
-        """Whether this held action is a covered retry (rule 7)."""
+        """Whether this held action is a covered retry."""
         return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
@@ -382,7 +382,7 @@ class HoldSheet:
         tx.approvals.put_waiter(waiting.proposal.action.namespace, waiting.hold.approval, waiter)
 
     def lift(self, tx: Transaction, settled: Settled, row: StoredAction) -> StoredAction:
-        """Uses the approval: the held action becomes this permit (rule 2)."""
+        """Uses the approval: the held action becomes this permit."""
         stored = self.stored[row.id]
         kept = tx.actions.action(row.namespace, row.id)
         whole = row if kept is None else replace(row, at=kept.at)
@@ -433,7 +433,7 @@ def look_at_holds(
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> HoldSheet | None:
-    """Reads the holds of proposals that policy holds; None if it holds none (rule 3).
+    """Reads the holds of proposals that policy holds; None if it holds none.
 
     `lost` are (namespace, connection) pairs that are disconnected and may return.
     """

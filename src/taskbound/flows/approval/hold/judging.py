@@ -95,12 +95,12 @@ NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 
 
 def outlives(task: Task | None) -> bool:
-    """Whether questions of this task stay open after their calls end (rule 1)."""
+    """Whether questions of this task stay open after their calls end."""
     return task is not None and task.holds is Holds.OUTLIVE_CALL
 
 
 def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[str, str]]) -> Instant:
-    """Returns until when only the waiting presentation may resume it (rules 2 and 3).
+    """Returns until when only the waiting presentation may resume it.
 
     `lost` are (namespace, connection) pairs that are disconnected and may return.
     """
@@ -129,12 +129,12 @@ class Bench:
     """By question that was judged: what is missing until it is lifted."""
 
     def fate(self, one: StoredApproval) -> Befallen | None:
-        """Returns what ends a hold that a call of the group presents (rule 1)."""
+        """Returns what ends a hold that a call of the group presents."""
         wishes = self.verdicts.get((one.question.task, one.question.act), ())
         return self.fate_of_step(one, first=False) or other_wish(one, wishes)
 
     def fate_of_step(self, one: StoredApproval, *, first: bool) -> Befallen | None:
-        """Returns what ends a step of a plan; the first remaining step is judged as any hold (rule 2)."""
+        """Returns what ends a step of a plan; the first remaining step is judged as any hold."""
         if first:
             return self.fate(one)
         question = one.question
@@ -227,7 +227,7 @@ def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> P
 
 
 def last_narrowed(tx: Transaction, one: StoredApproval) -> StoredApproval:
-    """Locks and returns the last question in a chain of narrowings (rule 3)."""
+    """Locks and returns the last question in a chain of narrowings."""
     while one.state is ApprovalState.NARROWED:
         found = tx.approvals.lock_narrowed(one.question.namespace, one.question.digest)
         if found is None:

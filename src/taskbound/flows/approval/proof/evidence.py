@@ -33,18 +33,7 @@ if TYPE_CHECKING:
 
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    """Takes an issuer's token about a question and returns the question's new state.
-
-    Raises:
-        UnknownApprovalError: There is no such question.
-        ApprovalOverError: The question is not open.
-        NotEntitledError: The question does not ask for this issuer.
-        OtherQuestionError: The token is about another question.
-        UnknownIssuerError: The issuer is not registered.
-        AlreadyAnsweredError: This issuer has answered.
-        MalformedError: The text is no token (`wire/jose`).
-        DeniedError: The token does not verify (`wire/jose`).
-    """
+    """Takes an issuer's token about a question and returns the question's new state."""
     questions = Questions(means)
 
     def work(tx: Transaction) -> tuple[Answered, str]:

@@ -78,7 +78,7 @@ class Vouched:
 
 
 def subject_of(question: Question) -> str:
-    """Returns the required `sub` of a token about this question (rule 2)."""
+    """Returns the required `sub` of a token about this question."""
     return f"{_SUBJECT}{question.digest}"
 
 
@@ -90,14 +90,7 @@ def trust_of(issuer: Issuer) -> Trust:
 def require_proof(
     token: str, question: Question, issuers: Iterable[Issuer], *, check: SignatureCheck, now: Instant
 ) -> Vouched:
-    """Verifies a token by a known issuer about exactly this question (rule 1).
-
-    Raises:
-        MalformedError: The text is no token (`wire/jose`).
-        UnknownIssuerError: The issuer is not registered.
-        DeniedError: The token does not verify (`wire/jose`).
-        OtherQuestionError: The token is about another question (rule 2).
-    """
+    """Verifies a token by a known issuer about exactly this question."""
     unverified = parse_jws(token, kind=EVIDENCE)
     issuer = next((one for one in issuers if one.issuer == unverified.claimed.issuer), None)
     if issuer is None:
@@ -120,7 +113,7 @@ def proven(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[Answer, ...]:
-    """Returns the answers that are valid issuers' tokens now (rule 1)."""
+    """Returns the answers that are valid issuers' tokens now."""
     counts: list[Answer] = []
     known = tuple(issuers)
     for one in answers:
@@ -143,9 +136,9 @@ def signed(
     *,
     plan: Plan | None = None,
 ) -> tuple[Answer, ...]:
-    """Returns the answers signed by one of these keys about this question (rule 3).
+    """Returns the answers signed by one of these keys about this question.
 
-    `plan` is the plan that the question is a step of (rule 5).
+    `plan` is the plan that the question is a step of.
     """
     counts: list[Answer] = []
     for one in answers:
@@ -185,7 +178,7 @@ def _says(
 
 
 def signed_in_by(means: Means, principal: Principal | None, person: str) -> AnswerSignIn | None:
-    """Returns the person's sign-in by the presented token (rules 1 and 2), if any."""
+    """Returns the person's sign-in by the presented token, if any."""
     if principal is None or (principal.kind, principal.name) != (PrincipalKind.PERSON, person):
         return None
     if not isinstance(principal.proof, TokenProof):
@@ -204,7 +197,7 @@ def signed_in_by(means: Means, principal: Principal | None, person: str) -> Answ
 def lasting(
     snapshot: Snapshot, namespace: str, answers: Iterable[Answer], now: Instant
 ) -> tuple[Answer, ...]:
-    """Returns the answers, dropping those whose sign-in has ended (rule 3)."""
+    """Returns the answers, dropping those whose sign-in has ended."""
     return tuple(
         one
         if one.sign_in is None or lasts(snapshot, namespace, one.person, one.sign_in, now)
@@ -214,7 +207,7 @@ def lasting(
 
 
 def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn, now: Instant) -> bool:
-    """Whether this sign-in has not ended (rules 3 and 4)."""
+    """Whether this sign-in has not ended."""
     if signed.session and now >= snapshot.accounts.session_until(namespace, signed.session, person):
         return False
     if not signed.token:
@@ -233,10 +226,7 @@ def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn,
 
 
 def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature: bytes) -> PersonKey:
-    """Returns the key after a verified signature; must be called at every use of a signature.
-
-    Raises CountsBackError if the device's counter went back.
-    """
+    """Returns the key after a verified signature; must be called at every use of a signature."""
     counter = signatures.counter(key, signature)
     if not counter and not key.counter:
         return key
@@ -284,7 +274,7 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 def verdicts(
     snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 ) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Returns each piece of evidence and whether it is valid (rule 1)."""
+    """Returns each piece of evidence and whether it is valid."""
     issuers = {one.name: one for one in snapshot.identities.issuers(task.namespace)}
     return tuple(
         (one, _verdict(snapshot, task.namespace, one, issuers, check=check, now=now)) for one in task.evidence

@@ -90,10 +90,7 @@ class Judged:
 def verify_signed(
     means: Means, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
 ) -> Signed:
-    """Verifies the signature and returns the statement with its signer's key and sign-in.
-
-    Raises BadStatementError, BadSignatureError, or DeniedError for another namespace or an unknown key.
-    """
+    """Verifies the signature and returns the statement with its signer's key and sign-in."""
     statement = parse_statement(raw)
     if statement.namespace != namespace:
         raise OtherQuestionError("what was signed is of another namespace")
@@ -106,7 +103,7 @@ def verify_signed(
 
 
 def require_alone(one: StoredApproval) -> None:
-    """Raises SignedTogetherError if the question is a step of a plan (rule 2)."""
+    """Raises SignedTogetherError if the question is a step of a plan."""
     question = one.question
     if question.plan:
         raise SignedTogetherError(
@@ -115,7 +112,7 @@ def require_alone(one: StoredApproval) -> None:
 
 
 def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) -> Judged:
-    """Raises DeniedError if the statement does not count for this locked question (rule 1)."""
+    """Raises DeniedError if the statement does not count for this locked question."""
     require_alone(one)
     require_answers(signed.statement, one.question, now)
     people, key = lock_signer(tx, one.question.namespace, signed, now)
@@ -123,10 +120,7 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
 
 
 def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
-    """Locks the namespace's persons and returns them with the valid key (rule 1).
-
-    Raises NotStandingError if the key does not count.
-    """
+    """Locks the namespace's persons and returns them with the valid key."""
     statement = signed.statement
     people = lock_people(tx, namespace, now)
     key = people.keys.get(statement.key)
@@ -144,10 +138,7 @@ def judge_steps(
     key: PersonKey,
     now: Instant,
 ) -> list[tuple[StoredApproval, Judged]]:
-    """Returns the steps for which the statement counts; for an approval, all (rule 2).
-
-    Raises DeniedError if an approval does not count for a step, or a denial for none.
-    """
+    """Returns the steps for which the statement counts; for an approval, all."""
     found: list[tuple[StoredApproval, Judged]] = []
     without: list[NotEntitledError] = []
     for one in left:
