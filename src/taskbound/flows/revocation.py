@@ -1,7 +1,5 @@
 """The revocation feed of one daemon, and the kill switch.
 
-1. The feed follows settled records, placed or not; the first unplaced one gets the next place. It waits for
-   no sequencer, signer or other daemon.
 2. It is as fresh as the start of the last look behind which nothing is unsettled. A failed or delayed look
    makes it stale, and a stale feed is not served.
 3. A place is given with its *mark*, the record's leaf hash, which the reader shows next time. If the log has
@@ -11,7 +9,6 @@
 4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
    clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
    seconds, independent of wall clocks. A new or late reader gets all of them. Marks are cached too.
-5. A reader gets entries of its namespace and of keys. The cost does not depend on other namespaces.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Suggests a scope from calls in the log, or from intended calls.
 
-1. Only permitted calls of a task count.
-2. Ceiling and pinned schemas are current, of the one agent whose tasks they are.
-3. Rows with unreadable bytes are left out and counted.
+- Only permitted calls of a task count.
+- Rows with unreadable bytes are left out and counted.
 """
 
 from __future__ import annotations

@@ -1,18 +1,12 @@
 """Explains a recorded decision and replays its scope and policy evaluation.
 
 `explain` evaluates scope and policy again from the row: canonical arguments, scope, facts and bundle. State
-of the
-moment (ended task, kill switch, remaining limits) is not replayed; it stands in the audit record. For an
-action that
-was out of scope it also says whether the task's requester could grant it today.
-
-Rules of `ask_again`:
-1. A row that differs from its digest or record is reported as edited and not replayed: the database can be
-   edited unnoticed, the log cannot.
-2. State of the moment is not evaluated again.
-3. Facts are those recorded. Facts that cannot have changed (call, pinned definition, ordered task) are added.
-   The attempt number is given only if policies read it then, a tool's effect only if undeclared.
-4. Policy is asked as if the call was in scope, also where it was not.
+of the moment (ended task, kill switch, remaining limits) is not replayed; it stands in the audit record. For
+an action that was out of scope it also says whether the task's requester could grant it today.
+- A row that differs from its digest or record is reported as edited and not replayed: the database can be
+  edited unnoticed, the log cannot.
+- Facts are those recorded. Facts that cannot have changed (call, pinned definition, ordered task) are added.
+  The attempt number is given only if policies read it then, a tool's effect only if undeclared.
 """
 
 from __future__ import annotations

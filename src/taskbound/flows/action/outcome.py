@@ -1,14 +1,8 @@
 """Records outcomes of permitted actions and decides whether their results may be released.
 
-Rules of `outcome`:
-1. Waiting outcomes are recorded in one transaction; each answer is durable.
-2. A permit whose connection is lost becomes unknown, never failed.
-3. After an ambiguous commit the state is looked up.
-4. An outcome that was not recorded is reported as such; the holder must report it again. A repeated report
-   gets the recorded answer.
-5. A token revoked while its outcome waited reports nothing.
-6. An outcome that contradicts the record (`sheet`, rule 4) is refused and leaves one record, within the
-   agent's refusal allowance.
+- A permit whose connection is lost becomes unknown, never failed.
+- An outcome that contradicts the record (`sheet`, rule 4) is refused and leaves one record, within the
+  agent's refusal allowance.
 
 Rules of `sheet`:
 1. Only the connection that holds the permit, or for network calls a holder of a token of its task, may report
@@ -18,13 +12,8 @@ Rules of `sheet`:
    amendment, even one that restores the scope. *Unknown* keeps them.
 4. *Not sent* is refused once a transaction token of the action may exist (`core.action.state`, rule 5) or its
    credential is or may be minted. Issuing a token locks the permit too; the first commit wins.
-
-Rules of `reconcile`:
-1. Only an unknown outcome is reconciled, once; a lost holder's permit only after it was given up.
-2. The record, with the person and their evidence, is in the same transaction.
-3. The act then counts as ended, unless another attempt of it is still unknown.
-4. Uses and limits are not given back (`GIVES_BACK`).
-5. A duplicate call gets the reconciled outcome and no result.
+- Only an unknown outcome is reconciled, once; a lost holder's permit only after it was given up.
+- Uses and limits are not given back (`GIVES_BACK`).
 """
 
 from __future__ import annotations

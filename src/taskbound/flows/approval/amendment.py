@@ -1,13 +1,8 @@
 """Who may answer an amendment, and its audit records.
 
-Rules of `ground`:
-1. The person who asks for an amendment counts as a requester of the task and cannot approve it.
-2. Approvers of a tool must also answer if the amendment allows more calls of it, in the number that policies
-   in force ask of the agent's approvers. A damaged bundle lifts nothing.
-
-Rules of `records`:
-1. The end of a task withdraws its amendments and those of its descendants in the same transaction.
-2. The first display of an open amendment to a person is recorded.
+- The person who asks for an amendment counts as a requester of the task and cannot approve it.
+- Approvers of a tool must also answer if the amendment allows more calls of it, in the number that policies
+  in force ask of the agent's approvers. A damaged bundle lifts nothing.
 """
 
 from __future__ import annotations

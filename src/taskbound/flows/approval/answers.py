@@ -1,27 +1,17 @@
 """Answers to approval requests and plans: signed statements, withdrawals and expiry.
 
-Rules of `answers`:
-1. The signature is verified over the received bytes by the named key. Then the row is locked and state,
-   digest, key and entitlement are judged as they are now.
-2. A denial is final and ends the held action. Enough approvals make the approval usable; nothing runs by that
-   alone.
-3. A question whose basis has changed is ended by the first that meets it: answer, use or sweep. The person
-   who answers learns that.
-4. The requester, the agent's owner or the asking connection may withdraw. Where holds outlive calls, a closed
-   connection withdraws nothing. A step is withdrawn with its plan; the call that waits for it leaves it open.
-5. The time from display to answer is recorded, and a hasty approval is reported (`fatigue`).
-
-Rules of `questions`:
-1. Locks are taken in commit order (design 4.8): what the question rests on, the plan, then the question.
-
-Rules of `tasks`:
-1. The end of a task ends its questions and plans and those of its descendants in one transaction (law 4).
+- The signature is verified over the received bytes by the named key. Then the row is locked and state,
+  digest, key and entitlement are judged as they are now.
+- A question whose basis has changed is ended by the first that meets it: answer, use or sweep. The person who
+  answers learns that.
+- The requester, the agent's owner or the asking connection may withdraw. Where holds outlive calls, a closed
+  connection withdraws nothing. A step is withdrawn with its plan; the call that waits for it leaves it open.
+- Locks are taken in commit order (design 4.8): what the question rests on, the plan, then the question.
 
 Rules of `together` (plans):
-1. The signature is verified first; then the plan and its steps are locked and judged as they are now.
-2. An approval must count for every remaining step; the plan is usable when no step lacks an answer.
-3. A denial denies each remaining step it counts for, for the rest of the task, and ends the plan even if it
-   runs. Other remaining steps are superseded and may be asked again.
+- An approval must count for every remaining step; the plan is usable when no step lacks an answer.
+- A denial denies each remaining step it counts for, for the rest of the task, and ends the plan even if it
+  runs. Other remaining steps are superseded and may be asked again.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
 """Who may answer an approval request now, and how requests end.
 
-Rules of `circle`:
-1. Requesters of ancestor or descendant tasks, ended or not, cannot approve; nor can a person whose account
-   ran the agent for one of these tasks.
-2. In a transaction persons, groups, keys and issuers are read under lock, so a role lost by a concurrent
-   commit is seen (A181).
-3. Where a sign-in is required, the sign-ins that answers came with are looked up (`proof.signed_in`).
-
-Rules of `ending`:
-1. An approval that ends unused ends its held action, in one transaction of conditional statements: of two
-   that end or use it, one succeeds.
+- Requesters of ancestor or descendant tasks, ended or not, cannot approve; nor can a person whose account ran
+  the agent for one of these tasks.
+- In a transaction persons, groups, keys and issuers are read under lock, so a role lost by a concurrent
+  commit is seen (A181).
+- An approval that ends unused ends its held action, in one transaction of conditional statements: of two that
+  end or use it, one succeeds.
 """
 
 from __future__ import annotations

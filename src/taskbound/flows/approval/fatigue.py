@@ -1,13 +1,9 @@
 """Approval fatigue: display times, answer times, and pauses of tasks that ask too much.
 
-Rules of `display`:
-1. The first display of an open question to a person is recorded before it is shown. A look from beneath a
-   gateway or run does not count.
-2. The display of a plan counts as a display of each step.
-
-Rules of `room`:
-1. A task whose call was refused for too many questions is paused in the next transaction. After a crash in
-   between, the next such call pauses it.
+- The first display of an open question to a person is recorded before it is shown. A look from beneath a
+  gateway or run does not count.
+- A task whose call was refused for too many questions is paused in the next transaction. After a crash in
+  between, the next such call pauses it.
 """
 
 from __future__ import annotations

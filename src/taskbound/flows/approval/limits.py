@@ -1,11 +1,6 @@
 """Limits on how much people may be asked, by agent and by person, and the alerts.
 
-Rules of `limits`:
-1. Only the account that owns the data directory sets limits; raising them would allow wearing approvers down.
-2. Monitors are alerted of each pause and each hasty approval after it is durable.
-
-Rules of `measure`:
-1. Each step of a plan counts as a question, and a plan's display as a display of each step.
+- Only the account that owns the data directory sets limits; raising them would allow wearing approvers down.
 """
 
 from __future__ import annotations

@@ -1,26 +1,17 @@
 """Probes the operands of a held call before approvers are asked and before an approval is used.
 
-Rules of `looking`:
-1. Only held calls are probed, by the daemon and its own processes. A gateway's claim about a file is ignored,
-   as it runs beneath the agent.
-2. A failed probe is kept as its error: no question is asked and an open one ends.
-3. A relative path starts in the pinned server's directory.
-4. Disk operands are probed in place. Others may block, so the decision path returns the call *unseen* with
-   its looks and decides it again with the findings.
-5. Findings date from before the probe, belong to exactly these looks, and are valid for seconds. If more is
-   needed, everything is probed again.
-6. Operands read by a tool call are returned first; the gateway makes those calls and names their actions
-   (`reading`). A call that names too few is refused.
-
-Rules of `reading`:
-1. Each reading call is decided, recorded and reported as any call of the task. The gateway then gives only
-   action ids; findings come from the record.
-2. An id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
-   definition, pinned server and argument bytes. There is one per thing to read, in order.
-3. It must be permitted, succeeded, released, kept whole and no older than a look may be. A refused or held
-   reading refuses the call with the same reason.
-4. The content is still the gateway's word, which runs as the agent's account: it shows changes, and proves
-   nothing against a lying gateway.
+- Only held calls are probed, by the daemon and its own processes. A gateway's claim about a file is ignored,
+  as it runs beneath the agent.
+- Disk operands are probed in place. Others may block, so the decision path returns the call *unseen* with its
+  looks and decides it again with the findings.
+- Findings date from before the probe, belong to exactly these looks, and are valid for seconds. If more is
+  needed, everything is probed again.
+- Each reading call is decided, recorded and reported as any call of the task. The gateway then gives only
+  action ids; findings come from the record.
+- An id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
+  definition, pinned server and argument bytes. There is one per thing to read, in order.
+- The content is still the gateway's word, which runs as the agent's account: it shows changes, and proves
+  nothing against a lying gateway.
 """
 
 from __future__ import annotations

@@ -1,17 +1,10 @@
 """Plans within a commit: the next step, deviations, and the end of a plan.
 
-Rules of `planned`:
-1. Plans are read only for tasks with a held call; other calls do not touch a plan.
-2. Remaining steps are judged as of now like single questions, by the outcome of the preceding step, and the
-   next step also by its call's findings.
-3. The count of used steps moves by one conditional statement in the transaction that writes the permits, so
-   steps are used once and in order.
-
-Rules of `whole`:
-1. A plan is locked before its steps, always.
-2. What ends one remaining step ends all, as the plan was signed as a whole; so does a preceding step that has
-   not succeeded.
-3. Used steps stay used.
+- The count of used steps moves by one conditional statement in the transaction that writes the permits, so
+  steps are used once and in order.
+- A plan is locked before its steps, always.
+- What ends one remaining step ends all, as the plan was signed as a whole; so does a preceding step that has
+  not succeeded.
 """
 
 from __future__ import annotations

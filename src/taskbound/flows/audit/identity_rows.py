@@ -2,16 +2,10 @@
 
 `person_rows`: keys are compared by `key_rows`; a human's number has no meaning, only who shares it is
 compared.
-
-Rules of `agent_rows`:
-1. Each column must be what the records leave.
-2. Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
-
-Rules of `service_rows`:
-1. A service or key inserted into the database has no record; it could read the feed and ask about agents'
-   tasks.
-2. A removed key never counts again, so its row must be removed.
-3. A key's public half must match its id.
+- Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
+- A service or key inserted into the database has no record; it could read the feed and ask about agents'
+  tasks.
+- A removed key never counts again, so its row must be removed.
 """
 
 from __future__ import annotations

@@ -1,29 +1,14 @@
 """Detects a restored or replaced store, and makes a restored one safe to use (I-15).
 
-Rules of `anew`: what the store lacks is unknown, so all that may have ended, been used or revoked counts so.
-1. The kill switch of every namespace is thrown first; a person lifts it after review.
-2. Every task that has not ended is revoked with its descendants, questions, approvals, limits, holds and
-   credentials.
-3. Every token signing key is revoked; the signer makes new ones.
-4. Every admission, session, code and refresh token ends.
-5. Single-use values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
-6. It can be repeated after an interruption at any point; its record is written last. The caller must hold the
-   locks that daemons hold.
-
-Rules of `seen`:
-1. A log seen with a size and root must contain that root at any later time; otherwise the store was restored,
-   replaced or truncated, whatever its name.
-2. The daemon keeps what it saw, and the signer what it signed, outside the store. Both were in the store
-   before.
-3. What was seen only grows, until a person runs `taskbound db reconcile` or `taskbound db restore`.
-4. A log that cannot be read that far does not hold it.
-5. Such a reconciliation is recorded as `store-begun-anew`; a process that accepts it remembers its hash, as
-   it says nothing of later losses.
-
-Rules of `whole`:
-1. The records' root must equal the stored tree's, and the root at the newest checkpoint's size the
-   checkpoint's.
-2. Only the log's key, given by the caller, verifies a checkpoint; without it the log's author is unproven.
+- What the store lacks is unknown, so all that may have ended, been used or revoked counts so.
+- Single-use values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
+- It can be repeated after an interruption at any point; its record is written last. The caller must hold the
+  locks that daemons hold.
+- A log seen with a size and root must contain that root at any later time; otherwise the store was restored,
+  replaced or truncated, whatever its name.
+- The daemon keeps what it saw, and the signer what it signed, outside the store. Both were in the store
+  before.
+- Only the log's key, given by the caller, verifies a checkpoint; without it the log's author is unproven.
 """
 
 from __future__ import annotations

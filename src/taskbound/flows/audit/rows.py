@@ -1,12 +1,9 @@
 """Compares the rows of the database with the log, record by record.
 
-Rules of `rows`:
-1. One snapshot is read from the first record to the newest, including unplaced ones.
-2. Only open state is kept: open permits, unknown outcomes, limits of tasks that may still pay. Memory does
-   not grow with the log.
-3. The log itself is verified elsewhere (`core.audit.verify_log`).
-4. Not compared: rates, whose windows pass without a record, and what `audit verify` lists.
-   `tests/stories/test_compared_tables.py` says where each table is compared.
+- Only open state is kept: open permits, unknown outcomes, limits of tasks that may still pay. Memory does not
+  grow with the log.
+- Not compared: rates, whose windows pass without a record, and what `audit verify` lists.
+  `tests/stories/test_compared_tables.py` says where each table is compared.
 
 `unknown_rows` keeps only outcomes that are not reconciled.
 """

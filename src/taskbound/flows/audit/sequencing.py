@@ -1,26 +1,15 @@
 """Sequences records into the log, grows the Merkle tree, and obtains signed checkpoints.
 
-Rules of `sequencing`:
-1. Records get places in the order in which they became durable, without gaps.
-2. Places and tiles are written in one transaction, of at most `_BATCH` records; in between, waiting decisions
-   get the store.
-3. The signer gets a consistency proof from its last checkpoint. A checkpoint lost on the way is fetched, not
-   signed anew.
-4. A store behind the signer was rolled back or restored; it is refused until a person reconciles it.
-5. Revoking records enter the feed in the transaction that gives them their place (`core.revocation.reading`).
-6. A signed checkpoint is itself recorded with the next records, so an idle log does not grow.
-
-Rules of `signing`:
-1. The signer signs only for origins given at its start.
-2. It verifies that a log only appends to what its own memory holds; the caller's claim counts for nothing.
-3. Its memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
-4. Asked again, it gives the same and makes its memory durable once more.
-
-Rules of `freshness`:
-1. No decision commits before the log was first compared with the signer's memory.
-2. No decision commits later than `BOUND` after the store last held no more than the signer has signed by now.
-   A silent signer thus stops decisions until its next signature.
-3. Revocations, outcomes and acts of persons are exempt.
+- Places and tiles are written in one transaction, of at most `_BATCH` records; in between, waiting decisions
+  get the store.
+- The signer gets a consistency proof from its last checkpoint. A checkpoint lost on the way is fetched, not
+  signed anew.
+- A store behind the signer was rolled back or restored; it is refused until a person reconciles it.
+- It verifies that a log only appends to what its own memory holds; the caller's claim counts for nothing.
+- Its memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
+- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now.
+  A silent signer thus stops decisions until its next signature.
+- Revocations, outcomes and acts of persons are exempt.
 """
 
 from __future__ import annotations

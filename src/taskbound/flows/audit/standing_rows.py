@@ -1,10 +1,7 @@
 """Compares declared state with the log: stops, groups, targets, issuers, accounts.
 
-1. Each kind is one entry of `_ROWS`, which reads rows in the form that the records leave.
-2. Group claims of an issuer count until the person's last sign-in there expires.
-3. A target's identity and its server's start are computed again from its file.
-4. Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
-   and which agents it is offered.
+- Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
+  and which agents it is offered.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
 """Compares acts, amendments, approvals and templates with the log.
 
-Rules of `act_rows`:
-1. Policy on retries rests on acts: a failed act may be tried again.
-2. The acts of a task tree are compared and forgotten once its root has ended and nothing is open or unknown.
-3. PostgreSQL numbers a transaction before it waits for the act. So the highest attempt is the last, and of
-   concurrent attempts any outcome may be the last.
+- The acts of a task tree are compared and forgotten once its root has ended and nothing is open or unknown.
+- PostgreSQL numbers a transaction before it waits for the act. So the highest attempt is the last, and of
+  concurrent attempts any outcome may be the last.
 
 `amendment_rows`: narrowings have no rows; their spent amounts and limits are compared.
-
-Rules of `approval_rows`:
-1. A row that was `consumed` and is not now would allow a second use.
-2. Not compared: answers, which are verified whenever they count.
+- A row that was `consumed` and is not now would allow a second use.
+- Not compared: answers, which are verified whenever they count.
 
 `template_rows`: not compared is a template's purpose, which no record holds.
 """

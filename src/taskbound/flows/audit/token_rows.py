@@ -6,20 +6,10 @@ Rules of `token_rows`:
 3. A signing key inserted into the database could sign tokens that were never issued; a revoked key stays
    revoked.
 4. Not compared: other claims; the signer computes their digest again before signing.
-
-Rules of `credential_rows`:
-1. The broker does not revoke a row that says revoked or never due, so the credential would live on in its
-   target.
-2. A credential that its records end is forgotten.
-3. Not compared, as no record holds them: the lease, revocation attempts, and the text of a failure.
-
-Rules of `tool_rows`:
-1. Pinned bytes must have the recorded digest.
-2. Not compared: what a gateway last saw of a tool.
-
-Rules of `policy_rows`:
-1. A row must match the record with its number, and each record needs its row, also one written while the log
-   is read.
+- The broker does not revoke a row that says revoked or never due, so the credential would live on in its
+  target.
+- Not compared, as no record holds them: the lease, revocation attempts, and the text of a failure.
+- Not compared: what a gateway last saw of a tool.
 """
 
 from __future__ import annotations

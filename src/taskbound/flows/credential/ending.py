@@ -1,16 +1,11 @@
 """Ends credentials with their task and with what they rest on.
 
-Rules of `ending`:
-1. The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its
-   descendants. They are requested anew by a new decision.
-2. Ending waits for no broker: the rows are due at once.
-
-Rules of `stranded`:
-1. A task's end takes its credentials in its own transaction (`ending`). Other losses of authority (departed
-   person, kill switch) are found right after they are written, and periodically (law 10).
-2. A candidate is judged again under decision locks: kill switch, then tasks. A canary has no task and ends
-   when everything is stopped.
-3. Each task is its own transaction, so a failed write delays no other.
+- The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its
+  descendants. They are requested anew by a new decision.
+- A task's end takes its credentials in its own transaction. Other losses of authority (departed person, kill
+  switch) are found right after they are written, and periodically (law 10).
+- A candidate is judged again under decision locks: kill switch, then tasks. A canary has no task and ends
+  when everything is stopped.
 """
 
 from __future__ import annotations

@@ -1,17 +1,9 @@
 """Hands a secret out, and reports the outcome of a renewal.
 
-Rules of `handing`:
-1. Only the connection that holds the permit takes or acknowledges a credential (I-10). Another's and a
-   missing one give the same error.
-2. Receipt is acknowledged in time (`core.credential.acknowledge`) while it is active; again, it changes
-   nothing.
-3. The action's outcome follows from the row: succeeded once acknowledged, not sent if no broker began, failed
-   otherwise (law 7).
-
-Rules of `renewed`:
-1. Only the connection that holds the renewal's permit may wait for it; otherwise one error for all cases.
-2. It succeeded once the target was set, and failed if the target does not extend it or the credential ended
-   before.
+- Only the connection that holds the permit takes or acknowledges a credential (I-10). Another's and a missing
+  one give the same error.
+- The action's outcome follows from the row: succeeded once acknowledged, not sent if no broker began, failed
+  otherwise (law 7).
 """
 
 from __future__ import annotations

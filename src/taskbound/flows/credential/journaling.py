@@ -1,27 +1,12 @@
 """Journals a credential or renewal with its permit, and writes each later move.
 
-Rules of `journaling`:
-1. Each settled permit of `TARGET__credential/KIND` has one row named after its action, *journaled* and due at
-   once; a renewal moves an existing row (`prolonging`).
-2. It ends at the earliest of the requested end, its kind's limit, and the deadlines of the task and its
-   ancestors, as locked at the commit (I-03).
-3. The row has the number of its own record, appended after the decisions in the same transaction.
-4. The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key;
-   only the permit's connection receives the sealed secret, and a call repeated after a lost connection uses a
-   new key.
-5. Credentials are locked last (`flows.decision.group`).
-
-Rules of `prolonging`:
-1. A permit that names a credential by `renews` moves that row, judged under its lock at the commit
-   (`core.target.renewing`).
-2. The row is due at once and keeps its old end until a broker has extended it in the target.
-3. Rows are locked in name order.
-
-Rules of `moving`:
-1. A row is locked, moved by a rule of `core.credential`, and written over its version with its record in one
-   transaction.
-2. A move that only counts attempts leaves no record.
-3. A canary's move also decides whether its target's preflight is over.
+- It ends at the earliest of the requested end, its kind's limit, and the deadlines of the task and its
+  ancestors, as locked at the commit (I-03).
+- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key;
+  only the permit's connection receives the sealed secret, and a call repeated after a lost connection uses a
+  new key.
+- Credentials are locked last (`flows.decision.group`).
+- The row is due at once and keeps its old end until a broker has extended it in the target.
 """
 
 from __future__ import annotations

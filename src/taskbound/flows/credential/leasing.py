@@ -1,41 +1,20 @@
 """Leases the broker's next steps, takes its reports, and takes its sweeps of targets.
 
-Rules of `leasing`:
-1. A step is what the row says is due now (`core.credential.step_of`). Rows leased elsewhere, not due or
-   missing are left out without an error, since the broker read the rows earlier.
-2. A mint is leased only while a caller waits for its secret, or for a canary.
-3. A renewal is leased without a waiting caller: its credential is in use.
-4. Revoking and looking are leased to any broker, also while everything is stopped.
-5. All leases are given in one transaction; rows are locked in name order.
-
-Rules of `telling`:
-1. A report under another fence or after the lease is refused with `lease-lost` and changes nothing; the
-   current holder looks at the target anew (I-12, I-55).
-2. *Minted* activates it. A canary has no secret and ends with it. What its revocation needs is stored sealed,
-   before the secret is handed out.
-3. *Failed* ends a mint with its error; if nothing was sent, it is over. A failed revocation only counts an
-   attempt without a record: only the target's own answer ends revoking (I-06).
-4. *Renewed* moves the end of a live credential. A failed renewal keeps the earlier end; if the target refuses
-   for good it is final, otherwise it is retried until then.
-5. *Gone* and *left* end revoking, with a record of what else was done.
-6. A look has no lease; it counts only for a credential that was gone.
-7. Free text is shortened and made printable.
-8. Reports that arrive together share one transaction; if one is refused, each is written in its own.
-
-Rules of `sweeping`:
-1. Only names that are exactly this installation's are considered.
-2. Credentials that live, are being revoked, ended after the sweep began or belong to another target are left
-   alone.
-3. A credential that was gone and is present is revoked again.
-4. A name without a row in any namespace gets a row that begins with its end, as it comes from a lost or
-   restored store.
-5. A bounded number of names is handled per transaction.
-
-Rules of `reconciled`:
-1. The report concerns a finished change of epoch; it moves no row.
-2. Record and note are one transaction, so it is written once however often it is reported.
-3. The broker repeats it until it is written and mints nothing before (`surfaces.broker.memory`).
-4. Monitors are alerted.
+- A mint is leased only while a caller waits for its secret, or for a canary.
+- Revoking and looking are leased to any broker, also while everything is stopped.
+- All leases are given in one transaction; rows are locked in name order.
+- A report under another fence or after the lease is refused with `lease-lost` and changes nothing; the
+  current holder looks at the target anew (I-12, I-55).
+- *Minted* activates it. A canary has no secret and ends with it. What its revocation needs is stored sealed,
+  before the secret is handed out.
+- *Failed* ends a mint with its error; if nothing was sent, it is over. A failed revocation only counts an
+  attempt without a record: only the target's own answer ends revoking (I-06).
+- Only names that are exactly this installation's are considered.
+- Credentials that live, are being revoked, ended after the sweep began or belong to another target are left
+  alone.
+- A name without a row in any namespace gets a row that begins with its end, as it comes from a lost or
+  restored store.
+- Record and note are one transaction, so it is written once however often it is reported.
 """
 
 from __future__ import annotations

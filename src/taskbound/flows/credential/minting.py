@@ -1,30 +1,13 @@
 """Checks what the broker may mint or renew, by the store at that instant.
 
-Rules of `minting`:
-1. The row is being minted under this broker's lease and is as journaled. What it rests on is read anew
-   (`resting`).
-2. It ends no later than the record of its beginning says.
-3. Requester and agent are the task's, by the names that tokens use (`core.token`).
-4. A canary exists only during its target's test, lives at most a minute, and has no recipient and only its
-   kind.
-
-Rules of `renewing`:
-1. The row is active, within its time, being renewed under this broker's lease, and as journaled; its last
-   renewal is the one its permit's record names.
-2. What it rests on is read anew (`resting`) for the renewing action; the kind must be renewable.
-3. Parameters are unchanged. It ends with its task, the requested time and the kind's limit, counted from the
-   permit.
-
-Rules of `resting`:
-1. The broker's lease lasts longer than it may begin anything (`core.credential.lease`).
-2. The row must match the record of its beginning; an altered row, or one without record, is rejected.
-3. Target and kind must be, by the target's current file, those of the permit.
-4. The permitted action must belong to this row: its digest covers task, agent, target, kind and arguments,
-   and is what people signed.
-5. A stop, a suspended or unowned agent, or a task or ancestor that does not run prevents it.
-6. It ends with its task, the requested time and the kind's limit, counted from now.
-7. Signed lifts of a hold are verified again, and must still suffice; an unlifted question blocks. Whether a
-   hold was needed is decided by policy in the daemon, which is trusted for that alone.
+- A canary exists only during its target's test, lives at most a minute, and has no recipient and only its
+  kind.
+- The broker's lease lasts longer than it may begin anything (`core.credential.lease`).
+- The row must match the record of its beginning; an altered row, or one without record, is rejected.
+- The permitted action must belong to this row: its digest covers task, agent, target, kind and arguments, and
+  is what people signed.
+- Signed lifts of a hold are verified again, and must still suffice; an unlifted question blocks. Whether a
+  hold was needed is decided by policy in the daemon, which is trusted for that alone.
 """
 
 from __future__ import annotations

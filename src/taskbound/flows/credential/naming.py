@@ -1,8 +1,7 @@
 """The installation's mark, the credential of an action, and counts.
 
-1. Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that
-   start at once agree on one.
-2. It is no secret; it only has to differ from other installations'.
+- Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that
+  start at once agree on one.
 """
 
 from __future__ import annotations

@@ -1,33 +1,19 @@
 """Ends credentials on request, when due, or with a lost egress; settles outcomes of lost holders.
 
-Rules of `revoking`:
-1. A person names one credential, task or target; a bounded number is ended per request. What has ended is
-   left alone.
-2. A task may end its own credentials only; repeating it is no error.
-3. Rows are locked in name order.
-
-Rules of `due`:
-1. The daemon writes ends that are due (expiry, unacknowledged secret, unfinished mint) and does not wait for
-   the broker. It looks until nothing is due; rows being revoked are not read.
-2. Each end is judged again under the row's lock, in its own transaction.
-3. A revocation that takes longer than a minute is recorded once per daemon and monitors are alerted (I-06);
-   attempts do not depend on it.
-
-Rules of `settling`:
-1. An unreported outcome is unknown and repeats are held. For credentials the row answers, since only the
-   broker acts, under a fence.
-2. It succeeded if the secret was acknowledged, failed if it ended without; until then the outcome stays
-   unknown.
-3. A renewal succeeded if the target was set, and failed if it never will be.
-4. The daemon records it like a person's reconciliation, with the row as evidence.
-5. Only the latest of a namespace are examined; older ones are left to a person. Without unknown outcomes
-   nothing is read, as this runs every two seconds.
-
-Rules of `seated`:
-1. An action permitted to a connection of the egress names it as holder (`SEAT`); credentials acknowledged
-   there end with it (`surfaces.api.injecting`).
-2. A holder that is no connection of this daemon, and of no present daemon, is lost; any daemon ends its
-   credentials.
+- A person names one credential, task or target; a bounded number is ended per request. What has ended is left
+  alone.
+- Rows are locked in name order.
+- The daemon writes ends that are due (expiry, unacknowledged secret, unfinished mint) and does not wait for
+  the broker. It looks until nothing is due; rows being revoked are not read.
+- Each end is judged again under the row's lock, in its own transaction.
+- An unreported outcome is unknown and repeats are held. For credentials the row answers, since only the
+  broker acts, under a fence.
+- It succeeded if the secret was acknowledged, failed if it ended without; until then the outcome stays
+  unknown.
+- An action permitted to a connection of the egress names it as holder (`SEAT`); credentials acknowledged
+  there end with it (`surfaces.api.injecting`).
+- A holder that is no connection of this daemon, and of no present daemon, is lost; any daemon ends its
+  credentials.
 """
 
 from __future__ import annotations

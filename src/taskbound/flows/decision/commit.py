@@ -5,13 +5,9 @@ Rules of `commit`:
 2. A stale proposal is evaluated again and settled in a later transaction; if it stays stale it is refused
    (`contended`) and nothing is taken.
 3. A call that cannot be read or written is answered alone, without effect on the others.
-4. A call that cannot be decided (damaged bundle, silent signer) is refused with a record if one can be
-   written.
 5. After an ambiguous or failed commit the actions are looked up: present ones were decided, others are
    decided again.
-6. A task that asked people too much is paused right after.
 7. A call with slow looks is returned unseen: not decided and not recorded.
-8. A held retry that an approval covers is decided again at once by its held action's id.
 
 Rules of `refusals`:
 1. An agent without refusal tokens (`core.decision.quota`) is refused without a record; the refusal is
@@ -19,11 +15,6 @@ Rules of `refusals`:
 2. A permit takes no token; every other recorded answer does.
 3. All unknown agent names share one bucket across namespaces. Persons (`person:NAME`) and proven services
    have their own.
-4. Counts are recorded when their window ends; failed writes keep the count.
-
-Rules of `watched`:
-1. Stages are `evaluate`, per call, and `commit`, shared by a group, with the group's size.
-2. A call that is evaluated again has each stage once more.
 """
 
 from __future__ import annotations

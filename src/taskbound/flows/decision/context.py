@@ -1,24 +1,15 @@
 """What a call rests on apart from its arguments, cached with the versions it was read at.
 
-Rules of `standing`:
-1. A standing is of one namespace, task, agent, tool, bundle and generation of the views; any forgotten view
-   invalidates all.
-2. Only the absence of obstacles is cached, until the first deadline of task and ancestors.
-3. Policy answers are cached by all inputs: standing, flags, last outcome, proof. If policy reads arguments,
-   time, earlier attempts, operands or evidence, they are not cached.
-4. Agents of ancestor tasks must be active too and bound the call by their ceilings; a ceiling is checked per
-   call unless it covers every call of the tool.
-5. The agent may call the tool and the tool has an owner (`usable`).
-6. Standings and cases are bounded, oldest evicted first. A standing without task, agent or tool is not kept.
-
-Rules of `views`:
-1. A view may be stale: the commit reads versions again under lock and rejects decisions on old views (design
-   4.8).
-2. A process forgets what it writes and what a stale decision read. The last outcome of an act is assumed
-   `none` until a commit shows otherwise.
-3. Views are bounded, oldest evicted first.
-4. Values derived from views are valid for one `generation`.
-5. A question that is not decided meets no commit, so what it rests on is read anew first.
+- A standing is of one namespace, task, agent, tool, bundle and generation of the views; any forgotten view
+  invalidates all.
+- Policy answers are cached by all inputs: standing, flags, last outcome, proof. If policy reads arguments,
+  time, earlier attempts, operands or evidence, they are not cached.
+- Agents of ancestor tasks must be active too and bound the call by their ceilings; a ceiling is checked per
+  call unless it covers every call of the tool.
+- A view may be stale: the commit reads versions again under lock and rejects decisions on old views (design
+  4.8).
+- A process forgets what it writes and what a stale decision read. The last outcome of an act is assumed
+  `none` until a commit shows otherwise.
 """
 
 from __future__ import annotations

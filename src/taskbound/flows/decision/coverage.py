@@ -1,15 +1,9 @@
 """Whether scopes and ceilings above a task cover a call, and which calls of a tool they cover.
 
-Rules of `covering`:
-1. All must cover (law 3), each in its step. Limits are the task's own.
-2. A grant rests on the parent's grants that it was carved from: a call passes only along chains of such
-   grants that all cover it, and pays the rates of each.
-3. The number of chains examined is bounded; others permit nothing.
-4. A refusal by scope says whether the requester could grant it, as advice.
-
-Rules of `offering`:
-1. It uses all that a decision uses except policy, approvals and remaining limits. It gives no right.
-2. The scopes of the task and its ancestors and their agents' ceilings must all cover.
+- All must cover (law 3), each in its step. Limits are the task's own.
+- A grant rests on the parent's grants that it was carved from: a call passes only along chains of such grants
+  that all cover it, and pays the rates of each.
+- It uses all that a decision uses except policy, approvals and remaining limits. It gives no right.
 """
 
 from __future__ import annotations

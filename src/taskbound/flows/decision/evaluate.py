@@ -3,24 +3,14 @@
 Rules of `evaluate`:
 1. The bytes are parsed again, strictly, and must be canonical, since they are what runs.
 2. The first failing step ends the evaluation with its error; every failure is a refusal.
-3. The scopes of the task and every ancestor and their agents' ceilings must cover the action (law 3).
-4. A refusal by scope says whether the requester could grant it, as advice.
 5. Declared operands of held calls are probed each time the call is made. If policy reads operands, covered
    calls are probed before policy, and refused if they cannot be. Slow probes return the call unseen
    (`flows.approval.look.looking`). After an unknown outcome, declared proofs of effect are probed if policy
    reads them.
-6. Evidence that policy reads is verified for each call.
-7. Only a call that requests a new credential names a recipient key; plan steps and narrowings name none
-   (`crediting`).
-8. The proposal's basis names all read versions. Only facts that were found are recorded.
-
-Rules of `crediting`:
-1. The arguments must fit our definition of the credential kind (`core.target`), as no server checks them.
-2. The requested lifetime must be allowed by the kind, with at least a second left before the task's and
-   ancestors' deadlines. The commit judges again and sets the end.
-3. A renewal is judged by the commit alone. Here only its age is read, if policy needs it for a covered call;
-   another task's credential is taken to be as old as the task, to reveal nothing.
-4. A misfit is refused with an action and a record, like an uncovered call.
+7. Only a call that requests a new credential names a recipient key; plan steps and narrowings name none .
+- The arguments must fit our definition of the credential kind (`core.target`), as no server checks them.
+- A renewal is judged by the commit alone. Here only its age is read, if policy needs it for a covered call;
+  another task's credential is taken to be as old as the task, to reveal nothing.
 """
 
 from __future__ import annotations

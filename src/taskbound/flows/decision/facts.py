@@ -1,15 +1,9 @@
 """The facts that policies read of a call, and the verdict that follows from policy's answer.
 
-Rules of `facts`:
-1. Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
-2. A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
-   world and is not idempotent; an attempt of unknown time was just now.
-3. Facts are recorded as words beside the decision and read back to explain it.
-4. Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
-
-Rules of `case`:
-1. If policy reads no arguments, it is asked once for all calls of a case.
-2. A case with looked-up values is not cached.
+- Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
+- A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
+  world and is not idempotent; an attempt of unknown time was just now.
+- Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
 """
 
 from __future__ import annotations

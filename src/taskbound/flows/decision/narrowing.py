@@ -1,11 +1,9 @@
 """Answers a held action with a narrower one, which is decided like any other.
 
-1. The narrower action is evaluated and settled like agents' calls. If it is refused, the held action stays.
-2. It is narrower by `core.approval.narrow` and the task's current scope.
-3. It needs the approval that policy asks for it, or else that of the held action. The person's one signature
-   names both actions and approves the narrower one, with its operands as shown.
-4. The held action's end, the narrower action, its question and approval are one transaction.
-5. The caller gets no permit by that; the permit is decided when the narrower action is presented.
+- It needs the approval that policy asks for it, or else that of the held action. The person's one signature
+  names both actions and approves the narrower one, with its operands as shown.
+- The held action's end, the narrower action, its question and approval are one transaction.
+- The caller gets no permit by that; the permit is decided when the narrower action is presented.
 """
 
 from __future__ import annotations

@@ -1,16 +1,8 @@
 """Plans: several calls are evaluated and held together, and written as one plan.
 
-Rules of `planned`:
-1. While a plan is open, its task has no other open question, so no call can run in between.
-2. Steps, questions and plan are one transaction.
-3. The sum of all steps must fit the limits; a hold takes nothing.
-4. Only the task's requester, the agent's owner or the task's run may propose; proposing gives no right.
-
-Rules of `planning`:
-1. Each step is evaluated and held like an agent's call. A step that is refused, or permitted without
-   approval, makes the plan refused and is named.
-2. A refused plan leaves one record.
-3. The proposer is in charge of the task or runs beneath its run.
+- While a plan is open, its task has no other open question, so no call can run in between.
+- The sum of all steps must fit the limits; a hold takes nothing.
+- Only the task's requester, the agent's owner or the task's run may propose; proposing gives no right.
 """
 
 from __future__ import annotations

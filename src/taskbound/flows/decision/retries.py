@@ -1,29 +1,17 @@
 """Earlier attempts of an act: looked up, checked, or in doubt.
 
-Rules of `attempts`:
-1. They are read for each call, and only if an applicable policy reads them.
-2. One snapshot gives the act, its last action and whether that one's holder is lost.
-3. Answering person, operands and risk of the last attempt are known from its recorded facts; `changed` has
-   them recorded.
-4. The time of lost attempts is known only while none is open, for a bounded number.
-
-Rules of `checking`:
-1. Checks run only after an unknown outcome, if declared and if policy reads them.
-2. They wait while an attempt may still take effect: one is open or in doubt, or the declared time since the
-   last loss has not passed. More lost attempts than can be read show nothing.
-3. Findings are recorded with the decision and expire like every look.
-4. Only plain keys are looked up (printable ASCII, no space at either end), as a server may normalize others
-   before it stores them.
-
-Rules of `doubts`:
-1. From the loss of its holder an act counts as unknown, so repeats are held; if the holder returns within its
-   grace it counts as before.
-2. Doubt follows from open permits, read in the settling transaction. It ends when the store records that the
-   holder was given up.
-3. An open permit of a present holder counts as an attempt without outcome; a second one is a new use.
-4. A holder's name is a digest followed by its daemon's name.
-5. Network callers have no connection (`core.decision.holder`): their acts are in doubt from the end of the
-   permit.
+- The time of lost attempts is known only while none is open, for a bounded number.
+- Checks run only after an unknown outcome, if declared and if policy reads them.
+- They wait while an attempt may still take effect: one is open or in doubt, or the declared time since the
+  last loss has not passed. More lost attempts than can be read show nothing.
+- Only plain keys are looked up (printable ASCII, no space at either end), as a server may normalize others
+  before it stores them.
+- From the loss of its holder an act counts as unknown, so repeats are held; if the holder returns within its
+  grace it counts as before.
+- Doubt follows from open permits, read in the settling transaction. It ends when the store records that the
+  holder was given up.
+- Network callers have no connection (`core.decision.holder`): their acts are in doubt from the end of the
+  permit.
 """
 
 from __future__ import annotations

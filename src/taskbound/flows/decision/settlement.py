@@ -1,11 +1,9 @@
 """Settles a group of evaluated calls in one transaction: locks, judges, writes rows and records.
 
-1. Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools,
-   tasks, remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and
-   admissions, plans, questions, people, credentials, target.
-2. A credential to renew is read with the first of these and locked in its turn.
-3. A person's narrower action is settled here too.
-4. Nothing is decided while the signer has not confirmed the log within the bound (`flows.audit.freshness`).
+- Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
+  remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
+  plans, questions, people, credentials, target.
+- A person's narrower action is settled here too.
 """
 
 from __future__ import annotations

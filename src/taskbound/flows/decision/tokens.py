@@ -1,19 +1,12 @@
 """Whether shown tokens, and a service that asks in its own name, still count at the decision.
 
-Rules of `tokens`:
-1. A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
-   Task, agent and switch are locked and judged by the decision itself.
-2. A token of another task or agent is refused.
-3. Keys are locked before tokens, and tokens before admissions.
-4. If a service asks in its own name, the service and its token are judged first, so an unauthorized one
-   learns nothing of the task's token.
-
-Rules of `enforcing`:
-1. The service is read again under lock: it, its owner, its key and its token must count. A removal or
-   revocation that commits first wins.
-2. It may ask only about tools that it is declared to enforce.
-3. It asks for the task whose agent came to it, shown by that agent's token (`tokens`).
-4. Services are locked before all else (`flows.identity.services`, rule 4).
+- A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
+  Task, agent and switch are locked and judged by the decision itself.
+- A token of another task or agent is refused.
+- Keys are locked before tokens, and tokens before admissions.
+- The service is read again under lock: it, its owner, its key and its token must count. A removal or
+  revocation that commits first wins.
+- It asks for the task whose agent came to it, shown by that agent's token.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Whether a tool can be called at all, and the answer where there is no action to decide.
 
-1. Kinds of credentials are tools of targets; a server's tool of such a name mints nothing.
-2. A tool that acts has an owner who has not left (law 9). An undeclared effect counts as the worst.
-3. Each kind of credential has an owner, whatever its effect.
-4. A tool with reported outcomes is not asked about by a caller that reports none, and the other way round.
+- A tool that acts has an owner who has not left (law 9). An undeclared effect counts as the worst.
+- Each kind of credential has an owner, whatever its effect.
+- A tool with reported outcomes is not asked about by a caller that reports none, and the other way round.
 """
 
 from __future__ import annotations

@@ -1,23 +1,12 @@
 """Accounts of people at issuers, claimed groups, and the issuers.
 
-Rules of `account`:
-1. Only the account that owns the data directory links accounts, as that decides who a person is
-   (`core.identity.account`, rule 1).
-2. A person may unlink an own account and end an own session.
-3. An unlinked account's sessions and claimed group memberships end with it.
-
-Rules of `linking`:
-1. Linking joins all persons linked to either.
-2. Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
-   approvers.
-
-Rules of `claimed`:
-1. Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
-   several accounts at an issuer counts.
-2. Unrenewed claims end by themselves, checked every second and recorded.
-3. Memberships set by a person are not changed by an issuer.
-4. A removed member's running tasks that they could not request now are paused in the same transaction.
-5. An issuer adds nobody to a missing group or beyond the limit of groups.
+- Only the account that owns the data directory links accounts, as that decides who a person is
+  (`core.identity.account`, rule 1).
+- Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
+  approvers.
+- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
+  several accounts at an issuer counts.
+- Memberships set by a person are not changed by an issuer.
 
 `issuers`: an issuer vouches for every agent with a selector of it, or every person with an account there.
 Removing an issuer of people ends its pending sign-ins.

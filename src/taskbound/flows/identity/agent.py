@@ -1,29 +1,16 @@
 """Agents: registered, activated, suspended; their keys, selectors and risk.
 
-Rules of `agent`:
-1. An agent is registered inactive; activation requires all of law 9.
-2. A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
-   kept, for one use.
-3. Suspending an agent revokes its tasks in the same transaction.
-4. A ceiling has no uses, totals or steps.
-5. The owner may change the ceiling; running tasks go on under the new one.
-
-Rules of `agent_key`:
-1. The agent's owner or the account that owns the data directory renews the key. It is made before it is
-   stored, so a crash leaves at most a private key without trust.
-2. The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
-   with each renewal.
-3. The surface ensures that only a process of the agent's running task gets a statement.
-
-Rules of `selectors`:
-1. The agent's owner or the account that owns the data directory adds and removes them.
-2. Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
-   on any machine.
-
-Rules of `risk`:
-1. Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated
-   again.
-2. Tasks go on; policies decide what a level means.
+- A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
+  kept, for one use.
+- Suspending an agent revokes its tasks in the same transaction.
+- The agent's owner or the account that owns the data directory renews the key. It is made before it is
+  stored, so a crash leaves at most a private key without trust.
+- The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
+  with each renewal.
+- The surface ensures that only a process of the agent's running task gets a statement.
+- Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
+  on any machine.
+- Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated again.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """Enrolls persons' keys: proposed, proven by their own signature, vouched for.
 
-1. A person proposes an own key; the account that owns the data directory may do so for anyone, as the key
-   must sign anyway.
-2. A proposal becomes a key by its own signature and then the required vouchers, judged under lock in the
-   enrolling transaction.
-3. A key is enrolled once per namespace; a withdrawn one never returns.
-4. Monitors of active agents are alerted of each key that moves; a failed alert stops nothing and is recorded.
+- A person proposes an own key; the account that owns the data directory may do so for anyone, as the key must
+  sign anyway.
+- A key is enrolled once per namespace; a withdrawn one never returns.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Groups of persons who share what they may grant.
 
-1. Members are present persons of the namespace; at most 32 groups per person and 256 groups in all.
-2. Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
-   member may leave. A grant is set by a person who may grant it, or by that account.
-3. A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
-   leaves, running tasks they could not request now are paused in the same transaction.
+- Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
+  member may leave. A grant is set by a person who may grant it, or by that account.
+- A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
+  leaves, running tasks they could not request now are paused in the same transaction.
 """
 
 from __future__ import annotations

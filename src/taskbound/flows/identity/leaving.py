@@ -1,16 +1,10 @@
 """Persons who leave and return, their sessions, and the owners and approvers of agents.
 
-Rules of `leaving`:
-1. A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
-   unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
-   those agents and of their own request paused. A tool that acts is refused until it has a new owner.
-2. A person who leaves a group keeps other grants; running tasks they could not request now are paused in the
-   same transaction.
-3. A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
-   them back. Keys stay withdrawn.
-4. An agent's owner, or that account if the owner has left, sets owner and approvers. An active agent keeps an
-   approver.
-5. Monitors are alerted.
+- A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
+  unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
+  those agents and of their own request paused. A tool that acts is refused until it has a new owner.
+- A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
+  them back. Keys stay withdrawn.
 
 `sessions`: each end is one record, and an unlinked account's sessions end with it.
 """

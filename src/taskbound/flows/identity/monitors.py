@@ -1,14 +1,7 @@
 """Delivers checkpoints and news to the monitors of agents.
 
-Rules of `delivery`:
-1. Every new checkpoint goes once to each address of an active agent's monitor, at most once a minute;
-   failures are retried in the next round.
-2. A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8).
-3. Changes between delivered and failed are recorded, not every try.
-
-Rules of `telling`:
-1. News is sent after what it reports is durable. A monitor that refuses it stops nothing; that is recorded.
-2. Each address gets it once.
+- A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8).
+- News is sent after what it reports is durable. A monitor that refuses it stops nothing; that is recorded.
 """
 
 from __future__ import annotations

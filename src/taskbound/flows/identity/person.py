@@ -1,25 +1,12 @@
 """Persons, their enrolled keys, and the tools that they own.
 
-Rules of `person`:
-1. The account that owns the data directory may register the first person and itself; other persons are
-   registered by a present person.
-2. An account belongs to one person.
-3. The first person and the account that owns the data directory may grant anything within an agent's ceiling;
-   others nothing until it is set.
-4. A grant is set by a person who may grant it, or by that account.
-
-Rules of `person_key`:
-1. A key's state is read in the transaction that uses its signature.
-2. A device's signature counter must grow; a lower one suggests a copy.
-3. Only the person or the account that owns the data directory withdraws a key, effective at once.
-4. A namespace is set to `demo` only while it never had a key, by that account. Unsetting it withdraws all its
-   keys and alerts monitors.
-
-Rules of `tools`:
-1. Removing an owner changes the tool's version, so evaluated calls are evaluated again.
-2. A target loses its owner with its tools, or if it has none yet, the owner named in its file
-   (`flows.target.testing`).
-3. Tools that an account pinned before the namespace had persons become those of that account's person.
+- The account that owns the data directory may register the first person and itself; other persons are
+  registered by a present person.
+- The first person and the account that owns the data directory may grant anything within an agent's ceiling;
+  others nothing until it is set.
+- A key's state is read in the transaction that uses its signature.
+- A device's signature counter must grow; a lower one suggests a copy.
+- Removing an owner changes the tool's version, so evaluated calls are evaluated again.
 """
 
 from __future__ import annotations

@@ -8,15 +8,9 @@ Rules of `services`:
 3. A removed service or key, and whatever was issued by it, proves nothing from the commit on.
 4. A use of a service checks service, owner and key in one snapshot each time. A use that acts locks all of it
    first, the key first and the owner last; a removal locks in the same order.
-
-Rules of `service_key`:
-1. The owner, or the account that owns the data directory, adds and removes keys.
-2. A key belongs to one service and to no agent, for all time.
-
-Rules of `answered`:
-1. The idempotency key is durable before the request is done, the answer before it is sent (law 5).
-2. A refused request releases the key; another try is a new decision (law 7).
-3. An unexpected exception keeps the key without an answer, because the effect is unknown.
+- A key belongs to one service and to no agent, for all time.
+- A refused request releases the key; another try is a new decision (law 7).
+- An unexpected exception keeps the key without an answer, because the effect is unknown.
 """
 
 from __future__ import annotations

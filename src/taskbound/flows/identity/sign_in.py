@@ -1,20 +1,11 @@
 """Signs persons in through an issuer: the browser leaves, returns, and gets a session.
 
-Rules of `entering`:
-1. The issuer's row is the one that was asked, the account is linked, and its person is present.
-2. The session secret exists only in the browser's cookie.
-
 `refused`: unauthenticated callers share one refusal allowance. A record names the subject only after the
 issuer's statement was verified, so that an administrator can link the account.
-
-Rules of `sign_ins`:
-1. A pending sign-in is stored before the redirect and deleted before its answer is examined, so a repeated
-   answer finds nothing, at any daemon.
-2. The issuer is asked outside transactions. Its answer is judged by current rows: issuer, account, person.
-3. The session is written with its record and the claimed groups. The browser's previous session ends, as its
-   person could no longer sign it out.
-4. Session, account, issuer and person are checked at every use.
-5. Each refused start or answer is one record within a shared allowance; beyond it they are counted by code.
+- A pending sign-in is stored before the redirect and deleted before its answer is examined, so a repeated
+  answer finds nothing, at any daemon.
+- The session is written with its record and the claimed groups. The browser's previous session ends, as its
+  person could no longer sign it out.
 """
 
 from __future__ import annotations

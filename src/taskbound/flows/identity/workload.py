@@ -1,32 +1,19 @@
 """Authenticates agents and services by SVIDs, signed assertions and trust domains.
 
-Rules of `workload`:
-1. The adapter of its kind verifies a credential; selectors of the namespace it is shown for choose the agent.
-   Other namespaces' trust counts for nothing.
-2. The agent is active and has a present owner (law 9).
-3. Each refused credential leaves one record within an allowance, beyond it is counted by code. Unproven
-   callers share one allowance, apart from agents'.
-4. Verification never waits for an issuer: keys to fetch are reported and fetched separately.
-5. A record holds only the digest of what was shown. A service is authenticated only by its own key, and must
-   be valid (`flows.identity.services`, rule 4).
-6. A refused token of ours, or DPoP proof, leaves the same record, so a replay or theft shows in the log.
-
-Rules of `svid`:
-1. The document names its trust domain, which must be trusted in the namespace, without fallback.
-2. A domain counts within its freshness bound (law 10) and with the authorities of its source.
-3. A certificate is bound to its key by TLS. A token is a bearer token for its audience.
-
-Rules of `assertion`:
-1. The key is the valid one of that id in the namespace; `iss` and `sub` are its agent or service. `aud` is
-   exactly our issuer's name, not a token endpoint.
-2. It claims to live a minute at most.
-3. It is used once, across all daemons and restarts, so a replay is refused.
-
-Rules of `trust`:
-1. Only the account that owns the data directory trusts a domain: its authorities make agents.
-2. A bundle counts for all daemons from its commit on. A domain that was removed, or changed its source,
-   meanwhile takes no bundle.
-3. A confirmation without change has no record and is written at most once per eighth of the bound.
+- The adapter of its kind verifies a credential; selectors of the namespace it is shown for choose the agent.
+  Other namespaces' trust counts for nothing.
+- Each refused credential leaves one record within an allowance, beyond it is counted by code. Unproven
+  callers share one allowance, apart from agents'.
+- Verification never waits for an issuer: keys to fetch are reported and fetched separately.
+- A record holds only the digest of what was shown. A service is authenticated only by its own key, and must
+  be valid (`flows.identity.services`, rule 4).
+- A certificate is bound to its key by TLS. A token is a bearer token for its audience.
+- The key is the valid one of that id in the namespace; `iss` and `sub` are its agent or service. `aud` is
+  exactly our issuer's name, not a token endpoint.
+- It is used once, across all daemons and restarts, so a replay is refused.
+- Only the account that owns the data directory trusts a domain: its authorities make agents.
+- A bundle counts for all daemons from its commit on. A domain that was removed, or changed its source,
+  meanwhile takes no bundle.
 """
 
 from __future__ import annotations

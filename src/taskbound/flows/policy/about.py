@@ -1,9 +1,6 @@
 """The resource of an operation and the person's sign-in, as policies read them.
 
-1. A missing resource has empty facts and no parents.
-2. Approvals, plans and amendments are questions and can be named by the id of their action.
-3. Parents are transitive: a call is in its tool's server, a plan in its steps' tools, a person's key in the
-   person's groups.
+- Approvals, plans and amendments are questions and can be named by the id of their action.
 """
 
 from __future__ import annotations

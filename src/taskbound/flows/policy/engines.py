@@ -1,15 +1,8 @@
 """The policy engine of the bundle in force, and replays of recorded actions under another.
 
-Rules of `engines`:
-1. The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
-   author's record do. Where a checkpoint covers a record, the record must be in its tree.
-2. Otherwise the namespace is damaged and nothing is decided there; the base alone never takes over.
-3. Verified bundles are cached per namespace, engines by digest, both bounded.
-
-Rules of `replay`:
-1. The newest actions are evaluated again with their recorded facts.
-2. Answers not decided by policy (scope, state of the moment) are only counted.
-3. Actions that cannot be evaluated (edited row, changed tool, unrecorded fact) are counted by reason.
+- The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
+  author's record do. Where a checkpoint covers a record, the record must be in its tree.
+- Otherwise the namespace is damaged and nothing is decided there; the base alone never takes over.
 """
 
 from __future__ import annotations

@@ -1,19 +1,12 @@
 """The life of a policy bundle: examined, proposed, activated, withdrawn.
 
-Rules of `life`:
-1. A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned
-   tools it is refused with all problems, recorded, and the bundle in force stays.
-2. A bundle is loaded as stored before it is activated.
-3. A rollback takes the organization's earlier rules with the current base. It needs nothing of the bundle in
-   force, which may be damaged; records say what was in force.
-4. At a daemon's start the base of its version replaces the older one, with a record.
-5. An activation names the bundle in force it was examined against; of two concurrent ones, one succeeds.
-
-Rules of `examine`:
-1. A bundle is checked against pinned tools, existing groups and the base.
-2. A bundle with another version's base must be proposed again.
-3. A policy without an action, written before the base knew operations, would extend to operations; its bundle
-   keeps its base.
+- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned tools
+  it is refused with all problems, recorded, and the bundle in force stays.
+- A rollback takes the organization's earlier rules with the current base. It needs nothing of the bundle in
+  force, which may be damaged; records say what was in force.
+- An activation names the bundle in force it was examined against; of two concurrent ones, one succeeds.
+- A policy without an action, written before the base knew operations, would extend to operations; its bundle
+  keeps its base.
 """
 
 from __future__ import annotations

@@ -1,21 +1,12 @@
 """Authorizes operations of our own API by the rules in force, and again when they take effect.
 
-Rules of `operations`:
-1. Rules and facts are of one snapshot; if another bundle is activated in between, both are read again.
-2. For a bundle with a base that does not know operations, the current base decides operations, and its own
-   rules calls.
-3. Only facts that policies read are looked up; without policies about an operation, none.
-4. A flow's refusal stays: policy here only takes rights away.
-5. If a policy requires a sign-in, the one of the person's token or account is looked up.
-6. A statement is parsed as flows parse it; an unreadable one gives no facts and is refused by the flow.
-
-Rules of `held`:
-1. The first transaction of an operation locks the bundle in force and compares it with the one that
-   authorized it.
-2. If it differs nothing is written, and the operation is authorized anew and then written or refused.
-3. Later transactions of the same operation are not checked again.
-4. An operation that changes the bundle in force locks it exclusively from the start, as two shared locks that
-   upgrade would deadlock.
+- Rules and facts are of one snapshot; if another bundle is activated in between, both are read again.
+- A flow's refusal stays: policy here only takes rights away.
+- The first transaction of an operation locks the bundle in force and compares it with the one that authorized
+  it.
+- If it differs nothing is written, and the operation is authorized anew and then written or refused.
+- An operation that changes the bundle in force locks it exclusively from the start, as two shared locks that
+  upgrade would deadlock.
 """
 
 from __future__ import annotations

@@ -1,30 +1,20 @@
 """Declares, changes and removes targets.
 
-Rules of `adding`:
-1. The target's file names owner and approvers, so only the account that owns the data directory declares it
-   (`flows.tool.answering`). That account or an owner changes the admin access or removes the target.
-2. The name is no server's and no other target's, as tool names begin with it.
-3. The admin access is sealed to the broker for this target and identity (`wire.secret`); the daemon cannot
-   open it, and the record has its digest.
-4. It begins untested and without tools (`testing`).
-
-Rules of `removing`:
-1. Without the target nothing can be revoked in it. So it stays while credentials live or are being revoked,
-   and a minute longer for mints that may still arrive. Credentials that it cannot revoke expire there and do
-   not count.
-2. Tools are removed first, then credentials are looked for; if there are some, the removal is rolled back. A
-   concurrent decision holds its tool's lock and is waited for.
-
-Rules of `seeing`:
-1. The target through which another is observed is of the same namespace and needs no other itself.
-2. It cannot be removed before those, as a new target of its name would show nothing and credentials would be
-   taken for gone (I-07).
-
-Rules of `admin`:
-1. An access is sealed for this target, its identity and the next number; others are rejected. An owner or the
-   account that owns the data directory sets it.
-2. The broker then uses it for everything, also revocation of earlier credentials, so it is tested at once. A
-   failed test removes no tool (`testing`, rule 4).
+- The target's file names owner and approvers, so only the account that owns the data directory declares it
+  (`flows.tool.answering`). That account or an owner changes the admin access or removes the target.
+- The admin access is sealed to the broker for this target and identity (`wire.secret`); the daemon cannot
+  open it, and the record has its digest.
+- Without the target nothing can be revoked in it. So it stays while credentials live or are being revoked,
+  and a minute longer for mints that may still arrive. Credentials that it cannot revoke expire there and do
+  not count.
+- Tools are removed first, then credentials are looked for; if there are some, the removal is rolled back. A
+  concurrent decision holds its tool's lock and is waited for.
+- It cannot be removed before those, as a new target of its name would show nothing and credentials would be
+  taken for gone (I-07).
+- An access is sealed for this target, its identity and the next number; others are rejected. An owner or the
+  account that owns the data directory sets it.
+- The broker then uses it for everything, also revocation of earlier credentials, so it is tested at once. A
+  failed test removes no tool (`testing`, rule 4).
 """
 
 from __future__ import annotations

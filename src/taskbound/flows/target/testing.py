@@ -8,13 +8,6 @@ Rules of `testing`:
 3. The first successful test pins one tool per kind, with the file's owner and approvers as far as they are
    present. Versions start as others do (`flows.tool.pin`, rule 2).
 4. A later test's result is stored and removes no tool.
-5. A canary that no broker leases expires and says so.
-
-Rules of `people`:
-1. The owner is a present person; an approver is one or an existing group. A bare name is a person's if there
-   is one.
-2. Departed persons are dropped from a target that has no tools yet.
-3. Owners and approvers of the tools may change; they are shown as the target's.
 """
 
 from __future__ import annotations

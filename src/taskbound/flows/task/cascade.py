@@ -1,25 +1,13 @@
 """Starts and ends tasks: preconditions, cascading ends, heartbeats, unclaimed tasks.
 
-Rules of `cascade`:
-1. The whole tree is locked from the task down until the end is written, so nothing is decided or started in
-   it.
-2. A child's unspent amounts return to its parent (`core.task.child`) and stand in its record.
-3. Holds of the tree's tasks are dropped.
-4. Open questions are withdrawn and approvals become unusable.
-5. Credentials end.
-
-Rules of `watch`:
-1. Bound tasks are refreshed first, then due ones are looked for, so a clock jump pauses no present task.
-2. Due tasks are read again under lock. Tasks with a held action are not paused; paused ones are not watched
-   until resumed.
-3. A missed heartbeat pauses, an expired grace ends; both are recorded as the daemon's acts.
-4. A starting daemon restarts every heartbeat.
-
-Rules of `unclaimed`:
-1. The note is written with the task's start and removed when a client is admitted.
-2. Claim and end take the same lock; an ended task cannot be claimed.
-3. Any daemon ends an unclaimed task, with descendants and records.
-4. The note of a task that ended otherwise is deleted when due.
+- The whole tree is locked from the task down until the end is written, so nothing is decided or started in
+  it.
+- A child's unspent amounts return to its parent (`core.task.child`) and stand in its record.
+- Bound tasks are refreshed first, then due ones are looked for, so a clock jump pauses no present task.
+- Due tasks are read again under lock. Tasks with a held action are not paused; paused ones are not watched
+  until resumed.
+- The note is written with the task's start and removed when a client is admitted.
+- Claim and end take the same lock; an ended task cannot be claimed.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
 """Changes a running task: its next step, or a narrower scope.
 
-1. The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not
-   open the next.
-2. Any person may narrow a task. The request names the digest of the scope it was based on; if that changed,
-   it is refused.
-3. A widening is refused here; it needs an approval (design 5, `widen`).
-4. The record of an amendment holds what limits have left, so earlier proposals are evaluated again and
-   recorded after it.
-5. Credentials minted before a step or amendment end, covered or not.
+- The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not
+  open the next.
+- Any person may narrow a task. The request names the digest of the scope it was based on; if that changed, it
+  is refused.
+- Credentials minted before a step or amendment end, covered or not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The evidence of a task: issuers, declaration, and verification.
 
-1. Signed evidence is verified at declaration against current issuers, which are compared again under lock.
-   The token is stored with the task.
-2. A later look verifies the stored token against current issuers (`approval.vouched`).
-3. Only the account that owns the data directory adds issuers, as they can lift holds.
+- Signed evidence is verified at declaration against current issuers, which are compared again under lock. The
+  token is stored with the task.
+- Only the account that owns the data directory adds issuers, as they can lift holds.
 """
 
 from __future__ import annotations

@@ -1,18 +1,12 @@
 """A task from its declaration to its end.
 
-Rules of `life`:
-1. A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
-   pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock.
-   Actions are judged against the ceiling again (law 3), but not against the grant.
-2. The end of a task ends every descendant in one transaction (law 4, I-13).
-3. Ending and pausing may use the store's reserve, so a full disk does not prevent them.
-4. Ending an ended task returns how it ended and changes nothing.
-5. Descendants of a paused task pause without being changed, and go on when it is resumed.
+- A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
+  pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock. Actions
+  are judged against the ceiling again (law 3), but not against the grant.
+- Ending and pausing may use the store's reserve, so a full disk does not prevent them.
 
 Rules of `order`:
-1. A scope names existing tools and is within the agent's ceiling and the requester's grant.
 2. A paused task is resumed only while its agent is active and its requester could request it now.
-3. A learning task is requested by the agent's owner and lives at most 14 days.
 4. Lifetime and heartbeat are the order's, else the template's. An order from an agent may not exceed its
    template's, so no agent extends its authority or loosens its watch.
 """

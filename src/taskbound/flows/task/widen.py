@@ -1,24 +1,12 @@
 """Widens a running task: an amendment is requested, approved and applied.
 
-Rules of `asking`:
-1. The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that
-   could not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
-2. A scope too long to show is refused (law 6).
-
-Rules of `ground`:
-1. Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
-   shared, what decisions lock before them, then people and remainders.
-2. The scope is within the ceilings of the task's and its ancestors' agents, and the current grants of
-   requester and asker.
-
-Rules of `widenings`:
-1. The request comes from outside any gateway or run (`asking`).
-2. An answer is verified like one to a held action: signature over the received bytes, then entitlement, key
-   and digest under lock. A denial is final.
-3. The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
-   grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
-   paused or everything is stopped the answer is not taken and may be repeated.
-4. An amendment ends like a question: by the first that meets its end, or by the sweep.
+- The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that could
+  not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
+- Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
+  shared, what decisions lock before them, then people and remainders.
+- The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
+  grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
+  paused or everything is stopped the answer is not taken and may be repeated.
 """
 
 from __future__ import annotations

@@ -1,32 +1,18 @@
 """The token endpoint's codes and refresh tokens, for clients that people use.
 
-Rules of `admitting`:
-1. A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
-   uses it up (`core…asked`, rule 6).
-2. A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown by another holder ends its
-   admission. Each is recorded once.
-3. A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting
-   person who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh
-   token without using it up.
-4. Removing a client's registration ends all its admissions in one transaction.
-5. A client that acts as a person is admitted for one token's lifetime, while person and sign-in last; a stop
-   does not exclude it, as people lift stops. It gets no refresh token.
-6. The secret is durable before it is sent and exists only in the answer. A client that loses it needs a new
-   consent.
-
-Rules of `client_tokens`:
-1. The token is for the consented task and one resource, and ends with the admission, which is read at each
-   use (`standing`, rule 5).
-2. It is bound to the client's DPoP key if proven, else a bearer token; it lives five minutes at most.
-3. A refresh token is used up only after the new token exists, so a missing signer costs no consent; a token
-   issued in a lost race ends with the admission. A code is used up first: two tokens of one code would be
-   worse.
-4. A client that acts as a person gets a key-bound person's token with the sign-in, which ends with the
-   admission.
-
-Rules of `acting_as`:
-1. The client is registered here, asks at our own issuer, for the scope `operations` alone.
-2. It is admitted for one token's lifetime, while person and sign-in last.
+- A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
+  uses it up (`core…asked`, rule 6).
+- A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown by another holder ends its
+  admission. Each is recorded once.
+- A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting person
+  who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh token
+  without using it up.
+- The secret is durable before it is sent and exists only in the answer. A client that loses it needs a new
+  consent.
+- It is bound to the client's DPoP key if proven, else a bearer token; it lives five minutes at most.
+- A refresh token is used up only after the new token exists, so a missing signer costs no consent; a token
+  issued in a lost race ends with the admission. A code is used up first: two tokens of one code would be
+  worse.
 """
 
 from __future__ import annotations

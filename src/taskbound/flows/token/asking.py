@@ -1,25 +1,15 @@
 """Authorization requests of clients, and persons' answers to them.
 
-Rules of `asking`:
-1. A pending request gives no right. At most 64 wait per namespace, each for five minutes; flooding blocks
-   others and fills no disk.
-2. A person answers by typing the code that their browser shows; after ten wrong ones in five minutes no more
-   are accepted, and each is recorded. The client's claims are shown as its own.
-3. Consent is to one task of the agent whose resource the client asked for (`answering`).
-4. The answer goes once to the browser that began the request, which may look as often as it likes.
-5. A registered client may ask to act as a person (`acting_as`); no document is fetched then.
-6. A typed code proves no sign-in. A request that demands one is refused early if no one can sign in, else
-   answered by a person signed in with the browser that began it.
-
-Rules of `answering`:
-1. A person consents by starting a task under the usual rules, or by choosing a running one that they are in
-   charge of (`core.task.child`), of the requested agent.
-2. A request may demand a level and time of sign-in; a typed code does not meet it.
-3. A task started for a request that was answered meanwhile, or whose answer never came, ends
-   (`flows.task.unclaimed`).
-4. A person lets a client act as them only for themselves and while their sign-in lasts, without agent or
-   task, by an answer of its own.
-5. Each answer is one record, also that the demanded sign-in is impossible.
+- A pending request gives no right. At most 64 wait per namespace, each for five minutes; flooding blocks
+  others and fills no disk.
+- A person answers by typing the code that their browser shows; after ten wrong ones in five minutes no more
+  are accepted, and each is recorded. The client's claims are shown as its own.
+- A typed code proves no sign-in. A request that demands one is refused early if no one can sign in, else
+  answered by a person signed in with the browser that began it.
+- A task started for a request that was answered meanwhile, or whose answer never came, ends
+  (`flows.task.unclaimed`).
+- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task,
+  by an answer of its own.
 """
 
 from __future__ import annotations

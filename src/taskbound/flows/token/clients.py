@@ -1,27 +1,15 @@
 """Clients that people use: registered, described, chosen and ended.
 
-Rules of `clients`:
-1. Only the account that owns the data directory registers redirect URIs, as they affect everyone who
-   consents. Clients with a document at their URL need no registration.
-2. A removed client gets nothing more, and its admissions end in the same transaction.
-
-Rules of `describing`:
-1. The URL comes from a stranger's link. A document is fetched only for a request that could be answered
-   (`asking`), without redirects and only from public addresses or configured hosts (`ports.identity`).
-2. Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client
-   share one.
-3. Documents are cached for `FRESH`, a bounded number. Failures are not cached (the draft's §5.2). Errors
-   contain nothing of the response.
-
-Rules of `ending`:
-1. A person ends admissions that they consented to, of tasks they requested, or of agents they own; the
-   account that owns the data directory ends any. An admission to act as a person has no task.
-2. An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
-   could end the admission anyway by reuse.
-3. A refresh token shown by another client is compromised: the admission ends, and that client only learns
-   that it is not its own.
-4. A text that is no refresh token of ours is ignored (RFC 7009 §2.2).
-5. An ended admission stays unchanged. Ending may use the store's reserve.
+- Only the account that owns the data directory registers redirect URIs, as they affect everyone who consents.
+  Clients with a document at their URL need no registration.
+- The URL comes from a stranger's link. A document is fetched only for a request that could be answered ,
+  without redirects and only from public addresses or configured hosts (`ports.identity`).
+- Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client share
+  one.
+- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
+  could end the admission anyway by reuse.
+- A refresh token shown by another client is compromised: the admission ends, and that client only learns that
+  it is not its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Token exchange (RFC 8693) for an authenticated agent.
 
 Rules of `exchange`:
-1. The caller is authenticated before (`flows.identity`) and is the actor; it acts for no other agent.
 2. The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
    our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
    (`require_meant`).
@@ -11,15 +10,9 @@ Rules of `exchange`:
    the rules about `task:start` and `task:delegate`; refusals are recorded.
 5. The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
    subject and the agent's proof; so does a transaction token.
-6. Scope, target and task are exactly what is asked for (`core.token.exchange`).
-7. A task begun for a token that cannot be issued ends; after a crash it is swept (`flows.task.unclaimed`).
-   The response names task, end and heartbeat (RFC 9396 §7), at most the template's.
-8. A rejected subject token leaves one record.
 9. Tools that only a gateway carries out get no transaction token (law 2).
-
-Rules of `granted`:
-1. Rules are told the longest time that can be granted, the template's (`flows.task.order`, rule 4), so
-   `seconds` cannot be evaded by omission.
+- Rules are told the longest time that can be granted, the template's (`flows.task.order`, rule 4), so
+  `seconds` cannot be evaded by omission.
 """
 
 from __future__ import annotations

@@ -1,19 +1,15 @@
 """Issues tokens: row and record in one transaction, then the signature (ADR 0058).
 
-1. A task token is for its agent and one audience, bound to a key unless its issuer explicitly asks for a
-   bearer token. It lives 300 seconds at most, ends before its task and the agent's proof, and its actor chain
-   is the task's parents.
-2. A transaction token is for a permitted action without outcome, requested by the holder of its task. It
-   lives 30 seconds at most, within an unsent permit's bound. From its row on the action cannot be reported as
-   not sent (`flows.action.sheet`, rule 4), unless signing failed.
-3. A person's token requires a present person; a service's a valid service with owner and key.
-4. Everything read is locked and compared in the writing transaction; a stop, suspension, end or key change
-   that commits first wins.
-5. A token that could not be signed is revoked. If only the signer's clock says it ended, the error says that
-   clocks differ.
-6. The first request has the first keys made.
-7. A task begun for a token is claimed (`flows.task.unclaimed`) when the token is signed; if it ended
-   meanwhile the token is not given out. Other tasks are claimed with the token's row.
+- A task token is for its agent and one audience, bound to a key unless its issuer explicitly asks for a
+  bearer token. It lives 300 seconds at most, ends before its task and the agent's proof, and its actor chain
+  is the task's parents.
+- A transaction token is for a permitted action without outcome, requested by the holder of its task. It lives
+  30 seconds at most, within an unsent permit's bound. From its row on the action cannot be reported as not
+  sent (`flows.action.sheet`, rule 4), unless signing failed.
+- Everything read is locked and compared in the writing transaction; a stop, suspension, end or key change
+  that commits first wins.
+- A token that could not be signed is revoked. If only the signer's clock says it ended, the error says that
+  clocks differ.
 """
 
 from __future__ import annotations

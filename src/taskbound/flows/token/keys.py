@@ -1,30 +1,19 @@
 """Token signing keys, the signer's checks, and the published documents.
 
-Rules of `keys`:
-1. The signer makes a key and keeps it durably before the store knows it; it destroys untaken ones when out of
-   room.
-2. Changes are compared under lock: of two concurrent rotations one succeeds.
-3. The daemon takes the next key into use when due; an operator may force it, and revoke any key; revoking the
-   current one promotes the next. Nothing waits for the signer, which makes the following key then or at the
-   next check.
-4. A revoked key is refused at every verification, which reads its row.
-5. All namespaces share the keys; their records are in `default`, whose rules say who changes them.
-
-Rules of `signing`:
-1. The signer receives only a row's name. It computes the claims from the row and what that refers to, read in
-   one snapshot.
-2. The record of issue must have the digest of these claims, so an altered or inserted row is not signed.
-3. A token that does not hold now is not signed (`standing`).
-4. It signs for its own issuer only, with a key whose public half equals the store's and that signs now or did
-   until a moment ago.
-5. A status list gives each row's current state by the same rules, and the worst for unreadable rows.
-6. It keeps sixteen keys at most and destroys none in use.
-
-Rules of `published`:
-1. The key document has the next and current keys, and retired ones until their last token ends; never a
-   revoked one (RFC 7517 §5).
-2. A status list is signed from rows and cached for ten seconds, as it says; revocations show within that.
-3. An unknown list number is refused without asking the signer.
+- The signer makes a key and keeps it durably before the store knows it; it destroys untaken ones when out of
+  room.
+- Changes are compared under lock: of two concurrent rotations one succeeds.
+- The daemon takes the next key into use when due; an operator may force it, and revoke any key; revoking the
+  current one promotes the next. Nothing waits for the signer, which makes the following key then or at the
+  next check.
+- The signer receives only a row's name. It computes the claims from the row and what that refers to, read in
+  one snapshot.
+- The record of issue must have the digest of these claims, so an altered or inserted row is not signed.
+- It signs for its own issuer only, with a key whose public half equals the store's and that signs now or did
+  until a moment ago.
+- The key document has the next and current keys, and retired ones until their last token ends; never a
+  revoked one (RFC 7517 §5).
+- A status list is signed from rows and cached for ten seconds, as it says; revocations show within that.
 """
 
 from __future__ import annotations

@@ -1,17 +1,11 @@
 """Revokes tokens, deletes old rows, and stores single-use claims.
 
-Rules of `revoking`:
-1. A client revokes its own tokens (RFC 7009 §2.1), without key; a text that is no token of ours is ignored
-   silently.
-2. A person revokes their own tokens, those of tasks they requested, and those of agents and services they
-   own; the account that owns the data directory revokes any.
-3. The first revocation stands. It may use the store's reserve.
-
-Rules of `sweeping`:
-1. A row is kept for a day after its end, so its place in a status list is free only after the list and beyond
-   clock differences (`claims`, rule 2).
-2. A bounded number is deleted per turn, oldest end first.
-3. An expired token is refused by its text, and one without row is unknown, so deletion revives none.
+- A client revokes its own tokens (RFC 7009 §2.1), without key; a text that is no token of ours is ignored
+  silently.
+- A person revokes their own tokens, those of tasks they requested, and those of agents and services they own;
+  the account that owns the data directory revokes any.
+- A row is kept for a day after its end, so its place in a status list is free only after the list and beyond
+  clock differences (`claims`, rule 2).
 
 Rules of `claims`:
 1. A claim is durable before the caller is answered.

@@ -1,25 +1,14 @@
 """Services: their own tokens, introspection, and shared single-use claims.
 
-Rules of `serving`:
-1. A service gets its token by `client_credentials` (RFC 6749 §4.4) with its own key: for our issuer, scope
-   `service`, bound to the request's key, 300 seconds. It rests on service, owner and key, not on the
-   assertion.
-2. Agents get no such token, and services exchange none, so one's proof is useless as the other.
-3. Introspection (RFC 7662) answers for valid tokens of the service's namespace that are meant for it: a task
-   token by audience, a transaction token by enforced tool. Others are just not active.
-4. Service and token are read in one snapshot.
-
-Rules of `sharing`:
-1. A request begins for a valid service with the very token it was shown: of its namespace, that action, an
-   enforced tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
-2. The token's row says how long it is remembered; an unknown token (restored store) begins nothing.
-3. Changes of one service's claims are serialized by its tally, across daemons.
-4. A process remembers how often a service's claims changed; a store that knows of fewer lost some (failover)
-   and is refused.
-5. Claims are deleted when the log has a record two minutes past their end (`claims`, rule 2); nothing
-   remembered until then begins again.
-6. No audit record is written; the permit has its own.
-7. Single-use values shown to a service are used in its name, apart from others'.
+- Agents get no such token, and services exchange none, so one's proof is useless as the other.
+- Introspection (RFC 7662) answers for valid tokens of the service's namespace that are meant for it: a task
+  token by audience, a transaction token by enforced tool. Others are just not active.
+- A request begins for a valid service with the very token it was shown: of its namespace, that action, an
+  enforced tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
+- A process remembers how often a service's claims changed; a store that knows of fewer lost some (failover)
+  and is refused.
+- Claims are deleted when the log has a record two minutes past their end (`claims`, rule 2); nothing
+  remembered until then begins again.
 """
 
 from __future__ import annotations

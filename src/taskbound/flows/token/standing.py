@@ -1,25 +1,16 @@
 """Validity of a token at signing and at each use, and writing its row.
 
 Rules of `standing`:
-1. Token and key are not revoked, and the token has not expired.
-2. Task token: nothing is stopped, its agent is active and owned, its task is still that agent's and with
-   every ancestor runs before its deadline.
-3. Transaction token: the same, and its action is permitted without outcome. If asked for with a client's
-   token, that client is still admitted.
 4. Person's token: the person is present. Service's: service and owner are present and its key counts. A stop
    ends neither: people lift stops and services must learn of them.
-5. Token of a client that people use: its admission to that task (`admitting`), or to act as that person with
-   that key and sign-in, lasts.
+5. Token of a client that people use: its admission to that task, or to act as that person with that key and
+   sign-in, lasts.
 6. A gateway checks less: that task and token are not over. A pause, stop or missing owner is left to the
    decision, which records it.
 7. Giving up an own task needs less still: token not revoked or expired, client admitted (rule 5), task of
    that agent. A paused, stopped or ended task can be given up.
 8. An action that asks for a credential gets no transaction token, as no server sees the call.
-
-Rules of `writing`:
-1. A stop, suspension, task end or key change that commits first wins.
-2. Row and record are one transaction; the row has the record's number, both the claims' digest.
-3. The token it is asked with is valid then too, and it ends no later. Keys are locked before tokens.
+- The token it is asked with is valid then too, and it ends no later. Keys are locked before tokens.
 """
 
 from __future__ import annotations

@@ -1,23 +1,13 @@
 """Verifies a presented token of ours: first its format, then its row (ADR 0058).
 
-Rules of `verifying`:
-1. The gate checks the text (`wire/jose`): kind, issuer, audience, times, and the signature by a key of the
-   store.
-2. The row's digest must be of what was signed.
-3. It must be valid now (`standing`), read each time; only within one snapshot are reads shared (`OneLook`).
-4. The presenter has the bound key. The caller has verified that proof and names the key.
-5. Only the signature check is cached, by digest of the text and audience; times are compared each time.
-6. A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
-
-Rules of `shown`:
-1. `Authorization` is `DPoP TOKEN` or `Bearer TOKEN`; tokens are read from nowhere else (A139).
-2. `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1). A DPoP-bound token
-   is refused as `Bearer`.
-3. `Bearer` uses the key of the client's certificate (RFC 8705 §3), if any, within its times, which TLS does
-   not check.
-4. A proof is used once, and only stored for a valid token.
-5. Where only task tokens are accepted, a refused token of another kind gets that error, whatever else is
-   wrong.
+- It must be valid now (`standing`), read each time; only within one snapshot are reads shared (`OneLook`).
+- Only the signature check is cached, by digest of the text and audience; times are compared each time.
+- A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
+- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1). A DPoP-bound token
+  is refused as `Bearer`.
+- `Bearer` uses the key of the client's certificate (RFC 8705 §3), if any, within its times, which TLS does
+  not check.
+- A proof is used once, and only stored for a valid token.
 """
 
 from __future__ import annotations

@@ -1,23 +1,11 @@
 """Applies a tool file; sets owners and approvers of tools.
 
-Rules of `applying`:
-1. Changes are computed from current state and shown; they are applied only under their digest.
-2. A relaxation needs explicit consent too.
-3. All is one transaction, with one record per changed tool, approvers and owner; nothing is written without
-   change.
-4. The account that owns the data directory sets approvers (`answering`), a tool's owner its owner (`owning`).
-5. Whether a server is shareable is in its spec and not part of its identity.
-6. A tool's declaration in the file counts where another tool is declared to be read by it.
-
-Rules of `answering`:
-1. Approvers are present persons of the namespace; they then replace the agent's approvers for the tool.
-2. They belong to the tool's name and outlive re-pinning.
-3. They are written after the tool's row is locked, so a concurrent decision sees them or is evaluated again.
-
-Rules of `owning`:
-1. The owner is a present person of the namespace.
-2. An owner passes the tool on; the account that owns the data directory does so for a tool without owner.
-3. The owner is kept with the pin, whatever definition, and is locked like approvers.
+- Changes are computed from current state and shown; they are applied only under their digest.
+- A relaxation needs explicit consent too.
+- A tool's declaration in the file counts where another tool is declared to be read by it.
+- Approvers are present persons of the namespace; they then replace the agent's approvers for the tool.
+- They are written after the tool's row is locked, so a concurrent decision sees them or is evaluated again.
+- An owner passes the tool on; the account that owns the data directory does so for a tool without owner.
 """
 
 from __future__ import annotations

@@ -1,27 +1,14 @@
 """Pins servers with their tools, detects changed lists, and stores persons' declarations.
 
 Rules of `pin`:
-1. A server is pinned with all its tools and methods (`core.tool.method`), or not at all; a later method needs
-   a new pin.
 2. A pin's first version is its instant in microseconds, so a version is never reused for a name.
-3. The person who pins a server owns its tools until they are passed on (`owning`).
-
-Rules of `see`:
-1. A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
-   name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
-2. A list from another server identity changes every tool.
-3. Accepting pins exactly the definition whose digest the person saw.
-4. Declarations belong to a definition and are dropped with it (`declaring`).
-
-Rules of `declaring`:
-1. What is not declared stays.
-2. A server's idempotence hint only prevents a declaration, never relaxes.
-3. A probe or proof of effect names an argument of the pinned schema.
-4. A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound
-   to its definition; if that changes, calls are refused until declared anew.
-5. A role names an argument of the pinned schema.
-6. Credential kinds are declared in their target's file, as part of its identity.
-7. A credential's outcome is always reported.
+- A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
+  name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
+- A list from another server identity changes every tool.
+- Accepting pins exactly the definition whose digest the person saw.
+- A server's idempotence hint only prevents a declaration, never relaxes.
+- A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound to
+  its definition; if that changes, calls are refused until declared anew.
 """
 
 from __future__ import annotations

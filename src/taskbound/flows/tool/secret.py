@@ -1,16 +1,10 @@
 """Sealed secrets of upstream servers, and audit of their OAuth tokens.
 
-Rules of `secret`:
-1. A pinned slot takes a value sealed for this server, identity, slot and next number (`wire.secret`). Only
-   the egress can open it; the record has its digest.
-2. A slot that a credential fills takes none.
-3. A removed value leaves its number, so an older one never counts again.
-
-Rules of `oauth`:
-1. A token request is recorded durably before it is made, and refused for an unpinned server, while stopped,
-   or without a live task or a person's look.
-2. Later events are recorded also for a removed server.
-3. Lifetimes are the issuer's claim, added to the daemon's clock.
+- A pinned slot takes a value sealed for this server, identity, slot and next number (`wire.secret`). Only the
+  egress can open it; the record has its digest.
+- A removed value leaves its number, so an older one never counts again.
+- A token request is recorded durably before it is made, and refused for an unpinned server, while stopped, or
+  without a live task or a person's look.
 """
 
 from __future__ import annotations

@@ -1,31 +1,19 @@
 """Looks up, asks, resumes and uses holds within the commit of a decision group.
 
-Rules of `holds`:
-1. A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
-   approved hold. If they differ, the hold ends and is asked anew. A failed probe ends it and refuses.
-2. An approval is used by one conditional statement in the transaction that writes the permit; the held action
-   becomes the permit under its own id. It is never given back.
-3. Calls that policy does not hold read nothing here.
-4. An unlocked read comes before persons are locked, so that a PostgreSQL transaction is alone by then and
-   cannot deadlock with a person's departure (`link`, rule 4).
-5. A call whose action was narrowed waits for the narrowed action and learns of it when it asks again. The
-   original is answered for good, as after a denial.
-6. Plan steps are resumed through the plan (`planned`), whose rows are locked before any question.
-7. A covered retry gets its own question, answered at once (`retried`); the next decision uses it.
-
-Rules of `retried`:
-1. An approval covers retries only in the number its statement says (law 7) and until the signed question's
-   deadline. Narrowings, plans and issuers' tokens cover none.
-2. A retry follows an attempt that failed or was not sent. After success, or while an attempt is open or
-   unknown, people are asked anew.
-3. Nothing bound may have changed: the retry's question must have the signed digest, and the same policies
-   must hold it.
-4. The retry is a new action and question: recorded, counted, used once. Its approvers are judged at use.
-5. The preceding attempt is judged again at use.
-
-Rules of `past`:
-1. A denial and a narrowing are final: the same call is not asked again (design 4.7).
-2. A superseded question may be asked anew by the call that waited for it, in that commit or in a later round.
+- A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
+  approved hold. If they differ, the hold ends and is asked anew. A failed probe ends it and refuses.
+- An approval is used by one conditional statement in the transaction that writes the permit; the held action
+  becomes the permit under its own id. It is never given back.
+- An unlocked read comes before persons are locked, so that a PostgreSQL transaction is alone by then and
+  cannot deadlock with a person's departure (`link`, rule 4).
+- Plan steps are resumed through the plan, whose rows are locked before any question.
+- An approval covers retries only in the number its statement says (law 7) and until the signed question's
+  deadline. Narrowings, plans and issuers' tokens cover none.
+- A retry follows an attempt that failed or was not sent. After success, or while an attempt is open or
+  unknown, people are asked anew.
+- Nothing bound may have changed: the retry's question must have the signed digest, and the same policies must
+  hold it.
+- A denial and a narrowing are final: the same call is not asked again (design 4.7).
 """
 
 from __future__ import annotations

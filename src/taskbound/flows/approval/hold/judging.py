@@ -1,25 +1,13 @@
 """Judges whether open approval requests still hold.
 
-Rules of `judging`:
-1. A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
-   approved hold. If they differ, the hold ends.
-2. Every remaining step of a plan is judged; the next one also by the findings of its call.
-3. A person whose required sign-in has ended cannot answer the same question again, so it is asked anew.
-
-Rules of `fates`:
-1. Answers count only for what was asked: other people, bundle, scope, or changed operands end the hold.
-
-Rules of `named`:
-1. A call that waits for an ended held action does not run, even if policy no longer holds it. Only a
-   superseded one may be decided as a new call.
-2. A narrowed call needs its person's answer even if policy would permit it.
-3. A chain of narrowings is followed to its last action.
-
-Rules of `outliving`:
-1. The task's template decides whether questions outlive calls; an agent cannot.
-2. Network callers with the same task cannot be told apart, so the wait time only sets how long the question
-   stays open; it does not exclude another caller from resuming.
-3. A lost waiter yields at once to the same call from another connection; the first to use it wins.
+- A person whose required sign-in has ended cannot answer the same question again, so it is asked anew.
+- Answers count only for what was asked: other people, bundle, scope, or changed operands end the hold.
+- A call that waits for an ended held action does not run, even if policy no longer holds it. Only a
+  superseded one may be decided as a new call.
+- A narrowed call needs its person's answer even if policy would permit it.
+- The task's template decides whether questions outlive calls; an agent cannot.
+- Network callers with the same task cannot be told apart, so the wait time only sets how long the question
+  stays open; it does not exclude another caller from resuming.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Evidence for a question: an issuer's token.
 
-1. The bringer is recorded only; the issuer's signature and the question it names count.
-2. It is verified against the issuers of that time and kept whole, to be verified again at use.
-3. Each issuer may give one token per question.
+- It is verified against the issuers of that time and kept whole, to be verified again at use.
+- Each issuer may give one token per question.
 """
 
 from __future__ import annotations

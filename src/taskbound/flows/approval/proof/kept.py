@@ -1,29 +1,20 @@
 """Whether recorded answers still count, and how their persons had signed in.
 
-Rules of `kept`:
-1. A token is verified strictly (`wire/jose`) against current issuers on receipt and again in the transaction
-   that uses the approval.
-2. Its `sub` names the approval digest, so it counts for one question only, never for a tool, task or period.
-3. A person's signature is verified again at each use, so a question changed in the store has no answers.
-4. A narrowing is signed over the original question's digest and the new action.
-5. An answer to a plan answers each question whose digest stands at its place in the signed plan. Steps have
-   no answers of their own.
-6. An answer that covers retries answers each retry's question up to its number; the first question, computed
-   from it, must be the signed one.
-
-Rules of `signed_in`:
-1. The sign-in is found by what authenticates the bringer: token row or browser session, never by the request,
-   the statement or the signing key.
-2. A person who brings another person's statement lends it no sign-in.
-3. It lasts until token, key, client admission or session ends. The token's own expiry (five minutes) does not
-   end it.
-4. A token row that differs from what was recorded belongs to another sign-in.
-
-Rules of `vouched`:
-1. A signed piece of evidence is verified again with its token and current issuers; core's rule
-   (`core/task/evidence`) and the gate must agree.
-2. A piece is valid until an instant; dependents are evaluated again from then on.
-3. Only signed pieces are verified; tickets and words are the person's own.
+- A token is verified strictly (`wire/jose`) against current issuers on receipt and again in the transaction
+  that uses the approval.
+- Its `sub` names the approval digest, so it counts for one question only, never for a tool, task or period.
+- A person's signature is verified again at each use, so a question changed in the store has no answers.
+- An answer to a plan answers each question whose digest stands at its place in the signed plan. Steps have no
+  answers of their own.
+- An answer that covers retries answers each retry's question up to its number; the first question, computed
+  from it, must be the signed one.
+- The sign-in is found by what authenticates the bringer: token row or browser session, never by the request,
+  the statement or the signing key.
+- A person who brings another person's statement lends it no sign-in.
+- It lasts until token, key, client admission or session ends. The token's own expiry (five minutes) does not
+  end it.
+- A signed piece of evidence is verified again with its token and current issuers; core's rule
+  (`core/task/evidence`) and the gate must agree.
 """
 
 from __future__ import annotations

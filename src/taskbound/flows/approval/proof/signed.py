@@ -1,10 +1,8 @@
 """Verifies a person's signed statement and judges whether it counts.
 
-1. The signature is verified over the received bytes before anything is locked; the rest is judged under lock.
-2. A plan's step is answered only with its plan: an approval must count for every remaining step, a denial for
-   one.
-3. Where a sign-in is required, an approval needs one that lasts and meets it; it is judged again at use
-   (`circle`).
+- The signature is verified over the received bytes before anything is locked; the rest is judged under lock.
+- A plan's step is answered only with its plan: an approval must count for every remaining step, a denial for
+  one.
 """
 
 from __future__ import annotations
