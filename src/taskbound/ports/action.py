@@ -56,7 +56,7 @@ class StoredAction:
     instead: str = ""
     finished: Instant | None = None
     answer: bytes | None = None
-    """The exact bytes of the released result; None when there is none, or it was too large to keep."""
+    """The exact bytes of the released result; None without one, or if it was too large to keep."""
     answer_digest: str = ""
     released: bool = False
     note: str = ""

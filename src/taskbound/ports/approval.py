@@ -176,7 +176,7 @@ class StoredApproval:
     reason: str = ""
     """Why it ended, in words."""
     plan: Plan | None = None
-    """The plan that its question names as a step of it, as that was asked; None while there is none."""
+    """The plan that its question is a step of, as it was asked; None without plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

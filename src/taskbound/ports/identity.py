@@ -211,7 +211,7 @@ class PublicHalf:
     hardware: bool
     """Whether it is of a kind whose private half is in a device that asks for a touch."""
     copiable: bool = False
-    """Whether it says that whoever keeps it copies it to other devices: a passkey may."""
+    """Whether its authenticator syncs it to other devices, as passkeys may."""
     label: str = ""
 
 

@@ -32,7 +32,7 @@ class Discovery:
     notes: tuple[str, ...] = ()
     """What could not be seen, in words of ours."""
     whole: bool = True
-    """Whether nothing was passed over that may let somebody in, by bounds or for want of rights."""
+    """Whether no possible login was omitted because of bounds or missing rights."""
 
 
 @runtime_checkable
@@ -191,7 +191,7 @@ class MintOrder:
     context: Mapping[str, str] = field(default_factory=dict)
     """What the kind leaves to who asks: values by name."""
     whom: Whom | None = None
-    """For whom it is, and who acts, where a system is told that; None of a canary."""
+    """The requester and agent, for systems that record them; None for a canary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +203,7 @@ class Minted:
     secret: Mapping[str, str] = field(repr=False)
     """What may not."""
     kept: str = field(default="", repr=False)
-    """What the target needs to end it, where its name is not enough (`ports.target.keeping`); nobody but the
-    broker sees it."""
+    """What the target needs to end it, if its name is not enough (`Keeps`); only the broker sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

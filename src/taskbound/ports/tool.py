@@ -57,9 +57,9 @@ class PinnedTool:
     roles: tuple[str, ...] = ()
     """What a person declared that its arguments are for (`core.tool.file.Role`)."""
     owner: str = ""
-    """The person who answers for it; empty when nobody does."""
+    """Its owner; empty if it has none."""
     unwatched: bool = False
-    """Whether a person declared that nobody tells what comes of its calls."""
+    """Whether a person declared that outcomes of its calls are not reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,7 +179,7 @@ class NoAnswer:
 
     code: str
     reason: str
-    """In words of ours, for whoever made the call."""
+    """Our own text, for the caller."""
     detail: str = ""
     """What else is known, in the server's own words, escaped: for a log and a person, not for a model."""
 
@@ -190,7 +190,7 @@ class NotSent:
 
     code: str
     reason: str
-    """In words of ours, for whoever made the call."""
+    """Our own text, for the caller."""
     detail: str = ""
     """What else is known, escaped: for a log and a person, not for a model."""
 

@@ -64,7 +64,7 @@ ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
 
 UNSENT: Final = "not-sent"
-"""What is told where nothing was done."""
+"""The report where nothing was done."""
 _EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
     "succeeded": (ActionEvent.SEND, ActionEvent.SUCCEED),
     "failed": (ActionEvent.SEND, ActionEvent.FAIL),
@@ -88,7 +88,7 @@ class NotHolderError(DeniedError):
     """The connection holds no open permit for this action."""
 
     code = "not-holder"
-    remedy = "a permit's outcome can be told once, in time, by whoever was given it"
+    remedy = "a permit's outcome can be reported once, in time, by the connection that holds it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,7 +393,7 @@ class Outcomes:
             return _owed(report, error.code, error.message)
         if kept is not None and kept.released:
             return Release(action=report.action)
-        reason = "nobody knew whether the outcome was recorded"
+        reason = "it is unknown whether the outcome was recorded"
         recorded = kept is None or kept.finished is not None
         return Withhold(action=report.action, code="ambiguous-commit", reason=reason, recorded=recorded)
 

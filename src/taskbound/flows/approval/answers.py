@@ -270,7 +270,7 @@ class Approvals:
         for one in due:
             try:
                 ended += self._means.store.write(partial(self._look, one))
-            except TaskboundError:  # it is met again by whoever would use it; the others are not kept waiting
+            except TaskboundError:  # the next use meets it again; the others are not kept waiting
                 _log.exception("question %s could not be ended", one.question.id)
         return ended
 

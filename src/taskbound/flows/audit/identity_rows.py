@@ -56,7 +56,7 @@ class _Told:
     grantable: str
     state: str = PersonState.PRESENT.value
     one_human: frozenset[str] = frozenset()
-    """Everybody who is the same human, themselves included; empty for nobody else."""
+    """All persons who are the same human, this one included; empty if there is no other."""
 
 
 @dataclass(slots=True)
@@ -180,7 +180,7 @@ def _key_rows_compare(key: str, row: PersonKey | None, event: PersonKeyChanged |
 
 
 _AGENT_ROWS_STATES: Final = frozenset(one.value for one in AgentState)
-"""No state of a person is one of these: a record of theirs is none of an agent of the same name."""
+"""Disjoint from persons' states, so a person's record is not taken for an agent's of the same name."""
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class Anew:
     held: int
     """Records of before that the store holds."""
     seen: int
-    """Records that were seen of it; 0 where nobody could tell."""
+    """Records seen of it; 0 if unknown."""
     why: str
 
 

@@ -62,7 +62,7 @@ _BATCH: Final = 128
 _ENTERED: Final = hours(1)
 """How long an entry is kept: far longer than any token lives that it could end."""
 _REST: Final = 0.001
-"""Seconds between two of them, in which whoever waits for the store has it."""
+"""Seconds between two of them, for others that wait for the store."""
 
 
 class LogBehindError(DeniedError):
@@ -105,7 +105,7 @@ class Sequencer:
         self._frontier: Frontier | None = None
         self._unrecorded: CheckpointSigned | None = None
         self._resting = threading.Event()
-        """Never set: nobody ends a rest of a millisecond."""
+        """Never set: waiting on it is a sleep of a millisecond."""
 
     def extend(self) -> int:
         """Gives every unplaced record its place and returns their number."""

@@ -72,4 +72,4 @@ class StillRenewingError(UnavailableError):
     """The broker has not finished the renewal."""
 
     code = "still-renewing"
-    remedy = "wait again: until its target was told the credential ends when it did before"
+    remedy = "wait again: until the broker has extended it in its target, it keeps its earlier end"

@@ -73,7 +73,7 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
         return ()
     life = proposal.life
     if life is None or not (recipient or life.renews):
-        raise NoRecipientError(f"`{action}` was permitted for nobody who could get what is minted")
+        raise NoRecipientError(f"`{action}` was permitted without a recipient for the minted secret")
     target, kind = named
     whole = Granted(
         id=action, action=proposal.action, target=target, kind=kind, life=life, recipient=recipient or ""
@@ -132,7 +132,7 @@ def _event(one: Granted, ends: Instant) -> CredentialJournaled:
 
 
 _UNSETTLED: Final = frozenset({ActionState.PERMITTED, ActionState.SENT, ActionState.UNKNOWN})
-"""Where nobody knows, or said, what came of an action."""
+"""The outcome of an action is unknown or not reported."""
 
 
 def see_renewable(

@@ -372,7 +372,7 @@ def take_reconciled(means: Means, namespace: str, told: Reconciled) -> bool:
     """Records it; returns whether it is new. Raises WrongTellingError if impossible."""
     counts = (told.epoch - 1, told.since - 1, told.ended, told.targets)
     if not all(0 <= one < _MOST for one in counts) or not 0 < len(told.why) <= _WORDS:
-        raise WrongTellingError("what is told of the store's epoch can't be so")
+        raise WrongTellingError("the report about the store's epoch is invalid")
     if not means.store.write(partial(_record, means, namespace, told)):
         return False
     news = {

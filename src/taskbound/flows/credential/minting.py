@@ -200,7 +200,7 @@ def require_standing(
     heads = snapshot.tasks.heads(row.namespace, {row.task})
     require_live(row.task, heads, now)
     if heads[row.task].agent != row.agent:
-        raise NoTaskError(f"the task `{row.task}` is none of agent `{row.agent}`")
+        raise NoTaskError(f"the task `{row.task}` does not belong to agent `{row.agent}`")
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= kind.seconds:
         raise CredentialAlteredError("it was asked for longer than the kind allows")
     if ends > min(now + seconds(asked), *(one.deadline for one in heads.values())):  # 6
@@ -219,7 +219,7 @@ def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now
     if about != (action.namespace, action.id, action.digest, action.task, action.agent, action.tool):
         raise CredentialAlteredError("what people were asked is not what was permitted")
     if asked.state is not ApprovalState.CONSUMED or any(one.kind is AnswerKind.DENY for one in asked.answers):
-        raise NotMintableError(f"the action `{action.id}` is held, and nobody has lifted that")
+        raise NotMintableError(f"the action `{action.id}` is held, and its hold is not lifted")
     task = snapshot.tasks.task(action.namespace, action.task)
     if task is None:
         raise NoTaskError(f"task `{action.task}` is not known")
@@ -292,7 +292,7 @@ def _require_canary(row: Credential, target: StoredTarget, now: Instant) -> None
     begun = target.begun
     under_test = begun is not None and (target.tested is None or target.tested < begun)
     if row.task or row.agent or row.recipient or not under_test or row.made != begun:
-        raise CredentialAlteredError("the credential is nobody's, and no canary of a test that is under way")
+        raise CredentialAlteredError("the credential is neither a task's nor a canary of a test in progress")
     if row.ends > now + seconds(CANARY_LIVES):
         raise CredentialAlteredError("the canary would live for longer than any does")
 
@@ -333,7 +333,7 @@ def require_renewable(
     now = max(now, permitted)  # a late clock makes nothing younger
     require_in_hand(row, fence, now)
     if now >= row.ends or not row.acknowledged:
-        raise NotMintableError(f"the time of `{credential}` is over, or nobody has its secret")
+        raise NotMintableError(f"the time of `{credential}` is over, or its secret was not handed out")
     place = require_place(snapshot, row)
     if not place.kind.renewable:
         raise NotMintableError(f"credentials of the kind `{row.kind}` are not renewed")

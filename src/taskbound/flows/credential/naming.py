@@ -48,11 +48,11 @@ def _renews(action: StoredAction) -> str:
     return found if isinstance(found, str) else ""
 
 
-NOBODY: Final = "nobody minted it in time"
-LOST: Final = "whoever was minting it told nothing more"
+NOBODY: Final = "no broker minted it in time"
+LOST: Final = "the broker that was minting it did not report"
 FAILED: Final = "it could not be minted: "
 """What was met stands behind it."""
-UNACKNOWLEDGED: Final = "nobody said to have its secret"
+UNACKNOWLEDGED: Final = "its secret was not acknowledged"
 LEFT: Final = "the connection that it was to end with is lost"
 OVER: Final = "its time is over"
 NO_MORE: Final = "its task needs it no more"

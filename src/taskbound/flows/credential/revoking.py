@@ -206,7 +206,7 @@ class Overdue:
 
     means: Means
     _told: dict[tuple[str, str], Instant] = field(default_factory=dict)
-    """When the revocation that was told of began, by namespace and id."""
+    """The start of each reported revocation, by namespace and id."""
 
     def tell(self, namespace: str) -> tuple[Credential, ...]:
         """Records newly overdue revocations, alerts the monitor, and returns them."""
@@ -303,7 +303,7 @@ def _known(row: Credential) -> Iterator[Known]:
     renewal = row.renewal
     if renewal is not None and renewal.state is not RenewalState.WANTED:  # 3
         done = renewal.state is RenewalState.DONE
-        how = "its target was told that it ends later" if done else f"not renewed: {row.why or row.trouble}"
+        how = "its end was extended in its target" if done else f"not renewed: {row.why or row.trouble}"
         yield Known(row=row, action=renewal.action, succeeded=done, how=how)
 
 

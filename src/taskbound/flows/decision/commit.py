@@ -149,7 +149,7 @@ class Decisions:
                 answers[place] = NotDecided(refusal=refusal(error))
             except TaskboundError as error:
                 answers[place] = self._refused(call, refusal(error))
-            except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
+            except Exception:  # noqa: BLE001 - rule 3: no other call may depend on an unexpected error in this one
                 _log.exception("a call to %r could not be decided", call.tool)
                 answers[place] = self._refused(call, _UNDECIDED)
             else:
@@ -214,7 +214,7 @@ class Decisions:
                         again.append((one.place, one.call))
                     else:
                         answers[one.place] = recalled(replace(one.proposal, id=kept.id), kept)
-        except UnavailableError as error:  # nobody can tell: what may have been permitted is not said to be
+        except UnavailableError as error:  # unknown: a possible permit is not reported as one
             answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
             return []
         return again
@@ -284,7 +284,7 @@ def _is_ours(kept: StoredAction, one: Pending) -> bool:
 PERSON: Final = "person:"
 """What stands before a person's name where agents' names stand; no agent's name can begin so."""
 SERVICE: Final = "service:"
-"""What stands before the name of a service, of which there are few: whoever is called so was proven."""
+"""Prefix of a service's name; only an authenticated caller has one, and there are few."""
 _UNKNOWN_AGENT: Final = ("default", "")
 
 

@@ -100,16 +100,15 @@ class Call:
     token: str = ""
     """The token that was shown for it over a network; empty where a gateway brings it."""
     watch: Watched | None = None
-    """Who is told how long it takes."""
+    """Observes the duration."""
     unwatched: bool | None = False
     """Whether who asks will tell no outcome; None where that is as the tool is declared."""
     subject: str = ""
     """Whom the asker says it is for, as JSON, where they say so: a claim, by which nothing is decided."""
     enforcing: Enforcing | None = None
-    """The service that asks in its own name; None where whoever acts asks."""
+    """The service that asks in its own name; None if the agent asks."""
     recipient: str | None = ""
-    """Whom a credential's secret is sealed to; empty for none, None where nobody is
-    given a permit (rule 7)."""
+    """The key that a credential's secret is sealed to; empty for none, None if the call gets no permit."""
 
 
 @quick

@@ -153,7 +153,7 @@ def _require_held(proposals: Sequence[Proposal], locked: Locked, now: Instant) -
                 raise _refused(refused, step_words(number, one.action.tool))
             case _ if not isinstance(one.verdict, Holding):
                 raise PlanRefusedError(
-                    "nobody's word is needed for it, so nobody is asked",
+                    "it needs no approval, so nobody is asked",
                     remedy="leave it out: it runs as any call does, before, between or behind the steps",
                     where=step_words(number, one.action.tool),
                 )

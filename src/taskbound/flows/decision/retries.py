@@ -56,8 +56,7 @@ class Attempts:
     last: StoredAction | None = None
     """The action of the last attempt."""
     lost: Instant | None = None
-    """When the last of those whose outcome is unknown was given up; None when there is none, one is under way
-    or in doubt, or there are too many to tell."""
+    """When the last unknown one was given up; None without, while one is open or in doubt, or if too many."""
 
     @property
     def ground(self) -> AttemptGround | None:
@@ -249,7 +248,7 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
     asked = {
         (one.question.namespace, one.waiter.connection)
         for one in snapshot.approvals.open_approvals()
-        if one.waiter.connection  # nobody waits for what outlives its call
+        if one.waiter.connection  # a hold that outlives its call has no waiter
     }
     return frozenset(one for one in permits | asked if not is_afar(one[1]))
 
@@ -262,7 +261,7 @@ class Overdue(NamedTuple):
     over: frozenset[Holder]
     """Who is to be given up."""
     crowded: frozenset[tuple[str, str]]
-    """(namespace, task) of which too many permits are without an outcome."""
+    """(namespace, task) with too many permits without outcome."""
 
 
 def overdue(snapshot: Snapshot, now: Instant) -> Overdue:

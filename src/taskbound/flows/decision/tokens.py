@@ -89,7 +89,7 @@ def ended_tokens(
         try:
             row = found.get(name)
             if row is None:
-                raise UnknownTokenError("nobody here issued that token")
+                raise UnknownTokenError("that token was not issued here")
             require_standing(row, now)
             require_not_revoked(keys.get(row.key))
             if is_admission(row.parent):

@@ -48,8 +48,8 @@ def require_usable(
         return tool
     owner = persons.get(pinned.owner)
     if owner is None or owner.state is not PersonState.PRESENT:  # 2, 3
-        who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "nobody owns it"
-        raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and nobody answers for it: {who}")
+        who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "it has no owner"
+        raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and has no owner: {who}")
     return tool
 
 
@@ -61,8 +61,10 @@ def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
     if unwatched is None or unwatched is pinned.unwatched:
         return
     if unwatched:
-        raise OutcomeWatchedError(f"what comes of `{pinned.name}` has to be told, and nobody would")
-    raise OutcomeUnwatchedError(f"what comes of `{pinned.name}` is told by nobody, as it is declared")
+        raise OutcomeWatchedError(
+            f"what comes of `{pinned.name}` must be reported, and this caller would not"
+        )
+    raise OutcomeUnwatchedError(f"what comes of `{pinned.name}` is not reported, as the tool declares")
 
 
 class UndecidedError(UnavailableError):

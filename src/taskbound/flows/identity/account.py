@@ -119,7 +119,7 @@ def require_directory_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
 
 
@@ -246,7 +246,7 @@ def _end(means: Means, namespace: str, tx: Transaction) -> list[Moved]:
     now = means.clock.now()
     events: list[Event] = []
     actor = Actor(name="daemon", proof="")
-    reason = "nobody said it anew"
+    reason = "it was not renewed"
     moved = drop_claims(tx, namespace, lambda _, one: one.until <= now, reason, actor, events)
     if events:
         tx.audit.append(namespace, means.writer, events, now)

@@ -332,7 +332,7 @@ class AgentKeys:
 
     def _require_custody(self) -> Custody:
         if self._custody is None:
-            raise SignerUnavailableError("nobody here keeps keys of agents")
+            raise SignerUnavailableError("this installation has no signer for agents' keys")
         return self._custody
 
 

@@ -170,7 +170,7 @@ class People:
             persons, _ = tx.identities.lock_grantors(namespace)
             before = persons.get(name)
             if before is None or before.state is PersonState.PRESENT:
-                raise UnknownIdentityError(f"nobody named `{name}` has left")
+                raise UnknownIdentityError(f"no person named `{name}` has left")
             after = replace(before, state=PersonState.PRESENT, version=before.version + 1)
             tx.identities.put_person(after, expect=before.version)
             self._record(tx, namespace, [_moved(name, before.state.value, after.state.value, "", actor)])
@@ -291,7 +291,7 @@ def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
             remedy="ask the account that owns the data directory",
         )
     if not owns and actor.name not in who:
-        raise NotSelfError(f"`{actor.name}` may not say that of somebody else")
+        raise NotSelfError(f"`{actor.name}` may do this only for themselves")
 
 
 def require_present(person: Person | None, name: str) -> Person:

@@ -128,7 +128,7 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
 def require_personal(principal: Principal) -> Actor:
     """Returns the principal as a person; raises UnprovenError for an agent or a service."""
     if principal.kind is not PrincipalKind.PERSON:
-        raise UnprovenError("this is a person's act, and who asks is none")
+        raise UnprovenError("only a person may do this, and the caller is not one")
     return Actor(name=principal.name, proof=principal.proof.words)
 
 

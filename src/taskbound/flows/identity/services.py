@@ -76,7 +76,7 @@ def add_service(
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says that there is a service",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
     parse_audience(service.audience, ours=ours)
 
@@ -192,7 +192,7 @@ def add_service_key(
         require_service_owner(tx, namespace, name, actor, owns=owns)
         if agent is not None or any(one.kid == kid for one in keys):
             raise ServiceExistsError(
-                "that key is somebody's already, or was", remedy="make another key: a key proves one alone"
+                "that key is registered already, or was", remedy="make another key: a key proves one alone"
             )  # 2
         if sum(one.service == name and one.removed is None for one in keys) >= MOST_KEYS:
             raise ServiceExistsError(

@@ -91,7 +91,7 @@ class Entered:
     """What the browser holds from now on: namespace and secret."""
     back: str
     moved: list[Moved]
-    """Tasks that were paused, as somebody is in a group no more."""
+    """Tasks paused because their requester left a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
         raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")  # 1
     if account is None:
         named = escape_text(said.subject)
-        raise UnknownAccountError(f"nobody here is linked with `{named}` of `{issuer.name}`")
+        raise UnknownAccountError(f"no person is linked with `{named}` of `{issuer.name}`")
     persons, _ = tx.identities.lock_grantors(namespace)
     require_present(persons.get(account.person), account.person)
     session = Session(
@@ -333,7 +333,7 @@ class SignIns:
             return self._prove(waiting, state, brought, secret)
         except TaskboundError as error:
             if waiting is None:
-                self._refused.note("", "", error, address)  # whoever brings it may have made it up
+                self._refused.note("", "", error, address)  # the caller may have made it up
             else:
                 self._refused.note(waiting.namespace, waiting.issuer, error, address)
             raise
@@ -356,7 +356,7 @@ class SignIns:
         """Returns the person of the browser's session; raises NotSignedInError."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
-            raise NotSignedInError("nobody is signed in with this browser")
+            raise NotSignedInError("no person is signed in with this browser")
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             found = snapshot.accounts.session(namespace, secret_digest(secret))
@@ -423,7 +423,7 @@ class SignIns:
 
     def _asked(self) -> RelyingParty:
         if self._party is None:
-            raise UnknownIdentityIssuerError("nobody asks issuers of people here")
+            raise UnknownIdentityIssuerError("sign-in at issuers is not set up here")
         return self._party
 
 

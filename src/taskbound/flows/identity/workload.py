@@ -420,7 +420,7 @@ def _require_bundle(means: Means, domain: str, bundle: Bundle) -> None:
     try:
         read_authorities(bundle.jwt)
     except MalformedError as error:
-        raise BadBundleError(f"a key for JWT-SVIDs is none: {error.message}", where=error.where) from error
+        raise BadBundleError(f"a key for JWT-SVIDs is invalid: {error.message}", where=error.where) from error
 
 
 def _source(trust: Trust) -> tuple[object, ...]:
@@ -431,5 +431,5 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says which trust domains are believed",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )

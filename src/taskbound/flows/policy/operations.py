@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Store, Transaction
 
     Refused = Callable[[Barred, OperationRequest], None]
-    """Is told of a refusal before it is raised."""
+    """Called with a refusal before it is raised."""
 
 
 _TRIES: Final = 8

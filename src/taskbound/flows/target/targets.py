@@ -64,7 +64,7 @@ def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
     return found
 
 
-def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
+def set_admin(  # noqa: PLR0913 - access, target and actor
     tx: Transaction,
     means: Means,
     namespace: str,
@@ -82,7 +82,7 @@ def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
     if number != due:
         raise BadSecretError(
             f"the next admin access of `{name}` has the number {due}, and this one {number}",
-            remedy="somebody has set it meanwhile: look, and set it again",
+            remedy="it was set meanwhile: look, and set it again",
         )
     binding = Binding(
         namespace=namespace, server=name, identity=target.identity, slot=ADMIN_SLOT.text, number=number

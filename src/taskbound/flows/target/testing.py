@@ -95,7 +95,7 @@ def _is_present(name: str, persons: Mapping[str, Person]) -> bool:
 CANARY: Final = "taskbound-canary"
 """What each parameter of a canary is."""
 CANARY_LIVES: Final = 60
-"""Seconds. It asks for as many as its kind allows, and lives so long in any case, since it is nobody's."""
+"""Seconds. It asks for its kind's maximum and lives this long at most, since it belongs to no task."""
 _PAGE: Final = 500
 _TROUBLE: Final = 400
 """Characters of what is kept of a test that failed."""
@@ -186,7 +186,7 @@ def is_under_test(target: StoredTarget) -> bool:
 
 def note_canary(
     tx: Transaction,
-    means: Means,  # noqa: ARG001 - as every flow is given it; the records are written by whoever calls
+    means: Means,  # noqa: ARG001 - every flow has it; the caller writes the events
     canary: Credential,
     now: Instant,
 ) -> list[Event]:

@@ -285,7 +285,7 @@ class Watch:
             return []
         match task.state, row.missed:
             case TaskState.PAUSED, True:
-                why = "nobody came back within its grace"
+                why = "no client came back within its grace"
                 ended = end_tree(tx, tree, TaskEvent.OVERSTAY_GRACE, _daemon(), now=now, reason=why)
                 self._record(tx, task, ended.events)
                 return ended.moved
@@ -305,7 +305,7 @@ class Watch:
         after = move_task(task, TaskEvent.MISS_HEARTBEAT)
         tx.tasks.put_task(after, expect=task.version)
         tx.tasks.put_heartbeat(await_grace(task, now))
-        reason = f"nobody was there for {task.heartbeat} seconds"
+        reason = f"no client was connected for {task.heartbeat} seconds"
         event = changed_record(task, after, TaskEvent.MISS_HEARTBEAT, _daemon(), reason)
         names = {one.id for one in tree}
         over = end_credentials(tx, task.namespace, names, "its task is paused", now)
@@ -322,7 +322,7 @@ def _daemon() -> Actor:
     return Actor(name="daemon", proof="own process")
 
 
-_WHY: Final = "nobody was let in to it within a minute"
+_WHY: Final = "no client claimed it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:

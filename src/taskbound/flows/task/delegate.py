@@ -75,7 +75,7 @@ class ChildOrder:
     """Seconds; 0 for its template's, and then no grace either."""
     grace: int = 0
     unclaimed: bool = False
-    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    """Whether a client is admitted to it later (`flows.task.cascade`)."""
     bounded: bool = False
     """Whether its template's times are the longest that it may have (`flows.task.order`)."""
 

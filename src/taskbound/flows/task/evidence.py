@@ -171,5 +171,5 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word counts as evidence",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )

@@ -92,10 +92,9 @@ class TaskOrder:
     """Seconds within which a connection must be bound to it; 0, then as the grace, for its template's."""
     grace: int = 0
     unclaimed: bool = False
-    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    """Whether a client is admitted to it later (`flows.task.cascade`)."""
     bounded: bool = False
-    """Whether its template's times are the longest that it may have: an agent asks for it, in somebody's name
-    (rule 4)."""
+    """Whether its template's times are upper bounds, as an agent asks for it in a person's name (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -239,7 +239,7 @@ def ask_amendment(
     require_widenable(tx, people, locked.line, scope, actor.name, now)
     left = lock_left(tx, locked.above, locked.tree)
     require_widening(locked.tree, locked.above, left, scope, now)
-    widen_task(locked.tree, locked.above, left, scope, now)  # nobody is asked for what can't be
+    widen_task(locked.tree, locked.above, left, scope, now)  # people are not asked for what can't be applied
     if tx.amendments.denied(space, first.id, scope.digest):
         raise AmendmentDeniedError(f"a person has denied exactly this scope to task `{first.id}`")
     for other in tx.amendments.lock_open(space, {first.id}):
@@ -356,7 +356,7 @@ class Widenings:
         for question in due:
             try:
                 ended += self._means.store.write(partial(self._look, question))
-            except TaskboundError:  # whoever would answer it meets it again; the others don't wait
+            except TaskboundError:  # the next answer meets it again; the others don't wait
                 _log.exception("amendment %s could not be ended", question.id)
         return ended
 

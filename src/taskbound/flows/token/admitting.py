@@ -79,7 +79,7 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
     if request.scope != (_OPERATIONS,):
-        raise request.refusal("invalid_scope", "whoever asks to act as a person says so: scope=operations")
+        raise request.refusal("invalid_scope", "to act as a person, a client must request scope=operations")
     return request
 
 
@@ -143,7 +143,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
         now = means.clock.now()
         asked = tx.authorizations.asked_by(namespace, code=digest)
         if asked is None:
-            raise BadCodeError("the code is none of ours")
+            raise BadCodeError("the code is unknown")
         if asked.state is AskedState.USED:
             kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
             if kept is not None:
@@ -214,7 +214,7 @@ def _shown(
     shown = tx.authorizations.refresh(namespace, digest)
     admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
     if shown is None or admission is None:
-        raise BadRefreshError("the refresh token is none of ours")
+        raise BadRefreshError("the refresh token is unknown")
     leak = leak_of(admission, shown, brought)
     if leak is not None:
         end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))  # 2
@@ -329,7 +329,7 @@ class ClientToken:
 
     issued: Issued
     refresh: str
-    """Empty where there is none."""
+    """Empty if there is no refresh token."""
     admission: Admission
 
     def __repr__(self) -> str:

@@ -86,7 +86,7 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     try:
         return means.store.write(lambda tx: _let_in(tx, means, found, started.id, actor))
     except TaskboundError:
-        why = "nobody was let in to it"
+        why = "no client was admitted to it"
         tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)  # 3
         raise
 
@@ -132,7 +132,7 @@ def refusal_of(found: Asked) -> RedirectedError:
     """Returns the error for a client that was denied, or whose sign-in demand is impossible."""
     if found.person:
         return found.request.refusal("access_denied", "the person let the client have nothing")
-    return found.request.refusal("unmet_authentication_requirements", "nobody signed in as it was asked for")
+    return found.request.refusal("unmet_authentication_requirements", "no sign-in met the request's demand")
 
 
 def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor) -> Asked:

@@ -111,7 +111,7 @@ def known_client(means: Means, namespace: str, client: str) -> Client:
     with means.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
-        raise UnknownClientError("nobody registered the client that asks")
+        raise UnknownClientError("the client is not registered")
     return found.client
 
 
@@ -119,7 +119,7 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says to which addresses codes go",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
 
 

@@ -152,14 +152,14 @@ class TransactionTokenOrder:
     agent: str
     action: str
     content: str = ""
-    """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty where there is none."""
+    """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty without one."""
     life: int = 0
     until: Instant = NEVER
     """As a task token's."""
     parent: str = ""
     """The task token that it was asked with."""
     binding: Binding | None = None
-    """The key of whoever asks, which downstream tells its holder; None where they showed none."""
+    """The caller's key, which identifies the holder downstream; None if none was shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,7 +341,7 @@ class Tokens:
         require_active(found, snapshot.identities.persons(namespace))
         line = snapshot.tasks.lineage(namespace, task)
         if not line or line[0].agent != agent:
-            raise NoTaskError(f"the task `{task}` is none of agent `{agent}`")
+            raise NoTaskError(f"the task `{task}` does not belong to agent `{agent}`")
         require_live(task, snapshot.tasks.heads(namespace, {task}), now)
         subject = name_of("person", namespace, line[0].requester)
         actors = chain_of([agent_name(namespace, one.agent) for one in line], subject)
@@ -373,7 +373,7 @@ class Tokens:
             return self._signer.sign_token(namespace, token.id)
         except TaskboundError as error:
             why = f"it could not be signed: {error.message}"
-            with suppress(UnavailableError):  # nobody has its text: the row is nothing then
+            with suppress(UnavailableError):  # its text was never given out, so the row is void
                 self._means.store.write(
                     lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor, unsigned=True)
                 )  # 5

@@ -120,7 +120,7 @@ def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:
     if token.form is TokenForm.SERVICE:
         service = tx.services.service(token.namespace, named_in(token.subject))
         if service is not None and service.owner != actor.name:
-            raise ForeignTokenError("the token is a service's, and its owner is somebody else")
+            raise ForeignTokenError("the token is a service's with another owner")
         return
     task = tx.tasks.task(token.namespace, token.task)
     agent = tx.identities.agent(token.namespace, token.agent)

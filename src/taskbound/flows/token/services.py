@@ -77,7 +77,7 @@ def require_fit_grant(principal: Principal, *, service: bool) -> None:
     """Raises UnfitClientError if the client may not use this grant."""
     if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
         whom = "a service" if service else "an agent"
-        raise UnfitClientError(f"by this grant {whom} gets its tokens, and nobody else", where="grant_type")
+        raise UnfitClientError(f"this grant is only for {whom}", where="grant_type")
 
 
 def give_service_token(
@@ -113,7 +113,7 @@ def introspect_for_service(
         try:
             row = snapshot.tokens.token(found.namespace, found.id)
             if row is None:
-                raise UnknownTokenError("nobody here issued that token")
+                raise UnknownTokenError("that token was not issued here")
             _require_meant(snapshot, service, row, domain)
             require_token_stands(snapshot, row, means.clock.now())
             claims = claims_of(row, ground_of(snapshot, row))
@@ -257,7 +257,7 @@ class SharedClaims:
             raise UnknownServiceError("no service has that name")
         token = snapshot.tokens.token(space, wish.token)
         if token is None or token.form is not TokenForm.TRANSACTION or token.action != wish.txn:
-            raise UnknownTokenError("nobody here issued a token of that action")  # 2
+            raise UnknownTokenError("no token of that action was issued here")  # 2
         action = snapshot.actions.action(space, token.action)
         tool = "" if action is None else action.tool
         require_enforces(service, tool)
@@ -328,5 +328,5 @@ def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Ins
         require_not_revoked(keys.get(one.key))
         row = rows.get(one.id)
         if row is None:
-            raise UnknownTokenError("nobody here issued that token")
+            raise UnknownTokenError("that token was not issued here")
         require_standing(row, now)

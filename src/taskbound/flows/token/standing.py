@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 
 OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
-"""An action of which a transaction token may speak."""
+"""An action that a transaction token may name."""
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
@@ -85,7 +85,7 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     heads = snapshot.tasks.heads(token.namespace, {token.task})
     require_live(token.task, heads, now)  # 2
     if heads[token.task].agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
     _require_let_in(snapshot, token, now)  # 5
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
@@ -103,7 +103,7 @@ def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> Non
     heads = snapshot.tasks.heads(token.namespace, {token.task})
     require_going(token.task, heads, now)
     if heads[token.task].agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
     _require_let_in(snapshot, token, now)
 
 
@@ -116,7 +116,7 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
     require_not_revoked(snapshot.tokens.key(token.key))
     task = snapshot.tasks.task(token.namespace, token.task)
     if task is None or task.agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
     _require_let_in(snapshot, token, now)  # 5
 
 
@@ -283,7 +283,7 @@ def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: In
         return ()
     parent = tx.tokens.lock_tokens(token.namespace, {token.parent}).get(token.parent)
     if parent is None:
-        raise UnknownTokenError("nobody here issued the token that this one is asked with")
+        raise UnknownTokenError("the token that this one is asked with was not issued here")
     require_standing(parent, now)
     require_not_revoked(keys.get(parent.key))
     return (parent.expires,)

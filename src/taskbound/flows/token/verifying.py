@@ -129,7 +129,7 @@ class Verification:
         now = self._means.clock.now()
         believed = self._believe(snapshot, text, jws, audience, now)
         if row is None or (namespace and row.namespace != namespace):
-            raise UnknownTokenError("nobody here issued that token")
+            raise UnknownTokenError("that token was not issued here")
         if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
             raise TokenAlteredError("the token is not what its row says")  # 2
         stands(snapshot, row, now)  # 3

@@ -112,7 +112,7 @@ def owned_by(
         raise NotOwnerError(
             f"only {'the account that owns the data directory' if orphaned else f'`{pin.owner}`'}"
             f" says who owns tool `{pin.name}`",
-            remedy="ask for it to be said by whoever may: `taskbound tool list` names owners",
+            remedy="ask an owner to declare it: `taskbound tool list` names them",
         )
     return ToolOwnerChanged(tool=pin.name, before=pin.owner, owner=owner, by=actor.name, proof=actor.proof)
 

@@ -65,7 +65,7 @@ class Secrets:
             if number != due:
                 raise BadSecretError(
                     f"the next value of `{shown(text)}` has the number {due}, and this one {number}",
-                    remedy="somebody has set it meanwhile: look, and set it again",
+                    remedy="it was set meanwhile: look, and set it again",
                 )
             if sealed:
                 binding = Binding(
@@ -124,7 +124,7 @@ class ServerTokens:
         """Records an event; `look` if a person looks at the server without task."""
         words = _NAME.fullmatch(told.token) and _DIGEST.fullmatch(told.identity) and _WORD.fullmatch(told.why)
         if words is None or not 0 <= told.seconds <= _MAX_LIFE or len(told.tasks) > _MAX_TASKS:
-            raise MalformedError("what is told of a token is not written as it has to be")
+            raise MalformedError("the report about a token is malformed")
 
         def work(tx: Transaction) -> None:
             if told.state == "asked":

@@ -111,7 +111,7 @@ class Bench:
     """By task and action digest: what the calls of the group were evaluated to."""
     bundle: str
     lost: Collection[tuple[str, str]]
-    """(namespace, connection) of whoever is gone, and may be back."""
+    """(namespace, connection) of lost connections that may return."""
     now: Instant
     lacks: dict[str, str] = field(default_factory=dict)
     """By question that was judged: what is missing until it is lifted."""
