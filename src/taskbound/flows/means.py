@@ -109,6 +109,6 @@ class OneLook:
                 self._found[key] = look(self._snapshot)
             except UnavailableError:
                 self._snapshot = None
-                self._open.close()  # 3
+                self._open.close()
                 raise
         return cast("T", self._found[key])

@@ -70,7 +70,7 @@ class FeedPage:
     mark: bytes
     """That place's leaf hash; empty in an empty log."""
     age: int
-    """Microseconds since all that was durable had been looked at (rule 2)."""
+    """Microseconds since all that was durable had been looked at."""
     more: bool
     """Whether there are entries behind these already."""
 
@@ -100,16 +100,16 @@ class Feed:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._of: dict[str, list[Entry]] = {}
-        """The same by namespace (rule 5)."""
+        """The same by namespace."""
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
         """Of the last places, the newest last."""
         self._marked: dict[int, bytes] = {}
-        """Of entries, by place (rule 4)."""
+        """Of entries, by place."""
         self._number = 0
         self._through = _NONE
         self._fresh: Instant | None = None
         self._spent, self._looked = Duration(0), means.clock.now()
-        """How long it has looked by now, and until when (rule 4)."""
+        """How long it has looked by now, and until when."""
         self._came: deque[tuple[Duration, int]] = deque()
         """When so many of the entries came, the oldest first."""
         self._log = 0
@@ -123,7 +123,7 @@ class Feed:
         asked = self._means.clock.now()
         before = self._through
         with self._means.store.read() as snapshot:
-            if not self._log or not self._is_same(snapshot):  # 3
+            if not self._log or not self._is_same(snapshot):
                 self._begin(snapshot, asked)
             while rows := snapshot.audit.following(self._number, _TURN):
                 bodies, start = [one.body for one in rows], self._through + 1
@@ -139,7 +139,7 @@ class Feed:
             settled = not snapshot.audit.unsettled()
         with self._lock:
             if settled:
-                self._fresh = asked  # 2
+                self._fresh = asked
             self._done = self._looks
             self._spent, self._looked = Duration(self._spent + min(asked - self._looked, BOUND)), asked
             self._forget()
@@ -210,7 +210,7 @@ class Feed:
     def _behind(self, namespace: str, after: int, limit: int) -> tuple[list[Entry], bool]:
         """Returns up to `limit` entries after a place, and whether there are more; lock held."""
         found: list[Entry] = []
-        for space in (namespace, ""):  # 5
+        for space in (namespace, ""):
             there = self._of.get(space, [])
             first = bisect_right(there, after, key=_place)
             found += there[first : first + limit + 1]

@@ -58,7 +58,7 @@ class Suggested:
     suggestion: Suggestion
     agent: str
     unread: int
-    """How many rows could not be read (rule 3)."""
+    """How many rows could not be read."""
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
@@ -111,7 +111,7 @@ def _made(snapshot: Snapshot, task: Task, since: int) -> Iterator[MadeCall | Non
             try:
                 yield MadeCall(tool=kept.tool, arguments=parse_object(kept.arguments), task=task.id)
             except MalformedError:
-                yield None  # 3
+                yield None
         if len(page) < _PAGE:
             return
         before = page[-1].id

@@ -103,7 +103,7 @@ class Again:
     step: int
     """The step of it that was in force."""
     lasting: dict[str, Fact]
-    """Facts that can't have changed since (rule 3)."""
+    """Facts that can't have changed since."""
     lifted: bool = False
     """Whether policy held it, and people lifted that."""
     narrowed: bool = False
@@ -116,7 +116,7 @@ class NotAsked:
 
     why: str
     of_standing: bool = False
-    """Whether the standing of that moment decided, and not policy (rule 2)."""
+    """Whether the standing of that moment decided, and not policy."""
 
 
 def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
@@ -141,7 +141,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         arguments=arguments,
         definition=tool.digest,
         schema=definition.input_schema,
-        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},  # 4
+        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},
     )
     lifted, narrowed = _asked(snapshot, kept)
     return Again(
@@ -227,7 +227,7 @@ def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact
     if not tool.effect:
         effect = dict.fromkeys(("effect", "tool.effect"), definition.effect.value)
     return effect | {
-        COVERED: True,  # 4
+        COVERED: True,
         "flags": kept.flags,
         "agent.name": kept.agent,
         "agent.namespace": kept.namespace,

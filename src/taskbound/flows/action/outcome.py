@@ -176,7 +176,7 @@ class Sheet:
         """Decides whether this result may be released and remembers the change."""
         held = permit is not None and report.holds(permit.task, permit.connection)
         if permit is None or not held or permit.state not in OPEN or self._is_another(report):
-            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
+            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")
             return Withhold(action=report.action, code=error.code, reason=error.message)
         if permit.id in self._taken:
             return self.judge(report, permit.task)  # the same again, in one group
@@ -185,7 +185,7 @@ class Sheet:
             require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
         except (CredentialWrittenError, TokenIssuedError) as error:
             said = Withhold(action=permit.id, code=error.code, reason=error.message, recorded=False)
-            return replace(said, advice=error.advice)  # 4
+            return replace(said, advice=error.advice)
         self._taken[permit.id] = report.outcome, report.digest
         answer = self.judge(report, permit.task)
         self._keep(report, permit, after, released=isinstance(answer, Release))
@@ -216,7 +216,7 @@ class Sheet:
             require_not_stopped(self._switch)
             require_live(task, self._heads, self._now)
         except DeniedError as error:
-            return Withhold(action=report.action, code=error.code, reason=error.message)  # 2
+            return Withhold(action=report.action, code=error.code, reason=error.message)
         return Release(action=report.action)
 
     def _keep(self, report: Report, permit: OpenPermit, after: ActionState, *, released: bool) -> None:
@@ -247,7 +247,7 @@ class Sheet:
         if report.outcome in _HISTORY:
             self._ended.append((permit, report.outcome))
         if after in GIVES_BACK:
-            self._back.append(permit)  # 3
+            self._back.append(permit)
 
     def write(self, tx: Transaction, writer: str) -> None:
         """Writes the remembered changes."""
@@ -268,7 +268,7 @@ class Sheet:
         if not self._back:
             return
         scopes = {one.task: tx.tasks.task(self._namespace, one.task) for one in self._back}
-        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]  # 3
+        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]
         left = tx.tasks.lock_remainders(self._namespace, {one.task for one in back})
         after: dict[tuple[str, str], int] = {}
         for permit in back:
@@ -377,11 +377,11 @@ class Outcomes:
             try:
                 return self._means.store.write(lambda tx: self._write(tx, namespace, reports))
             except AmbiguousCommitError:
-                return [self._look_up(one) for one in reports]  # 3
+                return [self._look_up(one) for one in reports]
             except ConflictError:
                 continue
             except UnavailableError as error:
-                return [_owed(one, error.code, error.message) for one in reports]  # 4
+                return [_owed(one, error.code, error.message) for one in reports]
         reason = "the outcome could not be recorded: what it depends on kept changing"
         return [_owed(one, "contended", reason) for one in reports]
 
@@ -414,7 +414,7 @@ class Outcomes:
         answers: list[Released] = []
         for one in reports:
             if one.token in ended:
-                answers.append(_owed(one, ended[one.token].code, ended[one.token].message))  # 5
+                answers.append(_owed(one, ended[one.token].code, ended[one.token].message))
                 continue
             permit = permits.get(one.action)
             before = _told_before(tx, sheet, one, permit)
@@ -468,14 +468,14 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
         kept = tx.actions.action(namespace, action)
         if kept is None or permit is None:
             raise UnknownActionError(f"no action is named `{action}`")
-        after = advance(permit.state, event)  # 1
+        after = advance(permit.state, event)
         now = means.clock.now()
         change = OutcomeChange(
             id=action,
             before=permit.state,
             after=after,
             finished=now,
-            answer=None,  # 5
+            answer=None,
             answer_digest=kept.answer_digest,
             released=False,
             note=note,
@@ -484,7 +484,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
         history = tx.actions.lock_acts(namespace, [key]).get(key, ActHistory())
         tx.actions.set_outcomes(namespace, [change])
         others = tx.actions.unknowns(namespace, *key)
-        tx.actions.put_acts(namespace, {key: history.reconciled(outcome, still_unknown=bool(others))})  # 3
+        tx.actions.put_acts(namespace, {key: history.reconciled(outcome, still_unknown=bool(others))})
         record = ActionReconciled(
             action=action,
             task=permit.task,
@@ -493,7 +493,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [record], now)  # 2
+        tx.audit.append(namespace, means.writer, [record], now)
         return after.value
 
     return means.store.write(work)

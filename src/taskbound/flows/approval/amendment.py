@@ -64,7 +64,7 @@ def amendment_ground(snapshot: Snapshot, question: AmendmentQuestion, policies: 
     space = question.namespace
     lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     lifters: tuple[str, ...] = ()
-    with suppress(DamagedBundleError):  # 2
+    with suppress(DamagedBundleError):
         lifters = lifters_of(snapshot, policies, lineage[0], question.after) if lineage else ()
     return AmendmentGround(
         ended=ended,

@@ -192,7 +192,7 @@ class Approvals:
         for one in hasty[-1:]:
             from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
 
-            tell_hasty(self._means, *one)  # 5
+            tell_hasty(self._means, *one)
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
@@ -297,7 +297,7 @@ class Approvals:
     ) -> tuple[Answered, str]:
         statement = signed.statement
         one, fate = self._questions.lock_open(tx, namespace, statement.question)
-        if fate is not None:  # 3
+        if fate is not None:
             told = self._questions.end(tx, [(one, fate)], DAEMON)[0]
             return (told, ""), fate.reason
         now = self._means.clock.now()
@@ -309,7 +309,7 @@ class Approvals:
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind, pace)], now)
-        if statement.kind is AnswerKind.DENY:  # 2
+        if statement.kind is AnswerKind.DENY:
             fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
             return (self._questions.end(tx, [(one, fate)], signed.by)[0], ""), ""
         answers = (*one.answers, answer)
@@ -409,9 +409,9 @@ class Plans:
         fate = fate_of_plan(tx, whole, self._means.policy, now)
         if fate is not None:
             return self._end(tx, whole, fate)
-        require_answers(statement, stored.plan, now)  # 1
+        require_answers(statement, stored.plan, now)
         people, key = lock_signer(tx, namespace, signed, now)
-        judged = judge_steps(tx, whole.left, signed, people, key, now)  # 2
+        judged = judge_steps(tx, whole.left, signed, people, key, now)
         count_on(tx, self._means.signatures, key, signed.signature)
         answer = signed.answer(statement.kind, now)
         for one, _ in judged:

@@ -74,7 +74,7 @@ class People:
     keys: Mapping[str, PersonKey]
     issuers: tuple[Issuer, ...]
     reads: Snapshot
-    """Where they were read, and sign-ins are looked up (rule 3)."""
+    """Where they were read, and sign-ins are looked up."""
 
     def lacking(
         self,
@@ -95,7 +95,7 @@ class People:
         if isinstance(question, Question):  # no issuer vouches for an amendment
             counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
             if question.steps:
-                counted = lasting(self.reads, question.namespace, counted, now)  # 3
+                counted = lasting(self.reads, question.namespace, counted, now)
         standing = {one.key for one in counted}
         steps = question.steps if isinstance(question, Question) else ()
         return missing(question.needs, counted, circle, standing, steps)
@@ -129,8 +129,8 @@ class People:
             approvers=agent.approvers if agent is not None else (),
             requester=task.requester,
             tool=snapshot.tools.approvers(task.namespace).get(tool),
-            kin=frozenset(one.requester for one in line),  # 1
-            controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),  # 1
+            kin=frozenset(one.requester for one in line),
+            controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),
             issuers=frozenset(one.name for one in self.issuers),
             human=lambda name: human_of(name, self.persons),
             signs_in=lambda name: _signs_in(snapshot, task.namespace, name),

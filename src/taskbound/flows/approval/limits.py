@@ -99,7 +99,7 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
     before, counted = "", 0
     while counted < _MOST:
         page = snapshot.approvals.approvals(namespace, limit=_PAGE, before=before)
-        names = {one.question.plan or one.question.id for one in page}  # 1
+        names = {one.question.plan or one.question.id for one in page}
         shown = snapshot.approvals.displays(namespace, names)
         for one in page:
             if one.question.asked < since:

@@ -145,7 +145,7 @@ class Sight:
 
     looks: Looks
     at: Instant
-    """Before it was looked (rule 5)."""
+    """Before it was looked."""
     found: tuple[Operand | DeniedError, ...]
     """Of each, in order, what is there or why it can't be said."""
 
@@ -201,7 +201,7 @@ def look_at(
         found: tuple[Operand, ...] = ()
         if read:
             if brought is None:
-                return Unseen(looks=to_read(read))  # 6
+                return Unseen(looks=to_read(read))
             at, found = answered(read, brought, server=tool.pinned.identity, now=now)
         if far:
             seen = see(sight, far, now)

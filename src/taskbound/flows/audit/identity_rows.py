@@ -361,7 +361,7 @@ def _compare_key(kid: str, row: ServiceKey | None, told: _Key | None) -> Iterato
     elif (row.service, row.removed is not None) != (told.service, told.removed):
         yield f"key {kid} of service {row.service} is not as its records leave it"
     if not _is_named(row):
-        yield f"key {kid} of service {row.service} is not the key of its public half"  # 3
+        yield f"key {kid} of service {row.service} is not the key of its public half"
 
 
 def _is_named(row: ServiceKey) -> bool:

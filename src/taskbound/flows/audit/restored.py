@@ -97,13 +97,13 @@ def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
     spaces = tuple(sorted(found))
     reason = f"{told.why}: look at what happened since, then lift this"
     for space in spaces:
-        stop(means, space, stopped=True, reason=reason, actor=actor)  # 1
-    tasks = sum(_end_tasks(means, space, told.why, actor) for space in spaces)  # 2
-    keys = means.store.write(lambda tx: _revoke_keys(tx, means, told.why, actor))  # 3
-    admissions = sum(_end_admissions(means, space, told.why, actor) for space in spaces)  # 4
+        stop(means, space, stopped=True, reason=reason, actor=actor)
+    tasks = sum(_end_tasks(means, space, told.why, actor) for space in spaces)
+    keys = means.store.write(lambda tx: _revoke_keys(tx, means, told.why, actor))
+    admissions = sum(_end_admissions(means, space, told.why, actor) for space in spaces)
     sessions = sum(_end_sessions(means, space, told.why, actor) for space in spaces)
     _forget_asked(means)
-    _forget_claims(means, spaces)  # 5
+    _forget_claims(means, spaces)
     event = StoreBegunAnew(
         origin=told.origin,
         held=told.held,
@@ -277,7 +277,7 @@ def require_whole_log(
     if key_of is not None and verify is not None:
         if told is None:
             raise CheckpointMissingError("the log has no checkpoint that its key has signed")
-        told = open_checkpoint(note.encode(), key_of(told.origin), verify)  # 2
+        told = open_checkpoint(note.encode(), key_of(told.origin), verify)
     covered = told.size if told is not None else 0
     root, at_covered = _roots(audit, size, covered)
     if restore_frontier(size, audit.tile).root != root:

@@ -284,7 +284,7 @@ class _Ledger:
         if row is not None and row.scope.digest != known.scope:
             self.differ(f"task {task} has another scope than its records leave it with")
         left = dict(self.snapshot.tasks.remainders(space, task))
-        for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):  # 4
+        for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):
             here, there = left.get(limit), known.limits.get(limit)
             if here != there:
                 self.differ(f"task {task} has {here} left of `{limit}`, and its records leave {there}")

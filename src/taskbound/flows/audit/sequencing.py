@@ -132,7 +132,7 @@ class Sequencer:
         tx.audit.put_tiles({(one.level, one.index): one.hashes for one in growth.tiles})
         self._enter(tx, size, pending)
         self._frontier = growth.frontier
-        if self._unrecorded is not None and _has_news(pending):  # 6
+        if self._unrecorded is not None and _has_news(pending):
             now = self._means.clock.now()
             tx.audit.append("default", self._means.writer, [self._unrecorded], now)
         return len(pending)
@@ -214,7 +214,7 @@ class CheckpointSigner:
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
         """Returns a signed note of the checkpoint."""
-        key = self._require_key(origin)  # 1
+        key = self._require_key(origin)
         wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
         with self._lock:
             last = self._heads.read(origin)
@@ -223,7 +223,7 @@ class CheckpointSigner:
                     f"a log of {last.size} records was signed for already, {size} is fewer"
                 )
             if wanted != last:
-                verify_consistency(last.size, size, proof, last.root, root)  # 2
+                verify_consistency(last.size, size, proof, last.root, root)
             self._heads.write(wanted)  # 3 and 4
             note = render_note(wanted.text, [(key, self._key.sign(wanted.text.encode()))])
         # A signature that went wrong in the making never leaves: it could give the key away.

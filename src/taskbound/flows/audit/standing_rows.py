@@ -167,7 +167,7 @@ def _follow_group(
         case PersonSignedIn(person=person, issuer=issuer, until=until):
             for (where, name), group in groups.rows.items():
                 if where == space and (person, issuer) in _claims(group):
-                    groups.change(space, name, claims={**_claims(group), (person, issuer): until})  # 2
+                    groups.change(space, name, claims={**_claims(group), (person, issuer): until})
         case IdentityChanged(identity=person, after=PersonState.GONE.value):
             for (where, name), group in groups.rows.items():
                 if where == space:

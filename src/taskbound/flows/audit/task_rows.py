@@ -67,7 +67,7 @@ class _Tree:
     """The act of each action whose outcome is still to come, or unknown."""
     unknown: set[str] = field(default_factory=set)
     outcomes: dict[str, set[str]] = field(default_factory=dict)
-    """Of each act, the outcomes since it was permitted last (rule 3)."""
+    """Of each act, the outcomes since it was permitted last."""
     ended: bool = False
 
 
@@ -109,7 +109,7 @@ class ActLedger:
     def _permit(self, tree: _Tree, event: ActionDecided, at: int) -> None:
         before = tree.acts.get(event.act_key)
         tree.outcomes[event.act_key] = set()
-        if before is None or event.attempt > before.attempts:  # 3
+        if before is None or event.attempt > before.attempts:
             tree.acts[event.act_key] = replace(
                 before or ActHistory(), attempts=event.attempt, last_action=event.action, last_at=Instant(at)
             )

@@ -218,7 +218,7 @@ class CredentialLedger:
     def _move(self, space: str, event: CredentialMoved) -> None:
         name = event.credential
         if (space, name) not in self.told.rows:
-            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten (rule 2)
+            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten
                 self.words.append(f"credential {name} was moved, and no record says that it was written down")
             self.told.put(space, name, target=event.target, task=event.task)
         known = self.told.rows[space, name]
@@ -287,7 +287,7 @@ def _credential_rows_fields(row: Credential) -> Fields:
         "acknowledgement": row.acknowledged,
         "renewal": None if renewal is None else (renewal.action, renewal.ends, renewal.state),
         "reason to end": row.why,
-        "turn": row.due != NEVER_ENDS and not ends_before,  # 1
+        "turn": row.due != NEVER_ENDS and not ends_before,
     }
 
 
@@ -376,7 +376,7 @@ def _compare(row: PinnedTool, told: _Told) -> Iterator[str]:
         if here != there:
             yield f"tool {row.name} has another {what} than its records leave it with"
     if _digest(row.definition) != row.digest:
-        yield f"the pinned definition of tool {row.name} is not the one that its digest names"  # 1
+        yield f"the pinned definition of tool {row.name} is not the one that its digest names"
 
 
 def _digest(definition: bytes) -> str:

@@ -89,7 +89,7 @@ def end_one_stranded(means: Means, namespace: str, task: str) -> int:
 
 def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
     now = means.clock.now()
-    switch = tx.revocation.lock_kill_switch(namespace)  # 2
+    switch = tx.revocation.lock_kill_switch(namespace)
     heads = tx.tasks.lock_heads(namespace, {task} - {""})
     why = _what_stops(switch, task, heads, now)
     if not why:

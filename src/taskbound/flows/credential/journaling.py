@@ -66,7 +66,7 @@ class Granted:
 def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Granted, ...]:
     """Returns the credential to journal or renew by this decision; empty if it permits none."""
     if not isinstance(settled.decision, Permit):
-        return ()  # 1
+        return ()
     proposal = settled.proposal
     named = credential_kind(proposal.action.tool)
     if named is None:
@@ -90,10 +90,10 @@ def journal_credentials(
     """
     rows: list[Credential] = []
     for one in some:
-        ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))  # 2
+        ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))
         tx.audit.append(one.action.namespace, means.writer, [_event(one, ends)], now)
-        rows.append(_row(one, ends, tx.audit.last_number(), now))  # 3
-    tx.credentials.insert_credentials(rows)  # 5
+        rows.append(_row(one, ends, tx.audit.last_number(), now))
+    tx.credentials.insert_credentials(rows)
 
 
 def _row(one: Granted, ends: Instant, record: int, now: Instant) -> Credential:
@@ -168,7 +168,7 @@ def prolong_credentials(
         if row is None:
             raise NotRenewableError(f"`{one.id}` was permitted to renew what is not there")
         deadline = deadline_with(one.action.task, heads)
-        ends = renewed_until(Renewable(row=row), one.action, one.life, now, deadline)  # 1
+        ends = renewed_until(Renewable(row=row), one.action, one.life, now, deadline)
         event = CredentialProlonged(
             credential=row.id,
             target=row.target,
@@ -181,7 +181,7 @@ def prolong_credentials(
             ends=ends,
         )
         tx.audit.append(space, means.writer, [event], now)
-        renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())  # 2
+        renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())
         tx.credentials.put_credential(prolong_credential(row, renewal, now), expect=row.version)
 
 
@@ -217,7 +217,7 @@ class Moves:
     def keep(self, before: Credential, after: Credential) -> Credential:
         """Writes the row over its earlier version without an event."""
         self._tx.credentials.put_credential(after, expect=before.version)
-        self._events += note_canary(self._tx, self._means, after, self.now)  # 3
+        self._events += note_canary(self._tx, self._means, after, self.now)
         return after
 
     def note(self, event: Event) -> None:

@@ -113,12 +113,12 @@ def _lease(
 ) -> tuple[Leased, ...]:
     moves = Moves(means, tx, namespace, means.clock.now())
     given: list[Leased] = []
-    for name in wanted:  # 5
+    for name in wanted:
         row = tx.credentials.lock_credential(namespace, name)
         if row is None or is_leased(row, moves.now):
-            continue  # 1
+            continue
         step = step_of(row, moves.now)
-        if step is Step.MINT and (name in waited_for or is_canary(row)):  # 2
+        if step is Step.MINT and (name in waited_for or is_canary(row)):
             after = moves.put(row, begin_mint(row, moves.now), CredentialEvent.MINT)
             given.append(Leased(credential=after, step=step))
         elif step is Step.RENEW:
@@ -149,7 +149,7 @@ class Telling:
     credential: str
     fence: int
     tx: Transaction | None = None
-    """The transaction that it is part of (rule 8); None for one of its own."""
+    """The transaction that it is part of; None for one of its own."""
 
     def minted(self, *, sealed: bool, kept: str = "") -> Credential:
         """The target shows the credential.
@@ -280,7 +280,7 @@ def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
         return ()
     found = sorted(_ours(mark, sweep.names))
     revoked: list[str] = []
-    for start in range(0, len(found), _GROUP):  # 5
+    for start in range(0, len(found), _GROUP):
         group = found[start : start + _GROUP]
         revoked += means.store.write(partial(_take, means, sweep, group))
     return tuple(revoked)
@@ -304,11 +304,11 @@ def _take(means: Means, sweep: Sweep, ids: list[str], tx: Transaction) -> list[s
     for name in ids:
         row = tx.credentials.lock_credential(space, name)
         if row is None:
-            if all(tx.credentials.credential(other, name) is None for other in others):  # 4
+            if all(tx.credentials.credential(other, name) is None for other in others):
                 _begin_with_its_end(tx, moves, sweep, name)
                 revoked.append(name)
         elif _is_back(row, sweep):
-            after = replace(reappear(row, moves.now), why=AGAIN)  # 3
+            after = replace(reappear(row, moves.now), why=AGAIN)
             moves.put(row, after, CredentialEvent.REAPPEAR)
             revoked.append(name)
     moves.record()

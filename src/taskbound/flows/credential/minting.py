@@ -203,7 +203,7 @@ def require_standing(
         raise NoTaskError(f"the task `{row.task}` does not belong to agent `{row.agent}`")
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= kind.seconds:
         raise CredentialAlteredError("it was asked for longer than the kind allows")
-    if ends > min(now + seconds(asked), *(one.deadline for one in heads.values())):  # 6
+    if ends > min(now + seconds(asked), *(one.deadline for one in heads.values())):
         raise CredentialAlteredError("the credential would outlive what it was asked for, or its task")
     if ends <= now:
         raise NotMintableError("the credential is over")
@@ -231,7 +231,7 @@ def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now
 
 
 CANARY_LIVES: Final = 60
-"""Seconds (rule 4)."""
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +257,7 @@ def require_mintable(
         raise NotMintableError(f"`{credential}` is not being minted")
     now = max(now, row.made)  # a late clock makes nothing younger
     require_in_hand(row, fence, now)
-    if row.ends > require_journaled(snapshot, row):  # 2
+    if row.ends > require_journaled(snapshot, row):
         raise CredentialAlteredError("the credential is not what the record of its beginning says")
     place = require_place(snapshot, row)
     arguments = read_arguments(row.arguments, place.kind)
@@ -340,7 +340,7 @@ def require_renewable(
     action = require_action(snapshot, row, place.kind, renewal.action)
     arguments = read_arguments(action.arguments, place.kind, RENEWS)
     if arguments[RENEWS] != row.id or parameters_of(action.arguments) != parameters_of(row.arguments):
-        raise CredentialAlteredError("the renewal is not what its action asked for")  # 3
+        raise CredentialAlteredError("the renewal is not what its action asked for")
     asked = arguments.get(SECONDS, place.kind.seconds)
     require_standing(snapshot, row, place.kind, asked=asked, ends=renewal.ends, now=now)
     require_lifted(snapshot, proves, action, now)

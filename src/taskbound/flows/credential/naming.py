@@ -68,7 +68,7 @@ def open_mark(means: Means) -> str:
     def work(tx: Transaction) -> str:
         kept = tx.targets.mark()
         if not kept:
-            tx.targets.put_mark(made)  # 1
+            tx.targets.put_mark(made)
         return kept or made
 
     return parse_mark(means.store.write(work))

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 MOST: Final = 4
-"""Credentials that are ended by one question (rule 1): a millisecond of work that decisions wait for."""
+"""Credentials that are ended by one question: a millisecond of work that decisions wait for."""
 _WORDS: Final = 300
 """Characters of a person's reason that are kept."""
 
@@ -94,7 +94,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
         names, more = _names(tx, namespace, credential=credential, task=task, target=target)
         moves = Moves(means, tx, namespace, means.clock.now())
         ended = []
-        for name in names:  # 3
+        for name in names:
             row = tx.credentials.lock_credential(namespace, name)
             if row is not None and row.state in LIVE:
                 over = end_credential(row, reason, moves.now)
@@ -258,7 +258,7 @@ def _news(target: str, rows: Sequence[Credential]) -> dict[str, object]:
 
 
 LATEST: Final = 200
-"""Rows of a namespace that are looked at (rule 5)."""
+"""Rows of a namespace that are looked at."""
 _KNOWN: Final = frozenset(CredentialState) - LIVE | {CredentialState.ACTIVE}
 _NOTE: Final = 500
 """Characters of how it is known (`flows.action.reconcile`)."""
@@ -284,7 +284,7 @@ def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
 def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
     """Returns unknown outcomes that rows answer; writes nothing."""
     with means.store.read() as snapshot:
-        if not snapshot.actions.has_unknown(namespace):  # 5
+        if not snapshot.actions.has_unknown(namespace):
             return ()
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
         return tuple(
@@ -297,11 +297,11 @@ def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
 
 
 def _known(row: Credential) -> Iterator[Known]:
-    if row.action and (row.acknowledged or row.state not in LIVE):  # 2
+    if row.action and (row.acknowledged or row.state not in LIVE):
         how = "its secret was acknowledged" if row.acknowledged else row.why
         yield Known(row=row, action=row.action, succeeded=row.acknowledged, how=how)
     renewal = row.renewal
-    if renewal is not None and renewal.state is not RenewalState.WANTED:  # 3
+    if renewal is not None and renewal.state is not RenewalState.WANTED:
         done = renewal.state is RenewalState.DONE
         how = "its end was extended in its target" if done else f"not renewed: {row.why or row.trouble}"
         yield Known(row=row, action=renewal.action, succeeded=done, how=how)

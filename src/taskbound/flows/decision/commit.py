@@ -119,8 +119,8 @@ class Decisions:
                 break
         for place, _call in waiting:
             error = ContendedError("what this depends on kept changing")
-            answers[place] = NotDecided(refusal=refusal(error))  # 2
-        for one in pause_asking(self._means, answers.values()):  # 6
+            answers[place] = NotDecided(refusal=refusal(error))
+        for one in pause_asking(self._means, answers.values()):
             self._views.forget_task(one.namespace, one.task)
             self._paused.append(one)
         return tuple(answers[place] for place in range(len(calls)))
@@ -144,7 +144,7 @@ class Decisions:
                 with watched("evaluate", (call,), shared=False):
                     proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
             except MalformedError as error:
-                answers[place] = self._malformed(call, error)  # 3
+                answers[place] = self._malformed(call, error)
             except StoreUnavailableError as error:
                 answers[place] = NotDecided(refusal=refusal(error))
             except TaskboundError as error:
@@ -154,7 +154,7 @@ class Decisions:
                 answers[place] = self._refused(call, _UNDECIDED)
             else:
                 if isinstance(proposal, Unseen):
-                    answers[place] = proposal  # 7
+                    answers[place] = proposal
                 else:
                     pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
@@ -166,7 +166,7 @@ class Decisions:
             with watched("commit", [one.call for one in pending], shared=True):
                 settled = self._means.store.write(lambda tx: self._settle(tx, pending))
         except AmbiguousCommitError:
-            return self._look_up(pending, answers)  # 5
+            return self._look_up(pending, answers)
         except ConflictError:
             return [(one.place, one.call) for one in pending]
         except UnavailableError as error:
@@ -183,7 +183,7 @@ class Decisions:
         if len(pending) > 1:
             return [back for one in alone for back in self._commit([one], answers)]
         for one in alone:
-            answers[one.place] = self._refused(one.call, _UNDECIDED)  # 4
+            answers[one.place] = self._refused(one.call, _UNDECIDED)
         return []
 
     def _sort(
@@ -198,7 +198,7 @@ class Decisions:
                 self._views.read_again(one.proposal)
                 stale.append((one.place, one.call))
             elif one.covered:
-                stale.append((one.place, replace(one.call, resume=one.action)))  # 8
+                stale.append((one.place, replace(one.call, resume=one.action)))
                 answers[one.place] = answer
             else:
                 answers[one.place] = answer
@@ -245,11 +245,11 @@ class Decisions:
 
     def _unavailable(self, call: Call, error: UnavailableError) -> NotDecided:
         if isinstance(error, LogUnconfirmedError):
-            return self._refused(call, refusal(error))  # 4: the store itself can be written
+            return self._refused(call, refusal(error))  # the store itself can be written
         return NotDecided(refusal=refusal(error))
 
     def _refused(self, call: Call, refused: Refuse) -> NotDecided:
-        event = ActionUndecided(  # 4
+        event = ActionUndecided(
             code=refused.code,
             connection=call.connection,
             agent=call.agent,
@@ -306,14 +306,14 @@ class Refusals:
             try:
                 self._quota.require(*self._holder(call.namespace, call.agent), now)
             except TooManyRefusalsError as error:
-                answers[place] = NotDecided(refusal=refusal(error))  # 1
+                answers[place] = NotDecided(refusal=refusal(error))
             else:
                 admitted.append(place)
         decided = self._decisions.decide([calls[place] for place in admitted])
         for place, answer in zip(admitted, decided, strict=True):
             answers[place] = answer
             if _is_recorded_refusal(answer):
-                self.take(calls[place].namespace, calls[place].agent)  # 2
+                self.take(calls[place].namespace, calls[place].agent)
         return tuple(answers[place] for place in range(len(calls)))
 
     def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
@@ -345,7 +345,7 @@ class Refusals:
             known = agent.removeprefix(PERSON) in self._views.persons(namespace)
         else:
             known = self._views.agent(namespace, agent) is not None
-        return (namespace, agent) if known else _UNKNOWN_AGENT  # 3
+        return (namespace, agent) if known else _UNKNOWN_AGENT
 
 
 def _is_recorded_refusal(answer: Answer | Unseen) -> bool:

@@ -138,7 +138,7 @@ class Standing:
         `unbound` is the reason why the connection has no task.
         """
         ground = self._ground
-        if ground is None or unbound is not None or now >= ground.until:  # 2
+        if ground is None or unbound is not None or now >= ground.until:
             ground = self._ground = self._look(unbound, now)
         return ground
 
@@ -154,10 +154,10 @@ class Standing:
         if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
             return self._case(flags, outcome, proof, now, sought)
         key = (flags, outcome, proof)
-        known = self._cases.get(key)  # 3
+        known = self._cases.get(key)
         if known is None:
             if len(self._cases) >= _CASES:
-                del self._cases[next(iter(self._cases))]  # 6
+                del self._cases[next(iter(self._cases))]
             known = self._cases[key] = self._case(flags, outcome, proof, now, NOTHING_SOUGHT)
         return known
 
@@ -189,7 +189,7 @@ class Standing:
             require_active(above, self._views.persons(self._namespace))
             agents[other] = above
         persons = self._views.persons(self._namespace)
-        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)  # 5
+        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)
         return Ground(
             lineage=lineage,
             agent=self._agent,
@@ -270,14 +270,14 @@ class Standings:
 
     def of(self, call: Call) -> Standing:
         """Returns what this call rests on."""
-        if self._generation != self._views.generation:  # 1
+        if self._generation != self._views.generation:
             self._kept.clear()
             self._generation = self._views.generation
         key = (call.namespace, call.task, call.agent, call.tool)
         known = self._kept.get(key)
         if known is None:
             known = Standing(call, self._views, self._policies)
-            if known.is_whole:  # 6
+            if known.is_whole:
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known
@@ -361,7 +361,7 @@ class Views:
         self._forces: dict[str, InForce] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.generation = 0
-        """How often something was forgotten (rule 4)."""
+        """How often something was forgotten."""
 
     def lineage(self, namespace: str, task: str) -> Lineage | None:
         """Returns the task and its ancestors."""
@@ -409,7 +409,7 @@ class Views:
 
     def forget(self) -> None:
         """Forgets everything, after a write that evaluation reads."""
-        self.generation += 1  # 4
+        self.generation += 1
         self._tasks.clear()
         self._agents.clear()
         self._tools.clear()
@@ -420,7 +420,7 @@ class Views:
 
     def forget_task(self, namespace: str, task: str) -> None:
         """Forgets this task; descendants turn out stale at the commit."""
-        self.generation += 1  # 4
+        self.generation += 1
         self._tasks.forget((namespace, task))
 
     def kill_switch(self, namespace: str) -> KillSwitch:
@@ -462,7 +462,7 @@ class Views:
         """Forgets what a stale proposal read, and reads its act's last outcome anew."""
         action = stale.action
         key = (stale.root, action.act_key)
-        self.generation += 1  # 4
+        self.generation += 1
         self._tasks.forget((action.namespace, action.task))
         for name in (action.agent, *(above for above, _ in stale.basis.agents)):
             self._agents.forget((action.namespace, name))
@@ -480,7 +480,7 @@ class Views:
 
     def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
         """Forgets what a question about this task and tool rests on."""
-        self.generation += 1  # 4
+        self.generation += 1
         self._tasks.forget((namespace, task))
         self._tools.forget((namespace, tool))
         self._switches.pop(namespace, None)

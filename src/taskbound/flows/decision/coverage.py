@@ -101,7 +101,7 @@ def _climb(
         for share in below.shares:
             wider = covering.get(share.parent) if share.child == grant else None
             if wider is None or len(found) >= _WAYS:
-                continue  # 3
+                continue
             rates = tuple((above.id, rate) for rate in wider.rates)
             way = (replace(payer, above=(*payer.above, *rates)), wider.grant)
             if way not in found:

@@ -117,7 +117,7 @@ class _Reached:
     tool: ToolView
     covered: Covered
     life: Life | None = None
-    """For how long a credential is asked for (rule 7)."""
+    """For how long a credential is asked for."""
 
 
 class Evaluator:
@@ -135,9 +135,9 @@ class Evaluator:
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
         if canonical(arguments) != call.arguments:
-            raise NotCanonicalError("the arguments are not in canonical form")  # 1
+            raise NotCanonicalError("the arguments are not in canonical form")
         if (standing.mints or call.recipient) and call.recipient is not None:
-            require_recipient(call.recipient, credential=standing.mints_by(arguments))  # 7
+            require_recipient(call.recipient, credential=standing.mints_by(arguments))
         action = Action(frame=standing.frame, arguments=call.arguments)
         attempts, outcome = self._before(call.namespace, standing, action)
         flagged = action.flags()
@@ -171,7 +171,7 @@ class Evaluator:
             basis=case.basis,
             flags=flags,
             scope=standing.scope,
-            facts=_found(case.words, reached, seen),  # 8
+            facts=_found(case.words, reached, seen),
             resume=call.resume,
             life=None if isinstance(reached, Refuse) else reached.life,
             unwatched=not isinstance(reached, Refuse) and reached.tool.pinned.unwatched,
@@ -198,12 +198,12 @@ class Evaluator:
             return refusal(error)
         try:
             require_told(ground.tool.pinned, unwatched=call.unwatched)
-            life = life_asked_for(ground, arguments, now) if standing.mints else None  # 7
+            life = life_asked_for(ground, arguments, now) if standing.mints else None
         except (DeniedError, MalformedError) as error:
             return refusal(error)
         covered = cover_call(ground, arguments)
         if isinstance(covered, Outside):
-            return refuse_outside(self._views, ground, covered, arguments)  # 4
+            return refuse_outside(self._views, ground, covered, arguments)
         return _Reached(tool=ground.tool, covered=covered, life=life)
 
     def _verdict(
@@ -218,7 +218,7 @@ class Evaluator:
         if isinstance(reached, Refuse):
             return reached
         if seen is not None and seen.blocked is not None:
-            return refusal(seen.blocked)  # 5
+            return refusal(seen.blocked)
         verdict = verdict_of(case.conclusion(arguments), reached.covered)
         if not reached.tool.pinned.probes or not (call.resume or isinstance(verdict, Holding)):
             return verdict

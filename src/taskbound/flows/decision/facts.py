@@ -39,7 +39,7 @@ Facts: TypeAlias = "dict[str, Fact]"
 _SECOND: Final = 1_000_000
 COVERED: Final = "covered"
 _LATE: Final = frozenset({*LOOKED, LIVED, "check_found", "checked", COVERED})
-"""What is looked at only once a call is covered (rule 4)."""
+"""What is looked at only once a call is covered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def _effect(seen: FactsOf) -> str:
 
 
 def _open_world(seen: FactsOf) -> bool:
-    return seen.known_tool.definition.open_world if seen.known_tool else True  # 2
+    return seen.known_tool.definition.open_world if seen.known_tool else True
 
 
 def _age(seen: FactsOf) -> int:
@@ -113,7 +113,7 @@ def _changed(seen: FactsOf) -> tuple[str, ...]:
 
 def _last_age(seen: FactsOf) -> int:
     history = seen.attempts.history
-    return max(0, (seen.now - history.last_at) // _SECOND) if history.last_action else 0  # 2
+    return max(0, (seen.now - history.last_at) // _SECOND) if history.last_action else 0
 
 
 _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
@@ -121,11 +121,11 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "changed": _changed,
     "check_found": lambda seen: seen.checked.found,
     "checked": lambda seen: seen.checked.shown.value,
-    COVERED: lambda _: True,  # 4
+    COVERED: lambda _: True,
     "credential_life": lambda seen: seen.credential_life,
     "effect": _effect,
     "flags": lambda seen: seen.flags,
-    "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,  # 2
+    "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,
     "last_action": lambda seen: seen.attempts.history.last_action,
     "last_age": _last_age,
     "last_outcome": lambda seen: seen.last_outcome,

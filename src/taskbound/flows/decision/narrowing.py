@@ -171,9 +171,9 @@ class Narrowings:
         if fate is not None:
             raise ApprovalOverError(f"the question is over: {fate.reason}")
         judged = judge(tx, one, signed, now)
-        found = _narrower(tx, held, pending.call.arguments)  # 2
+        found = _narrower(tx, held, pending.call.arguments)
         count_on(tx, self._means.signatures, judged.key, signed.signature)
-        match settle_group(tx, self._means, self._views, namespace, [pending]).answers[0]:  # 1
+        match settle_group(tx, self._means, self._views, namespace, [pending]).answers[0]:
             case Settled(decision=Hold()):
                 answer = _Answer(one=one, signed=signed, judged=judged, found=found)
                 return self._write(tx, answer, proposal.id, now)

@@ -82,7 +82,7 @@ def write_plan(
     if tx.approvals.lock_plans(space, {task.id}):
         raise PlanOpenError(f"task `{task.id}` has an open plan")
     if tx.approvals.count_open(space, task.id):
-        raise PlanOpenError(f"task `{task.id}` has open questions")  # 1
+        raise PlanOpenError(f"task `{task.id}` has open questions")
     now = means.clock.now()
     _require_held(proposals, locked, now)
     settlement = settle_group(tx, means, views, space, pending)
@@ -94,7 +94,7 @@ def write_plan(
                 raise _refused(refused, step_words(number, pending[number - 1].call.tool))
             case _:
                 raise ContendedError("what this depends on has changed")
-    require_payable(proposals, locked.left, now)  # 3
+    require_payable(proposals, locked.left, now)
     found = [tx.approvals.approval_of(space, one.id) for one in proposals]
     steps = [one for one in found if one is not None]
     plan = _plan(tx, means, task, steps, by)
@@ -204,7 +204,7 @@ class Planning:
                         self._views.read_again(one.proposal)
             raise ContendedError("what this depends on kept changing")
         except (DeniedError, MalformedError) as error:
-            self._refuse(found, steps, by, error)  # 2
+            self._refuse(found, steps, by, error)
             raise
 
     def _task(self, namespace: str, name: str, by: Proposer) -> Task:
@@ -214,7 +214,7 @@ class Planning:
         if task is None:
             raise NoTaskError(f"no task is named `{name}`", remedy="list them with `taskbound task list`")
         if not by.beneath and by.actor.name not in {task.requester, "" if agent is None else agent.owner}:
-            raise NotEntitledError(  # 3
+            raise NotEntitledError(
                 f"`{by.actor.name}` neither asked for the task nor owns the agent",
                 remedy="have one of them propose it, or the agent beneath `taskbound run`",
             )

@@ -68,9 +68,9 @@ class Attempts:
             definition=self.last.definition,
             scope=self.last.scope,
             policy=self.last.bundle,
-            operands=_lines(facts["operands"]) if "operands" in facts else None,  # 3
-            risk=facts.get("risk"),  # 3
-            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
+            operands=_lines(facts["operands"]) if "operands" in facts else None,
+            risk=facts.get("risk"),
+            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,
         )
 
 
@@ -80,7 +80,7 @@ def _lines(words: str) -> tuple[str, ...]:
 
 NO_ATTEMPT: Final = Attempts()
 _MANY: Final = 16
-"""Attempts with an unknown outcome that are looked back at (rule 4)."""
+"""Attempts with an unknown outcome that are looked back at."""
 
 
 def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
@@ -142,9 +142,9 @@ def check(
     """Returns what the tool's checks show of earlier attempts, or what must be looked at first."""
     checks = parse_checks(tool.pinned.checks)
     if not checks or attempts.history.last_outcome != "unknown":
-        return NOT_CHECKED  # 1
+        return NOT_CHECKED
     if attempts.lost is None or now < settled_at(checks, attempts.lost):
-        return Checked(shown=Shown.UNSETTLED)  # 2
+        return Checked(shown=Shown.UNSETTLED)
     try:
         looks = looks_of([one.probe for one in checks], arguments, tool.definition.defaults, directory="/")
         _require_plain(looks)
@@ -153,7 +153,7 @@ def check(
     seen = see(sight, looks, now)
     if isinstance(seen, Unseen):
         return seen
-    early = seen.at < settled_at(checks, attempts.lost)  # 3
+    early = seen.at < settled_at(checks, attempts.lost)
     return Checked(
         shown=Shown.UNSETTLED if early else shown_by(seen.found),
         found=tuple(canonical(one.value()).decode() for one in seen.found if isinstance(one, Operand)),
@@ -176,7 +176,7 @@ def reason_of(checked: Checked) -> tuple[Reason, ...]:
 
 
 HOLDER: Final = len("con_") + 26
-"""Characters of a holder's name before that of its daemon (rule 4)."""
+"""Characters of a holder's name before that of its daemon."""
 
 Holder = tuple[str, str]
 """(namespace, connection)."""

@@ -257,7 +257,7 @@ def settle_group(
     """Settles calls of one namespace and writes rows and records."""
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
-    means.freshness.require()  # 4: after the locks, however long they were waited for
+    means.freshness.require()  # after the locks, however long they were waited for
     now = means.clock.now()
     proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, enforcing, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)

@@ -80,7 +80,7 @@ def ended_tokens(
     """Returns the tokens that exist, and why some of them no longer count."""
     if not tokens:
         return {}, {}
-    keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3
+    keys = {one.kid: one for one in tx.tokens.lock_keys()}
     found = tx.tokens.lock_tokens(namespace, tokens)
     clients = {row.parent for row in found.values() if is_admission(row.parent)}
     let_in = tx.authorizations.lock_admissions(namespace, clients) if clients else {}
@@ -141,7 +141,7 @@ def _why_not_asked(
         asked.key,
     )  # fmt: skip - what is compared, side by side
     if asked.token not in ended and not own:
-        return UnknownTokenError("the token is another's than the service's that asks")  # 2
+        return UnknownTokenError("the token is another's than the service's that asks")
     return ended.get(asked.token) or why_not_enforced(enforcing, asked, one.call.tool)
 
 
@@ -152,5 +152,5 @@ def _why_not(
         return None
     row = found.get(one.call.token)
     if row is not None and (row.task, row.agent) != (one.call.task, one.call.agent):
-        return UnknownTokenError("the token is another task's")  # 2
+        return UnknownTokenError("the token is another task's")
     return ended.get(one.call.token)

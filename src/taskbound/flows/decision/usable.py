@@ -37,7 +37,7 @@ def require_usable(
     tool: ToolView | None, name: str, agent: str, persons: Mapping[str, Person], *, mints: bool
 ) -> ToolView:
     """Returns the tool if this agent may call it; `mints` says whether it is a credential kind."""
-    if tool is None or tool.server.is_target is not mints:  # 1
+    if tool is None or tool.server.is_target is not mints:
         raise UnknownToolError(f"no tool `{name}` is pinned for agent `{agent}`")
     if tool.server.agents and agent not in tool.server.agents:
         raise UnknownToolError(f"no tool `{name}` is pinned for agent `{agent}`")
@@ -47,7 +47,7 @@ def require_usable(
     if not mints and effect_of(tool.definition, pinned.effect) is Effect.READ:
         return tool
     owner = persons.get(pinned.owner)
-    if owner is None or owner.state is not PersonState.PRESENT:  # 2, 3
+    if owner is None or owner.state is not PersonState.PRESENT:
         who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "it has no owner"
         raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and has no owner: {who}")
     return tool

@@ -139,7 +139,7 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     for group in groups:
         mine = [one for one in group.claimed if (one.person, one.issuer) == (person, issuer.name)]
         new = not mine and person not in group.everyone
-        if group.name not in wanted or (new and free <= 0):  # 5
+        if group.name not in wanted or (new and free <= 0):
             continue
         free -= new
         others = [one for one in group.claimed if one not in mine]
@@ -175,7 +175,7 @@ def drop_claims(
         after = group
         if over:
             kept = tuple(one for one in group.claimed if one not in over)
-            after = replace(group, claimed=kept, version=group.version + 1)  # 3
+            after = replace(group, claimed=kept, version=group.version + 1)
             tx.identities.put_group(after, expect=group.version)
             events += [_event(group, one, actor, member=False, reason=reason) for one in over]
             lost.update(one.person for one in over)
@@ -356,7 +356,7 @@ def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
     means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
     """Links two persons as one human, or unlinks the first; returns the changed persons."""
-    require_self(actor, (), owns=owns)  # 2
+    require_self(actor, (), owns=owns)
     fresh = means.chance.name("hum")
 
     def work(tx: Transaction) -> tuple[str, ...]:

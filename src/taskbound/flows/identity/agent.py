@@ -235,7 +235,7 @@ class Agents:
 
 def _require_ceiling(ceiling: Scope) -> None:
     if initial_limits(ceiling) or ceiling.steps:
-        raise CeilingLimitError("a ceiling has no uses, no totals and no steps")  # 4
+        raise CeilingLimitError("a ceiling has no uses, no totals and no steps")
 
 
 def _revoke_tasks(
@@ -327,7 +327,7 @@ class AgentKeys:
         return self._require_custody().assert_agent(standing.kid, self._audience)
 
     def _forget(self, kid: str) -> None:
-        with contextlib.suppress(UnavailableError):  # 2
+        with contextlib.suppress(UnavailableError):
             self._require_custody().forget_key(kid)
 
     def _require_custody(self) -> Custody:
@@ -343,7 +343,7 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
     if agent.owner != actor.name and not owns:
         raise NotOwnerError(
             f"only the owner of agent `{name}` has its key renewed, and that is `{agent.owner}`"
-        )  # 1
+        )
 
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
@@ -351,7 +351,7 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
     name = selector_id(selector)
 
     def work(tx: Transaction) -> None:
-        known = tx.workloads.selectors(selector.namespace)  # 2
+        known = tx.workloads.selectors(selector.namespace)
         _selectors_require_owner(tx, selector.namespace, selector.agent, actor, owns=owns)
         if any(one.agent == selector.agent and selector_id(one) == name for one in known):
             raise IdentityExistsError(f"agent `{selector.agent}` has this selector: `{name}`")
@@ -396,7 +396,7 @@ def _selectors_require_owner(tx: Transaction, namespace: str, name: str, actor: 
     if agent.owner != actor.name and not owns:
         raise NotOwnerError(
             f"only the owner of agent `{name}` says what proves it, and that is `{agent.owner}`"
-        )  # 1
+        )
 
 
 def _require_issuer(tx: Transaction, selector: Selector) -> None:
@@ -420,7 +420,7 @@ def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its 
         if before is None:
             raise UnknownIdentityError(f"no agent is named `{name}`")
         after = set_level(before, wanted, actor.name, persons)
-        tx.identities.put_agent(after, expect=before.version)  # 1
+        tx.identities.put_agent(after, expect=before.version)
         event = AgentRiskChanged(
             identity=name,
             before=before.risk.value,

@@ -102,7 +102,7 @@ class Enrollments:
         `agent_accounts` are user ids that agents may run under, apart from persons'.
         """
         if offer.person != actor.name and not owns:
-            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
+            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")
         half = self._means.signatures.read(offer.kind, offer.public)
         custody = custody_of(hardware=half.hardware, copiable=half.copiable, file=offer.file)
 

@@ -55,7 +55,7 @@ class Groups:
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
         """Adds a group without members and grants."""
-        require_self(actor, (), owns=owns)  # 2
+        require_self(actor, (), owns=owns)
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
         def work(tx: Transaction) -> Group:
@@ -63,7 +63,7 @@ class Groups:
             if any(one.name == name for one in groups):
                 raise IdentityExistsError(f"a group named `{name}` is known already")
             if len(groups) >= _GROUPS:
-                raise TooManyGroupsError(f"there are {_GROUPS} groups, and no more can be")  # 1
+                raise TooManyGroupsError(f"there are {_GROUPS} groups, and no more can be")
             tx.identities.put_group(group, expect=0)
             self._record(tx, namespace, _members(group, actor))
             return group
@@ -74,17 +74,17 @@ class Groups:
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
         """Adds or removes a member; returns paused tasks."""
-        require_self(actor, () if member or actor.name != person else (person,), owns=owns)  # 2
+        require_self(actor, () if member or actor.name != person else (person,), owns=owns)
 
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if member:
-                require_present(persons.get(person), person)  # 1
+                require_present(persons.get(person), person)
             if (person in before.members) is member:
                 return []
             if member and sum(person in one.members for one in groups) >= OF_ONE:
-                raise TooManyGroupsError(f"`{person}` is in {OF_ONE} groups, and can be in no more")  # 1
+                raise TooManyGroupsError(f"`{person}` is in {OF_ONE} groups, and can be in no more")
             others = tuple(one for one in before.members if one != person)
             members = tuple(sorted((*others, person))) if member else others
             after = replace(before, members=members, version=before.version + 1)
@@ -94,7 +94,7 @@ class Groups:
             if not member:
                 now = [after if one.name == name else one for one in groups]
                 reach, why = reach_of(person, persons, now), f"{person} has left group {name}"
-                moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)  # 3
+                moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)
             tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
             return moved
 
@@ -119,7 +119,7 @@ class Groups:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if not owns:
-                require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 2
+                require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)
             after = replace(before, grantable=grantable, version=before.version + 1)
             tx.identities.put_group(after, expect=before.version)
             event = GrantableChanged(

@@ -159,7 +159,7 @@ class People:
             **orphaned,
             "paused_tasks": [one.task for one in moved],
         }
-        tell(self._means, namespace, news, also=suspended)  # 5
+        tell(self._means, namespace, news, also=suspended)
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
@@ -206,7 +206,7 @@ class People:
             after = replace(
                 before, owner=owner, approvers=tuple(sorted(set(approvers))), version=before.version + 1
             )
-            require_approver(after)  # 4
+            require_approver(after)
             tx.identities.put_agent(after, expect=before.version)
             event = AgentPeopleChanged(
                 identity=agent, owner=owner, approvers=after.approvers, by=actor.name, proof=actor.proof

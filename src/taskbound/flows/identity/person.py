@@ -67,7 +67,7 @@ def let_go_of_tools(
             events.append(ToolApproversChanged(tool=tool, approvers=others, by=actor.name, proof=actor.proof))
     owned = [tool for tool in tx.tools.tools(namespace) if tool.owner == name]
     for pin in owned:
-        tx.tools.put_tool(replace(pin, owner="", version=pin.version + 1), expect=pin.version)  # 1
+        tx.tools.put_tool(replace(pin, owner="", version=pin.version + 1), expect=pin.version)
         events.append(
             ToolOwnerChanged(tool=pin.name, before=name, owner="", by=actor.name, proof=actor.proof)
         )
@@ -118,7 +118,7 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
         if person.uid == proof.uid and person.state is PersonState.PRESENT:
             return Actor(name=person.name, proof=proof.words)
     if not persons and proof.uid == owner_uid:
-        return Actor(name=f"uid:{proof.uid}", proof=proof.words)  # 1
+        return Actor(name=f"uid:{proof.uid}", proof=proof.words)
     raise UnprovenError(
         f"the account with uid {proof.uid} belongs to no person of namespace `{namespace}`",
         remedy="have a person register it with `taskbound person add`",
@@ -143,7 +143,7 @@ def register_person(
         for known in persons.values():
             if known.name == name or known.uid == uid:
                 raise IdentityExistsError(f"person `{known.name}` has this name or account already")
-        breadth = Breadth.NOTHING if persons and uid != owner_uid else Breadth.CEILING  # 3
+        breadth = Breadth.NOTHING if persons and uid != owner_uid else Breadth.CEILING
         made = replace(person, grantable=breadth)
         tx.identities.put_person(made, expect=0)
         event = IdentityRegistered(
@@ -173,7 +173,7 @@ def set_person_grantable(
         if before is None:
             raise UnknownIdentityError(f"no person is named `{name}`")
         if not owns:
-            require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 4
+            require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)
         after = replace(before, grantable=grantable, version=before.version + 1)
         tx.identities.put_person(after, expect=before.version)
         event = GrantableChanged(

@@ -193,7 +193,7 @@ def add_service_key(
         if agent is not None or any(one.kid == kid for one in keys):
             raise ServiceExistsError(
                 "that key is registered already, or was", remedy="make another key: a key proves one alone"
-            )  # 2
+            )
         if sum(one.service == name and one.removed is None for one in keys) >= MOST_KEYS:
             raise ServiceExistsError(
                 f"service `{name}` has {MOST_KEYS} keys", remedy="remove one of its keys first"

@@ -123,7 +123,7 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
     namespace, until = issuer.namespace, Instant(now + LASTS)
     account = tx.accounts.account(namespace, issuer.name, said.subject)
     if issuer not in tx.workloads.identity_issuers(namespace):
-        raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")  # 1
+        raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")
     if account is None:
         named = escape_text(said.subject)
         raise UnknownAccountError(f"no person is linked with `{named}` of `{issuer.name}`")

@@ -117,12 +117,12 @@ class Proofs:
                     require_service(snapshot, namespace, served.service, served.kid)
                     kind, name = PrincipalKind.SERVICE, served.service
                 else:
-                    whose = select_agent(shown, _selectors(snapshot, namespace, shown)).agent  # 1
+                    whose = select_agent(shown, _selectors(snapshot, namespace, shown)).agent
                     kind, name = PrincipalKind.AGENT, whose
                     agent = snapshot.identities.agent(namespace, name)
                     if agent is None:
                         raise UnknownIdentityError(f"no agent is named `{name}`")
-                    require_active(agent, snapshot.identities.persons(namespace))  # 2
+                    require_active(agent, snapshot.identities.persons(namespace))
         except TaskboundError as error:
             self._refuse(namespace, whose, credential, error, now)
             raise
@@ -158,10 +158,10 @@ class Proofs:
         with self._lock:
             try:
                 self._quota.require(*_NOBODY, now, code=error.code)
-            except TooManyRefusalsError:  # 3
+            except TooManyRefusalsError:
                 return
             self._quota.take(*_NOBODY, now)
-        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 5
+        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))
 
     def tell(self, *, final: bool = False) -> None:
         """Records the counts of windows that have ended."""
@@ -185,12 +185,12 @@ class Proofs:
         with self._lock:
             try:
                 self._quota.require(*holder, now, code=error.code)
-            except TooManyRefusalsError:  # 3
+            except TooManyRefusalsError:
                 return
             self._quota.take(*holder, now)
         event = ProofRefused(
             form=credential.kind.value, code=error.code, digest=credential.digest, agent=agent
-        )  # 5
+        )
         self._record(namespace, event)
 
     def _record(self, namespace: str, event: Event) -> None:
@@ -229,7 +229,7 @@ class AssertionVerifier:
         if key is None:
             raise UnknownAgentKeyError(
                 "no agent and no service has the key that this is signed with", where="kid"
-            )  # 1
+            )
         own = (
             client_of(namespace, key.agent)
             if isinstance(key, AgentKey)
@@ -238,9 +238,9 @@ class AssertionVerifier:
         trust = IssuerTrust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
         said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
-            raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")  # 2
+            raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")
         until = Instant(said.expires + SKEW)
-        use_claim(self._means, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))  # 3
+        use_claim(self._means, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))
         return Shown(kind=WorkloadKind.KEY, issuer="", subject=key.kid, claims=said.rest, until=said.expires)
 
 
@@ -379,7 +379,7 @@ def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
         known = snapshot.trusts.trust(asked.namespace, asked.domain)
     settled = _settled(known, asked, bundle, means.clock.now())
     if isinstance(settled, Taken):
-        return settled  # 3
+        return settled
 
     def work(tx: Transaction) -> Taken:
         now = means.clock.now()

@@ -39,7 +39,7 @@ class Seen:
 def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
     """Returns the current facts of the resource."""
     seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
-    nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
+    nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}
     return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
 
 
@@ -62,7 +62,7 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
             key = snapshot.identities.person_key(namespace, name)
             if key is None:
                 return Seen(name=name)
-            above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))  # 3
+            above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))
             return Seen(name=name, above=above, facts={"person": key.person})
         case About.SERVICE:
             service = snapshot.services.service(namespace, name)
@@ -114,7 +114,7 @@ def _call(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     approvals = snapshot.approvals
-    approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)  # 2
+    approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)
     if approval is not None:
         found = _call(snapshot, namespace, approval.question.action)
         return Seen(name=approval.question.id, above=found.above, facts=found.facts)

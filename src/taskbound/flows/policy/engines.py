@@ -100,7 +100,7 @@ class Policies:
                 return known
         bundle = require_bundle(snapshot, namespace, digest)
         made = known or self.make(bundle, digest)
-        with self._guard:  # 3
+        with self._guard:
             known = self._engines.setdefault(digest, made)
             if len(self._engines) > _ENGINES:
                 self._engines.popitem(last=False)
@@ -214,10 +214,10 @@ class Replay:
     asked: int
     same: int
     beside: int
-    """How many policy did not decide (rule 2)."""
+    """How many policy did not decide."""
     differences: tuple[Difference, ...]
     not_asked: tuple[tuple[str, int], ...]
-    """By reason: how many could not be asked again (rule 3)."""
+    """By reason: how many could not be asked again."""
 
 
 def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Replay:

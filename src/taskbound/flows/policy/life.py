@@ -154,7 +154,7 @@ def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:
     with means.store.read() as snapshot:
         tools = tools_of(snapshot, namespace)
         groups = tuple(one.name for one in snapshot.identities.groups(namespace))
-    found = means.policy.language.problems(bundle.own, tools, groups)  # 1
+    found = means.policy.language.problems(bundle.own, tools, groups)
     if not found:
         try:
             require_loads(means, bundle, bundle_digest(archive))
@@ -230,7 +230,7 @@ class Bundles:
                 raise UnknownBundleError(f"no policy bundle has the digest `{seen.digest}`")
             if now.digest == kept.digest:
                 raise AlreadyInForceError(f"policy bundle `{kept.digest}` is in force")
-            require_unmoved(seen.over, now)  # 5
+            require_unmoved(seen.over, now)
             persons, _ = tx.identities.lock_grantors(namespace)
             event = PolicyActivated(
                 bundle=kept.digest,
@@ -253,7 +253,7 @@ class Bundles:
         def work(tx: Transaction) -> BundleActivation:
             now = tx.policy.lock_in_force(namespace, moves=True)
             rows = tx.policy.activations(namespace)
-            past = [*believed(tx, namespace, rows), InForce()]  # 3
+            past = [*believed(tx, namespace, rows), InForce()]
             last = rows[0].force if rows else InForce()
             edited = not past[0] == last == now
             since = InForce(epoch=last.epoch + 1) if edited else now
@@ -264,7 +264,7 @@ class Bundles:
             if target == now.digest and not edited:
                 raise AlreadyInForceError(f"policy bundle `{target or 'base'}` is in force")
             if bundle is not None:
-                self._means.policy.make(bundle, target)  # 2
+                self._means.policy.make(bundle, target)
             event = PolicyRolledBack(
                 bundle=target,
                 before=now.digest,
@@ -293,7 +293,7 @@ class Bundles:
 
     def _rebase(self, namespace: str, software: str, tx: Transaction) -> None:
         now = tx.policy.lock_in_force(namespace, moves=True)
-        require_activation(tx, namespace, now)  # 4
+        require_activation(tx, namespace, now)
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)

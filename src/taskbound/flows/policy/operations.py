@@ -99,13 +99,13 @@ def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, Operatio
             return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {}), force
         with means.store.read() as snapshot:
             request = _gathered(snapshot, asked, found)
-            if snapshot.policy.in_force(namespace) == force:  # 1
+            if snapshot.policy.in_force(namespace) == force:
                 break
     else:
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
     verdict = conclude_operation(found.answer(request), found.words)
     if isinstance(verdict, Barred) and verdict.steps:
-        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())  # 5
+        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())
     if isinstance(verdict, Barred) and asked.owns and is_way_back(request):
         verdict = Allowed(policies=(_WAY_BACK,), bundle=verdict.bundle)
     return verdict, request, force
@@ -188,7 +188,7 @@ def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> Operat
     }
     told["proof_kind"] = proof_kind(principal.proof)
     name = _name(asked)
-    if rules.reads(operation) is None:  # 3
+    if rules.reads(operation) is None:
         return _request(asked, (), Resource(about=operation.about, name=name), told)
     seen = look_up(snapshot, principal.namespace, operation.about, name)
     groups: tuple[str, ...] = ()
@@ -243,7 +243,7 @@ def _name(asked: Asked) -> str:
 def _member(message: object, path: str) -> object:
     for name in path.split("."):
         if isinstance(message, str):
-            message = _said(message)  # 6
+            message = _said(message)
         if message is None:
             return None
         message = getattr(message, name)
@@ -335,7 +335,7 @@ class HeldStore:
         self._store = store
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Writes under rules 1 to 3.
+        """Writes only under the rules that authorized the operation.
 
         Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing.
         """
@@ -348,10 +348,10 @@ class HeldStore:
             except MovingError:
                 with hold():
                     for one in held:
-                        one.force = one.renew()  # 2
+                        one.force = one.renew()
                 continue
             for one in held:
-                one.used = True  # 3
+                one.used = True
             return done
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
 
@@ -395,7 +395,7 @@ class HeldStore:
 def _checked(held: Sequence[Basis], work: Callable[[Transaction], T], tx: Transaction) -> T:
     alone = {one.namespace for one in held if one.moves}
     for namespace in sorted({one.namespace for one in held}):
-        force = tx.policy.lock_in_force(namespace, moves=namespace in alone)  # 4
+        force = tx.policy.lock_in_force(namespace, moves=namespace in alone)
         if any(one.force != force for one in held if one.namespace == namespace):
             raise MovingError("another bundle of policies is in force")
     return work(tx)

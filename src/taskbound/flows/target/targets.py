@@ -87,7 +87,7 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
     binding = Binding(
         namespace=namespace, server=name, identity=target.identity, slot=ADMIN_SLOT.text, number=number
     )
-    require_for(sealed, binding)  # 1
+    require_for(sealed, binding)
     now = means.clock.now()
     event = TargetAdminSet(
         target=name,
@@ -99,7 +99,7 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
     )
     tx.audit.append(namespace, means.writer, [event], now)
     after = replace(target, sealed=sealed, number=number)
-    return begin_test(tx, means, after, actor, now, expect=target.version)  # 2
+    return begin_test(tx, means, after, actor, now, expect=target.version)
 
 
 def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
@@ -152,7 +152,7 @@ def remove_target(
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
     if seen is not None:
-        tx.tools.drop_server(namespace, name)  # 2
+        tx.tools.drop_server(namespace, name)
     target = lock_known(tx, namespace, name)
     require_self(actor, owners, owns=owns)
     now = means.clock.now()
@@ -164,7 +164,7 @@ def remove_target(
 
 
 def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Instant) -> None:
-    left = tx.credentials.due(namespace, name, Instant(now + _EVER), limit=_COUNTED)  # 1
+    left = tx.credentials.due(namespace, name, Instant(now + _EVER), limit=_COUNTED)
     if not left:
         return
     living = sum(one.state not in {CredentialState.REVOKING, CredentialState.REVOKED} for one in left)
@@ -199,14 +199,14 @@ class Targets:
 
         `file` is the target's JSON file, `sealed` its admin access sealed to the broker with number 1.
         """
-        require_self(actor, (), owns=owns)  # 1
+        require_self(actor, (), owns=owns)
         declared = parse_target_file(file)
         require_declarable(declared)
         require_distinct(
             join_tool_name(declared.name, kind_definition(one).name) for one in declared.credentials
         )
         identity = declared.identity(namespace)
-        require_for(  # 3
+        require_for(
             sealed,
             Binding(
                 namespace=namespace,
@@ -228,7 +228,7 @@ class Targets:
         persons, groups = tx.identities.lock_grantors(namespace)
         approvers = require_people(declared, persons, groups)
         there = tx.tools.server(namespace, declared.name)
-        if there is not None:  # 2
+        if there is not None:
             what = "target" if there.is_target else "server"
             raise TargetExistsError(f"a {what} named `{declared.name}` is pinned already")
         require_seen(tx, namespace, declared)
@@ -265,7 +265,7 @@ class Targets:
             state=TargetState.UNTESTED,
             sealed=sealed,
         )
-        return begin_test(tx, self._means, target, actor, now, expect=0)  # 4
+        return begin_test(tx, self._means, target, actor, now, expect=0)
 
     def test(self, namespace: str, name: str, actor: Actor) -> UnderTest:
         """Begins another test and discards an unfinished one; raises UnknownTargetError."""

@@ -216,7 +216,7 @@ def _trouble_of(canary: Credential, file: TargetFile) -> str:
     if canary.shown == NEVER:
         met = canary.trouble or canary.why
         if canary.lease.fence == 0:
-            met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"  # 5
+            met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"
     elif canary.state is CredentialState.UNSUPPORTED and file.place.revocable:
         met = "what was open with it can't be ended in the target"
     else:

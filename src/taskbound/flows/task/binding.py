@@ -51,16 +51,16 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     with means.store.read() as snapshot:
         run = nearest_run(snapshot, namespace, boot, ancestry)
         if run is not None:
-            return _as_named(_registered(snapshot, namespace, agent, run, now), named)  # 1
+            return _as_named(_registered(snapshot, namespace, agent, run, now), named)
         if named:
-            return _named(snapshot, namespace, agent, named, now)  # 2
+            return _named(snapshot, namespace, agent, named, now)
         live = _free(snapshot, namespace, agent, now, last)
     if len(live) == 1:
-        return live[0]  # 2
+        return live[0]
     if live:
         raise AmbiguousTaskError(f"more than one task runs for agent `{agent}`")
     which = "no task that a person started since the last one ended" if last else "no task"
-    raise NoTaskError(f"{which} runs for agent `{agent}` outside `taskbound run`")  # 4
+    raise NoTaskError(f"{which} runs for agent `{agent}` outside `taskbound run`")
 
 
 def nearest_run(

@@ -172,14 +172,14 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
         after = move_task(one, how)
         tx.tasks.put_task(after, expect=one.version)
         if one.heartbeat:
-            tx.tasks.drop_heartbeat(one.namespace, one.id)  # 3
+            tx.tasks.drop_heartbeat(one.namespace, one.id)
         returned = back.returned.get(one.id, _NOTHING)
         ended.events.append(changed_record(one, after, how, actor, why, returned=returned))
         ended.moved.append(moved(one, after.state, why))
     names = {one.id for one in tree}
     withdrawn = end_of_tasks(tx, first.namespace, names, reason="its task has ended", by=actor, now=now)
-    ended.events.extend(withdrawn)  # 4
-    ended.events.extend(end_credentials(tx, first.namespace, names, "its task has ended", now))  # 5
+    ended.events.extend(withdrawn)
+    ended.events.extend(end_credentials(tx, first.namespace, names, "its task has ended", now))
     return ended
 
 
@@ -292,7 +292,7 @@ class Watch:
             case TaskState.RUNNING, _:
                 return self._wait(tx, tree, now)
             case _:
-                tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person: rule 2
+                tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person
                 return []
 
     def _wait(self, tx: Transaction, tree: tuple[Task, ...], now: Instant) -> list[Moved]:

@@ -80,7 +80,7 @@ class Changes:
                 learning=after.learning,
             )
             tree = {task, *(one.id for one in beneath)}
-            over = end_credentials(tx, namespace, tree, "its task is in another step", now)  # 5
+            over = end_credentials(tx, namespace, tree, "its task is in another step", now)
             tx.audit.append(namespace, self._means.writer, [event, *over], now)
             return after
 
@@ -152,7 +152,7 @@ def write_amended(
         if kept is not None and kept != one:
             tx.tasks.put_task(kept, expect=one.version)
     if not work.by_approval:
-        events += end_credentials(tx, namespace, after.amended, "what its task may do was narrowed", now)  # 5
+        events += end_credentials(tx, namespace, after.amended, "what its task may do was narrowed", now)
     _write_left(tx, namespace, after, work.left)
     parent: Mapping[str, int] = {}
     if above is not None:
@@ -161,7 +161,7 @@ def write_amended(
             for limit, amount in after.left[above.id].items()
             if amount != work.left[above.id][limit]
         }
-        if parent:  # 4
+        if parent:
             tx.tasks.put_task(replace(above, version=above.version + 1), expect=above.version)
     for name in after.amended:
         why = "" if name == task else f"its ancestor {task} was amended"

@@ -154,7 +154,7 @@ class Delegations:
         require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, before, above=judged.above)
         settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
-        line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2
+        line = tx.tasks.lineage(space, order.parent)  # as it is under lock
         now = self._means.clock.now()
         require_live(order.parent, heads, now)
         parent = line[0]

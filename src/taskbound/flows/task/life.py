@@ -94,7 +94,7 @@ class TaskOrder:
     unclaimed: bool = False
     """Whether a client is admitted to it later (`flows.task.cascade`)."""
     bounded: bool = False
-    """Whether its template's times are upper bounds, as an agent asks for it in a person's name (rule 4)."""
+    """Whether its template's times are upper bounds, as an agent asks for it in a person's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Manner:
     """A task's lifetime, heartbeat and handling of holds."""
 
     longest: int
-    """Seconds that it lives at most (rule 4); 0 where its order alone says that."""
+    """Seconds that it lives at most; 0 where its order alone says that."""
     heartbeat: int
     """Seconds; 0 for none, and then no grace either."""
     grace: int
@@ -115,7 +115,7 @@ def parse_order(order: TaskOrder) -> TaskOrder:
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
     if order.learning:
-        require_learning_lifetime(order.seconds)  # 3
+        require_learning_lifetime(order.seconds)
     return order
 
 
@@ -142,7 +142,7 @@ def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
     asked = order if order.heartbeat else template
     heartbeat, grace = asked.heartbeat, asked.grace
-    if order.bounded and template.heartbeat:  # 4
+    if order.bounded and template.heartbeat:
         heartbeat, grace = min(heartbeat, template.heartbeat), min(grace, template.grace)
     longest = template.seconds if order.bounded else 0
     return Manner(longest=longest, heartbeat=heartbeat, grace=grace, holds=template.holds)
@@ -341,7 +341,7 @@ class Tasks:
             self._record(tx, events, namespace)
             why = f"its ancestor {task} is {after.state.value}"
             return [
-                *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),  # 5
+                *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),
                 moved(after, after.state, reason),
             ]
 

@@ -376,7 +376,7 @@ class Widenings:
         now = self._means.clock.now()
         people = lock_people(tx, namespace, now)
         fate = fate_of(tx, self._means, one.question, now)
-        if fate is not None:  # 4
+        if fate is not None:
             return end_amendment(tx, self._means, one, fate, DAEMON), fate.reason
         circle = amendment_circle(tx, people, locked.tree[0], one.question.asker)
         _require_counts(one, signed, people, circle, now)
@@ -387,7 +387,7 @@ class Widenings:
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         tx.audit.append(namespace, self._means.writer, [amendment_answered(one, signed, pace)], now)
-        if statement.kind is AnswerKind.DENY:  # 2
+        if statement.kind is AnswerKind.DENY:
             fate = AmendmentFate(event=AmendmentEvent.DENY, reason=f"denied by {statement.person}")
             return end_amendment(tx, self._means, one, fate, signed.by), ""
         answers = (*one.answers, answer)

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 
 _OPERATIONS: Final = "operations"
-"""The scope of persons' tokens (rule 1)."""
+"""The scope of persons' tokens."""
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
@@ -124,7 +124,7 @@ class Admitted:
 
     admission: Admission
     refresh: str
-    """Empty for a client that acts as a person (rule 5)."""
+    """Empty for a client that acts as a person."""
     signed: Signed = UNSIGNED
     """How the person had signed in as whom it acts."""
 
@@ -147,12 +147,12 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
         if asked.state is AskedState.USED:
             kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
             if kept is not None:
-                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))  # 2
+                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))
             return ReusedCodeError("the code came before, and what it brought has ended")
         try:
             admitted = _admission(tx, asked, brought, admission, now)
         except DeniedError as error:
-            tx.authorizations.put_asked(used(asked, ""), expect=asked.version)  # 1
+            tx.authorizations.put_asked(used(asked, ""), expect=asked.version)
             refused = CodeRefused(
                 request=asked.id, client=asked.request.client, task=asked.task, code=error.code
             )
@@ -174,7 +174,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             until=admitted.until,
         )
         tx.audit.append(namespace, means.writer, [event], now)
-        refresh = "" if admitted.is_persons else secret  # 5
+        refresh = "" if admitted.is_persons else secret
         return Admitted(admission=admitted, refresh=refresh, signed=asked.signed)
 
     return _answer(means.store.write(work))
@@ -217,10 +217,10 @@ def _shown(
         raise BadRefreshError("the refresh token is unknown")
     leak = leak_of(admission, shown, brought)
     if leak is not None:
-        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))  # 2
+        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))
         return ReusedRefreshError(f"the client is let in no more: {leak.value}")
     require_renewable(admission, brought, now)
-    _require_authority(tx, admission, now)  # 3
+    _require_authority(tx, admission, now)
     return admission
 
 
@@ -379,8 +379,8 @@ class ClientTokens:
             agent=admission.agent,
             audience=admission.resource,
             binding=bound,
-            bearer=bound is None,  # 2
-            parent=admission.id,  # 1
+            bearer=bound is None,
+            parent=admission.id,
         )
         return self._tokens.issue_task_token(order, Actor(name=f"client:{admission.client}", proof=proof))
 

@@ -75,9 +75,9 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
 
     `acr` and `authenticated` describe the person's sign-in; empty and 1970 if unknown.
     """
-    require_demands(found, acr, authenticated)  # 2
+    require_demands(found, acr, authenticated)
     if found.is_persons:
-        raise NotAskedError("the client asks to act as you, and for no task of an agent")  # 4
+        raise NotAskedError("the client asks to act as you, and for no task of an agent")
     if order is None:
         return means.store.write(lambda tx: _let_in(tx, means, found, task, actor))
     if order.agent != found.agent:
@@ -87,13 +87,13 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
         return means.store.write(lambda tx: _let_in(tx, means, found, started.id, actor))
     except TaskboundError:
         why = "no client was admitted to it"
-        tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)  # 3
+        tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)
         raise
 
 
 def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
     """Lets the client act as this person. Raises SignInDemandedError, NotAskedError, or AnsweredError."""
-    require_demands(found, signed.acr, signed.authenticated)  # 2
+    require_demands(found, signed.acr, signed.authenticated)
 
     def work(tx: Transaction) -> Asked:
         now = means.clock.now()
@@ -143,7 +143,7 @@ def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor
     agent = tx.identities.agent(space, asked.agent)
     if chosen is None or agent is None or chosen.agent != asked.agent:
         raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
-    require_in_charge(chosen, agent.owner, actor.name)  # 1
+    require_in_charge(chosen, agent.owner, actor.name)
     claim(tx, space, task, now)
     tx.authorizations.put_asked(asked, expect=asked.version - 1)
     tx.audit.append(space, means.writer, [_consented(asked, actor)], now)
@@ -165,10 +165,10 @@ def _consented(asked: Asked, actor: Actor) -> ClientConsented:
 
 
 _WAITING: Final = 64
-"""Requests that wait at once (rule 1)."""
+"""Requests that wait at once."""
 _NEVER: Final = Instant(0)
 _TRIES: Final = 10
-"""Wrong codes of one person (rule 2)."""
+"""Wrong codes of one person."""
 _SCOPES: Final = frozenset({"task"})
 
 
@@ -222,7 +222,7 @@ class Askings:
         else:
             request = parse_request(told, client, resources=agents, scopes=_SCOPES)
             agent = agents[request.resource]
-        if (request.acr or request.max_age is not None) and not signs_in:  # 6
+        if (request.acr or request.max_age is not None) and not signs_in:
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
         secret = self._means.chance.secret()
         typed = typed_code(secret)

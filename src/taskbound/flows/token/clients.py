@@ -98,7 +98,7 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
     def work(tx: Transaction) -> None:
         if tx.authorizations.client(namespace, name) is None:
             raise UnknownClientError(f"no client is named `{name}`")
-        end_admissions_of(tx, means, namespace, name, actor)  # 2
+        end_admissions_of(tx, means, namespace, name, actor)
         tx.authorizations.drop_client(namespace, name)
         event = ClientRemoved(client=name, by=actor.name, proof=actor.proof)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
@@ -165,7 +165,7 @@ class Descriptions:
             if kept.client is not None and kept.known is not None and now - kept.known < FRESH:
                 return kept.client
             if kept.failure is not None and asked < kept.failure[1]:
-                raise kept.failure[0]  # 2: it waited for this very fetch
+                raise kept.failure[0]  # it waited for this very fetch
             self._count(_asker(address), client.host, now)
             kept.client, kept.failure = None, None
             try:
@@ -263,8 +263,8 @@ def end_admission(
         if found is None:
             raise UnknownAdmissionError(f"no client was let in as `{admission}`")
         if not (owns or found.person == actor.name):
-            _require_in_charge(tx, found, actor)  # 1
-        end_row(tx, means, found, why, actor)  # 5
+            _require_in_charge(tx, found, actor)
+        end_row(tx, means, found, why, actor)
 
     means.store.write(work, reserve=True)
 
@@ -274,7 +274,7 @@ def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> b
     try:
         digest = refresh_digest(text)
     except BadRefreshError:
-        return False  # 4
+        return False
     with means.store.read() as snapshot:
         if snapshot.authorizations.refresh(namespace, digest) is None:
             return False
@@ -290,7 +290,7 @@ def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> b
 
     ended = means.store.write(work, reserve=True)
     if ended is not None and ended.client != client:
-        raise ForeignTokenError("the refresh token was another client's")  # 3
+        raise ForeignTokenError("the refresh token was another client's")
     return True
 
 

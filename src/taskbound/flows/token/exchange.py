@@ -183,7 +183,7 @@ class Exchanges:
         """Returns the token that a form asks for; `binding` is the request's key."""
         with self._told(principal, "".join(form.get("subject_token", ())[:1])):
             asked = parse_exchange(form)
-        require_bound(binding)  # 5
+        require_bound(binding)
         if principal.kind is not PrincipalKind.AGENT:
             raise BadExchangeError("a token is exchanged by an agent")
         issuer = self._tokens.issuing.issuer
@@ -213,7 +213,7 @@ class Exchanges:
             if begun is not None:
                 why = "no token of it could be issued"
                 with suppress(TaskboundError):
-                    self._tasks.end(principal.namespace, task, TaskEvent.CANCEL, begun, reason=why)  # 7
+                    self._tasks.end(principal.namespace, task, TaskEvent.CANCEL, begun, reason=why)
             raise
         bound = issued.token.binding
         return Exchanged(
@@ -231,14 +231,14 @@ class Exchanges:
     ) -> tuple[str, Token | None, Actor | None]:
         """Returns task, subject token, and who began the task just now, if anyone."""
         if asked.subject_type == TASK_REFERENCE:
-            require_no_details(asked.details)  # 6
+            require_no_details(asked.details)
             return asked.subject, None, None
         with self._told(principal, asked.subject):
             subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
-            require_meant(subject, principal.name, binding)  # 2
-            require_as_firm(binding, subject.binding)  # 5
+            require_meant(subject, principal.name, binding)
+            require_as_firm(binding, subject.binding)
         if subject.form is TokenForm.TASK and subject.agent == principal.name:
-            require_no_details(asked.details)  # 6
+            require_no_details(asked.details)
             return subject.task, subject, None
         begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
         task, begun = begin(asked, principal, subject)
@@ -254,13 +254,13 @@ class Exchanges:
             template=details.template,
             heartbeat=details.heartbeat,
             grace=details.grace,
-            unclaimed=True,  # 7
-            bounded=True,  # 7
+            unclaimed=True,
+            bounded=True,
         )
         order = within_template(self._means, order)
         actor = in_name_of(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
-            return self._tasks.start(order, actor).id, actor  # 4
+            return self._tasks.start(order, actor).id, actor
 
     def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
@@ -274,7 +274,7 @@ class Exchanges:
         if mine.owner not in {task.requester, above.owner}:
             raise NotInChargeError(
                 f"agent `{principal.name}` is `{mine.owner}`'s, who is not in charge of task `{task.id}`"
-            )  # 3
+            )
         order = ChildOrder(
             namespace=space,
             parent=task.id,
@@ -284,8 +284,8 @@ class Exchanges:
             template=details.template,
             heartbeat=details.heartbeat,
             grace=details.grace,
-            unclaimed=True,  # 7
-            bounded=True,  # 7
+            unclaimed=True,
+            bounded=True,
         )
         actor, told = in_name_of(task.requester, subject, principal), within_template(self._means, order)
         with hold(*bases(), self._require(actor, subject, "task:delegate", told, principal.name)):
@@ -314,13 +314,13 @@ class Exchanges:
                 ).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
-            require_as_firm(binding, subject.binding)  # 5
+            require_as_firm(binding, subject.binding)
             task, held = subject.task, subject
         with self._means.store.read() as snapshot:
             action = snapshot.actions.action(principal.namespace, name)
         if action is None or action.task != task:
             raise NotOpenError(f"`{name}` is no open action of that task")
-        if not is_afar(action.connection):  # 9
+        if not is_afar(action.connection):
             raise NotOpenError(f"`{name}` is permitted to a gateway, which carries it out itself")
         if asked.scope != action.tool:
             raise BadScopeError("the scope of a transaction token is the tool of its action", where="scope")

@@ -99,7 +99,7 @@ class TaskTokenOrder:
     """The one resource that it is for."""
     binding: Binding | None
     bearer: bool = False
-    """Whether the client can prove no key; only then may `binding` be None (rule 1)."""
+    """Whether the client can prove no key; only then may `binding` be None."""
     life: int = 0
     """Seconds; 0 for as many as may be."""
     until: Instant = NEVER
@@ -189,7 +189,7 @@ class Exchanged:
 
 _TRIES: Final = 8
 _OVER: Final = frozenset({"token-ended", "task-expired"})
-"""What a signer says whose clock is ahead (rule 5)."""
+"""What a signer says whose clock is ahead."""
 
 
 class Tokens:
@@ -233,7 +233,7 @@ class Tokens:
 
         issued = self._issue(order.namespace, draft, actor)
         if order.begun:
-            claim_task(self._means, order.namespace, order.task)  # 7
+            claim_task(self._means, order.namespace, order.task)
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
@@ -362,7 +362,7 @@ class Tokens:
             except NoTokenKeyError:
                 if tended:
                     raise
-                self._keys.tend()  # 6
+                self._keys.tend()
                 tended = True
                 continue
             return Issued(token=token, text=self._signed(namespace, token, actor))
@@ -376,7 +376,7 @@ class Tokens:
             with suppress(UnavailableError):  # its text was never given out, so the row is void
                 self._means.store.write(
                     lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor, unsigned=True)
-                )  # 5
+                )
             if error.code in _OVER and self._means.clock.now() < token.expires:
                 raise SignerUnavailableError(
                     "the signer takes a token for over that was just written: its clock is ahead of ours",

@@ -128,9 +128,7 @@ class TokenKeys:
         try:
             return self.rotate(actor, forced=False)
         except TaskboundError as error:
-            _log.warning(
-                "no key was made to follow a revoked one yet: %s [%s]", error.message, error.code
-            )  # 3
+            _log.warning("no key was made to follow a revoked one yet: %s [%s]", error.message, error.code)
         return self.all_keys()
 
     def _moved(self, work: partial[None]) -> tuple[IssuingKey, ...]:
@@ -142,7 +140,7 @@ class TokenKeys:
             except ConflictError:
                 making.made[:] = made
                 if making.wanted:
-                    making.made.append(self._signer.make_key())  # 1
+                    making.made.append(self._signer.make_key())
                     making.wanted = 0
                 continue
             return self.all_keys()
@@ -152,7 +150,7 @@ class TokenKeys:
         keys = tx.tokens.lock_keys(moves=True)
         now = self._means.clock.now()
         if not forced and not rotation_due(keys, now):
-            return  # another daemon did it (rule 2)
+            return  # another daemon did it
         self._advance(tx, keys, actor, making, now, forced=forced)
 
     def _revoke(self, kid: str, actor: Actor, why: str, _making: _Making, tx: Transaction) -> None:
@@ -246,9 +244,9 @@ class RowSigner:
             if row is None:
                 raise UnknownTokenError(f"no token is named `{token}`")
             now = max(self._clock.now(), row.issued)  # a late clock makes nothing younger
-            require_token_stands(snapshot, row, now)  # 3
-            claims = claims_of(row, ground_of(snapshot, row))  # 1
-            self._require_issued(snapshot, row, claims_digest(claims))  # 2
+            require_token_stands(snapshot, row, now)
+            claims = claims_of(row, ground_of(snapshot, row))
+            self._require_issued(snapshot, row, claims_digest(claims))
             kept = snapshot.tokens.key(row.key)
         key = self._key(kept)
         text = write_jws(claims, kind=KINDS_OF_FORM[row.form], key=_public(key), sign=key.sign)
@@ -375,7 +373,7 @@ class Published:
         """Returns the status list token; raises UnknownStatusListError or UnavailableError."""
         now = self._means.clock.now()
         if not is_listed(number, now):
-            raise UnknownStatusListError(f"there is no status list `{number}` now")  # 3
+            raise UnknownStatusListError(f"there is no status list `{number}` now")
         with self._lock:
             kept = self._lists.get(number)
             if kept is not None and now < kept.until:

@@ -52,7 +52,7 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
         revoke_rows(tx, means, [found], why=why, actor=actor)
         return tx.tokens.token(namespace, token) or found
 
-    return means.store.write(work, reserve=True)  # 3
+    return means.store.write(work, reserve=True)
 
 
 def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 
 SCOPE: Final = "service"
-"""Of services' tokens (rule 1)."""
+"""Of services' tokens."""
 
 
 def require_fit_grant(principal: Principal, *, service: bool) -> None:
@@ -103,7 +103,7 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
-    """Returns a token's introspection for a service (rules 3 and 4; RFC 7662 §2.2)."""
+    """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -146,7 +146,7 @@ def _key(principal: Principal) -> str:
 
 _APART: Final = minutes(2)
 _WINDOW: Final = minutes(5)
-"""How far ahead the window of what serves once may end (rule 7)."""
+"""How far ahead the window of what serves once may end."""
 _TURN: Final = 200
 """Claims that one transaction forgets at most."""
 _TRIES: Final = 8
@@ -180,7 +180,7 @@ class SharedClaims:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._seen: dict[tuple[str, str], int] = {}
-        """How often the claims of each service had changed when last seen (rule 4)."""
+        """How often the claims of each service had changed when last seen."""
 
     def begin(self, asker: Asker, wish: SharedWish) -> SharedBeginning:
         """Begins a request durably, or returns what is known of it."""
@@ -257,7 +257,7 @@ class SharedClaims:
             raise UnknownServiceError("no service has that name")
         token = snapshot.tokens.token(space, wish.token)
         if token is None or token.form is not TokenForm.TRANSACTION or token.action != wish.txn:
-            raise UnknownTokenError("no token of that action was issued here")  # 2
+            raise UnknownTokenError("no token of that action was issued here")
         action = snapshot.actions.action(space, token.action)
         tool = "" if action is None else action.tool
         require_enforces(service, tool)
@@ -283,7 +283,7 @@ class SharedClaims:
         if found is not None:
             return shared_again(found, wish, now), tally
         until = Instant(ground.token.expires + SKEW)
-        require_remembered(until, tally.forgotten)  # 5
+        require_remembered(until, tally.forgotten)
         claim = begun_anew(wish, asker.namespace, asker.service, until=until, now=now)
         moved = make_room(tally, claim)
         tx.shared_claims.insert(claim)

@@ -69,13 +69,13 @@ OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
     """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
-    require_not_revoked(snapshot.tokens.key(token.key))  # 1
+    require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is TokenForm.PERSON:
-        _require_present(snapshot, token)  # 4
-        _require_let_in(snapshot, token, now)  # 5
+        _require_present(snapshot, token)
+        _require_let_in(snapshot, token, now)
         return
     if token.form is TokenForm.SERVICE:
-        require_service(snapshot, token.namespace, named_in(token.subject), token.proven_by)  # 4
+        require_service(snapshot, token.namespace, named_in(token.subject), token.proven_by)
         return
     require_not_stopped(snapshot.revocation.kill_switch(token.namespace))
     agent = snapshot.identities.agent(token.namespace, token.agent)
@@ -83,15 +83,15 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
         raise UnknownIdentityError(f"no agent is named `{token.agent}`")
     require_active(agent, snapshot.identities.persons(token.namespace))
     heads = snapshot.tasks.heads(token.namespace, {token.task})
-    require_live(token.task, heads, now)  # 2
+    require_live(token.task, heads, now)
     if heads[token.task].agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
-    _require_let_in(snapshot, token, now)  # 5
+    _require_let_in(snapshot, token, now)
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
         admission = _admission_above(snapshot, token.namespace, token.parent)
         if admission is not None:
-            require_standing_admission(admission, now)  # 3
+            require_standing_admission(admission, now)
 
 
 def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
@@ -117,7 +117,7 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
     task = snapshot.tasks.task(token.namespace, token.task)
     if task is None or task.agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
-    _require_let_in(snapshot, token, now)  # 5
+    _require_let_in(snapshot, token, now)
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
@@ -144,7 +144,7 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
     `parent` is the token it is asked for with, empty for none.
     """
     if credential_kind(action.tool) is not None:
-        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 8
+        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
     line = snapshot.tasks.lineage(action.namespace, action.task)
@@ -206,7 +206,7 @@ def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> N
 def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:
     action = snapshot.actions.action(token.namespace, token.action)
     if action is None or action.state not in OPEN or (action.task, action.agent) != (token.task, token.agent):
-        raise NotOpenError(f"`{token.action}` is no open action of that task")  # 3
+        raise NotOpenError(f"`{token.action}` is no open action of that task")
     return action
 
 

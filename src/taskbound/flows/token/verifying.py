@@ -114,7 +114,7 @@ class Verification:
             verified = one_look.once((text, audience, namespace, stands), look)
         row = verified.token
         if row.binding is not None and row.binding != shown:
-            raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
+            raise UnboundTokenError("the token was shown without the key that it is bound to")
         return verified
 
     def _verified(self, text: str, audience: str, namespace: str, stands: Stands) -> Verified:
@@ -131,8 +131,8 @@ class Verification:
         if row is None or (namespace and row.namespace != namespace):
             raise UnknownTokenError("that token was not issued here")
         if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
-            raise TokenAlteredError("the token is not what its row says")  # 2
-        stands(snapshot, row, now)  # 3
+            raise TokenAlteredError("the token is not what its row says")
+        stands(snapshot, row, now)
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:
@@ -296,7 +296,7 @@ class Shower:
 
     verified: Verified
     claim: Claim | None
-    """The proof's (rule 4); none without one."""
+    """The proof's; none without one."""
 
     @property
     def principal(self) -> Principal:
@@ -317,11 +317,11 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
     """Verifies a request's token; the caller must still use its proof. `namespace` empty means any."""
     told = _TOKEN.fullmatch(request.authorization)
     if told is None:
-        raise BadProofError("the authorization is no token of a kind that is taken")  # 1
+        raise BadProofError("the authorization is no token of a kind that is taken")
     scheme, text = told[1].lower(), told[2]
     if scheme == "bearer":
         if request.dpop:
-            raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")  # 2
+            raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")
         verified = verification.verify(
             text,
             audience=audience,
@@ -340,7 +340,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
         ),
         check=means.tokens,
         now=means.clock.now(),
-    )  # 2
+    )
     shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
     verified = verification.verify(
         text, audience=audience, shown=shown, namespace=namespace, stands=stands, one_look=one_look

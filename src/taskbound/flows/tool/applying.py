@@ -60,11 +60,11 @@ def set_approvers(
             raise UnknownToolError(
                 f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
             )
-        tx.tools.put_tool(replace(pin, version=pin.version + 1), expect=pin.version)  # 3
+        tx.tools.put_tool(replace(pin, version=pin.version + 1), expect=pin.version)
         persons, _ = tx.identities.lock_grantors(namespace)
         for name in named:
-            require_present(persons.get(name), name)  # 1
-        tx.tools.put_approvers(namespace, tool, None if approvers is None else named)  # 2
+            require_present(persons.get(name), name)
+        tx.tools.put_approvers(namespace, tool, None if approvers is None else named)
         event = ToolApproversChanged(
             tool=tool, approvers=named, by=actor.name, proof=actor.proof, own=approvers is not None
         )
@@ -92,7 +92,7 @@ def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Act
                 f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
             )
         after = replace(pin, owner=owner, version=pin.version + 1)
-        tx.tools.put_tool(after, expect=pin.version)  # 3
+        tx.tools.put_tool(after, expect=pin.version)
         persons, _ = tx.identities.lock_grantors(namespace)
         event = owned_by(pin, owner, persons, actor, owns=owns)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
@@ -105,10 +105,10 @@ def owned_by(
     pin: PinnedTool, owner: str, persons: Mapping[str, Person], actor: Actor, *, owns: bool
 ) -> ToolOwnerChanged:
     """Returns the event of a tool's new owner; raises as `set_owner`."""
-    require_present(persons.get(owner), owner)  # 1
+    require_present(persons.get(owner), owner)
     left = persons.get(pin.owner)
     orphaned = left is None or left.state is not PersonState.PRESENT
-    if not (owns if orphaned else actor.name == pin.owner):  # 2
+    if not (owns if orphaned else actor.name == pin.owner):
         raise NotOwnerError(
             f"only {'the account that owns the data directory' if orphaned else f'`{pin.owner}`'}"
             f" says who owns tool `{pin.name}`",
@@ -210,12 +210,12 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
         server, steps = _sharing(tx.tools, namespace, said), _steps(tx.tools, namespace, said)
         found = _found(server, steps)
         if found.digest != agreed:
-            raise OtherChangesError("what would change now is not what was shown")  # 1
+            raise OtherChangesError("what would change now is not what was shown")
         loose = [one for one in found.changes if one.relaxes]
         if loose and not relax:
             raise RelaxesError(
                 f"{loose[0].what} of `{loose[0].tool}` would be {loose[0].after} and not {loose[0].before}"
-            )  # 2
+            )
         changing = [step for step in steps if step.changes]
         for step in changing:
             tx.tools.put_tool(step.after, expect=step.before.version)
@@ -224,7 +224,7 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
         events += _own(tx, namespace, [step for step in changing if step.owned], actor, owns=owns)
         events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
         if events:
-            tx.audit.append(namespace, means.writer, events, means.clock.now())  # 3
+            tx.audit.append(namespace, means.writer, events, means.clock.now())
         return found
 
     return means.store.write(work)
@@ -289,7 +289,7 @@ def _steps(tools: ToolReads, namespace: str, said: Saying) -> tuple[_Step, ...]:
 
     def find(name: str) -> PinnedTool | None:
         effect, pin = effects.get(name), tools.tool(namespace, name)
-        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin  # 6
+        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin
 
     steps: list[_Step] = []
     for one in sorted(sayings, key=lambda saying: saying.name):

@@ -157,8 +157,8 @@ def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant, actor: 
         definition=definition.canonical,
         digest=definition.digest,
         state="pinned",
-        version=now,  # 2
-        owner=actor.name,  # 3
+        version=now,
+        owner=actor.name,
     )
 
 
@@ -200,11 +200,11 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
     """Returns the tool with the declaration; `find` looks up another pinned tool."""
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
-        raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")  # 2
+        raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")
     if said.effect is not None and definition.name.startswith(CREDENTIAL):
-        raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")  # 6
+        raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")
     if said.unwatched and definition.name.startswith(CREDENTIAL):
-        raise DeclaredByTargetError(f"what comes of `{pin.name}` is known: it is a kind of credential")  # 7
+        raise DeclaredByTargetError(f"what comes of `{pin.name}` is known: it is a kind of credential")
     return replace(
         pin,
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,
@@ -239,7 +239,7 @@ def _roles(definition: ToolDefinition, texts: tuple[str, ...]) -> tuple[str, ...
     known = definition.input_schema.get("properties")
     for argument in found:
         if not isinstance(known, dict) or argument not in known:
-            raise BadRoleError(f"`{definition.name}` has no argument `{shown(argument)}`")  # 5
+            raise BadRoleError(f"`{definition.name}` has no argument `{shown(argument)}`")
     return tuple(role_text(argument, role) for argument, role in found.items())
 
 
@@ -290,7 +290,7 @@ def _require_arguments(definition: ToolDefinition, probes: Iterable[Probe]) -> N
     for probe in probes:
         for name in (probe.argument, probe.repository):
             if name and name not in known:
-                raise BadProbeError(f"`{definition.name}` has no argument `{name}`")  # 3
+                raise BadProbeError(f"`{definition.name}` has no argument `{name}`")
 
 
 _LIST: Final = "list the pinned ones with `taskbound tool list`"
@@ -391,7 +391,7 @@ class Sights:
                 state="pinned",
                 seen=b"",
                 version=pin.version + 1,
-                idempotent=False,  # 4
+                idempotent=False,
                 probes=(),
                 checks=(),
                 effect="",

@@ -141,7 +141,7 @@ class ServerTokens:
                 token=told.token,
                 state=told.state,
                 tasks=told.tasks,
-                until=now + told.seconds * _SECOND if told.seconds else 0,  # 3
+                until=now + told.seconds * _SECOND if told.seconds else 0,
                 why=told.why,
             )
             tx.audit.append(namespace, self._means.writer, [event], now)

@@ -179,7 +179,7 @@ def _narrowed_words(instead: StoredApproval) -> str:
 _OVER: Final = frozenset(
     {ActionState.FAILED, ActionState.NOT_SENT, ActionState.LAPSED, ActionState.RECONCILED_FAILED}
 )
-"""What is known to have had no effect (rule 2)."""
+"""What is known to have had no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,14 +223,14 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
     used = tx.approvals.lock_last_used(task.namespace, task.id, one.action.digest)
     kept = None if used is None else tx.actions.action(task.namespace, used.question.action)
     if used is None or kept is None or kept.policies != verdict.hold.policies or _why_no_retry(tx, kept):
-        return None  # 2, 3
+        return None
     asked = question_of(one, task, verdict, names_of(means), now)
     before, number = used.question, used.question.retry + 1
     first = before.first or First(**{name: getattr(before, name) for name in FIRST})
     deadline = Instant(min(asked.deadline, first.deadline))
     question = replace(asked, first=first, retry=number, deadline=deadline)
     if now >= deadline or bench.people.lacking(question, used.answers, circle, means, now):
-        return None  # 1, 3: an answer counts for this question only if it says so of all that is bound
+        return None  # an answer counts for this question only if it says so of all that is bound
     return Retry(question=question, answers=used.answers)
 
 
@@ -301,7 +301,7 @@ class HoldSheet:
     now: Instant
     plans: PlanSheet
     retries: Mapping[str, Retry] = field(default_factory=dict)
-    """By the proposal's id: those that an approval covers (rule 7)."""
+    """By the proposal's id: those that an approval covers."""
     covered: list[StoredApproval] = field(default_factory=list)
     after: list[Event] = field(default_factory=list)
     asked: list[StoredApproval] = field(default_factory=list)
@@ -328,7 +328,7 @@ class HoldSheet:
         else:
             question = retry.question
         waiter = self.waiter(row.connection, row.request, wait)
-        if proposal.narrows is not None:  # 5
+        if proposal.narrows is not None:
             narrows = proposal.narrows
             waiter = Waiter(connection=narrows.connection, request=narrows.request, until=narrows.waits)
         stored = StoredApproval(question=question, state=ApprovalState.PENDING, waiter=waiter)
@@ -429,8 +429,8 @@ def look_at_holds(
     if not held:
         return None
     namespace = held[0].action.namespace
-    tx.tasks.task(namespace, held[0].action.task)  # 4
-    plans = lock_plans(tx, namespace, {one.action.task for one in held})  # 6
+    tx.tasks.task(namespace, held[0].action.task)
+    plans = lock_plans(tx, namespace, {one.action.task for one in held})
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace, now)
     bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
@@ -441,11 +441,11 @@ def look_at_holds(
     for key, some in found.items():
         for one in some:
             if one.state not in OPEN or one.question.plan:
-                continue  # 6
+                continue
             fate = bench.fate(one) if acts.get(key) == one.question.tool else ELSEWHERE
             fate = fate or fate_of_retry(tx, one)
             if fate is not None:
-                ending.append((one, fate))  # 1
+                ending.append((one, fate))
             else:
                 holds.setdefault(key, []).append(bench.open(one))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)

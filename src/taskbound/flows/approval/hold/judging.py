@@ -131,7 +131,7 @@ class Bench:
         self.lacks[question.id] = lacking
         fate = fate_of(one, task, self.bundle, lacking, self.now)
         if fate is None and self.people.signed_out(question, one.answers, self.now):
-            return SIGNED_OUT  # 3
+            return SIGNED_OUT
         return fate
 
     def open(self, one: StoredApproval) -> OpenHold:
@@ -198,11 +198,11 @@ def _stand(tx: Transaction, namespace: str, proposal: Proposal) -> Proposal:
     if not isinstance(proposal.verdict, Evaluated):
         return proposal
     if proposal.narrows is not None:
-        return _held(proposal, proposal.verdict, proposal.narrows.lifters)  # 2
+        return _held(proposal, proposal.verdict, proposal.narrows.lifters)
     named = tx.approvals.approval_of(namespace, proposal.resume) if proposal.resume else None
     if named is None or (named.state in _NEW and not named.question.narrows):
         return proposal
-    return _held(proposal, proposal.verdict, named.question.lifters)  # 1, 2
+    return _held(proposal, proposal.verdict, named.question.lifters)
 
 
 def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> Proposal:

@@ -48,7 +48,7 @@ def give_evidence(means: Means, namespace: str, approval: str, token: str, actor
         found = require_proof(token, one.question, people.issuers, check=means.tokens, now=now)
         require_wanted(found.issuer.name, one.question.needs)
         if any((past.kind, past.person) == (AnswerKind.EVIDENCE, found.issuer.name) for past in one.answers):
-            raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")  # 3
+            raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")
         answer = Answer(
             kind=AnswerKind.EVIDENCE,
             person=found.issuer.name,

@@ -149,19 +149,19 @@ def signed(
 def _says(
     said: Statement, kind: AnswerKind, question: Question | AmendmentQuestion, plan: Plan | None
 ) -> bool:
-    if isinstance(question, Question) and question.plan:  # 5
+    if isinstance(question, Question) and question.plan:
         if plan is None or said.subject is not Subject.PLAN or not plan.has(question):
             return False
         named = (said.namespace, said.question, said.digest)
         return named == (plan.namespace, plan.id, plan.digest) and said.kind is kind
     if said.subject is not (Subject.ACTION if isinstance(question, Question) else Subject.AMENDMENT):
         return False
-    if said.kind is AnswerKind.NARROW and isinstance(question, Question):  # 4
+    if said.kind is AnswerKind.NARROW and isinstance(question, Question):
         about = (said.namespace, said.digest, said.narrowed)
         narrows = (question.namespace, question.narrows, question.act)
         return about == narrows and kind is yes_of(question, said.person)
     answered = (said.namespace, said.question, said.digest)
-    if isinstance(question, Question) and 1 <= question.retry <= said.retries:  # 6
+    if isinstance(question, Question) and 1 <= question.retry <= said.retries:
         first = question.answered
         if answered == (first.namespace, first.id, first.digest):
             return said.kind is kind
@@ -204,7 +204,7 @@ def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn,
     if not signed.token:
         return bool(signed.session)
     row = snapshot.tokens.token(namespace, signed.token)
-    if row is None or row.revoked != NEVER or (row.acr, row.authenticated) != (signed.acr, signed.at):  # 4
+    if row is None or row.revoked != NEVER or (row.acr, row.authenticated) != (signed.acr, signed.at):
         return False
     try:
         require_not_revoked(snapshot.tokens.key(row.key))
@@ -250,7 +250,7 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
     names: dict[bool, set[str]] = {True: set(), False: set()}
     until: list[Instant] = []
     for piece, verdict in verdicts(snapshot, task, check=check, now=now):
-        if isinstance(piece, Signed):  # 3
+        if isinstance(piece, Signed):
             stands = isinstance(verdict, Proven)
             names[stands].update(evidence_names(piece))
             until += [verdict.until] if isinstance(verdict, Proven) else []
@@ -258,7 +258,7 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
         proven=tuple(sorted(names[True])),
         unproven=tuple(sorted(names[False])),
         issuers=snapshot.identities.issuers(task.namespace),
-        until=min(until, default=None),  # 2
+        until=min(until, default=None),
     )
 
 

@@ -55,7 +55,7 @@ class Signed:
     raw: bytes
     signature: bytes
     sign_in: AnswerSignIn | None = None
-    """How that person had signed in who brings it (rule 3); None where that is not known."""
+    """How that person had signed in who brings it; None where that is not known."""
 
     @property
     def by(self) -> tuple[str, str]:
@@ -96,7 +96,7 @@ def verify_signed(
         key = snapshot.identities.person_key(namespace, statement.key)
     if key is None or key.person != statement.person:
         raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
-    means.signatures.verify(key, raw, signature)  # 1
+    means.signatures.verify(key, raw, signature)
     return Signed(statement=statement, key=key, raw=raw, signature=signature, sign_in=sign_in)
 
 
@@ -168,7 +168,7 @@ def _judge_one(
     sign_in = signed.sign_in
     if sign_in is not None and not lasts(tx, namespace, statement.person, sign_in, now):
         sign_in = None
-    require_signed_in(kind, one.question.steps, sign_in, now)  # 3
+    require_signed_in(kind, one.question.steps, sign_in, now)
     return Judged(people=people, circle=circle, key=key)
 
 
