@@ -43,7 +43,7 @@ def test_a_target_is_refused_with_what_a_broker_met_or_when_none_came() -> None:
             Broker(world=at.world).take(first, Step.MINT).failed("target-refused", "no right to make roles")
         else:
             at.world.clock.advance(10)
-            assert {one.why for one in end_due(at.means, "default")} == {"nobody minted it in time"}
+            assert {one.why for one in end_due(at.means, "default")} == {"no broker minted it in time"}
         row = at.row()
         assert row.state is TargetState.REFUSED
         assert ("no right to make roles" if failed else "no broker took it in hand") in row.trouble

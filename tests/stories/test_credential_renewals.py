@@ -322,7 +322,7 @@ def test_law_7_a_renewal_whose_holder_was_lost_is_known_by_its_row(there: Renewi
         kept = snapshot.actions.action("default", action)
     assert kept is not None
     assert kept.state.value == "reconciled-succeeded"
-    assert "its target was told that it ends later" in kept.note
+    assert "its end was extended in its target" in kept.note
     there.world.clock.advance(1)
     assert code_of(there.renew(row, request="again 3")) == "permit"
 

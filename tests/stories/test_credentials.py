@@ -378,9 +378,9 @@ def held(world: World, task: Task) -> Credential:
 @pytest.mark.parametrize(
     ("stands", "after", "why"),
     [
-        pytest.param(waiting, 10, "nobody minted it in time", id="K5"),
-        pytest.param(minting, 10, "whoever was minting it told nothing more", id="killed"),
-        pytest.param(shown, 10, "nobody said to have its secret", id="K10-K11"),
+        pytest.param(waiting, 10, "no broker minted it in time", id="K5"),
+        pytest.param(minting, 10, "the broker that was minting it did not report", id="killed"),
+        pytest.param(shown, 10, "its secret was not acknowledged", id="K10-K11"),
         pytest.param(held, 300, "its time is over", id="its-end"),
     ],
 )

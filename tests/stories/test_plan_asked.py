@@ -55,7 +55,7 @@ def run(there: Planner, arguments: JsonValue, connection: str = "con_a") -> str:
 REFUSED: list[tuple[tuple[Any, ...], type[TaskboundError], str]] = [
     ((FIRST,), BadPlanError, "2 to 20 steps"),
     ((FIRST,) * 21, BadPlanError, "2 to 20 steps"),
-    ((FIRST, step({"path": "/srv/a"}, "bank__look")), PlanRefusedError, "nobody's word is needed"),
+    ((FIRST, step({"path": "/srv/a"}, "bank__look")), PlanRefusedError, "it needs no approval"),
     ((FIRST, pay(51)), PlanRefusedError, "outside-scope"),
     ((FIRST, step({}, "bank__none")), PlanRefusedError, "it is refused"),
     ((FIRST, step(b'{"to":"bob", "amount":1}')), PlanRefusedError, "not-canonical"),

@@ -156,8 +156,8 @@ def test_what_is_gone_afterwards_makes_no_refused_target_ready(aiming: Aiming) -
 def test_a_canary_that_no_broker_took_says_so(aiming: Aiming) -> None:
     clerk, _ = aiming.add().credentials
     aiming.world.clock.advance(MINTED_WITHIN / 1_000_000)
-    aiming.end(clerk, "nobody minted it in time")
-    assert aiming.row().trouble == "the kind `clerk`: no broker took it in hand (nobody minted it in time)"
+    aiming.end(clerk, "no broker minted it in time")
+    assert aiming.row().trouble == "the kind `clerk`: no broker took it in hand (no broker minted it in time)"
     assert aiming.row().state is T.REFUSED
 
 

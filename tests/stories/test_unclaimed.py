@@ -79,7 +79,7 @@ def test_a_task_whose_token_never_came_ends_a_minute_after_it_began_with_a_recor
     assert newest(here.world).state is TaskState.CANCELLED
     told = here.world.events("task-changed")[-1]
     assert (told["task"], told["by"], told["event"]) == (task.id, "daemon", "cancel")
-    assert told["reason"] == "nobody was let in to it within a minute"
+    assert told["reason"] == "no client claimed it within a minute"
     assert swept(here.world) == []
     assert not noted(here.world, task.id)
 

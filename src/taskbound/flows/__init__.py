@@ -1,1 +1,1 @@
-"""What happens, step by step: each flow reads, lets core decide, and writes with its record."""
+"""Use cases, step by step: each reads, lets core decide, and writes the result with its audit record."""

@@ -1,4 +1,4 @@
-"""What every flow is given, who asks it, what it looks at together, and what it tells of tasks that moved."""
+"""What every flow receives (adapters, actor, shared snapshot) and reports (moved tasks)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The adapters that flows work with, plugged together in `wiring`."""
+    """The adapters that flows work with, connected in `wiring`."""
 
     store: Store
     clock: Clock
@@ -51,13 +51,13 @@ class Means:
 
     @property
     def daemon(self) -> str:
-        """The end of that name: under it this process is present (`ports.store.presence`)."""
+        """Returns the daemon's part of the writer's name, under which it is present in the store."""
         return self.writer[-13:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who asks for something, as records name them."""
+    """The actor of an operation, as records name it."""
 
     name: str
     """The person's name, `uid:1000` for an account without a person, or `daemon`."""
@@ -67,7 +67,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A task that changed its state, for those who hold connections of it."""
+    """A task that changed state, for holders of its connections."""
 
     namespace: str
     task: str
@@ -76,37 +76,31 @@ class Moved:
 
 
 class OneLook:
-    """One snapshot for what is looked at together, as a context; used by one thread.
+    """A context with one snapshot for several reads; must be used by one thread.
 
-    1. It begins once somebody looks, and what is there then is what each of them sees: who came before it
-       began is told of all that was written before they came.
-    2. What was found is given again to whoever looks for the same within it. What could not be found is
-       looked for anew. Nothing is remembered beyond it.
-    3. Where the store failed it is at an end, and whoever looks next has another one: what can't be read
-       takes nothing from the others.
+    1. The snapshot begins with the first read, so a caller from before sees all writes from before it came.
+    2. Results are reused within the context; errors are not.
+    3. After a store failure the next read begins a new snapshot.
     """
 
     def __init__(self, store: Store) -> None:
-        """Look at nothing yet."""
         self._store = store
         self._open = ExitStack()
         self._snapshot: Snapshot | None = None
         self._found: dict[Hashable, object] = {}
 
     def __enter__(self) -> Self:
-        """Use as a context: the snapshot ends with it."""
+        """Enters the context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the snapshot."""
+        """Ends the snapshot."""
         self._open.close()
 
     def once(self, key: Hashable, look: Callable[[Snapshot], T]) -> T:
-        """What this finds, or what was found under the same key before (rule 2); raises as `look`.
+        """Returns the result of `look`, or the earlier result under the same key.
 
-        Args:
-            key: Says what is looked for, and how: nothing else has it.
-            look: Looks.
+        The key must identify the read and all its arguments.
         """
         if key not in self._found:
             if self._snapshot is None:
@@ -115,6 +109,6 @@ class OneLook:
                 self._found[key] = look(self._snapshot)
             except UnavailableError:
                 self._snapshot = None
-                self._open.close()  # 3
+                self._open.close()
                 raise
         return cast("T", self._found[key])

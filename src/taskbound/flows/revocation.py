@@ -1,24 +1,14 @@
 """The revocation feed of one daemon, and the kill switch.
 
-1. The log is followed by its settled records, whether they have places yet or not: the first without one
-   gets the next place. So the feed waits for no sequencer, for no signer, and for no other daemon that hangs.
-2. What is said is as fresh as the beginning of the last look behind which nothing is unsettled. What can't be
-   looked at, or is held up by a transaction that doesn't end, makes it stale, and a stale feed is not told.
-3. A place is told with its *mark*, the record's leaf hash, and a reader shows that of the last one that it
-   heard. Where the log has another record in that place, or none, the store is another one (it was restored),
-   and the reader is told so: it may not go on as if nothing had been lost. A feed sees the same of its own
-   store, and begins anew. A place that is further than this daemon has seen may be one that another daemon
-   told: after a look that began later than the question it is none of this log. A mark that is not in the
-   tree yet is no other one.
-4. Entries of the last ten minutes are kept in memory, so that many readers cost one look. A reader that
-   begins hears all of them, and so does one that comes back after longer: what was said earlier is of no
-   token that still lives, five minutes at most (I-44), and two that daemons' clocks may differ
-   (`core.revocation.feed`, rule 6). Their marks are kept too, those of a feed that began from the table as
-   they are asked for: where pages end is the same for many readers, and is read for one of them. How long ago
-   an entry came is told by looks, which count five seconds each at most: a clock that is set ahead, or that
-   of another daemon behind, forgets nothing that some reader has yet to hear.
-5. A reader hears entries of one namespace, and of keys, which are of all. What it asks costs the same
-   however much ends elsewhere.
+2. It is as fresh as the start of the last look behind which nothing is unsettled. A failed or delayed look
+   makes it stale, and a stale feed is not served.
+3. A place is given with its *mark*, the record's leaf hash, which the reader shows next time. If the log has
+   another record there, the store was restored or replaced; the reader gets an error and the feed of such a
+   store starts anew. A place beyond this daemon's view may come from another daemon until a look that began
+   after the question. A mark not in the tree yet is not a mismatch.
+4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
+   clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
+   seconds, independent of wall clocks. A new or late reader gets all of them. Marks are cached too.
 """
 
 from __future__ import annotations
@@ -49,14 +39,14 @@ BOUND: Final = seconds(5)
 
 
 class FeedStaleError(UnavailableError):
-    """What this daemon knows of the log is older than it may be."""
+    """The daemon's view of the log is older than allowed."""
 
     code = "feed-stale"
     remedy = "refuse what rests on it, and ask again; `taskbound doctor` says what is wrong with the store"
 
 
 class FeedBehindError(UnavailableError):
-    """Another daemon told more of the log than this one has seen."""
+    """Another daemon has reported more of the log than this one has seen."""
 
     code = "feed-behind"
     remedy = "ask again in a moment"
@@ -71,7 +61,7 @@ class OtherLogError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPage:
-    """What follows a place."""
+    """The entries that follow a place."""
 
     entries: tuple[Entry, ...]
     """In the order of their places."""
@@ -80,7 +70,7 @@ class FeedPage:
     mark: bytes
     """That place's leaf hash; empty in an empty log."""
     age: int
-    """Microseconds since all that was durable had been looked at (rule 2)."""
+    """Microseconds since all that was durable had been looked at."""
     more: bool
     """Whether there are entries behind these already."""
 
@@ -97,32 +87,29 @@ _place: Final = attrgetter("place")
 
 
 class _Unread(NamedTuple):
-    """A place whose mark has to be read from the tree."""
-
     place: int
     log: int
     """How often the feed had begun by then."""
 
 
 class Feed:
-    """Follows the log of a store. `look` is for one thread, `page` for any."""
+    """Follows the log of a store. `look` is for one thread; `page` is thread-safe."""
 
     def __init__(self, means: Means) -> None:
-        """Have heard nothing, and be stale."""
         self._means = means
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._of: dict[str, list[Entry]] = {}
-        """The same by namespace (rule 5)."""
+        """The same by namespace."""
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
         """Of the last places, the newest last."""
         self._marked: dict[int, bytes] = {}
-        """Of entries, by place (rule 4)."""
+        """Of entries, by place."""
         self._number = 0
         self._through = _NONE
         self._fresh: Instant | None = None
         self._spent, self._looked = Duration(0), means.clock.now()
-        """How long it has looked by now, and until when (rule 4)."""
+        """How long it has looked by now, and until when."""
         self._came: deque[tuple[Duration, int]] = deque()
         """When so many of the entries came, the oldest first."""
         self._log = 0
@@ -131,17 +118,12 @@ class Feed:
         """How many looks have begun, and which was the last to end."""
 
     def look(self) -> bool:
-        """See what was recorded since the last look; whether there was anything.
-
-        Raises:
-            UnavailableError: The store can't be read.
-            MalformedError: A record that may be an entry can't be read.
-        """
+        """Reads new records; returns whether there were any."""
         self._looks += 1
         asked = self._means.clock.now()
         before = self._through
         with self._means.store.read() as snapshot:
-            if not self._log or not self._is_same(snapshot):  # 3
+            if not self._log or not self._is_same(snapshot):
                 self._begin(snapshot, asked)
             while rows := snapshot.audit.following(self._number, _TURN):
                 bodies, start = [one.body for one in rows], self._through + 1
@@ -157,7 +139,7 @@ class Feed:
             settled = not snapshot.audit.unsettled()
         with self._lock:
             if settled:
-                self._fresh = asked  # 2
+                self._fresh = asked
             self._done = self._looks
             self._spent, self._looked = Duration(self._spent + min(asked - self._looked, BOUND)), asked
             self._forget()
@@ -166,20 +148,9 @@ class Feed:
     def page(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage:
-        """What follows a place in the log.
+        """Returns up to `limit` entries of the namespace after a place.
 
-        Args:
-            namespace: The reader's (rule 5).
-            after: The place through which it has heard everything.
-            mark: That place's; empty for a reader that begins, whose place is not looked at (rule 4).
-            limit: How many entries at most, from 1.
-            since: How many looks had begun (`looks`) when the question came, where that is known.
-
-        Raises:
-            FeedStaleError: Rule 2.
-            FeedBehindError: The place is further than this daemon has seen.
-            OtherLogError: Rule 3.
-            UnavailableError: The store can't be read.
+        `mark` is the place's mark, empty for a new reader. `since` is `looks` when the question came.
         """
         read: dict[_Unread, bytes] = {}
         while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
@@ -190,22 +161,22 @@ class Feed:
     def at_hand(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage | None:
-        """As `page`, from memory alone: it never waits. None where the store has to be read."""
+        """As `page`, from memory only and without blocking; None if the store must be read."""
         found = self._page(namespace, after, mark, limit, since=since, read={})
         return None if isinstance(found, _Unread) else found
 
     @property
     def through(self) -> int:
-        """The place through which the log was looked at."""
+        """Returns the place through which the log was read."""
         return self._through
 
     @property
     def looks(self) -> int:
-        """How many looks have begun."""
+        """Returns the number of looks begun."""
         return self._looks
 
     def has_looked(self, since: int) -> bool:
-        """Whether a look is over that began when so many had begun."""
+        """Whether a look ended that began after `since` looks had begun."""
         return self._done > since
 
     def _page(
@@ -237,9 +208,9 @@ class Feed:
         return FeedPage(entries=tuple(found), through=through, mark=told, age=age, more=more)
 
     def _behind(self, namespace: str, after: int, limit: int) -> tuple[list[Entry], bool]:
-        """The entries behind a place, so many at most, and whether there are more; with the lock."""
+        """Returns up to `limit` entries after a place, and whether there are more; lock held."""
         found: list[Entry] = []
-        for space in (namespace, ""):  # 5
+        for space in (namespace, ""):
             there = self._of.get(space, [])
             first = bisect_right(there, after, key=_place)
             found += there[first : first + limit + 1]
@@ -262,14 +233,13 @@ class Feed:
         raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
 
     def _mark(self, place: int, read: Mapping[_Unread, bytes]) -> bytes:
-        """The mark of a place; empty where it is neither in memory nor among what was read; with the lock."""
+        """Returns the mark of a place, empty if unknown; lock held."""
         back = self._through - place
         if 0 <= back < len(self._marks):
             return self._marks[-1 - back]
         return self._marked.get(place) or read.get(_Unread(place, self._log), b"")
 
     def _remember(self, unread: _Unread, mark: bytes) -> None:
-        """Keep what was read, where it is the mark of an entry of the log that is followed still."""
         with self._lock:
             at = bisect_left(self._entries, unread.place, key=_place)
             there = at < len(self._entries) and self._entries[at].place == unread.place
@@ -277,12 +247,9 @@ class Feed:
                 self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """The mark of a place, from the tree.
+        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there.
 
-        Never with the lock: who waits for a store that hangs keeps nobody from what is in memory.
-
-        Raises:
-            FeedStaleError: It is not there yet (rule 3).
+        Must be called without the lock, as a hanging store would block readers of memory.
         """
         with self._means.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
@@ -293,7 +260,6 @@ class Feed:
         return found
 
     def _is_same(self, snapshot: Snapshot) -> bool:
-        """Whether the store still has the record that was looked at last (rule 3)."""
         if not self._number:
             return True
         found = snapshot.audit.numbered(self._number)
@@ -317,7 +283,7 @@ class Feed:
             self._fresh, self._log = None, self._log + 1
 
     def _keep(self, entries: Iterable[Entry]) -> None:
-        """Keep entries, in the order of their places; with the lock."""
+        """Keeps entries in the order of their places; lock held."""
         before = len(self._entries)
         for one in entries:
             self._entries.append(one)
@@ -326,7 +292,7 @@ class Feed:
             self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
-        """Forget what came too long ago to be asked for (rule 4); with the lock."""
+        """Drops entries that are too old; lock held."""
         old = 0
         while self._came and self._came[0][0] < self._spent - _KEPT:
             old += self._came.popleft()[1]
@@ -341,9 +307,9 @@ class Feed:
 
 
 def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
-    """The switch, thrown or lifted and durable; the same again changes nothing.
+    """Throws or lifts the kill switch durably; the same again changes nothing.
 
-    Throwing may use the store's reserve: a full disk does not keep anybody from stopping.
+    Throwing may use the store's reserve, so a full disk does not prevent a stop.
     """
 
     def work(tx: Transaction) -> KillSwitch:

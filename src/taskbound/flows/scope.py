@@ -1,8 +1,7 @@
-"""Suggesting a scope from what the log of tasks holds, or from calls that are only meant.
+"""Suggests a scope from calls in the log, or from intended calls.
 
-1. Of a task, what was permitted counts: what was held or refused is no reason to grant it.
-2. The ceiling and the pinned schemas are those of now, of the one agent whose tasks they are.
-3. A row whose bytes can't be read any more is left out, and counted.
+- Only permitted calls of a task count.
+- Rows with unreadable bytes are left out and counted.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _TASKS: Final = 1_000
 
 
 class MixedAgentsError(MalformedError):
-    """Tasks of several agents, which have no ceiling in common."""
+    """The tasks belong to several agents, which share no ceiling."""
 
     code = "mixed-agents"
     remedy = "name tasks of one agent"
@@ -54,23 +53,16 @@ class SuggestOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggested:
-    """A suggestion, and what it rests on."""
+    """A suggested scope and its basis."""
 
     suggestion: Suggestion
     agent: str
     unread: int
-    """How many rows could not be read (rule 3)."""
+    """How many rows could not be read."""
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    """The narrowest scope for what was done or is meant.
-
-    Raises:
-        NoTaskError: A task is not known.
-        UnknownIdentityError: The agent is not known.
-        MixedAgentsError: The tasks are of several agents.
-        MalformedError: There are no calls, or too many.
-    """
+    """Returns the narrowest scope for past or intended calls."""
     with means.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
         names = {one.agent for one in tasks} | ({order.agent} if order.agent else set())
@@ -108,7 +100,6 @@ def _tasks(snapshot: Snapshot, order: SuggestOrder) -> Sequence[Task]:
 
 
 def _made(snapshot: Snapshot, task: Task, since: int) -> Iterator[MadeCall | None]:
-    """The calls that were permitted in a task, newest first; None for a row that can't be read."""
     before = ""
     while True:
         page = snapshot.actions.actions(
@@ -120,7 +111,7 @@ def _made(snapshot: Snapshot, task: Task, since: int) -> Iterator[MadeCall | Non
             try:
                 yield MadeCall(tool=kept.tool, arguments=parse_object(kept.arguments), task=task.id)
             except MalformedError:
-                yield None  # 3
+                yield None
         if len(page) < _PAGE:
             return
         before = page[-1].id

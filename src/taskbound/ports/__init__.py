@@ -1,1 +1,1 @@
-"""What the flows need of the world, as duties that every adapter keeps."""
+"""Interfaces of the flows to the outside, with the duties of every adapter."""

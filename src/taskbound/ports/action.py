@@ -1,4 +1,4 @@
-"""Actions, their outcomes, and what is known of acts in the store."""
+"""Stored actions, outcomes, and acts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAction:
-    """One action with its answer, as it is kept; a reason is (code, text, detail)."""
+    """An action with its answer; a reason is (code, text, detail)."""
 
     namespace: str
     id: str
@@ -56,7 +56,7 @@ class StoredAction:
     instead: str = ""
     finished: Instant | None = None
     answer: bytes | None = None
-    """The exact bytes of the released result; None when there is none, or it was too large to keep."""
+    """The exact bytes of the released result; None without one, or if it was too large to keep."""
     answer_digest: str = ""
     released: bool = False
     note: str = ""
@@ -64,7 +64,7 @@ class StoredAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPermit:
-    """What of a permitted action an outcome needs."""
+    """The part of a permitted action that an outcome needs."""
 
     id: str
     task: str
@@ -79,7 +79,7 @@ class OpenPermit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
-    """What an outcome changes of an action."""
+    """The change of an action by an outcome."""
 
     id: str
     before: ActionState
@@ -92,61 +92,61 @@ class OutcomeChange:
 
 
 class ActionReads(Protocol):
-    """Reads actions of one namespace at a time."""
+    """Reads actions, per namespace."""
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """The action of this id."""
+        """Returns the action."""
 
     def actions(
         self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
     ) -> tuple[StoredAction, ...]:
-        """Actions, newest first; empty filters take all; `before` is the last id of the page before."""
+        """Returns actions, newest first; empty filters match all; `before` is the previous page's last id."""
 
     def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
-        """What is known of the act in the tree; a fresh history when nothing is."""
+        """Returns the act's history in the tree, a fresh one if unknown."""
 
     def acts(self, namespace: str, *, limit: int, after: ActKey = ("", "")) -> tuple[ActKey, ...]:
-        """The keys of all acts that are known, in order; `after` is the last one of the page before."""
+        """Returns keys of known acts in order; `after` is the previous page's last."""
 
     def count(self, namespace: str, task: str) -> int:
-        """How many actions the task asked for."""
+        """Returns the number of the task's actions."""
 
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
-        """What was permitted and has no outcome: of a connection, of a task, or all. Answered by an index."""
+        """Returns permits without outcome, by connection, task, or all. MUST use an index."""
 
     def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
-        """Ids of the actions of this act whose outcome is unknown, in order. Answered by an index."""
+        """Returns actions of this act with unknown outcome, by id. MUST use an index."""
 
     def has_unknown(self, namespace: str) -> bool:
-        """Whether any action's outcome is unknown there. Answered by an index."""
+        """Whether any outcome is unknown. MUST use an index."""
 
     def namespaces(self) -> tuple[str, ...]:
-        """Every namespace that has an action, in order."""
+        """Returns every namespace with an action, in order."""
 
 
 class ActionWrites(ActionReads, Protocol):
-    """Writes them, many at a time."""
+    """Writes actions in batches."""
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
-        """The permitted actions that were presented under these names; refused ones are no priors."""
+        """Returns permitted actions by presentation; refused ones are no priors."""
 
     def lock_acts(self, namespace: str, keys: Collection[ActKey]) -> Mapping[ActKey, ActHistory]:
-        """What is known of those that are known."""
+        """Locks and returns the known acts among these."""
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
-        """By id: those of these actions that exist, whatever their state, locked against change."""
+        """Locks and returns existing actions by id, in any state."""
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write new ones: a known id, a presentation with a permit MUST raise `ConflictError` by the end."""
+        """Inserts; an existing id, or presentation with a permit, MUST raise `ConflictError` by the end."""
 
     def put_acts(self, namespace: str, acts: Mapping[ActKey, ActHistory]) -> None:
-        """Write what is known of acts, whole."""
+        """Writes whole act histories."""
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
-        """Write outcomes. MUST raise `ConflictError` when an action is not in its `before` state."""
+        """Writes outcomes. MUST raise `ConflictError` if an action is not in its `before` state."""
 
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write held actions over as they are permitted now; the record appended next is their decision's.
+        """Overwrites held actions that are now permitted; the next appended record is their decision's.
 
-        By the transaction's end one not held, or a presentation with a permit, MUST raise `ConflictError`.
+        By the end, an action not held, or a presentation with a permit, MUST raise `ConflictError`.
         """

@@ -1,4 +1,4 @@
-"""Ports of approvals: the store's rows, and reading operands."""
+"""Stored approvals, and probes of operands."""
 
 from __future__ import annotations
 
@@ -16,40 +16,39 @@ if TYPE_CHECKING:
 
 
 class Operands(Protocol):
-    """Looks at what the arguments of a call name, itself, and believes nobody's word about it."""
+    """Probes operands itself, without relying on any other's claim."""
 
     def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
-        """What is behind each of these now, in order.
+        """Returns the current state behind each look, in order.
 
-        MUST raise `OperandOutsideError` for what is not beneath the declared folder, by any way, and
-        `OperandUnreadableError` for what it can't look at whole; then nobody is asked, and nothing runs.
-        MUST end within bounds of time and bytes, whatever is there, and MUST change nothing.
+        MUST raise `OperandOutsideError` for anything outside the declared folder by any path, and
+        `OperandUnreadableError` if it is not readable whole. MUST be bounded in time and bytes and change
+        nothing.
         """
 
 
 class FarOperands(Protocol):
-    """Looks at what is behind another process, and waits for it; believes nobody's word about it."""
+    """Probes operands behind another process, blocking, without relying on any other's claim."""
 
     def see(self, looks: Sequence[Look]) -> tuple[Operand | DeniedError, ...]:
-        """What is behind each of these now, in order, or why it can't be said.
+        """Returns the state behind each look, or its error, in order.
 
-        MUST answer for each: with `OperandOutsideError` or `OperandUnreadableError` where it can't be looked
-        at.
-        MUST end within a few seconds and bounds of bytes, whatever is there, and MUST change nothing.
+        MUST answer each, with `OperandOutsideError` or `OperandUnreadableError` on failure; MUST end within
+        seconds, be bounded in bytes, and change nothing.
         """
 
 
 class ApprovalReads(Protocol):
-    """Reads approvals of one namespace at a time."""
+    """Reads approvals, per namespace."""
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval of this id."""
+        """Returns the approval."""
 
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
-        """The approval that was asked for this action."""
+        """Returns the approval asked for this action."""
 
     def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
-        """The approval of the action that the question of this approval digest was answered with."""
+        """Returns the narrower approval that answered the question with this digest."""
 
     def approvals(
         self,
@@ -60,98 +59,94 @@ class ApprovalReads(Protocol):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredApproval, ...]:
-        """Approvals, newest first; empty filters take all; `before` is the last id of the page before."""
+        """Returns approvals, newest first; empty filters match all; `before` is the last id so far."""
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
-        """All that are open, of every namespace, oldest first, without answers; answered by an index."""
+        """Returns open approvals of all namespaces, oldest first, without answers. MUST use an index."""
 
     def plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """The plan of this id."""
+        """Returns the plan."""
 
     def open_plans(self) -> tuple[StoredPlan, ...]:
-        """All that are open, of every namespace, oldest first; answered by an index."""
+        """Returns open plans of all namespaces, oldest first. MUST use an index."""
 
     def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """The approvals of the steps of these plans, by plan and step."""
+        """Returns the step approvals of these plans, by plan and step."""
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
-        """By approval, of these: to whom it was shown, in that order; absent where it was to nobody."""
+        """Returns the displays of these approvals, in order; absent if never shown."""
 
     def limits(self, namespace: str) -> ApprovalLimits:
-        """How much people may be asked; what holds where nobody has said anything."""
+        """Returns the limits of asking, defaults if never set."""
 
 
 class ApprovalWrites(ApprovalReads, Protocol):
-    """Writes them; what is locked does not change until the end of the transaction."""
+    """Writes approvals; locks last until the end of the transaction."""
 
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
-        """By (task, action digest): those that are open, denied or narrowed, locked, oldest first."""
+        """Locks by (task, action digest) the open, denied or narrowed ones, oldest first."""
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval of this id, locked."""
+        """Locks and returns the approval."""
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """What `narrowed_to` reads, locked."""
+        """As `narrowed_to`, locked."""
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Of those that were used for this action digest of the task the one asked last, locked."""
+        """Locks the last asked of the task's used approvals for this action digest."""
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
-        """All open ones of these tasks, locked, by id."""
+        """Locks all open ones of these tasks, by id."""
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """The plan of this id, locked. MUST be asked before any approval of its steps is locked."""
+        """Locks the plan. MUST be called before its steps' approvals are locked."""
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """The open ones of these tasks, locked, by id; asked before any approval of their steps is locked."""
+        """Locks these tasks' open plans, by id, before their steps' approvals."""
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """What `steps_of` reads, locked."""
+        """As `steps_of`, locked."""
 
     def insert_plan(self, plan: StoredPlan) -> None:
-        """Write a new one.
-
-        MUST raise `ConflictError` when its id exists, and when its task has another open one.
-        """
+        """Inserts a plan; MUST raise `ConflictError` if the id exists or the task has an open one."""
 
     def move_plan(self, namespace: str, change: PlanChange) -> None:
-        """Write a step, in one conditional statement.
+        """Moves a plan by one conditional statement.
 
-        MUST raise `ConflictError` when it is not in its `before` state, or another number of steps was used.
+        MUST raise `ConflictError` if state or number of used steps is not as before.
         """
 
     def count_open(self, namespace: str, task: str) -> int:
-        """How many of the task are open."""
+        """Returns the number of the task's open approvals."""
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """How many of this agent's tasks were asked at that instant or later."""
+        """Returns how many were asked of this agent's tasks since that instant."""
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Write new ones, without answers.
+        """Inserts approvals without answers.
 
-        One whose id exists MUST raise `ConflictError`, and so MUST a second one that narrows a question,
-        and a second one that is the same retry of a question.
+        MUST raise `ConflictError` for an existing id, a second narrowing of a question, or a repeated retry.
         """
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
-        """Write steps, each in one conditional statement.
+        """Moves approvals, each by one conditional statement.
 
-        MUST raise `ConflictError` when an approval is not in its `before` state: it was used, or is over.
+        MUST raise `ConflictError` if one is not in its `before` state.
         """
 
     def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
-        """Write who waits. MUST raise `ConflictError` when it is not open."""
+        """Sets the waiter. MUST raise `ConflictError` if the approval is not open."""
 
     def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
-        """Add an answer. MUST raise `ConflictError` when this person has given one of this kind."""
+        """Adds an answer. MUST raise `ConflictError` if the person gave one of this kind."""
 
     def put_display(self, namespace: str, approval: str, display: Display) -> None:
-        """Keep to whom it was shown; nothing happens when it was shown to this person before."""
+        """Stores a first display to a person; ignores repetitions."""
 
     def put_limits(self, limits: ApprovalLimits) -> None:
-        """Write how much people may be asked, instead of what was written before."""
+        """Replaces the limits of asking."""
 
 
 _OPEN: Final = Instant(0)
@@ -159,7 +154,7 @@ _OPEN: Final = Instant(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiter:
-    """The one presentation that waits for the answer, and until when."""
+    """The presentation that waits for the answer, and until when."""
 
     connection: str
     request: str
@@ -169,7 +164,7 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredApproval:
-    """One question with all that was said to it, as it is kept."""
+    """A stored question with its answers."""
 
     question: Question
     state: ApprovalState
@@ -181,12 +176,12 @@ class StoredApproval:
     reason: str = ""
     """Why it ended, in words."""
     plan: Plan | None = None
-    """The plan that its question names as a step of it, as that was asked; None while there is none."""
+    """The plan that its question is a step of, as it was asked; None without plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalChange:
-    """A step of one approval."""
+    """A state change of one approval."""
 
     id: str
     before: ApprovalState
@@ -198,7 +193,7 @@ class ApprovalChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPlan:
-    """A plan as it is kept; its steps are approvals, which name it."""
+    """A stored plan; its steps are approvals that name it."""
 
     plan: Plan
     agent: str
@@ -212,7 +207,7 @@ class StoredPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanChange:
-    """A step that a plan takes: who answers, who uses a step of it, or who ends it."""
+    """A state change of a plan: answered, step used, or ended."""
 
     id: str
     before: tuple[ApprovalState, int]

@@ -1,4 +1,4 @@
-"""The append-only log in the store: chained records, their order, the tree over them, checkpoints."""
+"""The append-only log in the store: chained records, their order, tree and checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRecord:
-    """A record that has no place in the log yet."""
+    """A record without a place in the log."""
 
     number: int
     """Where it stands in the store; grows with each record."""
@@ -25,7 +25,7 @@ class PendingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedRecord:
-    """A record, and its place in the log when it has one."""
+    """A record, with its place if it has one."""
 
     body: bytes
     place: int | None
@@ -42,73 +42,73 @@ class StoredCheckpoint:
 
 
 class AuditReads(Protocol):
-    """Reads the log, which spans all namespaces (each record names its own)."""
+    """Reads the log, which spans all namespaces."""
 
     def heads(self) -> tuple[Head, ...]:
-        """The last record of each writer that no other record names yet, by writer.
+        """Returns, by writer, the last records that no other record names.
 
-        A `WriterStarted` record names heads; what it names is a head no more.
+        A `WriterStarted` record names heads, which then are heads no more.
         """
 
     def count(self) -> int:
-        """How many records there are, with a place in the log or without."""
+        """Returns the number of records, placed or not."""
 
     def size(self) -> int:
-        """How many records have a place in the log."""
+        """Returns the number of placed records."""
 
     def records(self, start: int, limit: int) -> tuple[bytes, ...]:
-        """Exact bytes of the records from this index on, in log order."""
+        """Returns exact bytes of records from this index on, in log order."""
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Records without a place, in the order in which they became durable. MUST miss none, ever."""
+        """Returns unplaced records in the order they became durable. MUST miss none."""
 
     def last_placed(self) -> tuple[int, int]:
-        """How many records have a place, and the number of the last of them; 0 and 0 in an empty log."""
+        """Returns the number of placed records and the last one's number; 0 and 0 in an empty log."""
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Records behind the one of this number, with a place or without, in the order of the log.
+        """Returns records after this number, placed or not, in log order.
 
-        It ends before the first of which that order is not settled yet. MUST miss none, ever: a record that
-        comes later is behind all that were given, and the first without a place has the next place.
+        It ends before the first whose order is not settled. MUST miss none: later records follow all given
+        ones, and the first unplaced has the next place.
         """
 
     def unsettled(self) -> bool:
-        """Whether a record is durable that `following` does not give yet."""
+        """Whether a record is durable that `following` does not return yet."""
 
     def tile(self, level: int, index: int) -> bytes:
-        """The hashes of a tile, 32 bytes each (C2SP tlog-tiles), as many as there are; empty when none."""
+        """Returns a tile's hashes, 32 bytes each (C2SP tlog-tiles), as many as exist."""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        """The newest checkpoint."""
+        """Returns the newest checkpoint."""
 
     def numbered(self, number: int) -> PlacedRecord | None:
-        """The record of this number (`AuditWrites.last_number`)."""
+        """Returns the record of this number (`AuditWrites.last_number`)."""
 
     def place(self, namespace: str, action: str) -> int | None:
-        """The log index of the first record of this stored action's decision, when it has one."""
+        """Returns the log index of the action's decision record, if placed."""
 
 
 class AuditWrites(AuditReads, Protocol):
-    """Appends to it, inside the transaction of what is recorded (law 5)."""
+    """Appends to the log, in the transaction of what is recorded (law 5)."""
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chain these events behind the writer's last record; their exact bytes.
+        """Chains these events to the writer's last record and returns their exact bytes.
 
-        A writer's first event MUST open its chain, and no other may: anything else raises
-        `ChainUnopenedError`. A name that can't stand in a record raises `RecordMalformedError`.
+        Only a writer's first event MUST open its chain, else `ChainUnopenedError`. An invalid name raises
+        `RecordMalformedError`.
         """
 
     def last_number(self) -> int:
-        """The number of the record that this transaction appended last."""
+        """Returns the number of the transaction's last appended record."""
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Give records the places from `start` on, in the order of `pending`.
+        """Gives records places from `start` on, in the order of `pending`.
 
-        MUST raise `ConflictError` when the size is not `start`, or a record is passed over.
+        MUST raise `ConflictError` if the size is not `start` or a record is skipped.
         """
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
-        """By (level, index): write tiles, whole, over what they held before."""
+        """Writes whole tiles by (level, index)."""
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Keep a signed checkpoint."""
+        """Stores a signed checkpoint."""

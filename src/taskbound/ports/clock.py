@@ -1,4 +1,4 @@
-"""The time and the chance that flows are given."""
+"""Time and randomness for the flows."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """Tells the instant.
+    """The clock.
 
-    MUST never answer less than it answered before, nor less than the last
-    instant that the store has recorded, and MUST go on when the wall clock
-    stands still or is set back (law 10).
+    MUST never return less than before or than the store's last recorded instant, and MUST advance while the
+    wall clock stands still or is set back (law 10).
     """
 
     def now(self) -> Instant:
-        """Microseconds since the epoch."""
+        """Returns microseconds since the epoch."""
 
 
 class Chance(Protocol):
-    """Makes what nobody can guess. MUST draw from the operating system's generator, also after a fork."""
+    """Randomness. MUST come from the operating system's generator, also after a fork."""
 
     def name(self, prefix: str) -> str:
-        """``prefix_`` and 35 characters of a-z and 2-7: 9 that tell when it was made, and 130 bits of chance.
+        """Returns ``prefix_`` and 35 characters of a-z and 2-7: 9 of time, 26 with 130 random bits.
 
-        A later name SHOULD sort behind an earlier one; nothing but speed depends on it.
+        A later name SHOULD sort after an earlier one; only speed depends on it.
         """
 
     def code(self) -> str:
-        """A code that a person can type: 8 digits in two groups, `1234-5678`."""
+        """Returns 8 random digits to type, `1234-5678`."""
 
     def secret(self) -> str:
-        """256 bits, as 43 characters of base64url."""
+        """Returns 256 bits as 43 characters of base64url."""

@@ -1,4 +1,4 @@
-"""Credentials in the store."""
+"""Stored credentials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class HeldCredential:
-    """A credential that lives, and that who asked for it said to have."""
+    """A live credential that its caller acknowledged."""
 
     credential: str
     task: str
@@ -24,10 +24,10 @@ class HeldCredential:
 
 
 class CredentialReads(Protocol):
-    """Reads them."""
+    """Reads credentials."""
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential of this id."""
+        """Returns the credential."""
 
     def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
         self,
@@ -40,58 +40,58 @@ class CredentialReads(Protocol):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Credential, ...]:
-        """Those of a task, a target, an agent, in one of these states; newest first, by id.
+        """Returns credentials by task, target, agent and state, newest first by id.
 
-        What is empty counts for all. `before` is the id that a page before ended with.
+        Empty filters match all; `before` is the previous page's last id.
         """
 
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
-        """Tasks with credentials that have not ended, each once, in order; empty is that of those of none.
+        """Returns tasks with live credentials, in order; '' stands for canaries.
 
-        Asked for again and again: it MUST NOT take as long as to read what these tasks have.
+        MUST NOT take as long as reading the credentials, as it is called often.
         """
 
     def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
-        """What is active and was acknowledged, of holders whose names begin so; by id.
+        """Returns active acknowledged credentials of holders with this prefix, by id.
 
-        Asked for again and again: it MUST NOT take as long as to read what everybody has.
+        MUST NOT take as long as reading all credentials, as it is called often.
         """
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """What is due in a target, what was due first before the rest: answered by an index.
+        """Returns a target's due credentials, earliest first. MUST use an index.
 
-        A target is asked about by itself, so that what waits for one is never in the way of another's.
+        Targets are asked separately, so that one never delays another.
         """
 
     def due_beside(
         self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
     ) -> tuple[Credential, ...]:
-        """As `due`, of none of these agents: however much of theirs is due, it is not in the others' way."""
+        """As `due`, without these agents' credentials, so they cannot crowd out others."""
 
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """As `due`, of what lives alone: however much is being revoked, it is not in the way of an end."""
+        """As `due`, only live ones, so revocations in progress cannot crowd out ends."""
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
-        """What lives in a target, what is due last before the rest: answered by an index.
+        """Returns a target's live credentials, latest due first. MUST use an index.
 
-        However much of that is being revoked, it is not read: it was due before what goes on.
+        MUST NOT read those being revoked.
         """
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """What is being revoked since before this instant, the oldest first."""
+        """Returns credentials being revoked since before this instant, oldest first."""
 
 
 class CredentialWrites(CredentialReads, Protocol):
-    """Writes them."""
+    """Writes credentials."""
 
     def insert_credentials(self, credentials: Collection[Credential]) -> None:
-        """Write new ones. MUST raise `ConflictError` if one of them is there."""
+        """Inserts credentials. MUST raise `ConflictError` if one exists."""
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential, which nobody else changes until this transaction is over."""
+        """Locks and returns the credential."""
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """What these tasks have that has not ended, by id; nobody else changes it until this is over."""
+        """Locks and returns the live credentials of these tasks, by id."""
 
     def put_credential(self, credential: Credential, *, expect: int) -> None:
-        """Write it over the row of this version. MUST raise `ConflictError` if that is not the row's."""
+        """Overwrites the row of version `expect`. MUST raise `ConflictError` if that differs."""

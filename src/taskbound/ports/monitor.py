@@ -1,4 +1,4 @@
-"""The channel by which news reaches whoever watches over an agent."""
+"""Channels to agents' monitors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskbound.core.errors import MalformedError, UnavailableError
 
 
 class BadMonitorError(MalformedError):
-    """The address names no monitor that can be delivered to."""
+    """The address names no supported monitor."""
 
     code = "bad-monitor"
     remedy = "use `file:/absolute/path` or `exec:/absolute/path/of/a/program`"
@@ -22,24 +22,14 @@ class MonitorUnreachableError(UnavailableError):
 
 
 class Monitor(Protocol):
-    """Delivers messages to the address that an agent names.
+    """Delivers messages to an agent's monitor.
 
-    MUST answer only once the message is durable with the receiver (written and
-    synced, or a program's exit status 0), and within 10 seconds; any other end
-    is taken as undelivered and tried again. Addresses that can't be understood
-    MUST raise `BadMonitorError` in `parse`.
+    MUST return only once the message is durable with the receiver (synced, or exit status 0), within 10
+    seconds; otherwise it is retried.
     """
 
     def parse(self, address: str) -> str:
-        """The address in its one normal form.
-
-        Raises:
-            BadMonitorError: It names no monitor.
-        """
+        """Returns the normalized address; raises BadMonitorError."""
 
     def deliver(self, address: str, message: bytes) -> None:
-        """Bring one message, a JSON document without a line end.
-
-        Raises:
-            MonitorUnreachableError: It could not be brought.
-        """
+        """Delivers a JSON document without line end; raises MonitorUnreachableError."""

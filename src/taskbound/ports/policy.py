@@ -1,4 +1,4 @@
-"""Ports of policies: the engine, and the kept bundles."""
+"""Policies: the engine, and stored bundles."""
 
 from __future__ import annotations
 
@@ -23,92 +23,86 @@ if TYPE_CHECKING:
 
 
 class OperationRules(Protocol):
-    """Evaluates what one bundle says of operations of our own API.
+    """Evaluates a bundle on operations of our own API.
 
-    MUST do for operations what `PolicyEngine` does for calls: name all that matched and all that erred, and
-    never raise for what a request holds.
+    MUST name all policies that matched and all that erred, and never raise because of a request.
     """
 
     @property
     def known(self) -> bool:
-        """Whether the base within the bundle says who may ask for operations."""
+        """Whether the bundle's base decides operations."""
 
     @property
     def words(self) -> Mapping[str, str]:
-        """What each policy says to those whom it meets, by its name; those that say nothing are missing."""
+        """Returns each policy's message by name, if it has one."""
 
     @property
     def every(self) -> frozenset[str]:
-        """Names of the policies that can be about operations."""
+        """Returns names of policies that can apply to operations."""
 
     @property
     def unfit(self) -> Mapping[str, str]:
-        """Why some of these can't be put in force, by name: they would refuse what nobody meant."""
+        """Returns, by name, why some policies cannot be activated: they would refuse too much."""
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """The facts that its policies read of this operation; none when only the base has any about it.
+        """Returns the facts its policies read of this operation, None if only the base has any.
 
-        Then the answer MUST depend on the kind of the principal alone.
+        For None the answer MUST depend on the kind of the principal alone.
         """
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The policies whose heads fit this request, and the facts that they read of it, for explaining."""
+        """Returns the policies whose heads match, and the facts they read."""
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
-        """What the bundle says to this request."""
+        """Returns the bundle's answer."""
 
 
 class PolicyEngine(Protocol):
     """Evaluates one bundle.
 
-    MUST name every policy that matched and every policy that erred. MUST answer
-    the same for the same request and bundle. A request that it can't evaluate at
-    all is answered with `erred`, never with an exception and never as a permit.
-    A policy that reads an argument which can't be told to it MUST be among `erred`,
-    with the argument's name. Policies that can't apply need not be asked.
+    MUST name every policy that matched and every one that erred, and be deterministic. A request that cannot
+    be evaluated gives `erred`, never an exception or a permit. A policy that reads an untellable argument
+    MUST be among `erred`, with the argument's name. Inapplicable policies may be skipped.
     """
 
     @property
     def bundle(self) -> str:
-        """Digest of the bundle."""
+        """Returns the bundle's digest."""
 
     @property
     def reads(self) -> frozenset[str]:
-        """Names of the facts that its policies read (a subset of `taskbound.core.policy.FACTS`)."""
+        """Returns the facts that its policies read (a subset of `taskbound.core.policy.FACTS`)."""
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Names of its policies, in their order."""
+        """Returns its policies' names, in order."""
 
     @property
     def lifters(self) -> frozenset[str]:
-        """Every lifter that a policy of it names, whether it can apply or not."""
+        """Returns every lifter that any policy names."""
 
     @property
     def operations(self) -> OperationRules:
-        """What it says of operations."""
+        """Returns its rules for operations."""
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
-        """What can change the answer for this agent and tool. MUST NOT leave anything out."""
+        """Returns all that can change the answer for this agent and tool. MUST be complete."""
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
-        """What the bundle says to this request."""
+        """Returns the bundle's answer."""
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
-        """What it looks at for this request, for explaining."""
+        """Returns the evaluation's trace."""
 
 
 class PolicyLanguage(Protocol):
-    """Reads, examines and lays out the rules as people write them; MUST do each in bounded time."""
+    """Parses, checks and formats rules, each in bounded time."""
 
     def engine(self, text: str, *, digest: str = "") -> PolicyEngine:
-        """An engine for this bundle, which calls it by the digest when there is one.
-
-        MUST raise `PolicySyntaxError` for one that can't be read whole.
-        """
+        """Returns an engine for this text; MUST raise `PolicySyntaxError` if it cannot be read whole."""
 
     def rights(self) -> PolicyEngine:
-        """An engine of what comes with Taskbound about operations, and of nothing else."""
+        """Returns an engine of Taskbound's own rules for operations only."""
 
     def problems(
         self,
@@ -116,22 +110,21 @@ class PolicyLanguage(Protocol):
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """What is wrong with these files.
+        """Returns the problems of these files.
 
-        MUST find a name that none of the tools has, and a group that a hold names and that is none of the
-        groups; None where they are not known.
+        MUST find unknown tool names, and groups named by a hold that do not exist; None skips the check.
         """
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
-        """What policies for these tools can read, for editors."""
+        """Returns the schema that editors use for these tools."""
 
     def formatted(self, text: str) -> str:
-        """The same rules in the usual layout. MUST raise `PolicySyntaxError` when they can't be read."""
+        """Returns the formatted rules. MUST raise `PolicySyntaxError`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBundle:
-    """A bundle that somebody proposed."""
+    """A proposed bundle."""
 
     namespace: str
     digest: str
@@ -146,7 +139,7 @@ class StoredBundle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleActivation:
-    """A bundle was put in force."""
+    """The activation of a bundle."""
 
     namespace: str
     force: InForce
@@ -159,35 +152,35 @@ class BundleActivation:
 
 
 class PolicyReader(Protocol):
-    """Reads bundles of one namespace at a time."""
+    """Reads bundles, per namespace."""
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """The bundle of this digest, as its bytes are kept: whoever uses them compares."""
+        """Returns the bundle as stored; callers must check its digest."""
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
-        """Every bundle without its archive, newest first."""
+        """Returns every bundle without archive, newest first."""
 
     def in_force(self, namespace: str) -> InForce:
-        """What is in force; in an untouched namespace the base alone, epoch 0."""
+        """Returns the bundle in force, the base alone with epoch 0 if none."""
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
-        """How that came about, newest first."""
+        """Returns activations, newest first."""
 
     def governed(self) -> tuple[str, ...]:
-        """Every namespace in which a bundle was put in force, in order."""
+        """Returns every namespace with an activation, in order."""
 
 
 class PolicyWriter(PolicyReader, Protocol):
-    """Writes them; nothing is ever changed but what is in force."""
+    """Writes bundles and activations."""
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """What is in force, locked against change until the end of the transaction.
+        """Locks and returns the bundle in force.
 
-        Who `moves` it MUST wait for all others that hold it, and its records MUST come behind theirs.
+        With `moves` it MUST wait for all other holders, and its records MUST follow theirs.
         """
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
-        """Keep it. MUST raise `ConflictError` when there is one of its digest."""
+        """Inserts. MUST raise `ConflictError` for an existing digest."""
 
     def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
-        """Make it what is in force. MUST raise `ConflictError` when the epoch there is not `expect`."""
+        """Activates. MUST raise `ConflictError` if the epoch is not `expect`."""

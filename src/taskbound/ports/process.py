@@ -1,10 +1,10 @@
-"""Signals to processes that were found by number (`proc_pid_stat(5)`).
+"""Signals processes found by number (`proc_pid_stat(5)`).
 
-1. A number may be another process's once its own has ended. A process is held by a descriptor (pidfd_open(2)
-   and pidfd_send_signal(2)), and its start time is compared in between.
-2. A group can't be held. The start time of its leader is compared right before; between the two the number
-   could only be reused if the whole group ended.
-3. Linux tells of processes; elsewhere none is found, and a child is signalled by its number.
+1. A process id may be reused, so a process is held by a descriptor (pidfd_open(2), pidfd_send_signal(2)) and
+   its start time compared in between.
+2. A group cannot be held; its leader's start time is compared right before. In between, the id is reused only
+   if the whole group ended.
+3. Only Linux reports processes; elsewhere none is found, and a child is signaled by its id.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _PROC: Final = Path("/proc")
 
 
 def started_of(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 where it has ended or can't be read."""
+    """Returns the start in clock ticks since boot, 0 if ended or unreadable."""
     with suppress(OSError, ValueError, IndexError):
         return _parent_and_start(_PROC / str(pid) / "stat")[1]
     return 0
 
 
 def parent_of(pid: int) -> int:
-    """The parent of a process; 0 where the process has ended or can't be read."""
+    """Returns the parent's id, 0 if the process ended or is unreadable."""
     with suppress(OSError, ValueError, IndexError):
         return _parent_and_start(_PROC / str(pid) / "stat")[0]
     return 0
 
 
 def beneath(pid: int) -> list[Process]:
-    """Every process beneath this one now, nearest first."""
+    """Returns every descendant of this process, nearest first."""
     children: dict[int, list[Process]] = {}
     for stat in _PROC.glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
@@ -51,7 +51,7 @@ def beneath(pid: int) -> list[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signal this process, unless it has ended or is another account's (rule 1)."""
+    """Signals the process unless it ended or is another account's."""
     pid, started = process
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform != "linux":
@@ -66,7 +66,7 @@ def send_signal(process: Process, number: int) -> None:
 
 
 def send_group(leader: Process, number: int) -> None:
-    """Signal the group of this leader, also where the leader alone has ended (rule 2)."""
+    """Signals the leader's group, even if the leader alone ended."""
     pid, started = leader
     if started_of(pid) in {0, started}:
         with suppress(ProcessLookupError, PermissionError):
@@ -74,6 +74,5 @@ def send_group(leader: Process, number: int) -> None:
 
 
 def _parent_and_start(stat: Path) -> tuple[int, int]:
-    """Fields 4 and 22, counted from behind the name, which may hold anything."""
     fields = stat.read_bytes().rpartition(b")")[2].split()
     return int(fields[1]), int(fields[19])

@@ -1,4 +1,4 @@
-"""The kill switch in the store, and the entries of the feed (`core.revocation.feed`) of its last hour."""
+"""The kill switch, and the last hour's feed entries (`core.revocation.feed`)."""
 
 from __future__ import annotations
 
@@ -12,33 +12,29 @@ if TYPE_CHECKING:
 
 
 class RevocationReads(Protocol):
-    """Reads the kill switch, and entries."""
+    """Reads the kill switch and entries."""
 
     def kill_switch(self, namespace: str) -> KillSwitch:
-        """How it stands; in an untouched namespace it is off, epoch 0."""
+        """Returns the switch; off with epoch 0 if never thrown."""
 
     def entries(self, since: Instant) -> tuple[Entry, ...]:
-        """Those of all namespaces that were said at this instant or later, in the order of their places."""
+        """Returns entries of all namespaces since this instant, by place."""
 
 
 class RevocationWrites(RevocationReads, Protocol):
-    """Changes it, and writes entries with their records' places."""
+    """Writes the kill switch and entries."""
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
-        """How it stands, locked against change until the end of the transaction.
+        """Locks and returns the kill switch.
 
-        With `moves` it is locked for who changes it, alone: whoever has locked it before has their records
-        before that of the change, and whoever locks it after sees the change.
+        With `moves` the lock is exclusive: earlier holders' records precede the change, later holders see it.
         """
 
     def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
-        """Write it. MUST raise `ConflictError` when the epoch in the store is not `expect`."""
+        """Writes it. MUST raise `ConflictError` if the epoch is not `expect`."""
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Keep entries of records that this transaction gives their places.
-
-        MUST raise `ConflictError` when there is one of such a place.
-        """
+        """Inserts entries placed in this transaction. MUST raise `ConflictError` for a taken place."""
 
     def forget_entries(self, before: Instant, *, limit: int) -> int:
-        """Forget those that were said before this instant, so many at most; how many were."""
+        """Deletes up to `limit` entries from before this instant; returns their number."""

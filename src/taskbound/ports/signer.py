@@ -1,7 +1,7 @@
-"""Whoever vouches for the log: the signer, the key it signs with, and its own memory of what it signed.
+"""The log's signer, its key, and its own memory.
 
-The port exists for a security reason: the process that decides and records must not reach a signing key, and
-must not be able to have two contradicting checkpoints signed, whoever has taken it over.
+A security boundary: the deciding process must not reach a signing key, nor get two contradicting checkpoints
+signed, even if compromised.
 """
 
 from __future__ import annotations
@@ -17,93 +17,74 @@ if TYPE_CHECKING:
 
 
 class OriginUnknownError(DeniedError):
-    """The signer signs for other logs, not for this one."""
+    """The signer does not sign for this log."""
 
     code = "origin-unknown"
     remedy = "give the signer the log's origin when it starts"
 
 
 class CheckpointOlderError(DeniedError):
-    """The signer has signed for a larger log already."""
+    """The signer has signed a larger log."""
 
     code = "checkpoint-older"
     remedy = "ask what it signed last; a store restored from a backup needs a log with a new origin"
 
 
 class SignerUnavailableError(UnavailableError):
-    """The signer can't be reached, or can't make durable what it is about to sign."""
+    """The signer is unreachable, or cannot make its memory durable."""
 
     code = "signer-unavailable"
 
 
 class Signer(Protocol):
-    """Signs checkpoints; the asker MUST have made the order of the first ``size`` records durable before."""
+    """Signs checkpoints; the caller MUST have made the first ``size`` records' order durable before."""
 
     def verifier_key(self, origin: str) -> str:
-        """The log's public key as a vkey (C2SP signed-note).
-
-        Raises:
-            OriginUnknownError: It doesn't sign for this log.
-        """
+        """Returns the log's public key as a vkey (C2SP signed-note); raises OriginUnknownError."""
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """What was signed last, also when its signature never arrived; size 0 when nothing was.
+        """Returns the last checkpoint signed or about to be, size 0 if none.
 
-        Raises:
-            OriginUnknownError: It doesn't sign for this log.
-            SignerUnavailableError: It can't say.
+        Raises OriginUnknownError or SignerUnavailableError.
         """
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """A signed note of the checkpoint.
+        """Returns a signed note of the checkpoint.
 
-        MUST hold it durably before the signature leaves, and MUST sign nothing that is not proven to only
-        append to all that it signed before. Asked again for what it signed last, it MUST give the same bytes.
-
-        Args:
-            origin: Which log.
-            size: How many records it has.
-            root: Their root.
-            proof: The consistency proof (RFC 9162 §2.1.4) from the size that was signed last; not looked at
-                when asked again for what was signed last.
+        MUST be durable before it returns, and MUST sign only what provably appends to all signed before.
+        Asked again for the last, MUST return the same bytes. `proof` is the consistency proof (RFC 9162
+        §2.1.4) from the last signed size, ignored then.
 
         Raises:
-            OriginUnknownError: It doesn't sign for this log.
-            CheckpointOlderError: It has signed for a larger log.
+            OriginUnknownError: It does not sign for this log.
+            CheckpointOlderError: It has signed a larger log.
             TamperedError: The log does not only append to what was signed.
-            SignerUnavailableError: It couldn't make it durable; nothing was signed.
+            SignerUnavailableError: It could not be made durable; nothing was signed.
         """
 
 
 class SigningKey(Protocol):
-    """An Ed25519 key that stays where it is."""
+    """An Ed25519 key that never leaves its place."""
 
     @property
     def public(self) -> bytes:
-        """The public key, 32 bytes."""
+        """Returns the public key, 32 bytes."""
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes (RFC 8032 §5.1.6). MUST be the same for the same message."""
+        """Returns the signature, 64 bytes (RFC 8032 §5.1.6). MUST be deterministic."""
 
 
 class SignedHeads(Protocol):
-    """The signer's own memory: per log, the newest checkpoint that it was about to sign."""
+    """The signer's memory: per log, the newest checkpoint it was about to sign."""
 
     def read(self, origin: str) -> Checkpoint:
-        """What was written last; size 0 when nothing was.
+        """Returns the last written checkpoint, size 0 if none.
 
-        MUST raise when the memory is gone: an empty memory is one that was made so.
-
-        Raises:
-            SignerUnavailableError: It can't be read.
+        MUST raise SignerUnavailableError if unreadable or gone; an empty memory is one created so.
         """
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replace what is remembered of its log.
+        """Replaces the log's checkpoint.
 
-        MUST be durable on return, also when the same was written before. When it raises, either the old or
-        the new is remembered.
-
-        Raises:
-            SignerUnavailableError: It can't be made durable.
+        MUST be durable on return, also for an equal one. On SignerUnavailableError old or new is kept.
         """

@@ -1,28 +1,21 @@
-"""The port of the store: a snapshot to read, a transaction to write, its errors.
+"""The store: snapshots to read, transactions to write, and its errors.
 
-Of `presence`:
+Duties of `Presence`:
+1. A process is present under its names until it ends, however it ends.
+2. Present processes agree on one value; a process with another is refused.
+3. A present process MAY be missed for a moment, so a caller that acts on absence must look twice.
 
-1. A process is present under its names until it ends, whatever ends it, and no longer.
-2. Processes that are present at once have agreed on the same: whoever brings something else is refused.
-3. One that is present MAY be missed for a moment, so that whoever acts on an absence looks twice.
-
-Of `store`:
-
-Duties of every store:
-
-1. `write` runs the work in one transaction: all of it becomes durable (synced to disk) before `write`
-   returns, or none of it ever shows. Work MUST be free of effects other than through its transaction: it may
-   run more than once.
-2. Transactions are serial. Rows that a transaction has locked do not change
-   under it; keys are locked in their own order.
-3. A compare-and-set that meets another row than expected raises
-   `ConflictError` and nothing of the transaction stays, even if the work swallows it.
-4. An ambiguous commit raises `AmbiguousCommitError`, never success: it is looked up.
-5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the space kept for ending things.
-6. A snapshot sees one state of the whole store, that of its beginning, and later ones never an older.
-   Snapshots and transactions are of no use after their end, and no transaction is begun within another.
+Duties of `Store`:
+1. `write` runs the work in one transaction, durable (synced) before it returns, or without any effect. Work
+   MUST have no other effects, as it may run more than once.
+2. Transactions are serializable; locked rows do not change, and keys are locked in their own order.
+3. A failed compare-and-set raises `ConflictError` and rolls back, even if the work swallows it.
+4. An ambiguous commit raises `AmbiguousCommitError`, never success.
+5. A full disk raises `FullDiskError`; `reserve=True` may use the space kept for ending things.
+6. A snapshot is one state of the whole store at its beginning, never older than an earlier one. Snapshots and
+   transactions are invalid after their end; transactions do not nest.
 7. Everything belongs to a namespace; no query crosses it.
-8. At most one process of a database leads, as far as it knows; what it writes is compared.
+8. At most one process of a database leads, as far as it knows; its writes are compared.
 """
 
 from __future__ import annotations
@@ -77,7 +70,7 @@ if TYPE_CHECKING:
 
 
 class StoreUnavailableError(UnavailableError):
-    """The store can't be read or written now."""
+    """The store cannot be read or written now."""
 
     code = "store-unavailable"
 
@@ -93,26 +86,26 @@ class UnreadableStoreError(StoreUnavailableError):
 
 
 class ConflictError(UnavailableError):
-    """A row is not what it was when it was read: run the work again."""
+    """A row changed since it was read; run the work again."""
 
     code = "conflict"
 
 
 class AmbiguousCommitError(UnavailableError):
-    """The commit may or may not have happened: look it up, never assume."""
+    """The commit may or may not have happened; look it up."""
 
     code = "ambiguous-commit"
 
 
 class FullDiskError(UnavailableError):
-    """There is no space to record what would be allowed, so nothing is."""
+    """There is no space for the record, so nothing is allowed."""
 
     code = "full-disk"
     remedy = "free space on the disk that holds the data directory; tasks can still be ended"
 
 
 class StoreBehindError(StoreUnavailableError):
-    """The store does not hold what was seen of it: it was put back from a copy, replaced, or lost its end."""
+    """The store lacks what was seen of it: it was restored, replaced or truncated."""
 
     code = "store-behind"
     remedy = (
@@ -122,28 +115,28 @@ class StoreBehindError(StoreUnavailableError):
 
 
 class ForeignDatabaseError(UnavailableError):
-    """The file is a database, but not one of Taskbound."""
+    """The database is not Taskbound's."""
 
     code = "foreign-database"
     remedy = "name another data directory with `--home`"
 
 
 class OtherRulesError(StoreUnavailableError):
-    """Another daemon on this database has other base rules: it is of another version."""
+    """Another daemon on this database has other base rules, thus another version."""
 
     code = "other-rules"
     remedy = "end the daemons of the other version first"
 
 
 class NewerDatabaseError(UnavailableError):
-    """The database was made by a newer version."""
+    """A newer version made the database."""
 
     code = "newer-database"
     remedy = "use that version, or a newer one"
 
 
 class OlderDatabaseError(StoreUnavailableError):
-    """The database has no tables of Taskbound, or those of a version before the first release."""
+    """The database has no tables of Taskbound, or those from before the first release."""
 
     code = "older-database"
     remedy = (
@@ -163,7 +156,7 @@ class AffectedLibraryError(UnavailableError):
 
 
 class Snapshot(Protocol):
-    """One state of the store, to read."""
+    """One state of the store, for reading."""
 
     @property
     def identities(self) -> IdentityReads:
@@ -171,11 +164,11 @@ class Snapshot(Protocol):
 
     @property
     def accounts(self) -> AccountReads:
-        """People's accounts at issuers."""
+        """Persons' accounts at issuers."""
 
     @property
     def workloads(self) -> WorkloadReads:
-        """What proves agents."""
+        """Selectors, keys and issuers of agents."""
 
     @property
     def authorizations(self) -> AuthorizationReads:
@@ -183,11 +176,11 @@ class Snapshot(Protocol):
 
     @property
     def services(self) -> ServiceReads:
-        """Enforcement points and systems downstream."""
+        """Enforcement points and downstream systems."""
 
     @property
     def trusts(self) -> TrustReads:
-        """Trust domains, and their bundles."""
+        """Trust domains and their bundles."""
 
     @property
     def tasks(self) -> TaskReads:
@@ -195,7 +188,7 @@ class Snapshot(Protocol):
 
     @property
     def unclaimed(self) -> UnclaimedReads:
-        """Tasks that nobody has anything of yet."""
+        """Tasks not yet claimed by a client."""
 
     @property
     def tools(self) -> ToolReads:
@@ -203,7 +196,7 @@ class Snapshot(Protocol):
 
     @property
     def actions(self) -> ActionReads:
-        """Actions and what is known of acts."""
+        """Actions and acts."""
 
     @property
     def credentials(self) -> CredentialReads:
@@ -215,15 +208,15 @@ class Snapshot(Protocol):
 
     @property
     def amendments(self) -> AmendmentReads:
-        """Amendments that people are asked about, and their answers."""
+        """Amendments and their answers."""
 
     @property
     def shared_claims(self) -> SharedClaimReads:
-        """Claims that are kept for services."""
+        """Claims kept for services."""
 
     @property
     def tokens(self) -> TokenReads:
-        """Tokens and the keys that sign them."""
+        """Tokens and their signing keys."""
 
     @property
     def approvals(self) -> ApprovalReads:
@@ -235,7 +228,7 @@ class Snapshot(Protocol):
 
     @property
     def policy(self) -> PolicyReader:
-        """Bundles, and which is in force."""
+        """Bundles and activations."""
 
     @property
     def revocation(self) -> RevocationReads:
@@ -243,76 +236,61 @@ class Snapshot(Protocol):
 
 
 class Presence(Protocol):
-    """Being there, and seeing who else is. Safe from any thread."""
+    """Presence of processes on the database; thread-safe."""
 
     def attend(self, name: str) -> None:
-        """Be present under this name too (rule 1); asked again now and then, since presence can be lost.
+        """Registers presence under this name too; repeat, as presence can be lost.
 
-        Raises:
-            StoreUnavailableError: Nobody can tell.
+        Raises StoreUnavailableError.
         """
 
     def agree(self, what: str) -> None:
-        """Be present as one that goes by this (rule 2), until the end.
+        """Registers the agreed value until the process ends.
 
-        Raises:
-            OtherRulesError: Another process is present that goes by something else.
-            StoreUnavailableError: Nobody can tell.
+        Raises OtherRulesError if a present process has another value, or StoreUnavailableError.
         """
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Those of these names that another process is present under; none where there can be no other.
-
-        Raises:
-            StoreUnavailableError: Nobody can tell.
-        """
+        """Returns the names that another process is present under; raises StoreUnavailableError."""
 
 
 T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """One database, for a process that only reads it (duties 6 and 7)."""
+    """One database, for a process that only reads (duties 6 and 7)."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """A snapshot, for the length of the context. Safe from any thread."""
+        """Returns a context with a snapshot; thread-safe."""
 
     def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store (law 10)."""
+        """Returns the latest recorded instant, 0 in an empty store (law 10)."""
 
 
 class Store(Readable, Presence, Protocol):
-    """One database; the module's docstring holds its duties."""
+    """One database; the module's docstring has its duties."""
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """What the work returns, once it is durable. Safe from any thread; one at a time.
+        """Returns the work's result once it is durable; thread-safe, serialized.
 
-        Raises:
-            ConflictError: A compare-and-set missed.
-            AmbiguousCommitError: Nobody knows whether it is durable.
-            FullDiskError: There is no space.
-            StoreUnavailableError: Anything else is in the way.
+        Raises ConflictError, AmbiguousCommitError, FullDiskError or StoreUnavailableError.
         """
 
     def leads(self) -> bool:
-        """Whether this process gives records their places now; takes that on when nobody else does.
-
-        Raises:
-            StoreUnavailableError: Nobody can tell.
-        """
+        """Whether this process sequences records; takes the lead if free. Raises StoreUnavailableError."""
 
     def describe(self) -> str:
-        """Kind, library version and place, in words."""
+        """Returns kind, library version and location in words."""
 
     def reserve_state(self) -> str:
-        """`whole`, or why the space that is kept for ending things is not there."""
+        """Returns `whole`, or why the reserve for ending tasks is missing."""
 
     def close(self) -> None:
-        """Let go of everything; the store can't be used afterwards."""
+        """Closes the store."""
 
 
 class Transaction(Protocol):
-    """One transaction: the same words, to read under lock and to write."""
+    """One transaction, for reading under lock and writing."""
 
     @property
     def identities(self) -> IdentityWrites:
@@ -320,11 +298,11 @@ class Transaction(Protocol):
 
     @property
     def accounts(self) -> AccountWrites:
-        """People's accounts at issuers."""
+        """Persons' accounts at issuers."""
 
     @property
     def workloads(self) -> WorkloadWrites:
-        """What proves agents."""
+        """Selectors, keys and issuers of agents."""
 
     @property
     def authorizations(self) -> AuthorizationWrites:
@@ -332,11 +310,11 @@ class Transaction(Protocol):
 
     @property
     def services(self) -> ServiceWrites:
-        """Enforcement points and systems downstream."""
+        """Enforcement points and downstream systems."""
 
     @property
     def trusts(self) -> TrustWrites:
-        """Trust domains, and their bundles."""
+        """Trust domains and their bundles."""
 
     @property
     def tasks(self) -> TaskWrites:
@@ -344,7 +322,7 @@ class Transaction(Protocol):
 
     @property
     def unclaimed(self) -> UnclaimedWrites:
-        """Tasks that nobody has anything of yet."""
+        """Tasks not yet claimed by a client."""
 
     @property
     def tools(self) -> ToolWrites:
@@ -352,7 +330,7 @@ class Transaction(Protocol):
 
     @property
     def actions(self) -> ActionWrites:
-        """Actions and what is known of acts."""
+        """Actions and acts."""
 
     @property
     def targets(self) -> TargetWrites:
@@ -364,23 +342,23 @@ class Transaction(Protocol):
 
     @property
     def amendments(self) -> AmendmentWrites:
-        """Amendments that people are asked about, and their answers."""
+        """Amendments and their answers."""
 
     @property
     def answered(self) -> AnsweredWrites:
-        """What was answered under a key."""
+        """Idempotency keys and answers."""
 
     @property
     def claims(self) -> ClaimWrites:
-        """What was used once."""
+        """Single-use values."""
 
     @property
     def shared_claims(self) -> SharedClaimWrites:
-        """Claims that are kept for services."""
+        """Claims kept for services."""
 
     @property
     def tokens(self) -> TokenWrites:
-        """Tokens and the keys that sign them."""
+        """Tokens and their signing keys."""
 
     @property
     def approvals(self) -> ApprovalWrites:
@@ -392,7 +370,7 @@ class Transaction(Protocol):
 
     @property
     def policy(self) -> PolicyWriter:
-        """Bundles, and which is in force."""
+        """Bundles and activations."""
 
     @property
     def revocation(self) -> RevocationWrites:

@@ -1,17 +1,7 @@
-"""Ports of targets: the system, what is kept, and discovery.
+"""Targets: the system, stored targets, and optional capabilities.
 
-Of `discovery`:
-
-Not every target can: what can't is no `Discovers`, and is said to be none.
-
-Of `keeping`:
-
-Such a target keeps something of each credential, which the broker seals to itself. It is no `Keeps` where the
-credential's name is enough.
-
-Of `starting`:
-
-Most can't: what they say to have done stays done.
+A target that cannot list logins is no `Discovers`. A `Keeps` needs stored data to revoke a credential, sealed
+to the broker; others need its name only. A `Restarts` can lose what it acknowledged when it restarts.
 """
 
 from __future__ import annotations
@@ -33,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What was found in one target."""
+    """The logins discovered in a target."""
 
     found: tuple[Standing, ...]
     """The worst first (`core.target.standing`, rule 3)."""
@@ -42,52 +32,51 @@ class Discovery:
     notes: tuple[str, ...] = ()
     """What could not be seen, in words of ours."""
     whole: bool = True
-    """Whether nothing was passed over that may let somebody in, by bounds or for want of rights."""
+    """Whether no possible login was omitted because of bounds or missing rights."""
 
 
 @runtime_checkable
 class Discovers(Protocol):
-    """A target that can be looked through; used by several threads at once."""
+    """A target that can list its logins; thread-safe."""
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """What lets anybody in there, and is not minted here.
+        """Returns logins that were not minted here.
 
-        It MUST change nothing, MUST leave out exactly what these installations' marks name
-        (`core.credential.pattern_of`) and nothing else, and MUST answer no more than `most` of the rest,
-        the worst of them. No secret, no part and no digest of one may be in it. It raises as the calls of
-        `ports.target.Target` do.
+        It MUST change nothing, omit exactly the names with these installations' marks
+        (`core.credential.pattern_of`), and return at most `most` others, worst first, without secrets or
+        their digests. Raises as `Target`.
         """
 
 
 class TargetUnavailableError(UnavailableError):
-    """A target can't be reached, or didn't answer in time."""
+    """A target is unreachable or did not answer in time."""
 
     code = "target-unavailable"
     remedy = "look at the target; what has to be revoked there is tried again until it is gone"
 
 
 class TargetUnreachedError(TargetUnavailableError):
-    """A target can't be reached, or lets nobody in with this admin access: nothing was sent to it."""
+    """A target is unreachable or rejects the admin login: nothing was sent."""
 
     code = "target-unreached"
 
 
 class TargetRefusedError(DeniedError):
-    """A target said no to the admin access."""
+    """A target refused the admin access."""
 
     code = "target-refused"
     remedy = "give the admin access the rights that it needs in the target"
 
 
 class NameTakenError(DeniedError):
-    """A target has what is to be minted already."""
+    """The name to mint exists in the target."""
 
     code = "name-taken"
     remedy = "what was minted under the name before is revoked; ask for another credential"
 
 
 class RenewalUnsupportedError(TargetRefusedError):
-    """A target has no means to let anything live longer than it was minted for."""
+    """A target cannot extend a credential."""
 
     code = "renewal-unsupported"
     remedy = "leave out `renewable` in the target's file; ask for another credential instead"
@@ -99,42 +88,39 @@ MAX_KEPT = 8_192
 
 @runtime_checkable
 class Keeps(Protocol):
-    """A target that ends a credential by what was kept of it; used by several threads at once.
+    """A target that revokes by stored data; thread-safe.
 
-    Its `mint` MUST set `Minted.kept`: 8 to `MAX_KEPT` bytes of text. Where something was given that can't be
-    handed out or kept, `mint` MUST try to end it before it raises. Its `revoke` MUST answer `Left`, as
-    nothing can be found by a name; `look` MUST raise `TargetRefusedError`, and `sweep` finds nothing.
+    `mint` MUST set `Minted.kept`, 8 to `MAX_KEPT` bytes of text; if a minted secret cannot be handed out or
+    kept, `mint` MUST try to end it before it raises. `revoke` MUST return `Left`, `look` MUST raise
+    `TargetRefusedError`, and `sweep` finds nothing.
     """
 
     @property
     def lasts(self) -> int:
-        """Seconds that anything lives there at most, whatever was asked for: 1 to a day.
-
-        `mint` MUST refuse what would live for longer.
-        """
+        """Returns the longest life in seconds, 1 to a day; `mint` MUST refuse more."""
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """End what this was kept of; as well after an earlier call, wherever that one was cut off.
+        """Ends the credential that this was kept of; repeatable after any interruption.
 
-        `ends` is when it ends there by itself at the latest. It answers and raises as `revoke` does: `Gone`
-        only for what the system showed afterwards of exactly this credential.
+        `ends` is when it ends by itself. Returns and raises as `revoke`: `Gone` only if the system showed it
+        afterwards.
         """
 
 
 @runtime_checkable
 class Restarts(Protocol):
-    """A target that is looked through as soon as it was started anew; used by several threads at once."""
+    """A target that is swept after each of its restarts; thread-safe."""
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
-        """What tells this start of each of its parts from each other start; one part at least.
+        """Returns what identifies the current start of each part, at least one.
 
-        It MUST change nothing, and raises as the calls of `ports.target.Target` do.
+        It MUST change nothing, and raises as `Target`.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTarget:
-    """A target as a person declared it."""
+    """A target as declared."""
 
     namespace: str
     name: str
@@ -157,49 +143,46 @@ class StoredTarget:
 
 
 class TargetReads(Protocol):
-    """Reads them."""
+    """Reads targets."""
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
-        """The target of this name."""
+        """Returns the target."""
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
-        """Every target, by name."""
+        """Returns every target, by name."""
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
-        """Those of every namespace, by namespace and name."""
+        """Returns targets of all namespaces, by namespace and name."""
 
     def mark(self) -> str:
-        """What tells this installation's names apart (`core.credential.name`); empty before there is one."""
+        """Returns the installation's mark (`core.credential.name`), '' before there is one."""
 
     def has_epoch(self, epoch: int, since: Instant) -> bool:
-        """Whether the log has the record of this epoch, which a broker found at this instant."""
+        """Whether the log has the record of this epoch, found by a broker at this instant."""
 
 
 class TargetWrites(TargetReads, Protocol):
-    """Writes them."""
+    """Writes targets."""
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """The target, which nobody else changes until this transaction is over."""
+        """Locks and returns the target."""
 
     def put_target(self, target: StoredTarget, *, expect: int) -> None:
-        """Write it over the row of this version; 0 for one that must not exist.
-
-        MUST raise `ConflictError` if that is not the row's.
-        """
+        """Overwrites version `expect`, 0 for a new row. MUST raise `ConflictError` for another version."""
 
     def drop_target(self, namespace: str, name: str) -> None:
-        """Take it away. Its server and tools are taken away by `ToolWrites.drop_server`."""
+        """Deletes it; `ToolWrites.drop_server` deletes server and tools."""
 
     def put_mark(self, mark: str) -> None:
-        """Keep the mark. MUST raise `ConflictError` where there is one."""
+        """Stores the mark. MUST raise `ConflictError` if there is one."""
 
     def put_epoch(self, epoch: int, since: Instant) -> None:
-        """Keep that its record is written. MUST raise `ConflictError` where it is kept already."""
+        """Notes that its record is written. MUST raise `ConflictError` if it is noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintOrder:
-    """What is to be minted."""
+    """What to mint."""
 
     name: str
     """What the target calls it (`core.credential.name`)."""
@@ -208,20 +191,19 @@ class MintOrder:
     context: Mapping[str, str] = field(default_factory=dict)
     """What the kind leaves to who asks: values by name."""
     whom: Whom | None = None
-    """For whom it is, and who acts, where a system is told that; None of a canary."""
+    """The requester and agent, for systems that record them; None for a canary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minted:
-    """What who asked needs to use it; it has no repr of its values."""
+    """The minted values; hidden in repr."""
 
     open: Mapping[str, str]
     """What may be shown: by the name of the variable that programs of the target read."""
     secret: Mapping[str, str] = field(repr=False)
     """What may not."""
     kept: str = field(default="", repr=False)
-    """What the target needs to end it, where its name is not enough (`ports.target.keeping`); nobody but the
-    broker sees it."""
+    """What the target needs to end it, if its name is not enough (`Keeps`); only the broker sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +218,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """The target itself showed that nothing of it is there, and that none of its sessions is open."""
+    """The target showed that nothing of it exists and no session is open."""
 
     cut: int
     """How many sessions were ended."""
@@ -246,9 +228,9 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """The target has no means to end it: it ends by itself at this instant.
+    """The target cannot revoke it: it expires at this instant.
 
-    What is open by then may go on, where the target has no means to end that either.
+    Sessions open by then may go on if the target cannot end those either.
     """
 
     until: Instant
@@ -258,48 +240,40 @@ K_contra = TypeVar("K_contra", contravariant=True)
 
 
 class Target(Protocol[K_contra]):
-    """One system with its admin access; `K_contra` is what its kinds of credentials are.
+    """One system with its admin access; `K_contra` is the type of its credential kinds.
 
-    Each call MUST return or raise within its patience, also where the system accepts a connection and then
-    says nothing. It MUST raise `TargetUnavailableError` where the system can't be reached, is not itself (its
-    certificate, a follower that can't be written to) or is too slow, `TargetUnreachedError` only where it is
-    certain that nothing of the call was sent, and `TargetRefusedError` where the admin access is refused
-    something. Any other error is taken as `TargetUnavailableError`. No error, and nothing that is logged, may
-    hold a secret, the admin access' neither. It is used by several threads at once.
+    Each call MUST end within its patience, also if the system hangs. It MUST raise `TargetUnavailableError`
+    if the system is unreachable, too slow or not itself (certificate, read-only follower),
+    `TargetUnreachedError` only if certainly nothing was sent, and `TargetRefusedError` if the admin access is
+    refused. Other errors count as `TargetUnavailableError`. No error or log may hold a secret. Thread-safe.
     """
 
     def mint(self, order: MintOrder, kind: K_contra, *, patience: float) -> Minted:
-        """Make it, whole or not at all.
+        """Mints the credential, whole or not at all.
 
-        It MUST end by itself at `order.ends`, where the system has means for that. Where anything of this
-        name is there already, nothing of it MUST be changed.
-
-        Raises:
-            NameTakenError: Something of this name is there.
+        It MUST expire at `order.ends` if the system can. An existing name MUST stay unchanged and raises
+        NameTakenError.
         """
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Let it end there by itself at this instant; nothing else of it changes.
+        """Moves the credential's expiry and nothing else.
 
-        What is not there, or was revoked, MUST NOT be able to begin anything by that: a call may arrive late.
-
-        Raises:
-            RenewalUnsupportedError: The system can't move an end; then it did nothing.
+        A missing or revoked credential MUST NOT become usable, as calls may arrive late. Raises
+        RenewalUnsupportedError if expiry cannot be moved, without effect.
         """
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Use it once as who asked would, and change nothing; raises where that is refused."""
+        """Uses it once as its holder would, changing nothing; raises if refused."""
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
-        """End it, and what is open with it; as well after an earlier call, wherever that one was cut off.
+        """Ends it and its sessions; repeatable after any interruption.
 
-        `ends` is when it ends there by itself at the latest: of what nobody knows, the latest there may be.
-        It MUST answer `Gone` only for what the system showed afterwards: no error and no "not found" of
-        anything between is taken for it (I-07). It MUST touch nothing of another name.
+        `ends` is its latest expiry. MUST return `Gone` only if the system showed it afterwards, never from an
+        error or a "not found" in between (I-07). MUST NOT touch other names.
         """
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """What is there under a name."""
+        """Returns what is there under a name."""
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """The names that begin like this of all that is there, in no order."""
+        """Yields all names with this prefix, unordered."""

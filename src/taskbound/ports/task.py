@@ -1,4 +1,4 @@
-"""Ports of tasks and amendments."""
+"""Stored tasks and amendments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPEN: Final = Instant(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAmendment:
-    """One amendment with all that was said to it, as it is kept."""
+    """A stored amendment with its answers."""
 
     question: AmendmentQuestion
     state: AmendmentState
@@ -35,7 +35,7 @@ class StoredAmendment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentChange:
-    """A step of one amendment."""
+    """A state change of one amendment."""
 
     id: str
     before: AmendmentState
@@ -45,10 +45,10 @@ class AmendmentChange:
 
 
 class AmendmentReads(Protocol):
-    """Reads amendments of one namespace at a time."""
+    """Reads amendments, per namespace."""
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """The amendment of this id."""
+        """Returns the amendment."""
 
     def amendments(
         self,
@@ -59,44 +59,41 @@ class AmendmentReads(Protocol):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredAmendment, ...]:
-        """Amendments, newest first; empty filters take all; `before` is the last id of the page before."""
+        """Returns amendments, newest first; empty filters match all; `before` is the last id so far."""
 
     def open_amendments(self) -> tuple[StoredAmendment, ...]:
-        """All that are open, of every namespace, oldest first, without answers; answered by an index."""
+        """Returns open amendments of all namespaces, oldest first, without answers. MUST use an index."""
 
 
 class AmendmentWrites(AmendmentReads, Protocol):
-    """Writes them; what is locked does not change until the end of the transaction."""
+    """Writes amendments; locks last until the end of the transaction."""
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """The amendment of this id, locked."""
+        """Locks and returns the amendment."""
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
-        """All open ones of these tasks, locked, by id."""
+        """Locks all open ones of these tasks, by id."""
 
     def denied(self, namespace: str, task: str, scope: str) -> bool:
         """Whether the scope of this digest was denied to this task."""
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
-        """By task, each of these: how many are open."""
+        """Returns the number of open ones of each task."""
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """How many of this agent's tasks were asked for at that instant or later."""
+        """Returns how many were asked of this agent's tasks since that instant."""
 
     def insert_amendment(self, amendment: StoredAmendment) -> None:
-        """Write a new one, without answers.
-
-        One whose id exists MUST raise `ConflictError`, and so MUST a second open one of a task.
-        """
+        """Inserts without answers. MUST raise `ConflictError` for an existing id or a second open one."""
 
     def move_amendments(self, namespace: str, changes: Collection[AmendmentChange]) -> None:
-        """Write steps, each in one conditional statement.
+        """Moves amendments, each by one conditional statement.
 
-        MUST raise `ConflictError` when an amendment is not in its `before` state: it was applied, or is over.
+        MUST raise `ConflictError` if one is not in its `before` state.
         """
 
     def put_answer(self, namespace: str, amendment: str, answer: Answer) -> None:
-        """Add an answer. MUST raise `ConflictError` when this person has given one of this kind."""
+        """Adds an answer. MUST raise `ConflictError` if the person gave one of this kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +110,10 @@ class Run:
 
 
 class TaskReads(Protocol):
-    """Reads tasks of one namespace at a time."""
+    """Reads tasks, per namespace."""
 
     def task(self, namespace: str, task: str) -> Task | None:
-        """The task of this id."""
+        """Returns the task."""
 
     def tasks(
         self,
@@ -127,125 +124,124 @@ class TaskReads(Protocol):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Task, ...]:
-        """Tasks, newest first; empty filters take all; `before` is the last id of the page before."""
+        """Returns tasks, newest first; empty filters match all; `before` is the last id so far."""
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
-        """Tasks of any namespace, not ended, whose deadline has come: oldest first, answered by an index."""
+        """Returns live tasks of all namespaces past their deadline, oldest first. MUST use an index."""
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """The heads of these tasks and all their ancestors, by id."""
+        """Returns the heads of these tasks and all their ancestors, by id."""
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """All descendants that are not ended, nearest first."""
+        """Returns all live descendants, nearest first."""
 
     def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """The task and all its ancestors, whatever their state, nearest first; empty when it is not known."""
+        """Returns the task and its ancestors in any state, nearest first; empty if unknown."""
 
     def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
-        """Every task of the tree of this first task, whatever their state, in the order of their start."""
+        """Returns every task of this root's tree in any state, in start order."""
 
     def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
-        """Heartbeats of any namespace that were due: oldest first, answered by an index."""
+        """Returns overdue heartbeats of all namespaces, oldest first. MUST use an index."""
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
-        """By task: what of these tasks is waited for."""
+        """Returns these tasks' heartbeats by task."""
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """What is left of each limit, by the limit's name."""
+        """Returns the remainder of each limit."""
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
-        """How many tasks are in this state; of those to learn from, if asked so."""
+        """Returns the number of tasks in this state, only learning ones if asked."""
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
-        """Every template, by name."""
+        """Returns every template, by name."""
 
     def template(self, namespace: str, name: str) -> Template | None:
-        """The template of this name."""
+        """Returns the template."""
 
     def evidence(self, namespace: str, digest: str) -> str:
-        """The signed token that has this digest; empty when none was kept."""
+        """Returns the stored token of this digest, or ''."""
 
     def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
-        """The accounts under which the agent has run for any of these tasks."""
+        """Returns the accounts that ran the agent for any of these tasks."""
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
-        """Every registered run of this boot whose task has not ended."""
+        """Returns this boot's runs whose task has not ended."""
 
     def registered(self, boot: str) -> tuple[Run, ...]:
-        """Every run of this boot that was ever registered, in any namespace, whatever became of its task."""
+        """Returns every run of this boot in any namespace, whatever its task's state."""
 
     def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
-        """Those of these tasks that a run is registered for, of any boot, also where its process is gone."""
+        """Returns those of these tasks with a run of any boot, live or not."""
 
 
 class TaskWrites(TaskReads, Protocol):
-    """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
+    """Writes tasks; `expect` is the row's required version, 0 if it must not exist."""
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """As `heads`, locked against change until the end of the transaction."""
+        """As `heads`, locked."""
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """The task, ended or not, and all its descendants that are not ended, nearest first.
+        """Locks and returns the task, ended or not, and all live descendants, nearest first.
 
-        All MUST be locked against `lock_heads` and against change, so that until the end of the
-        transaction nothing is decided for one of them, and nothing begins beneath one.
+        MUST exclude `lock_heads`, so that nothing is decided for them or started beneath them meanwhile.
         """
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """By task, each that was asked for: what is left of each limit, locked against change."""
+        """Locks and returns the remainders of each limit by task, for each task asked for."""
 
     def put_task(self, task: Task, *, expect: int) -> None:
-        """Write the task. MUST raise `ConflictError` when the version is not `expect`."""
+        """Writes the task. MUST raise `ConflictError` for another version."""
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Write the limits of a new task. MUST raise `ConflictError` when it has one of them."""
+        """Inserts a new task's limits. MUST raise `ConflictError` if it has one of them."""
 
     def close_limits(self, namespace: str, task: str) -> None:
-        """Take the limits of a task away, so that others can be opened."""
+        """Deletes a task's limits, so that others can be opened."""
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Wait for this, instead of what was waited for of the task."""
+        """Replaces the task's heartbeat."""
 
     def drop_heartbeat(self, namespace: str, task: str) -> None:
-        """Wait for nothing of this task; nothing happens when nothing was waited for."""
+        """Deletes the task's heartbeat, if present."""
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """By (task, limit): from what it must be to what it becomes.
+        """Changes remainders by (task, limit) from the first value to the second.
 
-        MUST raise `ConflictError` on a mismatch, and refuse what is less than nothing.
+        MUST raise `ConflictError` on a mismatch, and refuse negative values.
         """
 
     def put_template(self, template: Template, *, expect: int) -> None:
-        """Write the template. MUST raise `ConflictError` when the version is not `expect`."""
+        """Writes the template. MUST raise `ConflictError` for another version."""
 
     def drop_template(self, namespace: str, name: str) -> None:
-        """Forget the template; nothing happens when there is none."""
+        """Deletes the template, if present."""
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
-        """Keep the token under its digest; nothing happens when it is kept already."""
+        """Stores the token under its digest, unless stored."""
 
     def keep_account(self, namespace: str, task: str, uid: int) -> None:
-        """Keep that the agent ran under this account; nothing happens when it is kept already."""
+        """Stores the account of the task's agent, unless stored."""
 
     def put_run(self, run: Run) -> None:
-        """Register a run; the same process again is replaced."""
+        """Registers a run, replacing one of the same process."""
 
 
 class UnclaimedReads(Protocol):
-    """Reads them."""
+    """Reads unclaimed tasks."""
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
-        """Those of any namespace whose time has come: oldest first, answered by an index."""
+        """Returns due notes of all namespaces, oldest first. MUST use an index."""
 
     def note(self, namespace: str, task: str) -> Unclaimed | None:
-        """The note of this task; None when somebody claimed it, or it was never noted."""
+        """Returns the task's note; None if claimed or never noted."""
 
 
 class UnclaimedWrites(UnclaimedReads, Protocol):
-    """Writes them. Who reads or drops one to decide on it holds a lock of the task's row."""
+    """Writes notes; a caller that decides by one must hold the lock of the task's row."""
 
     def put(self, note: Unclaimed) -> None:
-        """Note a task that is written in the same transaction. MUST raise `ConflictError` if it is noted."""
+        """Inserts a note of a task written in this transaction. MUST raise `ConflictError` if noted."""
 
     def drop(self, namespace: str, task: str) -> None:
-        """Forget the note; nothing happens when there is none."""
+        """Deletes the note, if present."""

@@ -1,4 +1,4 @@
-"""Pinned servers and tools in the store."""
+"""Stored servers and pinned tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedServer:
-    """A server as a person pinned it."""
+    """A pinned server."""
 
     namespace: str
     name: str
@@ -30,7 +30,7 @@ class PinnedServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedTool:
-    """A tool's pinned definition, and the one that was last seen when it is another."""
+    """A tool's pinned definition, and the last seen one if it differs."""
 
     namespace: str
     name: str
@@ -57,14 +57,14 @@ class PinnedTool:
     roles: tuple[str, ...] = ()
     """What a person declared that its arguments are for (`core.tool.file.Role`)."""
     owner: str = ""
-    """The person who answers for it; empty when nobody does."""
+    """Its owner; empty if it has none."""
     unwatched: bool = False
-    """Whether a person declared that nobody tells what comes of its calls."""
+    """Whether a person declared that outcomes of its calls are not reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSecret:
-    """What is kept of one slot's value: as only the egress can read it."""
+    """A slot's value, readable by the egress only."""
 
     namespace: str
     server: str
@@ -78,44 +78,44 @@ class StoredSecret:
 
 
 class ToolReads(Protocol):
-    """Reads servers and tools of one namespace at a time."""
+    """Reads servers and tools, per namespace."""
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """The server, or target, of this name."""
+        """Returns the server or target."""
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Every server, by name; no target."""
+        """Returns every server, by name, without targets."""
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
-        """The tool of this name."""
+        """Returns the tool."""
 
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
-        """Every tool, by name; of one server when it is named."""
+        """Returns every tool, of one server if named, by name."""
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
-        """Of each slot of the server that was ever filled, by slot."""
+        """Returns the secrets of each slot ever filled, by slot."""
 
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
-        """By tool's name, pinned or not: who approves for it; where nobody was ever named it is absent."""
+        """Returns approvers by tool name, pinned or not; absent if never set."""
 
 
 class ToolWrites(ToolReads, Protocol):
-    """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
+    """Writes servers and tools; `expect` is the row's required version, 0 if it must not exist."""
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """The version of each tool that exists, locked against change until the end of the transaction."""
+        """Locks existing tools and returns their versions."""
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
-        """Write the server. MUST raise `ConflictError` when the version is not `expect`."""
+        """Writes the server. MUST raise `ConflictError` for another version."""
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Take the server, all its tools and all its secrets away."""
+        """Deletes the server with all tools and secrets."""
 
     def put_secret(self, secret: StoredSecret) -> None:
-        """Write it. MUST raise `ConflictError` when the slot's number now is not the one before."""
+        """Writes it. MUST raise `ConflictError` if the slot's number is not the preceding one."""
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
-        """Write the tool. MUST raise `ConflictError` when the version is not `expect`."""
+        """Writes the tool. MUST raise `ConflictError` for another version."""
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
-        """Write who approves for the tool, whatever becomes of its pin; None: nobody was ever named."""
+        """Sets the tool's approvers, whatever its pin; None removes them."""

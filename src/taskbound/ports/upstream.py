@@ -1,4 +1,4 @@
-"""Ports of upstream servers."""
+"""Upstream MCP servers."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ if TYPE_CHECKING:
 
 
 class UpstreamEvents(Protocol):
-    """What a server says unasked, as far as a gateway cares."""
+    """Unsolicited messages of a server; called in the loop, MUST return at once."""
 
     def tools_changed(self) -> None:
-        """It says that its list of tools changed; called in the loop, MUST return at once."""
+        """Its tool list changed."""
 
     def listed(self, kind: str) -> None:
-        """It says that its list of `prompts` or `resources` changed; called as `tools_changed`."""
+        """Its list of `prompts` or `resources` changed."""
 
     def updated(self, uri: str) -> None:
-        """It says that what is under this URI is another, as it was asked to; called as `tools_changed`."""
+        """A subscribed resource changed."""
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """It logs, and nobody can say for which call; called in the loop, MUST return at once."""
+        """It logs outside any identifiable call."""
 
     def asked(self, question: Question) -> None:
-        """It asks the one who called it; called in the loop, MUST return at once, and see to an answer."""
+        """It asks its caller; the question must be answered."""
 
     def withdrawn(self, question: Question) -> None:
-        """It wants no answer to this any more."""
+        """It withdraws the question."""
 
     def ended(self, reason: str, detail: str) -> None:
-        """It is gone, or its connection can't be used; called once, after every open call was answered."""
+        """Its connection ended; called once, after every open call was answered."""
 
 
 class Upstream(Protocol):
-    """One server that is spoken to, over one connection or many. All of it belongs to one event loop."""
+    """One server, over one connection or many. All of it belongs to one event loop."""
 
     @property
     def era(self) -> str:
-        """The revision of MCP that it speaks."""
+        """Returns the MCP revision it speaks."""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it says that it can be asked for beside its tools (`core.tool.METHOD_NAMES`)."""
+        """Returns the methods it offers besides tools (`core.tool.METHOD_NAMES`)."""
 
     @property
     def logs(self) -> bool:
-        """Whether it says that it logs."""
+        """Whether it declares logging."""
 
     @property
     def alive(self) -> bool:
@@ -61,17 +61,17 @@ class Upstream(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that were sent to it and that it has not taken yet."""
+        """Returns the bytes sent and not yet taken by it."""
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Every tool object that it lists now, each exactly as received.
+        """Returns every tool object as received.
 
-        MUST end within bounds of time, pages and bytes, and raise `UnavailableError` beyond
-        them; any other error is taken as a server that can't be used.
+        MUST be bounded in time, pages and bytes, and raise `UnavailableError` beyond; other errors mean an
+        unusable server.
         """
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """What it lists by `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
+        """Returns entries of `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
         self,
@@ -85,61 +85,51 @@ class Upstream(Protocol):
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Send one call, or the request that `tool` names when it is a method, and return its number.
+        """Sends a call, or the method that `tool` names, and returns its number.
 
-        MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
-        own name for this act, when it is not empty, and what is in the slots of the server. `action` names
-        the permit that it is made under, for who has to see it first. MUST call `answer` exactly once, never
-        before this returned; with `NotSent` only when not one byte of the call was written. `progress`
-        hears, before `answer`, what it notifies of under a token of this call; without `progress` no token
-        MUST be sent.
-        `logged` hears, before `answer`, what is logged in this call: by a server that does not say in which,
-        while no other is open. A modern server is told its level. What else is logged is for
-        `UpstreamEvents.logged`. A modern server MUST be told what `turn` says, byte for byte, and without it
-        that the one who calls can be asked nothing; a legacy one hears of it at its start alone.
+        MUST send `arguments` byte for byte, and of the client's only `key`, its name for this act, unless
+        empty, besides slot values. `action` names the permit. MUST call `answer` exactly once and never
+        before this returns; `NotSent` only if no byte was written. `progress` gets notifications before
+        `answer`; without it no progress token MUST be sent. `logged` gets the call's log messages before
+        `answer`, of a server that does not name the call only while no other is open; others go to
+        `UpstreamEvents.logged`. A modern server is told its level. A modern server MUST be sent `turn` byte
+        for byte, and without it that the caller cannot be asked; a legacy one learns at start.
 
-        Where the server goes on with the call as a task of its own, it MUST be waited for, and no name of a
-        task MUST leave. What such a task asks is an `Answered` that `is_working`: the call that brings the
-        answers goes on under the same number, and with `cancel` in its place the task MUST be cancelled.
+        If the server continues the call as its own task, it MUST be waited for, and no task name MUST leave.
+        A question of such a task is an `Answered` that `is_working`: answers continue under the same number,
+        and with `cancel` the task MUST be cancelled.
         """
 
     async def log_from(self, level: str) -> None:
-        """Have a legacy server that logs log from this level on, of MCP's list.
+        """Sets the log level of a legacy server that logs; no effect for others.
 
-        MUST do nothing for any other, end within bounds of time, and raise `UnavailableError` when the server
-        does not say that it does.
+        MUST be bounded in time, and raise `UnavailableError` if the server does not confirm.
         """
 
     async def unsubscribe(self, uri: str) -> None:
-        """Have it say nothing more of a URI that `resources/subscribe` was called for.
-
-        MUST end within bounds of time and raise nothing: what it says all the same nobody listens to.
-        """
+        """Ends a subscription. MUST be bounded in time and raise nothing."""
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask it to stop working on a call; an answer may still come."""
+        """Asks it to stop working on a call; an answer may still come."""
 
     def forget(self, number: int) -> None:
-        """Nobody waits for this call any more: `answer` MUST NOT be called, a late answer is dropped."""
+        """Abandons a call: `answer` MUST NOT be called."""
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`: whoever its answers are for does not keep up."""
+        """Stops reading from it until `resume`, as the consumer does not keep up."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resumes reading."""
 
     def kill(self, reason: str) -> None:
-        """End it and all that it started, at once.
-
-        Open calls are answered with `NoAnswer`, those of which nothing was sent may be with `NotSent`.
-        """
+        """Kills it and its descendants at once. Open calls get `NoAnswer`, unsent ones may get `NotSent`."""
 
     async def close(self) -> None:
-        """End it in peace, then by force, all within bounds."""
+        """Ends it gracefully, then by force, in bounded time."""
 
 
 class StartUpstream(Protocol):
-    """Starts servers as they are pinned, or reaches them."""
+    """Starts or reaches pinned servers."""
 
     async def __call__(
         self,
@@ -151,24 +141,19 @@ class StartUpstream(Protocol):
         offers: bytes = b"{}",
         task: str = "",
     ) -> Upstream:
-        """The server, started or reached, of the pinned era, ready for calls; `name` is what it is pinned as.
+        """Returns the ready server of the pinned era; `name` is its pinned name.
 
-        `offers` are the capabilities, canonical, that a legacy server is told its clients have. What it asks
-        beside them MUST be refused, and never reach `events`; so MUST what a modern one asks by requests.
-
-        `task` is the one that it is started for, where credentials fill slots of it; nothing else is of it.
-
-        MUST compare every pinned file right before the start, and give the server no other
-        environment than is declared, save for what every program needs. MUST speak to no other server
-        than the pinned URL's, and believe no other key than the pinned one. MUST raise
-        `DeniedError` when something pinned is different, `UnavailableError` when the server
-        does not start; then nothing of it runs any more.
+        `offers` are the client capabilities, canonical, that a legacy server is told. Requests beyond them
+        MUST be refused and never reach `events`, and so MUST requests of a modern server. `task` is only for
+        slots that credentials fill. MUST compare every pinned file right before the start, pass only declared
+        and essential environment, and for a URL speak only to the pinned one with the pinned key. MUST raise
+        `DeniedError` for a mismatch, `UnavailableError` if it does not start; nothing may be left running.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The server answered with a result."""
+    """The server returned a result."""
 
     raw: bytes
     """Exactly the bytes of the result: one JSON object."""
@@ -180,7 +165,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Errored:
-    """The server answered with a JSON-RPC error."""
+    """The server returned a JSON-RPC error."""
 
     raw: bytes
     """Exactly the bytes of the error object."""
@@ -190,29 +175,29 @@ class Errored:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No answer can come any more, or none that can be believed: what happened is unknown."""
+    """No acceptable answer can come: the outcome is unknown."""
 
     code: str
     reason: str
-    """In words of ours, for whoever made the call."""
+    """Our own text, for the caller."""
     detail: str = ""
     """What else is known, in the server's own words, escaped: for a log and a person, not for a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the call left: the server was not reached, or can't be."""
+    """No byte of the call was sent."""
 
     code: str
     reason: str
-    """In words of ours, for whoever made the call."""
+    """Our own text, for the caller."""
     detail: str = ""
     """What else is known, escaped: for a log and a person, not for a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What a caller wants to hear of what is logged of its call."""
+    """What a caller wants of its call's log messages."""
 
     level: str
     """From which of MCP's levels on; empty for nothing, which a server is not told."""
@@ -225,20 +210,20 @@ Told: TypeAlias = "Callable[[Mapping[str, JsonValue]], None]"
 
 
 def errored(code: int, message: str) -> Errored:
-    """A JSON-RPC error of ours."""
+    """Returns a JSON-RPC error of our own."""
     return Errored(canonical({"code": code, "message": message}), code, message)
 
 
 class AnswerQuestion(Protocol):
-    """Answers a server's question, once; what comes after that, or after the server's end, is dropped."""
+    """Answers a server's question once; later answers, or after its end, are dropped."""
 
     def __call__(self, found: Answered | Errored, *, action: str = "") -> None:
-        """Give this answer: the recorded outcome of `action`, or an error of ours where that is empty."""
+        """Sends the answer: the outcome of `action`, or our own error if empty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What a legacy server asks of the one who called it: a request of the server's."""
+    """A legacy server's request to its caller."""
 
     number: int
     """The call in whose exchange it came; 0 where the way to the server does not tell calls apart."""
@@ -251,7 +236,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a modern server is told with a call of what can be asked, and of what it asked for before."""
+    """What a modern server is told with a call about possible and earlier questions."""
 
     offers: bytes = b"{}"
     """The capabilities of the one who calls, canonical."""

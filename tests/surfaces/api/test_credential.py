@@ -299,7 +299,7 @@ def test_what_was_sealed_waits_for_its_connection_alone_and_goes_with_it(tmp_pat
             assert not at.daemon.credentials.holds(row)
             at.world.clock.advance(10)
             await at.rounds.go()
-            assert row_of(at.world, row).why == "nobody said to have its secret"
+            assert row_of(at.world, row).why == "its secret was not acknowledged"
 
     asyncio.run(story())
 

@@ -197,7 +197,7 @@ def test_a_plan_is_signed_elsewhere_and_brought(office: Office) -> None:
             "s.yaml",
             "- tool: fs__write\n  arguments: {path: /a}\n- tool: fs__write\n  arguments: {path: /new}\n",
             "s.yaml:3:3",
-            "nobody's word is needed",
+            "it needs no approval",
         ),
         ("s.json", '[{"tool":"fs__write","arguments":{"path":"/a"}}]', "", "2 to 20 steps"),
     ],

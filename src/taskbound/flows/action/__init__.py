@@ -1,4 +1,4 @@
-"""What becomes of a permitted action, and what can be said of any action afterwards."""
+"""Outcomes of permitted actions, and explanations of recorded decisions."""
 
 from __future__ import annotations
 

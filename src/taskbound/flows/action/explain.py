@@ -1,28 +1,12 @@
-"""Why an action was answered as it was, and whether its record replays to the same answer.
+"""Explains a recorded decision and replays its scope and policy evaluation.
 
-Of `explain`:
-
-Replaying computes scope and policy again from what the row holds: the canonical
-arguments, the task's scope, the facts that policies read and the bundle that was in
-force. What a decision took from the standing of that moment (a task's end, the kill
-switch, what was left of a limit) is not computed again: it stands in the record that
-the log proves.
-
-Of what was outside of the scope it says whether the task's requester could grant it today.
-
-A row can be edited by whoever reaches the database, a record can't without being noticed:
-a row that is not what its digest and its record say is called so, and nothing of it is replayed.
-
-Of `again`:
-
-1. A row can be edited by whoever reaches the database, a record can't without being noticed: a row that is
-   not what its digest and its record say is called so, and nothing of it is asked again.
-2. What a decision took from the standing of its moment (a task's end, the kill switch, what was left of a
-   limit) is not computed again.
-3. The facts are those that were recorded: what the policies of then read. Of others those are added that
-   can't have changed since: of the call, the pinned definition, and the task as it was ordered. Which attempt
-   it was is told only where policies saw that number. What a tool does is told where nobody declared it.
-4. Policy is asked about a call as covered, also about one that was recorded as outside of the scope.
+`explain` evaluates scope and policy again from the row: canonical arguments, scope, facts and bundle. State
+of the moment (ended task, kill switch, remaining limits) is not replayed; it stands in the audit record. For
+an action that was out of scope it also says whether the task's requester could grant it today.
+- A row that differs from its digest or record is reported as edited and not replayed: the database can be
+  edited unnoticed, the log cannot.
+- Facts are those recorded. Facts that cannot have changed (call, pinned definition, ordered task) are added.
+  The attempt number is given only if policies read it then, a tool's effect only if undeclared.
 """
 
 from __future__ import annotations
@@ -107,7 +91,7 @@ _STANDING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """An action as policy was asked about it."""
+    """The policy request of a recorded action, as it was evaluated."""
 
     kept: StoredAction
     request: PolicyRequest
@@ -119,7 +103,7 @@ class Again:
     step: int
     """The step of it that was in force."""
     lasting: dict[str, Fact]
-    """Facts that can't have changed since (rule 3)."""
+    """Facts that can't have changed since."""
     lifted: bool = False
     """Whether policy held it, and people lifted that."""
     narrowed: bool = False
@@ -128,20 +112,15 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotAsked:
-    """Why policy is not asked again."""
+    """The reason why policy cannot be asked again."""
 
     why: str
     of_standing: bool = False
-    """Whether the standing of that moment decided, and not policy (rule 2)."""
+    """Whether the standing of that moment decided, and not policy."""
 
 
 def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
-    """What policy was asked, or why it is not asked again.
-
-    Args:
-        snapshot: What is read.
-        kept: The row, which is not `edited`.
-    """
+    """Rebuilds the policy request of an action whose row is not `edited`, or says why it cannot."""
     if kept.code in _STANDING:
         why = f"`{kept.code}` comes from the standing of that moment, which the log records"
         return NotAsked(why=why, of_standing=True)
@@ -162,7 +141,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         arguments=arguments,
         definition=tool.digest,
         schema=definition.input_schema,
-        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},  # 4
+        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},
     )
     lifted, narrowed = _asked(snapshot, kept)
     return Again(
@@ -178,7 +157,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
 
 
 def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
-    """The request with all that this engine reads for it, or the names of the facts that nobody recorded."""
+    """Returns the request with every fact that this engine reads, or the names of unrecorded facts."""
     request = again.request
     wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
     facts = again.lasting | dict(request.facts)
@@ -187,7 +166,7 @@ def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, 
 
 
 def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
-    """Decision and code of a conclusion, where a grant covers, and people lifted its hold if they did."""
+    """Returns decision and code of a conclusion, assuming coverage and the recorded lift."""
     lifted = again.lifted
     match conclusion:
         case Permitted() if again.narrowed and not lifted:
@@ -203,12 +182,12 @@ def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
 
 
 def same_words(again: Again) -> str:
-    """The facts as they were recorded, each in one line."""
+    """Returns the recorded facts, one per line."""
     return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
 
 
 def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
-    """How the row is not what was decided, in words; empty when nothing shows it."""
+    """Returns how the row differs from what was decided; empty if no difference shows."""
     try:
         made = make_action(
             namespace=kept.namespace,
@@ -236,7 +215,6 @@ def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
 
 
 def _asked(snapshot: Snapshot, kept: StoredAction) -> tuple[bool, bool]:
-    """Whether people lifted its hold, and whether they narrowed another action to it."""
     approval = snapshot.approvals.approval_of(kept.namespace, kept.id)
     if approval is None:
         return False, False
@@ -249,7 +227,7 @@ def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact
     if not tool.effect:
         effect = dict.fromkeys(("effect", "tool.effect"), definition.effect.value)
     return effect | {
-        COVERED: True,  # 4
+        COVERED: True,
         "flags": kept.flags,
         "agent.name": kept.agent,
         "agent.namespace": kept.namespace,
@@ -272,7 +250,7 @@ class UnknownActionError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """An action, the facts that its decision read, and what replaying it gives."""
+    """An action, the facts its decision read, and the result of replaying it."""
 
     action: StoredAction
     facts: tuple[str, ...]
@@ -294,8 +272,6 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What asking again shows beside the answer."""
-
     grants: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -303,11 +279,7 @@ class _Seen:
 
 
 def explain(means: Means, namespace: str, action: str) -> Explanation:
-    """The explanation of this action.
-
-    Raises:
-        UnknownActionError: There is none.
-    """
+    """Explains this action; raises UnknownActionError if there is none."""
     with means.store.read() as snapshot:
         kept = snapshot.actions.action(namespace, action)
         if kept is None:
@@ -350,7 +322,6 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
 
 
 def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngine | str:
-    """The engine of the bundle that the action was decided under; in words why there is none."""
     try:
         return means.policy.engine(snapshot, kept.namespace, kept.bundle)
     except DamagedBundleError as error:
@@ -358,7 +329,6 @@ def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngin
 
 
 def _see(engine: PolicyEngine, again: Again) -> _Seen:
-    """Which grants and which policies it met, and what of these would have led to another answer."""
     found = grants_for(again.scope, again.request, step=again.step)
     grants = found.covering or found.nearest
     try:

@@ -1,36 +1,19 @@
-"""Records the outcomes of permitted actions, and whether their results may leave.
+"""Records outcomes of permitted actions and decides whether their results may be released.
 
-Of `outcome`:
+- A permit whose connection is lost becomes unknown, never failed.
+- An outcome that contradicts the record (`sheet`, rule 4) is refused and leaves one record, within the
+  agent's refusal allowance.
 
-1. Outcomes that wait together are one transaction; each answer is durable.
-2. A permit whose holder is gone is unknown: nobody assumes that it failed.
-3. An ambiguous commit is looked up.
-4. An outcome that could not be recorded is said to be so: its holder owes it, and tells it again. One that
-   is told again is answered with what stands.
-5. A token that was revoked while an outcome waited tells nothing any more.
-6. An outcome that can't be believed (`sheet`, rule 4) is refused, and leaves one record, as far as the
-   agent's allowance goes: its action stands as it did.
-
-Of `sheet`:
-
-1. Only the connection that holds the permit may say what came of it, once; of one that was asked for over a
-   network, whoever shows a token of its task. The same again is answered with what stands, and no change.
-2. A result may leave only when its task and the ancestors are live and nothing is
-   stopped at the instant of the commit; otherwise it is withheld.
-3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
-   an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
-4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
-   5), or its permit wrote a credential down that is, or may be, minted, whichever surface tells it. Whoever
-   issues a token locks the permit as well: what commits first decides.
-
-Of `reconcile`:
-
-1. Only an unknown outcome is reconciled, once; a lost holder's permit is unknown only when it was given up.
-2. Its record is in the same transaction, with who says so and how they know.
-3. The act counts as ended so from then on, unless another attempt of it is still unknown.
-4. Nothing is given back: it was sent, or may have been, and what was sent has used what it was charged
-   (`GIVES_BACK`). A failure that was known at once keeps its uses too.
-5. No answer is made up for it: a duplicate is told what was found out, and no result.
+Rules of `sheet`:
+1. Only the connection that holds the permit, or for network calls a holder of a token of its task, may report
+   the outcome, once. The same report again gets the recorded answer.
+2. A result is released only if its task and all ancestors are live and nothing is stopped at the commit.
+3. *Not sent* gives uses and limits back while the task has the scope they were charged to, not after an
+   amendment, even one that restores the scope. *Unknown* keeps them.
+4. *Not sent* is refused once a transaction token of the action may exist (`core.action.state`, rule 5) or its
+   credential is or may be minted. Issuing a token locks the permit too; the first commit wins.
+- Only an unknown outcome is reconciled, once; a lost holder's permit only after it was given up.
+- Uses and limits are not given back (`GIVES_BACK`).
 """
 
 from __future__ import annotations
@@ -81,7 +64,7 @@ ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
 
 UNSENT: Final = "not-sent"
-"""What is told where nothing was done."""
+"""The report where nothing was done."""
 _EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
     "succeeded": (ActionEvent.SEND, ActionEvent.SUCCEED),
     "failed": (ActionEvent.SEND, ActionEvent.FAIL),
@@ -95,22 +78,22 @@ _HISTORY: Final = frozenset({"succeeded", "failed", "unknown"})
 
 
 class OutcomeSyntaxError(MalformedError):
-    """An outcome that no action can have."""
+    """The outcome is none of the four kinds."""
 
     code = "bad-outcome"
     remedy = "use succeeded, failed, unknown or not-sent"
 
 
 class NotHolderError(DeniedError):
-    """The action is not one that this connection holds an open permit for."""
+    """The connection holds no open permit for this action."""
 
     code = "not-holder"
-    remedy = "a permit's outcome can be told once, in time, by whoever was given it"
+    remedy = "a permit's outcome can be reported once, in time, by the connection that holds it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the holder of a permit says came of it."""
+    """The outcome of an action, as reported by the holder of its permit."""
 
     namespace: str
     connection: str
@@ -125,21 +108,17 @@ class Report:
     """That token."""
 
     def __post_init__(self) -> None:
-        """Refuse an outcome that no action can have, before it can reach a group.
-
-        Raises:
-            OutcomeSyntaxError: It is none of the four.
-        """
+        """Raises OutcomeSyntaxError if the outcome is none of the four kinds."""
         if self.outcome not in _EVENTS:
             raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the result: of its bytes where they are there, else as the holder says."""
+        """Returns the SHA-256 of the result bytes, or the digest that the holder gave."""
         return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
 
     def holds(self, task: str, connection: str) -> bool:
-        """Whether it is by whoever holds a permit of this task that was given to this connection (rule 1)."""
+        """Whether the reporter holds a permit of this task on this connection."""
         if self.token:
             return is_afar(connection) and task == self.task
         return connection == self.connection
@@ -147,14 +126,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release(NoTruth):
-    """The outcome is durable; the result may leave."""
+    """The outcome is durable; the result may be released."""
 
     action: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withhold(NoTruth):
-    """The result must not leave."""
+    """The result must be withheld."""
 
     action: str
     code: str
@@ -180,7 +159,7 @@ class Sheet:
         told: Collection[str] = (),
         minted: Collection[str] = (),
     ) -> None:
-        """Judge by what was read under lock now; of `told` there are tokens, of `minted` credentials."""
+        """Starts with the state read under lock; `told` have tokens, `minted` have credentials."""
         self._told = told
         self._minted = minted
         self._namespace = namespace
@@ -194,10 +173,10 @@ class Sheet:
         self._taken: dict[str, tuple[str, str]] = {}
 
     def take(self, report: Report, permit: OpenPermit | None) -> Released:
-        """Whether this report's result may leave, and remember what it changes."""
+        """Decides whether this result may be released and remembers the change."""
         held = permit is not None and report.holds(permit.task, permit.connection)
         if permit is None or not held or permit.state not in OPEN or self._is_another(report):
-            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
+            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")
             return Withhold(action=report.action, code=error.code, reason=error.message)
         if permit.id in self._taken:
             return self.judge(report, permit.task)  # the same again, in one group
@@ -206,21 +185,20 @@ class Sheet:
             require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
         except (CredentialWrittenError, TokenIssuedError) as error:
             said = Withhold(action=permit.id, code=error.code, reason=error.message, recorded=False)
-            return replace(said, advice=error.advice)  # 4
+            return replace(said, advice=error.advice)
         self._taken[permit.id] = report.outcome, report.digest
         answer = self.judge(report, permit.task)
         self._keep(report, permit, after, released=isinstance(answer, Release))
         return answer
 
     def _is_another(self, report: Report) -> bool:
-        """Whether this group has another outcome of the action already."""
         told = (report.outcome, report.digest)
         return self._taken.get(report.action, told) != told
 
     def recall(self, report: Report, kept: StoredAction) -> Released | None:
-        """What stands of an outcome that its holder told before (rule 1); None when this is another one.
+        """Returns the recorded answer to a repeated report, None if the report differs.
 
-        What was released then is released again only while the task still runs (rule 2).
+        An earlier release is repeated only while the task runs.
         """
         same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
         if not (same and report.holds(kept.task, kept.connection)):
@@ -230,7 +208,7 @@ class Sheet:
         return self.judge(report, kept.task)
 
     def judge(self, report: Report, task: str) -> Released:
-        """Whether a result with this outcome may leave now (rule 2)."""
+        """Decides whether a result with this outcome may be released now."""
         if report.outcome not in _RESULTS:
             reason = report.note or "there is no result"
             return Withhold(action=report.action, code=report.outcome, reason=reason)
@@ -238,7 +216,7 @@ class Sheet:
             require_not_stopped(self._switch)
             require_live(task, self._heads, self._now)
         except DeniedError as error:
-            return Withhold(action=report.action, code=error.code, reason=error.message)  # 2
+            return Withhold(action=report.action, code=error.code, reason=error.message)
         return Release(action=report.action)
 
     def _keep(self, report: Report, permit: OpenPermit, after: ActionState, *, released: bool) -> None:
@@ -269,10 +247,10 @@ class Sheet:
         if report.outcome in _HISTORY:
             self._ended.append((permit, report.outcome))
         if after in GIVES_BACK:
-            self._back.append(permit)  # 3
+            self._back.append(permit)
 
     def write(self, tx: Transaction, writer: str) -> None:
-        """Write what was remembered."""
+        """Writes the remembered changes."""
         if not self._changes:
             return
         tx.actions.set_outcomes(self._namespace, self._changes)
@@ -290,7 +268,7 @@ class Sheet:
         if not self._back:
             return
         scopes = {one.task: tx.tasks.task(self._namespace, one.task) for one in self._back}
-        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]  # 3
+        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]
         left = tx.tasks.lock_remainders(self._namespace, {one.task for one in back})
         after: dict[tuple[str, str], int] = {}
         for permit in back:
@@ -301,9 +279,9 @@ class Sheet:
         tx.tasks.set_remainders(self._namespace, changes)
 
     def _is_of(self, tx: Transaction, task: Task, permit: OpenPermit) -> bool:
-        """Whether the task's limits are those that the permit was charged to.
+        """Whether the permit was charged to the task's current limits.
 
-        A scope that an amendment has brought back is the same, and its limits count anew what was used.
+        An amendment that restores an earlier scope starts its limits anew.
         """
         if task.scope.digest != permit.scope or task.scope_version == 1:
             return task.scope.digest == permit.scope
@@ -324,22 +302,21 @@ _UNBELIEVED: Final = frozenset({CredentialWrittenError.code, TokenIssuedError.co
 
 
 class NotRecordedError(UnavailableError):
-    """What came of some actions could not be recorded."""
+    """Some outcomes could not be recorded."""
 
     code = "not-recorded"
     remedy = "look at the daemon's log: it is tried again"
 
 
 class Outcomes:
-    """Records outcomes in groups; used from one thread at a time."""
+    """Records outcomes in groups; must be used from one thread at a time."""
 
     def __init__(self, means: Means, refusals: Refusals) -> None:
-        """Keep what to record with, and who may be refused how often."""
         self._means = means
         self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
-        """For each report, in order, whether its result may leave; each durable."""
+        """Records the reports and returns for each, in order, whether its result may be released."""
         by_namespace: dict[str, list[int]] = {}
         for number, report in enumerate(reports):
             by_namespace.setdefault(report.namespace, []).append(number)
@@ -350,10 +327,9 @@ class Outcomes:
         return tuple(self._left(reports[number], answers[number]) for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Make every open permit of a connection unknown (rule 2); how many there were.
+        """Marks every open permit of a connection unknown and returns their number.
 
-        Raises:
-            NotRecordedError: Not all of it could be recorded: try again.
+        Raises NotRecordedError if some could not be recorded; the caller must retry.
         """
         with self._means.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
@@ -369,7 +345,6 @@ class Outcomes:
         return len(reports)
 
     def _left(self, report: Report, answer: Released) -> Released:
-        """The answer, once what was refused has left its record (rule 6)."""
         if not isinstance(answer, Withhold) or answer.code not in _UNBELIEVED:
             return answer
         means = self._means
@@ -402,11 +377,11 @@ class Outcomes:
             try:
                 return self._means.store.write(lambda tx: self._write(tx, namespace, reports))
             except AmbiguousCommitError:
-                return [self._look_up(one) for one in reports]  # 3
+                return [self._look_up(one) for one in reports]
             except ConflictError:
                 continue
             except UnavailableError as error:
-                return [_owed(one, error.code, error.message) for one in reports]  # 4
+                return [_owed(one, error.code, error.message) for one in reports]
         reason = "the outcome could not be recorded: what it depends on kept changing"
         return [_owed(one, "contended", reason) for one in reports]
 
@@ -418,7 +393,7 @@ class Outcomes:
             return _owed(report, error.code, error.message)
         if kept is not None and kept.released:
             return Release(action=report.action)
-        reason = "nobody knew whether the outcome was recorded"
+        reason = "it is unknown whether the outcome was recorded"
         recorded = kept is None or kept.finished is not None
         return Withhold(action=report.action, code="ambiguous-commit", reason=reason, recorded=recorded)
 
@@ -439,7 +414,7 @@ class Outcomes:
         answers: list[Released] = []
         for one in reports:
             if one.token in ended:
-                answers.append(_owed(one, ended[one.token].code, ended[one.token].message))  # 5
+                answers.append(_owed(one, ended[one.token].code, ended[one.token].message))
                 continue
             permit = permits.get(one.action)
             before = _told_before(tx, sheet, one, permit)
@@ -449,7 +424,6 @@ class Outcomes:
 
 
 def _may_be_done(tx: Transaction, namespace: str, action: str, now: Instant) -> bool:
-    """Whether a credential of this action may be minted, or renewed by it."""
     row = tx.credentials.credential(namespace, credential_of(action))
     if row is not None:
         return not is_never_begun(row, now)
@@ -457,7 +431,6 @@ def _may_be_done(tx: Transaction, namespace: str, action: str, now: Instant) -> 
 
 
 def _told_before(tx: Transaction, sheet: Sheet, report: Report, permit: OpenPermit | None) -> Released | None:
-    """What stands of an outcome that was told before (rule 4); None when it is told for the first time."""
     if permit is None or permit.state in OPEN:
         return None
     kept = tx.actions.action(report.namespace, report.action)
@@ -476,20 +449,14 @@ _NOTE: Final = 500
 
 
 class BadReconciliationError(MalformedError):
-    """Nothing was said of how somebody knows what came of an action, or too much, or what is no outcome."""
+    """The note is missing or too long, or the outcome is not one that a person may set."""
 
     code = "bad-reconciliation"
     remedy = "say `succeeded` or `failed`, and in --note how you know"
 
 
 def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
-    """Write what a person found out, and give back the state that the action is in now.
-
-    Raises:
-        BadReconciliationError: The outcome is neither of the two, or the note can't be kept.
-        UnknownActionError: No action has this id.
-        WrongStateError: Its outcome is not unknown (rule 1).
-    """
+    """Records the outcome that a person found out, and returns the action's new state."""
     event = _RECONCILE_EVENTS.get(outcome)
     if event is None:
         raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")
@@ -501,14 +468,14 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
         kept = tx.actions.action(namespace, action)
         if kept is None or permit is None:
             raise UnknownActionError(f"no action is named `{action}`")
-        after = advance(permit.state, event)  # 1
+        after = advance(permit.state, event)
         now = means.clock.now()
         change = OutcomeChange(
             id=action,
             before=permit.state,
             after=after,
             finished=now,
-            answer=None,  # 5
+            answer=None,
             answer_digest=kept.answer_digest,
             released=False,
             note=note,
@@ -517,7 +484,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
         history = tx.actions.lock_acts(namespace, [key]).get(key, ActHistory())
         tx.actions.set_outcomes(namespace, [change])
         others = tx.actions.unknowns(namespace, *key)
-        tx.actions.put_acts(namespace, {key: history.reconciled(outcome, still_unknown=bool(others))})  # 3
+        tx.actions.put_acts(namespace, {key: history.reconciled(outcome, still_unknown=bool(others))})
         record = ActionReconciled(
             action=action,
             task=permit.task,
@@ -526,7 +493,7 @@ def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(namespace, means.writer, [record], now)  # 2
+        tx.audit.append(namespace, means.writer, [record], now)
         return after.value
 
     return means.store.write(work)

@@ -1,4 +1,4 @@
-"""Asking people about held actions, taking what they sign, and using it once."""
+"""Approval requests for held actions: questions, signed answers, and single use."""
 
 from __future__ import annotations
 

@@ -1,16 +1,8 @@
-"""Who may answer an amendment, and the records of what becomes of it.
+"""Who may answer an amendment, and its audit records.
 
-Of `ground`:
-
-1. Who asks for an amendment is treated as who asked for the task: they approve nothing of it.
-2. Who approves for a tool answers beside who approves for the agent, where more of it may be called then; of
-   each as many as the policies in force ask of those who approve for the agent. Nothing lifts what stands on
-   policies that can't be read whole.
-
-Of `records`:
-
-1. The end of a task withdraws the amendment of it and of all beneath it, in the same transaction.
-2. That an amendment was shown to a person is written down the first time, while it is open.
+- The person who asks for an amendment counts as a requester of the task and cannot approve it.
+- Approvers of a tool must also answer if the amendment allows more calls of it, in the number that policies
+  in force ask of the agent's approvers. A damaged bundle lifts nothing.
 """
 
 from __future__ import annotations
@@ -52,18 +44,14 @@ if TYPE_CHECKING:
 
 
 def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
-    """Whoever's word may count for an amendment of this task that this person asks for (rule 1)."""
+    """Returns the persons whose answers can count for this asker's amendment of the task."""
     circle = people.circle(snapshot, task, "")
     tools = snapshot.tools.approvers(task.namespace)
     return replace(circle, kin=circle.kin | {asker}, tools=tools)
 
 
 def lifters_of(snapshot: Snapshot, policies: Policies, task: Task, scope: Scope) -> tuple[str, ...]:
-    """What lifts an amendment of this task to this scope (rule 2).
-
-    Raises:
-        DamagedBundleError: The policies in force are not whole.
-    """
+    """Returns the lifters of an amendment to this scope; raises DamagedBundleError."""
     space = task.namespace
     engine = policies.engine(snapshot, space, snapshot.policy.in_force(space).digest)
     named = snapshot.tools.approvers(space)
@@ -72,11 +60,11 @@ def lifters_of(snapshot: Snapshot, policies: Policies, task: Task, scope: Scope)
 
 
 def amendment_ground(snapshot: Snapshot, question: AmendmentQuestion, policies: Policies) -> AmendmentGround:
-    """What the amendment stands on, by the store's rows of now."""
+    """Returns the state that the amendment rests on, from current rows."""
     space = question.namespace
     lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     lifters: tuple[str, ...] = ()
-    with suppress(DamagedBundleError):  # 2
+    with suppress(DamagedBundleError):
         lifters = lifters_of(snapshot, policies, lineage[0], question.after) if lineage else ()
     return AmendmentGround(
         ended=ended,
@@ -96,7 +84,7 @@ def end_amendments(
     by: tuple[str, str],
     now: Instant,
 ) -> list[Event]:
-    """Write what becomes of these open amendments, of one namespace; what is to be recorded."""
+    """Ends these open amendments of one namespace; returns the events to record."""
     steps: list[AmendmentChange] = []
     events: list[Event] = []
     for one, fate in ending:
@@ -123,7 +111,7 @@ def end_amendments(
 
 
 def amendment_answered(one: StoredAmendment, said: Signed, pace: Pace) -> AmendmentAnswered:
-    """The record of an answer to this amendment."""
+    """Returns the event of an answer to this amendment."""
     return AmendmentAnswered(
         amendment=one.question.id,
         digest=one.question.digest,
@@ -141,12 +129,12 @@ def amendment_answered(one: StoredAmendment, said: Signed, pace: Pace) -> Amendm
 
 
 def length_of(question: AmendmentQuestion) -> int:
-    """Characters that have to be read of it: the whole new scope, and why."""
+    """Returns the characters an approver must read: the whole new scope and the reason."""
     return len(question.after.canonical.decode()) + len(question.reason) + len(question.purpose)
 
 
 def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -> None:
-    """Keep that this amendment is shown to this person now, if it never was (rule 2)."""
+    """Records the first display of this amendment to this person."""
     with means.store.read() as snapshot:
         one = snapshot.amendments.amendment(namespace, amendment)
         if one is None or one.state is not AmendmentState.PENDING or _was_shown(snapshot, one, actor.name):

@@ -1,38 +1,17 @@
-"""Answers to approval requests and plans: a signed statement, a withdrawal, an expiry.
+"""Answers to approval requests and plans: signed statements, withdrawals and expiry.
 
-Of `answers`:
+- The signature is verified over the received bytes by the named key. Then the row is locked and state,
+  digest, key and entitlement are judged as they are now.
+- A question whose basis has changed is ended by the first that meets it: answer, use or sweep. The person who
+  answers learns that.
+- The requester, the agent's owner or the asking connection may withdraw. Where holds outlive calls, a closed
+  connection withdraws nothing. A step is withdrawn with its plan; the call that waits for it leaves it open.
+- Locks are taken in commit order (design 4.8): what the question rests on, the plan, then the question.
 
-1. The signature is verified over exactly the bytes that came, by the key that they name; then the row is
-   locked, and everything is judged by what is true now: the state, the digest, the key, and whether this
-   person may answer.
-2. A denial is final, and ends the held action. Enough approving answers make the approval usable; nothing
-   runs by that alone.
-3. A question whose ground is gone is ended by whoever meets it first: who answers it, who would use it,
-   or the sweep. Whoever answers is told so.
-4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked, which
-   cancels or is gone. That withdraws nothing where a task's holds outlive their calls: nobody waits then. A
-   step is withdrawn with its plan; a call that waited for it did not ask about it, and leaves it.
-5. How long it took from the display to the answer is recorded, and a yes in haste is told (`fatigue`).
-
-Of `questions`:
-
-1. A question is locked behind what it stands on, and a step of a plan behind that, in the order of the
-   commit (design 4.8).
-
-Of `tasks`:
-
-1. The end of a task ends the questions of it and of all beneath it, plans and single ones, in the same
-   transaction (law 4).
-
-Of `together`:
-
-1. The signature is verified over exactly the bytes that came; then the plan and its steps are locked, and
-   all is judged by what is true now.
-2. All or nothing: a yes must count for every step that is left, by the one judgement there is; and the plan
-   is usable when nothing is missing from any.
-3. A denial denies every step that is left and for which it counts, for good: the same calls are refused for
-   the rest of the task. The plan is over by it, also one that runs; what is left of it otherwise is
-   superseded, and can be asked about anew.
+Rules of `together` (plans):
+- An approval must count for every remaining step; the plan is usable when no step lacks an answer.
+- A denial denies each remaining step it counts for, for the rest of the task, and ends the plan even if it
+  runs. Other remaining steps are superseded and may be asked again.
 """
 
 from __future__ import annotations
@@ -100,14 +79,13 @@ if TYPE_CHECKING:
 
 
 class Questions:
-    """Works on one question at a time, inside a transaction."""
+    """Works on one question at a time within a transaction."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval, locked behind what it stands on (rule 1)."""
+        """Locks the approval after what it rests on."""
         seen = tx.approvals.approval(namespace, approval)
         if seen is None:
             return None
@@ -122,12 +100,7 @@ class Questions:
     def lock_open(
         self, tx: Transaction, namespace: str, approval: str
     ) -> tuple[StoredApproval, Befallen | None]:
-        """The open approval, locked, and what has befallen it.
-
-        Raises:
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: It is not open any more.
-        """
+        """Locks the open approval and returns it with what ends it, if anything."""
         one = self.lock(tx, namespace, approval)
         if one is None:
             raise UnknownApprovalError(f"no approval is named `{approval}`")
@@ -136,14 +109,14 @@ class Questions:
         return one, self.fate(tx, one)
 
     def fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
-        """What has befallen it by now; None while it is the one that was asked."""
+        """Returns what ends the approval now; None while its basis is unchanged."""
         ground = ground_of(tx, one.question, self._means.policy)
         return befallen(one.question, ground, self._means.clock.now())
 
     def end(
         self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str] = DAEMON
     ) -> list[Told]:
-        """End these, of one namespace, and record it."""
+        """Ends these approvals of one namespace and records it."""
         now = self._means.clock.now()
         events, told = end_approvals(tx, ending, by=by, now=now)
         if events:
@@ -151,7 +124,7 @@ class Questions:
         return told
 
     def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
-        """The plan with its steps, locked behind what they stand on (rule 1)."""
+        """Locks the plan and its steps after what they rest on."""
         stored = tx.approvals.plan(namespace, plan)
         if stored is None:
             return None
@@ -170,14 +143,14 @@ class Questions:
         by: tuple[str, str] = DAEMON,
         each: Sequence[Befallen] = (),
     ) -> list[Told]:
-        """End what is left of this open plan, and record it (`end_plan`)."""
+        """Ends the rest of this open plan and records it (`end_plan`)."""
         now = self._means.clock.now()
         events, told = end_plan(tx, whole, fate, by=by, now=now, each=each)
         self.record(tx, whole.stored.plan.namespace, events, now)
         return told
 
     def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:
-        """Enough was said: it is usable from now on."""
+        """Marks the approval usable after enough answers."""
         after = advance_approval(one.state, ApprovalEvent.APPROVE)
         reason = "enough have answered"
         step = ApprovalChange(
@@ -188,7 +161,7 @@ class Questions:
         return tell(one, after, reason)
 
     def record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
-        """Record what happened, in the transaction in which it does."""
+        """Appends the events in the current transaction."""
         tx.audit.append(namespace, self._means.writer, events, now)
 
 
@@ -199,25 +172,16 @@ Answered: TypeAlias = "tuple[Told, str]"
 
 
 class Approvals:
-    """Takes answers to questions, and ends questions; used from one thread at a time."""
+    """Takes answers and ends questions; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
         self._questions = Questions(means)
 
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> Answered:
-        """Take a signed answer, whose person had signed in so; what becomes of the question.
-
-        Raises:
-            BadStatementError: The bytes are no answer.
-            BadSignatureError: The signature is not by that key over exactly these bytes.
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: It is not open any more.
-            DeniedError: The answer does not count.
-        """
+        """Takes a signed answer, with the signer's sign-in, and returns the question's new state."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
@@ -228,17 +192,11 @@ class Approvals:
         for one in hasty[-1:]:
             from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
 
-            tell_hasty(self._means, *one)  # 5
+            tell_hasty(self._means, *one)
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
-        """Take a question back, or a plan (rule 4); what became of each question.
-
-        Raises:
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: It is not open any more.
-            NotEntitledError: It is somebody else's.
-        """
+        """Withdraws a question or plan and returns the new state of each question."""
 
         def work(tx: Transaction) -> tuple[Told, ...]:
             whole = lock_open_plan(tx, namespace, approval)
@@ -258,7 +216,7 @@ class Approvals:
         return self._means.store.write(work)
 
     def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
-        """A gateway's connection waits no more, for one held action or for all; what ended by it (rule 4)."""
+        """Ends what this connection no longer waits for: one held action or all."""
         with self._means.store.read() as snapshot:
             left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
@@ -287,7 +245,7 @@ class Approvals:
         return self._means.store.write(work)
 
     def sweep(self) -> list[Told]:
-        """End every question whose deadline has come, or whose ground is gone; what was ended (rule 3)."""
+        """Ends every question that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             policies = self._means.policy
@@ -312,7 +270,7 @@ class Approvals:
         for one in due:
             try:
                 ended += self._means.store.write(partial(self._look, one))
-            except TaskboundError:  # it is met again by whoever would use it; the others are not kept waiting
+            except TaskboundError:  # the next use meets it again; the others are not kept waiting
                 _log.exception("question %s could not be ended", one.question.id)
         return ended
 
@@ -339,7 +297,7 @@ class Approvals:
     ) -> tuple[Answered, str]:
         statement = signed.statement
         one, fate = self._questions.lock_open(tx, namespace, statement.question)
-        if fate is not None:  # 3
+        if fate is not None:
             told = self._questions.end(tx, [(one, fate)], DAEMON)[0]
             return (told, ""), fate.reason
         now = self._means.clock.now()
@@ -351,7 +309,7 @@ class Approvals:
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind, pace)], now)
-        if statement.kind is AnswerKind.DENY:  # 2
+        if statement.kind is AnswerKind.DENY:
             fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
             return (self._questions.end(tx, [(one, fate)], signed.by)[0], ""), ""
         answers = (*one.answers, answer)
@@ -371,7 +329,6 @@ def _require_open(tx: Transaction, namespace: str, approval: str) -> StoredAppro
 
 
 def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
-    """The action that a person has narrowed this one to, which its call would be told of; itself if none."""
     one = snapshot.approvals.approval_of(namespace, action) if action else None
     while one is not None and one.state is ApprovalState.NARROWED:
         action = one.question.action
@@ -382,7 +339,7 @@ def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
 def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
 ) -> list[Event]:
-    """Withdraw every open question of tasks that end in this transaction; what is to be recorded (rule 1)."""
+    """Withdraws the open questions of ending tasks; returns the events to record."""
     fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
     events: list[Event] = []
     for whole in lock_wholes(tx, namespace, tasks):
@@ -396,7 +353,7 @@ def end_of_tasks(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSaid:
-    """What became of a plan, and of its steps."""
+    """The new state of a plan and its steps."""
 
     plan: str
     state: ApprovalState
@@ -411,25 +368,16 @@ class PlanSaid:
 
 
 class Plans:
-    """Takes answers to plans; used from one thread at a time."""
+    """Takes answers to plans; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
         self._questions = Questions(means)
 
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> PlanSaid:
-        """Take a signed answer to a plan, whose person had signed in so.
-
-        Raises:
-            BadStatementError: The bytes are no answer to a plan.
-            BadSignatureError: The signature is not by that key over exactly these bytes.
-            UnknownApprovalError: There is no such plan.
-            ApprovalOverError: It is not open any more.
-            DeniedError: A yes does not count for every step that is left, or a denial for none of them.
-        """
+        """Takes a signed answer to a plan, with the signer's sign-in."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.subject is not Subject.PLAN:
             raise BadStatementError("what was signed is no answer to a plan")
@@ -461,9 +409,9 @@ class Plans:
         fate = fate_of_plan(tx, whole, self._means.policy, now)
         if fate is not None:
             return self._end(tx, whole, fate)
-        require_answers(statement, stored.plan, now)  # 1
+        require_answers(statement, stored.plan, now)
         people, key = lock_signer(tx, namespace, signed, now)
-        judged = judge_steps(tx, whole.left, signed, people, key, now)  # 2
+        judged = judge_steps(tx, whole.left, signed, people, key, now)
         count_on(tx, self._means.signatures, key, signed.signature)
         answer = signed.answer(statement.kind, now)
         for one, _ in judged:
@@ -485,7 +433,6 @@ class Plans:
         return self._approve(tx, whole, signed, now)
 
     def _approve(self, tx: Transaction, whole: Whole, signed: Signed, now: Instant) -> PlanSaid:
-        """Enough was said to every step: they are usable from now on, in order."""
         after, reason = advance_approval(whole.stored.state, ApprovalEvent.APPROVE), "enough have answered"
         space = whole.stored.plan.namespace
         steps = [
@@ -502,7 +449,6 @@ class Plans:
         return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told)
 
     def _deny(self, tx: Transaction, whole: Whole, signed: Signed, steps: Sequence[int]) -> PlanSaid:
-        """Deny these steps, and with them the plan (rule 3)."""
         left = [one.question.step for one in whole.left]
         fate, each = fates_of_denial(left, steps, signed.statement.person)
         after = advance_approval(whole.stored.state, fate.event)
@@ -510,7 +456,6 @@ class Plans:
         return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, denied=tuple(steps))
 
     def _end(self, tx: Transaction, whole: Whole, fate: Befallen) -> PlanSaid:
-        """End what was over when the answer came."""
         after = advance_approval(whole.stored.state, fate.event)
         told = tuple(self._questions.end_whole(tx, whole, fate))
         return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, over=fate.reason)

@@ -1,19 +1,11 @@
-"""Who may answer an approval request now, and ending requests with what they rest on.
+"""Who may answer an approval request now, and how requests end.
 
-Of `circle`:
-
-1. Who asked for an ancestor or a descendant of the task, ended or not, is kin: it approves nothing of it.
-   Whoever has an account under which the agent ran for one of these tasks controls the agent, and approves
-   nothing either.
-2. In a transaction persons, groups, keys and issuers are read under lock, so that who loses a role while it
-   commits waits, or is seen to have lost it (A181).
-3. Where a sign-in is asked for, what lasts of those that answers came with is looked up where they are
-   (`proof.signed_in`).
-
-Of `ending`:
-
-1. An approval that ends without its use ends its held action too; both are written in one transaction,
-   each in a conditional statement: of two that would end it, or end it and use it, one happens.
+- Requesters of ancestor or descendant tasks, ended or not, cannot approve; nor can a person whose account ran
+  the agent for one of these tasks.
+- In a transaction persons, groups, keys and issuers are read under lock, so a role lost by a concurrent
+  commit is seen (A181).
+- An approval that ends unused ends its held action, in one transaction of conditional statements: of two that
+  end or use it, one succeeds.
 """
 
 from __future__ import annotations
@@ -62,15 +54,15 @@ if TYPE_CHECKING:
 
 
 class Proves(Protocol):
-    """What of the means (`flows.means`) tells what an answer is worth."""
+    """The part of `flows.means` that verifies answers."""
 
     @property
     def signatures(self) -> Signatures:
-        """Of persons."""
+        """Verifies signatures of persons."""
 
     @property
     def tokens(self) -> SignatureCheck:
-        """Of issuers."""
+        """Verifies tokens of issuers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +74,7 @@ class People:
     keys: Mapping[str, PersonKey]
     issuers: tuple[Issuer, ...]
     reads: Snapshot
-    """Where they were read, and sign-ins are looked up (rule 3)."""
+    """Where they were read, and sign-ins are looked up."""
 
     def lacking(
         self,
@@ -94,29 +86,29 @@ class People:
         *,
         plan: Plan | None = None,
     ) -> str:
-        """What is missing until the hold is lifted, by those of these answers that count now; else empty.
+        """Returns what the valid answers still lack to lift the hold; empty if nothing.
 
-        `plan` is the one whose step the question is.
+        `plan` is the plan that the question is a step of.
         """
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
         counted = signed(question, answers, keys, means.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment
             counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
             if question.steps:
-                counted = lasting(self.reads, question.namespace, counted, now)  # 3
+                counted = lasting(self.reads, question.namespace, counted, now)
         standing = {one.key for one in counted}
         steps = question.steps if isinstance(question, Question) else ()
         return missing(question.needs, counted, circle, standing, steps)
 
     def signed_out(self, question: Question, answers: Sequence[Answer], now: Instant) -> bool:
-        """Whether a sign-in has ended that this question asks for and that one of these answers came with."""
+        """Whether a sign-in that this question requires has ended for one of these answers."""
         given = tuple(one for one in answers if one.sign_in is not None)
         return bool(question.steps) and lasting(self.reads, question.namespace, given, now) != given
 
     def circles(
         self, snapshot: Snapshot, namespace: str, held: Collection[tuple[str, str]]
     ) -> tuple[Mapping[str, Task], Mapping[tuple[str, str], Circle]]:
-        """The tasks by id, and by task and tool whoever's word may count."""
+        """Returns tasks by id, and the eligible approvers by task and tool."""
         tasks: dict[str, Task] = {}
         circles: dict[tuple[str, str], Circle] = {}
         for name, tool in sorted(held):
@@ -126,7 +118,7 @@ class People:
         return tasks, circles
 
     def circle(self, snapshot: Snapshot, task: Task, tool: str) -> Circle:
-        """Whoever's word may count for a question about this tool in this task."""
+        """Returns the persons who may answer a question about this tool in this task."""
         tree = snapshot.tasks.tree(task.namespace, task.root)
         line = _line(tree, task.id)
         accounts = snapshot.tasks.accounts(task.namespace, {task.id, *(one.id for one in line)})
@@ -137,8 +129,8 @@ class People:
             approvers=agent.approvers if agent is not None else (),
             requester=task.requester,
             tool=snapshot.tools.approvers(task.namespace).get(tool),
-            kin=frozenset(one.requester for one in line),  # 1
-            controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),  # 1
+            kin=frozenset(one.requester for one in line),
+            controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),
             issuers=frozenset(one.name for one in self.issuers),
             human=lambda name: human_of(name, self.persons),
             signs_in=lambda name: _signs_in(snapshot, task.namespace, name),
@@ -146,7 +138,6 @@ class People:
 
 
 def _signs_in(snapshot: Snapshot, namespace: str, person: str) -> bool:
-    """Whether this person has an account at an issuer of people that is known."""
     issuers = {
         one.name for one in snapshot.workloads.identity_issuers(namespace) if one.use is IssuerUse.PEOPLE
     }
@@ -156,7 +147,7 @@ def _signs_in(snapshot: Snapshot, namespace: str, person: str) -> bool:
 
 
 def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
-    """The persons of the namespace, to show who may answer now."""
+    """Reads the namespace's persons without lock, to show who may answer."""
     reads = snapshot.identities
     keys = {one.id: one for one in reads.person_keys(namespace)}
     return People(
@@ -169,7 +160,7 @@ def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
 
 
 def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
-    """The persons of the namespace as they stand now, under lock (rule 2)."""
+    """Reads the namespace's persons under lock."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
     known = tuple(one.at(now) for one in groups)
@@ -178,7 +169,6 @@ def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
 
 
 def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:
-    """All tasks above and beneath this one."""
     parents = {one.id: one.parent for one in tree}
 
     def above(one: str) -> set[str]:
@@ -195,7 +185,7 @@ def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:
 def standing_of(
     snapshot: Snapshot, namespace: str, task: str, agent: str
 ) -> tuple[tuple[Task, ...], str, bool]:
-    """The task with its ancestors, how one of them has ended or nothing, and whether the agent is active."""
+    """Returns the task with ancestors, how one of them ended (or ''), and whether the agent is active."""
     lineage = snapshot.tasks.lineage(namespace, task)
     ended = next((one.state.value for one in lineage if one.state in ENDED), "" if lineage else "unknown")
     found = snapshot.identities.agent(namespace, agent)
@@ -209,7 +199,7 @@ def standing_of(
 
 
 def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Ground:
-    """What the question stands on, by the store's rows of now."""
+    """Returns the state that the question rests on, from current rows."""
     space = question.namespace
     lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     return Ground(
@@ -223,7 +213,6 @@ def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Gro
 
 
 def _act(snapshot: Snapshot, question: Question) -> str:
-    """The digest that the held call would have now; empty when there is no such tool any more."""
     kept = snapshot.actions.action(question.namespace, question.action)
     tool = snapshot.tools.tool(question.namespace, question.tool)
     server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
@@ -246,7 +235,7 @@ DAEMON = ("daemon", "own process")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What became of a question, for the connection that waits."""
+    """The new state of a question, for the waiting connection."""
 
     namespace: str
     action: str
@@ -263,7 +252,7 @@ def end_approvals(
     by: tuple[str, str],
     now: Instant,
 ) -> tuple[list[Event], list[Told]]:
-    """End these open approvals, of one namespace; what is to be recorded, and told (rule 1)."""
+    """Ends these open approvals of one namespace; returns what to record and report."""
     steps: list[ApprovalChange] = []
     outcomes: list[OutcomeChange] = []
     events: list[Event] = []
@@ -309,7 +298,7 @@ def end_approvals(
 def changed_event(
     one: StoredApproval, after: ApprovalState, reason: str, by: tuple[str, str]
 ) -> ApprovalChanged:
-    """The record of a step."""
+    """Returns the event of an approval's state change."""
     return ApprovalChanged(
         approval=one.question.id,
         action=one.question.action,
@@ -323,7 +312,7 @@ def changed_event(
 
 
 def tell(one: StoredApproval, after: ApprovalState, reason: str) -> Told:
-    """What is told to the connection that waits."""
+    """Returns the message to the waiting connection."""
     return Told(
         namespace=one.question.namespace,
         action=one.question.action,

@@ -1,15 +1,9 @@
-"""How much people are asked about a task and how fast they answer, and the pauses that follow.
+"""Approval fatigue: display times, answer times, and pauses of tasks that ask too much.
 
-Of `display`:
-
-1. That a question was shown to a person is written down the first time, before it is shown, while it is open.
-   What beneath a gateway or a run looks at it is no person's look.
-2. A plan is shown as a whole, and that is a look at each of its steps.
-
-Of `room`:
-
-1. A task whose call was refused since people were asked too much is paused in the next transaction. A crash
-   between the two leaves a refusal, and the next such call pauses it.
+- The first display of an open question to a person is recorded before it is shown. A look from beneath a
+  gateway or run does not count.
+- A task whose call was refused for too many questions is paused in the next transaction. After a crash in
+  between, the next such call pauses it.
 """
 
 from __future__ import annotations
@@ -47,14 +41,7 @@ if TYPE_CHECKING:
 
 
 def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
-    """Keep that this question is shown to this person now, if it never was (rule 1).
-
-    Args:
-        means: What flows are given.
-        namespace: Of the question.
-        approval: Its id, or the id of its action.
-        actor: The person.
-    """
+    """Records the first display of a question, named by its id or its action's, to a person."""
     with means.store.read() as snapshot:
         reads = snapshot.approvals
         one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
@@ -92,7 +79,6 @@ def _was_shown(snapshot: Snapshot, namespace: str, name: str, person: str) -> bo
 
 
 def _length(question: Question, kept: StoredAction) -> int:
-    """Characters of the sheet, but for what stands there of the server and of attempts before."""
     rendered = render_sheet(_sheet(question, kept))
     return len(rendered.text) if isinstance(rendered, Sheet) else 0
 
@@ -111,7 +97,7 @@ def _sheet(question: Question, kept: StoredAction) -> SheetOf:
 
 
 def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
-    """Keep that this plan is shown to this person now, if it never was (rules 1 and 2)."""
+    """Records the first display of this plan to this person."""
     with means.store.read() as snapshot:
         stored = snapshot.approvals.plan(namespace, plan)
         if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
@@ -148,7 +134,7 @@ def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
 
 
 def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
-    """How fast this answer to a question or plan came, by what is kept of the display."""
+    """Returns how fast this answer came after the recorded display."""
     shown = tx.approvals.displays(namespace, {name}).get(name, ())
     return pace_of(answer, shown, tx.approvals.limits(namespace))
 
@@ -159,12 +145,7 @@ _HOUR: Final = 3_600_000_000
 
 
 def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
-    """Go on only when people may be asked about an amendment of this task as well.
-
-    Raises:
-        TooManyHoldsError: The task has as many open questions as it may have.
-        TooManyQuestionsError: Its agent has had as many asked within an hour.
-    """
+    """Raises TooManyHoldsError or TooManyQuestionsError if no more may be asked for this task."""
     tasks = {task.id: task}
     room, hourly = room_to_ask(tx, task.namespace, tasks, (), now)
     if room[task.id] < 1:
@@ -176,7 +157,7 @@ def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
 def room_to_ask(
     tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """How many more each task may have open, and each agent ask within the hour; to narrow takes no room."""
+    """Returns the open questions left per task and hourly questions left per agent; narrowing is free."""
     limits, asks, amended = tx.approvals.limits(namespace), tx.approvals, tx.amendments
     since = Instant(now - _HOUR)
     agents = {one.agent for one in tasks.values()}
@@ -199,7 +180,7 @@ def room_to_ask(
 
 
 def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
-    """Pause the tasks whose calls were refused since people were asked too much (rule 1)."""
+    """Pauses tasks whose calls were refused for too many questions."""
     over = {
         (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
         for one in answers

@@ -1,14 +1,6 @@
-"""How much people may be asked within some hours, by agent and by person, and the alerts.
+"""Limits on how much people may be asked, by agent and by person, and the alerts.
 
-Of `limits`:
-
-1. The limits are said by the account that owns the data directory: whoever could raise them could have people
-   asked until they say yes to anything.
-2. Those who watch over the agents are told of each pause, and of each hasty yes, after it is durable.
-
-Of `measure`:
-
-1. The steps of a plan count as so many questions, and what was shown of the plan as shown of each.
+- Only the account that owns the data directory sets limits; raising them would allow wearing approvers down.
 """
 
 from __future__ import annotations
@@ -34,12 +26,7 @@ if TYPE_CHECKING:
 
 
 def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
-    """Say how much people may be asked from now on; what is not said stays as it was (rule 1).
-
-    Raises:
-        NotSelfError: Another account than the data directory's says it.
-        BadLimitsError: One can't be.
-    """
+    """Sets the given limits and keeps the others; raises NotSelfError or BadLimitsError."""
     require_self(actor, (), owns=owns)
 
     def work(tx: Transaction) -> ApprovalLimits:
@@ -59,7 +46,7 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
 def tell_hasty(
     means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
-    """Tell of a yes that came sooner than anybody can read (rule 2)."""
+    """Alerts of an approval given faster than the question can be read."""
     if isinstance(asked, StoredPlan):
         namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
         about = {"plan": name}
@@ -80,7 +67,7 @@ def tell_hasty(
 
 
 def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
-    """Tell of the tasks that were paused since people were asked too much (rule 2)."""
+    """Alerts of tasks paused for asking too much."""
     for one in moved:
         news = {
             "kind": "taskbound-asks-too-much",
@@ -99,7 +86,7 @@ _MOST: Final = 20_000
 def measure(
     means: Means, namespace: str, hours: int
 ) -> tuple[ApprovalLimits, tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """What was asked and answered within so many hours: by agent, and by person."""
+    """Returns questions and answers of the last `hours` hours, by agent and by person."""
     since = Instant(means.clock.now() - hours * _HOUR)
     with means.store.read() as snapshot:
         limits = snapshot.approvals.limits(namespace)
@@ -112,7 +99,7 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
     before, counted = "", 0
     while counted < _MOST:
         page = snapshot.approvals.approvals(namespace, limit=_PAGE, before=before)
-        names = {one.question.plan or one.question.id for one in page}  # 1
+        names = {one.question.plan or one.question.id for one in page}
         shown = snapshot.approvals.displays(namespace, names)
         for one in page:
             if one.question.asked < since:
@@ -130,7 +117,6 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
 
 
 def _amended(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
-    """Amendments of tasks, which people are asked about as well."""
     page = snapshot.amendments.amendments(namespace, limit=_MOST)
     recent = [one for one in page if one.question.asked >= since]
     shown = snapshot.approvals.displays(namespace, {one.question.id for one in recent})

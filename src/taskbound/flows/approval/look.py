@@ -1,31 +1,17 @@
-"""Reads what a held call names, before approvers are asked and before their approval is used.
+"""Probes the operands of a held call before approvers are asked and before an approval is used.
 
-Of `looking`:
-
-1. Only what policy holds is looked at, and only by this process and its own: what a gateway says of a file is
-   believed by nobody, since it runs beneath the agent.
-2. What can't be looked at is kept as the error that it is: nobody is asked, and what was asked is over.
-3. A relative path starts where the pinned server runs.
-4. What is on the disk is looked at in place. What may wait for another is never waited for where calls are
-   decided: the call is given back *unseen*, with what to look at, and is decided again with what was seen
-   by then.
-5. What was seen is of the moment before looking began, is of exactly these looks, and is worth some
-   seconds. Where more is needed by then, all of it is looked at again at once.
-6. What a tool has to be called for is given back by itself, before anything else is looked at: the gateway
-   makes those calls and brings what they are named (`reading`). Who brings less than that is refused.
-
-Of `reading`:
-
-1. The gateway makes each reading call as a call of the agent's task, with a decision of its own on the one
-   path, and reports its outcome as of any other. What it brings afterwards is the names of those actions;
-   what they found is read from the record, and is worked out here. Nothing that it says beside that is heard.
-2. A name counts only for what was to be read: this task, this connection, the presentation that is decided
-   (`core.approval.answer`), the declared tool under the declared definition, at the same pinned server, with
-   these argument bytes. There are as many as things to be read, in their order.
-3. It was permitted and succeeded, its answer was released and is kept whole, and its decision is not older
-   than a look may be. What was refused or held refuses what it was read for, by the reason that it had.
-4. It is the gateway's word all the same, which runs under the agent's account: it shows what changed, and
-   holds nothing against a gateway that lies.
+- Only held calls are probed, by the daemon and its own processes. A gateway's claim about a file is ignored,
+  as it runs beneath the agent.
+- Disk operands are probed in place. Others may block, so the decision path returns the call *unseen* with its
+  looks and decides it again with the findings.
+- Findings date from before the probe, belong to exactly these looks, and are valid for seconds. If more is
+  needed, everything is probed again.
+- Each reading call is decided, recorded and reported as any call of the task. The gateway then gives only
+  action ids; findings come from the record.
+- An id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
+  definition, pinned server and argument bytes. There is one per thing to read, in order.
+- The content is still the gateway's word, which runs as the agent's account: it shows changes, and proves
+  nothing against a lying gateway.
 """
 
 from __future__ import annotations
@@ -60,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What the gateway brings with a call: the actions that it read by (rule 1)."""
+    """The action ids of the reading calls that the gateway names."""
 
     task: str
     connection: str
@@ -72,23 +58,16 @@ class Brought:
 
 
 def to_read(looks: Sequence[Look]) -> tuple[Look, ...]:
-    """What has to be read for these, each thing once, in order (rule 2)."""
+    """Returns the distinct looks that need a tool call, in order."""
     return tuple({(parse_reading(one.probe.where).tool, one.value): one for one in looks}.values())
 
 
 def answered(
     looks: Sequence[Look], brought: Brought, *, server: str, now: Instant
 ) -> tuple[Instant, tuple[Operand, ...]]:
-    """What was read for these, and the instant before the first of it was read.
+    """Returns the instant before the first reading call and what each found.
 
-    Args:
-        looks: Things that a tool has to be called for.
-        brought: What the gateway brings for them.
-        server: Identity of the pinned server of the tool that is called.
-        now: When.
-
-    Raises:
-        OperandUnreadableError: Something of it was not read, or not for this (rules 2 and 3).
+    `server` is the identity of the called tool's pinned server.
     """
     due = to_read(looks)
     if not brought.actions:
@@ -112,7 +91,6 @@ def answered(
 
 
 def _kept(look: Look, action: str, brought: Brought, server: str) -> StoredAction:
-    """The record of the reading call for this (rule 2)."""
     said = parse_reading(look.probe.where)
     kept = brought.find(action) if action else None
     if kept is None:
@@ -130,7 +108,6 @@ def _kept(look: Look, action: str, brought: Brought, server: str) -> StoredActio
 
 
 def _digest(look: Look, kept: StoredAction) -> str:
-    """What is compared of its answer (rule 3)."""
     if kept.decision != "permit":
         why = next((text for _, text, _ in kept.reasons), "")
         raise OperandUnreadableError(
@@ -164,16 +141,16 @@ Looks: TypeAlias = "tuple[Look, ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What was seen of things that are not on the disk."""
+    """Findings of operands that are not on the disk."""
 
     looks: Looks
     at: Instant
-    """Before it was looked (rule 5)."""
+    """Before it was looked."""
     found: tuple[Operand | DeniedError, ...]
     """Of each, in order, what is there or why it can't be said."""
 
     def of(self, looks: Looks, now: Instant) -> tuple[Operand | DeniedError, ...] | None:
-        """What was seen of these; None where that is not all of them, or too long ago (rule 5)."""
+        """Returns the findings for these looks; None if incomplete or too old."""
         known = dict(zip(self.looks, self.found, strict=True))
         if now - self.at > LOOK_LIFE or not known.keys() >= set(looks):
             return None
@@ -182,7 +159,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was found behind the arguments of a call, or why it can't be looked at."""
+    """The operands of a call, or the error that prevents probing."""
 
     at: Instant
     operands: tuple[Operand, ...] = ()
@@ -191,13 +168,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unseen(NoTruth):
-    """This has to be looked at before the call can be decided (rule 4)."""
+    """These operands must be probed before the call can be decided."""
 
     looks: Looks
 
     @property
     def unread(self) -> Looks:
-        """Those that a tool has to be called for; then they are all that there is (rule 6)."""
+        """Returns the looks that need a tool call; if there are any, there are no others."""
         return tuple(one for one in self.looks if one.is_read)
 
 
@@ -210,15 +187,9 @@ def look_at(
     brought: Brought | None,
     now: Instant,
 ) -> Seen | Unseen:
-    """What is behind the arguments that a person declared of this tool (rules 1 and 2).
+    """Probes the operands that this tool declares for these arguments.
 
-    Args:
-        disk: Looks at what is on the disk.
-        tool: The tool that is called.
-        arguments: Those of the call.
-        sight: What was seen of the rest.
-        brought: What was read of it; None where nobody was told to read.
-        now: When.
+    `sight` are earlier findings; `brought` is None if the gateway was not asked to read.
     """
     if not tool.pinned.probes:
         return Seen(at=now)
@@ -230,7 +201,7 @@ def look_at(
         found: tuple[Operand, ...] = ()
         if read:
             if brought is None:
-                return Unseen(looks=to_read(read))  # 6
+                return Unseen(looks=to_read(read))
             at, found = answered(read, brought, server=tool.pinned.identity, now=now)
         if far:
             seen = see(sight, far, now)
@@ -244,14 +215,13 @@ def look_at(
 
 
 def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
-    """What is on the disk, what is read by a tool, and what else may wait."""
     near = tuple(one for one in looks if one.is_near)
     read = tuple(one for one in looks if one.is_read)
     return near, read, tuple(one for one in looks if one not in near and one not in read)
 
 
 def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:
-    """What was seen of these, or that they are to be looked at, with whatever was before (rules 4 and 5)."""
+    """Returns findings for these looks, or that they must be probed."""
     found = None if sight is None else sight.of(looks, now)
     if sight is None or found is None:
         before = () if sight is None else tuple(one for one in sight.looks if one not in looks)
@@ -260,11 +230,7 @@ def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:
 
 
 def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
-    """What was found.
-
-    Raises:
-        DeniedError: The first of them can't be looked at.
-    """
+    """Returns the operands; raises the first error among them."""
     operands: list[Operand] = []
     for one in found:
         if isinstance(one, DeniedError):
@@ -274,7 +240,7 @@ def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
 
 
 def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
-    """The verdict with what was found for it."""
+    """Returns the verdict with the findings added."""
     match verdict:
         case Holding():
             return replace(verdict, operands=found.operands, blocked=found.blocked, looked=found.at)
@@ -292,12 +258,11 @@ def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
 
 
 def look_far(means: Means, looks: Looks) -> Sight:
-    """What is behind these; waits for it, so it is asked for beside the loop (rule 4)."""
+    """Probes these operands and blocks meanwhile; must not run on the daemon's loop."""
     at = means.clock.now()
     return Sight(looks=looks, at=at, found=means.far.see(looks))
 
 
 def _directory(server: PinnedServer) -> str:
-    """Where the pinned server runs (rule 3)."""
     found = parse_object(server.spec).get("directory", "/")
     return found if isinstance(found, str) else "/"

@@ -1,23 +1,10 @@
-"""Plans inside the commit: which step is next, what differed, and the plan's end.
+"""Plans within a commit: the next step, deviations, and the end of a plan.
 
-Of `planned`:
-
-1. Read only for tasks of which policy holds a call: what it does not hold runs as always, and touches no
-   plan.
-2. What is left of a plan is judged by what is true now, as a single question is: policy, scope, deadline
-   and whose word counts for each step; what became of the step before; and for the next step, when it is
-   presented, what its probes find and whose word policy wants.
-3. How many steps were used moves in one conditional statement, in the transaction that writes their
-   permits. So of two that would use a step, or use it and end the plan, one happens; and never the second
-   step before the first.
-
-Of `whole`:
-
-1. A plan is locked before any of its steps, whoever locks it; so of two that would use, answer or end it
-   one waits, and then meets what the other made of it.
-2. What befalls one step that is left befalls all that is left: who signed the plan signed all of it, in
-   this order. So does it when the step before the next one has not succeeded.
-3. Steps that were used stay used: nothing is taken back.
+- The count of used steps moves by one conditional statement in the transaction that writes the permits, so
+  steps are used once and in order.
+- A plan is locked before its steps, always.
+- What ends one remaining step ends all, as the plan was signed as a whole; so does a preceding step that has
+  not succeeded.
 """
 
 from __future__ import annotations
@@ -54,10 +41,10 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
 
     class FateOf(Protocol):
-        """Says what has befallen a step that is left; `first` of the next one."""
+        """Judges a remaining step of a plan."""
 
         def __call__(self, one: StoredApproval, *, first: bool) -> Befallen | None:
-            """What has; None while nothing has."""
+            """Returns what ends the step, or None; `first` marks the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +56,23 @@ class Whole:
 
     @property
     def left(self) -> tuple[StoredApproval, ...]:
-        """The steps that were not used."""
+        """Returns the unused steps."""
         return self.steps[self.stored.used :]
 
     @property
     def last(self) -> StoredApproval:
-        """The step that was used last, where one was."""
+        """Returns the last used step."""
         return self.steps[self.stored.used - 1]
 
 
 def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
-    """The plan with its steps, to look at."""
+    """Reads the plan with its steps."""
     plan = stored.plan
     return Whole(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
 
 
 def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
-    """The plan of this id with its steps, locked (rule 1)."""
+    """Locks the plan with its steps."""
     stored = tx.approvals.lock_plan(namespace, plan)
     if stored is None:
         return None
@@ -93,7 +80,7 @@ def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
 
 
 def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
-    """The open plans of these tasks with their steps, locked (rule 1)."""
+    """Locks the open plans of these tasks with their steps."""
     found = tx.approvals.lock_plans(namespace, sorted(tasks))
     steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
     return tuple(
@@ -103,11 +90,7 @@ def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[
 
 
 def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
-    """The open plan of this id, or whose step this approval is, locked; None when it names no plan.
-
-    Raises:
-        ApprovalOverError: The plan is not open any more.
-    """
+    """Locks the open plan named by its id or a step's approval; None if no plan is named."""
     step = tx.approvals.approval(namespace, name)
     whole = lock_whole(tx, namespace, name if step is None else step.question.plan)
     if whole is not None and whole.stored.state not in OPEN:
@@ -116,7 +99,7 @@ def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
 
 
 def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
-    """What has befallen what is left of an open plan by now (rule 2); None while nothing has."""
+    """Returns what ends the rest of an open plan now, or None."""
     for one in whole.left:
         fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
         if fate is not None:
@@ -125,7 +108,7 @@ def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Inst
 
 
 def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
-    """What has befallen it by the outcome of the step that was used last (rule 2)."""
+    """Returns what ends the plan by the outcome of the last used step."""
     why = turn_of(snapshot, whole)
     if not why:
         return None
@@ -133,7 +116,7 @@ def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
 
 
 def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
-    """Why the next step's turn never comes, by the step before it; empty when it came, None until then."""
+    """Returns why the next step can never run, '' if it may run now, None if it must wait."""
     if not whole.stored.used:
         return ""
     last = whole.last.question
@@ -150,9 +133,9 @@ def end_plan(
     now: Instant,
     each: Sequence[Befallen] = (),
 ) -> tuple[list[Event], list[Told]]:
-    """End what is left of an open plan; what is to be recorded, and told (rules 2 and 3).
+    """Ends the rest of an open plan; returns what to record and report.
 
-    `each` is what befalls each step that is left, where that is not what befalls the plan.
+    `each` is the reason of each remaining step, if it differs from the plan's.
     """
     fates = each or [fate] * len(whole.left)
     events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
@@ -170,7 +153,7 @@ def move_plan(
     by: tuple[str, str],
     now: Instant,
 ) -> Event:
-    """Write where the plan stands from now on; its record."""
+    """Writes the plan's new state; returns its event."""
     stored = whole.stored
     goes_on = after[0] in OPEN
     change = PlanChange(
@@ -195,7 +178,7 @@ def move_plan(
 
 @dataclass(slots=True, kw_only=True)
 class PlanSheet:
-    """The open plans of the group's tasks, and what is written of them."""
+    """The open plans of the group's tasks, and the changes to write."""
 
     wholes: dict[str, Whole]
     """By plan."""
@@ -204,7 +187,7 @@ class PlanSheet:
 
     @property
     def steps(self) -> tuple[StoredApproval, ...]:
-        """Those that are left, of all."""
+        """Returns the remaining steps of all plans."""
         return tuple(step for one in self.wholes.values() for step in one.left)
 
     def judge(
@@ -214,15 +197,9 @@ class PlanSheet:
         *,
         now: Instant,
     ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
-        """End each plan of which something has befallen a step that is left (rule 2).
+        """Ends each plan with a remaining step that no longer holds.
 
-        Args:
-            tx: The transaction that holds the locks.
-            fate_of: What has befallen a step.
-            now: The instant.
-
-        Returns:
-            What is to be recorded, and the steps that were ended, with why.
+        Returns the events to record, and the ended steps with their reasons.
         """
         events: list[Event] = []
         ended: list[tuple[StoredApproval, Befallen]] = []
@@ -237,7 +214,7 @@ class PlanSheet:
     def places(
         self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]
     ) -> dict[str, PlanPlace]:
-        """By task: its open plan, for core."""
+        """Returns core's view of each task's open plan."""
         return {
             whole.stored.plan.task: PlanPlace(
                 plan=name,
@@ -249,7 +226,7 @@ class PlanSheet:
         }
 
     def write(self, tx: Transaction, differed: Mapping[str, str], now: Instant) -> Iterable[Event]:
-        """Write where each plan stands that was used or differed from; what is to be recorded (rule 3)."""
+        """Writes plans that were used or deviated from; returns the events to record."""
         for name, found in self.wholes.items():
             whole, count, reason = found, self.used[name], differed.get(name, "")
             if count:
@@ -261,7 +238,7 @@ class PlanSheet:
 
 
 def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
-    """The open plans of these tasks, locked (rule 1)."""
+    """Locks the open plans of these tasks."""
     return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
 
 
@@ -276,7 +253,6 @@ def _fate(tx: Transaction, whole: Whole, fate_of: FateOf) -> Befallen | None:
 
 
 def _use(tx: Transaction, whole: Whole, count: int, now: Instant) -> tuple[Whole, Event]:
-    """Write that so many more steps were used; the plan as it stands by that."""
     stored = whole.stored
     used = stored.used + count
     state = stored.state

@@ -1,1 +1,1 @@
-"""How the log grows: its records get their order, and the signer vouches for it."""
+"""The log: sequencing, signing, and comparison of rows with records."""

@@ -1,4 +1,4 @@
-"""What rows have in common with their records: an action with its decision, others with what is told."""
+"""Shared parts of the comparison of rows with audit records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fields: TypeAlias = "dict[str, object]"
 
 @dataclass(slots=True)
 class Told:
-    """What the records say of the rows of one kind, by namespace and name."""
+    """The row values that records leave for one kind, by namespace and name."""
 
     what: str
     """The kind, in words: `token`."""
@@ -30,24 +30,24 @@ class Told:
     rows: dict[tuple[str, str], Fields] = field(default_factory=dict)
 
     def put(self, space: str, name: str, **fields: object) -> None:
-        """A record says all of a row."""
+        """Sets the whole row."""
         self.rows[space, name] = fields
 
     def change(self, space: str, name: str, **fields: object) -> None:
-        """A record says something else of a row that is known; of others it leaves nothing."""
+        """Changes fields of a known row; ignores unknown rows."""
         if (space, name) in self.rows:
             self.rows[space, name].update(fields)
 
     def drop(self, space: str, name: str) -> None:
-        """A record says that there is no such row any more."""
+        """Removes the row."""
         self.rows.pop((space, name), None)
 
     def agrees(self, space: str, name: str, row: Mapping[str, object] | None) -> bool:
-        """Whether this is a row as its records leave it."""
+        """Whether the row is as its records leave it."""
         return not any(self._compare(name, row, self.rows.get((space, name))))
 
     def against(self, space: str, rows: Mapping[str, Fields]) -> Iterator[str]:
-        """Where all rows of a namespace differ, in words."""
+        """Yields the differences of all rows of a namespace."""
         told = {name: one for (where, name), one in self.rows.items() if where == space}
         for name in sorted(rows.keys() | told.keys()):
             yield from self._compare(name, rows.get(name), told.get(name))
@@ -65,7 +65,7 @@ class Told:
 
 
 def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, object, object]]:
-    """By name: what the row has, and what the record has."""
+    """Yields name, row value and record value of each compared field."""
     charges = tuple(f"{limit}={amount}" for limit, amount in row.charges)
     yield "decision", row.decision, event.decision
     yield "digest", row.digest, event.digest
@@ -98,7 +98,6 @@ def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, obj
 
 
 def _digest(row: StoredAction) -> str:
-    """Of the action that the row's arguments make: bytes that were changed have another."""
     frame = Frame(
         namespace=row.namespace,
         task=row.task,

@@ -1,21 +1,11 @@
 """Compares persons, their keys, agents and services with the log.
 
-Of `person_rows`:
-
-Their keys are compared by `key_rows`. A human's name is a number of no meaning: who shares it is compared.
-
-Of `agent_rows`:
-
-1. Each column is what the records leave it as.
-2. Not compared: the code that was last sent to a monitor, and when one came back. No record holds them. That
-   one came back is compared.
-
-Of `service_rows`:
-
-1. A service, or a key of one, that was written into the database has no record: whoever wrote it would be
-   told what ends, and could ask for the tasks of agents that came to it.
-2. A key that was removed never counts again, so what its records leave removed is removed in its row.
-3. A row's public half is the key of its id, or another key would prove the service.
+`person_rows`: keys are compared by `key_rows`; a human's number has no meaning, only who shares it is
+compared.
+- Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
+- A service or key inserted into the database has no record; it could read the feed and ask about agents'
+  tasks.
+- A removed key never counts again, so its row must be removed.
 """
 
 from __future__ import annotations
@@ -62,24 +52,22 @@ _STATES: Final = frozenset(one.value for one in PersonState)
 
 @dataclass(slots=True)
 class _Told:
-    """What the records say of one person."""
-
     account: str
     grantable: str
     state: str = PersonState.PRESENT.value
     one_human: frozenset[str] = frozenset()
-    """Everybody who is the same human, themselves included; empty for nobody else."""
+    """All persons who are the same human, this one included; empty if there is no other."""
 
 
 @dataclass(slots=True)
 class PersonLedger:
-    """What the log says of persons."""
+    """Persons as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="person") as event:
@@ -103,7 +91,7 @@ class PersonLedger:
                 one.one_human -= persons
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = self.snapshot.identities.persons(space)
@@ -135,7 +123,7 @@ def _compare(row: Person, told: _Told, rows: Mapping[str, Person]) -> Iterator[s
 
 @dataclass(slots=True)
 class KeyLedger:
-    """What the log says of keys and of namespaces."""
+    """Keys and namespaces as the log leaves them."""
 
     snapshot: Snapshot
     keys: dict[tuple[str, str], PersonKeyChanged] = field(default_factory=dict)
@@ -143,7 +131,7 @@ class KeyLedger:
     enrolled: dict[str, int] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         self.enrolled.setdefault(space, 0)
         match record.event:
@@ -156,7 +144,7 @@ class KeyLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for space in sorted({*self.enrolled, *self.snapshot.identities.namespaces()}):
             said = self.snapshot.identities.namespace(space)
             if said.keys != self.enrolled.get(space, 0):
@@ -192,13 +180,11 @@ def _key_rows_compare(key: str, row: PersonKey | None, event: PersonKeyChanged |
 
 
 _AGENT_ROWS_STATES: Final = frozenset(one.value for one in AgentState)
-"""No state of a person is one of these: a record of theirs is none of an agent of the same name."""
+"""Disjoint from persons' states, so a person's record is not taken for an agent's of the same name."""
 
 
 @dataclass(slots=True)
 class _AgentRowsTold:
-    """What the records say of one agent."""
-
     owner: str
     approvers: tuple[str, ...]
     monitor: str
@@ -211,13 +197,13 @@ class _AgentRowsTold:
 
 @dataclass(slots=True)
 class AgentLedger:
-    """What the log says of agents."""
+    """Agents as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _AgentRowsTold] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="agent") as event:
@@ -239,7 +225,7 @@ class AgentLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.identities.agents(space)}
@@ -297,8 +283,6 @@ def _agent_rows_compare(row: Agent, told: _AgentRowsTold) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ServiceRowsTold:
-    """What the records say of one service."""
-
     owner: str
     audience: str
     tools: tuple[str, ...]
@@ -306,22 +290,20 @@ class _ServiceRowsTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
-    """What they say of one key."""
-
     service: str
     removed: bool
 
 
 @dataclass(slots=True)
 class ServiceLedger:
-    """What the log says of services."""
+    """Services as the log leaves them."""
 
     snapshot: Snapshot
     services: dict[tuple[str, str], _ServiceRowsTold] = field(default_factory=dict)
     keys: dict[tuple[str, str], _Key] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case ServiceAdded() as event:
@@ -343,7 +325,7 @@ class ServiceLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         told = {space for space, _ in (*self.services, *self.keys)}
         for space in sorted({*told, *self.snapshot.identities.namespaces()}):
             rows = {one.name: one for one in self.snapshot.services.services(space)}
@@ -379,7 +361,7 @@ def _compare_key(kid: str, row: ServiceKey | None, told: _Key | None) -> Iterato
     elif (row.service, row.removed is not None) != (told.service, told.removed):
         yield f"key {kid} of service {row.service} is not as its records leave it"
     if not _is_named(row):
-        yield f"key {kid} of service {row.service} is not the key of its public half"  # 3
+        yield f"key {kid} of service {row.service} is not the key of its public half"
 
 
 def _is_named(row: ServiceKey) -> bool:

@@ -1,43 +1,14 @@
-"""Whether the store still holds all that was seen of the log, and going on with one that does not (I-15).
+"""Detects a restored or replaced store, and makes a restored one safe to use (I-15).
 
-Of `anew`:
-
-Nobody can tell what the store lacks, so whatever might have ended, been used or been revoked in between
-counts as ended, used and revoked:
-
-1. Everything is stopped in every namespace, by its switch, before anything else; a person lifts it once they
-   have looked.
-2. Every task that has not ended is revoked, with all beneath it: with it go its questions, approvals that
-   were given and not used, plans, amendments, limits, holds and what it has in targets. It may have ended
-   since, and an approval of it been used.
-3. Every key that signs tokens is revoked: no token of before counts, known to the store or not. The signer
-   makes others.
-4. Whoever was let in, signed in or asked for it is so no more: an admission, a session, a code or a refresh
-   token may have been ended or used since.
-5. What is used once and was made before now is refused, whether the store knows of its use or not: windows
-   count as forgotten up to the end of the longest that could have begun (`_WINDOW`).
-6. It can be run again after it was ended anywhere, and comes to the same; the record stands last.
-
-Nothing else runs on the store meanwhile: whoever calls this holds what daemons hold.
-
-Of `seen`:
-
-1. Whoever saw a log of a size with a root finds that root in it at any later time: a store that is shorter,
-   or has another root there, was put back from a copy, replaced, or has lost its end, whatever its name is.
-2. A daemon keeps outside of the store what it saw, and the signer what it vouched for. Both were in the store
-   before they were written down, so a snapshot of afterwards has them, whoever leads by then.
-3. What was seen only grows, until a person says with `taskbound db reconcile` or `taskbound db restore` that
-   another store is the one that counts.
-4. A log that can't be read as far is no log that holds it.
-5. That somebody said so of a store stands in it, as the newest `store-begun-anew`; whoever believes another's
-   word remembers which that was, for it says nothing of what was lost after it.
-
-Of `whole`:
-
-1. The root of all placed records is that of the stored tree, and the root at the newest checkpoint's size is
-   that checkpoint's: a record that was changed, left out or put in between shows, and so does a tile.
-2. A checkpoint is believed by the log's key alone, which whoever asks brings; without it nothing is said of
-   who made the log.
+- What the store lacks is unknown, so all that may have ended, been used or revoked counts so.
+- Single-use values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
+- It can be repeated after an interruption at any point; its record is written last. The caller must hold the
+  locks that daemons hold.
+- A log seen with a size and root must contain that root at any later time; otherwise the store was restored,
+  replaced or truncated, whatever its name.
+- The daemon keeps what it saw, and the signer what it signed, outside the store. Both were in the store
+  before.
+- Only the log's key, given by the caller, verifies a checkpoint; without it the log's author is unproven.
 """
 
 from __future__ import annotations
@@ -93,20 +64,20 @@ _WINDOW: Final = minutes(3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anew:
-    """What a person said."""
+    """What a person declared about the store."""
 
     origin: str
     """The log's name from here on; empty where it is given by hand."""
     held: int
     """Records of before that the store holds."""
     seen: int
-    """Records that were seen of it; 0 where nobody could tell."""
+    """Records seen of it; 0 if unknown."""
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """What it came to."""
+    """The counts of what was ended."""
 
     namespaces: tuple[str, ...]
     """Where everything is stopped."""
@@ -117,28 +88,22 @@ class Begun:
 
 
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
-    """End what may have ended, and record it; nothing is permitted until somebody lifts the stops.
+    """Ends and records all that may have ended; nothing is permitted until the stops are lifted.
 
-    Args:
-        means: What flows are given; the writer's chain is open.
-        told: What counts from here on.
-        actor: Who says so.
-
-    Raises:
-        UnavailableError: It could not be written; run it again (rule 6).
+    The writer's chain must be open. Raises UnavailableError on a failed write; run it again.
     """
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))
     reason = f"{told.why}: look at what happened since, then lift this"
     for space in spaces:
-        stop(means, space, stopped=True, reason=reason, actor=actor)  # 1
-    tasks = sum(_end_tasks(means, space, told.why, actor) for space in spaces)  # 2
-    keys = means.store.write(lambda tx: _revoke_keys(tx, means, told.why, actor))  # 3
-    admissions = sum(_end_admissions(means, space, told.why, actor) for space in spaces)  # 4
+        stop(means, space, stopped=True, reason=reason, actor=actor)
+    tasks = sum(_end_tasks(means, space, told.why, actor) for space in spaces)
+    keys = means.store.write(lambda tx: _revoke_keys(tx, means, told.why, actor))
+    admissions = sum(_end_admissions(means, space, told.why, actor) for space in spaces)
     sessions = sum(_end_sessions(means, space, told.why, actor) for space in spaces)
     _forget_asked(means)
-    _forget_claims(means, spaces)  # 5
+    _forget_claims(means, spaces)
     event = StoreBegunAnew(
         origin=told.origin,
         held=told.held,
@@ -214,7 +179,6 @@ def _end_sessions(means: Means, space: str, why: str, actor: Actor) -> int:
 
 
 def _forget_asked(means: Means) -> None:
-    """Forget what browsers and clients have asked for and not got."""
     before = Instant(means.clock.now() + 1)
     while means.store.write(lambda tx: tx.authorizations.sweep_asked(before, limit=_TURN)):
         pass
@@ -223,7 +187,6 @@ def _forget_asked(means: Means) -> None:
 
 
 def _forget_claims(means: Means, spaces: tuple[str, ...]) -> None:
-    """Leave behind that windows are forgotten up to the longest that has begun (rule 5)."""
     until = Instant(means.clock.now() + _WINDOW)
     last = [claim_of(space, kind, means.writer, until=until) for space in spaces for kind in ClaimKind]
     means.store.write(lambda tx: tx.claims.use(last))
@@ -236,17 +199,13 @@ _KIND: Final = StoreBegunAnew.kind.encode()
 
 
 def seen_of(audit: AuditReads, origin: str) -> Checkpoint:
-    """The log as it stands now, under this name.
-
-    Raises:
-        TamperedError: It can't be read.
-    """
+    """Returns the current log head under this origin; raises TamperedError if it cannot be read."""
     size = audit.size()
     return Checkpoint(origin=origin, size=size, root=restore_frontier(size, audit.tile).root)
 
 
 def holds(audit: AuditReads, seen: Checkpoint) -> bool:
-    """Whether the log goes on from what was seen of it (rules 1 and 4)."""
+    """Whether the log extends what was seen of it."""
     if audit.size() < seen.size:
         return False
     try:
@@ -256,12 +215,7 @@ def holds(audit: AuditReads, seen: Checkpoint) -> bool:
 
 
 def last_begun(audit: AuditReads, start: int = 0) -> str:
-    """The hash, in hexadecimal, of the newest `store-begun-anew`; empty where there is none (rule 5).
-
-    Args:
-        audit: The log, with its records that have no place yet.
-        start: The place to look from.
-    """
+    """Returns the hex hash of the newest `store-begun-anew` from place `start`, '' if none."""
     for one in reversed(audit.pending(audit.count())):
         if _begins(one.body):
             return leaf_hash(one.body).hex()
@@ -280,17 +234,7 @@ def _begins(raw: bytes) -> bool:
 
 
 def require_held(store: Readable, seen: Checkpoint, by: str = "this data directory") -> None:
-    """Go on only with a store that holds what was seen (rule 1).
-
-    Args:
-        store: The store.
-        seen: What was seen, before this is called (rule 2).
-        by: Who saw it, in words.
-
-    Raises:
-        StoreBehindError: It doesn't.
-        UnavailableError: The store can't be read.
-    """
+    """Raises StoreBehindError unless the store holds what was seen; `by` names who saw it."""
     with store.read() as snapshot:
         if holds(snapshot.audit, seen):
             return
@@ -305,7 +249,7 @@ _BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeLog:
-    """A log as its records are."""
+    """A log as its records give it."""
 
     records: int
     """With a place or without."""
@@ -323,16 +267,9 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """Go on only with a log whose records make the tree that it has (rules 1 and 2).
+    """Raises TamperedError unless the records make the stored tree.
 
-    Args:
-        audit: The log, in one snapshot.
-        key_of: The key of the log of this name, which whoever asks holds; without it no signature is looked
-            at.
-        verify: Checks one.
-
-    Raises:
-        TamperedError: They don't, or the checkpoint is not by this key.
+    `audit` is one snapshot. Without `key_of` no checkpoint signature is verified.
     """
     size, known = audit.size(), audit.checkpoint()
     note = known.note if known is not None else ""
@@ -340,7 +277,7 @@ def require_whole_log(
     if key_of is not None and verify is not None:
         if told is None:
             raise CheckpointMissingError("the log has no checkpoint that its key has signed")
-        told = open_checkpoint(note.encode(), key_of(told.origin), verify)  # 2
+        told = open_checkpoint(note.encode(), key_of(told.origin), verify)
     covered = told.size if told is not None else 0
     root, at_covered = _roots(audit, size, covered)
     if restore_frontier(size, audit.tile).root != root:
@@ -362,7 +299,6 @@ def _read(note: str) -> Checkpoint:
 
 
 def _roots(audit: AuditReads, size: int, covered: int) -> tuple[bytes, bytes]:
-    """The roots of all records, and of those that are covered, as the records give them."""
     if covered > size:
         raise LogTruncatedError(f"the newest checkpoint covers {covered} records, and the log holds {size}")
     frontier, at_covered, start = EMPTY_FRONTIER, EMPTY_ROOT, 0

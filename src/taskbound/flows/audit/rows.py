@@ -1,18 +1,11 @@
 """Compares the rows of the database with the log, record by record.
 
-Of `rows`:
+- Only open state is kept: open permits, unknown outcomes, limits of tasks that may still pay. Memory does not
+  grow with the log.
+- Not compared: rates, whose windows pass without a record, and what `audit verify` lists.
+  `tests/stories/test_compared_tables.py` says where each table is compared.
 
-1. One snapshot is read, from the first record to the newest; records that have no place yet count too.
-2. What is kept meanwhile is what is open: permits without an outcome, unknown outcomes, and the limits
-   of tasks that may still pay. So memory grows with what runs, never with the log.
-3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
-   there.
-4. Not compared: rates, whose windows pass without a record; and what `audit verify` lists besides. Which
-   table is compared where, and why another is not, stands in `tests/stories/test_compared_tables.py`.
-
-Of `unknown_rows`:
-
-It is followed like the keys of people beside the other rows; what is kept is what nobody has reconciled.
+`unknown_rows` keeps only outcomes that are not reconciled.
 """
 
 from __future__ import annotations
@@ -52,16 +45,15 @@ _UNKNOWN: Final = ActionState.UNKNOWN.value
 
 
 class UnknownLedger:
-    """What the log says so far of outcomes that are, or were, unknown."""
+    """Outcomes that are or were unknown, as the log leaves them."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        """Compare with this."""
         self._snapshot = snapshot
         self._states: dict[tuple[str, str], str] = {}
         self._words: list[str] = []
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         match record.event:
             case ActionOutcome(action=action, after="unknown"):
                 self._states[record.namespace, action] = _UNKNOWN
@@ -72,7 +64,7 @@ class UnknownLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, once all was followed."""
+        """Yields the differences between rows and log."""
         for space, action in self._states:
             self._compare(space, action, _UNKNOWN)
         yield from self._words
@@ -110,7 +102,7 @@ _OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was compared, and where rows and log differ."""
+    """The size of the comparison and its differences."""
 
     records: int
     actions: int
@@ -134,8 +126,6 @@ class _Task:
 
 @dataclass(slots=True)
 class _Ledger:
-    """What the log says so far of all that is open (rule 2)."""
-
     snapshot: Snapshot
     tasks: dict[tuple[str, str], _Task] = field(default_factory=dict)
     permits: dict[tuple[str, str], ActionDecided] = field(default_factory=dict)
@@ -151,7 +141,6 @@ class _Ledger:
             self.words.append(words)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
         space = record.namespace
         match record.event:
             case TaskStarted() as event:
@@ -178,7 +167,6 @@ class _Ledger:
                 pass
 
     def finish(self) -> None:
-        """Compare what is open now."""
         for space, action in self.permits:
             row = self.snapshot.actions.action(space, action)
             if row is not None and row.state not in _OPEN:
@@ -225,7 +213,7 @@ class _Ledger:
             _add(parent, event.above, sign=1)
 
     def _move(self, space: str, task: str, amounts: tuple[str, ...], *, sign: int) -> None:
-        """What went to a child, or came back from one, of a task that has not ended."""
+        """Moves amounts to or from a child of a task that has not ended."""
         known = self.tasks.get((space, task))
         if known is not None:
             _add(known, amounts, sign=sign)
@@ -283,7 +271,6 @@ class _Ledger:
         self._close(space, event.task)
 
     def _close(self, space: str, task: str) -> None:
-        """Compare and forget a task that can change nothing any more."""
         known = self.tasks[space, task]
         if known.state in _ENDED and known.open == 0:
             self._compare_task(space, task)
@@ -297,19 +284,14 @@ class _Ledger:
         if row is not None and row.scope.digest != known.scope:
             self.differ(f"task {task} has another scope than its records leave it with")
         left = dict(self.snapshot.tasks.remainders(space, task))
-        for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):  # 4
+        for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):
             here, there = left.get(limit), known.limits.get(limit)
             if here != there:
                 self.differ(f"task {task} has {here} left of `{limit}`, and its records leave {there}")
 
 
 def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Comparison:
-    """Where the rows differ from what the log's records say.
-
-    Args:
-        snapshot: What is read, from beginning to end.
-        progress: Told, now and then, how many records of how many were followed.
-    """
+    """Compares rows with the log; calls `progress` with (records followed, records in all)."""
     ledger = _Ledger(snapshot)
     others = [make(snapshot) for make in _LEDGERS]
     total, done = snapshot.audit.count(), 0

@@ -1,37 +1,15 @@
-"""Gives records their places in the log, grows the tree, and has checkpoints signed.
+"""Sequences records into the log, grows the Merkle tree, and obtains signed checkpoints.
 
-Of `sequencing`:
-
-1. Records get places in the order in which they became durable; none is passed over.
-2. Places, tiles and their tree are written in one transaction: a crash leaves the tree
-   of before, and the next round grows the same one. A transaction places `_BATCH` records at
-   most, and between two the store is left to whoever waits: decisions do.
-3. The signer is shown a consistency proof from what it signed last. What it signed and
-   this store does not know of (a lost answer) is asked for again, never signed anew.
-4. A store that is behind the signer was rolled back or restored: it is refused until a
-   person has reconciled it, and says so in the daemon's state.
-5. What ends authority is entered into the feed in the transaction that gives its record a place
-   (`core.revocation.reading`): there is no place without its entry, and no entry without its place.
-6. What was signed is itself recorded, together with the next records that come: who
-   holds a checkpoint finds it in the log, and an idle log does not grow by itself.
-
-Of `signing`:
-
-1. It signs for the origins that it was given at its start, and no other.
-2. What it signs only appends to what it signed last, by a consistency proof that it verifies against its own
-   memory: the asker's word counts for nothing.
-3. The memory is durable before the signature exists. A crash between the two is safe: what was about to be
-   signed is then the only thing of its size that can be, and asking again gives it.
-4. Asked again for the same, it gives the same, and makes the memory durable once more: a crash may have left
-   it written and not yet durable.
-
-Of `freshness`:
-
-1. No decision commits before the store's log was first compared with the signer's memory.
-2. No decision commits later than `BOUND` after the last instant at which the store held no more than the
-   signer vouches for by now. A signer that is silent, or that answers and signs no more, therefore stops
-   decisions: it would not notice that what came later is missing. The next signature lets decisions go on.
-3. What ends authority, outcomes and what a person does are not asked for this: they commit at any time.
+- Places and tiles are written in one transaction, of at most `_BATCH` records; in between, waiting decisions
+  get the store.
+- The signer gets a consistency proof from its last checkpoint. A checkpoint lost on the way is fetched, not
+  signed anew.
+- A store behind the signer was rolled back or restored; it is refused until a person reconciles it.
+- It verifies that a log only appends to what its own memory holds; the caller's claim counts for nothing.
+- Its memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
+- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now.
+  A silent signer thus stops decisions until its next signature.
+- Revocations, outcomes and acts of persons are exempt.
 """
 
 from __future__ import annotations
@@ -84,25 +62,25 @@ _BATCH: Final = 128
 _ENTERED: Final = hours(1)
 """How long an entry is kept: far longer than any token lives that it could end."""
 _REST: Final = 0.001
-"""Seconds between two of them, in which whoever waits for the store has it."""
+"""Seconds between two of them, for others that wait for the store."""
 
 
 class LogBehindError(DeniedError):
-    """The signer has vouched for a log that this store no longer holds."""
+    """The signer has signed a log that this store no longer holds."""
 
     code = "log-behind"
     remedy = "the store was rolled back or restored: compare with what monitors hold, then start a new log"
 
 
 class NotCoveredError(UnavailableError):
-    """The record has no checkpoint over it yet."""
+    """No checkpoint covers the record yet."""
 
     code = "not-covered"
     remedy = "wait for the next checkpoint, at most a second, or look whether the signer runs"
 
 
 def open_writer(means: Means, *, software: str) -> None:
-    """Begin this process's chain: its first record names all heads that it knows, and the last checkpoint."""
+    """Opens this process's chain; its first record names all known heads and the last checkpoint."""
 
     def work(tx: Transaction) -> None:
         checkpoint = tx.audit.checkpoint()
@@ -118,20 +96,19 @@ def open_writer(means: Means, *, software: str) -> None:
 
 
 class Sequencer:
-    """Grows the log and has it signed; used from one thread at a time."""
+    """Grows the log and has it signed; must be used from one thread at a time."""
 
     def __init__(self, means: Means, signer: Signer, origin: str) -> None:
-        """Keep what to work with; the tree is read from the store at the first round."""
         self._means = means
         self._signer = signer
         self._origin = origin
         self._frontier: Frontier | None = None
         self._unrecorded: CheckpointSigned | None = None
         self._resting = threading.Event()
-        """Never set: nobody ends a rest of a millisecond."""
+        """Never set: waiting on it is a sleep of a millisecond."""
 
     def extend(self) -> int:
-        """Give every record a place that has none (rules 1 and 2); how many there were."""
+        """Gives every unplaced record its place and returns their number."""
         placed = 0
         while True:
             count = self._means.store.write(self._extend)
@@ -155,13 +132,13 @@ class Sequencer:
         tx.audit.put_tiles({(one.level, one.index): one.hashes for one in growth.tiles})
         self._enter(tx, size, pending)
         self._frontier = growth.frontier
-        if self._unrecorded is not None and _has_news(pending):  # 6
+        if self._unrecorded is not None and _has_news(pending):
             now = self._means.clock.now()
             tx.audit.append("default", self._means.writer, [self._unrecorded], now)
         return len(pending)
 
     def _enter(self, tx: Transaction, size: int, pending: Sequence[PendingRecord]) -> None:
-        """Enter what ends authority into the feed, and forget what was entered long ago (rule 5)."""
+        """Enters revocations into the feed and drops old entries."""
         entries = entries_in(size, (one.body for one in pending))
         if entries:
             tx.revocation.put_entries(entries)
@@ -169,13 +146,7 @@ class Sequencer:
             tx.revocation.forget_entries(before, limit=_BATCH)
 
     def sign(self) -> StoredCheckpoint | None:
-        """Have the log as it stands signed (rules 3 and 4); the new checkpoint, None when nothing is new.
-
-        Raises:
-            LogBehindError: The signer knows more of this log than the store.
-            SignerUnavailableError: It can't be reached.
-            TamperedError: The log does not only append to what was signed.
-        """
+        """Has the current log signed; returns the new checkpoint, None if nothing is new."""
         with self._means.store.read() as snapshot:
             known = snapshot.audit.checkpoint()
             size = snapshot.audit.size()
@@ -196,17 +167,12 @@ class Sequencer:
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
-        """An offline proof of the record at this index under the newest checkpoint, and the record.
-
-        Raises:
-            NotCoveredError: No checkpoint covers it yet.
-        """
+        """Returns an offline proof of a record under the newest checkpoint, and the record."""
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
 
 
 def _has_news(pending: Sequence[PendingRecord]) -> bool:
-    """Whether something else is new than that checkpoints were signed; the first record mostly says."""
     return any(not isinstance(parse_record(one.body).event, CheckpointSigned) for one in pending)
 
 
@@ -221,21 +187,14 @@ def _prove(snapshot: Snapshot, index: int) -> tuple[bytes, bytes]:
 
 
 class CheckpointSigner:
-    """Signs checkpoints of the logs that it was given; safe from any thread."""
+    """Signs checkpoints of its logs; thread-safe."""
 
     def __init__(
         self, *, origins: Iterable[str], key: SigningKey, heads: SignedHeads, verify: Verify
     ) -> None:
-        """Sign for these origins (rule 1).
+        """Signs for these origins, which are also the key names in its notes.
 
-        Args:
-            origins: The names of the logs; each is also the name of the key in its notes.
-            key: What signs.
-            heads: What it remembers; no other signer may write to it.
-            verify: Checks a signature.
-
-        Raises:
-            VerifierKeyError: An origin can't be the name of a key.
+        No other signer may write to `heads`.
         """
         self._keys = {origin: make_verifier_key(origin, key.public) for origin in origins}
         self._key = key
@@ -244,34 +203,18 @@ class CheckpointSigner:
         self._lock = Lock()
 
     def verifier_key(self, origin: str) -> str:
-        """The log's public key as a vkey.
-
-        Raises:
-            OriginUnknownError: It is not one of its origins.
-        """
+        """Returns the log's public key as a vkey; raises OriginUnknownError."""
         return self._require_key(origin).text
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """What it was about to sign last; size 0 when nothing was.
-
-        Raises:
-            OriginUnknownError: It is not one of its origins.
-            SignerUnavailableError: Its memory can't be read.
-        """
+        """Returns the last checkpoint it was about to sign, size 0 if none."""
         self._require_key(origin)
         with self._lock:
             return self._heads.read(origin)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """A signed note of the checkpoint.
-
-        Raises:
-            OriginUnknownError: It is not one of its origins.
-            CheckpointOlderError: It has signed for a larger log.
-            TamperedError: The log does not only append to what was signed, or is none.
-            SignerUnavailableError: Its memory can't be read or made durable; nothing was signed.
-        """
-        key = self._require_key(origin)  # 1
+        """Returns a signed note of the checkpoint."""
+        key = self._require_key(origin)
         wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
         with self._lock:
             last = self._heads.read(origin)
@@ -280,7 +223,7 @@ class CheckpointSigner:
                     f"a log of {last.size} records was signed for already, {size} is fewer"
                 )
             if wanted != last:
-                verify_consistency(last.size, size, proof, last.root, root)  # 2
+                verify_consistency(last.size, size, proof, last.root, root)
             self._heads.write(wanted)  # 3 and 4
             note = render_note(wanted.text, [(key, self._key.sign(wanted.text.encode()))])
         # A signature that went wrong in the making never leaves: it could give the key away.
@@ -301,7 +244,7 @@ LATE: Final = 3.0
 
 
 class LogUnconfirmedError(UnavailableError):
-    """The daemon could not compare its store with the signer's memory lately, and refuses to decide."""
+    """The store was not compared with the signer's memory within the bound."""
 
     code = "log-unconfirmed"
     remedy = (
@@ -311,48 +254,40 @@ class LogUnconfirmedError(UnavailableError):
 
 
 class LogFreshness:
-    """Keeps when the store's log was last confirmed. Confirmed by one thread, asked from any."""
+    """Tracks when the log was last confirmed; confirmed by one thread, read by any."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
-        """Begin unconfirmed (rule 1).
-
-        Args:
-            elapsed: Seconds on a clock that is never set.
-        """
+        """Starts unconfirmed; `elapsed` gives seconds of a monotonic clock."""
         self._elapsed = elapsed
         self._marks: deque[tuple[float, int]] = deque()
         """When the store held how many records, oldest first: what is not vouched for yet."""
         self._until = -math.inf
 
     def mark(self, records: int) -> None:
-        """The store holds at least this many records now."""
+        """Notes that the store holds at least this many records now."""
         now = self._elapsed()
         while self._marks and self._marks[0][0] + BOUND < now:
             self._marks.popleft()  # too old to confirm anything
         self._marks.append((now, records))
 
     def confirm(self, vouched: int) -> None:
-        """The store was found to hold these records, which the signer vouches for."""
+        """Notes that the store holds these records, which the signer has signed."""
         while self._marks and self._marks[0][1] <= vouched:
             self._until = self._marks.popleft()[0] + BOUND
 
     @property
     def late(self) -> bool:
-        """Whether the signer has not vouched yet for what the store held `LATE` seconds ago."""
+        """Whether the signer has not signed what the store held `LATE` seconds ago."""
         return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
 
     def require(self) -> None:
-        """Go on only within the bound (rules 1 and 2).
-
-        Raises:
-            LogUnconfirmedError: The last comparison that agreed is too old, or there was none.
-        """
+        """Raises LogUnconfirmedError outside the bound."""
         if self._elapsed() > self._until:
             raise LogUnconfirmedError(self.trouble)
 
     @property
     def trouble(self) -> str:
-        """Why decisions are refused now; empty where they are not."""
+        """Returns why decisions are refused now, '' if they are not."""
         if self._elapsed() <= self._until:
             return ""
         if self._until == -math.inf:

@@ -1,11 +1,7 @@
-"""Comparing what stands before any task runs with the log: stops, groups, targets, issuers, accounts.
+"""Compares declared state with the log: stops, groups, targets, issuers, accounts.
 
-1. Each kind is one entry of `_ROWS`: how its rows are read, in the words in which they are compared. What the
-   records leave is kept in the same words; memory grows with what people declared.
-2. What an issuer's sign-in says of groups counts until the time of the person's last sign-in there.
-3. A target is where its file says: the file's identity is computed again, and its server's start with it.
-4. Not compared, as no record holds it: when a trust domain's bundle was last confirmed, how a server is
-   started (a gateway compares it with its identity before that), and which agents are offered it.
+- Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
+  and which agents it is offered.
 """
 
 from __future__ import annotations
@@ -74,7 +70,7 @@ _ONE: Final = ""
 
 @dataclass(slots=True)
 class StandingLedger:
-    """What the log says of it."""
+    """Declared state as the log leaves it."""
 
     snapshot: Snapshot
     told: dict[str, Told] = field(
@@ -83,12 +79,12 @@ class StandingLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         self.spaces.add(record.namespace)
         _follow(record.namespace, record.event, self.told)
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         found = {*self.snapshot.identities.namespaces(), *self.snapshot.accounts.spaces()}
         found |= {one.namespace for one in self.snapshot.targets.all_targets()}
         found |= {one.namespace for one in self.snapshot.trusts.all_trusts()}
@@ -98,7 +94,6 @@ class StandingLedger:
 
 
 def _follow(space: str, event: Event, told: Mapping[str, Told]) -> None:
-    """What a record leaves (rule 1)."""
     match event:
         case KillSwitchChanged(stopped=stopped, epoch=epoch, reason=reason):
             told["stop"].put(space, _ONE, state=stopped, epoch=epoch, reason=reason)
@@ -172,7 +167,7 @@ def _follow_group(
         case PersonSignedIn(person=person, issuer=issuer, until=until):
             for (where, name), group in groups.rows.items():
                 if where == space and (person, issuer) in _claims(group):
-                    groups.change(space, name, claims={**_claims(group), (person, issuer): until})  # 2
+                    groups.change(space, name, claims={**_claims(group), (person, issuer): until})
         case IdentityChanged(identity=person, after=PersonState.GONE.value):
             for (where, name), group in groups.rows.items():
                 if where == space:
@@ -183,7 +178,6 @@ def _follow_group(
 
 
 def _claims(group: Fields | None) -> dict[tuple[str, str], int]:
-    """Until when who is a member by whose word."""
     found = group["claims"] if group is not None else {}
     return found if isinstance(found, dict) else {}
 
@@ -367,7 +361,6 @@ def _agent_keys(snapshot: Snapshot, space: str) -> Iterator[tuple[str, Fields]]:
 
 
 def _thumbprints(keys: bytes) -> set[str]:
-    """Of a set of keys; of none where it can't be read."""
     try:
         return {one.thumbprint for one in parse_jwks(keys)} if keys else set()
     except MalformedError:

@@ -1,26 +1,14 @@
 """Compares acts, amendments, approvals and templates with the log.
 
-Of `act_rows`:
+- The acts of a task tree are compared and forgotten once its root has ended and nothing is open or unknown.
+- PostgreSQL numbers a transaction before it waits for the act. So the highest attempt is the last, and of
+  concurrent attempts any outcome may be the last.
 
-1. What policy holds of a retry rests on this: an act that is said to have failed may be tried again.
-2. The acts of a tree of tasks are compared, and forgotten, once its root has ended and nothing of it is open
-   or unknown: from then on nothing of it is permitted.
-3. Records of two daemons are read in the order of their numbers, and PostgreSQL numbers a transaction before
-   it waits for the act. So the highest attempt is the last one, and of the outcomes of attempts that were
-   open at once each may have been the last.
+`amendment_rows`: narrowings have no rows; their spent amounts and limits are compared.
+- A row that was `consumed` and is not now would allow a second use.
+- Not compared: answers, which are verified whenever they count.
 
-Of `amendment_rows`:
-
-Of narrowings, which have no rows of their own, what was spent before and what limits were given is compared.
-
-Of `approval_rows`:
-
-1. An answer is used once: a row that was `consumed`, and isn't by now, would be used again.
-2. Not compared: the answers. Each is a signed statement, which is verified whenever it counts.
-
-Of `template_rows`:
-
-Not compared: a template's purpose, which no record holds.
+`template_rows`: not compared is a template's purpose, which no record holds.
 """
 
 from __future__ import annotations
@@ -73,21 +61,19 @@ _HISTORY: Final = frozenset({"succeeded", "failed", _UNKNOWN})
 
 @dataclass(slots=True)
 class _Tree:
-    """A task with all beneath it."""
-
     tasks: list[str] = field(default_factory=list)
     acts: dict[str, ActHistory] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)
     """The act of each action whose outcome is still to come, or unknown."""
     unknown: set[str] = field(default_factory=set)
     outcomes: dict[str, set[str]] = field(default_factory=dict)
-    """Of each act, the outcomes since it was permitted last (rule 3)."""
+    """Of each act, the outcomes since it was permitted last."""
     ended: bool = False
 
 
 @dataclass(slots=True)
 class ActLedger:
-    """What the log says of acts."""
+    """Acts as the log leaves them."""
 
     snapshot: Snapshot
     roots: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -97,7 +83,7 @@ class ActLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -123,7 +109,7 @@ class ActLedger:
     def _permit(self, tree: _Tree, event: ActionDecided, at: int) -> None:
         before = tree.acts.get(event.act_key)
         tree.outcomes[event.act_key] = set()
-        if before is None or event.attempt > before.attempts:  # 3
+        if before is None or event.attempt > before.attempts:
             tree.acts[event.act_key] = replace(
                 before or ActHistory(), attempts=event.attempt, last_action=event.action, last_at=Instant(at)
             )
@@ -159,7 +145,7 @@ class ActLedger:
             del self.trees[space, root]
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for (space, root), tree in self.trees.items():
             self._compare(space, root, tree)
         yield from self.words
@@ -184,7 +170,6 @@ class ActLedger:
                     )
 
     def _invented(self, space: str) -> Iterator[str]:
-        """Acts that no record permitted, of trees in which something may still be permitted (rule 2)."""
         after = ("", "")
         while page := self.snapshot.actions.acts(space, limit=_PAGE, after=after):
             for root, key in page:
@@ -208,7 +193,7 @@ class _Told:
 
 @dataclass(slots=True)
 class AmendmentLedger:
-    """What the log says of amendments."""
+    """Amendments as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
@@ -217,7 +202,7 @@ class AmendmentLedger:
     """By task: what its last amendment says its limits were given, and what was spent until then."""
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space, event = record.namespace, record.event
         self.spaces.add(space)
         if isinstance(event, AmendmentAsked):
@@ -238,7 +223,7 @@ class AmendmentLedger:
                     known.given = (event.task, event.scope) == (known.asked.task, known.asked.after)
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for (space, name), told in sorted(self.told.items(), key=lambda pair: pair[0]):
             row = self.snapshot.amendments.amendment(space, name)
             if row is None:
@@ -283,7 +268,7 @@ _PENDING: Final = ApprovalState.PENDING.value
 
 @dataclass(slots=True)
 class ApprovalLedger:
-    """What the log says of approvals, and of plans."""
+    """Approvals and plans as the log leaves them."""
 
     snapshot: Snapshot
     approvals: Told = field(default_factory=lambda: Told("approval", "asked for"))
@@ -291,7 +276,7 @@ class ApprovalLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -307,7 +292,7 @@ class ApprovalLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for space in sorted(self.spaces | set(self.snapshot.actions.namespaces())):
             yield from self.approvals.against(space, dict(self._rows(space)))
             plans = {name: self._plan(space, name) for where, name in self.plans.rows if where == space}
@@ -329,13 +314,13 @@ class ApprovalLedger:
 
 @dataclass(slots=True)
 class TemplateLedger:
-    """What the log says of templates."""
+    """Templates as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], TemplateSaved] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         match record.event:
             case TemplateSaved() as event:
                 self.told[record.namespace, event.template] = event
@@ -345,7 +330,7 @@ class TemplateLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tasks.templates(space)}

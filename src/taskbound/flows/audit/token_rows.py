@@ -1,33 +1,15 @@
 """Compares tokens, credentials, pinned tools and policies with the log.
 
-Of `token_rows`:
-
-1. A token counts for as long as its row says, so a row that ends later than its record says, or that is not
-   revoked any more, would let its holder in.
-2. What is over by the newest record counts no more, and is not followed. A token of an action is, as long as
-   the action is open: it shows that the action may have been used. So memory grows with what lives.
-3. A signing key that was written into the database could sign tokens that the daemon never issued; a revoked
-   key stays revoked.
-4. Not compared: what a token says beside that, which is in the digest of its claims; the signer computes it
-   again before it signs.
-
-Of `credential_rows`:
-
-1. The broker does not revoke what a row says is revoked, or what is never due: it would live in its target
-   until it ends there by itself.
-2. A credential that is over as its records say is forgotten, so that memory grows with what lives.
-3. Not compared, as no record holds them: the lease, the attempts to revoke it, and the words of a trouble.
-   What was asked for is compared as the arguments of its action.
-
-Of `tool_rows`:
-
-1. The pinned bytes have the digest that their record names, or another definition would be shown.
-2. Not compared: what a gateway last saw of a tool, and whether it has changed: no record ends that.
-
-Of `policy_rows`:
-
-1. A row is what the record says whose number it has, and a record has its row. So what was recorded while
-   the log was read counts too.
+Rules of `token_rows`:
+1. A row that ends later than its record, or is no longer revoked, would admit its holder.
+2. A token past its end at the newest record is not followed, except while its action is open.
+3. A signing key inserted into the database could sign tokens that were never issued; a revoked key stays
+   revoked.
+4. Not compared: other claims; the signer computes their digest again before signing.
+- The broker does not revoke a row that says revoked or never due, so the credential would live on in its
+  target.
+- Not compared, as no record holds them: the lease, revocation attempts, and the text of a failure.
+- Not compared: what a gateway last saw of a tool.
 """
 
 from __future__ import annotations
@@ -81,10 +63,9 @@ _PAGE: Final = 500
 
 
 class TokenLedger:
-    """What the log says of tokens, and of the keys that sign them."""
+    """Tokens and their signing keys as the log leaves them."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        """Compare with this."""
         self._snapshot = snapshot
         self._newest = _newest(snapshot)
         self._tokens = Told("token", "issued")
@@ -93,7 +74,7 @@ class TokenLedger:
         self._spaces: set[str] = set()
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         self._spaces.add(space)
         match record.event:
@@ -129,7 +110,7 @@ class TokenLedger:
                 self._keys.put(DEFAULT_NAMESPACE, kid, state=state, **{"public half": kid})
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for space in sorted(self._spaces | set(self._snapshot.identities.namespaces())):
             yield from self._tokens.against(space, dict(self._rows(space)))
         keys = {
@@ -148,7 +129,6 @@ class TokenLedger:
 
 
 def _newest(snapshot: Snapshot) -> int:
-    """When the newest record was written; 0 for an empty log."""
     pending = snapshot.audit.pending(snapshot.audit.count())
     bodies = [one.body for one in pending] or snapshot.audit.records(max(0, snapshot.audit.size() - 1), 1)
     return max((parse_record(one).at for one in bodies), default=0)
@@ -212,7 +192,7 @@ _RENEWED: Final = {
 
 @dataclass(slots=True)
 class CredentialLedger:
-    """What the log says of credentials."""
+    """Credentials as the log leaves them."""
 
     snapshot: Snapshot
     told: Told = field(default_factory=lambda: Told("credential", "written down"))
@@ -220,7 +200,7 @@ class CredentialLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case CredentialJournaled() as event:
@@ -238,7 +218,7 @@ class CredentialLedger:
     def _move(self, space: str, event: CredentialMoved) -> None:
         name = event.credential
         if (space, name) not in self.told.rows:
-            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten (rule 2)
+            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten
                 self.words.append(f"credential {name} was moved, and no record says that it was written down")
             self.told.put(space, name, target=event.target, task=event.task)
         known = self.told.rows[space, name]
@@ -259,7 +239,7 @@ class CredentialLedger:
             known["turn"] = True
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         yield from self.words
         for space in sorted(self.spaces | {one.namespace for one in self.snapshot.targets.all_targets()}):
             yield from self.told.against(space, dict(self._rows(space)))
@@ -307,14 +287,12 @@ def _credential_rows_fields(row: Credential) -> Fields:
         "acknowledgement": row.acknowledged,
         "renewal": None if renewal is None else (renewal.action, renewal.ends, renewal.state),
         "reason to end": row.why,
-        "turn": row.due != NEVER_ENDS and not ends_before,  # 1
+        "turn": row.due != NEVER_ENDS and not ends_before,
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What the records say of one tool."""
-
     server: str
     definition: str
     owner: str
@@ -324,14 +302,14 @@ class _Told:
 
 @dataclass(slots=True)
 class ToolLedger:
-    """What the log says of pinned tools."""
+    """Pinned tools as the log leaves them."""
 
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
     approvers: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space = record.namespace
         match record.event:
             case ToolPinned() as event:
@@ -354,7 +332,7 @@ class ToolLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tools.tools(space)}
@@ -398,7 +376,7 @@ def _compare(row: PinnedTool, told: _Told) -> Iterator[str]:
         if here != there:
             yield f"tool {row.name} has another {what} than its records leave it with"
     if _digest(row.definition) != row.digest:
-        yield f"the pinned definition of tool {row.name} is not the one that its digest names"  # 1
+        yield f"the pinned definition of tool {row.name} is not the one that its digest names"
 
 
 def _digest(definition: bytes) -> str:
@@ -415,14 +393,14 @@ _PolicyRowsTold: TypeAlias = "tuple[InForce, str, str]"
 
 @dataclass(slots=True)
 class PolicyLedger:
-    """What the log says of bundles."""
+    """Policy bundles as the log leaves them."""
 
     snapshot: Snapshot
     bundles: dict[str, dict[str, None]] = field(default_factory=dict)
     activations: dict[str, dict[int, _PolicyRowsTold]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Follow one record."""
+        """Applies one record."""
         space, event = record.namespace, record.event
         known = self.bundles.setdefault(space, {})
         if isinstance(event, PolicyProposed | PolicyRebased | PolicyRolledBack) and event.bundle:
@@ -432,7 +410,7 @@ class PolicyLedger:
             self.activations.setdefault(space, {})[told[0].epoch] = told
 
     def differences(self) -> Iterator[str]:
-        """Where the rows differ, in words."""
+        """Yields the differences between rows and log."""
         for space in sorted({*self.bundles, *self.snapshot.policy.governed()}):
             yield from self._bundles(space)
             yield from self._activations(space)
@@ -467,7 +445,6 @@ class PolicyLedger:
 
 
 def _told(event: Event) -> _PolicyRowsTold | None:
-    """What an event says was put in force; None when it says nothing of the kind."""
     match event:
         case PolicyActivated(bundle=digest, epoch=epoch, by=by):
             return InForce(epoch=epoch, digest=digest), "activated", by

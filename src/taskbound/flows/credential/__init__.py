@@ -1,4 +1,4 @@
-"""Credentials: written down with their permit, minted and handed out, ended with what they rest on."""
+"""Credentials: journaled with their permit, minted, handed out, and ended."""
 
 from __future__ import annotations
 

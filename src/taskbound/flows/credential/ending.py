@@ -1,21 +1,11 @@
 """Ends credentials with their task and with what they rest on.
 
-Of `ending`:
-
-1. Whatever takes authority from a task takes its credentials too, and those of all beneath it: its end, a
-   pause, another step or scope, the stop of its agent or of everything. What is needed again is asked for
-   again, and is a decision of its own.
-2. Nobody is waited for: the rows say what is to be revoked, and are due at once.
-
-Of `stranded`:
-
-1. The end of a task takes its credentials in its own transaction (`ending`). What else stops a task's
-   authority (a person who left, the kill switch) is written where it is known, and what rests on it is looked
-   for right after that, and again and again (law 10).
-2. What is seen to rest on nothing is judged again under the locks of a decision, in their order: kill switch,
-   tasks. What lives again by then is left alone, and where nothing is seen nothing is locked. A canary rests
-   on no task, and ends with everything else when all is stopped.
-3. Each task is a transaction of its own: one that can't be written keeps no other waiting.
+- The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its
+  descendants. They are requested anew by a new decision.
+- A task's end takes its credentials in its own transaction. Other losses of authority (departed person, kill
+  switch) are found right after they are written, and periodically (law 10).
+- A candidate is judged again under decision locks: kill switch, then tasks. A canary has no task and ends
+  when everything is stopped.
 """
 
 from __future__ import annotations
@@ -44,10 +34,7 @@ if TYPE_CHECKING:
 def end_credentials(
     tx: Transaction, namespace: str, tasks: Collection[str], why: str, now: Instant
 ) -> list[Event]:
-    """End what these tasks have that lives; the records of it, which whoever calls writes.
-
-    The tasks are locked by whoever calls: nothing is journaled for them meanwhile.
-    """
+    """Ends the live credentials of these tasks; the caller holds the tasks' locks and writes the events."""
     events: list[Event] = []
     for row in tx.credentials.lock_living(namespace, tasks) if tasks else ():
         after = end_credential(row, why, now)
@@ -64,7 +51,7 @@ def moved_event(
     cut: int = 0,
     notes: tuple[str, ...] = (),
 ) -> CredentialMoved:
-    """The record of a move."""
+    """Returns the event of a credential's state change."""
     lasts = after.state in {CredentialState.ACTIVE, CredentialState.UNSUPPORTED}
     return CredentialMoved(
         credential=after.id,
@@ -81,12 +68,12 @@ def moved_event(
 
 
 def end_stranded(means: Means, namespace: str) -> int:
-    """End what lives of tasks that may do nothing now; how many credentials that were."""
+    """Ends the live credentials of tasks without authority; returns their number."""
     return sum(end_one_stranded(means, namespace, task) for task in find_stranded(means, namespace))
 
 
 def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
-    """Tasks with credentials that live and that may do nothing now; nothing is written or locked."""
+    """Returns tasks without authority that have live credentials; takes no locks."""
     with means.store.read() as snapshot:
         tasks = snapshot.credentials.living_tasks(namespace)
         switch = snapshot.revocation.kill_switch(namespace)
@@ -96,13 +83,13 @@ def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def end_one_stranded(means: Means, namespace: str, task: str) -> int:
-    """End what lives of this task, if it may do nothing still (rules 2 and 3); how many that were."""
+    """Ends the live credentials of this task if it still has no authority."""
     return means.store.write(partial(_end, means, namespace, task))
 
 
 def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
     now = means.clock.now()
-    switch = tx.revocation.lock_kill_switch(namespace)  # 2
+    switch = tx.revocation.lock_kill_switch(namespace)
     heads = tx.tasks.lock_heads(namespace, {task} - {""})
     why = _what_stops(switch, task, heads, now)
     if not why:
@@ -114,7 +101,6 @@ def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
 
 
 def _what_stops(switch: KillSwitch, task: str, heads: Mapping[str, TaskHead], now: Instant) -> str:
-    """What is in the way of this task, in words; empty where nothing is."""
     try:
         require_not_stopped(switch)
         if task:

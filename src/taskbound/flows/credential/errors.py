@@ -1,4 +1,4 @@
-"""Why a credential is not handed out, not found, or not moved."""
+"""Errors of handing out, finding and moving credentials."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ class UnknownCredentialError(MalformedError):
 
 
 class NotAskerError(DeniedError):
-    """The credential was not asked for by whoever wants it."""
+    """The caller did not ask for this credential."""
 
     code = "not-asker"
     remedy = "take it on the connection that asked for it, or ask for one anew"
 
 
 class BadSelectionError(MalformedError):
-    """What is to be revoked is not named, or named twice."""
+    """The selection of what to revoke is empty or ambiguous."""
 
     code = "bad-selection"
     remedy = "name one credential, one task or one target"
 
 
 class WrongTellingError(MalformedError):
-    """What a broker tells can't be of this credential."""
+    """The broker's report does not fit this credential."""
 
     code = "wrong-telling"
     remedy = "restart the broker; what it left is revoked"
 
 
 class MintFailedError(DeniedError):
-    """The target could not be brought to mint it."""
+    """The target failed to mint it."""
 
     code = "mint-failed"
     remedy = "look at the target, and ask for the credential anew; what may be there of this one is revoked"
 
 
 class NobodyMintedError(UnavailableError):
-    """No broker has minted it in time, so that nothing of it is in its target."""
+    """No broker minted it in time; nothing of it is in its target."""
 
     code = "nobody-minted"
     remedy = "look whether the broker runs, and ask for the credential anew"
 
 
 class CredentialEndedError(DeniedError):
-    """The credential is over."""
+    """The credential has ended."""
 
     code = "credential-ended"
     remedy = "ask for one anew, as long as the task may have one"
 
 
 class StillMintingError(UnavailableError):
-    """The broker is still at it."""
+    """The broker has not finished minting."""
 
     code = "still-minting"
     remedy = "take it again: it is handed out for 10 seconds once it is minted"
 
 
 class RenewalFailedError(DeniedError):
-    """The target does not let a credential live longer."""
+    """The target does not extend the credential."""
 
     code = "renewal-failed"
     remedy = "it ends when it did before: ask for another one"
 
 
 class StillRenewingError(UnavailableError):
-    """The broker is still at a renewal."""
+    """The broker has not finished the renewal."""
 
     code = "still-renewing"
-    remedy = "wait again: until its target was told the credential ends when it did before"
+    remedy = "wait again: until the broker has extended it in its target, it keeps its earlier end"

@@ -1,20 +1,9 @@
-"""Hands a secret out, and reports what came of a renewal.
+"""Hands a secret out, and reports the outcome of a renewal.
 
-Of `handing`:
-
-1. Whoever takes a credential or says to have it is on the connection that holds its permit (I-10). A
-   credential that is not theirs and one that is not there are one error.
-2. To have it is said in time (`core.credential.acknowledge`), of what is active still; said again it changes
-   nothing.
-3. What came of the action follows from the row alone: it has succeeded once its secret was acknowledged; it
-   was not sent where no broker has ever begun; what ended otherwise has failed (law 7).
-
-Of `renewed`:
-
-1. Whoever waits for a renewal is on the connection that holds its permit; of another's, of one that was never
-   asked for, and of what is not there, one error says so.
-2. It has succeeded once the target was told, and failed where the target does not let the credential live
-   longer, or the credential ended before. As long as the row does not know, nothing is said.
+- Only the connection that holds the permit takes or acknowledges a credential (I-10). Another's and a missing
+  one give the same error.
+- The action's outcome follows from the row: succeeded once acknowledged, not sent if no broker began, failed
+  otherwise (law 7).
 """
 
 from __future__ import annotations
@@ -47,11 +36,7 @@ if TYPE_CHECKING:
 def require_asker(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """The credential, for the connection that holds its permit (rule 1).
-
-    Raises:
-        NotAskerError: It is another's, nobody's, or not there.
-    """
+    """Returns the credential for the connection with its permit; raises NotAskerError."""
     row = reads.credentials.credential(namespace, credential)
     action = reads.actions.action(namespace, row.action) if row is not None and row.action else None
     if row is None or action is None or action.connection != connection:
@@ -60,14 +45,7 @@ def require_asker(
 
 
 def acknowledge_credential(means: Means, namespace: str, credential: str, connection: str) -> Credential:
-    """Whoever asked says to have the secret (rule 2); the row as it stands then.
-
-    Raises:
-        NotAskerError: They have not asked for it.
-        HandOutOverError: That comes too late.
-        CredentialEndedError: It is over.
-        WrongStateError: It is not minted yet.
-    """
+    """Records that the caller has the secret and returns the row."""
 
     def work(tx: Transaction) -> Credential:
         require_asker(tx, namespace, credential, connection)
@@ -85,7 +63,7 @@ def acknowledge_credential(means: Means, namespace: str, credential: str, connec
 
 
 def over_of(row: Credential) -> TaskboundError:
-    """What is told to who waits for a credential that is over."""
+    """Returns the error for a caller that waits for an ended credential."""
     if row.why.startswith(FAILED):
         return MintFailedError(f"`{row.id}` could not be minted: {row.why.removeprefix(FAILED)}")
     if row.why == NOBODY:
@@ -94,7 +72,7 @@ def over_of(row: Credential) -> TaskboundError:
 
 
 def report_of(row: Credential, connection: str, now: Instant) -> Report | None:
-    """What came of the action of a credential that stands so (rule 3); nothing as long as nobody knows."""
+    """Returns the outcome report that the row implies, None while unknown."""
     if row.acknowledged:
         answer = canonical({"credential": row.id, "ends": row.ends})
         return _report(row, connection, "succeeded", answer=answer)
@@ -121,11 +99,7 @@ def _report(
 def require_renewer(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """The credential, for the connection that holds the permit of its last renewal (rule 1).
-
-    Raises:
-        NotAskerError: It is another's, nobody's, or not there.
-    """
+    """Returns the credential for the connection with its last renewal's permit."""
     row = reads.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     action = reads.actions.action(namespace, renewal.action) if renewal is not None else None
@@ -135,12 +109,7 @@ def require_renewer(
 
 
 def ended_by(row: Credential) -> Instant | None:
-    """When it ends by its last renewal; None as long as nobody knows (rule 2).
-
-    Raises:
-        RenewalFailedError: The target does not let it live longer.
-        CredentialEndedError: It is over.
-    """
+    """Returns the end by the last renewal, None while unknown."""
     renewal = row.renewal
     if row.state not in LIVE:
         raise over_of(row)
@@ -152,7 +121,7 @@ def ended_by(row: Credential) -> Instant | None:
 
 
 def renewal_report_of(row: Credential, action: str, connection: str) -> Report | None:
-    """What came of this action by the row that it renews; nothing as long as nobody knows (rule 2)."""
+    """Returns the renewal action's outcome report, None while unknown."""
     renewal = row.renewal
     if renewal is None or renewal.action != action or renewal.state is RenewalState.WANTED:
         return None

@@ -1,35 +1,12 @@
-"""Writes a credential or a renewal with the decision that permits it, and each later step.
+"""Journals a credential or renewal with its permit, and writes each later move.
 
-Of `journaling`:
-
-1. Each settled permit of a tool `TARGET__credential/KIND` has one row: named after its action, *journaled*,
-   due at once; but of a renewal, which moves one (`prolonging`). What is not settled, not permitted or
-   presented again has none, and no row is written without its permit.
-2. It ends when it was asked to, when its kind does, or with the first deadline of its task and that one's
-   ancestors: as they stand locked, at the instant of the commit (I-03).
-3. The row has the number of its own record, which is appended in the same transaction behind the decisions.
-   In a group each has its own.
-4. The secret is sealed to whoever presented the call that was given the permit. People who lift a hold, who
-   narrow it or who approve a plan of such calls sign what is minted, for which task, and what it may do. They
-   do not sign the recipient: a key that was made for one request says nothing to a reader, a permit is its
-   connection's alone, and nobody but who holds that is given what was sealed. Who asks again after a lost
-   connection makes another key, and what people signed counts for that call too.
-5. Credentials are locked last of all (`flows.decision.group`); a new row waits for nobody's.
-
-Of `prolonging`:
-
-1. A settled permit that names a credential by `renews` moves that one's row, and writes none of its own. What
-   it may be is judged by the row under its lock (`core.target.renewing`), at the instant of the commit.
-2. The row has the renewal with the number of its record, and is due at once. Until a broker told the target
-   it ends when it did: a renewal that nobody brings to the target is worth nothing.
-3. Rows are locked in the order of their names, as everything that moves several does.
-
-Of `moving`:
-
-1. A row is locked, moved by a rule of `core.credential`, written over the version that it was made of, and
-   its record is written in the same transaction. What is refused changes nothing.
-2. A move that only counts attempts, or changes nothing that anybody could see, leaves no record.
-3. A canary is its target's: whether a preflight is over with its move is seen, and written, with the move.
+- It ends at the earliest of the requested end, its kind's limit, and the deadlines of the task and its
+  ancestors, as locked at the commit (I-03).
+- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key;
+  only the permit's connection receives the sealed secret, and a call repeated after a lost connection uses a
+  new key.
+- Credentials are locked last (`flows.decision.group`).
+- The row is due at once and keeps its old end until a broker has extended it in the target.
 """
 
 from __future__ import annotations
@@ -74,7 +51,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """One permitted action that asks for a credential, or for a longer life of one (`prolonging`)."""
+    """A permitted action that mints or renews a credential."""
 
     id: str
     """The action's id: the held one's, where a hold was lifted."""
@@ -87,25 +64,16 @@ class Granted:
 
 
 def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Granted, ...]:
-    """The credential that is written down or renewed with this decision; none where it is no permit of one.
-
-    Args:
-        settled: The decision.
-        action: The id of the action that was settled.
-        recipient: Of the call that is given the permit (rule 4).
-
-    Raises:
-        NoRecipientError: It was evaluated for nobody; nothing may be permitted by that.
-    """
+    """Returns the credential to journal or renew by this decision; empty if it permits none."""
     if not isinstance(settled.decision, Permit):
-        return ()  # 1
+        return ()
     proposal = settled.proposal
     named = credential_kind(proposal.action.tool)
     if named is None:
         return ()
     life = proposal.life
     if life is None or not (recipient or life.renews):
-        raise NoRecipientError(f"`{action}` was permitted for nobody who could get what is minted")
+        raise NoRecipientError(f"`{action}` was permitted without a recipient for the minted secret")
     target, kind = named
     whole = Granted(
         id=action, action=proposal.action, target=target, kind=kind, life=life, recipient=recipient or ""
@@ -116,21 +84,16 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
 def journal_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Write these down with their records (rules 1 to 3).
+    """Journals at least one credential of one namespace, with records.
 
-    Args:
-        tx: The transaction of their permits.
-        means: What the store's writer is called by.
-        some: At least one, all of one namespace.
-        heads: Their tasks with all ancestors, locked.
-        now: The instant of the commit.
+    `heads` are the locked tasks with all ancestors; `now` is the commit's instant.
     """
     rows: list[Credential] = []
     for one in some:
-        ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))  # 2
+        ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))
         tx.audit.append(one.action.namespace, means.writer, [_event(one, ends)], now)
-        rows.append(_row(one, ends, tx.audit.last_number(), now))  # 3
-    tx.credentials.insert_credentials(rows)  # 5
+        rows.append(_row(one, ends, tx.audit.last_number(), now))
+    tx.credentials.insert_credentials(rows)
 
 
 def _row(one: Granted, ends: Instant, record: int, now: Instant) -> Credential:
@@ -169,19 +132,19 @@ def _event(one: Granted, ends: Instant) -> CredentialJournaled:
 
 
 _UNSETTLED: Final = frozenset({ActionState.PERMITTED, ActionState.SENT, ActionState.UNKNOWN})
-"""Where nobody knows, or said, what came of an action."""
+"""The outcome of an action is unknown or not reported."""
 
 
 def see_renewable(
     reads: Snapshot | Transaction, namespace: str, names: Collection[str]
 ) -> tuple[Renewable, ...]:
-    """Those of these ids that are there, as they stand; locked by nobody."""
+    """Returns the existing credentials of these ids without lock."""
     found = (reads.credentials.credential(namespace, one) for one in sorted(names))
     return tuple(_renewable(reads, row) for row in found if row is not None)
 
 
 def lock_renewable(tx: Transaction, namespace: str, names: Collection[str]) -> tuple[Renewable, ...]:
-    """The same, which nobody else changes until this transaction is over (rule 3)."""
+    """Locks and returns the existing credentials of these ids."""
     found = [tx.credentials.lock_credential(namespace, one) for one in sorted(names)]
     return tuple(_renewable(tx, row) for row in found if row is not None)
 
@@ -195,17 +158,9 @@ def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
 def prolong_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Write these down with their records (rules 1 and 2).
+    """Writes renewals of one namespace, each of a different locked credential.
 
-    Args:
-        tx: The transaction of their permits.
-        means: What the store's writer is called by.
-        some: Permitted renewals of one namespace, each of another credential, whose rows are locked.
-        heads: Their tasks with all ancestors, locked.
-        now: The instant of the commit.
-
-    Raises:
-        NotRenewableError: One of them is not to be renewed: nothing of the transaction may stand.
+    Raises NotRenewableError; the transaction must then be rolled back.
     """
     for one in some:
         space = one.action.namespace
@@ -213,7 +168,7 @@ def prolong_credentials(
         if row is None:
             raise NotRenewableError(f"`{one.id}` was permitted to renew what is not there")
         deadline = deadline_with(one.action.task, heads)
-        ends = renewed_until(Renewable(row=row), one.action, one.life, now, deadline)  # 1
+        ends = renewed_until(Renewable(row=row), one.action, one.life, now, deadline)
         event = CredentialProlonged(
             credential=row.id,
             target=row.target,
@@ -226,16 +181,12 @@ def prolong_credentials(
             ends=ends,
         )
         tx.audit.append(space, means.writer, [event], now)
-        renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())  # 2
+        renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())
         tx.credentials.put_credential(prolong_credential(row, renewal, now), expect=row.version)
 
 
 def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
-    """The credential, which nobody else changes until this transaction is over.
-
-    Raises:
-        UnknownCredentialError: There is none.
-    """
+    """Locks and returns the credential; raises UnknownCredentialError."""
     found = tx.credentials.lock_credential(namespace, credential)
     if found is None:
         raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
@@ -243,10 +194,9 @@ def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
 
 
 class Moves:
-    """The moves of one transaction (rule 1)."""
+    """The credential moves of one transaction."""
 
     def __init__(self, means: Means, tx: Transaction, namespace: str, now: Instant) -> None:
-        """Begin with none."""
         self._means, self._tx, self._namespace = means, tx, namespace
         self.now = now
         self._events: list[Event] = []
@@ -260,21 +210,21 @@ class Moves:
         cut: int = 0,
         notes: Sequence[str] = (),
     ) -> Credential:
-        """Write this row over the one that it was made of, with its record; the row."""
+        """Writes the row over its earlier version and remembers the event."""
         self._events.append(moved_event(before, after, event, cut=cut, notes=tuple(notes)))
         return self.keep(before, after)
 
     def keep(self, before: Credential, after: Credential) -> Credential:
-        """Write this row over the one that it was made of, without a record (rule 2); the row."""
+        """Writes the row over its earlier version without an event."""
         self._tx.credentials.put_credential(after, expect=before.version)
-        self._events += note_canary(self._tx, self._means, after, self.now)  # 3
+        self._events += note_canary(self._tx, self._means, after, self.now)
         return after
 
     def note(self, event: Event) -> None:
-        """Have this recorded beside them."""
+        """Remembers another event."""
         self._events.append(event)
 
     def record(self) -> None:
-        """Write the records, where there are some; the last thing of the transaction."""
+        """Writes the events; must be the last step of the transaction."""
         if self._events:
             self._tx.audit.append(self._namespace, self._means.writer, self._events, self.now)

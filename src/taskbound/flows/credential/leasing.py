@@ -1,49 +1,20 @@
-"""The broker's next steps, what it reports of them, and its sweeps of targets.
+"""Leases the broker's next steps, takes its reports, and takes its sweeps of targets.
 
-Of `leasing`:
-
-1. A step is what the row says to be due now (`core.credential.step_of`). What another one has in hand, what
-   is not due and what is not there is left out, and is no error: the broker read the rows a while ago.
-2. A mint is given only while somebody waits for its secret, or of a canary, which the broker uses itself:
-   what nobody waits for is never in a target.
-3. A renewal is given whoever waits for what comes of it: it is of what somebody has.
-4. Revoking and looking are given to whoever asks, also while everything is stopped.
-5. All of what is given is one transaction; rows are locked in the order of their names.
-
-Of `telling`:
-
-1. What is told under another fence than the lease's, or after the lease, is refused with `lease-lost` and
-   changes nothing: whoever has the credential now, or ended it, looks at the target anew (I-12, I-55).
-2. *Minted* makes it active, and its secret is there for who asked. A canary has none, and is over with it.
-   What was kept to end it is written with that, before anybody gets the secret; it is sealed, and says so.
-3. *Failed* ends what was being minted, with what was met; where nothing was sent of it, it is over by that.
-   Of what was being revoked it counts one attempt, which leaves no record, and changes nothing else: only the
-   target's own word leads out of revoking (I-06).
-4. *Renewed* moves the end of what lives still. Where a renewal failed it ends when it did before: that is
-   certain where the target does not let it live longer, and else it is tried again until then.
-5. *Gone* and *left* are that word, with a record of what else was done.
-6. A look has no lease, as it does nothing: it counts only of what was gone.
-7. What is told in words is cut short, and made visible.
-8. What is told together is one transaction: a commit each would keep decisions waiting. Where any of it is
-   refused nothing of it is written, and each is told by a transaction of its own.
-
-Of `sweeping`:
-
-1. A name that is not exactly one of this installation's is nobody's business, whatever it begins with.
-2. What lives or is being revoked is left as it is; so is what was over only after the sweep began, and what
-   is of another target: its own sweep finds it.
-3. What was gone and is there is revoked again. Of what can't be revoked that is said already.
-4. What has no row in any namespace gets one that begins with its end: the row comes before the target is
-   called, so that such a name is of a store that was lost or restored. Who it was for nobody knows any more.
-5. So many names are looked at in one transaction.
-
-Of `reconciled`:
-
-1. What it tells of is over: everything of an older epoch was refused until then. It moves no row.
-2. The record and the note that it is written are one transaction, so that it is written once, however often
-   and to however many daemons it is told. What is restored again has neither, and is of another epoch.
-3. It is told until it is written, and nothing is minted before (`surfaces.broker.memory`).
-4. Who watches over the agents hears of it.
+- A mint is leased only while a caller waits for its secret, or for a canary.
+- Revoking and looking are leased to any broker, also while everything is stopped.
+- All leases are given in one transaction; rows are locked in name order.
+- A report under another fence or after the lease is refused with `lease-lost` and changes nothing; the
+  current holder looks at the target anew (I-12, I-55).
+- *Minted* activates it. A canary has no secret and ends with it. What its revocation needs is stored sealed,
+  before the secret is handed out.
+- *Failed* ends a mint with its error; if nothing was sent, it is over. A failed revocation only counts an
+  attempt without a record: only the target's own answer ends revoking (I-06).
+- Only names that are exactly this installation's are considered.
+- Credentials that live, are being revoked, ended after the sweep began or belong to another target are left
+  alone.
+- A name without a row in any namespace gets a row that begins with its end, as it comes from a lost or
+  restored store.
+- Record and note are one transaction, so it is written once however often it is reported.
 """
 
 from __future__ import annotations
@@ -104,7 +75,7 @@ MOST: Final = 64
 
 
 class TooManyAtOnceError(MalformedError):
-    """More is asked for than one question may lease."""
+    """More leases are requested than one request may get."""
 
     code = "too-many-at-once"
     remedy = f"ask for {MOST} at most"
@@ -112,7 +83,7 @@ class TooManyAtOnceError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
-    """One step that is the asker's to do."""
+    """A step that the broker holds a lease for."""
 
     credential: Credential
     """As it stands with its lease."""
@@ -126,17 +97,9 @@ def lease(
     waited_for: Collection[str],
     tx: Transaction | None = None,
 ) -> tuple[Leased, ...]:
-    """Give out what is due of these.
+    """Leases the due steps of these credentials, at most `MOST`; raises TooManyAtOnceError.
 
-    Args:
-        means: What flows are given.
-        namespace: Whose.
-        credentials: Ids; `MOST` at most.
-        waited_for: Ids of those whose secret somebody waits for (rule 2).
-        tx: The transaction that it is part of; None for one of its own.
-
-    Raises:
-        TooManyAtOnceError: It is more.
+    `waited_for` are those with a caller waiting for the secret. `tx` None means a transaction of its own.
     """
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
@@ -150,12 +113,12 @@ def _lease(
 ) -> tuple[Leased, ...]:
     moves = Moves(means, tx, namespace, means.clock.now())
     given: list[Leased] = []
-    for name in wanted:  # 5
+    for name in wanted:
         row = tx.credentials.lock_credential(namespace, name)
         if row is None or is_leased(row, moves.now):
-            continue  # 1
+            continue
         step = step_of(row, moves.now)
-        if step is Step.MINT and (name in waited_for or is_canary(row)):  # 2
+        if step is Step.MINT and (name in waited_for or is_canary(row)):
             after = moves.put(row, begin_mint(row, moves.now), CredentialEvent.MINT)
             given.append(Leased(credential=after, step=step))
         elif step is Step.RENEW:
@@ -179,27 +142,19 @@ _SESSIONS: Final = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """Takes what is told of one credential; each answers with the row as it stands then."""
+    """Takes reports on one credential; each method returns the row afterwards."""
 
     means: Means
     namespace: str
     credential: str
     fence: int
     tx: Transaction | None = None
-    """The transaction that it is part of (rule 8); None for one of its own."""
+    """The transaction that it is part of; None for one of its own."""
 
     def minted(self, *, sealed: bool, kept: str = "") -> Credential:
-        """The target shows it (rule 2).
+        """The target shows the credential.
 
-        Args:
-            sealed: Whether a sealed secret came with it.
-            kept: What its target needs to end it, sealed to the broker; empty where its name is enough.
-
-        Raises:
-            BadSecretError: What was kept is not sealed for this credential.
-            LeaseLostError: It is in another hand (rule 1).
-            WrongStateError: It is not being minted.
-            WrongTellingError: A canary came with a secret, or another credential without.
+        `kept` is what its revocation needs, sealed to the broker; empty if the name suffices.
         """
 
         def move(row: Credential, moves: Moves) -> Credential:
@@ -218,13 +173,7 @@ class Telling:
         return self._tell(move)
 
     def renewed(self) -> Credential:
-        """The target lets it live longer (rule 4).
-
-        Raises:
-            LeaseLostError: It is in another hand (rule 1).
-            NotRenewableError: It is over, or not being renewed.
-            WrongStateError: It is not active.
-        """
+        """The target extended the credential."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             after = renew_credential(row, self.fence, moves.now)
@@ -233,18 +182,9 @@ class Telling:
         return self._tell(move)
 
     def failed(self, code: str, trouble: str, *, unsent: bool = False, lasting: bool = False) -> Credential:
-        """It could not be minted, not be renewed, or not be revoked this time (rules 3 and 4).
+        """Minting, renewing or this attempt to revoke failed with error `code`.
 
-        Args:
-            code: Of what was met.
-            trouble: That, in words.
-            unsent: Whether nothing was sent of a mint.
-            lasting: Whether a renewal is not to be tried again.
-
-        Raises:
-            LeaseLostError: It is in another hand (rule 1).
-            NotRenewableError: It was being renewed, and is over.
-            WrongStateError: It is not being minted, renewed or revoked.
+        `unsent` says that no mint was sent, `lasting` that a renewal must not be retried.
         """
         met = _short(f"{trouble} [{code}]")
 
@@ -266,12 +206,7 @@ class Telling:
         return self._tell(move)
 
     def gone(self, cut: int, notes: Sequence[str]) -> Credential:
-        """Nothing of it is there (rule 5); how many sessions were ended, and what else was done.
-
-        Raises:
-            LeaseLostError: It is in another hand (rule 1).
-            WrongStateError: It is not being revoked.
-        """
+        """Nothing of the credential is left; `cut` sessions were ended."""
         kept = tuple(map(_short, notes[:_NOTES]))
         if len(notes) > _NOTES:
             kept = (*kept, f"and {len(notes) - _NOTES} more")
@@ -284,12 +219,7 @@ class Telling:
         return self._tell(move)
 
     def left(self, until: Instant) -> Credential:
-        """What is open may go on until this instant, and nothing can begin (rule 5).
-
-        Raises:
-            LeaseLostError: It is in another hand (rule 1).
-            WrongStateError: It is not being revoked.
-        """
+        """Open sessions may last until this instant and none can begin."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             after = leave_credential(row, self.fence, until, moves.now)
@@ -298,11 +228,7 @@ class Telling:
         return self._tell(move)
 
     def seen(self, *, exists: bool) -> Credential:
-        """What a look found under the name of one that was gone (rule 6).
-
-        Raises:
-            WrongStateError: It is not gone.
-        """
+        """The result of a look at a credential that was gone. Raises WrongStateError if it is not gone."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             still = prove_still_gone(row, moves.now)
@@ -327,7 +253,6 @@ class Telling:
 
 
 def _short(words: str) -> str:
-    """Words of a broker, as they are kept (rule 7)."""
     return escape_rest(words[:_WORDS])
 
 
@@ -336,7 +261,7 @@ _GROUP: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What was seen, and where."""
+    """The names that a broker found in a target."""
 
     namespace: str
     target: str
@@ -348,21 +273,20 @@ class Sweep:
 
 
 def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
-    """Revoke what is there and should not be; ids of that."""
+    """Revokes found credentials that must not exist and returns their ids."""
     with means.store.read() as snapshot:
         mark = snapshot.targets.mark()
     if not mark:
         return ()
     found = sorted(_ours(mark, sweep.names))
     revoked: list[str] = []
-    for start in range(0, len(found), _GROUP):  # 5
+    for start in range(0, len(found), _GROUP):
         group = found[start : start + _GROUP]
         revoked += means.store.write(partial(_take, means, sweep, group))
     return tuple(revoked)
 
 
 def _ours(mark: str, names: Collection[str]) -> set[str]:
-    """Ids of the names that are ours (rule 1)."""
     found = set()
     for name in names:
         try:
@@ -380,11 +304,11 @@ def _take(means: Means, sweep: Sweep, ids: list[str], tx: Transaction) -> list[s
     for name in ids:
         row = tx.credentials.lock_credential(space, name)
         if row is None:
-            if all(tx.credentials.credential(other, name) is None for other in others):  # 4
+            if all(tx.credentials.credential(other, name) is None for other in others):
                 _begin_with_its_end(tx, moves, sweep, name)
                 revoked.append(name)
         elif _is_back(row, sweep):
-            after = replace(reappear(row, moves.now), why=AGAIN)  # 3
+            after = replace(reappear(row, moves.now), why=AGAIN)
             moves.put(row, after, CredentialEvent.REAPPEAR)
             revoked.append(name)
     moves.record()
@@ -392,7 +316,6 @@ def _take(means: Means, sweep: Sweep, ids: list[str], tx: Transaction) -> list[s
 
 
 def _is_back(row: Credential, sweep: Sweep) -> bool:
-    """Whether it was over before the sweep began, and is there (rules 2 and 3)."""
     return row.state is CredentialState.REVOKED and row.target == sweep.target and row.ended <= sweep.begun
 
 
@@ -435,7 +358,7 @@ _MOST: Final = 2**53 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What a broker tells."""
+    """A broker's report that it reconciled targets after a change of epoch."""
 
     epoch: int
     since: int
@@ -446,14 +369,10 @@ class Reconciled:
 
 
 def take_reconciled(means: Means, namespace: str, told: Reconciled) -> bool:
-    """Record it (rules 2 and 4); whether it was not recorded before.
-
-    Raises:
-        WrongTellingError: That can be said of no store.
-    """
+    """Records it; returns whether it is new. Raises WrongTellingError if impossible."""
     counts = (told.epoch - 1, told.since - 1, told.ended, told.targets)
     if not all(0 <= one < _MOST for one in counts) or not 0 < len(told.why) <= _WORDS:
-        raise WrongTellingError("what is told of the store's epoch can't be so")
+        raise WrongTellingError("the report about the store's epoch is invalid")
     if not means.store.write(partial(_record, means, namespace, told)):
         return False
     news = {

@@ -1,39 +1,13 @@
-"""What the broker mints and renews, by what the store says at that instant.
+"""Checks what the broker may mint or renew, by the store at that instant.
 
-Of `minting`:
-
-1. The row is being minted, in this broker's hand, and is what was journaled. What it rests on is read anew
-   (`resting`): the target and its kind, the action that asked for it, whatever may stop that, and what people
-   signed.
-2. It ends no later than the record of its beginning says.
-3. For whom it is, and who acts, is the task's: the person who asked for it, and its agent, by the names that
-   tokens have (`core.token`).
-4. A canary is asked for by nobody, and is one only while its target's test is under way. It lives for a
-   minute at most, has no recipient, and has no more than its kind.
-
-Of `renewing`:
-
-1. The row is active, is being renewed, and its time is not over. It is in this broker's hand, is what was
-   journaled, and its last renewal is what the record of its permit names.
-2. What it rests on is read anew (`resting`), for the action that asked for the renewal: the target and its
-   kind, which can be renewed, whatever may stop that, and what people signed.
-3. It was asked for with the same parameters. It ends with its task, with what was asked for and with what the
-   kind allows, counted from the permit.
-
-Of `resting`:
-
-1. The broker has it in hand, and for longer than it may begin anything (`core.credential.lease`).
-2. It is the row that was journaled: the record of its beginning names all that it is. A row that was altered
-   afterwards, or was written without a record, is believed in nothing.
-3. The target is the one that the row was permitted for, by what its file says now, and so is the kind.
-4. The action that asked is there, permitted, and of this row: its digest is that of this task, agent, target,
-   kind and its own arguments. What people signed is that digest.
-5. What doesn't hold at this instant is in the way: everything is stopped, the agent is suspended or nobody
-   answers for it, the task or an ancestor doesn't run, or is another agent's.
-6. It ends with its task, with what was asked for and with what its kind allows, each counted from now.
-7. Where people or issuers lifted a hold, what they signed is verified again, and is enough still, by whoever
-   may say so now. A question of this action that nobody has lifted lets nothing through. Whether it had to be
-   held is the policy's to say, in the daemon: what writes permits there is believed in that alone.
+- A canary exists only during its target's test, lives at most a minute, and has no recipient and only its
+  kind.
+- The broker's lease lasts longer than it may begin anything (`core.credential.lease`).
+- The row must match the record of its beginning; an altered row, or one without record, is rejected.
+- The permitted action must belong to this row: its digest covers task, agent, target, kind and arguments, and
+  is what people signed.
+- Signed lifts of a hold are verified again, and must still suffice; an unlifted question blocks. Whether a
+  hold was needed is decided by policy in the daemon, which is trusted for that alone.
 """
 
 from __future__ import annotations
@@ -92,14 +66,14 @@ if TYPE_CHECKING:
 
 
 class CredentialAlteredError(DeniedError):
-    """A credential's row is not what was permitted and recorded."""
+    """The credential's row differs from what was permitted and recorded."""
 
     code = "credential-altered"
     remedy = "look for who writes to the store beside the daemon: `taskbound audit verify`"
 
 
 class NotMintableError(DeniedError):
-    """What a credential rests on does not let it be minted, or renewed, now."""
+    """The credential may not be minted or renewed now."""
 
     code = "not-mintable"
     remedy = "ask for it anew, once what is in the way is not so any more"
@@ -107,7 +81,7 @@ class NotMintableError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a credential is, and what it is there."""
+    """A credential's target and kind."""
 
     target: StoredTarget
     file: TargetFile
@@ -115,22 +89,14 @@ class Place:
 
 
 def require_in_hand(row: Credential, fence: int, now: Instant) -> None:
-    """Go on only for whoever has it in hand, and may begin something still (rule 1).
-
-    Raises:
-        LeaseLostError: That is another one, or nobody for long enough.
-    """
+    """Raises LeaseLostError unless the fence holds the lease and may still begin a step."""
     require_lease(row, fence, now)
     if row.lease.until - now <= MARGIN:
         raise LeaseLostError(f"`{row.id}` is in this worker's hand for too short a time")
 
 
 def read_record(snapshot: Snapshot, row: Credential, number: int) -> Record | None:
-    """The record of this number, where it is one of the row's namespace.
-
-    Raises:
-        CredentialAlteredError: It can't be read.
-    """
+    """Returns the record with this number if it is of the row's namespace."""
     kept = snapshot.audit.numbered(number)
     try:
         record = parse_record(kept.body) if kept is not None else None
@@ -140,11 +106,7 @@ def read_record(snapshot: Snapshot, row: Credential, number: int) -> Record | No
 
 
 def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
-    """Go on only with the row that was journaled (rule 2); when it was to end by that.
-
-    Raises:
-        CredentialAlteredError: It is another, or there is no record of it.
-    """
+    """Returns the recorded end; raises CredentialAlteredError if the row is not as journaled."""
     record = read_record(snapshot, row, row.record)
     event = record.event if record is not None else None
     if not isinstance(event, CredentialJournaled) or event.credential != row.id:
@@ -157,12 +119,7 @@ def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
 
 
 def require_place(snapshot: Snapshot, row: Credential) -> Place:
-    """The target of the row, as its file declares it now, and the kind (rule 3).
-
-    Raises:
-        NotMintableError: It is another one now, or has no such kind.
-        CredentialAlteredError: The target's row does not fit its file.
-    """
+    """Returns the row's target and kind by the target's current file."""
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None:
         raise NotMintableError(f"there is no target `{row.target}`")
@@ -182,11 +139,7 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
-    """What was asked for: exactly the kind's parameters and these texts, and for how long.
-
-    Raises:
-        CredentialAlteredError: It is something else.
-    """
+    """Returns exactly the kind's parameters, these texts and the requested seconds."""
     try:
         arguments = parse_object(text)
     except MalformedError as error:
@@ -201,12 +154,7 @@ def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str
 
 
 def require_action(snapshot: Snapshot, row: Credential, kind: CredentialKind, name: str) -> StoredAction:
-    """The action of this name, which asks for something of the row (rule 4).
-
-    Raises:
-        CredentialAlteredError: It is another one's, or there is none.
-        NotMintableError: It is not permitted any more.
-    """
+    """Returns the action of this name that asks for the row."""
     action = snapshot.actions.action(row.namespace, name)
     if action is None:
         raise CredentialAlteredError("the credential's action is not there")
@@ -237,18 +185,9 @@ def require_standing(
     ends: Instant,
     now: Instant,
 ) -> None:
-    """Go on only while all that it rests on holds until it ends (rules 5 and 6).
+    """Raises DeniedError unless all that it rests on holds until it ends.
 
-    Args:
-        snapshot: One state of the store.
-        row: The credential.
-        kind: Its kind.
-        asked: For how many seconds it is wanted.
-        ends: When it is to end.
-        now: When.
-
-    Raises:
-        DeniedError: Something doesn't.
+    `asked` is the requested lifetime in seconds.
     """
     require_not_stopped(snapshot.revocation.kill_switch(row.namespace))
     target = snapshot.targets.target(row.namespace, row.target)
@@ -261,22 +200,17 @@ def require_standing(
     heads = snapshot.tasks.heads(row.namespace, {row.task})
     require_live(row.task, heads, now)
     if heads[row.task].agent != row.agent:
-        raise NoTaskError(f"the task `{row.task}` is none of agent `{row.agent}`")
+        raise NoTaskError(f"the task `{row.task}` does not belong to agent `{row.agent}`")
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= kind.seconds:
         raise CredentialAlteredError("it was asked for longer than the kind allows")
-    if ends > min(now + seconds(asked), *(one.deadline for one in heads.values())):  # 6
+    if ends > min(now + seconds(asked), *(one.deadline for one in heads.values())):
         raise CredentialAlteredError("the credential would outlive what it was asked for, or its task")
     if ends <= now:
         raise NotMintableError("the credential is over")
 
 
 def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now: Instant) -> None:
-    """Go on only where no hold was on it, or those lift it whose word counts (rule 7).
-
-    Raises:
-        CredentialAlteredError: The question is about something else.
-        NotMintableError: It is not lifted, or not any more.
-    """
+    """Returns if no hold was on the action or valid answers lift it."""
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     if asked is None:
         return
@@ -285,7 +219,7 @@ def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now
     if about != (action.namespace, action.id, action.digest, action.task, action.agent, action.tool):
         raise CredentialAlteredError("what people were asked is not what was permitted")
     if asked.state is not ApprovalState.CONSUMED or any(one.kind is AnswerKind.DENY for one in asked.answers):
-        raise NotMintableError(f"the action `{action.id}` is held, and nobody has lifted that")
+        raise NotMintableError(f"the action `{action.id}` is held, and its hold is not lifted")
     task = snapshot.tasks.task(action.namespace, action.task)
     if task is None:
         raise NoTaskError(f"task `{action.task}` is not known")
@@ -297,12 +231,12 @@ def require_lifted(snapshot: Snapshot, proves: Proves, action: StoredAction, now
 
 
 CANARY_LIVES: Final = 60
-"""Seconds (rule 4)."""
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mintable:
-    """What is to be minted, where, and for whom."""
+    """What to mint, in which target, and for whom."""
 
     row: Credential
     target: StoredTarget
@@ -314,25 +248,16 @@ class Mintable:
 def require_mintable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
-    """Go on only with a credential that is to be minted now (rules 1 to 4).
+    """Returns what to mint now, or raises DeniedError.
 
-    Args:
-        snapshot: One state of the store, read by the broker itself.
-        proves: Tells what answers are worth.
-        namespace: Whose.
-        credential: The row's id.
-        fence: Of the lease that the broker was given.
-        now: When, by the broker's clock.
-
-    Raises:
-        DeniedError: It is not, and why.
+    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
     """
     row = snapshot.credentials.credential(namespace, credential)
     if row is None or row.state is not CredentialState.MINTING:
         raise NotMintableError(f"`{credential}` is not being minted")
     now = max(now, row.made)  # a late clock makes nothing younger
     require_in_hand(row, fence, now)
-    if row.ends > require_journaled(snapshot, row):  # 2
+    if row.ends > require_journaled(snapshot, row):
         raise CredentialAlteredError("the credential is not what the record of its beginning says")
     place = require_place(snapshot, row)
     arguments = read_arguments(row.arguments, place.kind)
@@ -356,11 +281,6 @@ def require_mintable(
 
 
 def _whom(snapshot: Snapshot, row: Credential) -> Whom:
-    """For whom it is (rule 3).
-
-    Raises:
-        NotMintableError: There is no such task.
-    """
     task = snapshot.tasks.task(row.namespace, row.task)
     if task is None:
         raise NotMintableError(f"there is no task `{row.task}`")
@@ -369,22 +289,17 @@ def _whom(snapshot: Snapshot, row: Credential) -> Whom:
 
 
 def _require_canary(row: Credential, target: StoredTarget, now: Instant) -> None:
-    """Go on only with a canary of a test that is under way (rule 4).
-
-    Raises:
-        CredentialAlteredError: It is none.
-    """
     begun = target.begun
     under_test = begun is not None and (target.tested is None or target.tested < begun)
     if row.task or row.agent or row.recipient or not under_test or row.made != begun:
-        raise CredentialAlteredError("the credential is nobody's, and no canary of a test that is under way")
+        raise CredentialAlteredError("the credential is neither a task's nor a canary of a test in progress")
     if row.ends > now + seconds(CANARY_LIVES):
         raise CredentialAlteredError("the canary would live for longer than any does")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToRenew:
-    """What is to be renewed, and where."""
+    """What to renew, and in which target."""
 
     row: Credential
     target: StoredTarget
@@ -399,18 +314,9 @@ class ToRenew:
 def require_renewable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> ToRenew:
-    """Go on only with a credential that is to be renewed now (rules 1 to 3).
+    """Returns what to renew now, or raises DeniedError.
 
-    Args:
-        snapshot: One state of the store, read by the broker itself.
-        proves: Tells what answers are worth.
-        namespace: Whose.
-        credential: The row's id.
-        fence: Of the lease that the broker was given.
-        now: When, by the broker's clock.
-
-    Raises:
-        DeniedError: It is not, and why.
+    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
     """
     row = snapshot.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
@@ -427,14 +333,14 @@ def require_renewable(
     now = max(now, permitted)  # a late clock makes nothing younger
     require_in_hand(row, fence, now)
     if now >= row.ends or not row.acknowledged:
-        raise NotMintableError(f"the time of `{credential}` is over, or nobody has its secret")
+        raise NotMintableError(f"the time of `{credential}` is over, or its secret was not handed out")
     place = require_place(snapshot, row)
     if not place.kind.renewable:
         raise NotMintableError(f"credentials of the kind `{row.kind}` are not renewed")
     action = require_action(snapshot, row, place.kind, renewal.action)
     arguments = read_arguments(action.arguments, place.kind, RENEWS)
     if arguments[RENEWS] != row.id or parameters_of(action.arguments) != parameters_of(row.arguments):
-        raise CredentialAlteredError("the renewal is not what its action asked for")  # 3
+        raise CredentialAlteredError("the renewal is not what its action asked for")
     asked = arguments.get(SECONDS, place.kind.seconds)
     require_standing(snapshot, row, place.kind, asked=asked, ends=renewal.ends, now=now)
     require_lifted(snapshot, proves, action, now)
@@ -448,11 +354,6 @@ def require_renewable(
 
 
 def _require_recorded(snapshot: Snapshot, row: Credential, renewal: Renewal) -> Instant:
-    """Go on only with the renewal that was written down with its permit (rule 1); when that was.
-
-    Raises:
-        CredentialAlteredError: It is another, or there is no record of it.
-    """
     record = read_record(snapshot, row, renewal.record)
     event = record.event if record is not None else None
     if record is None or not isinstance(event, CredentialProlonged) or event.credential != row.id:

@@ -1,8 +1,7 @@
-"""Names: of the credential that an action asks for, of reasons, of the installation's mark; and counts.
+"""The installation's mark, the credential of an action, and counts.
 
-1. What is minted is found again by a name that holds it, so it is kept before anything is minted and never
-   changes. Two daemons that begin at once end up with one.
-2. It is no secret: it stands in the names of what is minted, and only has to differ from others'.
+- Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that
+  start at once agree on one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def credential_with(reads: Snapshot | Transaction, action: StoredAction) -> str:
-    """Id of the credential that was written down or renewed with the permit of this; empty where none was."""
+    """Returns the id of the credential that this action's permit minted or renewed, '' if none."""
     if credential_kind(action.tool) is None:
         return ""
     own = credential_of(action.id)
@@ -36,7 +35,7 @@ def credential_with(reads: Snapshot | Transaction, action: StoredAction) -> str:
 
 
 def renewed_with(reads: Snapshot | Transaction, namespace: str, action: str) -> Credential | None:
-    """The credential whose last renewal this action is; None where there is none."""
+    """Returns the credential whose last renewal is this action, or None."""
     kept = reads.actions.action(namespace, action)
     if kept is None or credential_kind(kept.tool) is None:
         return None
@@ -49,11 +48,11 @@ def _renews(action: StoredAction) -> str:
     return found if isinstance(found, str) else ""
 
 
-NOBODY: Final = "nobody minted it in time"
-LOST: Final = "whoever was minting it told nothing more"
+NOBODY: Final = "no broker minted it in time"
+LOST: Final = "the broker that was minting it did not report"
 FAILED: Final = "it could not be minted: "
 """What was met stands behind it."""
-UNACKNOWLEDGED: Final = "nobody said to have its secret"
+UNACKNOWLEDGED: Final = "its secret was not acknowledged"
 LEFT: Final = "the connection that it was to end with is lost"
 OVER: Final = "its time is over"
 NO_MORE: Final = "its task needs it no more"
@@ -63,18 +62,13 @@ WITHOUT_ROW: Final = "it was found in the target without a row"
 
 
 def open_mark(means: Means) -> str:
-    """The store's mark, made now where there is none: 8 characters of a-z and 2-7.
-
-    Raises:
-        BadMarkError: The store holds what is none.
-        StoreUnavailableError: The store can't be used.
-    """
+    """Returns the store's mark, made now if missing: 8 characters of a-z and 2-7."""
     made = b32encode(sha256(means.chance.secret().encode()).digest())[:MARK_LENGTH].decode().lower()
 
     def work(tx: Transaction) -> str:
         kept = tx.targets.mark()
         if not kept:
-            tx.targets.put_mark(made)  # 1
+            tx.targets.put_mark(made)
         return kept or made
 
     return parse_mark(means.store.write(work))
@@ -87,7 +81,7 @@ _SECOND: Final = seconds(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many there are."""
+    """Numbers of credentials."""
 
     living: int
     revoking: int
@@ -97,7 +91,7 @@ class Counts:
 
 
 def count_credentials(snapshot: Snapshot, namespace: str, now: Instant) -> Counts:
-    """Count those of a namespace."""
+    """Counts the credentials of a namespace."""
     living = snapshot.credentials.credentials(namespace, states=LIVE, limit=_MOST)
     ending = snapshot.credentials.overdue(namespace, Instant(now + 1), limit=_MOST)
     return Counts(

@@ -1,43 +1,19 @@
-"""Ends credentials by a person's word, when due or with a lost egress; settles requests of lost holders.
+"""Ends credentials on request, when due, or with a lost egress; settles outcomes of lost holders.
 
-Of `revoking`:
-
-1. A person names one credential, one task or one target, and so many at most are ended by one transaction:
-   whoever wants more ended asks again. What is over already is left as it is.
-2. A task ends what it has and nothing else; that it is over already is no error.
-3. Rows are locked in the order of their names, as everything that ends several does.
-
-Of `due`:
-
-1. The end of what is over is written by the daemon: its time, a secret that nobody said to have, a mint that
-   nobody began or told the end of. What the broker has to do in a target waits there for it, and keeps no end
-   waiting: what is due is looked for until nothing is left. What is being revoked has been ended, and however
-   much that is, nobody reads it for this.
-2. It is judged anew under the row's lock. Each is a transaction of its own.
-3. A revocation that takes longer than a minute is recorded once, and those who watch over the agents are told
-   (I-06). Which were is known to this daemon alone: the next one says it again of what is overdue still. That
-   is all that comes of its age, and no attempt depends on it.
-
-Of `settling`:
-
-1. An outcome that nobody told is unknown, and what repeats it is held for a person to find out. Of a
-   credential nobody has to: its row says what came of it, since only the broker acts, under a fence.
-2. It has succeeded where its secret was acknowledged, and failed where it is over without: then nobody can
-   begin anything with it, or will. As long as it lives without an acknowledgement nothing is said.
-3. So it is with a renewal: it has succeeded where the target was told, and failed where it was not and will
-   not be, or where the credential ended before.
-4. It is recorded as what a person finds out is, by the daemon, with the row as how it is known.
-5. The latest are looked at, so many of a namespace: what is older than that stays a person's to reconcile.
-   Where no outcome is unknown, none is: it is asked for every two seconds, in the life of a daemon that has
-   minted thousands.
-
-Of `seated`:
-
-1. An action that was permitted to a connection of the egress names it as its holder (`SEAT`). What was
-   acknowledged there ends with that connection (`surfaces.api.injecting`), and the daemon that it was
-   opened at sees to that as long as it is there.
-2. Where that daemon is not there any more, any other one does: a holder that is none of its own
-   connections, and of no daemon that is present, is lost. Nobody comes back to such a connection.
+- A person names one credential, task or target; a bounded number is ended per request. What has ended is left
+  alone.
+- Rows are locked in name order.
+- The daemon writes ends that are due (expiry, unacknowledged secret, unfinished mint) and does not wait for
+  the broker. It looks until nothing is due; rows being revoked are not read.
+- Each end is judged again under the row's lock, in its own transaction.
+- An unreported outcome is unknown and repeats are held. For credentials the row answers, since only the
+  broker acts, under a fence.
+- It succeeded if the secret was acknowledged, failed if it ended without; until then the outcome stays
+  unknown.
+- An action permitted to a connection of the egress names it as holder (`SEAT`); credentials acknowledged
+  there end with it (`surfaces.api.injecting`).
+- A holder that is no connection of this daemon, and of no present daemon, is lost; any daemon ends its
+  credentials.
 """
 
 from __future__ import annotations
@@ -83,14 +59,14 @@ if TYPE_CHECKING:
 
 
 MOST: Final = 4
-"""Credentials that are ended by one question (rule 1): a millisecond of work that decisions wait for."""
+"""Credentials that are ended by one question: a millisecond of work that decisions wait for."""
 _WORDS: Final = 300
 """Characters of a person's reason that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """What is being revoked now."""
+    """The credentials that are being revoked now."""
 
     credentials: tuple[Credential, ...]
     more: bool
@@ -108,12 +84,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
     actor: Actor,
     tx: Transaction | None = None,
 ) -> Revoked:
-    """End what lives of what a person names (rule 1), in this transaction or in one of its own.
-
-    Raises:
-        BadSelectionError: Nothing is named, or more than one of the three.
-        UnknownCredentialError: No credential has this id.
-    """
+    """Ends live credentials of one credential, task or target, in `tx` or its own transaction."""
     if sum(map(bool, (credential, task, target))) != 1:
         raise BadSelectionError("exactly one of a credential, a task and a target has to be named")
     reason = f"{actor.name} revoked it" + (f": {escape_text(why[:_WORDS])}" if why else "")
@@ -123,7 +94,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
         names, more = _names(tx, namespace, credential=credential, task=task, target=target)
         moves = Moves(means, tx, namespace, means.clock.now())
         ended = []
-        for name in names:  # 3
+        for name in names:
             row = tx.credentials.lock_credential(namespace, name)
             if row is not None and row.state in LIVE:
                 over = end_credential(row, reason, moves.now)
@@ -137,7 +108,6 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
 def _names(
     tx: Transaction, namespace: str, *, credential: str, task: str, target: str
 ) -> tuple[list[str], bool]:
-    """Ids of what is named and lives, in their order, and whether there are more."""
     if credential:
         if tx.credentials.credential(namespace, credential) is None:
             raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
@@ -150,18 +120,7 @@ def _names(
 
 
 def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
-    """End a credential for the task that it is of (rule 2); the row as it stands then.
-
-    Args:
-        means: What flows are given.
-        namespace: Where it is.
-        credential: Its id.
-        task: The task that it has to be of.
-        why: What the row says of it.
-
-    Raises:
-        NotAskerError: It is of another task, or not there.
-    """
+    """Ends a credential on behalf of its task and returns the row."""
 
     def work(tx: Transaction) -> Credential:
         row = tx.credentials.lock_credential(namespace, credential)
@@ -184,13 +143,13 @@ _SECOND: Final = seconds(1)
 
 
 def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
-    """Write the ends that are due in a namespace (rule 1); the rows as they stand then."""
+    """Writes the due ends of a namespace and returns the rows."""
     found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
     return tuple(one for one in found if one is not None)
 
 
 def find_due(means: Means, namespace: str) -> tuple[str, ...]:
-    """Ids of those in a namespace whose end is due; nothing is written."""
+    """Returns ids of credentials whose end is due; writes nothing."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         return tuple(
@@ -202,7 +161,6 @@ def find_due(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Iterable[Credential]:
-    """What is due in a target and lives, or all that lives there, where more is due than one look shows."""
     found = snapshot.credentials.due_alive(namespace, target, now, limit=_PAGE)
     if len(found) < _PAGE:
         return found
@@ -217,7 +175,7 @@ def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Itera
 
 
 def end_one_due(means: Means, namespace: str, credential: str) -> Credential | None:
-    """Write the end of this one where it is due (rule 2); the row as it stands then, None where not."""
+    """Writes the end of this credential if it is due; returns the row or None."""
     return means.store.write(partial(_end, means, namespace, credential))
 
 
@@ -244,14 +202,14 @@ def _why(row: Credential, now: Instant) -> str:
 
 @dataclass(slots=True)
 class Overdue:
-    """Tells of revocations that are overdue, once each (rule 3); used from one thread at a time."""
+    """Reports overdue revocations once each; must be used from one thread at a time."""
 
     means: Means
     _told: dict[tuple[str, str], Instant] = field(default_factory=dict)
-    """When the revocation that was told of began, by namespace and id."""
+    """The start of each reported revocation, by namespace and id."""
 
     def tell(self, namespace: str) -> tuple[Credential, ...]:
-        """Record those that got overdue, and tell the monitor; which they were."""
+        """Records newly overdue revocations, alerts the monitor, and returns them."""
         means = self.means
         now = means.clock.now()
         with means.store.read() as snapshot:
@@ -273,7 +231,6 @@ class Overdue:
             tell(means, namespace, _news(target, [one for one in some if one.target == target]))
 
     def _forget(self, namespace: str, late: dict[tuple[str, str], Credential]) -> None:
-        """Forget those that are overdue no more."""
         for key in [one for one in self._told if one[0] == namespace and one not in late]:
             del self._told[key]
 
@@ -301,7 +258,7 @@ def _news(target: str, rows: Sequence[Credential]) -> dict[str, object]:
 
 
 LATEST: Final = 200
-"""Rows of a namespace that are looked at (rule 5)."""
+"""Rows of a namespace that are looked at."""
 _KNOWN: Final = frozenset(CredentialState) - LIVE | {CredentialState.ACTIVE}
 _NOTE: Final = 500
 """Characters of how it is known (`flows.action.reconcile`)."""
@@ -310,7 +267,7 @@ _DAEMON: Final = Actor(name="daemon", proof="")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What came of an action, as a credential's row says it."""
+    """The outcome of an action, by its credential's row."""
 
     row: Credential
     action: str
@@ -320,14 +277,14 @@ class Known:
 
 
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
-    """Say what came of actions whose outcome is unknown and whose credential's row knows; their ids."""
+    """Settles unknown outcomes that credential rows answer; returns the actions' ids."""
     return tuple(one.action for one in find_unknown(means, namespace) if settle_one(means, one))
 
 
 def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
-    """What rows know of actions of which nobody else does; nothing is written."""
+    """Returns unknown outcomes that rows answer; writes nothing."""
     with means.store.read() as snapshot:
-        if not snapshot.actions.has_unknown(namespace):  # 5
+        if not snapshot.actions.has_unknown(namespace):
             return ()
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
         return tuple(
@@ -340,19 +297,18 @@ def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
 
 
 def _known(row: Credential) -> Iterator[Known]:
-    """What the row knows of the actions that it names."""
-    if row.action and (row.acknowledged or row.state not in LIVE):  # 2
+    if row.action and (row.acknowledged or row.state not in LIVE):
         how = "its secret was acknowledged" if row.acknowledged else row.why
         yield Known(row=row, action=row.action, succeeded=row.acknowledged, how=how)
     renewal = row.renewal
-    if renewal is not None and renewal.state is not RenewalState.WANTED:  # 3
+    if renewal is not None and renewal.state is not RenewalState.WANTED:
         done = renewal.state is RenewalState.DONE
-        how = "its target was told that it ends later" if done else f"not renewed: {row.why or row.trouble}"
+        how = "its end was extended in its target" if done else f"not renewed: {row.why or row.trouble}"
         yield Known(row=row, action=renewal.action, succeeded=done, how=how)
 
 
 def settle_one(means: Means, known: Known) -> bool:
-    """Say it of this one (rule 4); whether it was said, as another daemon may have said it meanwhile."""
+    """Settles one outcome; returns whether this daemon did, as another may have."""
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {known.how}"
@@ -368,12 +324,9 @@ SEAT: Final = "egr_"
 
 
 def find_lost_seats(means: Means, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
-    """Those whose holder is lost (rule 2).
+    """Returns credentials whose holder is lost.
 
-    Args:
-        means: What flows are given.
-        namespace: Whose.
-        own: Names of the connections that this daemon has, or that may come back to it.
+    `own` are connections that this daemon has or that may return to it.
     """
     with means.store.read() as snapshot:
         found = snapshot.credentials.held_by(namespace, SEAT)

@@ -1,35 +1,20 @@
-"""Commits a group of calls: evaluates each, settles them together, within the allowance for refusals.
+"""Commits a group of calls: evaluates each and settles them together, within refusal allowances.
 
-Of `commit`:
+Rules of `commit`:
+1. The group is one transaction and one sync; answers are durable before they leave.
+2. A stale proposal is evaluated again and settled in a later transaction; if it stays stale it is refused
+   (`contended`) and nothing is taken.
+3. A call that cannot be read or written is answered alone, without effect on the others.
+5. After an ambiguous or failed commit the actions are looked up: present ones were decided, others are
+   decided again.
+7. A call with slow looks is returned unseen: not decided and not recorded.
 
-1. One transaction, one sync for the group; every answer is durable before it leaves.
-2. A stale proposal is evaluated again and settled in a later transaction; one that
-   stays stale is refused (`contended`), and nothing was taken.
-3. One call that can't be read or written is answered by itself; its neighbors'
-   answers are what they would have been without it.
-4. What can't be decided at all, for a damaged policy bundle or a signer that is silent, is refused with a
-   record of its own; where that one can't be written either, without.
-5. An ambiguous commit, and one that broke, is looked up: an action that is there was decided, one that
-   is not there was not, and is decided again.
-6. A task whose call was refused since people were asked too much is paused right after.
-7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
-8. A held retry that an approval covers is decided again at once, by its held action's name.
-
-Of `refusals`:
-
-1. An agent whose refusals have used up its allowance (`core.decision.quota`) is decided for no more until
-   there is a token again: it is refused, without a record of its own, and counted.
-2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
-   read, what can't be decided.
-3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance. A
-   person has a bucket of their own, under `person:NAME`, and so has a service that has proved itself.
-4. Counts are recorded when their window ends; what could not be recorded stays counted.
-
-Of `watched`:
-
-1. Stages are `evaluate`, which each call has by itself, and `commit`, which calls share that wait together:
-   each is told of it with the number of those in its group.
-2. A call that came to be judged anew, as what it rests on changed, has either stage once more.
+Rules of `refusals`:
+1. An agent without refusal tokens (`core.decision.quota`) is refused without a record; the refusal is
+   counted.
+2. A permit takes no token; every other recorded answer does.
+3. All unknown agent names share one bucket across namespaces. Persons (`person:NAME`) and proven services
+   have their own.
 """
 
 from __future__ import annotations
@@ -79,14 +64,14 @@ _UNWATCHED: Final = nullcontext()
 
 
 class Watched(Protocol):
-    """Whoever watches a call; told from whatever thread decides."""
+    """Observes the stages of a call; called from any deciding thread."""
 
     def stage(self, name: str, *, group: int = 0) -> AbstractContextManager[object]:
-        """What is around a stage; `group` says how many calls share it, and 0 that none is meant to."""
+        """Returns a context around a stage; `group` is the number of calls that share it, 0 if none."""
 
 
 def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContextManager[object]:
-    """What is around a stage of these calls (rule 1); nothing where nobody watches one."""
+    """Returns a context around a stage of these calls, empty if none is watched."""
     watching = [one.watch for one in calls if one.watch is not None]
     if not watching:
         return _UNWATCHED
@@ -112,19 +97,18 @@ Found: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 
 
 class Decisions:
-    """Decides calls in groups; used from one thread at a time."""
+    """Decides calls in groups; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to decide with."""
         self._means = means
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """An answer for each call, in order; each durable, but of those that are unseen (rule 7).
+        """Returns an answer for each call, in order; durable unless unseen.
 
-        A call can't make this raise: whatever is in its way becomes its refusal.
+        Never raises because of a call: an error becomes its refusal.
         """
         answers: dict[int, Answer | Unseen] = {}
         waiting = list(enumerate(calls))
@@ -135,22 +119,18 @@ class Decisions:
                 break
         for place, _call in waiting:
             error = ContendedError("what this depends on kept changing")
-            answers[place] = NotDecided(refusal=refusal(error))  # 2
-        for one in pause_asking(self._means, answers.values()):  # 6
+            answers[place] = NotDecided(refusal=refusal(error))
+        for one in pause_asking(self._means, answers.values()):
             self._views.forget_task(one.namespace, one.task)
             self._paused.append(one)
         return tuple(answers[place] for place in range(len(calls)))
 
     def ground(self, call: Call) -> Ground:
-        """What this call stands on now, whatever its arguments; nothing is decided.
-
-        Raises:
-            DeniedError: Something stands in its way already.
-        """
+        """Returns what this call rests on besides arguments; raises DeniedError if something prevents it."""
         return self._evaluator.ground(call, self._means.clock.now())
 
     def take_paused(self) -> list[Moved]:
-        """The tasks that were paused since the last time, for those who hold connections of them."""
+        """Returns the tasks paused since the last call, for holders of their connections."""
         paused, self._paused = self._paused, []
         return paused
 
@@ -164,30 +144,29 @@ class Decisions:
                 with watched("evaluate", (call,), shared=False):
                     proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
             except MalformedError as error:
-                answers[place] = self._malformed(call, error)  # 3
+                answers[place] = self._malformed(call, error)
             except StoreUnavailableError as error:
                 answers[place] = NotDecided(refusal=refusal(error))
             except TaskboundError as error:
                 answers[place] = self._refused(call, refusal(error))
-            except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
+            except Exception:  # noqa: BLE001 - rule 3: no other call may depend on an unexpected error in this one
                 _log.exception("a call to %r could not be decided", call.tool)
                 answers[place] = self._refused(call, _UNDECIDED)
             else:
                 if isinstance(proposal, Unseen):
-                    answers[place] = proposal  # 7
+                    answers[place] = proposal
                 else:
                     pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
 
     def _commit(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
-        """Settle these; answers what is settled, and gives back what is stale."""
         if not pending:
             return []
         try:
             with watched("commit", [one.call for one in pending], shared=True):
                 settled = self._means.store.write(lambda tx: self._settle(tx, pending))
         except AmbiguousCommitError:
-            return self._look_up(pending, answers)  # 5
+            return self._look_up(pending, answers)
         except ConflictError:
             return [(one.place, one.call) for one in pending]
         except UnavailableError as error:
@@ -199,16 +178,12 @@ class Decisions:
         return self._sort(pending, settled, answers)
 
     def _alone(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
-        """Each by itself, once: what broke the group breaks only the one that brought it.
-
-        What broke may have done so behind the commit: what is there was decided (rule 5).
-        """
         left = {place for place, _ in self._look_up(pending, answers)}
         alone = [one for one in pending if one.place in left]
         if len(pending) > 1:
             return [back for one in alone for back in self._commit([one], answers)]
         for one in alone:
-            answers[one.place] = self._refused(one.call, _UNDECIDED)  # 4
+            answers[one.place] = self._refused(one.call, _UNDECIDED)
         return []
 
     def _sort(
@@ -223,7 +198,7 @@ class Decisions:
                 self._views.read_again(one.proposal)
                 stale.append((one.place, one.call))
             elif one.covered:
-                stale.append((one.place, replace(one.call, resume=one.action)))  # 8
+                stale.append((one.place, replace(one.call, resume=one.action)))
                 answers[one.place] = answer
             else:
                 answers[one.place] = answer
@@ -239,7 +214,7 @@ class Decisions:
                         again.append((one.place, one.call))
                     else:
                         answers[one.place] = recalled(replace(one.proposal, id=kept.id), kept)
-        except UnavailableError as error:  # nobody can tell: what may have been permitted is not said to be
+        except UnavailableError as error:  # unknown: a possible permit is not reported as one
             answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
             return []
         return again
@@ -270,11 +245,11 @@ class Decisions:
 
     def _unavailable(self, call: Call, error: UnavailableError) -> NotDecided:
         if isinstance(error, LogUnconfirmedError):
-            return self._refused(call, refusal(error))  # 4: the store itself can be written
+            return self._refused(call, refusal(error))  # the store itself can be written
         return NotDecided(refusal=refusal(error))
 
     def _refused(self, call: Call, refused: Refuse) -> NotDecided:
-        event = ActionUndecided(  # 4
+        event = ActionUndecided(
             code=refused.code,
             connection=call.connection,
             agent=call.agent,
@@ -301,7 +276,6 @@ class Decisions:
 
 
 def _is_ours(kept: StoredAction, one: Pending) -> bool:
-    """Whether this call wrote the row: a hold that another one lifted meanwhile is that one's permit."""
     lifted = one.action not in {"", one.proposal.id}
     presented = (kept.connection, kept.request) == (one.call.connection, one.call.request)
     return not lifted or (kept.decision == "permit" and presented)
@@ -310,22 +284,21 @@ def _is_ours(kept: StoredAction, one: Pending) -> bool:
 PERSON: Final = "person:"
 """What stands before a person's name where agents' names stand; no agent's name can begin so."""
 SERVICE: Final = "service:"
-"""What stands before the name of a service, of which there are few: whoever is called so was proven."""
+"""Prefix of a service's name; only an authenticated caller has one, and there are few."""
 _UNKNOWN_AGENT: Final = ("default", "")
 
 
 class Refusals:
-    """Decides calls of agents that have an allowance left; used from one thread at a time."""
+    """Decides calls within refusal allowances; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views, decisions: Decisions, allowance: Allowance) -> None:
-        """Decide with these."""
         self._means = means
         self._views = views
         self._decisions = decisions
         self._quota = Quota(allowance)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """An answer for each call, in order, or what has to be looked at before there is one."""
+        """Returns an answer for each call, in order, or what must be looked at first."""
         answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()
@@ -333,30 +306,26 @@ class Refusals:
             try:
                 self._quota.require(*self._holder(call.namespace, call.agent), now)
             except TooManyRefusalsError as error:
-                answers[place] = NotDecided(refusal=refusal(error))  # 1
+                answers[place] = NotDecided(refusal=refusal(error))
             else:
                 admitted.append(place)
         decided = self._decisions.decide([calls[place] for place in admitted])
         for place, answer in zip(admitted, decided, strict=True):
             answers[place] = answer
             if _is_recorded_refusal(answer):
-                self.take(calls[place].namespace, calls[place].agent)  # 2
+                self.take(calls[place].namespace, calls[place].agent)
         return tuple(answers[place] for place in range(len(calls)))
 
     def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
-        """Go on only when a refusal of this agent would be recorded; else count it, or so many.
-
-        Raises:
-            TooManyRefusalsError: It would not.
-        """
+        """Raises TooManyRefusalsError and counts the refusals if no refusal of this agent may be recorded."""
         self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
 
     def take(self, namespace: str, agent: str) -> None:
-        """A refusal of this agent was recorded."""
+        """Takes a token for a recorded refusal of this agent."""
         self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that have ended (rule 4)."""
+        """Records the counts of windows that have ended."""
         dropped = self._quota.dropped(self._means.clock.now(), final=final)
         if not dropped:
             return
@@ -376,7 +345,7 @@ class Refusals:
             known = agent.removeprefix(PERSON) in self._views.persons(namespace)
         else:
             known = self._views.agent(namespace, agent) is not None
-        return (namespace, agent) if known else _UNKNOWN_AGENT  # 3
+        return (namespace, agent) if known else _UNKNOWN_AGENT
 
 
 def _is_recorded_refusal(answer: Answer | Unseen) -> bool:

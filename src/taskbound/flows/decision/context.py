@@ -1,33 +1,15 @@
-"""What a call stands on apart from its arguments, cached with the versions it was read at.
+"""What a call rests on apart from its arguments, cached with the versions it was read at.
 
-Of `standing`:
-
-1. A standing is of one namespace, task, agent and tool, and of one generation of the
-   views: once anything was forgotten, all standings are, and are worked out anew. So it
-   is of one policy bundle as well.
-2. Only that nothing stands in the way is remembered, and only until the first deadline
-   of the task and its ancestors. What stands in the way is looked at anew each time.
-3. What policy answers is remembered by all that it may read: the standing, the flags,
-   the last outcome and the proof. Where it reads the arguments it is asked for
-   each call, and where it reads the time, the attempts before, what the arguments name or what of the task's
-   evidence stands nothing is.
-4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
-   call unless it covers every call of the tool by its own words.
-5. The tool is one that this agent may call, and somebody answers for it (`usable`).
-6. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
-   its task, agent or tool is not kept: what is missing may come, and names may be made up.
-
-Of `views`:
-
-1. A view is never the truth: the commit reads the versions again under lock, and
-   a decision on an old view is stale (design 4.8).
-2. What this process writes it forgets here; a stale decision forgets what it read. How an act
-   last ended is guessed to be `none` until a commit knew better: a wrong guess is stale.
-3. Views are bounded: beyond the bound the oldest go.
-4. Whoever keeps something that was worked out from views keeps it for one `generation`
-   of them: whatever is forgotten, the generation is another one.
-5. What is asked about and not decided meets no commit that would show that a view is old: what it stands on
-   is read anew before it.
+- A standing is of one namespace, task, agent, tool, bundle and generation of the views; any forgotten view
+  invalidates all.
+- Policy answers are cached by all inputs: standing, flags, last outcome, proof. If policy reads arguments,
+  time, earlier attempts, operands or evidence, they are not cached.
+- Agents of ancestor tasks must be active too and bound the call by their ceilings; a ceiling is checked per
+  call unless it covers every call of the tool.
+- A view may be stale: the commit reads versions again under lock and rejects decisions on old views (design
+  4.8).
+- A process forgets what it writes and what a stale decision read. The last outcome of an act is assumed
+  `none` until a commit shows otherwise.
 """
 
 from __future__ import annotations
@@ -82,14 +64,10 @@ _CASES: Final = 32
 
 
 class Standing:
-    """What calls of one tool by one agent for one task stand on."""
+    """What calls of one tool by one agent for one task rest on."""
 
     def __init__(self, call: Call, views: Views, policies: Policies) -> None:
-        """Read it from the views.
-
-        Raises:
-            DamagedBundleError: The bundle in force is not whole.
-        """
+        """Reads it from the views; raises DamagedBundleError."""
         self._views = views
         self._policy = policies.at(call.namespace, views.in_force(call.namespace))
         self._namespace = call.namespace
@@ -119,53 +97,48 @@ class Standing:
         self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
 
     def mints_by(self, arguments: Mapping[str, JsonValue]) -> bool:
-        """Whether a new credential is asked for: one that is renewed has a secret that was handed out."""
+        """Whether a new credential is requested; a renewal's secret was handed out before."""
         return self.mints and not (self._tool and renewed_by(self._tool.definition, arguments))
 
     @property
     def reads_outcome(self) -> bool:
-        """Whether a policy in force reads how an act last ended, or what shows it."""
+        """Whether a policy in force reads an act's last outcome, or its proof."""
         return not {"checked", "last_outcome"}.isdisjoint(self._policy.reads)
 
     @property
     def reads_attempts(self) -> bool:
-        """Whether a policy that can apply reads of the attempts before."""
+        """Whether an applicable policy reads earlier attempts."""
         return not TRIED.isdisjoint(self._read().facts)
 
     @property
     def checks(self) -> bool:
-        """Whether a policy that can apply reads what shows an effect, and a person declared what does."""
+        """Whether an applicable policy reads proofs of effect and the tool declares some."""
         return self._tool is not None and bool(self._tool.pinned.checks and "checked" in self._read().facts)
 
     @property
     def reads_operands(self) -> bool:
-        """Whether a policy that can apply reads what the arguments name."""
+        """Whether an applicable policy reads operands."""
         return not LOOKED.isdisjoint(self._read().facts)
 
     @property
     def reads_life(self) -> bool:
-        """Whether a policy that can apply reads for how long a credential lives."""
+        """Whether an applicable policy reads a credential's lifetime."""
         return self.mints and LIVED in self._read().facts
 
     @property
     def rests_on(self) -> Task | None:
-        """The task, where a policy that can apply reads what of its evidence stands."""
+        """Returns the task if an applicable policy reads its evidence."""
         if self._lineage is None or VOUCHED.isdisjoint(self._read().facts):
             return None
         return self._lineage.task
 
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
-        """Go on only when nothing stands in the way so far.
+        """Returns what the call rests on, or raises DeniedError for a stop, agent, task or tool.
 
-        Args:
-            unbound: Why the connection belongs to no task.
-            now: When.
-
-        Raises:
-            DeniedError: Everything is stopped, or agent, task or tool are not what they have to be.
+        `unbound` is the reason why the connection has no task.
         """
         ground = self._ground
-        if ground is None or unbound is not None or now >= ground.until:  # 2
+        if ground is None or unbound is not None or now >= ground.until:
             ground = self._ground = self._look(unbound, now)
         return ground
 
@@ -177,19 +150,18 @@ class Standing:
         now: Instant,
         sought: Sought = NOTHING_SOUGHT,
     ) -> Case:
-        """The case of calls with these flags, of an act that last ended so, proven so."""
+        """Returns the policy case of calls with these flags, last outcome and proof."""
         if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
             return self._case(flags, outcome, proof, now, sought)
         key = (flags, outcome, proof)
-        known = self._cases.get(key)  # 3
+        known = self._cases.get(key)
         if known is None:
             if len(self._cases) >= _CASES:
-                del self._cases[next(iter(self._cases))]  # 6
+                del self._cases[next(iter(self._cases))]
             known = self._cases[key] = self._case(flags, outcome, proof, now, NOTHING_SOUGHT)
         return known
 
     def _read(self) -> PolicyReads:
-        """What the policies in force read of such calls; worked out once."""
         if self._reads is None:
             server = self._tool.server.name if self._tool else ""
             _, agent, tool = self._names
@@ -217,7 +189,7 @@ class Standing:
             require_active(above, self._views.persons(self._namespace))
             agents[other] = above
         persons = self._views.persons(self._namespace)
-        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)  # 5
+        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)
         return Ground(
             lineage=lineage,
             agent=self._agent,
@@ -287,10 +259,9 @@ class Standing:
 
 
 class Standings:
-    """The standings of one generation of views; used from one thread at a time."""
+    """The standings of one generation of views; must be used from one thread at a time."""
 
     def __init__(self, views: Views, policies: Policies, *, most: int = _STANDINGS) -> None:
-        """Start empty; keep so many at most."""
         self._views = views
         self._policies = policies
         self._most = most
@@ -298,15 +269,15 @@ class Standings:
         self._kept: dict[tuple[str, str, str, str], Standing] = {}
 
     def of(self, call: Call) -> Standing:
-        """What this call stands on."""
-        if self._generation != self._views.generation:  # 1
+        """Returns what this call rests on."""
+        if self._generation != self._views.generation:
             self._kept.clear()
             self._generation = self._views.generation
         key = (call.namespace, call.task, call.agent, call.tool)
         known = self._kept.get(key)
         if known is None:
             known = Standing(call, self._views, self._policies)
-            if known.is_whole:  # 6
+            if known.is_whole:
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known
@@ -332,13 +303,13 @@ class Lineage:
     """(id, version) of each."""
 
     def __post_init__(self) -> None:
-        """Work out, once, what every evaluation asks for."""
+        """Precomputes what every evaluation needs."""
         object.__setattr__(self, "heads", {one.id: one.head for one in self.tasks})
         object.__setattr__(self, "versions", tuple((one.id, one.version) for one in self.tasks))
 
     @property
     def task(self) -> Task:
-        """The task itself."""
+        """Returns the task itself."""
         return self.tasks[0]
 
 
@@ -352,8 +323,6 @@ class ToolView:
 
 
 class _Shelf(Generic[V]):
-    """A bounded map that forgets what was put on it first."""
-
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: OrderedDict[tuple[str, str], V] = OrderedDict()
@@ -377,10 +346,9 @@ class _Shelf(Generic[V]):
 
 
 class Views:
-    """The views of one store; used from one thread at a time."""
+    """The views of one store; must be used from one thread at a time."""
 
     def __init__(self, store: Store) -> None:
-        """Start empty."""
         self._store = store
         self.doubts = Doubts()
         """Whose permits are open though they are lost; a guess of `none` is stale there too."""
@@ -393,14 +361,14 @@ class Views:
         self._forces: dict[str, InForce] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.generation = 0
-        """How often something was forgotten (rule 4)."""
+        """How often something was forgotten."""
 
     def lineage(self, namespace: str, task: str) -> Lineage | None:
-        """The task and its ancestors."""
+        """Returns the task and its ancestors."""
         return self._tasks.get((namespace, task), lambda: self._read_lineage(namespace, task))
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """The agent."""
+        """Returns the agent."""
 
         def read() -> Agent | None:
             with self._store.read() as snapshot:
@@ -409,7 +377,7 @@ class Views:
         return self._agents.get((namespace, name), read)
 
     def tool(self, namespace: str, name: str) -> ToolView | None:
-        """The pinned tool."""
+        """Returns the pinned tool."""
 
         def read() -> ToolView | None:
             with self._store.read() as snapshot:
@@ -418,19 +386,19 @@ class Views:
         return self._tools.get((namespace, name), read)
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """The credential, read anew each time: only what never changes of it is to be believed."""
+        """Returns the credential, never cached; only its immutable fields may be relied on."""
         with self._store.read() as snapshot:
             return snapshot.credentials.credential(namespace, credential)
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Every person of the namespace."""
+        """Returns every person of the namespace."""
         if namespace not in self._persons:
             with self._store.read() as snapshot:
                 self._persons[namespace] = snapshot.identities.persons(namespace)
         return self._persons[namespace]
 
     def reach(self, namespace: str, person: str) -> Reach:
-        """All that this person may grant."""
+        """Returns all that this person may grant."""
         known = self._reaches.get((namespace, person))
         if known is None:
             with self._store.read() as snapshot:
@@ -440,8 +408,8 @@ class Views:
         return known
 
     def forget(self) -> None:
-        """Forget all: something was written that evaluation reads."""
-        self.generation += 1  # 4
+        """Forgets everything, after a write that evaluation reads."""
+        self.generation += 1
         self._tasks.clear()
         self._agents.clear()
         self._tools.clear()
@@ -451,12 +419,12 @@ class Views:
         self._forces.clear()
 
     def forget_task(self, namespace: str, task: str) -> None:
-        """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
-        self.generation += 1  # 4
+        """Forgets this task; descendants turn out stale at the commit."""
+        self.generation += 1
         self._tasks.forget((namespace, task))
 
     def kill_switch(self, namespace: str) -> KillSwitch:
-        """The kill switch."""
+        """Returns the kill switch."""
         known = self._switches.get(namespace)
         if known is None:
             with self._store.read() as snapshot:
@@ -464,7 +432,7 @@ class Views:
         return known
 
     def in_force(self, namespace: str) -> InForce:
-        """The policy bundle in force."""
+        """Returns the policy bundle in force."""
         known = self._forces.get(namespace)
         if known is None:
             with self._store.read() as snapshot:
@@ -472,29 +440,29 @@ class Views:
         return known
 
     def last_outcome(self, root: str, act_key: str) -> str:
-        """How the act last ended in its tree; `none` as long as no commit has shown another."""
+        """Returns the act's last outcome in its task tree, `none` until a commit shows another."""
         return self._outcomes.get((root, act_key), "none")
 
     def attempts(self, namespace: str, root: str, act_key: str) -> Attempts:
-        """What is known of the act's attempts now; not kept."""
+        """Returns the act's attempts; not cached."""
         with self._store.read() as snapshot:
             return look_back(snapshot, self.doubts, namespace, root, act_key)
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """The action of this id as it is now; not kept."""
+        """Returns the action of this id; not cached."""
         with self._store.read() as snapshot:
             return snapshot.actions.action(namespace, action)
 
     def vouching(self, task: Task, check: SignatureCheck, now: Instant) -> Vouching:
-        """What of this task's evidence stands now; not kept."""
+        """Returns the task's valid evidence; not cached."""
         with self._store.read() as snapshot:
             return vouch(snapshot, task, check=check, now=now)
 
     def read_again(self, stale: Proposal) -> None:
-        """Forget what a stale proposal had read, and read anew how its act last ended."""
+        """Forgets what a stale proposal read, and reads its act's last outcome anew."""
         action = stale.action
         key = (stale.root, action.act_key)
-        self.generation += 1  # 4
+        self.generation += 1
         self._tasks.forget((action.namespace, action.task))
         for name in (action.agent, *(above for above, _ in stale.basis.agents)):
             self._agents.forget((action.namespace, name))
@@ -511,8 +479,8 @@ class Views:
             self._outcomes[key] = outcome
 
     def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
-        """Forget what a question about calls of this task stands on, so that it is read as it is (rule 5)."""
-        self.generation += 1  # 4
+        """Forgets what a question about this task and tool rests on."""
+        self.generation += 1
         self._tasks.forget((namespace, task))
         self._tools.forget((namespace, tool))
         self._switches.pop(namespace, None)

@@ -1,19 +1,9 @@
-"""Whether the scopes and ceilings above a task cover a call, and which calls of a tool they cover.
+"""Whether scopes and ceilings above a task cover a call, and which calls of a tool they cover.
 
-Of `covering`:
-
-1. All of them must (law 3), each in the step that it is in. Limits are the task's own, carved then.
-2. Each grant stands on those of the parent that it was carved from, and on no others: a call goes up only by
-   a way of such grants that all cover it, and pays the rates of each on that way.
-3. Ways are looked for in a bounded number; those beyond it permit nothing.
-4. A refusal that comes from a scope says whether the task's requester could grant what was missing. It is
-   advice, and permits nothing.
-
-Of `offering`:
-
-1. It stands on all that a decision stands on, but for policy, approvals and what is left of limits: it gives
-   no right, and each call is decided when it is made.
-2. All must cover: the scope of the task in its step, those of every task above, the ceilings of their agents.
+- All must cover (law 3), each in its step. Limits are the task's own.
+- A grant rests on the parent's grants that it was carved from: a call passes only along chains of such grants
+  that all cover it, and pays the rates of each.
+- It uses all that a decision uses except policy, approvals and remaining limits. It gives no right.
 """
 
 from __future__ import annotations
@@ -50,7 +40,7 @@ OUTSIDE: Final = "outside-scope"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Something does not cover the call."""
+    """A scope or ceiling does not cover the call."""
 
     code: str
     text: str
@@ -58,7 +48,7 @@ class Outside:
 
 
 def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Outside:
-    """The grants of the task's scope that cover, each with what it pays above; or what doesn't cover."""
+    """Returns the covering grants of the task's scope with their payers, or what does not cover."""
     schema = ground.tool.definition.input_schema
     name = ground.tool.pinned.name
     tasks = ground.lineage.tasks
@@ -85,7 +75,7 @@ def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Out
 
 
 def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
-    """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
+    """Returns the refusal of an uncovered call, with whether the requester could grant it."""
     task, schema = ground.lineage.task, ground.tool.definition.input_schema
     reach = views.reach(task.namespace, task.requester)
     why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
@@ -106,13 +96,12 @@ def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: di
 def _climb(
     ways: list[tuple[Payer, str]], below: Task, above: Task, covering: dict[str, Payer]
 ) -> list[tuple[Payer, str]]:
-    """Each way, one task further up (rule 2)."""
     found: list[tuple[Payer, str]] = []
     for payer, grant in ways:
         for share in below.shares:
             wider = covering.get(share.parent) if share.child == grant else None
             if wider is None or len(found) >= _WAYS:
-                continue  # 3
+                continue
             rates = tuple((above.id, rate) for rate in wider.rates)
             way = (replace(payer, above=(*payer.above, *rates)), wider.grant)
             if way not in found:
@@ -125,25 +114,21 @@ def _outside(missed: Missed, whose: str) -> Outside:
 
 
 def bounds_of(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
-    """The ceilings of these agents that don't cover every call of the tool, and whose each is."""
+    """Returns the ceilings, with their agents, that do not cover every call of the tool."""
     ceilings = [(agent.ceiling, f"the ceiling of agent `{name}`") for name, agent in agents.items()]
     return tuple([(scope, whose) for scope, whose in ceilings if not _is_open(scope, tool)])
 
 
 def _is_open(scope: Scope, tool: str) -> bool:
-    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
     said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
     in_force = scope.at(0)  # as `cover` judges: a ceiling's first step is all that counts of it
     return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))
 
 
 def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
-    """The places of the calls that are covered; what can't be read is not.
+    """Returns the indexes of covered calls; unreadable calls are not covered.
 
-    Args:
-        ground: What calls of the tool stand on.
-        calls: The arguments of each.
-        how: `whole`, `begun` or `template`, as in `wire.tool.CoverCalls`.
+    `how` is `whole`, `begun` or `template`, as in `wire.tool.CoverCalls`.
     """
     return tuple(place for place, raw in enumerate(calls) if _is_covered(ground, raw, how))
 
@@ -179,7 +164,6 @@ def _all_expand(ground: Ground, arguments: dict[str, JsonValue]) -> bool:
 
 
 def _scopes(ground: Ground) -> Iterator[tuple[Scope, int]]:
-    """Every scope that must cover, with the step that it is in (rule 2)."""
     for task in ground.lineage.tasks:
         yield task.scope, task.step
     for scope, _ in ground.bounds:

@@ -1,4 +1,4 @@
-"""Why a tool can't be called at all, or not so."""
+"""Errors of tools that cannot be called, or not in this way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 
 class OutcomeWatchedError(DeniedError):
-    """Whoever asks will not tell what came of it, and of this tool that is wanted."""
+    """The tool requires a reported outcome, which this caller will not report."""
 
     code = "outcome-watched"
     remedy = (
@@ -16,7 +16,7 @@ class OutcomeWatchedError(DeniedError):
 
 
 class OutcomeUnwatchedError(DeniedError):
-    """Nobody tells what comes of this tool's calls, and whoever asks would."""
+    """The tool's outcomes are not reported, and this caller would."""
 
     code = "outcome-unwatched"
     remedy = "ask by AuthZEN (`/access/v1/evaluation`), or have the tool declared `outcome: watched`"
@@ -30,21 +30,21 @@ class UnknownToolError(DeniedError):
 
 
 class ToolChangedError(DeniedError):
-    """The server shows another definition of the tool than the one that was pinned."""
+    """The server shows a definition that differs from the pinned one."""
 
     code = "tool-changed"
     remedy = "ask the person to look at `taskbound tool diff` and to accept it or not"
 
 
 class ToolWithoutOwnerError(DeniedError):
-    """A tool that acts has nobody who answers for it (law 9)."""
+    """A tool that acts has no owner (law 9)."""
 
     code = "tool-without-owner"
     remedy = "ask the person to say who answers for it with `taskbound tool declare TOOL --owner PERSON`"
 
 
 class NotCanonicalError(MalformedError):
-    """The argument bytes are not their own canonical form: what was judged would not be what runs."""
+    """The argument bytes are not their own canonical form."""
 
     code = "not-canonical"
     remedy = "send the arguments as RFC 8785 writes them"

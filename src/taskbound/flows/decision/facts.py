@@ -1,20 +1,9 @@
-"""The facts that policies read of a call, and what follows from the policy's answer.
+"""The facts that policies read of a call, and the verdict that follows from policy's answer.
 
-Of `facts`:
-
-1. Every name of `taskbound.core.policy.FACTS` is worked out here and only here, and only
-   when the bundle reads it.
-2. What is not there (no agent, no task, no tool) is the worst of its kind where it has
-   one: a tool without annotations writes, destroys and reaches the open world. Nobody declared it idempotent;
-   an attempt whose time is not known was just now.
-3. Facts are recorded as words beside the decision and read back for explaining.
-4. Policy is asked only about what is covered. Of a refusal before that, what had not been looked at is not
-   recorded, and `covered` is what the scopes said, if they were asked.
-
-Of `case`:
-
-1. Policy is asked once for all calls of a case where it reads no arguments.
-2. What is looked up for a call is of that call alone: no case of it is kept for another.
+- Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
+- A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
+  world and is not idempotent; an attempt of unknown time was just now.
+- Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
 """
 
 from __future__ import annotations
@@ -50,12 +39,12 @@ Facts: TypeAlias = "dict[str, Fact]"
 _SECOND: Final = 1_000_000
 COVERED: Final = "covered"
 _LATE: Final = frozenset({*LOOKED, LIVED, "check_found", "checked", COVERED})
-"""What is looked at only once a call is covered (rule 4)."""
+"""What is looked at only once a call is covered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsOf:
-    """What the facts of one call are worked out from."""
+    """The inputs that a call's facts are computed from."""
 
     namespace: str
     agent: str
@@ -82,7 +71,7 @@ class FactsOf:
     now: Instant
 
     def read(self, names: Iterable[str]) -> Facts:
-        """The facts of these names (rule 1)."""
+        """Returns the facts of these names."""
         return {name: _FACTS[name](self) for name in names}
 
 
@@ -92,7 +81,7 @@ def _effect(seen: FactsOf) -> str:
 
 
 def _open_world(seen: FactsOf) -> bool:
-    return seen.known_tool.definition.open_world if seen.known_tool else True  # 2
+    return seen.known_tool.definition.open_world if seen.known_tool else True
 
 
 def _age(seen: FactsOf) -> int:
@@ -124,7 +113,7 @@ def _changed(seen: FactsOf) -> tuple[str, ...]:
 
 def _last_age(seen: FactsOf) -> int:
     history = seen.attempts.history
-    return max(0, (seen.now - history.last_at) // _SECOND) if history.last_action else 0  # 2
+    return max(0, (seen.now - history.last_at) // _SECOND) if history.last_action else 0
 
 
 _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
@@ -132,11 +121,11 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "changed": _changed,
     "check_found": lambda seen: seen.checked.found,
     "checked": lambda seen: seen.checked.shown.value,
-    COVERED: lambda _: True,  # 4
+    COVERED: lambda _: True,
     "credential_life": lambda seen: seen.credential_life,
     "effect": _effect,
     "flags": lambda seen: seen.flags,
-    "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,  # 2
+    "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,
     "last_action": lambda seen: seen.attempts.history.last_action,
     "last_age": _last_age,
     "last_outcome": lambda seen: seen.last_outcome,
@@ -164,7 +153,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
 
 
 def fact_words(value: Fact) -> str:
-    """A fact as it is recorded (rule 3)."""
+    """Returns a fact as recorded."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
@@ -173,18 +162,13 @@ def fact_words(value: Fact) -> str:
 
 
 def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
-    """The facts of a call that was refused before policy was asked (rule 4).
-
-    Args:
-        words: The facts, as policy would have read them.
-        covered: Whether the scopes cover it; None where they were not asked.
-    """
+    """Returns the facts of a call refused before policy. `covered` is None if the scopes were not asked."""
     said = {} if covered is None else {COVERED: fact_words(covered)}
     return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
 
 def parse_fact(name: str, words: str) -> Fact:
-    """The fact that these words record."""
+    """Parses a recorded fact."""
     match FACTS.get(name, FactKind.TEXT):
         case FactKind.NUMBER:
             return int(words)
@@ -198,7 +182,7 @@ def parse_fact(name: str, words: str) -> Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Nothing stands in the way of a call, until an instant, but its arguments and policy."""
+    """The task, agents and tool of a call, valid until an instant."""
 
     lineage: Lineage
     agent: Agent
@@ -210,7 +194,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What is looked up for one call, each where a policy that can apply reads of it (rule 2)."""
+    """Values looked up for one call, each if an applicable policy reads it."""
 
     attempts: Attempts | None = None
     operands: tuple[str, ...] | None = None
@@ -229,14 +213,13 @@ NOTHING_SOUGHT: Final = Sought()
 
 
 class Case:
-    """What policy reads of a call, in words and by version, and what follows from it."""
+    """The policy request of a call, its basis, and the conclusion."""
 
     __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
 
     def __init__(
         self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
     ) -> None:
-        """Keep what to ask."""
         self._reads_arguments = reads_arguments
         self._policy = policy
         self._request = request
@@ -245,7 +228,7 @@ class Case:
         self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
     def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
-        """What follows from policy's answer; asked once where the arguments don't matter (rule 1)."""
+        """Returns the conclusion; policy is asked once if arguments do not matter."""
         if self._reads_arguments:
             return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:
@@ -266,7 +249,7 @@ _POLICY_WORDS: Final = {
 
 
 def verdict_of(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
-    """The verdict on a call that these grants cover."""
+    """Returns the verdict on a call that these grants cover."""
     match conclusion:
         case Permitted() as permitted:
             return Evaluated(covered=covered, policies=permitted.policies)

@@ -1,14 +1,9 @@
-"""A person's answer to a held action with a narrower one, which is decided like any other.
+"""Answers a held action with a narrower one, which is decided like any other.
 
-1. The narrower action is evaluated from its bytes on the one path, and settled with the calls of agents. What
-   is refused there is not narrowed to, and the held action stays as it is.
-2. It is narrower by `core.approval.narrow`, by the scope that its task has now.
-3. It needs the word that policy asks for it, and the word that was asked for the held action where policy
-   asks for nobody's. Whoever narrows has said yes to it, by the one signature that names both; what its
-   arguments name is what they were shown.
-4. That the held action is over, the narrower one with its question and the yes to it are one transaction. Of
-   a narrowing and whatever else would end or use the held action one happens.
-5. Nothing is given to whoever holds the call: the permit is decided when the narrower action is presented.
+- It needs the approval that policy asks for it, or else that of the held action. The person's one signature
+  names both actions and approves the narrower one, with its operands as shown.
+- The held action's end, the narrower action, its question and approval are one transaction.
+- The caller gets no permit by that; the permit is decided when the narrower action is presented.
 """
 
 from __future__ import annotations
@@ -70,7 +65,7 @@ _ROUNDS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarrowedTo:
-    """What became of both questions."""
+    """The new state of both questions."""
 
     held: Told
     instead: Told
@@ -80,8 +75,6 @@ class NarrowedTo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """A narrowing that counts."""
-
     one: StoredApproval
     signed: Signed
     judged: Judged
@@ -89,10 +82,9 @@ class _Answer:
 
 
 class Narrowings:
-    """Takes narrower actions as answers; used from one thread at a time."""
+    """Takes narrower actions as answers; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to decide with."""
         self._means = means
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
@@ -106,19 +98,7 @@ class Narrowings:
         sight: Sight | None = None,
         sign_in: AnswerSignIn | None = None,
     ) -> NarrowedTo | Unseen:
-        """Answer a question with the held action's tool and these arguments, of which this was seen.
-
-        Raises:
-            BadStatementError: The bytes are no narrowing.
-            BadSignatureError: The signature is not by that key over exactly these bytes.
-            MalformedError: The arguments can't be read, or are not in canonical form.
-            UnknownApprovalError: There is no such question.
-            ApprovalOverError: It is not open any more.
-            NotNarrowerError: The action is not the held one for less.
-            NarrowedRefusedError: It is refused by scope, policy, or what is left.
-            ContendedError: What it depends on kept changing.
-            DeniedError: The answer does not count, or names another action than these arguments make.
-        """
+        """Answers a question with the held action's tool and these arguments; `sight` are its findings."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")
@@ -131,7 +111,6 @@ class Narrowings:
     def _try(
         self, namespace: str, signed: Signed, arguments: bytes, sight: Sight | None
     ) -> NarrowedTo | Unseen | None:
-        """Evaluate it and write it; None when what was read is not so any more."""
         pending = self._evaluate(namespace, signed, arguments, sight)
         if isinstance(pending, Unseen):
             return pending
@@ -179,7 +158,6 @@ class Narrowings:
         return Pending(call=call, place=0, proposal=replace(proposal, narrows=narrows))
 
     def _commit(self, tx: Transaction, signed: Signed, pending: Pending) -> NarrowedTo | None:
-        """Write it (rule 4); None when it is to be evaluated again."""
         proposal, namespace = pending.proposal, pending.call.namespace
         question = signed.statement.question
         seen, _ = _require_open(tx, namespace, question)  # first: PostgreSQL's transaction is alone by that
@@ -193,9 +171,9 @@ class Narrowings:
         if fate is not None:
             raise ApprovalOverError(f"the question is over: {fate.reason}")
         judged = judge(tx, one, signed, now)
-        found = _narrower(tx, held, pending.call.arguments)  # 2
+        found = _narrower(tx, held, pending.call.arguments)
         count_on(tx, self._means.signatures, judged.key, signed.signature)
-        match settle_group(tx, self._means, self._views, namespace, [pending]).answers[0]:  # 1
+        match settle_group(tx, self._means, self._views, namespace, [pending]).answers[0]:
             case Settled(decision=Hold()):
                 answer = _Answer(one=one, signed=signed, judged=judged, found=found)
                 return self._write(tx, answer, proposal.id, now)
@@ -225,7 +203,6 @@ class Narrowings:
     def _say_yes(
         self, tx: Transaction, answer: _Answer, asked: StoredApproval, events: list[Event], now: Instant
     ) -> tuple[Told, str]:
-        """Count the narrowing as a yes to the narrower action, if whoever signed it may say that (rule 3)."""
         signed, judged, question = answer.signed, answer.judged, asked.question
         yes = yes_of(question, signed.by[0])
         answers = asked.answers
@@ -261,7 +238,6 @@ def _require_open(snapshot: Snapshot, namespace: str, approval: str) -> tuple[St
 
 
 def _narrower(tx: Transaction, held: StoredAction, arguments: bytes) -> tuple[Change, ...]:
-    """What differs from the held action, where that is narrower by the scope of now."""
     task = tx.tasks.task(held.namespace, held.task)
     tool = tx.tools.tool(held.namespace, held.tool)
     if task is None or tool is None:

@@ -1,19 +1,8 @@
 """Plans: several calls are evaluated and held together, and written as one plan.
 
-Of `planned`:
-
-1. While a plan is asked about, its task has no other open question: what that lifted would be a call in the
-   middle of a list that somebody signs as a whole.
-2. All of it, or nothing: steps, questions and plan are one transaction.
-3. What the steps spend together is looked at, and held takes nothing, as ever.
-4. Who proposes a plan gets nothing by it: the task's requester, the agent's owner, or what its run runs.
-
-Of `planning`:
-
-1. Each step is evaluated from its bytes on the one path, and held as the calls of agents are (`planned`). A
-   step that policy permits without anybody's word, or that is refused, makes the plan refused, and is named.
-2. Of a plan that is refused one record stays.
-3. Who proposes it is in charge of the task, or stands beneath the run of it.
+- While a plan is open, its task has no other open question, so no call can run in between.
+- The sum of all steps must fit the limits; a hold takes nothing.
+- Only the task's requester, the agent's owner or the task's run may propose; proposing gives no right.
 """
 
 from __future__ import annotations
@@ -67,7 +56,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposer:
-    """Who proposes a plan (rule 4)."""
+    """The proposer of a plan."""
 
     actor: Actor
     connection: str
@@ -83,10 +72,9 @@ def write_plan(
     pending: Sequence[Pending],
     by: Proposer,
 ) -> Plan:
-    """Hold these calls of one task with their questions, and write the plan of them (rule 2).
+    """Holds these calls of one task and writes their plan.
 
-    Raises:
-        ContendedError: It is to be evaluated again.
+    Raises ContendedError if it must be evaluated again.
     """
     space, proposals = task.namespace, [one.proposal for one in pending]
     tx.tasks.task(space, task.id)  # first: PostgreSQL's transaction is alone by that
@@ -94,7 +82,7 @@ def write_plan(
     if tx.approvals.lock_plans(space, {task.id}):
         raise PlanOpenError(f"task `{task.id}` has an open plan")
     if tx.approvals.count_open(space, task.id):
-        raise PlanOpenError(f"task `{task.id}` has open questions")  # 1
+        raise PlanOpenError(f"task `{task.id}` has open questions")
     now = means.clock.now()
     _require_held(proposals, locked, now)
     settlement = settle_group(tx, means, views, space, pending)
@@ -106,7 +94,7 @@ def write_plan(
                 raise _refused(refused, step_words(number, pending[number - 1].call.tool))
             case _:
                 raise ContendedError("what this depends on has changed")
-    require_payable(proposals, locked.left, now)  # 3
+    require_payable(proposals, locked.left, now)
     found = [tx.approvals.approval_of(space, one.id) for one in proposals]
     steps = [one for one in found if one is not None]
     plan = _plan(tx, means, task, steps, by)
@@ -120,7 +108,6 @@ def write_plan(
 
 
 def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredApproval], by: Proposer) -> Plan:
-    """Write the plan that these held actions are the steps of."""
     space, questions = task.namespace, [one.question for one in steps]
     people = lock_people(tx, space, means.clock.now())
     _, circles = people.circles(tx, space, {(task.id, one.tool) for one in questions})
@@ -157,12 +144,6 @@ def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredAppro
 
 
 def _require_held(proposals: Sequence[Proposal], locked: Locked, now: Instant) -> None:
-    """Go on only where policy holds every step, by what is locked.
-
-    Raises:
-        PlanRefusedError: It does not.
-        ContendedError: What the evaluation read has changed.
-    """
     settlement = settle(proposals, locked, now=now, until=now)  # nothing is written by this
     for number, (one, answer) in enumerate(zip(proposals, settlement.answers, strict=True), 1):
         match answer:
@@ -172,7 +153,7 @@ def _require_held(proposals: Sequence[Proposal], locked: Locked, now: Instant) -
                 raise _refused(refused, step_words(number, one.action.tool))
             case _ if not isinstance(one.verdict, Holding):
                 raise PlanRefusedError(
-                    "nobody's word is needed for it, so nobody is asked",
+                    "it needs no approval, so nobody is asked",
                     remedy="leave it out: it runs as any call does, before, between or behind the steps",
                     where=step_words(number, one.action.tool),
                 )
@@ -190,7 +171,7 @@ _ROUNDS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One call of a plan, as it will have to be made."""
+    """A call of a plan, as it must be made later."""
 
     tool: str
     arguments: bytes
@@ -198,10 +179,9 @@ class Step:
 
 
 class Planning:
-    """Asks about plans; used from one thread at a time."""
+    """Asks people about plans; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to decide with."""
         self._means = means
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
@@ -209,17 +189,7 @@ class Planning:
     def ask(
         self, namespace: str, task: str, steps: Sequence[Step], by: Proposer, sight: Sight | None = None
     ) -> Plan | Unseen:
-        """Ask people about these calls of a task, in this order; the plan, or what has to be looked at first.
-
-        Raises:
-            BadPlanError: It has too few steps, or too many.
-            NoTaskError: There is no such task.
-            NotEntitledError: Whoever proposes it is not in charge of the task.
-            PlanOpenError: The task has open questions.
-            PlanRefusedError: A step is refused, or all of it can't be paid or answered.
-            TooLongToShowError: It is too long to be shown whole.
-            ContendedError: What it depends on kept changing.
-        """
+        """Asks about these calls in this order; returns the plan, or what must be looked at first."""
         found = self._task(namespace, task, by)
         try:
             require_length(len(steps))
@@ -234,7 +204,7 @@ class Planning:
                         self._views.read_again(one.proposal)
             raise ContendedError("what this depends on kept changing")
         except (DeniedError, MalformedError) as error:
-            self._refuse(found, steps, by, error)  # 2
+            self._refuse(found, steps, by, error)
             raise
 
     def _task(self, namespace: str, name: str, by: Proposer) -> Task:
@@ -244,7 +214,7 @@ class Planning:
         if task is None:
             raise NoTaskError(f"no task is named `{name}`", remedy="list them with `taskbound task list`")
         if not by.beneath and by.actor.name not in {task.requester, "" if agent is None else agent.owner}:
-            raise NotEntitledError(  # 3
+            raise NotEntitledError(
                 f"`{by.actor.name}` neither asked for the task nor owns the agent",
                 remedy="have one of them propose it, or the agent beneath `taskbound run`",
             )
@@ -253,7 +223,6 @@ class Planning:
     def _evaluate(
         self, task: Task, steps: Sequence[Step], by: Proposer, sight: Sight | None
     ) -> list[Pending] | Unseen:
-        """Every step as the call that it is (rule 1), or all that has to be looked at for any of them."""
         plan = self._means.chance.name("pln")
         now = self._means.clock.now()
         pending: list[Pending] = []
@@ -293,7 +262,6 @@ class Planning:
     def _refuse(
         self, task: Task, steps: Sequence[Step], by: Proposer, error: DeniedError | MalformedError
     ) -> None:
-        """Keep the one record of a plan about which nobody is asked."""
         named: list[JsonValue] = [[one.tool, sha256(one.arguments).hexdigest()] for one in steps]
         event: Event = PlanRefused(
             task=task.id,

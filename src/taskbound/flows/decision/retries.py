@@ -1,35 +1,17 @@
-"""What became of earlier attempts of an act: looked up, checked, or in doubt.
+"""Earlier attempts of an act: looked up, checked, or in doubt.
 
-Of `attempts`:
-
-1. Only when a policy that can apply reads it; then it is read for each call, and never remembered.
-2. What is read is one snapshot: the act, its last action, and whether that one's holder is lost.
-3. Whom the last attempt was answered for, what its arguments named, and how risky it was, is known by what
-   it recorded; `changed` has it recorded.
-4. When attempts were lost is known while none is under way, and of so many.
-
-Of `checking`:
-
-1. Only after an unknown outcome, only where something is declared, and only when policy reads of it.
-2. Nothing is looked at while an attempt of the act may still have its effect: while one is under way or in
-   doubt, and until the declared time after the last was lost. More lost attempts than can be read show
-   nothing.
-3. What was found is recorded with the decision, and is worth the seconds that every look is; what was seen
-   before that time shows nothing.
-4. Only a plain key is looked for: printable ASCII without a space at its ends. A server may trim, fold or
-   normalize another one before it writes its row, which would then not be found under what was asked.
-
-Of `doubts`:
-
-1. From the instant of the loss such an act counts as unknown, so that a repeat is held where a repeat
-   after an unknown outcome is; when the holder is back within its grace, it counts as before.
-2. Nothing is written for it: what is in doubt follows from open permits, and is read in the
-   transaction that settles. A holder is in doubt until the store has recorded that it was given up.
-3. An open permit of a holder that is there is no outcome: it counts as an attempt, and a second one is a
-   new use, which the limits pay for.
-4. A holder's name is a digest, and then that of the daemon which it was opened at.
-5. Who asked over a network is no connection's (`core.decision.holder`): whether it is there nobody knows, and
-   its act is in doubt from the end of its permit on, whichever daemon permitted it.
+- The time of lost attempts is known only while none is open, for a bounded number.
+- Checks run only after an unknown outcome, if declared and if policy reads them.
+- They wait while an attempt may still take effect: one is open or in doubt, or the declared time since the
+  last loss has not passed. More lost attempts than can be read show nothing.
+- Only plain keys are looked up (printable ASCII, no space at either end), as a server may normalize others
+  before it stores them.
+- From the loss of its holder an act counts as unknown, so repeats are held; if the holder returns within its
+  grace it counts as before.
+- Doubt follows from open permits, read in the settling transaction. It ends when the store records that the
+  holder was given up.
+- Network callers have no connection (`core.decision.holder`): their acts are in doubt from the end of the
+  permit.
 """
 
 from __future__ import annotations
@@ -68,18 +50,17 @@ GROUND: Final = frozenset({*PEOPLE, "operands", "risk"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """What is known of the attempts of an act before this call."""
+    """Earlier attempts of an act."""
 
     history: ActHistory = field(default_factory=ActHistory)
     last: StoredAction | None = None
     """The action of the last attempt."""
     lost: Instant | None = None
-    """When the last of those whose outcome is unknown was given up; None when there is none, one is under way
-    or in doubt, or there are too many to tell."""
+    """When the last unknown one was given up; None without, while one is open or in doubt, or if too many."""
 
     @property
     def ground(self) -> AttemptGround | None:
-        """What the last attempt was judged by; None when that is not known."""
+        """Returns what the last attempt was judged by, None if unknown."""
         if self.last is None:
             return None
         facts = dict(self.last.facts)
@@ -87,9 +68,9 @@ class Attempts:
             definition=self.last.definition,
             scope=self.last.scope,
             policy=self.last.bundle,
-            operands=_lines(facts["operands"]) if "operands" in facts else None,  # 3
-            risk=facts.get("risk"),  # 3
-            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
+            operands=_lines(facts["operands"]) if "operands" in facts else None,
+            risk=facts.get("risk"),
+            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,
         )
 
 
@@ -99,11 +80,11 @@ def _lines(words: str) -> tuple[str, ...]:
 
 NO_ATTEMPT: Final = Attempts()
 _MANY: Final = 16
-"""Attempts with an unknown outcome that are looked back at (rule 4)."""
+"""Attempts with an unknown outcome that are looked back at."""
 
 
 def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
-    """What the snapshot says of the act (rule 2); its outcome is unknown while a holder is lost."""
+    """Reads the act from the snapshot; its outcome is unknown while a holder is lost."""
     history = snapshot.actions.act(namespace, root, act_key)
     last = snapshot.actions.action(namespace, history.last_action) if history.last_action else None
     if (root, act_key) in doubts.acts(snapshot, namespace):
@@ -114,7 +95,6 @@ def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act
 
 
 def _lost(snapshot: Snapshot, namespace: str, root: str, act_key: str) -> Instant | None:
-    """When the last of them was given up (rule 4)."""
     open_ones = snapshot.actions.open_permits(namespace)
     if any((one.root, one.act_key) == (root, act_key) for one in open_ones):
         return None
@@ -134,7 +114,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What is known of the effect of the attempts before."""
+    """What is known of the effect of earlier attempts."""
 
     shown: Shown = Shown.NOTHING
     found: tuple[str, ...] = ()
@@ -145,7 +125,7 @@ class Checked:
 
     @property
     def recorded(self) -> frozenset[str]:
-        """The facts that are recorded of it, also where policy does not read them (rule 3)."""
+        """Returns the facts to record even if policy does not read them."""
         return frozenset({"check_found"}) if self.found else frozenset()
 
 
@@ -159,12 +139,12 @@ def check(
     sight: Sight | None,
     now: Instant,
 ) -> Checked | Unseen:
-    """What the tool's checks show of the attempts before, or what has to be looked at first."""
+    """Returns what the tool's checks show of earlier attempts, or what must be looked at first."""
     checks = parse_checks(tool.pinned.checks)
     if not checks or attempts.history.last_outcome != "unknown":
-        return NOT_CHECKED  # 1
+        return NOT_CHECKED
     if attempts.lost is None or now < settled_at(checks, attempts.lost):
-        return Checked(shown=Shown.UNSETTLED)  # 2
+        return Checked(shown=Shown.UNSETTLED)
     try:
         looks = looks_of([one.probe for one in checks], arguments, tool.definition.defaults, directory="/")
         _require_plain(looks)
@@ -173,7 +153,7 @@ def check(
     seen = see(sight, looks, now)
     if isinstance(seen, Unseen):
         return seen
-    early = seen.at < settled_at(checks, attempts.lost)  # 3
+    early = seen.at < settled_at(checks, attempts.lost)
     return Checked(
         shown=Shown.UNSETTLED if early else shown_by(seen.found),
         found=tuple(canonical(one.value()).decode() for one in seen.found if isinstance(one, Operand)),
@@ -183,55 +163,53 @@ def check(
 
 
 def _require_plain(looks: Iterable[Look]) -> None:
-    """Go on only with keys that any server writes as they are (rule 4)."""
     for one in looks:
         if not (one.value.isascii() and one.value.isprintable() and one.value == one.value.strip(" ")):
             raise OperandUnreadableError("a key that is not plain ASCII may have been written otherwise")
 
 
 def reason_of(checked: Checked) -> tuple[Reason, ...]:
-    """What whoever asks is told of it, where the call is held."""
+    """Returns the reason given to the caller if the call is held."""
     if checked.shown is Shown.NOTHING:
         return ()
     return (Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why),)
 
 
 HOLDER: Final = len("con_") + 26
-"""Characters of a holder's name before that of its daemon (rule 4)."""
+"""Characters of a holder's name before that of its daemon."""
 
 Holder = tuple[str, str]
 """(namespace, connection)."""
 
 
 class Doubts:
-    """Lost holders of one daemon; told from any thread, asked in the worker's."""
+    """Lost holders of one daemon; updated from any thread, read by the worker."""
 
     def __init__(self) -> None:
-        """Start with nobody lost."""
         self._guard = threading.Lock()
         self._lost: set[Holder] = set()
         self._read: dict[str, frozenset[tuple[str, str]]] = {}
         """By namespace: (root, act key) of what is in doubt, as it was last read."""
 
     def lose(self, *holders: Holder) -> None:
-        """These were lost (rule 1)."""
+        """Marks these holders lost."""
         with self._guard:
             self._lost.update(holders)
             self._read.clear()
 
     def settle(self, *holders: Holder) -> None:
-        """These are back, or what they held has an outcome (rule 2)."""
+        """Unmarks holders that returned or have outcomes."""
         with self._guard:
             self._lost.difference_update(holders)
             self._read.clear()
 
     def lost(self) -> frozenset[Holder]:
-        """Every lost holder."""
+        """Returns every lost holder."""
         with self._guard:
             return frozenset(self._lost)
 
     def granted(self, holders: Iterable[Holder]) -> None:
-        """These were given permits just now: what was read of a lost one among them is old."""
+        """Drops cached reads of lost holders that just got permits."""
         if not self._lost:
             return
         with self._guard:
@@ -239,7 +217,7 @@ class Doubts:
                 self._read.clear()
 
     def acts(self, snapshot: Snapshot, namespace: str) -> frozenset[tuple[str, str]]:
-        """(root, act key) of every act of the namespace that is in doubt."""
+        """Returns (root, act key) of every act of the namespace in doubt."""
         if not self._lost:
             return frozenset()
         with self._guard:
@@ -256,12 +234,12 @@ class Doubts:
 
 
 def daemon_of(connection: str) -> str:
-    """The name of the daemon that a connection was opened at (rule 4)."""
+    """Returns the daemon that opened a connection."""
     return connection[HOLDER:]
 
 
 def strangers(snapshot: Snapshot) -> frozenset[Holder]:
-    """Whoever holds an open permit or a question, and is a gateway's connection."""
+    """Returns gateway connections that hold an open permit or a question."""
     permits = {
         (space, one.connection)
         for space in snapshot.actions.namespaces()
@@ -270,24 +248,24 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
     asked = {
         (one.question.namespace, one.waiter.connection)
         for one in snapshot.approvals.open_approvals()
-        if one.waiter.connection  # nobody waits for what outlives its call
+        if one.waiter.connection  # a hold that outlives its call has no waiter
     }
     return frozenset(one for one in permits | asked if not is_afar(one[1]))
 
 
 class Overdue(NamedTuple):
-    """Who asked over a network, as of now (rule 5)."""
+    """Network callers whose permit or question is overdue."""
 
     doubted: frozenset[Holder]
     """Who is in doubt."""
     over: frozenset[Holder]
     """Who is to be given up."""
     crowded: frozenset[tuple[str, str]]
-    """(namespace, task) of which too many permits are without an outcome."""
+    """(namespace, task) with too many permits without outcome."""
 
 
 def overdue(snapshot: Snapshot, now: Instant) -> Overdue:
-    """What is to be seen to; a question is given up when nobody has come back for it in time."""
+    """Returns overdue network permits, and questions whose callers did not return in time."""
     doubted: set[Holder] = set()
     over: set[Holder] = set()
     held: Counter[tuple[str, str]] = Counter()

@@ -1,12 +1,9 @@
 """Settles a group of evaluated calls in one transaction: locks, judges, writes rows and records.
 
-1. Locks are taken in one order, whoever takes them (design 4.8): services that ask in their own names (with
-   their keys and owners), kill switch, bundle, agents, tools, tasks,
-   remainders, presentations, acts, issuers where policy read of evidence, tokens that were shown, with their
-   keys and what let their clients in, then plans, questions, people, credentials, and a target last.
-2. A credential that is to be renewed is looked at with the first of these, to be locked in its turn.
-3. A person's narrower action is settled here like any call: there is no other place where one is decided.
-4. Nothing is decided over a log that the signer has not confirmed within the bound (`flows.audit.freshness`).
+- Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
+  remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
+  plans, questions, people, credentials, target.
+- A person's narrower action is settled here too.
 """
 
 from __future__ import annotations
@@ -61,13 +58,7 @@ if TYPE_CHECKING:
 
 
 def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
-    """The row of this decision.
-
-    Args:
-        call: What was asked.
-        settled: What was answered.
-        now: The instant of the commit.
-    """
+    """Returns the row of this decision at the commit's instant."""
     proposal = settled.proposal
     action = proposal.action
     decision = settled.decision
@@ -106,7 +97,7 @@ def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
 
 
 def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDecided:
-    """The record of this decision."""
+    """Returns the event of this decision."""
     return ActionDecided(
         action=row.id,
         task=row.task,
@@ -137,7 +128,7 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
 
 
 def repeated_event(repeated: Repeated, call: Call, proposal: Proposal) -> ActionDecided:
-    """The record that a presentation came again and was given the stored answer of `action`."""
+    """Returns the event of a repeated presentation that got the stored answer of `action`."""
     action = proposal.action
     return ActionDecided(
         action=repeated.prior.id,
@@ -163,7 +154,7 @@ def repeated_event(repeated: Repeated, call: Call, proposal: Proposal) -> Action
 
 
 def recalled(proposal: Proposal, kept: StoredAction) -> Settled:
-    """The decision that a row holds: an ambiguous commit turned out to have happened."""
+    """Returns the decision held by a row, after an ambiguous commit that took effect."""
     reasons = tuple(Reason(code=code, text=text, detail=detail) for code, text, detail in kept.reasons)
     decision: Decision
     match kept.decision:
@@ -195,7 +186,7 @@ def _kinds(decision: Decision, proposal: Proposal) -> tuple[ActionState, str, st
 
 @dataclass(slots=True, kw_only=True)
 class Pending:
-    """A call on its way through the rounds."""
+    """A call on its way through the rounds of a commit."""
 
     call: Call
     place: int
@@ -216,15 +207,9 @@ def write_settlement(
     holds: HoldSheet | None,
     now: Instant,
 ) -> list[Granted]:
-    """Write it; the credentials that its permits ask for, which are to be written down behind it.
+    """Writes the settlement; returns the credentials to journal afterwards.
 
-    Args:
-        tx: The transaction that holds the locks.
-        means: What the store's writer is called by, and names are drawn from.
-        group: The calls, of one namespace.
-        settlement: An answer for each.
-        holds: What is known of holds, when policy holds any of them.
-        now: The instant of the commit.
+    All calls are of one namespace; `holds` is None if policy holds none of them.
     """
     namespace = group[0].call.namespace
     rows: list[StoredAction] = []
@@ -269,14 +254,10 @@ PERMIT_LIFE: Final = 30_000_000
 def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
-    """An answer for each of these calls of one namespace, written with its record.
-
-    Raises:
-        LogUnconfirmedError: The signer has not confirmed the log within the bound (rule 4).
-    """
+    """Settles calls of one namespace and writes rows and records."""
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
-    means.freshness.require()  # 4: after the locks, however long they were waited for
+    means.freshness.require()  # after the locks, however long they were waited for
     now = means.clock.now()
     proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, enforcing, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
@@ -303,7 +284,7 @@ def lock_group(
     policies: Policies,
     doubts: Doubts,
 ) -> Locked:
-    """Everything that these proposals need, read under lock, always in the same order."""
+    """Reads under lock, in one fixed order, everything that these proposals need."""
     tasks = {one.action.task for one in proposals if one.action.task}
     names = {name for one in proposals for name in presentation_names(one)}
     acts = {(one.root, one.action.act_key) for one in proposals}
@@ -328,12 +309,10 @@ def lock_group(
 
 
 def _renewed(proposals: Sequence[Proposal]) -> set[str]:
-    """Ids of the credentials that these would renew."""
     return {one.life.renews for one in proposals if one.life is not None and one.life.renews}
 
 
 def _above(proposal: Proposal) -> set[str]:
-    """The tasks above whose rates this may pay."""
     match proposal.verdict:
         case Evaluated(covered=covered) | Holding(covered=covered):
             return {task for payer in covered.payers for task, _ in payer.above}

@@ -1,24 +1,12 @@
-"""Whether a shown token still counts, and a service that asks in its own name, when it is decided.
+"""Whether shown tokens, and a service that asks in its own name, still count at the decision.
 
-Of `tokens`:
-
-1. It was looked at when it was shown, and is looked at again here, locked: a revocation of the token, of its
-   key or of what let its client in that commits first wins. What else it rests on (its task, its agent, the
-   switch) whoever acts has locked and judges anyway.
-2. A token of another task or agent than is acted for is worth nothing, whoever says that it was shown.
-3. Keys are locked before tokens, as whoever revokes a key does, and tokens before what let their clients in.
-4. Where a service asks in its own name its token is looked at too, and it itself (`enforcing`): first, so
-   that one that may not ask is told nothing of the task's token.
-
-Of `enforcing`:
-
-1. It is looked at again here, locked, whatever was seen when its token was shown: the service is there, its
-   owner is, the key that proved it counts and its token stands. What commits first wins: a removal, a key
-   that is taken away, an owner who leaves, a revocation.
-2. It asks about tools that it is declared to enforce, and about no others.
-3. It asks for the task whose agent came to it: the token that the agent showed it stands in the call. Both
-   tokens are looked at as any that is shown (`tokens`).
-4. Services are locked before all else (`flows.identity.services`, rule 4).
+- A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
+  Task, agent and switch are locked and judged by the decision itself.
+- A token of another task or agent is refused.
+- Keys are locked before tokens, and tokens before admissions.
+- The service is read again under lock: it, its owner, its key and its token must count. A removal or
+  revocation that commits first wins.
+- It asks for the task whose agent came to it, shown by that agent's token.
 """
 
 from __future__ import annotations
@@ -47,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcing:
-    """The service that asks in its own name."""
+    """A service that asks in its own name."""
 
     service: str
     key: str
@@ -59,7 +47,7 @@ class Enforcing:
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
 ) -> Mapping[Enforcing, Service | DeniedError]:
-    """Each service that asks in this group, or why it is none any more; read under lock (rules 1 and 4)."""
+    """Locks and returns each asking service, or the reason why it may not ask."""
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
@@ -75,13 +63,7 @@ def lock_enforcing(
 def why_not_enforced(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
-    """Why this service may not ask about this tool; None where it may (rules 1 and 2).
-
-    Args:
-        enforcing: What was locked.
-        asked: Who asks.
-        tool: About what.
-    """
+    """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found
@@ -95,10 +77,10 @@ def why_not_enforced(
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
 ) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
-    """Those of these tokens that exist, and why some of them are worth nothing any more (rule 1)."""
+    """Returns the tokens that exist, and why some of them no longer count."""
     if not tokens:
         return {}, {}
-    keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3
+    keys = {one.kid: one for one in tx.tokens.lock_keys()}
     found = tx.tokens.lock_tokens(namespace, tokens)
     clients = {row.parent for row in found.values() if is_admission(row.parent)}
     let_in = tx.authorizations.lock_admissions(namespace, clients) if clients else {}
@@ -107,7 +89,7 @@ def ended_tokens(
         try:
             row = found.get(name)
             if row is None:
-                raise UnknownTokenError("nobody here issued that token")
+                raise UnknownTokenError("that token was not issued here")
             require_standing(row, now)
             require_not_revoked(keys.get(row.key))
             if is_admission(row.parent):
@@ -124,15 +106,7 @@ def bar_tokens(
     enforcing: Mapping[Enforcing, Service | DeniedError],
     now: Instant,
 ) -> list[Proposal]:
-    """The proposals of these calls; that of a call whose token is worth nothing any more is refused.
-
-    Args:
-        tx: The transaction that holds the locks.
-        namespace: Of all these calls.
-        group: The calls.
-        enforcing: The services that ask in their own names, as they were locked (rule 4).
-        now: The instant of the commit.
-    """
+    """Returns the proposals of these calls, refused where a shown token no longer counts."""
     tokens = {name for one in group for name in _shown(one)}
     if not tokens:
         return [one.proposal for one in group]
@@ -147,7 +121,6 @@ def bar_tokens(
 
 
 def _shown(one: Pending) -> tuple[str, ...]:
-    """The tokens that were shown for a call."""
     asked = one.call.enforcing
     return tuple(name for name in (one.call.token, asked.token if asked is not None else "") if name)
 
@@ -158,7 +131,6 @@ def _why_not_asked(
     ended: Mapping[str, DeniedError],
     enforcing: Mapping[Enforcing, Service | DeniedError],
 ) -> DeniedError | None:
-    """Why the service that asks may not (rule 4); None where none asks, or it may."""
     asked = one.call.enforcing
     if asked is None:
         return None
@@ -169,7 +141,7 @@ def _why_not_asked(
         asked.key,
     )  # fmt: skip - what is compared, side by side
     if asked.token not in ended and not own:
-        return UnknownTokenError("the token is another's than the service's that asks")  # 2
+        return UnknownTokenError("the token is another's than the service's that asks")
     return ended.get(asked.token) or why_not_enforced(enforcing, asked, one.call.tool)
 
 
@@ -180,5 +152,5 @@ def _why_not(
         return None
     row = found.get(one.call.token)
     if row is not None and (row.task, row.agent) != (one.call.task, one.call.agent):
-        return UnknownTokenError("the token is another task's")  # 2
+        return UnknownTokenError("the token is another task's")
     return ended.get(one.call.token)

@@ -1,4 +1,4 @@
-"""Persons, agents, and the monitors that watch over them."""
+"""Persons, groups, accounts, agents, services, workloads, and monitors."""
 
 from __future__ import annotations
 

@@ -1,35 +1,15 @@
-"""Accounts of people at issuers: linked, claimed groups, and the issuers themselves.
+"""Accounts of people at issuers, claimed groups, and the issuers.
 
-Of `account`:
+- Only the account that owns the data directory links accounts, as that decides who a person is
+  (`core.identity.account`, rule 1).
+- Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
+  approvers.
+- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
+  several accounts at an issuer counts.
+- Memberships set by a person are not changed by an issuer.
 
-1. Only the account that owns the data directory says whose an account is: whoever says it says who that
-   person is from then on. Nothing that an issuer says of somebody links them (`core.identity.account`, rule
-   1).
-2. A person may give up an account of their own, and end a session of theirs: that only takes away.
-3. With an account its sessions end, and the memberships of groups that its issuer's word gave the person.
-
-Of `linking`:
-
-1. Linking joins all who were linked with either.
-2. Only the account that owns the data directory says that two persons are one human, or that they are not:
-   who is two counts twice, and whoever joined the others to themselves would be alone, with nobody to ask.
-
-Of `claimed`:
-
-1. A sign-in says anew which groups its issuer puts the person in: what it names is so until `LASTS` after
-   it, what it does not name any more ends at once. Where another account of theirs at that issuer said
-   something else, the later word counts.
-2. What nobody says anew ends by itself. It is looked for every second, and ends with a record.
-3. What a person said of a group stays as it was, whatever an issuer says of it.
-4. Whoever is a member no more keeps what they may grant otherwise; running tasks that they asked for and
-   might not ask for now are paused in the same transaction.
-5. An issuer puts nobody in a group that is not there, nor in more groups than one may be in.
-
-Of `issuers`:
-
-Whoever names an issuer says who may be every agent that has a selector of it, or every person with an
-account there. With an issuer of people go the sign-ins that wait for it: what one issuer gave for them is
-not brought to another one of its name.
+`issuers`: an issuer vouches for every agent with a selector of it, or every person with an account there.
+Removing an issuer of people ends its pending sign-ins.
 """
 
 from __future__ import annotations
@@ -87,13 +67,7 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
-    """Have this issuer's word count from now on.
-
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        IssuerExistsError: Its name, or what it writes as `iss`, is another's.
-        MalformedError: Its keys can't be read (`wire/jose`).
-    """
+    """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
@@ -119,13 +93,7 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
 
 
 def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Have this issuer's word count no more.
-
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        UnknownIdentityIssuerError: There is none of this name.
-        IssuerInUseError: Selectors or accounts name it.
-    """
+    """Removes an issuer."""
     require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -147,15 +115,11 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
 
 
 def require_directory_owner(*, owns: bool) -> None:
-    """Go on only for the account that owns the data directory.
-
-    Raises:
-        NotOwnerError: It is another's word.
-    """
+    """Raises NotOwnerError unless the caller's account owns the data directory."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
 
 
@@ -168,14 +132,14 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Have a person be in the groups that a sign-in says (rules 1, 4 and 5); what was paused."""
+    """Sets the groups that a sign-in claims; returns paused tasks."""
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
     for group in groups:
         mine = [one for one in group.claimed if (one.person, one.issuer) == (person, issuer.name)]
         new = not mine and person not in group.everyone
-        if group.name not in wanted or (new and free <= 0):  # 5
+        if group.name not in wanted or (new and free <= 0):
             continue
         free -= new
         others = [one for one in group.claimed if one not in mine]
@@ -202,7 +166,7 @@ def drop_claims(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """End the memberships that this is said of (rule 4); what was paused."""
+    """Ends the selected claimed memberships; returns paused tasks."""
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -211,7 +175,7 @@ def drop_claims(
         after = group
         if over:
             kept = tuple(one for one in group.claimed if one not in over)
-            after = replace(group, claimed=kept, version=group.version + 1)  # 3
+            after = replace(group, claimed=kept, version=group.version + 1)
             tx.identities.put_group(after, expect=group.version)
             events += [_event(group, one, actor, member=False, reason=reason) for one in over]
             lost.update(one.person for one in over)
@@ -224,7 +188,7 @@ def drop_claims(
 
 
 def end_claims(means: Means) -> tuple[int, list[Moved]]:
-    """End what nobody said anew (rule 2): in how many namespaces, and what was paused."""
+    """Ends expired claims; returns the number of namespaces and the paused tasks."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         spaces = [
@@ -248,14 +212,9 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     actor: Actor,
     owns: bool,
 ) -> list[Moved]:
-    """Say which values of an issuer's claim are which groups; what was paused.
+    """Maps values of an issuer's claim to groups; returns paused tasks.
 
-    Memberships by its word end, as they rest on what was said before: they are back with the next sign-in.
-
-    Raises:
-        NotOwnerError: Somebody else than who owns the data directory says so.
-        UnknownIdentityIssuerError: There is no such issuer of people.
-        BadIssuerError: It can't be said so.
+    Existing claimed memberships end and return with the next sign-in.
     """
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
@@ -287,7 +246,7 @@ def _end(means: Means, namespace: str, tx: Transaction) -> list[Moved]:
     now = means.clock.now()
     events: list[Event] = []
     actor = Actor(name="daemon", proof="")
-    reason = "nobody said it anew"
+    reason = "it was not renewed"
     moved = drop_claims(tx, namespace, lambda _, one: one.until <= now, reason, actor, events)
     if events:
         tx.audit.append(namespace, means.writer, events, now)
@@ -310,15 +269,7 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
-    """Have an account be a person's from now on (rule 1).
-
-    Raises:
-        NotSelfError: Somebody else than who owns the data directory says so.
-        BadSubjectError: It can't be a subject.
-        UnknownIdentityIssuerError: There is no such issuer of people.
-        UnknownIdentityError: There is no such person.
-        AccountTakenError: It is somebody's already.
-    """
+    """Links an account to a person."""
     require_self(actor, (), owns=owns)
     parse_subject(subject)
 
@@ -351,12 +302,7 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> list[Moved]:
-    """Have it be theirs no more (rules 2 and 3); what was paused.
-
-    Raises:
-        NotSelfError: Somebody else than they or who owns the data directory says so.
-        UnknownAccountError: It is not theirs.
-    """
+    """Unlinks an account from a person; returns paused tasks."""
     require_self(actor, (person,), owns=owns)
 
     def work(tx: Transaction) -> list[Moved]:
@@ -389,12 +335,7 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
 
 
 def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
-    """End a browser's session (rule 2).
-
-    Raises:
-        NotSelfError: Somebody else than its person or who owns the data directory says so.
-        NotSignedInError: There is no such session.
-    """
+    """Ends a browser session; raises NotSelfError or NotSignedInError."""
 
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
@@ -414,13 +355,8 @@ def end_session(means: Means, namespace: str, session: str, *, actor: Actor, own
 def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
     means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
-    """Two persons are one human from now on, or the first is one of their own; who changed (rule 2).
-
-    Raises:
-        NotSelfError: Somebody says it who may not.
-        UnknownIdentityError: There is no such person.
-    """
-    require_self(actor, (), owns=owns)  # 2
+    """Links two persons as one human, or unlinks the first; returns the changed persons."""
+    require_self(actor, (), owns=owns)
     fresh = means.chance.name("hum")
 
     def work(tx: Transaction) -> tuple[str, ...]:

@@ -1,35 +1,16 @@
 """Agents: registered, activated, suspended; their keys, selectors and risk.
 
-Of `agent`:
-
-1. An agent is written down inactive; activating it asks for all of law 9.
-2. A monitor is acknowledged by a random code that was sent through the monitor and
-   comes back by another way; only the code's digest is kept, and it serves once.
-3. Suspending an agent revokes its tasks in the same transaction.
-4. A ceiling has no uses and no totals, which belong to tasks, and no steps.
-5. The owner says anew what the agent can never pass. Its tasks go on, and each of their actions is
-   judged against the new ceiling.
-
-Of `agent_key`:
-
-1. The agent's owner has a new key made, and the account that owns the data directory. It is made before it
-   is written down: what a crash leaves is a private key that nothing believes.
-2. The row of the new one and the end of the one before are one transaction, with the record. From then on
-   the one before proves nobody, whether or not the signer could be told to destroy it. It is told with the
-   next renewal again, of every key of the agent that has ended: a crash in between leaves none for good.
-3. Who is given a statement is seen to by the surface: a process of a running task of that agent.
-
-Of `selectors`:
-
-1. The agent's owner adds and removes them, and the account that owns the data directory.
-2. Whether a new one meets another agent's is seen in the transaction that writes it, which is alone among
-   those that write any, on whatever machine they run.
-
-Of `risk`:
-
-1. The level and its record are written in one transaction, and the agent's version moves with it: what was
-   decided by another level and not yet committed is decided anew.
-2. Tasks go on: what a level means is for policies to say.
+- A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
+  kept, for one use.
+- Suspending an agent revokes its tasks in the same transaction.
+- The agent's owner or the account that owns the data directory renews the key. It is made before it is
+  stored, so a crash leaves at most a private key without trust.
+- The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
+  with each renewal.
+- The surface ensures that only a process of the agent's running task gets a statement.
+- Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
+  on any machine.
+- Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated again.
 """
 
 from __future__ import annotations
@@ -89,7 +70,7 @@ if TYPE_CHECKING:
 
 
 class CeilingLimitError(MalformedError):
-    """A ceiling with uses, totals or steps."""
+    """A ceiling may not have uses, totals or steps."""
 
     code = "ceiling-limit"
     remedy = (
@@ -98,10 +79,9 @@ class CeilingLimitError(MalformedError):
 
 
 class Agents:
-    """Works on agents; used from one thread at a time."""
+    """Works on agents; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -116,13 +96,7 @@ class Agents:
         ceiling: Scope,
         actor: Actor,
     ) -> Agent:
-        """Write an agent down, inactive (rule 1).
-
-        Raises:
-            MalformedError: The name, the monitor or the ceiling can't be.
-            UnknownIdentityError: The owner or an approver is no person.
-            IdentityExistsError: An agent of this name is known.
-        """
+        """Registers an inactive agent."""
         _require_ceiling(ceiling)
         agent = Agent(
             namespace=namespace,
@@ -158,13 +132,7 @@ class Agents:
         return self._means.store.write(work)
 
     def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
-        """Say anew what the agent can never pass (rule 5).
-
-        Raises:
-            CeilingLimitError: The ceiling can't be (rule 4).
-            UnknownIdentityError: There is no such agent.
-            NotOwnerError: Somebody else than its owner asks.
-        """
+        """Changes the agent's ceiling."""
         _require_ceiling(ceiling)
 
         def work(tx: Transaction) -> Agent:
@@ -190,12 +158,7 @@ class Agents:
         return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Have a fresh code brought to the agent's monitor (rule 2).
-
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            MonitorUnreachableError: The monitor did not take it; nothing changed.
-        """
+        """Sends a fresh code to the agent's monitor."""
         agent = self._require(namespace, name)
         code = self._means.chance.code()
         message = {
@@ -213,12 +176,7 @@ class Agents:
         return challenged
 
     def acknowledge(self, namespace: str, name: str, code: str, actor: Actor) -> Agent:
-        """Take the code that the monitor received (rule 2).
-
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            MonitorCodeError: It is another code, or none was sent. A wrong try uses the code up.
-        """
+        """Takes the code that the monitor received."""
         agent = self._require(namespace, name)
         try:
             acknowledged = acknowledge(agent, _digest(code.strip()), self._means.clock.now())
@@ -239,13 +197,7 @@ class Agents:
         return acknowledged
 
     def activate(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Let the agent have tasks (rule 1).
-
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            InactiveAgentError: It lacks something (law 9).
-            WrongStateError: It is active.
-        """
+        """Activates the agent."""
 
         def work(tx: Transaction) -> Agent:
             agent = _require(tx.identities.agent(namespace, name), name)
@@ -259,12 +211,7 @@ class Agents:
         return after
 
     def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Stop the agent, and revoke its tasks (rule 3); the tasks that ended.
-
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            WrongStateError: It is suspended.
-        """
+        """Suspends the agent, revokes its tasks and returns them."""
 
         def work(tx: Transaction) -> list[Moved]:
             agent = _require(tx.identities.agent(namespace, name), name)
@@ -288,7 +235,7 @@ class Agents:
 
 def _require_ceiling(ceiling: Scope) -> None:
     if initial_limits(ceiling) or ceiling.steps:
-        raise CeilingLimitError("a ceiling has no uses, no totals and no steps")  # 4
+        raise CeilingLimitError("a ceiling has no uses, no totals and no steps")
 
 
 def _revoke_tasks(
@@ -329,28 +276,16 @@ def _digest(code: str) -> str:
 
 
 class AgentKeys:
-    """Has keys made and used; from any thread, as the signer may be slow."""
+    """Makes and uses agents' keys; callable from any thread, as the signer may be slow."""
 
     def __init__(self, means: Means, custody: Custody | None, *, audience: str) -> None:
-        """Work with these.
-
-        Args:
-            means: What every flow is given.
-            custody: Who keeps the private halves; None where nobody does.
-            audience: Whom statements are for: our own issuer's name.
-        """
+        """Uses the signer's `custody`, None without signer; `audience` is our own issuer's name."""
         self._means = means
         self._custody = custody
         self._audience = audience
 
     def renew(self, namespace: str, agent: str, *, actor: Actor, owns: bool) -> AgentKey:
-        """Have a new key of the agent made, which counts from now on (rules 1 and 2).
-
-        Raises:
-            UnknownIdentityError: There is no such agent.
-            NotOwnerError: Rule 1.
-            UnavailableError: Nobody can make it now.
-        """
+        """Makes a new key of the agent, which counts from now on."""
         with self._means.store.read() as snapshot:
             _require_owner(snapshot.identities, namespace, agent, actor, owns=owns)
         custody = self._require_custody()
@@ -383,12 +318,7 @@ class AgentKeys:
         return made
 
     def assertion(self, namespace: str, agent: str) -> str:
-        """A statement of the agent, signed with its key (rule 3).
-
-        Raises:
-            UnknownAgentKeyError: It has none.
-            UnavailableError: It can't be signed now.
-        """
+        """Returns a statement signed by the agent's key."""
         with self._means.store.read() as snapshot:
             keys = snapshot.workloads.agent_keys(namespace, agent)
         standing = next((one for one in keys if one.ended is None), None)
@@ -397,12 +327,12 @@ class AgentKeys:
         return self._require_custody().assert_agent(standing.kid, self._audience)
 
     def _forget(self, kid: str) -> None:
-        with contextlib.suppress(UnavailableError):  # 2
+        with contextlib.suppress(UnavailableError):
             self._require_custody().forget_key(kid)
 
     def _require_custody(self) -> Custody:
         if self._custody is None:
-            raise SignerUnavailableError("nobody here keeps keys of agents")
+            raise SignerUnavailableError("this installation has no signer for agents' keys")
         return self._custody
 
 
@@ -413,23 +343,15 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
     if agent.owner != actor.name and not owns:
         raise NotOwnerError(
             f"only the owner of agent `{name}` has its key renewed, and that is `{agent.owner}`"
-        )  # 1
+        )
 
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
-    """Have a credential that says this prove its agent; the selector's id.
-
-    Raises:
-        UnknownIdentityError: There is no such agent.
-        NotOwnerError: Rule 1.
-        IdentityExistsError: It has this selector.
-        UnknownIdentityIssuerError: Nobody's word proves workloads here under that name.
-        SelectorOverlapError: One credential could be another agent's too (rule 2).
-    """
+    """Adds a selector by which a workload credential proves the agent; returns its id."""
     name = selector_id(selector)
 
     def work(tx: Transaction) -> None:
-        known = tx.workloads.selectors(selector.namespace)  # 2
+        known = tx.workloads.selectors(selector.namespace)
         _selectors_require_owner(tx, selector.namespace, selector.agent, actor, owns=owns)
         if any(one.agent == selector.agent and selector_id(one) == name for one in known):
             raise IdentityExistsError(f"agent `{selector.agent}` has this selector: `{name}`")
@@ -453,13 +375,7 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
 
 
 def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Have such a credential prove the agent no more.
-
-    Raises:
-        UnknownIdentityError: There is no such agent.
-        NotOwnerError: Rule 1.
-        UnknownSelectorError: It has no such selector.
-    """
+    """Removes a selector."""
 
     def work(tx: Transaction) -> None:
         known = tx.workloads.selectors(namespace)
@@ -480,11 +396,11 @@ def _selectors_require_owner(tx: Transaction, namespace: str, name: str, actor: 
     if agent.owner != actor.name and not owns:
         raise NotOwnerError(
             f"only the owner of agent `{name}` says what proves it, and that is `{agent.owner}`"
-        )  # 1
+        )
 
 
 def _require_issuer(tx: Transaction, selector: Selector) -> None:
-    """Go on only with an issuer that there is: who adds one later would be whom others had meant."""
+    """Requires an existing issuer: one added later under this name could be a different one."""
     if selector.kind is not WorkloadKind.OIDC:
         return
     known = tx.workloads.identity_issuers(selector.namespace)
@@ -495,15 +411,7 @@ def _require_issuer(tx: Transaction, selector: Selector) -> None:
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
     means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
 ) -> Agent:
-    """Say how risky an agent is from now on.
-
-    Raises:
-        BadRiskError: There is no such level, or the reason can't be.
-        UnknownIdentityError: There is no such agent.
-        SameRiskError: It is of this risk.
-        NotAnsweringError: Somebody says so who may not.
-        OwnRiskError: They would take back alone what they said.
-    """
+    """Sets an agent's risk level."""
     wanted, why = parse_risk(level), parse_risk_reason(reason)
 
     def work(tx: Transaction) -> Agent:
@@ -512,7 +420,7 @@ def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its 
         if before is None:
             raise UnknownIdentityError(f"no agent is named `{name}`")
         after = set_level(before, wanted, actor.name, persons)
-        tx.identities.put_agent(after, expect=before.version)  # 1
+        tx.identities.put_agent(after, expect=before.version)
         event = AgentRiskChanged(
             identity=name,
             before=before.risk.value,

@@ -1,12 +1,8 @@
-"""Enrolling what people sign with: proposed, proven by its own signature, vouched for.
+"""Enrolls persons' keys: proposed, proven by their own signature, vouched for.
 
-1. A person proposes a key of their own; the account that owns the data directory may do so for anybody, since
-   the key has to sign all the same.
-2. A proposal becomes a key by its own signature, and then by whoever has to vouch (core's rules): what
-   counts then is read under lock, in the transaction that enrolls it.
-3. A key is enrolled once in a namespace: one that was withdrawn after it counted never comes back.
-4. Whoever watches over an active agent of the namespace is told of each key that moves: that is what
-   cooling is for. A monitor that can't be told stops nothing, and that is recorded.
+- A person proposes an own key; the account that owns the data directory may do so for anyone, as the key must
+  sign anyway.
+- A key is enrolled once per namespace; a withdrawn one never returns.
 """
 
 from __future__ import annotations
@@ -57,7 +53,7 @@ _OF_ONE: Final = 16
 
 
 class TooManyKeysError(MalformedError):
-    """A person has as many keys as one can have."""
+    """The person has the maximum number of keys."""
 
     code = "too-many-keys"
     remedy = "withdraw one that is not used with `taskbound person key withdraw`"
@@ -65,7 +61,7 @@ class TooManyKeysError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A key that somebody proposes."""
+    """A proposed key."""
 
     person: str
     kind: PersonKeyKind
@@ -76,7 +72,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a key is, and who has to sign next."""
+    """The state of a key, and who must sign next."""
 
     key: PersonKey
     statement: bytes
@@ -86,18 +82,13 @@ class Progress:
 
 
 class Enrollments:
-    """Works on keys that are to be enrolled; used from one thread at a time."""
+    """Enrolls keys; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
-        """How far a key is now.
-
-        Raises:
-            UnknownKeyError: There is no such key.
-        """
+        """Returns the state of a key; raises UnknownKeyError."""
         found = require_key(snapshot, namespace, key)
         said = snapshot.identities.namespace(namespace)
         persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)
@@ -106,24 +97,12 @@ class Enrollments:
     def propose(
         self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
     ) -> Progress:
-        """Write a proposal down, to be signed (rule 1).
+        """Records a proposal to be signed.
 
-        Args:
-            namespace: Of the key.
-            offer: The key.
-            actor: Who proposes it.
-            owns: Whether that is the account that owns the data directory.
-            agent_accounts: Accounts under which an agent may run, persons' apart.
-
-        Raises:
-            BadPersonKeyError: The key can't be.
-            NotKeyHolderError: It would be another person's.
-            ExposedPersonKeyError: An agent could use it by itself.
-            IdentityExistsError: It is enrolled, or was (rule 3).
-            TooManyKeysError: The person has enough.
+        `agent_accounts` are user ids that agents may run under, apart from persons'.
         """
         if offer.person != actor.name and not owns:
-            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
+            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")
         half = self._means.signatures.read(offer.kind, offer.public)
         custody = custody_of(hardware=half.hardware, copiable=half.copiable, file=offer.file)
 
@@ -159,14 +138,7 @@ class Enrollments:
         return self._means.store.write(work)
 
     def prove(self, namespace: str, key: str, signature: bytes, actor: Actor, *, owns: bool) -> Progress:
-        """Take the proposed key's own signature; the key is enrolled if nobody has to vouch (rule 2).
-
-        Raises:
-            UnknownKeyError: There is no such key.
-            NotKeyHolderError: It is another person's.
-            BadSignatureError: It is not that key's over its statement.
-            WrongStateError: It has signed before, or is withdrawn.
-        """
+        """Takes the proposed key's own signature; enrolls it if no voucher is required."""
 
         def work(tx: Transaction) -> Progress:
             persons, _ = tx.identities.lock_grantors(namespace)
@@ -193,21 +165,9 @@ class Enrollments:
     def vouch(
         self, namespace: str, key: str, *, voucher: str, signature: bytes, actor: Actor, owns: bool
     ) -> Progress:
-        """Take the word of whoever has to vouch, and enroll the key (rule 2).
+        """Takes a voucher's signature and enrolls the key.
 
-        Args:
-            namespace: Of both keys.
-            key: The key that has proven itself.
-            voucher: The key that signed; empty for the account that owns the data directory.
-            signature: Over the statement of the first.
-            actor: Who brings it.
-            owns: Whether that is the account that owns the data directory.
-
-        Raises:
-            UnvouchedError: It is not who has to.
-            NotStandingError: The voucher's key doesn't count now.
-            BadSignatureError: It has not signed this.
-            WrongStateError: The key has not proven itself, or is enrolled or withdrawn.
+        `voucher` is the signing key, or '' for the account that owns the data directory.
         """
 
         def work(tx: Transaction) -> Progress:

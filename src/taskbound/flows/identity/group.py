@@ -1,12 +1,9 @@
-"""Groups: persons who may grant the same, said once.
+"""Groups of persons who share what they may grant.
 
-1. A group's members are persons of its namespace who have not left. One person is in at most 32 groups, and
-   there are at most 256 groups.
-2. Members approve where a policy names their group, and grant what it may grant: only the account that owns
-   the data directory makes groups and says who is in them; a member may leave by themselves. Who says what a
-   group may grant may grant it themselves, or is that account.
-3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less;
-   when a member leaves, running tasks that they might not ask for now are paused in the same transaction.
+- Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
+  member may leave. A grant is set by a person who may grant it, or by that account.
+- A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
+  leaves, running tasks they could not request now are paused in the same transaction.
 """
 
 from __future__ import annotations
@@ -44,29 +41,21 @@ OF_ONE: Final = 32
 
 
 class TooManyGroupsError(MalformedError):
-    """A group more than there may be, in all or of one person."""
+    """Too many groups, in all or of one person."""
 
     code = "too-many-groups"
     remedy = "say what they may grant of a group that is there, or of the person"
 
 
 class Groups:
-    """Works on groups; used from one thread at a time."""
+    """Works on groups; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
-        """Make a group without members, which may grant nothing.
-
-        Raises:
-            BadNameError: The name can't be.
-            NotSelfError: Another account than the data directory's says it (rule 2).
-            IdentityExistsError: There is one of this name.
-            TooManyGroupsError: There are too many (rule 1).
-        """
-        require_self(actor, (), owns=owns)  # 2
+        """Adds a group without members and grants."""
+        require_self(actor, (), owns=owns)
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
         def work(tx: Transaction) -> Group:
@@ -74,7 +63,7 @@ class Groups:
             if any(one.name == name for one in groups):
                 raise IdentityExistsError(f"a group named `{name}` is known already")
             if len(groups) >= _GROUPS:
-                raise TooManyGroupsError(f"there are {_GROUPS} groups, and no more can be")  # 1
+                raise TooManyGroupsError(f"there are {_GROUPS} groups, and no more can be")
             tx.identities.put_group(group, expect=0)
             self._record(tx, namespace, _members(group, actor))
             return group
@@ -84,32 +73,18 @@ class Groups:
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
-        """Make a person a member, or no member; what was paused (rule 3).
-
-        Args:
-            namespace: Of the group.
-            name: The group.
-            person: The person.
-            member: Whether they are one from now on.
-            actor: Who says so.
-            owns: Whether that is the account that owns the data directory.
-
-        Raises:
-            NotSelfError: Who says so may not (rule 2).
-            UnknownIdentityError: There is no such group, or no such person to take in.
-            TooManyGroupsError: The person is in too many (rule 1).
-        """
-        require_self(actor, () if member or actor.name != person else (person,), owns=owns)  # 2
+        """Adds or removes a member; returns paused tasks."""
+        require_self(actor, () if member or actor.name != person else (person,), owns=owns)
 
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if member:
-                require_present(persons.get(person), person)  # 1
+                require_present(persons.get(person), person)
             if (person in before.members) is member:
                 return []
             if member and sum(person in one.members for one in groups) >= OF_ONE:
-                raise TooManyGroupsError(f"`{person}` is in {OF_ONE} groups, and can be in no more")  # 1
+                raise TooManyGroupsError(f"`{person}` is in {OF_ONE} groups, and can be in no more")
             others = tuple(one for one in before.members if one != person)
             members = tuple(sorted((*others, person))) if member else others
             after = replace(before, members=members, version=before.version + 1)
@@ -119,7 +94,7 @@ class Groups:
             if not member:
                 now = [after if one.name == name else one for one in groups]
                 reach, why = reach_of(person, persons, now), f"{person} has left group {name}"
-                moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)  # 3
+                moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)
             tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
             return moved
 
@@ -137,27 +112,14 @@ class Groups:
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
     ) -> Group:
-        """Say what each member of a group may grant from now on (rule 3).
-
-        Args:
-            namespace: Of the group.
-            name: The group.
-            grantable: What its members may grant.
-            actor: Who says so.
-            owns: Whether that is the account that owns the data directory.
-
-        Raises:
-            BadGrantableError: It can't be said of anybody.
-            UnknownIdentityError: There is no such group.
-            NotGiverError: Who says so may not (rule 2).
-        """
+        """Sets what each member may grant."""
         parse_grantable(grantable)
 
         def work(tx: Transaction) -> Group:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if not owns:
-                require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 2
+                require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)
             after = replace(before, grantable=grantable, version=before.version + 1)
             tx.identities.put_group(after, expect=before.version)
             event = GrantableChanged(
@@ -191,7 +153,7 @@ def _members(group: Group, actor: Actor) -> GroupChanged:
 
 
 def unfounded(person: str, reach: Reach) -> Callable[[Task], bool]:
-    """Which tasks this person has asked for and might not ask for now."""
+    """Returns a test for tasks that this person requested and could not request now."""
 
     def which(task: Task) -> bool:
         if task.requester != person:

@@ -1,23 +1,12 @@
-"""People who leave and return, their sessions, and who answers then.
+"""Persons who leave and return, their sessions, and the owners and approvers of agents.
 
-Of `leaving`:
+- A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
+  unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
+  those agents and of their own request paused. A tool that acts is refused until it has a new owner.
+- A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
+  them back. Keys stay withdrawn.
 
-1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, their
-   accounts at issuers are theirs no more and their sessions over, they are in no group, own no tool and
-   approve for none, agents that they own or that have no other approver are suspended, and the running
-   tasks of those agents and of their own asking are paused. Nobody else's task changes. A tool that acts is
-   refused until somebody else owns it.
-2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
-   they asked for and might not ask for now are paused in the same transaction.
-3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
-   account says that somebody is back; their keys stay withdrawn.
-4. An agent's owner says who answers for it; where the owner has left, that account does. An active agent
-   keeps an approver: who relies on its tokens hears that it is suspended, and not who answers for it.
-5. Those who watch over the agents are told.
-
-Of `sessions`:
-
-Each ending is one record. An account never goes without its sessions.
+`sessions`: each end is one record, and an unlinked account's sessions end with it.
 """
 
 from __future__ import annotations
@@ -64,7 +53,7 @@ def end_sessions(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Session, ...]:
-    """End the sessions that this is said of; what is to be recorded goes to the events."""
+    """Ends the selected sessions and appends their events."""
     ended = tuple(one for one in tx.accounts.sessions(namespace) if which(one))
     for one in ended:
         tx.accounts.drop_session(namespace, one.id)
@@ -82,7 +71,7 @@ def drop_accounts(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Account, ...]:
-    """Unlink the accounts that this is said of, and end their sessions."""
+    """Unlinks the selected accounts, ends their sessions and appends the events."""
     gone = tuple(one for one in tx.accounts.accounts(namespace) if which(one))
     for one in gone:
         tx.accounts.drop_account(namespace, one.issuer, one.subject)
@@ -105,27 +94,21 @@ _ALL: Final = 1_000_000
 
 
 class NotSelfError(DeniedError):
-    """Somebody says of another person what only they or the data directory's account say."""
+    """Only the person or the account that owns the data directory may do this."""
 
     code = "not-self"
     remedy = "ask that person, or the account that owns the data directory"
 
 
 class People:
-    """Works on persons and on who answers for agents; used from one thread at a time."""
+    """Works on persons and on owners and approvers; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
-        """A person is of the organization no more; what was paused (rule 1).
-
-        Raises:
-            NotSelfError: Somebody says it who may not (rule 3).
-            UnknownIdentityError: There is no such person, or they have left.
-        """
+        """Removes a person from the organization; returns paused tasks."""
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: dict[str, list[str]] = {}
@@ -176,23 +159,18 @@ class People:
             **orphaned,
             "paused_tasks": [one.task for one in moved],
         }
-        tell(self._means, namespace, news, also=suspended)  # 5
+        tell(self._means, namespace, news, also=suspended)
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
-        """A person who had left is back, without keys and groups (rule 3).
-
-        Raises:
-            NotSelfError: Another account than the data directory's says it.
-            UnknownIdentityError: There is no such person who has left.
-        """
+        """Brings a departed person back, without keys and groups."""
         require_self(actor, (), owns=owns)
 
         def work(tx: Transaction) -> Person:
             persons, _ = tx.identities.lock_grantors(namespace)
             before = persons.get(name)
             if before is None or before.state is PersonState.PRESENT:
-                raise UnknownIdentityError(f"nobody named `{name}` has left")
+                raise UnknownIdentityError(f"no person named `{name}` has left")
             after = replace(before, state=PersonState.PRESENT, version=before.version + 1)
             tx.identities.put_person(after, expect=before.version)
             self._record(tx, namespace, [_moved(name, before.state.value, after.state.value, "", actor)])
@@ -212,13 +190,7 @@ class People:
         actor: Actor,
         owns: bool,
     ) -> Agent:
-        """Say who answers for an agent (rule 4).
-
-        Raises:
-            UnknownIdentityError: There is no such agent, or no such person.
-            NotOwnerError: Somebody says it who may not.
-            InactiveAgentError: It is active, and nobody would approve for it.
-        """
+        """Sets an agent's owner and approvers."""
 
         def work(tx: Transaction) -> Agent:
             persons, _ = tx.identities.lock_grantors(namespace)
@@ -234,7 +206,7 @@ class People:
             after = replace(
                 before, owner=owner, approvers=tuple(sorted(set(approvers))), version=before.version + 1
             )
-            require_approver(after)  # 4
+            require_approver(after)
             tx.identities.put_agent(after, expect=before.version)
             event = AgentPeopleChanged(
                 identity=agent, owner=owner, approvers=after.approvers, by=actor.name, proof=actor.proof
@@ -263,7 +235,7 @@ def pause_tasks(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Pause the running tasks that this is said of; what is to be recorded goes to the events."""
+    """Pauses the selected running tasks and appends their events."""
     moved: list[Moved] = []
     for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
         if not which(task):
@@ -287,7 +259,6 @@ def pause_tasks(
 
 
 def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]) -> list[str]:
-    """Take the person off every agent; the agents that were suspended for it (rule 1)."""
     suspended: list[str] = []
     for agent in tx.identities.agents(namespace):
         if name != agent.owner and name not in agent.approvers:
@@ -313,26 +284,18 @@ def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: li
 
 
 def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
-    """Go on only for one of these persons, if any, or the account that owns the data directory.
-
-    Raises:
-        NotSelfError: It is somebody else.
-    """
+    """Raises NotSelfError unless the actor is one of `who` or the data directory's owner."""
     if not owns and not who:
         raise NotSelfError(
             "only the account that owns the data directory may say that",
             remedy="ask the account that owns the data directory",
         )
     if not owns and actor.name not in who:
-        raise NotSelfError(f"`{actor.name}` may not say that of somebody else")
+        raise NotSelfError(f"`{actor.name}` may do this only for themselves")
 
 
 def require_present(person: Person | None, name: str) -> Person:
-    """The person, who is known and has not left.
-
-    Raises:
-        UnknownIdentityError: They are not.
-    """
+    """Returns the person if known and present; raises UnknownIdentityError."""
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError(f"no person is named `{name}`")
     return person

@@ -1,18 +1,7 @@
 """Delivers checkpoints and news to the monitors of agents.
 
-Of `delivery`:
-
-1. Every new checkpoint goes to the monitor of every active agent of every namespace, each
-   address once, at most once a minute; what could not be brought is tried again with the next round.
-2. A monitor that has not taken what waits for it for 15 minutes is overdue: no new
-   task of its agents starts until it has (design 8).
-3. Each change between delivered and failed is recorded, not every try.
-
-Of `telling`:
-
-1. News is told after what it tells of is durable. A monitor that takes none stops nothing, and that is
-   recorded; the log that its checkpoints vouch for holds the same.
-2. Each address is told once, whatever number of agents it watches.
+- A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8).
+- News is sent after what it reports is durable. A monitor that refuses it stops nothing; that is recorded.
 """
 
 from __future__ import annotations
@@ -44,7 +33,7 @@ EVERY: Final = 60 * 1_000_000
 
 
 class MonitorOverdueError(DeniedError):
-    """The agent's monitor has not taken what waits for it for 15 minutes."""
+    """The agent's monitor has not taken its items for 15 minutes."""
 
     code = "monitor-overdue"
     remedy = "mend the monitor; see `taskbound doctor`"
@@ -62,29 +51,24 @@ class _State:
 
 
 class Deliveries:
-    """What each monitor has been brought; used from one thread at a time."""
+    """Tracks deliveries to each monitor; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Start with nothing known: what waits, waits from now on."""
         self._means = means
         self._states: dict[str, _State] = {}
 
     def require_current(self, address: str, now: Instant) -> None:
-        """Go on only while the monitor takes what it is sent.
-
-        Raises:
-            MonitorOverdueError: Rule 2.
-        """
+        """Raises MonitorOverdueError if the monitor is overdue."""
         state = self._states.get(address)
         if state is not None and state.waiting and now - state.waiting >= OVERDUE:
             raise MonitorOverdueError(f"monitor `{address}` has taken nothing for 15 minutes")
 
     def delivered_at(self) -> Instant:
-        """When a monitor last took a checkpoint; 0 when none did since this start."""
+        """Returns when a monitor last took a checkpoint, 0 if none did since this start."""
         return Instant(max((state.at for state in self._states.values()), default=0))
 
     def bring(self, checkpoint: StoredCheckpoint) -> int:
-        """Bring the checkpoint to every monitor that is due; how many took it."""
+        """Sends the checkpoint to every due monitor; returns how many took it."""
         with self._means.store.read() as snapshot:
             monitors = snapshot.identities.monitors()  # not the agents: this is asked twice a second
         message = json.dumps(
@@ -126,13 +110,9 @@ class Deliveries:
 
 
 def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
-    """Bring news to the monitor of every active agent of the namespace.
+    """Sends news, as one JSON object, to the monitors of the namespace's active agents.
 
-    Args:
-        means: What flows are given.
-        namespace: Where it happened.
-        news: What; it becomes one JSON object.
-        also: Agents that are told though they are active no more.
+    `also` names agents to include although they are inactive.
     """
     with means.store.read() as snapshot:
         agents = snapshot.identities.agents(namespace)
@@ -149,7 +129,7 @@ def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collect
 
 
 def tell_key(means: Means, key: PersonKey) -> None:
-    """Tell that a key waits for a voucher, was enrolled or was withdrawn; of a mere proposal nothing."""
+    """Alerts that a key waits for a voucher, was enrolled or withdrawn; ignores mere proposals."""
     if key.state is PersonKeyState.PROPOSED:
         return
     news = {

@@ -1,32 +1,12 @@
-"""Persons, what they sign with once it is enrolled, and the tools that they answer for.
+"""Persons, their enrolled keys, and the tools that they own.
 
-Of `person`:
-
-1. The first person of a namespace may be registered by the account that owns the
-   data directory, and so may this account itself at any time; every later one by a
-   person who is present.
-2. One account is one person.
-3. The first person of a namespace, and the account that owns the data directory, may grant
-   anything within an agent's ceiling; every other person nothing until somebody says what.
-4. Who says what a person may grant may grant it themselves, or owns the data directory.
-
-Of `person_key`:
-
-1. A signature counts when it is used: the key's standing is read in the transaction that uses it.
-2. A device that counts its signatures counts on: one that counts back may be a copy.
-3. The person, or the account that owns the data directory, withdraws a key at once; nobody else does, or
-   whoever withdraws all others would have nobody to ask.
-4. A namespace says `demo` only while it never had a key, by the word of the account that owns the data
-   directory; when it says so no more, all its keys are withdrawn, and those who watch are told: none was
-   enrolled for real.
-
-Of `tools`:
-
-1. An owner is taken away under the tool's version: what was evaluated before is evaluated again, in whatever
-   daemon. Nobody gets a tool by that.
-2. A target is left without an owner with its tools; before it has any, with the owner that its file names.
-   That file stays as it was declared: the tools that come of it then have no owner (`flows.target.testing`).
-3. What an account pinned while the namespace had no persons is the person's whose account that is.
+- The account that owns the data directory may register the first person and itself; other persons are
+  registered by a present person.
+- The first person and the account that owns the data directory may grant anything within an agent's ceiling;
+  others nothing until it is set.
+- A key's state is read in the transaction that uses its signature.
+- A device's signature counter must grow; a lower one suggests a copy.
+- Removing an owner changes the tool's version, so evaluated calls are evaluated again.
 """
 
 from __future__ import annotations
@@ -76,16 +56,9 @@ if TYPE_CHECKING:
 def let_go_of_tools(
     tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]
 ) -> dict[str, list[str]]:
-    """Take every tool from a person; in order the tools that they owned, and the targets if there are some.
+    """Removes the person as owner; returns `tools_without_owner` and `targets_without_owner` for news.
 
-    Both as news call them: `tools_without_owner` and `targets_without_owner` (rule 2).
-
-    Args:
-        tx: The transaction in which they leave, which holds the lock on persons.
-        namespace: Of the person.
-        name: Theirs.
-        actor: Who says that they leave.
-        events: What is to be recorded goes there.
+    The caller's transaction must hold the lock on persons; events are appended.
     """
     for tool, named in tx.tools.approvers(namespace).items():
         if name in named:
@@ -94,7 +67,7 @@ def let_go_of_tools(
             events.append(ToolApproversChanged(tool=tool, approvers=others, by=actor.name, proof=actor.proof))
     owned = [tool for tool in tx.tools.tools(namespace) if tool.owner == name]
     for pin in owned:
-        tx.tools.put_tool(replace(pin, owner="", version=pin.version + 1), expect=pin.version)  # 1
+        tx.tools.put_tool(replace(pin, owner="", version=pin.version + 1), expect=pin.version)
         events.append(
             ToolOwnerChanged(tool=pin.name, before=name, owner="", by=actor.name, proof=actor.proof)
         )
@@ -114,7 +87,7 @@ def _targets_left(tx: Transaction, namespace: str, name: str, tools: Collection[
 
 
 def own_what_was_pinned(tx: Transaction, person: Person, actor: Actor) -> list[Event]:
-    """Give a new person the tools that their account pinned before (rule 3); the records of it."""
+    """Makes a new person owner of tools that their account pinned; returns the events."""
     before = f"uid:{person.uid}"
     events: list[Event] = []
     for pin in tx.tools.tools(person.namespace):
@@ -129,22 +102,15 @@ def own_what_was_pinned(tx: Transaction, person: Person, actor: Actor) -> list[E
 
 
 class IdentityExistsError(DeniedError):
-    """Somebody of this name or account is known already."""
+    """The name or account is registered already."""
 
     code = "identity-exists"
 
 
 def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid: int) -> Actor:
-    """Who the other end of a socket is, as a person.
+    """Returns the peer as a person; raises UnprovenError if the account belongs to none.
 
-    Args:
-        means: What flows are given.
-        namespace: Of the connection.
-        proof: What the kernel says of the peer.
-        owner_uid: The account that owns the data directory; it speaks for a namespace without persons.
-
-    Raises:
-        UnprovenError: The account belongs to no person of the namespace.
+    `owner_uid` owns the data directory and speaks for a namespace without persons.
     """
     with means.store.read() as snapshot:
         persons = snapshot.identities.persons(namespace)
@@ -152,7 +118,7 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
         if person.uid == proof.uid and person.state is PersonState.PRESENT:
             return Actor(name=person.name, proof=proof.words)
     if not persons and proof.uid == owner_uid:
-        return Actor(name=f"uid:{proof.uid}", proof=proof.words)  # 1
+        return Actor(name=f"uid:{proof.uid}", proof=proof.words)
     raise UnprovenError(
         f"the account with uid {proof.uid} belongs to no person of namespace `{namespace}`",
         remedy="have a person register it with `taskbound person add`",
@@ -160,33 +126,16 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
 
 
 def require_personal(principal: Principal) -> Actor:
-    """Who has shown a proof of their own, as a person.
-
-    Raises:
-        UnprovenError: It is an agent or a service.
-    """
+    """Returns the principal as a person; raises UnprovenError for an agent or a service."""
     if principal.kind is not PrincipalKind.PERSON:
-        raise UnprovenError("this is a person's act, and who asks is none")
+        raise UnprovenError("only a person may do this, and the caller is not one")
     return Actor(name=principal.name, proof=principal.proof.words)
 
 
 def register_person(
     means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
 ) -> Person:
-    """Write a person down.
-
-    Args:
-        means: What flows are given.
-        namespace: Of the person.
-        name: What they are called.
-        uid: Their account.
-        actor: Who asks.
-        owner_uid: The account that owns the data directory.
-
-    Raises:
-        BadNameError: The name can't be.
-        IdentityExistsError: The name or the account is taken (rule 2).
-    """
+    """Registers a person with their user id."""
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
     def work(tx: Transaction) -> Person:
@@ -194,7 +143,7 @@ def register_person(
         for known in persons.values():
             if known.name == name or known.uid == uid:
                 raise IdentityExistsError(f"person `{known.name}` has this name or account already")
-        breadth = Breadth.NOTHING if persons and uid != owner_uid else Breadth.CEILING  # 3
+        breadth = Breadth.NOTHING if persons and uid != owner_uid else Breadth.CEILING
         made = replace(person, grantable=breadth)
         tx.identities.put_person(made, expect=0)
         event = IdentityRegistered(
@@ -215,21 +164,7 @@ def register_person(
 def set_person_grantable(
     means: Means, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
 ) -> Person:
-    """Say what a person may grant from now on; tasks that run go on.
-
-    Args:
-        means: What flows are given.
-        namespace: Of the person.
-        name: The person.
-        grantable: What they may grant, their groups apart.
-        actor: Who says so.
-        owns: Whether that is the account that owns the data directory.
-
-    Raises:
-        BadGrantableError: It can't be said of anybody.
-        UnknownIdentityError: There is no such person.
-        NotGiverError: Who says so may not (rule 4).
-    """
+    """Sets what a person may grant besides their groups; running tasks go on."""
     parse_grantable(grantable)
 
     def work(tx: Transaction) -> Person:
@@ -238,7 +173,7 @@ def set_person_grantable(
         if before is None:
             raise UnknownIdentityError(f"no person is named `{name}`")
         if not owns:
-            require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 4
+            require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)
         after = replace(before, grantable=grantable, version=before.version + 1)
         tx.identities.put_person(after, expect=before.version)
         event = GrantableChanged(
@@ -256,26 +191,26 @@ def set_person_grantable(
 
 
 def grantable_word(grantable: Grantable) -> str:
-    """What somebody may grant, as records name it: a scope's digest, `nothing` or `ceiling`."""
+    """Returns a grant as records name it: a scope's digest, `nothing` or `ceiling`."""
     return grantable.digest if isinstance(grantable, Scope) else grantable.value
 
 
 class UnknownKeyError(DeniedError):
-    """No key of this id is known in the namespace."""
+    """The namespace has no key of this id."""
 
     code = "unknown-key"
     remedy = "list them with `taskbound person key list`"
 
 
 class NotKeyHolderError(DeniedError):
-    """Somebody works on a key that is another person's."""
+    """The key belongs to another person."""
 
     code = "not-key-holder"
     remedy = "ask the person whose key it is, or the account that owns the data directory"
 
 
 class NotDemoError(DeniedError):
-    """A namespace that has had keys can't be for trying out."""
+    """A namespace that has had keys cannot become a demo."""
 
     code = "not-demo"
     remedy = "try things out in a namespace of their own: `--namespace`"
@@ -290,11 +225,9 @@ def require_signed(
     *,
     now: Instant,
 ) -> PersonKey:
-    """The key, whose word counts now and which has signed this; asked in the transaction that uses it.
+    """Returns the key after verifying its signature; must be called in the transaction that uses it.
 
-    Raises:
-        NotStandingError: Its word doesn't count now.
-        BadSignatureError: It has not signed this, or its device counts back (rule 2).
+    Raises NotStandingError, or BadSignatureError also if the device counts back.
     """
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
@@ -302,13 +235,7 @@ def require_signed(
 
 
 def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
-    """Take a key's word away, for good (rule 3).
-
-    Raises:
-        UnknownKeyError: There is no such key.
-        NotKeyHolderError: It is another person's.
-        WrongStateError: It is withdrawn.
-    """
+    """Withdraws a key for good."""
 
     def work(tx: Transaction) -> PersonKey:
         tx.identities.lock_person_keys(namespace)
@@ -324,12 +251,7 @@ def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool
 
 
 def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bool) -> Namespace:
-    """Say that a namespace is for trying out, or no more (rule 4).
-
-    Raises:
-        NotKeyHolderError: Somebody else than the account that owns the data directory says so.
-        NotDemoError: It has had keys.
-    """
+    """Sets or unsets a namespace as demo; raises NotKeyHolderError or NotDemoError."""
     if not owns:
         raise NotKeyHolderError("only the account that owns the data directory says what is a demo")
 
@@ -359,22 +281,14 @@ def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bo
 
 
 def withdrawn(tx: Transaction, key: PersonKey, actor: Actor, reason: str) -> tuple[PersonKey, Event]:
-    """The key, withdrawn, and what is to be recorded of it.
-
-    Raises:
-        WrongStateError: It is withdrawn.
-    """
+    """Returns the withdrawn key and its event; raises WrongStateError if it is withdrawn."""
     after = move_person_key(key, PersonKeyEvent.WITHDRAW)
     tx.identities.put_person_key(after, expect=key.version)
     return after, key_changed(key.state.value, after, actor, reason=reason)
 
 
 def require_key(seen: Snapshot | Transaction, namespace: str, key: str) -> PersonKey:
-    """The key of this id.
-
-    Raises:
-        UnknownKeyError: There is none.
-    """
+    """Returns the key; raises UnknownKeyError."""
     found = seen.identities.person_key(namespace, key)
     if found is None:
         raise UnknownKeyError(f"no key is named `{key}`")
@@ -382,11 +296,7 @@ def require_key(seen: Snapshot | Transaction, namespace: str, key: str) -> Perso
 
 
 def require_holder(key: PersonKey, actor: Actor, *, owns: bool) -> None:
-    """Go on only with a key of one's own, or as the account that owns the data directory.
-
-    Raises:
-        NotKeyHolderError: It is another person's.
-    """
+    """Raises NotKeyHolderError unless the key is the actor's or `owns` is set."""
     if actor.name != key.person and not owns:
         raise NotKeyHolderError(f"key `{key.id}` is one of `{key.person}`, not of `{actor.name}`")
 
@@ -394,7 +304,7 @@ def require_holder(key: PersonKey, actor: Actor, *, owns: bool) -> None:
 def key_changed(
     before: str, key: PersonKey, actor: Actor, *, voucher: str = "", reason: str = ""
 ) -> PersonKeyChanged:
-    """What is to be recorded of a key that moved."""
+    """Returns the event of a key that moved."""
     return PersonKeyChanged(
         key=key.id,
         person=key.person,

@@ -1,29 +1,16 @@
-"""Services, their keys, and requests that are answered once.
+"""Services, their keys, and idempotent requests.
 
-Of `services`:
-
-1. The account that owns the data directory says that there is a service: it hears which tasks and agents
-   there are, and is told of tokens. It names the owner, a person who is there.
-2. What a service enforces, and which keys prove it, its owner says, and that account. Who owns it the owner
-   hands on, and once they have left that account says it.
-3. With a service all that proves it ends: what was removed proves nothing from the commit on, and so does
-   nothing that was issued by it.
-4. Whoever relies on a service looks at all that it rests on each time, in one state of the store: it is
-   there, its owner is, and the key counts and is its own. Who acts on its word locks all that before anything
-   else, the key first and the owner last: whoever removes a service locks it in this order, and who leaves is
-   locked before their tasks are.
-
-Of `service_key`:
-
-1. The service's owner says which keys prove it, and the account that owns the data directory.
-2. A key proves one service, and is no agent's key and no other service's, now or ever. What was removed
-   proves nothing from the commit on, and so does nothing that was issued by it.
-
-Of `answered`:
-
-1. Its key is durable before it is done, its answer before it is told (law 5).
-2. What was refused took no effect, and its key is free again: another try is a new decision (law 7).
-3. What failed as nobody foresaw keeps its key without an answer.
+Rules of `services`:
+1. Only the account that owns the data directory adds a service, as it learns of tasks, agents and tokens. It
+   names a present person as owner.
+2. The owner, or that account, sets enforced tools, keys and the next owner; once the owner has left, that
+   account alone.
+3. A removed service or key, and whatever was issued by it, proves nothing from the commit on.
+4. A use of a service checks service, owner and key in one snapshot each time. A use that acts locks all of it
+   first, the key first and the owner last; a removal locks in the same order.
+- A key belongs to one service and to no agent, for all time.
+- A refused request releases the key; another try is a new decision (law 7).
+- An unexpected exception keeps the key without an answer, because the effect is unknown.
 """
 
 from __future__ import annotations
@@ -62,19 +49,7 @@ if TYPE_CHECKING:
 
 
 def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> Service:
-    """The service of this name, which stands, and which this key proves (rule 4).
-
-    Args:
-        snapshot: One state of the store.
-        namespace: Where.
-        name: Its name.
-        key: The `kid` of the key that it proved itself with.
-
-    Raises:
-        UnknownServiceError: It is not there.
-        UnansweredServiceError: Its owner is not there.
-        UnknownServiceKeyError: The key was removed, or is none of its own.
-    """
+    """Returns the valid service of this name that the key `kid` proves."""
     found = snapshot.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")
@@ -84,11 +59,7 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
 
 
 def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
-    """As `require_service`, in the transaction that acts on its word: it stays so until its end (rule 4).
-
-    Raises:
-        DeniedError: As `require_service` says.
-    """
+    """As `require_service`, with the rows locked until the transaction ends."""
     services, keys = tx.services.lock_services(namespace, {name}, {key})
     found = services.get(name)
     if found is None:
@@ -101,25 +72,11 @@ def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Servic
 def add_service(
     means: Means, service: Service, *, ours: Collection[str], actor: Actor, owns: bool
 ) -> Service:
-    """Have there be a service (rule 1); nothing proves it yet.
-
-    Args:
-        means: The adapters.
-        service: As `parse_service` made it.
-        ours: Names of our own, which are no service's audience.
-        actor: Who says so.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        NotOwnerError: Rule 1.
-        BadServiceError: Its audience is ours.
-        UnknownIdentityError: Its owner is no person who is there.
-        ServiceExistsError: Its name or its audience is another's, or there are too many.
-    """
+    """Adds a service without keys; `ours` are our own names, which it may not use as audience."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says that there is a service",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
     parse_audience(service.audience, ours=ours)
 
@@ -159,23 +116,7 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
     actor: Actor,
     owns: bool,
 ) -> Service:
-    """Have somebody else answer for a service, or have it enforce something else (rule 2).
-
-    Args:
-        means: The adapters.
-        namespace: Where.
-        name: The service.
-        owner: Who owns it from now on; empty for who does.
-        tools: All that it enforces from now on; None for what it does.
-        actor: Who says so.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: Rule 2.
-        UnknownIdentityError: The new owner is no person who is there.
-        MalformedError: It can't enforce that.
-    """
+    """Changes a service's owner, unless empty, and its tools, unless None."""
     enforced = None if tools is None else parse_enforced(tools)
 
     def work(tx: Transaction) -> Service:
@@ -201,12 +142,7 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
 
 
 def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> tuple[str, ...]:
-    """Have there be no such service, with none of its keys; those that counted until now (rule 3).
-
-    Raises:
-        UnknownServiceError: There is none.
-        NotOwnerError: Rule 2.
-    """
+    """Removes a service with its keys and returns the valid ones."""
 
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
@@ -224,12 +160,7 @@ def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, own
 
 
 def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
-    """The service, whose owner says this, or the account that owns the data directory (rule 2).
-
-    Raises:
-        UnknownServiceError: There is none.
-        NotOwnerError: It is somebody else's word.
-    """
+    """Returns the service if the actor is its owner or `owns` is set."""
     found = tx.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")
@@ -241,7 +172,7 @@ def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Act
 
 
 def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | ServiceKey | None:
-    """Whom the key of this id proves now, an agent or a service (rule 2); None for nobody."""
+    """Returns the valid agent or service key of this id, or None."""
     agent = snapshot.workloads.agent_key(namespace, kid)
     if agent is not None:
         return agent if agent.ended is None else None
@@ -252,22 +183,7 @@ def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | Se
 def add_service_key(
     means: Means, namespace: str, name: str, jwk: bytes, *, actor: Actor, owns: bool
 ) -> ServiceKey:
-    """Have a key prove the service from now on (rules 1 and 2).
-
-    Args:
-        means: The adapters.
-        namespace: Where.
-        name: The service.
-        jwk: Its public half, one JSON Web Key for ES256.
-        actor: Who says so.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: Rule 1.
-        MalformedError: It is no such key (`wire/jose`), or has something private.
-        ServiceExistsError: It is an agent's or a service's key already, or was; or there are too many.
-    """
+    """Adds a key to the service; `jwk` is one public JSON Web Key for ES256."""
     kid, public = _read(jwk)
 
     def work(tx: Transaction) -> ServiceKey:
@@ -276,8 +192,8 @@ def add_service_key(
         require_service_owner(tx, namespace, name, actor, owns=owns)
         if agent is not None or any(one.kid == kid for one in keys):
             raise ServiceExistsError(
-                "that key is somebody's already, or was", remedy="make another key: a key proves one alone"
-            )  # 2
+                "that key is registered already, or was", remedy="make another key: a key proves one alone"
+            )
         if sum(one.service == name and one.removed is None for one in keys) >= MOST_KEYS:
             raise ServiceExistsError(
                 f"service `{name}` has {MOST_KEYS} keys", remedy="remove one of its keys first"
@@ -294,13 +210,7 @@ def add_service_key(
 def remove_service_key(
     means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Have a key prove the service no more, nor anything that was issued by it (rules 1 and 2).
-
-    Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: Rule 1.
-        UnknownServiceKeyError: It has no such key, or not any more.
-    """
+    """Removes a key from the service."""
 
     def work(tx: Transaction) -> None:
         keys = tx.services.service_keys(namespace, name)
@@ -322,7 +232,6 @@ def _record_key(tx: Transaction, means: Means, key: ServiceKey, *, removed: bool
 
 
 def _read(jwk: bytes) -> tuple[str, bytes]:
-    """The thumbprint of a key, and the key under that name, in canonical form."""
     document = parse_object(jwk)
     keys = parse_foreign_jwks(canonical(document if "keys" in document else {"keys": [document]}))
     if len(keys) != 1 or keys[0].algorithm is not Algorithm.ES256:
@@ -336,30 +245,22 @@ _TURN: Final = 1000
 
 
 def begin_answer(means: Means, asked: Answered) -> str:
-    """Keep the key of a request that is about to be done; or the answer that it had before.
-
-    Returns:
-        The answer's text; empty when the request is to be done now.
-
-    Raises:
-        KeyReusedError: The key is another request's.
-        AnswerUnknownError: It came before, and nobody knows what became of it.
-    """
+    """Stores the idempotency key of a new request and returns ''; or returns the stored answer."""
     known = means.store.write(lambda tx: tx.answered.begin(asked, now=means.clock.now()))
     return "" if known is None else answer_to(asked, known)
 
 
 def finish_answer(means: Means, asked: Answered, answer: str) -> None:
-    """Keep what it was answered (rule 1)."""
+    """Stores the answer."""
     means.store.write(lambda tx: tx.answered.finish(replace(asked, answer=answer)))
 
 
 def forget_answer(means: Means, asked: Answered) -> None:
-    """Free the key of a request that was refused (rule 2)."""
+    """Releases the key of a refused request."""
     means.store.write(lambda tx: tx.answered.forget(asked))
 
 
 def sweep_answers(means: Means) -> int:
-    """Forget those whose time is over, a thousand at most; how many were."""
+    """Deletes up to a thousand expired keys and returns their number."""
     before = Instant(means.clock.now() - _APART)
     return means.store.write(lambda tx: tx.answered.sweep(before, limit=_TURN))

@@ -1,30 +1,11 @@
-"""A person signs in at an issuer: the browser leaves, comes back and has a session.
+"""Signs persons in through an issuer: the browser leaves, returns, and gets a session.
 
-Of `entering`:
-
-1. The issuer's row is the one that was asked, the account is linked, and its person is there.
-2. The secret is in the browser's cookie and nowhere else.
-
-Of `refused`:
-
-Whoever is not signed in yet is anybody, so all share one allowance. Whom the issuer named stands in the
-record once its word was believed, so that somebody can link them.
-
-Of `sign_ins`:
-
-1. What waits is a row before the browser is sent anywhere, and it is gone before its answer is looked at:
-   an answer that comes twice, also to two daemons, meets nothing the second time.
-2. What the issuer is asked for waits for the network, so it is asked in no transaction. What it said is
-   looked at against what stands then: the issuer's row is the one that was asked, its account is linked,
-   its person is there.
-3. The session is written with its record and with the groups that the issuer says. The secret is in the
-   browser's cookie and nowhere else. What the browser held before ends: its person could not end it any
-   more by signing out, and whoever had stolen it would keep it.
-4. Who is signed in is looked up anew each time: session, account, issuer and person all stand, or nobody
-   is.
-5. Each refused beginning and each refused answer is one record, within an allowance that all share; beyond
-   it they are counted, by code. An issuer stands in it where it is one of ours, and whom it named once its
-   word was believed, so that somebody can link them.
+`refused`: unauthenticated callers share one refusal allowance. A record names the subject only after the
+issuer's statement was verified, so that an administrator can link the account.
+- A pending sign-in is stored before the redirect and deleted before its answer is examined, so a repeated
+  answer finds nothing, at any daemon.
+- The session is written with its record and the claimed groups. The browser's previous session ends, as its
+  person could no longer sign it out.
 """
 
 from __future__ import annotations
@@ -83,7 +64,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A sign-in that waits, and what its browser is told."""
+    """A pending sign-in, and what its browser is sent."""
 
     url: str = field(repr=False)
     """Where the browser goes."""
@@ -94,7 +75,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """What an issuer said for a sign-in, believed."""
+    """An issuer's verified statement for a sign-in."""
 
     waiting: SignIn
     issuer: IdentityIssuer
@@ -103,19 +84,19 @@ class Proven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entered:
-    """Somebody was signed in."""
+    """The session of a person who signed in."""
 
     session: Session
     secret: str = field(repr=False)
     """What the browser holds from now on: namespace and secret."""
     back: str
     moved: list[Moved]
-    """Tasks that were paused, as somebody is in a group no more."""
+    """Tasks paused because their requester left a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedIn:
-    """Who is signed in with a browser."""
+    """The person who is signed in with a browser."""
 
     namespace: str
     actor: Actor
@@ -134,29 +115,18 @@ _SWEPT: Final = 1_000
 
 
 def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str, address: str) -> Entered:
-    """Sign whoever was proven in, within a transaction.
+    """Creates the session `name` of a proven person within a transaction.
 
-    Args:
-        means: What every flow is given.
-        tx: The transaction.
-        proven: What the issuer said.
-        name: The session's id.
-        secret: What the browser is going to hold, without the namespace.
-        address: Where it is.
-
-    Raises:
-        UnknownIdentityIssuerError: The issuer is another one by now (rule 1).
-        UnknownAccountError: The account is nobody's.
-        UnknownIdentityError: Its person is not there.
+    `secret` is the browser's secret, without the namespace.
     """
     issuer, said, now = proven.issuer, proven.said, means.clock.now()
     namespace, until = issuer.namespace, Instant(now + LASTS)
     account = tx.accounts.account(namespace, issuer.name, said.subject)
     if issuer not in tx.workloads.identity_issuers(namespace):
-        raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")  # 1
+        raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")
     if account is None:
         named = escape_text(said.subject)
-        raise UnknownAccountError(f"nobody here is linked with `{named}` of `{issuer.name}`")
+        raise UnknownAccountError(f"no person is linked with `{named}` of `{issuer.name}`")
     persons, _ = tx.identities.lock_grantors(namespace)
     require_present(persons.get(account.person), account.person)
     session = Session(
@@ -194,7 +164,7 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
 
 
 def proof_of(session: Session) -> AccountProof:
-    """What shows who acts in a session."""
+    """Returns the proof of an actor in this session."""
     return AccountProof(
         issuer=session.issuer,
         subject=session.subject,
@@ -204,7 +174,7 @@ def proof_of(session: Session) -> AccountProof:
 
 
 def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
-    """End the session whose secret has this digest; nothing happens when there is none."""
+    """Ends the session whose secret has this digest, if there is one."""
 
     def work(tx: Transaction) -> None:
         found = tx.accounts.session(namespace, digest)
@@ -219,7 +189,7 @@ def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
 
 
 def sweep_sign_ins(means: Means) -> None:
-    """Forget sign-ins and sessions whose time is over, as far as the log's own time goes."""
+    """Deletes expired sign-ins and sessions, by the log's own time."""
     now = Instant(min(means.clock.now(), means.store.last_instant()))
 
     def work(tx: Transaction) -> None:
@@ -233,10 +203,9 @@ _NOBODY: Final = ("default", "")
 
 
 class RefusedSignIns:
-    """Records them; used from any thread."""
+    """Records refused sign-ins; thread-safe."""
 
     def __init__(self, means: Means, allowance: Allowance | None) -> None:
-        """Record one by one as many as this allows."""
         self._means = means
         self._quota = Quota(allowance)
         self._lock = threading.Lock()
@@ -244,14 +213,9 @@ class RefusedSignIns:
     def note(
         self, namespace: str, issuer: str, error: TaskboundError, address: str, *, subject: str = ""
     ) -> None:
-        """One more.
+        """Records or counts a refusal.
 
-        Args:
-            namespace: Of whoever would have signed in; empty where that is not known.
-            issuer: The issuer that was asked; empty where that is not known.
-            error: Why.
-            address: Where the browser is.
-            subject: Whom the issuer named.
+        Empty arguments are unknown; `subject` is the person that the issuer named.
         """
         now = self._means.clock.now()
         with self._lock:
@@ -264,7 +228,7 @@ class RefusedSignIns:
         self._record(namespace or _NOBODY[0], event)
 
     def tell(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that have ended."""
+        """Records the counts of windows that have ended."""
         with self._lock:
             for one in self._quota.dropped(self._means.clock.now(), final=final):
                 event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
@@ -277,54 +241,35 @@ class RefusedSignIns:
 
 
 class SignIns:
-    """Signs people in; used from any thread, as an issuer is waited for."""
+    """Signs persons in; thread-safe, as it waits for issuers."""
 
     def __init__(
         self, means: Means, party: RelyingParty | None, *, origin: str, allowance: Allowance | None = None
     ) -> None:
-        """Ask issuers through this.
-
-        Args:
-            means: What every flow is given.
-            party: Asks issuers; None where nobody does, and nobody signs in.
-            origin: How our pages are known outside.
-            allowance: How many refusals are recorded one by one.
-        """
+        """Asks issuers through `party`, None if sign-in is off; `origin` is our pages' public origin."""
         self._means = means
         self._party = party
         self._origin = origin
         self._refused = RefusedSignIns(means, allowance)
 
     def choices(self, namespace: str) -> tuple[IdentityIssuer, ...]:
-        """The issuers at which people of this namespace sign in, by name."""
+        """Returns the issuers at which people of this namespace sign in, by name."""
         if self._party is None:
             return ()
         with self._means.store.read() as snapshot:
             return _of_people(snapshot, namespace)
 
     def troubles(self, namespace: str) -> dict[str, str]:
-        """Why nobody could sign in at an issuer of people now, by its name; it may wait for them."""
+        """Returns, by issuer name, why sign-in there fails now; may block on the network."""
         now = self._means.clock.now()
         return {one.name: self._asked().trouble(one, now) for one in self.choices(namespace)}
 
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
     ) -> Begun:
-        """Begin a sign-in (rule 1).
+        """Starts a sign-in.
 
-        Args:
-            namespace: Of the person.
-            issuer: Where they sign in, by its short name.
-            back: Where the browser goes then.
-            address: Where it is.
-            max_age: Seconds that may have passed since they proved themselves; -1 for any.
-            acr: How well they have to; empty for any.
-
-        Raises:
-            BadReturnError: Nobody is sent there, or it is wanted in a way that can't be.
-            UnknownIdentityIssuerError: There is no such issuer of people.
-            TooManySignInsError: Too many wait.
-            TaskboundError: As `RelyingParty.address`; each of them is recorded (rule 5).
+        `max_age` is in seconds since authentication, -1 for any; `acr` is the required level, empty for any.
         """
         found: IdentityIssuer | None = None
         try:
@@ -338,7 +283,6 @@ class SignIns:
             raise
 
     def _begin(self, found: IdentityIssuer, *, back: str, address: str, max_age: int, acr: str) -> Begun:
-        """Begin a sign-in at this issuer (rule 1)."""
         namespace, issuer = found.namespace, found.name
         chance, place = self._means.chance, place_of(address)
         state, secret = f"{namespace}.{chance.secret()}", chance.secret()
@@ -379,16 +323,9 @@ class SignIns:
         return Begun(url=url, state=state, secret=secret)
 
     def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
-        """What the issuer says of whoever came back (rules 1 and 2).
+        """Returns the issuer's statement about the returned browser.
 
-        Args:
-            state: The `state` that came back.
-            brought: What came with it.
-            secret: What the browser holds of this sign-in; empty for nothing.
-            address: Where it is.
-
-        Raises:
-            TaskboundError: Nobody is signed in by this; it is recorded (rule 5).
+        `secret` is what the browser holds of this sign-in.
         """
         waiting: SignIn | None = None
         try:
@@ -396,22 +333,13 @@ class SignIns:
             return self._prove(waiting, state, brought, secret)
         except TaskboundError as error:
             if waiting is None:
-                self._refused.note("", "", error, address)  # whoever brings it may have made it up
+                self._refused.note("", "", error, address)  # the caller may have made it up
             else:
                 self._refused.note(waiting.namespace, waiting.issuer, error, address)
             raise
 
     def enter(self, proven: Proven, *, address: str, before: Shown | None = None) -> Entered:
-        """Sign whoever was proven in (rules 2 and 3).
-
-        Args:
-            proven: What the issuer said.
-            address: Where the browser is.
-            before: What the browser shows until now; None for nothing.
-
-        Raises:
-            TaskboundError: They are nobody's, or not there; it is recorded (rule 5).
-        """
+        """Signs the proven person in; `before` is the browser's current session."""
         secret, name = self._means.chance.secret(), self._means.chance.name("ses")
         try:
             entered = self._means.store.write(
@@ -425,14 +353,10 @@ class SignIns:
         return entered
 
     def person(self, shown: Shown | None) -> SignedIn:
-        """Who is signed in with the browser that shows this (rule 4).
-
-        Raises:
-            NotSignedInError: Nobody, or no more.
-        """
+        """Returns the person of the browser's session; raises NotSignedInError."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
-            raise NotSignedInError("nobody is signed in with this browser")
+            raise NotSignedInError("no person is signed in with this browser")
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             found = snapshot.accounts.session(namespace, secret_digest(secret))
@@ -460,13 +384,13 @@ class SignIns:
         )
 
     def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
-        """End the session of the browser that shows this; nothing happens when there is none."""
+        """Ends the browser's session, if there is one."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if secret:
             sign_out(self._means, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that have ended (rule 5)."""
+        """Records the counts of windows that have ended."""
         self._refused.tell(final=final)
 
     def _take(self, state: str) -> SignIn:
@@ -499,7 +423,7 @@ class SignIns:
 
     def _asked(self) -> RelyingParty:
         if self._party is None:
-            raise UnknownIdentityIssuerError("nobody asks issuers of people here")
+            raise UnknownIdentityIssuerError("sign-in at issuers is not set up here")
         return self._party
 
 

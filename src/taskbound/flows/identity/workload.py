@@ -1,40 +1,19 @@
-"""Proves agents and services by what they show: SVIDs, assertions and trust domains.
+"""Authenticates agents and services by SVIDs, signed assertions and trust domains.
 
-Of `workload`:
-
-1. The adapter of its kind verifies it; the selectors of the namespace that it is shown for choose the agent.
-   What another namespace believes or selects counts for nothing here.
-2. The agent is active, and somebody still answers for it (law 9).
-3. Each refused credential leaves one record, within an allowance; beyond it they are counted, by code.
-   Whoever proves nobody shares one allowance, and takes nothing from agents that prove themselves.
-4. Proving waits for no issuer: what one has to be asked for before is told, and asked for, apart from it. A
-   proof whose issuer was not asked is refused by what is known.
-5. A record holds the digest of what was shown, and no part of it.
-   A service is proven by a key of its own alone, and stands (`flows.identity.services`, rule 4).
-6. A token of ours that is refused, or the proof of a key that came with it, leaves the same record: whoever
-   replays one, or has it without its key, is looked for in the log.
-
-Of `svid`:
-
-1. The document says its trust domain, and the namespace whether that is believed. There is no other to fall
-   back to.
-2. A domain counts within its bound (law 10), and with the authorities that its source says there are.
-3. A certificate is bound to its key by TLS, and says so; a token is not, and is good at its audience alone.
-
-Of `assertion`:
-
-1. The key is the one that its id names in the namespace, and counts now. `iss` and `sub` are its agent, or
-   its service: a key is one's alone, so that none speaks for the other, whatever it says. `aud` is our own
-   issuer's name and nothing else, not a token endpoint of any spelling.
-2. It lives a minute at most, by what it says.
-3. It is used once, by all daemons and across restarts: whoever shows it again has it from somebody.
-
-Of `trust`:
-
-1. Whom to believe is said by the account that owns the data directory: a domain's authorities make agents.
-2. What a source brings counts from the commit on that wrote it with its record, for every daemon of the
-   database. One that was removed, or changed its source, meanwhile takes nothing more.
-3. A confirmation that changes nothing has no record, and is written once in an eighth of the bound.
+- The adapter of its kind verifies a credential; selectors of the namespace it is shown for choose the agent.
+  Other namespaces' trust counts for nothing.
+- Each refused credential leaves one record within an allowance, beyond it is counted by code. Unproven
+  callers share one allowance, apart from agents'.
+- Verification never waits for an issuer: keys to fetch are reported and fetched separately.
+- A record holds only the digest of what was shown. A service is authenticated only by its own key, and must
+  be valid (`flows.identity.services`, rule 4).
+- A certificate is bound to its key by TLS. A token is a bearer token for its audience.
+- The key is the valid one of that id in the namespace; `iss` and `sub` are its agent or service. `aud` is
+  exactly our issuer's name, not a token endpoint.
+- It is used once, across all daemons and restarts, so a replay is refused.
+- Only the account that owns the data directory trusts a domain: its authorities make agents.
+- A bundle counts for all daemons from its commit on. A domain that was removed, or changed its source,
+  meanwhile takes no bundle.
 """
 
 from __future__ import annotations
@@ -114,31 +93,19 @@ _NOBODY: Final = ("default", "")
 
 
 class Proofs:
-    """Proves agents; used from any thread."""
+    """Authenticates agents and services; thread-safe."""
 
     def __init__(
         self, means: Means, verifiers: Mapping[WorkloadKind, Verifier], allowance: Allowance | None = None
     ) -> None:
-        """Prove with these.
-
-        Args:
-            means: What every flow is given.
-            verifiers: By kind of credential; a kind that is missing proves nobody.
-            allowance: How many refusals of one agent, or of nobody, are recorded one by one.
-        """
+        """Uses the verifiers by kind of credential; a missing kind is refused."""
         self._means = means
         self._verifiers = dict(verifiers)
         self._quota = Quota(allowance)
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        """The one agent or service that this credential proves, now.
-
-        Raises:
-            MalformedError: It can't be read.
-            DeniedError: It is not believed, or no active agent's, and no service's that stands.
-            UnavailableError: Nobody can tell now.
-        """
+        """Returns the one agent or service that this credential proves now."""
         now = self._means.clock.now()
         whose = ""
         try:
@@ -150,12 +117,12 @@ class Proofs:
                     require_service(snapshot, namespace, served.service, served.kid)
                     kind, name = PrincipalKind.SERVICE, served.service
                 else:
-                    whose = select_agent(shown, _selectors(snapshot, namespace, shown)).agent  # 1
+                    whose = select_agent(shown, _selectors(snapshot, namespace, shown)).agent
                     kind, name = PrincipalKind.AGENT, whose
                     agent = snapshot.identities.agent(namespace, name)
                     if agent is None:
                         raise UnknownIdentityError(f"no agent is named `{name}`")
-                    require_active(agent, snapshot.identities.persons(namespace))  # 2
+                    require_active(agent, snapshot.identities.persons(namespace))
         except TaskboundError as error:
             self._refuse(namespace, whose, credential, error, now)
             raise
@@ -169,39 +136,35 @@ class Proofs:
         return Principal(kind=kind, namespace=namespace, name=name, proof=proof)
 
     def awaited(self, namespace: str, credential: Credential) -> Awaited | None:
-        """What an issuer has to be asked for before this can be proven; None for nothing (rule 4)."""
+        """Returns what must be fetched from an issuer before this can be proven, if anything."""
         verifier = self._verifiers.get(credential.kind)
         if not isinstance(verifier, AskingVerifier):
             return None
         return verifier.awaited(namespace, credential, self._means.clock.now())
 
     def ask(self, kind: WorkloadKind, awaited: Awaited) -> None:
-        """Ask for it; waits for the issuer, and whether it failed is told by proving (rule 4)."""
+        """Fetches it and blocks meanwhile; a failure shows when proving."""
         verifier = self._verifiers[kind]
         if isinstance(verifier, AskingVerifier):
             verifier.ask(awaited)
 
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Record that something of ours was shown, and proves nobody (rule 6).
+        """Records that a token of ours, or a DPoP proof, was refused.
 
-        Args:
-            namespace: Whose log has it.
-            form: `token`, or `dpop` where it was a proof alone.
-            shown: What was shown; its digest is kept.
-            error: Why it was refused.
+        `form` is `token` or `dpop`; of `shown` only the digest is kept.
         """
         digest = sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
         now = self._means.clock.now()
         with self._lock:
             try:
                 self._quota.require(*_NOBODY, now, code=error.code)
-            except TooManyRefusalsError:  # 3
+            except TooManyRefusalsError:
                 return
             self._quota.take(*_NOBODY, now)
-        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 5
+        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))
 
     def tell(self, *, final: bool = False) -> None:
-        """Record what was counted in windows that have ended (rule 3)."""
+        """Records the counts of windows that have ended."""
         with self._lock:
             dropped = self._quota.dropped(self._means.clock.now(), final=final)
             for one in dropped:
@@ -222,12 +185,12 @@ class Proofs:
         with self._lock:
             try:
                 self._quota.require(*holder, now, code=error.code)
-            except TooManyRefusalsError:  # 3
+            except TooManyRefusalsError:
                 return
             self._quota.take(*holder, now)
         event = ProofRefused(
             form=credential.kind.value, code=error.code, digest=credential.digest, agent=agent
-        )  # 5
+        )
         self._record(namespace, event)
 
     def _record(self, namespace: str, event: Event) -> None:
@@ -236,13 +199,11 @@ class Proofs:
 
 
 def _service_key(snapshot: Snapshot, namespace: str, shown: Shown) -> ServiceKey | None:
-    """The key of a service that this was signed with; None where it was none."""
     key = holder_of_key(snapshot, namespace, shown.subject) if shown.kind is WorkloadKind.KEY else None
     return key if isinstance(key, ServiceKey) else None
 
 
 def _selectors(snapshot: Snapshot, namespace: str, shown: Shown) -> Sequence[Selector]:
-    """Those that can choose by what was shown; a key of ours chooses by its own row."""
     if shown.kind is WorkloadKind.KEY:
         key = snapshot.workloads.agent_key(namespace, shown.subject)
         return [] if key is None or key.ended is not None else [selector_of_key(key)]
@@ -250,20 +211,17 @@ def _selectors(snapshot: Snapshot, namespace: str, shown: Shown) -> Sequence[Sel
 
 
 class AssertionVerifier:
-    """Verifies what own keys of agents and services have signed."""
+    """Verifies assertions signed by agents' and services' own keys."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Verify for this audience: our own issuer's name."""
+        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What it says.
+        """Returns the assertion's statement.
 
-        Raises:
-            MalformedError: It can't be read.
-            UnknownAgentKeyError: Nobody of the namespace has its key.
-            DeniedError: It is not believed, or was shown before.
+        Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay.
         """
         unverified = parse_jws(text_of(credential), kind=CLIENT_ASSERTION)
         with self._means.store.read() as snapshot:
@@ -271,7 +229,7 @@ class AssertionVerifier:
         if key is None:
             raise UnknownAgentKeyError(
                 "no agent and no service has the key that this is signed with", where="kid"
-            )  # 1
+            )
         own = (
             client_of(namespace, key.agent)
             if isinstance(key, AgentKey)
@@ -280,18 +238,14 @@ class AssertionVerifier:
         trust = IssuerTrust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
         said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
-            raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")  # 2
+            raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")
         until = Instant(said.expires + SKEW)
-        use_claim(self._means, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))  # 3
+        use_claim(self._means, claim_of(namespace, ClaimKind.ASSERTION, key.kid, said.id, until=until))
         return Shown(kind=WorkloadKind.KEY, issuer="", subject=key.kid, claims=said.rest, until=said.expires)
 
 
 def text_of(credential: Credential) -> str:
-    """A token's text.
-
-    Raises:
-        TokenEncodingError: It is not ASCII.
-    """
+    """Returns a token's text; raises TokenEncodingError if it is not ASCII."""
     try:
         return credential.raw.decode("ascii")
     except UnicodeDecodeError:
@@ -299,26 +253,13 @@ def text_of(credential: Credential) -> str:
 
 
 class X509SvidVerifier:
-    """The `Verifier` of X.509-SVIDs, which TLS has shown to be their holders'."""
+    """The `Verifier` of X.509-SVIDs, whose possession TLS has proven."""
 
     def __init__(self, means: Means) -> None:
-        """Prove by the trust domains of this store."""
         self._means = means
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What a certificate chain says.
-
-        Raises:
-            SvidSizeError: It is too long.
-            BadSvidError: It can't be read.
-            SvidFormError: It is no X.509-SVID of a workload.
-            UnknownTrustError: Its domain is not believed in this namespace.
-            StaleTrustError: The domain's bundle was not confirmed within its bound.
-            EmptyTrustError: The domain has no authority for this kind.
-            SvidUnprovenError: None of them stands behind it.
-            SvidExpiredError: It has ended.
-            SvidNotYetError: It has not begun.
-        """
+        """Returns the statement of a certificate chain."""
         chain = (credential.raw, *credential.chain)
         domain = self._means.svids.domain_of(chain)
         authorities = require_authorities(_believed(self._means, namespace, domain), "x509", now=now)
@@ -326,22 +267,15 @@ class X509SvidVerifier:
 
 
 class JwtSvidVerifier:
-    """The `Verifier` of JWT-SVIDs: whoever has one can show it, at its audience, until it ends."""
+    """The `Verifier` of JWT-SVIDs, which are bearer tokens for their audience until they expire."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Prove by the trust domains of this store what is for this audience: our own issuer's name."""
+        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What a token says that is for us.
-
-        Raises:
-            MalformedError: It can't be read (`wire/jose`).
-            DeniedError: It is not believed (`wire/jose`), or its domain isn't.
-            StaleTrustError: The domain's bundle was not confirmed within its bound.
-            EmptyTrustError: The domain has no authority for this kind.
-        """
+        """Returns the statement of a token for our audience."""
         unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
         authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)
@@ -357,11 +291,7 @@ class JwtSvidVerifier:
 
 
 def read_authorities(authorities: Sequence[bytes]) -> tuple[Jwk, ...]:
-    """The keys of authorities for JWT-SVIDs, as a bundle has them.
-
-    Raises:
-        MalformedError: One is for signing and no good (`wire/jose`).
-    """
+    """Returns the keys of authorities for JWT-SVIDs; raises MalformedError for a bad signing key."""
     members = [{**parse_object(one), "use": "jwt-svid"} for one in authorities]
     return parse_foreign_jwks(canonical({"keys": [*members]}), uses=SPIFFE_JWT)
 
@@ -378,7 +308,7 @@ _PART: Final = 8
 
 
 class Taken(Enum):
-    """What became of a bundle that a source brought."""
+    """The result of taking a bundle from its source."""
 
     CHANGED = "other authorities count now"
     CONFIRMED = "nothing changed"
@@ -386,23 +316,7 @@ class Taken(Enum):
 
 
 def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> Trust:
-    """Believe a trust domain from now on.
-
-    Args:
-        means: The adapters.
-        trust: As `parse_trust` made it.
-        bootstrap: The bundle to begin with, of `https_spiffe` alone; empty for none.
-        actor: Who says so.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        NotOwnerError: Rule 1.
-        BadTrustError: A bundle to begin with is missing, or goes with no other source.
-        BadBundleError: The bundle is none.
-        BundleSizeError: It is too large.
-        ForeignAuthorityError: It is another domain's.
-        TrustExistsError: The domain is believed already, or there are too many.
-    """
+    """Trusts a domain; `bootstrap` is the first bundle, for `https_spiffe` only."""
     _require_owner(owns=owns)
     own = trust.source is TrustSource.HTTPS_SPIFFE and parse_spiffe_id(trust.endpoint).domain == trust.domain
     if own is not bool(bootstrap):
@@ -444,12 +358,7 @@ def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, own
 
 
 def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, owns: bool) -> None:
-    """Believe a trust domain no more: no SVID of it proves anything from the commit on.
-
-    Raises:
-        NotOwnerError: Rule 1.
-        UnknownTrustError: It is not believed.
-    """
+    """Removes a domain: its SVIDs prove nothing from the commit on."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -463,26 +372,14 @@ def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, own
 
 
 def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
-    """Have what a source brought count (rules 2 and 3).
-
-    Args:
-        means: The adapters.
-        asked: The domain as it was when its source was asked.
-        bundle: All that it said.
-
-    Raises:
-        ForeignAuthorityError: It is another domain's bundle.
-        BadBundleError: An authority is none.
-        OlderBundleError: It was published before the one that is known.
-        StoreUnavailableError: It can't be written now.
-    """
+    """Stores a source's bundle; `asked` is the domain when its source was asked."""
     _require_bundle(means, asked.domain, bundle)
 
     with means.store.read() as snapshot:
         known = snapshot.trusts.trust(asked.namespace, asked.domain)
     settled = _settled(known, asked, bundle, means.clock.now())
     if isinstance(settled, Taken):
-        return settled  # 3
+        return settled
 
     def work(tx: Transaction) -> Taken:
         now = means.clock.now()
@@ -511,7 +408,6 @@ def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
 
 
 def _settled(known: Trust | None, asked: Trust, bundle: Bundle, now: Instant) -> Trust | Taken:
-    """The domain as it is to be written, or that nothing is (rules 2 and 3)."""
     if known is None or _source(known) != _source(asked):
         return Taken.UNWANTED
     confirmed = confirm(known, bundle, now=now)
@@ -520,17 +416,11 @@ def _settled(known: Trust | None, asked: Trust, bundle: Bundle, now: Instant) ->
 
 
 def _require_bundle(means: Means, domain: str, bundle: Bundle) -> None:
-    """Go on only with a bundle of this domain, each of whose authorities is good for its use.
-
-    Raises:
-        ForeignAuthorityError: It is another domain's.
-        BadBundleError: An authority is none.
-    """
     means.svids.require_authorities(domain, bundle)
     try:
         read_authorities(bundle.jwt)
     except MalformedError as error:
-        raise BadBundleError(f"a key for JWT-SVIDs is none: {error.message}", where=error.where) from error
+        raise BadBundleError(f"a key for JWT-SVIDs is invalid: {error.message}", where=error.where) from error
 
 
 def _source(trust: Trust) -> tuple[object, ...]:
@@ -541,5 +431,5 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says which trust domains are believed",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )

@@ -1,4 +1,4 @@
-"""Bundles of policies: proposed, put in force, taken back, replayed; and the engine of what is in force."""
+"""Policy bundles (propose, activate, roll back, replay) and the engine in force."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""What an operation is about and how the person signed in, as policies read it.
+"""The resource of an operation and the person's sign-in, as policies read them.
 
-1. What does not exist has no facts but empty ones, and nothing above it.
-2. An approval, a plan and an amendment are questions: whoever names one by the id of its action means it too.
-3. What stands above what is above it stands above it too: a call is in its tool's server, a plan in the tools
-   of its steps, a person's key in the groups of the person.
+- Approvals, plans and amendments are questions and can be named by the id of their action.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ Above: TypeAlias = "tuple[tuple[About, str], ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What an operation is about, as it stands."""
+    """The resource of an operation, as stored."""
 
     name: str
     above: tuple[tuple[About, str], ...] = ()
@@ -40,9 +37,9 @@ class Seen:
 
 
 def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
-    """What is known of it now."""
+    """Returns the current facts of the resource."""
     seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
-    nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
+    nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}
     return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
 
 
@@ -65,7 +62,7 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
             key = snapshot.identities.person_key(namespace, name)
             if key is None:
                 return Seen(name=name)
-            above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))  # 3
+            above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))
             return Seen(name=name, above=above, facts={"person": key.person})
         case About.SERVICE:
             service = snapshot.services.service(namespace, name)
@@ -94,7 +91,6 @@ def _agent(snapshot: Snapshot, namespace: str, name: str) -> dict[str, Fact]:
 def _of_task(
     snapshot: Snapshot, namespace: str, name: str
 ) -> tuple[tuple[tuple[About, str], ...], dict[str, Fact]]:
-    """The agent above a task, and what is known of both."""
     task = snapshot.tasks.task(namespace, name)
     if task is None:
         return (), {}
@@ -118,7 +114,7 @@ def _call(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     approvals = snapshot.approvals
-    approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)  # 2
+    approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)
     if approval is not None:
         found = _call(snapshot, namespace, approval.question.action)
         return Seen(name=approval.question.id, above=found.above, facts=found.facts)
@@ -133,7 +129,6 @@ def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 
 def _of_tools(snapshot: Snapshot, namespace: str, *tools: str) -> Above:
-    """These tools, and their servers (rule 3)."""
     found = dict.fromkeys((About.TOOL, one) for one in tools)
     found |= dict.fromkeys((About.SERVER, _server(snapshot, namespace, one)) for one in tools)
     return tuple(found)
@@ -153,7 +148,7 @@ def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
 
 
 def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
-    """How a person signed in, as far as what they showed says it; None for whoever did not."""
+    """Returns a person's sign-in as far as their proof shows it, else None."""
     proof = principal.proof
     if principal.kind is not PrincipalKind.PERSON:
         return None

@@ -1,21 +1,8 @@
 """The policy engine of the bundle in force, and replays of recorded actions under another.
 
-Of `engines`:
-
-1. What is in force is what the newest activation says, and the activation is what its record in the log says;
-   the bundle is what its digest says, and its author's record stands for it. Where a checkpoint covers such
-   a record, it is in the tree that the checkpoint is over.
-2. Anything else is damage: it refuses by name, and nothing is decided in that namespace. Never is the base
-   alone taken instead.
-3. What was found whole is remembered by what is in force and by the namespace it was found in, engines by
-   their digest: that a bundle is whole in one namespace says nothing of another. All of it is bounded.
-
-Of `replay`:
-
-1. The newest actions are asked again, each with the facts as they were recorded.
-2. What policy did not decide (the scope, the standing of that moment) no bundle changes: it is counted.
-3. What can't be asked again (a row that was edited, another tool, a fact that the candidate reads and that
-   nobody recorded) is counted by its reason, never guessed.
+- The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
+  author's record do. Where a checkpoint covers a record, the record must be in its tree.
+- Otherwise the namespace is damaged and nothing is decided there; the base alone never takes over.
 """
 
 from __future__ import annotations
@@ -67,16 +54,10 @@ _SURE: Final = 4096
 
 
 class Policies:
-    """Engines by what is in force; safe from any thread."""
+    """Policy engines by bundle; thread-safe."""
 
     def __init__(self, store: Store, language: PolicyLanguage, base: str) -> None:
-        """Make the engine of the base alone.
-
-        Args:
-            store: Where bundles are kept.
-            language: In which rules are written.
-            base: The rules that come with Taskbound.
-        """
+        """Makes the engine of `base`, the rules that come with Taskbound."""
         self._store = store
         self.language = language
         self.base_text = base
@@ -93,15 +74,11 @@ class Policies:
         self._engines: OrderedDict[str, PolicyEngine] = OrderedDict()
 
     def digest_of(self, force: InForce) -> str:
-        """The digest that decisions name for this."""
+        """Returns the digest that decisions record for this bundle."""
         return force.digest or self.base.bundle
 
     def at(self, namespace: str, force: InForce) -> PolicyEngine:
-        """The engine of what was read to be in force.
-
-        Raises:
-            DamagedBundleError: What is kept is not whole (rules 1 and 2).
-        """
+        """Returns the engine in force; raises DamagedBundleError."""
         known = self._sure.get((namespace, force))
         if known is None:
             with self._store.read() as snapshot:
@@ -113,11 +90,7 @@ class Policies:
         return known
 
     def engine(self, snapshot: Snapshot, namespace: str, digest: str) -> PolicyEngine:
-        """The engine of a bundle that is kept, in force or not; of the base alone when the digest is empty.
-
-        Raises:
-            DamagedBundleError: It is not there, or not whole.
-        """
+        """Returns the engine of a stored bundle, of the base alone for ''; raises DamagedBundleError."""
         if digest in {"", self.base.bundle}:
             return self.base
         place = (namespace, digest)
@@ -127,7 +100,7 @@ class Policies:
                 return known
         bundle = require_bundle(snapshot, namespace, digest)
         made = known or self.make(bundle, digest)
-        with self._guard:  # 3
+        with self._guard:
             known = self._engines.setdefault(digest, made)
             if len(self._engines) > _ENGINES:
                 self._engines.popitem(last=False)
@@ -137,11 +110,7 @@ class Policies:
         return known
 
     def make(self, bundle: PolicyBundle, digest: str) -> PolicyEngine:
-        """A new engine of this bundle.
-
-        Raises:
-            DamagedBundleError: This version can't read what was found in order when it was proposed.
-        """
+        """Makes an engine; raises DamagedBundleError if this version cannot read the bundle."""
         try:
             return self.language.engine(bundle.text, digest=digest)
         except PolicySyntaxError as error:
@@ -149,11 +118,7 @@ class Policies:
 
 
 def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBundle:
-    """The bundle of this digest, as its author proposed it (rule 1).
-
-    Raises:
-        DamagedBundleError: It is not there, or not whole.
-    """
+    """Returns the bundle as its author proposed it; raises DamagedBundleError."""
     kept = snapshot.policy.bundle(namespace, digest)
     if kept is None:
         raise DamagedBundleError(f"policy bundle `{digest}` is not kept here")
@@ -172,11 +137,7 @@ def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBun
 
 
 def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> None:
-    """Go on only when the log says that this was put in force, and the rows say nothing else since.
-
-    Raises:
-        DamagedBundleError: It does not, or they do.
-    """
+    """Raises DamagedBundleError unless the log confirms the activation and no later rows differ."""
     found = snapshot.policy.activations(namespace)
     if snapshot.policy.in_force(namespace) != (found[0].force if found else InForce()):
         raise DamagedBundleError("what is in force is not what was put in force last: the row was changed")
@@ -190,7 +151,7 @@ def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> No
 
 
 def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation]) -> list[InForce]:
-    """What of these rows the log says was put in force, in their order (rule 1)."""
+    """Returns the activations among these rows that the log confirms, in order."""
     found: list[InForce] = []
     for one in rows:
         match recorded(snapshot, namespace, one.record):
@@ -206,7 +167,7 @@ def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation
 
 
 def recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:
-    """What the record of this number says; None when it is not the log's."""
+    """Returns the event of the record with this number; None if it is not in the log."""
     found = snapshot.audit.numbered(number)
     if found is None:
         return None
@@ -226,7 +187,7 @@ _PAGE: Final = 200
 
 
 class BadReplayError(MalformedError):
-    """A number of actions that is not replayed."""
+    """The number of actions to replay is out of range."""
 
     code = "bad-replay"
     remedy = f"replay 1 to {_MOST} actions"
@@ -234,7 +195,7 @@ class BadReplayError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """An action that would have been answered otherwise."""
+    """An action that would have been answered differently."""
 
     action: str
     agent: str
@@ -248,29 +209,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What came of it."""
+    """The result of a replay."""
 
     asked: int
     same: int
     beside: int
-    """How many policy did not decide (rule 2)."""
+    """How many policy did not decide."""
     differences: tuple[Difference, ...]
     not_asked: tuple[tuple[str, int], ...]
-    """By reason: how many could not be asked again (rule 3)."""
+    """By reason: how many could not be asked again."""
 
 
 def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Replay:
-    """The newest actions under this engine; reads one state of the store, and takes its time.
-
-    Args:
-        means: What to work with.
-        namespace: Whose actions.
-        engine: The candidate's.
-        last: How many actions at most.
-
-    Raises:
-        BadReplayError: It is not a number of actions that is replayed.
-    """
+    """Replays up to `last` newest actions under this engine on one snapshot; slow."""
     if not 1 <= last <= _MOST:
         raise BadReplayError(f"{last} actions are not replayed")
     now = means.clock.now()
@@ -303,7 +254,6 @@ def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Rep
 
 
 def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Difference | str | None:
-    """How it would have been answered otherwise, nothing if not; why it can't be told; None for rule 2."""
     again = ask_again(snapshot, kept)
     if isinstance(again, NotAsked):
         return None if again.of_standing else again.why

@@ -1,23 +1,12 @@
-"""The life of a bundle of policies: examined, proposed, put in force, withdrawn.
+"""The life of a policy bundle: examined, proposed, activated, withdrawn.
 
-Of `life`:
-
-1. A bundle is looked at whole before it is kept, and again before it is put in force: what does not fit
-   the pinned tools is refused with all of its problems, which is recorded, and what is in force stays.
-2. What is put in force is loaded as it is kept; what can't be loaded is never put in force.
-3. Going back takes the organisation's rules of then with the base of now. It needs nothing of what is
-   in force: also a damaged bundle can be gone back from. What was in force is what records say was.
-4. The base of another version takes its place, when a daemon starts, in what a record says is in force.
-5. A bundle is put in force over what was in force when it was looked at: of two that are at once, one is.
-
-Of `examine`:
-
-1. It is looked at for the tools that are pinned and the groups that exist, and with the base, as it would be
-   in force.
-2. What holds the base of another version was looked at with that: it has to be proposed anew.
-3. A policy that names no action was about calls alone as long as the base knew no operations. With a base
-   that does it would be about operations too, which nobody looked at: such a bundle keeps the base that it
-   has.
+- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned tools
+  it is refused with all problems, recorded, and the bundle in force stays.
+- A rollback takes the organization's earlier rules with the current base. It needs nothing of the bundle in
+  force, which may be damaged; records say what was in force.
+- An activation names the bundle in force it was examined against; of two concurrent ones, one succeeds.
+- A policy without an action, written before the base knew operations, would extend to operations; its bundle
+  keeps its base.
 """
 
 from __future__ import annotations
@@ -69,7 +58,7 @@ _FOR_CALLS: Final = 'write `action in Taskbound::Action::"call"` in its head, an
 
 
 class OtherBaseError(MalformedError):
-    """A bundle was proposed to another version of Taskbound, and holds the rules that came with that."""
+    """The bundle contains the base of another version of Taskbound."""
 
     code = "other-base"
     remedy = "propose the folder again, so that it is looked at with the rules of this version"
@@ -77,7 +66,7 @@ class OtherBaseError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """A bundle as it was looked at, and all that is wrong with it."""
+    """An examined bundle with its problems."""
 
     bundle: PolicyBundle
     archive: bytes
@@ -87,12 +76,12 @@ class Examined:
 
     @property
     def digest(self) -> str:
-        """Its digest."""
+        """Returns the bundle's digest."""
         return bundle_digest(self.archive)
 
 
 def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
-    """The tools that are pinned in a namespace, as policies speak of them."""
+    """Returns a namespace's pinned tools as policies name them."""
     found: list[PolicyTool] = []
     for one in snapshot.tools.tools(namespace):
         definition = parse_definition(one.definition)
@@ -112,30 +101,14 @@ def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
 
 
 def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mapping[str, str]) -> Examined:
-    """Look at what is to be proposed; this takes its time.
-
-    Args:
-        means: What to look with.
-        namespace: Where it shall hold.
-        files: The organisation's rules, text by name.
-        cases: Its cases, text by name.
-
-    Raises:
-        BadBundleError: It can't be a bundle at all.
-    """
+    """Examines rules and test cases, texts by name; slow. Raises BadBundleError."""
     require_names(files, cases)
     ours = whole(files, means.policy.base_text)
     return _look(means, namespace, PolicyBundle(files=ours, cases=dict(sorted(cases.items()))))
 
 
 def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
-    """Look again at a bundle that is to be put in force; its engine is made, and waits.
-
-    Raises:
-        UnknownBundleError: There is none of this digest.
-        DamagedBundleError: It is not whole.
-        OtherBaseError: It holds the rules of another version (rule 2).
-    """
+    """Examines a stored bundle before activation and makes its engine."""
     policies = means.policy
     with means.store.read() as snapshot:
         if snapshot.policy.bundle(namespace, digest) is None:
@@ -152,12 +125,7 @@ def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
 
 
 def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
-    """Go on only with what can be read whole and takes no name of the base.
-
-    Raises:
-        PolicySyntaxError: It can't be read.
-        BadBundleError: It takes one.
-    """
+    """Raises PolicySyntaxError for unreadable rules, or BadBundleError for a name of the base."""
     policies = means.policy
     engine = policies.language.engine(bundle.text, digest=digest)
     require_own(engine.policies, policies.base.policies)
@@ -168,12 +136,7 @@ def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
 
 
 def rebased(means: Means, bundle: PolicyBundle, *, strict: bool = False) -> PolicyBundle:
-    """The organisation's rules with the base of now; as they are where they would mean more then (rule 3).
-
-    Raises:
-        PolicySyntaxError: This version can't read them.
-        BadBundleError: They would mean more, and it is `strict`.
-    """
+    """Returns the organization's rules with the current base, unchanged if they would mean more."""
     engine = means.policy.language.engine(bundle.text)
     meant = () if engine.operations.known else sorted(engine.operations.every)
     if not meant:
@@ -191,7 +154,7 @@ def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:
     with means.store.read() as snapshot:
         tools = tools_of(snapshot, namespace)
         groups = tuple(one.name for one in snapshot.identities.groups(namespace))
-    found = means.policy.language.problems(bundle.own, tools, groups)  # 1
+    found = means.policy.language.problems(bundle.own, tools, groups)
     if not found:
         try:
             require_loads(means, bundle, bundle_digest(archive))
@@ -210,13 +173,13 @@ _Moves: TypeAlias = "PolicyActivated | PolicyRolledBack | PolicyRebased"
 
 
 class AlreadyInForceError(MalformedError):
-    """What is to be put in force is."""
+    """The bundle is in force already."""
 
     code = "already-in-force"
 
 
 class BadNoteError(MalformedError):
-    """A note that no bundle can have."""
+    """The note of a bundle is invalid."""
 
     code = "bad-note"
     remedy = f"say in at most {_NOTE} characters why the bundle is proposed"
@@ -224,26 +187,21 @@ class BadNoteError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A bundle that can't be, with all of its problems; that is recorded."""
+    """A refused bundle with all of its problems, which is recorded."""
 
     digest: str
     problems: tuple[PolicyProblem, ...]
 
 
 class Bundles:
-    """Works on bundles; used from one thread at a time, but for what only looks."""
+    """Works on bundles; must be used from one thread at a time, except for reads."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def propose(self, namespace: str, seen: Examined, note: str, actor: Actor) -> StoredBundle | Refused:
-        """Keep what was looked at, under the author's name; what is kept already stays its first author's.
-
-        Raises:
-            BadNoteError: The note is too long.
-        """
+        """Stores an examined bundle; one that is stored already keeps its author. Raises BadNoteError."""
         if len(note) > _NOTE:
             raise BadNoteError(f"a note has at most {_NOTE} characters")
         if seen.problems:
@@ -261,14 +219,7 @@ class Bundles:
         return self._means.store.write(work)
 
     def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
-        """Put in force what was looked at.
-
-        Raises:
-            UnknownBundleError: It is not kept.
-            AuthorActivatesError: Somebody else has to.
-            AlreadyInForceError: It is in force.
-            MovedInForceError: Something else was put in force since it was looked at (rule 5).
-        """
+        """Activates an examined bundle."""
         if seen.problems:
             return self._refuse(namespace, seen, actor)
 
@@ -279,7 +230,7 @@ class Bundles:
                 raise UnknownBundleError(f"no policy bundle has the digest `{seen.digest}`")
             if now.digest == kept.digest:
                 raise AlreadyInForceError(f"policy bundle `{kept.digest}` is in force")
-            require_unmoved(seen.over, now)  # 5
+            require_unmoved(seen.over, now)
             persons, _ = tx.identities.lock_grantors(namespace)
             event = PolicyActivated(
                 bundle=kept.digest,
@@ -295,26 +246,14 @@ class Bundles:
         return self._moved(work)
 
     def roll_back(self, namespace: str, told: str | None, reason: str, actor: Actor) -> BundleActivation:
-        """Go back to what was in force before (rule 3).
-
-        Args:
-            namespace: Where.
-            told: The digest, empty for the base alone; None for the one before.
-            reason: Why, for the record.
-            actor: Who.
-
-        Raises:
-            NotInForceBeforeError: It was never in force, or nothing was.
-            AlreadyInForceError: It is in force.
-            DamagedBundleError: It is not whole.
-        """
+        """Returns to an earlier bundle: a digest, '' for the base alone, None for the previous."""
         if len(reason) > _NOTE:
             raise BadNoteError(f"a reason has at most {_NOTE} characters")
 
         def work(tx: Transaction) -> BundleActivation:
             now = tx.policy.lock_in_force(namespace, moves=True)
             rows = tx.policy.activations(namespace)
-            past = [*believed(tx, namespace, rows), InForce()]  # 3
+            past = [*believed(tx, namespace, rows), InForce()]
             last = rows[0].force if rows else InForce()
             edited = not past[0] == last == now
             since = InForce(epoch=last.epoch + 1) if edited else now
@@ -325,7 +264,7 @@ class Bundles:
             if target == now.digest and not edited:
                 raise AlreadyInForceError(f"policy bundle `{target or 'base'}` is in force")
             if bundle is not None:
-                self._means.policy.make(bundle, target)  # 2
+                self._means.policy.make(bundle, target)
             event = PolicyRolledBack(
                 bundle=target,
                 before=now.digest,
@@ -339,7 +278,7 @@ class Bundles:
         return self._moved(work)
 
     def rebase(self, software: str) -> tuple[tuple[str, str], ...]:
-        """Give the bundles in force the base of this version (rule 4); which keep their own, and why."""
+        """Gives bundles in force this version's base; returns those that keep theirs, and why."""
         with self._means.store.read() as snapshot:
             spaces = snapshot.policy.governed()
         failed: list[tuple[str, str]] = []
@@ -354,7 +293,7 @@ class Bundles:
 
     def _rebase(self, namespace: str, software: str, tx: Transaction) -> None:
         now = tx.policy.lock_in_force(namespace, moves=True)
-        require_activation(tx, namespace, now)  # 4
+        require_activation(tx, namespace, now)
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)
@@ -372,7 +311,6 @@ class Bundles:
         self._move(tx, namespace, now, event, (now.digest, archive))
 
     def _moved(self, work: Callable[[Transaction], BundleActivation]) -> BundleActivation:
-        """Write it, and forget what evaluation knew, whatever came of it."""
         try:
             return self._means.store.write(work)
         finally:
@@ -419,7 +357,6 @@ class Bundles:
         event: _Moves,
         rebased: tuple[str, bytes] = ("", b""),
     ) -> BundleActivation:
-        """Record the event, and put in force what it says; a bundle with another base is kept with it."""
         now = self._means.clock.now()
         tx.audit.append(namespace, self._means.writer, [event], now)
         number = tx.audit.last_number()

@@ -1,27 +1,12 @@
 """Authorizes operations of our own API by the rules in force, and again when they take effect.
 
-Of `operations`:
-
-1. Rules and facts are those of one state of the store: where another bundle was put in force between the two,
-   both are read again.
-2. A bundle whose base doesn't know operations was examined before they were policy's: what comes with
-   Taskbound decides beside it, and its own rules hold for calls as they did.
-3. Of what is asked for, only what policies read is looked up. Where nobody wrote any about an operation,
-   nothing is.
-4. What flows refuse stays refused: this only takes away.
-5. Where a policy asks for a sign-in, the one of the person's token is looked up, or of their account.
-6. What a statement says is read from it as flows read it; of one that can't be read nothing is told, and
-   flows refuse it.
-
-Of `held`:
-
-1. What is in force is locked in the first transaction that an operation writes, and compared with what it was
-   authorized by. A bundle that another daemon puts in force meanwhile comes before, and is asked, or after.
-2. Where it is another one by then nothing is written: the operation is authorized by that one, and written
-   then, or refused.
-3. What it writes after that belongs to what has begun: it is held to nothing more, as after a crash.
-4. What changes what is in force locks it alone from its beginning: two that share a lock and both want more
-   would wait for each other.
+- Rules and facts are of one snapshot; if another bundle is activated in between, both are read again.
+- A flow's refusal stays: policy here only takes rights away.
+- The first transaction of an operation locks the bundle in force and compares it with the one that authorized
+  it.
+- If it differs nothing is written, and the operation is authorized anew and then written or refused.
+- An operation that changes the bundle in force locks it exclusively from the start, as two shared locks that
+  upgrade would deadlock.
 """
 
 from __future__ import annotations
@@ -67,7 +52,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Store, Transaction
 
     Refused = Callable[[Barred, OperationRequest], None]
-    """Is told of a refusal before it is raised."""
+    """Called with a refusal before it is raised."""
 
 
 _TRIES: Final = 8
@@ -79,7 +64,7 @@ _ON_DAMAGE: Final = frozenset(
 
 
 class MovingError(UnavailableError):
-    """What is in force was changed again and again while an operation was to be authorized."""
+    """The bundle in force kept changing while an operation was authorized."""
 
     code = "moving-in-force"
     remedy = "try again"
@@ -87,7 +72,7 @@ class MovingError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Who asks for what, however it came."""
+    """A request for an operation, from any surface."""
 
     principal: Principal
     operation: Operation
@@ -98,17 +83,13 @@ class Asked:
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
-    """What the rules in force say to this, and what they were asked.
-
-    Raises:
-        UnavailableError: The store can't tell.
-    """
+    """Returns the verdict of the rules in force, and the request they judged."""
     verdict, request, _ = authorize_at(means, asked)
     return verdict, request
 
 
 def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest, InForce]:
-    """As `authorize`, and what was in force."""
+    """As `authorize`, and returns the bundle in force."""
     namespace = asked.principal.namespace
     for _ in range(_TRIES):
         with means.store.read() as snapshot:
@@ -118,13 +99,13 @@ def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, Operatio
             return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {}), force
         with means.store.read() as snapshot:
             request = _gathered(snapshot, asked, found)
-            if snapshot.policy.in_force(namespace) == force:  # 1
+            if snapshot.policy.in_force(namespace) == force:
                 break
     else:
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
     verdict = conclude_operation(found.answer(request), found.words)
     if isinstance(verdict, Barred) and verdict.steps:
-        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())  # 5
+        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())
     if isinstance(verdict, Barred) and asked.owns and is_way_back(request):
         verdict = Allowed(policies=(_WAY_BACK,), bundle=verdict.bundle)
     return verdict, request, force
@@ -133,7 +114,7 @@ def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, Operatio
 def conclude_standing(
     means: Means, principal: Principal, operation: Operation, force: InForce
 ) -> OperationVerdict:
-    """What the rules say to an operation that depends on nothing else (`Operation.is_standing`)."""
+    """Returns the verdict on an operation that depends on nothing else (`Operation.is_standing`)."""
     rules = rules_of(means, principal.namespace, force, operation)
     if isinstance(rules, Barred):
         return rules
@@ -150,14 +131,9 @@ def conclude_standing(
 def rules_of(
     means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
 ) -> OperationRules | Barred:
-    """What answers for this operation where this is in force (rule 2); a refusal where nothing may.
+    """Returns the rules for this operation, or a refusal if none may decide.
 
-    Args:
-        means: What flows are given.
-        namespace: Where.
-        force: What is in force there.
-        operation: What is asked for.
-        gives: Whether what is asked gives authority back, though the operation can take it away.
+    `gives` says that the request gives authority back, though the operation can also take it away.
     """
     policies = means.policy
     try:
@@ -172,7 +148,7 @@ def rules_of(
 
 
 def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenError | StepUpError:
-    """The error that says so; how to sign in where that would let it pass."""
+    """Returns the error of a barred operation; names the sign-in that would let it pass."""
     name, what = request.operation.name, request.resource
     about = f" about {what.about.value} `{what.name}`" if what.name else ""
     by = f" by {', '.join(f'`{one}`' for one in verdict.policies)}" if verdict.policies else ""
@@ -191,7 +167,7 @@ def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenE
 
 
 def proof_kind(proof: Proof) -> str:
-    """What kind of proof it is, as policies read it."""
+    """Returns the kind of proof, as policies read it."""
     match proof:
         case PeerProof():
             return "peer-uid"
@@ -212,7 +188,7 @@ def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> Operat
     }
     told["proof_kind"] = proof_kind(principal.proof)
     name = _name(asked)
-    if rules.reads(operation) is None:  # 3
+    if rules.reads(operation) is None:
         return _request(asked, (), Resource(about=operation.about, name=name), told)
     seen = look_up(snapshot, principal.namespace, operation.about, name)
     groups: tuple[str, ...] = ()
@@ -233,12 +209,10 @@ def _request(
 
 
 def _releases(asked: Asked) -> bool:
-    """Whether it lets go on what was stopped: what ends everything ends nothing then."""
     return asked.operation.name == "revocation:stop" and _member(asked.message, "stopped") is not True
 
 
 def _people(facts: Mapping[str, Fact]) -> set[str]:
-    """The persons among facts."""
     found: set[str] = set()
     for name, value in facts.items():
         match OPERATION_FACTS[name], value:
@@ -252,7 +226,6 @@ def _people(facts: Mapping[str, Fact]) -> set[str]:
 
 
 def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
-    """The groups that a person is in, as long as they are present."""
     known = snapshot.identities.person(namespace, person)
     if known is None or known.state is not PersonState.PRESENT:
         return ()
@@ -260,7 +233,6 @@ def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
 
 
 def _name(asked: Asked) -> str:
-    """What the message says that it is about."""
     if not asked.operation.member:
         return ""
     named = asked.operation.member
@@ -271,7 +243,7 @@ def _name(asked: Asked) -> str:
 def _member(message: object, path: str) -> object:
     for name in path.split("."):
         if isinstance(message, str):
-            message = _said(message)  # 6
+            message = _said(message)
         if message is None:
             return None
         message = getattr(message, name)
@@ -279,7 +251,6 @@ def _member(message: object, path: str) -> object:
 
 
 def _said(text: str) -> Statement | None:
-    """The statement that this text is (rule 6); none when it can't be read."""
     try:
         return parse_statement(text.encode("utf-8", "surrogatepass"))
     except BadStatementError:
@@ -287,7 +258,6 @@ def _said(text: str) -> Statement | None:
 
 
 def _fact(name: str, value: object) -> Fact:
-    """A member of a message as the fact that it is; what was not said is empty."""
     match OPERATION_FACTS[name]:
         case FactKind.TRUTH:
             return value is True
@@ -305,7 +275,7 @@ _MOVES: Final = frozenset({"policy:activate", "policy:roll-back"})
 
 @dataclass(slots=True)
 class Basis:
-    """What an operation was authorized by, until it begins to take effect."""
+    """What authorized an operation, until it takes effect."""
 
     namespace: str
     force: InForce
@@ -319,13 +289,13 @@ _bases: ContextVar[tuple[Basis, ...]] = ContextVar("_bases", default=())
 
 
 def bases() -> tuple[Basis, ...]:
-    """What is written here is held to, to be taken along to another thread."""
+    """Returns the current bases, to be passed on to another thread."""
     return _bases.get()
 
 
 @contextmanager
 def hold(*held: Basis) -> Iterator[None]:
-    """Hold what is written within this to these, and to nothing else."""
+    """Within this context, writes are held to these bases only."""
     before = _bases.set(held)
     try:
         yield
@@ -334,12 +304,7 @@ def hold(*held: Basis) -> Iterator[None]:
 
 
 def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
-    """What an operation is authorized by.
-
-    Raises:
-        OperationForbiddenError: The rules in force refuse it.
-        UnavailableError: The store can't tell.
-    """
+    """Authorizes an operation; raises OperationForbiddenError or UnavailableError."""
 
     def conclude() -> InForce:
         verdict, request, force = authorize_at(means, asked)
@@ -359,23 +324,20 @@ def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
 
 
 def with_held_store(means: Means) -> Means:
-    """The same means, whose store holds operations to what they were authorized by."""
+    """Returns means whose store holds operations to what authorized them."""
     return replace(means, store=HeldStore(means.store))
 
 
 class HeldStore:
-    """A store that writes what an operation does under the rules that it was authorized by."""
+    """A store that writes an operation under the rules that authorized it."""
 
     def __init__(self, store: Store) -> None:
-        """Go to this one."""
         self._store = store
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """As the store's own, within an operation under rules 1 to 3.
+        """Writes only under the rules that authorized the operation.
 
-        Raises:
-            OperationForbiddenError: The rules that are in force by now refuse the operation.
-            UnavailableError: As the store's own; also where what is in force was changed again and again.
+        Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing.
         """
         held = [one for one in bases() if not one.used]
         if not held:
@@ -386,55 +348,54 @@ class HeldStore:
             except MovingError:
                 with hold():
                     for one in held:
-                        one.force = one.renew()  # 2
+                        one.force = one.renew()
                 continue
             for one in held:
-                one.used = True  # 3
+                one.used = True
             return done
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """A snapshot, for the length of the context."""
+        """Returns a context with a snapshot."""
         return self._store.read()
 
     def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store."""
+        """Returns the latest recorded instant, 0 in an empty store."""
         return self._store.last_instant()
 
     def leads(self) -> bool:
-        """Whether this process gives records their places now."""
+        """Whether this process sequences records now."""
         return self._store.leads()
 
     def describe(self) -> str:
-        """Kind, library version and place, in words."""
+        """Returns kind, library version and location in words."""
         return self._store.describe()
 
     def reserve_state(self) -> str:
-        """`whole`, or why the space that is kept for ending things is not there."""
+        """Returns `whole`, or why the reserve for ending tasks is missing."""
         return self._store.reserve_state()
 
     def attend(self, name: str) -> None:
-        """Be present under this name too."""
+        """Registers presence under another name."""
         self._store.attend(name)
 
     def agree(self, what: str) -> None:
-        """Be present as one that goes by this."""
+        """Registers presence under this agreed setting."""
         self._store.agree(what)
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Those of these names that another process is present under."""
+        """Returns the names that other processes are present under."""
         return self._store.others(names)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Closes the store."""
         self._store.close()
 
 
 def _checked(held: Sequence[Basis], work: Callable[[Transaction], T], tx: Transaction) -> T:
-    """What the work does, where each is still authorized by what is in force (rule 1)."""
     alone = {one.namespace for one in held if one.moves}
     for namespace in sorted({one.namespace for one in held}):
-        force = tx.policy.lock_in_force(namespace, moves=namespace in alone)  # 4
+        force = tx.policy.lock_in_force(namespace, moves=namespace in alone)
         if any(one.force != force for one in held if one.namespace == namespace):
             raise MovingError("another bundle of policies is in force")
     return work(tx)

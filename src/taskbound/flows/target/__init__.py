@@ -1,4 +1,4 @@
-"""Targets: declared, tested before anything is asked for in them, taken away once nothing is left."""
+"""Targets: declared, tested before use, and removed once nothing is left in them."""
 
 from __future__ import annotations
 

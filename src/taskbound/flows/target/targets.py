@@ -1,37 +1,20 @@
 """Declares, changes and removes targets.
 
-Of `adding`:
-
-1. A target's file names who answers for it, so it is declared by the account that owns the data directory, as
-   who approves for a tool is said (`flows.tool.answering`). That account or an owner gives it another admin
-   access, or takes it away.
-2. The name is no server's and no other target's: a tool's name says where it goes.
-3. The admin access is sealed to the broker for exactly this target and its identity (`wire.secret`); here
-   nobody can open it, and the record has a digest of what was sealed.
-4. It begins untested and without tools (`testing`).
-
-Of `removing`:
-
-1. Without the target nobody can revoke there any more. So it stays as long as anything of it is to be seen
-   to: what lives, what is being revoked, and for a minute what is gone but whose mint may still arrive.
-   What its target can't revoke ends there by itself, and is waited for by nobody.
-2. Its tools are taken away first, and then it is looked what there is; where something is, nothing of it
-   stays. A decision that is being written has locked its tool so that nobody takes it away: it is waited for,
-   and what it wrote is seen. To lock the tools as it does would hold up neither.
-
-Of `seeing`:
-
-1. What is said to see a target is a target of the same namespace, and one that needs no other.
-2. It is not taken away before what is seen in it: another one that gets its name would show nothing of what
-   was minted, and that would be taken for gone (I-07).
-
-Of `admin`:
-
-1. It is sealed for exactly this target, its identity and the next number: an older one, or one that was
-   sealed for another target, is taken for none. An owner says it, or the account that owns the data
-   directory.
-2. The broker uses it from then on, also to revoke what the one before minted. So it is tested at once; what
-   a test shows that fails takes no tool away (`testing`, rule 4), and the next access may be set meanwhile.
+- The target's file names owner and approvers, so only the account that owns the data directory declares it
+  (`flows.tool.answering`). That account or an owner changes the admin access or removes the target.
+- The admin access is sealed to the broker for this target and identity (`wire.secret`); the daemon cannot
+  open it, and the record has its digest.
+- Without the target nothing can be revoked in it. So it stays while credentials live or are being revoked,
+  and a minute longer for mints that may still arrive. Credentials that it cannot revoke expire there and do
+  not count.
+- Tools are removed first, then credentials are looked for; if there are some, the removal is rolled back. A
+  concurrent decision holds its tool's lock and is waited for.
+- It cannot be removed before those, as a new target of its name would show nothing and credentials would be
+  taken for gone (I-07).
+- An access is sealed for this target, its identity and the next number; others are rejected. An owner or the
+  account that owns the data directory sets it.
+- The broker then uses it for everything, also revocation of earlier credentials, so it is tested at once. A
+  failed test removes no tool (`testing`, rule 4).
 """
 
 from __future__ import annotations
@@ -74,18 +57,14 @@ if TYPE_CHECKING:
 
 
 def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
-    """The target, under lock.
-
-    Raises:
-        UnknownTargetError: There is none of this name.
-    """
+    """Locks and returns the target; raises UnknownTargetError."""
     found = tx.targets.lock_target(namespace, name)
     if found is None:
         raise UnknownTargetError(f"no target is named `{shown(name)}`")
     return found
 
 
-def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
+def set_admin(  # noqa: PLR0913 - access, target and actor
     tx: Transaction,
     means: Means,
     namespace: str,
@@ -96,25 +75,19 @@ def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
     actor: Actor,
     owns: bool,
 ) -> UnderTest:
-    """Keep the sealed access, and begin a test of it (rules 1 and 2).
-
-    Raises:
-        UnknownTargetError: There is no such target.
-        NotSelfError: Somebody gives it who may not.
-        BadSecretError: It is not sealed for this, or another one was set meanwhile.
-    """
+    """Stores the sealed access and begins a test."""
     target = lock_known(tx, namespace, name)
     require_self(actor, owners_of(tx, target), owns=owns)
     due = target.number + 1
     if number != due:
         raise BadSecretError(
             f"the next admin access of `{name}` has the number {due}, and this one {number}",
-            remedy="somebody has set it meanwhile: look, and set it again",
+            remedy="it was set meanwhile: look, and set it again",
         )
     binding = Binding(
         namespace=namespace, server=name, identity=target.identity, slot=ADMIN_SLOT.text, number=number
     )
-    require_for(sealed, binding)  # 1
+    require_for(sealed, binding)
     now = means.clock.now()
     event = TargetAdminSet(
         target=name,
@@ -126,15 +99,11 @@ def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
     )
     tx.audit.append(namespace, means.writer, [event], now)
     after = replace(target, sealed=sealed, number=number)
-    return begin_test(tx, means, after, actor, now, expect=target.version)  # 2
+    return begin_test(tx, means, after, actor, now, expect=target.version)
 
 
 def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
-    """Go on only where that which is to see it is there (rule 1).
-
-    Raises:
-        UnknownTargetError: It is not.
-    """
+    """Raises UnknownTargetError unless the target that observes this one exists."""
     name = _seen_in(declared)
     if not name:
         return
@@ -153,11 +122,7 @@ def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
 
 
 def require_nothing_seen(tx: Transaction, namespace: str, name: str) -> None:
-    """Go on only where no target is seen in this one (rule 2); it is locked.
-
-    Raises:
-        TargetInUseError: One is.
-    """
+    """Raises TargetInUseError if another target is observed through this locked one."""
     for stored in tx.targets.targets(namespace):
         if _seen_in(parse_target_file(stored.file)) == name:
             raise TargetInUseError(
@@ -183,17 +148,11 @@ _LATER: Final = (
 def remove_target(
     tx: Transaction, means: Means, namespace: str, name: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Take it away with its tools.
-
-    Raises:
-        UnknownTargetError: There is no such target.
-        NotSelfError: Somebody says it who may not.
-        TargetInUseError: Something of ours is left in it (rule 1), or another target is seen in it.
-    """
+    """Removes the target with its tools. Raises UnknownTargetError, NotSelfError, or TargetInUseError."""
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
     if seen is not None:
-        tx.tools.drop_server(namespace, name)  # 2
+        tx.tools.drop_server(namespace, name)
     target = lock_known(tx, namespace, name)
     require_self(actor, owners, owns=owns)
     now = means.clock.now()
@@ -205,7 +164,7 @@ def remove_target(
 
 
 def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Instant) -> None:
-    left = tx.credentials.due(namespace, name, Instant(now + _EVER), limit=_COUNTED)  # 1
+    left = tx.credentials.due(namespace, name, Instant(now + _EVER), limit=_COUNTED)
     if not left:
         return
     living = sum(one.state not in {CredentialState.REVOKING, CredentialState.REVOKED} for one in left)
@@ -229,40 +188,25 @@ def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Insta
 
 
 class Targets:
-    """Works on targets; used from one thread at a time."""
+    """Works on targets; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def add(self, namespace: str, file: bytes, sealed: str, actor: Actor, *, owns: bool) -> UnderTest:
-        """Declare a target, and begin its first test (rules 1 to 4).
+        """Declares a target and begins its first test.
 
-        Args:
-            namespace: Where.
-            file: The target's file, as JSON.
-            sealed: Its admin access, sealed to the broker with the number 1.
-            actor: Who declares it.
-            owns: Whether their account owns the data directory.
-
-        Raises:
-            NotSelfError: Another account than the data directory's declares it.
-            TargetFileError: The file declares no target.
-            MalformedError: The names of two kinds can be taken for each other.
-            BadSecretError: What is sealed is not sealed for this.
-            UnknownIdentityError: The owner or an approver is nobody who is there.
-            TargetExistsError: A target or a server has the name.
-            UnknownTargetError: The target that it is said to be seen in is none.
+        `file` is the target's JSON file, `sealed` its admin access sealed to the broker with number 1.
         """
-        require_self(actor, (), owns=owns)  # 1
+        require_self(actor, (), owns=owns)
         declared = parse_target_file(file)
         require_declarable(declared)
         require_distinct(
             join_tool_name(declared.name, kind_definition(one).name) for one in declared.credentials
         )
         identity = declared.identity(namespace)
-        require_for(  # 3
+        require_for(
             sealed,
             Binding(
                 namespace=namespace,
@@ -284,7 +228,7 @@ class Targets:
         persons, groups = tx.identities.lock_grantors(namespace)
         approvers = require_people(declared, persons, groups)
         there = tx.tools.server(namespace, declared.name)
-        if there is not None:  # 2
+        if there is not None:
             what = "target" if there.is_target else "server"
             raise TargetExistsError(f"a {what} named `{declared.name}` is pinned already")
         require_seen(tx, namespace, declared)
@@ -321,14 +265,10 @@ class Targets:
             state=TargetState.UNTESTED,
             sealed=sealed,
         )
-        return begin_test(tx, self._means, target, actor, now, expect=0)  # 4
+        return begin_test(tx, self._means, target, actor, now, expect=0)
 
     def test(self, namespace: str, name: str, actor: Actor) -> UnderTest:
-        """Begin another test; what an earlier one has not shown yet counts no more.
-
-        Raises:
-            UnknownTargetError: There is no such target.
-        """
+        """Begins another test and discards an unfinished one; raises UnknownTargetError."""
 
         def work(tx: Transaction) -> UnderTest:
             target = lock_known(tx, namespace, name)
@@ -340,7 +280,7 @@ class Targets:
     def set_admin(
         self, namespace: str, name: str, *, number: int, sealed: str, actor: Actor, owns: bool
     ) -> UnderTest:
-        """Give the broker another admin access, and begin a test; raises as `set_admin` of `admin`."""
+        """Sets the admin access and begins a test; raises as the function `set_admin`."""
         return self._means.store.write(
             lambda tx: set_admin(
                 tx, self._means, namespace, name, number=number, sealed=sealed, actor=actor, owns=owns
@@ -348,7 +288,7 @@ class Targets:
         )
 
     def remove(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
-        """Take a target away with its tools; raises as `remove_target` of `removing`."""
+        """Removes a target with its tools; raises as `remove_target`."""
         self._means.store.write(
             lambda tx: remove_target(tx, self._means, namespace, name, actor=actor, owns=owns)
         )

@@ -1,23 +1,13 @@
-"""Tests a target with one canary of each kind, and who answers for a target.
+"""Tests a target with one canary of each kind, and finds its owners and approvers.
 
-Of `testing`:
-
-1. Its canaries are rows like all others, and nobody's: they have a kind and no action. They were made at the
-   instant at which the test began; what was made at another is another test's, and counts for nothing.
-2. It is over with its last canary that was used and is gone: then it worked. Or with the first one that can't
-   come to that: it ended before it was used, or what was open with it can't be ended. Where the target's file
-   says that nothing there can be ended, a canary that was used and ends by itself has worked.
-3. Tools are pinned with the first test that works, one for each kind, with the owner and the approvers of the
-   file as far as they are there still. Their versions begin as others do (`flows.tool.pin`, rule 2).
-4. What a later test shows is kept beside a target that is ready, and takes nothing from it.
-5. A canary that no broker takes in hand ends by itself, and says so.
-
-Of `people`:
-
-1. The owner is a person who has not left. An approver is such a person, or a group that there is; a bare name
-   is a person's where there is one.
-2. Whoever has left before a target has its tools is named for none of them.
-3. Who answers for a tool may be changed, and they for all of them: that is what is shown of the target.
+Rules of `testing`:
+1. A canary is a credential row without action or task, made at the instant its test began; rows of another
+   instant belong to another test.
+2. A test succeeds when every canary was used and is gone, or, if the target cannot revoke, was used and
+   expires. It fails with the first canary that cannot get there.
+3. The first successful test pins one tool per kind, with the file's owner and approvers as far as they are
+   present. Versions start as others do (`flows.tool.pin`, rule 2).
+4. A later test's result is stored and removes no tool.
 """
 
 from __future__ import annotations
@@ -55,11 +45,7 @@ if TYPE_CHECKING:
 def require_people(
     file: TargetFile, persons: Mapping[str, Person], groups: Collection[Group]
 ) -> tuple[str, ...]:
-    """The approvers of a file, each as what it is, sorted (rule 1).
-
-    Raises:
-        UnknownIdentityError: The owner or an approver is nobody who is there.
-    """
+    """Returns the file's approvers, typed and sorted; raises UnknownIdentityError."""
     require_present(persons.get(file.owner), file.owner)
     known = {one.name for one in groups}
     return tuple(sorted({_approver(name, persons, known) for name in file.approvers}))
@@ -77,19 +63,19 @@ def _approver(name: str, persons: Mapping[str, Person], groups: Collection[str])
 
 
 def still_there(file: TargetFile, persons: Mapping[str, Person]) -> tuple[str, tuple[str, ...]]:
-    """The owner, or nobody, and the approvers of a kept file who have not left (rule 2)."""
+    """Returns the file's owner, '' if departed, and its present approvers."""
     owner = file.owner if _is_present(file.owner, persons) else ""
     approvers = tuple(one for one in file.approvers if group_named(one) or _is_present(one, persons))
     return owner, approvers
 
 
 def owners_of(snapshot: Snapshot, target: StoredTarget) -> tuple[str, ...]:
-    """Who answers for a target now: the owners of its tools, or of its file before it has any (rule 3)."""
+    """Returns the owners of the target's tools, or of its file before it has tools."""
     return answering(snapshot, target)[0]
 
 
 def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Its owners and its approvers now, each sorted (rule 3)."""
+    """Returns the target's owners and approvers, each sorted."""
     tools = snapshot.tools.tools(target.namespace, server=target.name)
     if not tools:
         owner, approvers = still_there(
@@ -109,7 +95,7 @@ def _is_present(name: str, persons: Mapping[str, Person]) -> bool:
 CANARY: Final = "taskbound-canary"
 """What each parameter of a canary is."""
 CANARY_LIVES: Final = 60
-"""Seconds. It asks for as many as its kind allows, and lives so long in any case, since it is nobody's."""
+"""Seconds. It asks for its kind's maximum and lives this long at most, since it belongs to no task."""
 _PAGE: Final = 500
 _TROUBLE: Final = 400
 """Characters of what is kept of a test that failed."""
@@ -119,7 +105,7 @@ _DAEMON: Final = Actor(name="daemon", proof="own process")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderTest:
-    """A preflight that is under way."""
+    """A test in progress."""
 
     name: str
     identity: str
@@ -130,15 +116,9 @@ class UnderTest:
 def begin_test(
     tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
 ) -> UnderTest:
-    """Write the canaries down, and the target with the test that they are of (rule 1).
+    """Writes the canaries, and the target with their test.
 
-    Args:
-        tx: The transaction, which has locked the target where it is there already.
-        means: What to work with.
-        target: As it is to be written, but for its test and its version.
-        actor: Who wants it tested.
-        now: When it begins.
-        expect: The version of the row that it is written over; 0 for none.
+    The caller has locked an existing target; `expect` is the version to overwrite, 0 for a new one.
     """
     begun = _new_instant(target, now)
     tx.targets.put_target(replace(target, begun=begun, version=expect + 1), expect=expect)
@@ -160,7 +140,6 @@ def begin_test(
 
 
 def _new_instant(target: StoredTarget, now: Instant) -> Instant:
-    """An instant of no other test of the target (rule 1)."""
     before = [one + 1 for one in (target.begun, target.tested) if one is not None]
     return Instant(max([now, *before]))
 
@@ -201,20 +180,19 @@ def _journaling(row: Credential) -> CredentialJournaled:
 
 
 def is_under_test(target: StoredTarget) -> bool:
-    """Whether its last preflight is not over."""
+    """Whether its last test is in progress."""
     return target.begun is not None and (target.tested is None or target.tested < target.begun)
 
 
 def note_canary(
     tx: Transaction,
-    means: Means,  # noqa: ARG001 - as every flow is given it; the records are written by whoever calls
+    means: Means,  # noqa: ARG001 - every flow has it; the caller writes the events
     canary: Credential,
     now: Instant,
 ) -> list[Event]:
-    """See whether a test is over by this move, and write what it showed; the records of it.
+    """Ends the test if this moved canary decides it; returns the events, which the caller writes.
 
-    Called in the transaction that moved the canary, which has locked it, with the row as it stands now.
-    Whoever calls writes the records. Tools that are pinned here were none before, which no view keeps.
+    The caller's transaction has moved and locked the canary.
     """
     if not is_canary(canary) or canary.state not in _ENDED:
         return []
@@ -231,16 +209,14 @@ def note_canary(
 
 
 def _is_of(canary: Credential, target: StoredTarget) -> bool:
-    """Whether it is of the target's last test (rule 1)."""
     return canary.made == target.begun and canary.identity == target.identity
 
 
 def _trouble_of(canary: Credential, file: TargetFile) -> str:
-    """Why the test fails by this canary; empty where it does not (rule 2)."""
     if canary.shown == NEVER:
         met = canary.trouble or canary.why
         if canary.lease.fence == 0:
-            met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"  # 5
+            met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"
     elif canary.state is CredentialState.UNSUPPORTED and file.place.revocable:
         met = "what was open with it can't be ended in the target"
     else:
@@ -249,7 +225,6 @@ def _trouble_of(canary: Credential, file: TargetFile) -> str:
 
 
 def _all_worked(tx: Transaction, target: StoredTarget, file: TargetFile) -> bool:
-    """Whether every kind's canary was used and is gone, or is as gone as it can be there (rule 2)."""
     wanted = {one.name for one in file.credentials}
     before = ""
     gone = {CredentialState.REVOKED} if file.place.revocable else _ENDED - {CredentialState.REVOKING}
@@ -264,7 +239,6 @@ def _all_worked(tx: Transaction, target: StoredTarget, file: TargetFile) -> bool
 
 
 def _conclude(tx: Transaction, target: StoredTarget, trouble: str, now: Instant) -> list[Event]:
-    """Write that the test is over; the records of it (rules 3 and 4)."""
     ready = target.state is TargetState.READY
     after = replace(
         target,
@@ -286,7 +260,6 @@ def _conclude(tx: Transaction, target: StoredTarget, trouble: str, now: Instant)
 
 
 def _pin(tx: Transaction, target: StoredTarget, now: Instant) -> list[Event]:
-    """Pin the tools of a target that is ready; the records of it (rule 3)."""
     file = parse_target_file(target.file)
     owner, approvers = still_there(file, tx.identities.persons(target.namespace))
     events: list[Event] = []
@@ -348,7 +321,7 @@ class TargetExistsError(DeniedError):
 
 
 class TargetInUseError(DeniedError):
-    """Something of ours is left in the target, or is being ended there."""
+    """The target has credentials that live or are being ended."""
 
     code = "target-in-use"
     remedy = "revoke what is left with `taskbound credential revoke --target`, and wait until it is gone"

@@ -1,4 +1,4 @@
-"""Declaring, handing on, pausing, resuming and ending tasks; finding the task of a connection."""
+"""Tasks: start, delegate, pause, resume, change, end; and the task of a connection."""
 
 from __future__ import annotations
 

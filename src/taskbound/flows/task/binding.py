@@ -1,15 +1,14 @@
-"""Which task a connection's calls belong to (design 5).
+"""Finds the task of a connection (design 5).
 
-1. The nearest process of the peer's ancestry that ever registered a run of this boot decides, known by pid
-   and start time, in whatever namespace it registered. Its task is the only one, also after it has ended:
-   then the daemon refuses.
-2. A peer outside every run has the one running task of its agent, or the one that it names. A task that a run
-   is registered for, of any boot, or that was begun for a client that shows a token, is not reachable so.
-3. Where the connection had a task before, which has ended, rule 2 gives it only a task that a person started
-   later, not a delegated one, which has a parent. The change is recorded before the first call.
-4. Otherwise a refusal that says how to open one.
-5. The account under which an agent runs for a task is kept with the task, before its first call: whoever has
-   the account can do what the agent does, and approves nothing of it (I-31).
+1. The nearest process of the peer's ancestry with a registered run of this boot, by pid and start time and in
+   any namespace, decides. Its task is the only one, also after it ended.
+2. A peer outside runs gets its agent's only running task, or the one it names. Tasks of runs, or begun for a
+   client that shows a token, are excluded.
+3. After its task ended, a connection only gets a task that a person started later and that has no parent. The
+   change is recorded before the first call.
+4. Otherwise the refusal says how to start a task.
+5. The account that runs the agent is stored with the task before its first call; its person cannot approve
+   for the task (I-31).
 """
 
 from __future__ import annotations
@@ -44,52 +43,32 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     named: str = "",
     last: str = "",
 ) -> Task:
-    """The task of a connection.
+    """Returns the task of a connection.
 
-    Args:
-        means: What flows are given.
-        namespace: Of the connection.
-        agent: Of the connection.
-        boot: The machine's boot id.
-        ancestry: (pid, start time) of the peer and its ancestors, nearest first.
-        named: The task that is meant; empty where it is not said.
-        last: The task that the connection belonged to before; empty without one.
-
-    Raises:
-        NoTaskError: No task of the agent can be reached from there, or not the one that is named.
-        AmbiguousTaskError: More than one runs, no run is registered, and no task is named.
-        TaskEndedError: The task of the registered run has ended.
-        TaskExpiredError: Its deadline has passed.
-        DeniedError: The task that is named is not live.
+    `ancestry` is (pid, start time) of the peer and its ancestors, nearest first; `last` is the previous task.
     """
     now = means.clock.now()
     with means.store.read() as snapshot:
         run = nearest_run(snapshot, namespace, boot, ancestry)
         if run is not None:
-            return _as_named(_registered(snapshot, namespace, agent, run, now), named)  # 1
+            return _as_named(_registered(snapshot, namespace, agent, run, now), named)
         if named:
-            return _named(snapshot, namespace, agent, named, now)  # 2
+            return _named(snapshot, namespace, agent, named, now)
         live = _free(snapshot, namespace, agent, now, last)
     if len(live) == 1:
-        return live[0]  # 2
+        return live[0]
     if live:
         raise AmbiguousTaskError(f"more than one task runs for agent `{agent}`")
     which = "no task that a person started since the last one ended" if last else "no task"
-    raise NoTaskError(f"{which} runs for agent `{agent}` outside `taskbound run`")  # 4
+    raise NoTaskError(f"{which} runs for agent `{agent}` outside `taskbound run`")
 
 
 def nearest_run(
     snapshot: Snapshot, namespace: str, boot: str, ancestry: Sequence[tuple[int, int]]
 ) -> Run | None:
-    """The run that decides for a peer (rule 1); None for a peer outside every run.
+    """Returns the peer's nearest registered run, or None.
 
-    Of one process that registered in several namespaces, the run of this namespace.
-
-    Args:
-        snapshot: Where runs stand.
-        namespace: Of the connection.
-        boot: The machine's boot id.
-        ancestry: (pid, start time) of the peer and its ancestors, nearest first.
+    Of one process registered in several namespaces, the run of this namespace counts.
     """
     runs: dict[tuple[int, int], Run] = {}
     for run in snapshot.tasks.registered(boot):
@@ -100,14 +79,14 @@ def nearest_run(
 
 
 def follow(means: Means, task: Task, before: str, *, connection: str, proof: str) -> None:
-    """Record that a connection whose task has ended belongs to another one now (rule 3)."""
+    """Records that a connection moved to another task."""
     event = TaskFollowed(task=task.id, before=before, agent=task.agent, connection=connection, proof=proof)
     now = means.clock.now()
     means.store.write(lambda tx: tx.audit.append(task.namespace, means.writer, [event], now))
 
 
 def keep_account(means: Means, task: Task, uid: int) -> None:
-    """Keep that the task's agent runs under this account (rule 5)."""
+    """Stores the account that the task's agent runs under."""
     namespace = task.namespace
     with means.store.read() as snapshot:
         if uid in snapshot.tasks.accounts(namespace, {task.id}):
@@ -124,13 +103,7 @@ def keep_account(means: Means, task: Task, uid: int) -> None:
 
 
 def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) -> tuple[Run, ...]:
-    """Every run of this boot whose task has not ended and whose process has: nobody will end the task.
-
-    Args:
-        means: What flows are given.
-        boot: The machine's boot id.
-        alive: Whether the process of this pid and start time is there.
-    """
+    """Returns this boot's runs whose process is gone and whose task has not ended."""
     with means.store.read() as snapshot:
         spaces = sorted({run.namespace for run in snapshot.tasks.registered(boot)})
         runs = [run for space in spaces for run in snapshot.tasks.runs(space, boot)]
@@ -140,11 +113,7 @@ def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) ->
 def register_run(  # noqa: PLR0913 - what names a process, each by its name
     means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
 ) -> None:
-    """Make this process, and all beneath it, belong to a live task.
-
-    Raises:
-        DeniedError: The task is not live.
-    """
+    """Binds this process and its descendants to a live task; raises DeniedError."""
     run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
 
     def work(tx: Transaction) -> None:
@@ -161,7 +130,6 @@ def register_run(  # noqa: PLR0913 - what names a process, each by its name
 
 
 def _registered(snapshot: Snapshot, namespace: str, agent: str, run: Run, now: Instant) -> Task:
-    """The task of the run above, if it is this agent's and may still do something (rule 1)."""
     found = snapshot.tasks.task(namespace, run.task) if run.namespace == namespace else None
     if found is None or found.agent != agent:
         raise NoTaskError(
@@ -173,7 +141,6 @@ def _registered(snapshot: Snapshot, namespace: str, agent: str, run: Run, now: I
 
 
 def _free(snapshot: Snapshot, namespace: str, agent: str, now: Instant, last: str) -> list[Task]:
-    """Up to two running tasks that a connection outside every run may have (rules 2 and 3)."""
     before = snapshot.tasks.task(namespace, last) if last else None
     if last and (before is None or before.agent != agent):
         return []
@@ -197,7 +164,6 @@ def _free(snapshot: Snapshot, namespace: str, agent: str, now: Instant, last: st
 
 
 def _follows(task: Task, before: Task) -> bool:
-    """Whether a connection of the one before may go on in this task (rule 3)."""
     return not task.parent and task.started >= before.started
 
 
@@ -211,7 +177,6 @@ def _as_named(task: Task, named: str) -> Task:
 
 
 def _named(snapshot: Snapshot, namespace: str, agent: str, named: str, now: Instant) -> Task:
-    """The task of this name, which runs for the agent (rule 2)."""
     found = snapshot.tasks.task(namespace, named)
     if found is None or found.agent != agent:
         raise NoTaskError(f"no task of agent `{agent}` has the name that was given")

@@ -1,30 +1,13 @@
-"""Starts and ends tasks: what must hold at the start, what ends with a task, heartbeats.
+"""Starts and ends tasks: preconditions, cascading ends, heartbeats, unclaimed tasks.
 
-Of `cascade`:
-
-1. The whole tree is locked from the task down: nothing is decided for it, and nothing begins beneath it,
-   until the end stands.
-2. What a child has not spent goes back to its parent (`core.task.child`), and stands in the record of its
-   end.
-3. Nothing is waited for any more.
-4. What people were asked for any of it is withdrawn, and no approval of it can be used.
-5. What any of it has in targets is over.
-
-Of `watch`:
-
-1. Who is bound is told first, then what is due is looked at: a clock that jumped pauses nobody who is there.
-2. What is due is read again under lock. A task with a held action is not paused; one that a person paused is
-   not watched, and is watched anew when it is resumed.
-3. A missed heartbeat pauses, a grace that is over ends; both are the daemon's own acts, in the log as such.
-4. A daemon that starts waits for each heartbeat anew, since it could hear none before.
-
-Of `unclaimed`:
-
-1. The note is in the transaction that starts the task, and goes in the one that lets somebody in to it.
-2. Who claims a task and who ends it take the same lock: who comes first wins. What has ended can't be
-   claimed.
-3. It ends like every task, with all beneath it and a record; the daemon's own act, which any daemon does.
-4. A note of what ended in another way is forgotten when its time has come.
+- The whole tree is locked from the task down until the end is written, so nothing is decided or started in
+  it.
+- A child's unspent amounts return to its parent (`core.task.child`) and stand in its record.
+- Bound tasks are refreshed first, then due ones are looked for, so a clock jump pauses no present task.
+- Due tasks are read again under lock. Tasks with a held action are not paused; paused ones are not watched
+  until resumed.
+- The note is written with the task's start and removed when a client is admitted.
+- Claim and end take the same lock; an ended task cannot be claimed.
 """
 
 from __future__ import annotations
@@ -74,11 +57,7 @@ if TYPE_CHECKING:
 def require_startable(
     snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant
 ) -> Agent:
-    """The agent, when a task may start for it.
-
-    Raises:
-        DeniedError: Everything is stopped, the agent is not active, or its monitor takes nothing.
-    """
+    """Returns the agent if a task may start for it; raises DeniedError."""
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
     found = snapshot.identities.agent(namespace, agent)
     if found is None:
@@ -91,18 +70,10 @@ def require_startable(
 def require_unchanged(
     tx: Transaction, agent: Agent, person: str, reach: Reach, now: Instant, *, above: str = ""
 ) -> None:
-    """Go on only when what was read of the agent and of who may grant is so under lock.
+    """Raises DeniedError unless agent, grantor and switch are, under lock, as they were read.
 
-    Args:
-        tx: The transaction.
-        agent: As it was read.
-        person: Who grants.
-        reach: What they may grant, as it was read.
-        now: When; who was a member until before is none (`core.identity.person`, rule 4).
-        above: Another agent that is to be locked with it, whatever it is by now; empty for none.
-
-    Raises:
-        DeniedError: Everything is stopped, or one of them changed.
+    `above` is another agent to lock, if any. Group memberships count as of `now` (`core.identity.person`,
+    rule 4).
     """
     require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
     locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
@@ -114,7 +85,7 @@ def require_unchanged(
 
 
 def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int]) -> TaskStarted:
-    """The record of a task's start; what it took of its parent's limits is in it."""
+    """Returns the event of a task's start; `carved` is what it took of its parent's limits."""
     return TaskStarted(
         task=task.id,
         agent=task.agent,
@@ -136,7 +107,7 @@ def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int
 
 
 def words(amounts: Mapping[str, int]) -> tuple[str, ...]:
-    """Amounts by limit, as records have them."""
+    """Returns amounts by limit, as records write them."""
     return tuple(f"{limit}={amount}" for limit, amount in sorted(amounts.items()))
 
 
@@ -145,18 +116,14 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What ended, the first task last, and the records of it; both empty when it had ended before."""
+    """The ended tasks, the named one last, and their events; empty if it had ended before."""
 
     moved: list[Moved] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
 def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
-    """The task and all that is not ended beneath it, under lock (rule 1).
-
-    Raises:
-        NoTaskError: It is not known.
-    """
+    """Locks the task and its descendants that have not ended; raises NoTaskError."""
     tree = tx.tasks.lock_tree(namespace, task)
     if not tree:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -164,14 +131,10 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
 
 
 def lock_beneath_parent(tx: Transaction, namespace: str, task: str) -> tuple[Task | None, tuple[Task, ...]]:
-    """The parent of a task, and the task with all that is not ended beneath it, all under lock (rule 1).
+    """Locks and returns the task's parent, and the task with its live descendants.
 
-    The parent is locked first, with all beneath it: a record of an amendment says what limits have left, and
-    stands behind the records of all that was charged to them before. On PostgreSQL records are in the order
-    in which transactions got their first lock.
-
-    Raises:
-        NoTaskError: It is not known.
+    The parent comes first: an amendment records what limits have left and must follow the records of earlier
+    charges; PostgreSQL numbers records by their transaction's first lock.
     """
     seen = tx.tasks.task(namespace, task)
     if seen is None or not seen.parent:
@@ -194,19 +157,9 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
     reason: str,
     beneath: str = "",
 ) -> Ended:
-    """Write the end of a locked tree; whoever calls writes the records.
+    """Writes the end of a tree from `lock_tree`; the caller writes the events.
 
-    Args:
-        tx: The transaction.
-        tree: As `lock_tree` gave it.
-        event: How the first of it ends; the others are revoked.
-        actor: Who ends it.
-        now: When.
-        reason: Why.
-        beneath: Why the others end; because of the first, when it is empty.
-
-    Raises:
-        WrongStateError: It can't end like that.
+    `event` ends the first task; the others are revoked, for the reason `beneath` if given.
     """
     first = tree[0]
     if first.state in ENDED:
@@ -219,19 +172,18 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
         after = move_task(one, how)
         tx.tasks.put_task(after, expect=one.version)
         if one.heartbeat:
-            tx.tasks.drop_heartbeat(one.namespace, one.id)  # 3
+            tx.tasks.drop_heartbeat(one.namespace, one.id)
         returned = back.returned.get(one.id, _NOTHING)
         ended.events.append(changed_record(one, after, how, actor, why, returned=returned))
         ended.moved.append(moved(one, after.state, why))
     names = {one.id for one in tree}
     withdrawn = end_of_tasks(tx, first.namespace, names, reason="its task has ended", by=actor, now=now)
-    ended.events.extend(withdrawn)  # 4
-    ended.events.extend(end_credentials(tx, first.namespace, names, "its task has ended", now))  # 5
+    ended.events.extend(withdrawn)
+    ended.events.extend(end_credentials(tx, first.namespace, names, "its task has ended", now))
     return ended
 
 
 def _give_back(tx: Transaction, tree: Sequence[Task]) -> Refunds:
-    """Move what ending tasks have not spent to their parents (rule 2)."""
     first = tree[0]
     if not first.parent and len(tree) == 1:
         return Refunds(left={}, returned={})
@@ -243,7 +195,7 @@ def _give_back(tx: Transaction, tree: Sequence[Task]) -> Refunds:
 
 
 def moved(task: Task, state: TaskState, reason: str) -> Moved:
-    """What those who hold connections of the task are told."""
+    """Returns the notice to holders of the task's connections."""
     return Moved(namespace=task.namespace, task=task.id, state=state, reason=reason)
 
 
@@ -256,7 +208,7 @@ def changed_record(
     *,
     returned: Mapping[str, int] = _NOTHING,
 ) -> TaskChanged:
-    """The record of a change of state."""
+    """Returns the event of a change of state."""
     return TaskChanged(
         task=before.id,
         before=before.state.value,
@@ -276,15 +228,14 @@ _HELD: Final = 1_000
 
 
 class Watch:
-    """The heartbeats of one daemon's tasks; used from one thread at a time."""
+    """The heartbeats of one daemon's tasks; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def begin(self) -> None:
-        """Wait for every heartbeat anew (rule 4)."""
+        """Restarts every heartbeat."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
@@ -295,7 +246,7 @@ class Watch:
         self.hear(waiting, anew=True)
 
     def hear(self, bound: Mapping[str, Iterable[str]], *, anew: bool = False) -> None:
-        """Somebody is there for these tasks, by namespace; what is young need not be written again."""
+        """Refreshes the heartbeats of these tasks, by namespace; recent ones are not written again."""
         now = self._means.clock.now()
         late: list[Heartbeat] = []
         with self._means.store.read() as snapshot:
@@ -317,7 +268,7 @@ class Watch:
             self._means.store.write(work)
 
     def look(self) -> list[Moved]:
-        """Pause what missed its heartbeat, and end what overstayed its grace; what changed."""
+        """Pauses tasks that missed their heartbeat, ends those past their grace, and returns them."""
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.overdue(self._means.clock.now(), limit=_DUE)
         changed: list[Moved] = []
@@ -334,14 +285,14 @@ class Watch:
             return []
         match task.state, row.missed:
             case TaskState.PAUSED, True:
-                why = "nobody came back within its grace"
+                why = "no client came back within its grace"
                 ended = end_tree(tx, tree, TaskEvent.OVERSTAY_GRACE, _daemon(), now=now, reason=why)
                 self._record(tx, task, ended.events)
                 return ended.moved
             case TaskState.RUNNING, _:
                 return self._wait(tx, tree, now)
             case _:
-                tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person: rule 2
+                tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person
                 return []
 
     def _wait(self, tx: Transaction, tree: tuple[Task, ...], now: Instant) -> list[Moved]:
@@ -354,7 +305,7 @@ class Watch:
         after = move_task(task, TaskEvent.MISS_HEARTBEAT)
         tx.tasks.put_task(after, expect=task.version)
         tx.tasks.put_heartbeat(await_grace(task, now))
-        reason = f"nobody was there for {task.heartbeat} seconds"
+        reason = f"no client was connected for {task.heartbeat} seconds"
         event = changed_record(task, after, TaskEvent.MISS_HEARTBEAT, _daemon(), reason)
         names = {one.id for one in tree}
         over = end_credentials(tx, task.namespace, names, "its task is paused", now)
@@ -371,32 +322,28 @@ def _daemon() -> Actor:
     return Actor(name="daemon", proof="own process")
 
 
-_WHY: Final = "nobody was let in to it within a minute"
+_WHY: Final = "no client claimed it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
-    """Note a task that starts, where it starts for somebody who has nothing of it yet (rule 1)."""
+    """Stores the note of a task that starts before its client is admitted."""
     if unclaimed:
         tx.unclaimed.put(leave_unclaimed(task, now))
 
 
 def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
-    """Let somebody in to a task that gives authority now (rule 2).
-
-    Raises:
-        DeniedError: It doesn't, or has ended.
-    """
+    """Claims a task for an admitted client; raises DeniedError if it is not live."""
     require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
     tx.unclaimed.drop(namespace, task)
 
 
 def claim_task(means: Means, namespace: str, task: str) -> None:
-    """The same, in a transaction of its own."""
+    """As `claim`, in its own transaction."""
     means.store.write(lambda tx: claim(tx, namespace, task, means.clock.now()))
 
 
 def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
-    """End the task of a note whose time has come, and forget the note (rules 2 to 4); what changed."""
+    """Ends the task of a due note and deletes the note; returns moved tasks."""
     tree = lock_tree(tx, seen.namespace, seen.task)
     if tx.unclaimed.note(seen.namespace, seen.task) is None:
         return []

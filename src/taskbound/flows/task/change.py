@@ -1,14 +1,10 @@
-"""Changing what a running task may do: its next step, or a narrower scope.
+"""Changes a running task: its next step, or a narrower scope.
 
-1. A step is entered by the one who asked for the task, or by the owner of its agent. It opens grants, so an
-   agent does not enter it: what it read in one step must not open the next.
-2. Anybody who is a person here may narrow a task, as they may pause it. What they answered to names the
-   scope that they saw: a task that has another one by then is not changed.
-3. A widening is refused here: it is an approval (design 5), and is asked for and applied in `widen`.
-4. The record of an amendment says what limits have left then. So what was judged before it, for the task or
-   for its parent, is judged again, and has its record behind it.
-5. What was minted by what a task could do before another step or a narrower scope is over, whether it is
-   still covered or not: what is needed is asked for again.
+- The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not
+  open the next.
+- Any person may narrow a task. The request names the digest of the scope it was based on; if that changed, it
+  is refused.
+- Credentials minted before a step or amendment end, covered or not.
 """
 
 from __future__ import annotations
@@ -51,26 +47,21 @@ Left: TypeAlias = "Mapping[str, Mapping[str, int]]"
 
 
 class ScopeChangedError(DeniedError):
-    """The task has another scope than the one that was looked at."""
+    """The task's scope has changed since it was read."""
 
     code = "scope-changed"
     remedy = "look at it again"
 
 
 class Changes:
-    """Steps and amendments; used from one thread at a time."""
+    """Steps and amendments; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
-        """The task, in its next step.
-
-        Raises:
-            DeniedError: It is not live, has no such step ahead, or this is not for the actor (rule 1).
-        """
+        """Moves the task to a later step; raises DeniedError."""
 
         def work(tx: Transaction) -> Task:
             before, *beneath = lock_tree(tx, namespace, task)
@@ -89,7 +80,7 @@ class Changes:
                 learning=after.learning,
             )
             tree = {task, *(one.id for one in beneath)}
-            over = end_credentials(tx, namespace, tree, "its task is in another step", now)  # 5
+            over = end_credentials(tx, namespace, tree, "its task is in another step", now)
             tx.audit.append(namespace, self._means.writer, [event, *over], now)
             return after
 
@@ -98,18 +89,9 @@ class Changes:
         return after
 
     def amend(self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = "") -> list[Moved]:
-        """Give the task a narrower scope; what ended beneath it for that.
+        """Narrows the task's scope; returns the tasks that ended beneath it.
 
-        Args:
-            namespace: Of the task.
-            task: The task.
-            scope: What it is to have.
-            actor: Who says so.
-            seen: The digest of the scope that they looked at; empty for whichever it has.
-
-        Raises:
-            DeniedError: It has ended, has another scope by now, or would be widened (rules 2 and 3).
-            TaskSyntaxError: It has this scope.
+        `seen` is the digest of the scope it was based on, empty for any.
         """
         ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
         self._views.forget()
@@ -130,13 +112,7 @@ class Changes:
 
 
 def require_other(task: Task, scope: Scope, seen: str) -> None:
-    """Go on only when the task has not ended, has the scope that was seen, and has another one than this.
-
-    Raises:
-        TaskEndedError: It has ended.
-        ScopeChangedError: It has another scope than was seen.
-        TaskSyntaxError: It has this scope.
-    """
+    """Checks that the task is live, has the seen scope, and another than this."""
     if task.state in ENDED:
         raise TaskEndedError(f"task `{task.id}` has ended ({task.state.value})")
     if seen and seen != task.scope.digest:
@@ -146,14 +122,14 @@ def require_other(task: Task, scope: Scope, seen: str) -> None:
 
 
 def lock_left(tx: Transaction, above: Task | None, tree: Sequence[Task]) -> Left:
-    """What the tasks of a locked tree have left, and their parent, under lock."""
+    """Locks and returns what the parent and the tasks of a locked tree have left."""
     names = {one.id for one in tree} | ({above.id} if above else set())
     return tx.tasks.lock_remainders(tree[0].namespace, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amended:
-    """An amendment that was worked out of what is locked, and what it was worked out of."""
+    """An amendment computed from locked rows, with those rows."""
 
     tree: Sequence[Task]
     above: Task | None
@@ -166,7 +142,7 @@ class Amended:
 def write_amended(
     tx: Transaction, work: Amended, actor: Actor, now: Instant
 ) -> tuple[list[Moved], list[Event]]:
-    """Write the rows; what ended beneath the task for that, and what is to be recorded."""
+    """Writes the amendment; returns tasks ended beneath it, and the events to record."""
     task, after, above = work.tree[0].id, work.after, work.above
     namespace = work.tree[0].namespace
     before = {one.id: one for one in work.tree}
@@ -176,7 +152,7 @@ def write_amended(
         if kept is not None and kept != one:
             tx.tasks.put_task(kept, expect=one.version)
     if not work.by_approval:
-        events += end_credentials(tx, namespace, after.amended, "what its task may do was narrowed", now)  # 5
+        events += end_credentials(tx, namespace, after.amended, "what its task may do was narrowed", now)
     _write_left(tx, namespace, after, work.left)
     parent: Mapping[str, int] = {}
     if above is not None:
@@ -185,7 +161,7 @@ def write_amended(
             for limit, amount in after.left[above.id].items()
             if amount != work.left[above.id][limit]
         }
-        if parent:  # 4
+        if parent:
             tx.tasks.put_task(replace(above, version=above.version + 1), expect=above.version)
     for name in after.amended:
         why = "" if name == task else f"its ancestor {task} was amended"
@@ -212,7 +188,6 @@ def write_amended(
 def _end_children(
     tx: Transaction, after: Amendment, before: dict[str, Task], task: str, actor: Actor, now: Instant
 ) -> tuple[list[Moved], list[Event]]:
-    """End what could not be kept; what it held is its parent's in the amended rows already."""
     ended: list[Moved] = []
     events: list[Event] = []
     why = f"its ancestor {task} was amended, and does not cover it"
@@ -230,7 +205,6 @@ def _end_children(
 
 
 def _write_left(tx: Transaction, namespace: str, after: Amendment, left: Left) -> None:
-    """Write what each limit has left: rows of an amended task anew, others from what they were."""
     changes: dict[tuple[str, str], tuple[int, int]] = {}
     for task, limits in after.left.items():
         if task in after.amended:

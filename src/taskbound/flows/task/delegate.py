@@ -1,10 +1,9 @@
-"""Hands a part of a task to another agent, and keeps templates of tasks.
+"""Delegates a part of a task to another agent, and stores task templates.
 
-1. A person does it: the one who asked for the parent, or the owner of its agent. They become the child's
-   requester, and hand on only what they may grant themselves. An agent hands nothing on. Who it is is asked
-   again under lock.
-2. The child is judged like any task that starts, and against its parent as it is under lock: live, in its
-   step, with what it has left. The limits move in the same transaction (law 3).
+1. The parent's requester or its agent's owner delegates, within what they may grant, and becomes the child's
+   requester. Agents do not delegate. Entitlement is checked again under lock.
+2. The child is judged like any starting task, and against its locked parent: live, in its step, with what it
+   has left. Limits move in the same transaction (law 3).
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ _ANY_LIFETIME: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrder:
-    """What a person hands a part of a task on with; exactly one of template and scope."""
+    """An order to delegate; exactly one of template and scope is set."""
 
     namespace: str
     parent: str
@@ -76,12 +75,12 @@ class ChildOrder:
     """Seconds; 0 for its template's, and then no grace either."""
     grace: int = 0
     unclaimed: bool = False
-    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    """Whether a client is admitted to it later (`flows.task.cascade`)."""
     bounded: bool = False
     """Whether its template's times are the longest that it may have (`flows.task.order`)."""
 
     def plain(self, *, learning: bool) -> TaskOrder:
-        """The same as the order of a task of its own."""
+        """Returns the same as an order of an independent task."""
         return TaskOrder(
             namespace=self.namespace,
             agent=self.agent,
@@ -112,20 +111,14 @@ class _Judged:
 
 
 class Delegations:
-    """Starts child tasks; used from one thread at a time."""
+    """Starts child tasks; must be used from one thread at a time."""
 
     def __init__(self, means: Means, deliveries: Deliveries) -> None:
-        """Keep what to work with."""
         self._means = means
         self._deliveries = deliveries
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """The child, running.
-
-        Raises:
-            DeniedError: Something that rules 1 and 2 name is in the way.
-            MalformedError: The order can't be read.
-        """
+        """Starts and returns the child; raises DeniedError or MalformedError."""
         if order.seconds:
             parse_lifetime(order.seconds)
         now = self._means.clock.now()
@@ -161,7 +154,7 @@ class Delegations:
         require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, before, above=judged.above)
         settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
-        line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2
+        line = tx.tasks.lineage(space, order.parent)  # as it is under lock
         now = self._means.clock.now()
         require_live(order.parent, heads, now)
         parent = line[0]
@@ -204,27 +197,16 @@ class Delegations:
 
 
 def _deadline(parent: Task, judged: _Judged, now: Instant) -> Instant:
-    """When it ends: with its parent at the latest, and within its template's time where that bounds it."""
     found, longest = deadline_of(parent, judged.order.seconds, now), judged.manner.longest
     return min(found, Instant(now + seconds(longest))) if longest else found
 
 
 def _require_in_charge(snapshot: Snapshot, parent: Task, actor: Actor) -> None:
-    """Go on only for who may hand on a part of this task (rule 1).
-
-    Raises:
-        NotInChargeError: It is another person.
-    """
     above = snapshot.identities.agent(parent.namespace, parent.agent)
     require_in_charge(parent, above.owner if above else "", actor.name)
 
 
 def _carve(parent: Task, left: Mapping[str, int], scope: Scope) -> Carved:
-    """What the child takes of its parent.
-
-    Raises:
-        OutsideParentError: It would be permitted more than its parent, or than it has left.
-    """
     carved = carve(parent.scope, left, scope, step=parent.step)
     if isinstance(carved, NotCovers):
         words = "; ".join(one.sentence for one in carved.uncovered)
@@ -246,11 +228,7 @@ class UnknownTemplateError(DeniedError):
 
 
 def save_template(means: Means, order: Template, actor: Actor) -> Template:
-    """Keep this under its name, over what that held before; its version is the next one.
-
-    Raises:
-        MalformedError: The name, the lifetime or the heartbeat can't be.
-    """
+    """Stores the template as the next version; raises MalformedError."""
     parse_name(order.name, what="a template")
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -277,11 +255,7 @@ def save_template(means: Means, order: Template, actor: Actor) -> Template:
 
 
 def drop_template(means: Means, namespace: str, name: str, actor: Actor) -> None:
-    """Forget the template.
-
-    Raises:
-        UnknownTemplateError: There is none of this name.
-    """
+    """Deletes the template; raises UnknownTemplateError."""
 
     def work(tx: Transaction) -> None:
         if tx.tasks.template(namespace, name) is None:

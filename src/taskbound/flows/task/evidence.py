@@ -1,9 +1,8 @@
-"""What a task rests on: whose word counts, what a person declares, and whether it still holds.
+"""The evidence of a task: issuers, declaration, and verification.
 
-1. Every signed piece goes through the gate when it is declared, against the issuers of then, and they are
-   compared again under lock. The token is kept in the same transaction as the task.
-2. Looking again goes through the gate again, with the kept token and the issuers of now (`approval.vouched`).
-3. Whom to believe is said by the account that owns the data directory: an issuer can lift what policies hold.
+- Signed evidence is verified at declaration against current issuers, which are compared again under lock. The
+  token is stored with the task.
+- Only the account that owns the data directory adds issuers, as they can lift holds.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _LONGEST_NAME: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What was declared, what is kept of it, and whose word was taken for it."""
+    """Declared evidence with its tokens and issuers."""
 
     evidence: tuple[Evidence, ...] = ()
     tokens: Mapping[str, str] = field(default_factory=dict)
@@ -63,15 +62,7 @@ def declare_evidence(
     check: SignatureCheck,
     now: Instant,
 ) -> Declared:
-    """The pieces that a person declares, each verified (rule 1).
-
-    Raises:
-        TaskSyntaxError: They are too many, or one stands twice.
-        BadEvidenceError: A text is no ticket and no digest of words.
-        UnknownIssuerError: A token is by nobody whose word counts here.
-        MalformedError: A token can't be read (`wire/jose`).
-        DeniedError: A token is not believed (`wire/jose`).
-    """
+    """Verifies and returns the evidence that a person declares."""
     if len(texts) + len(tokens) > _MOST:
         raise TaskSyntaxError(f"at most {_MOST} pieces of evidence", where="evidence")
     pieces: list[Evidence] = [parse_evidence(text) for text in texts]
@@ -93,11 +84,7 @@ def declare_evidence(
 
 
 def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None:
-    """Keep the tokens, when those whose word was taken are as they were (rule 1).
-
-    Raises:
-        UnknownIssuerError: One was changed or removed meanwhile.
-    """
+    """Stores the tokens; raises UnknownIssuerError if an issuer changed since."""
     if not declared.issuers:
         return
     locked = set(tx.identities.lock_issuers(namespace))
@@ -109,11 +96,7 @@ def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None
 
 
 def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Each piece that the task rests on, and whether it stands now (rule 2).
-
-    Raises:
-        NoTaskError: It is not known.
-    """
+    """Returns each piece of evidence with its current verdict; raises NoTaskError."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         found = snapshot.tasks.task(namespace, task)
@@ -133,14 +116,7 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> Issuer:
-    """Have this issuer's word count from now on.
-
-    Raises:
-        NotOwnerError: Rule 3.
-        BadIssuerError: A name can't be.
-        IssuerExistsError: The name, or what it writes as `iss`, is another's.
-        MalformedError: The keys can't be read (`wire/jose`).
-    """
+    """Adds an issuer of evidence."""
     _require_owner(owns=owns)
     parse_name(name, what="an issuer")
     if len(name) > _LONGEST_NAME:
@@ -177,12 +153,7 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
 
 
 def drop_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Have this issuer's word count no more, also for what it signed before.
-
-    Raises:
-        NotOwnerError: Rule 3.
-        UnknownIssuerError: There is none of this name.
-    """
+    """Removes an issuer; its earlier tokens no longer count."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -200,5 +171,5 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word counts as evidence",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )

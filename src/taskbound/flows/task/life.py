@@ -1,27 +1,14 @@
 """A task from its declaration to its end.
 
-Of `life`:
+- A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
+  pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock. Actions
+  are judged against the ceiling again (law 3), but not against the grant.
+- Ending and pausing may use the store's reserve, so a full disk does not prevent them.
 
-1. A task starts only when nothing is stopped, the agent is active and complete, its
-   monitor takes what it is sent, and the scope names only pinned tools and is within the
-   agent's ceiling and within what its requester may grant. What was judged so is compared again
-   under lock. Every action is judged against the ceiling again (law 3); what may be granted is
-   asked once: a task that runs goes on when its requester may grant less.
-2. Ending a task ends every descendant, in the same transaction (law 4, I-13).
-3. Ending and pausing may use the store's reserve: a full disk stops no ending.
-4. Ending what has ended is answered with how it ended, and changes nothing.
-5. A paused task pauses what is beneath it without touching it: whoever stands beneath is told, and runs
-   on when it is resumed.
-
-Of `order`:
-
-1. A scope names only tools that a server has, and is within the agent's ceiling and within what the one who
-   asks for the task may grant. Every action is judged against the ceiling again (law 3).
-2. A paused task is resumed only while its agent is active and its requester might ask for it now.
-3. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
-4. How long it lives, and how soon who is in it has to be heard of, is the order's own, else its template's.
-   What an agent asks for in somebody's name has its template's at most: nobody makes their own authority last
-   longer, or the watch over themselves.
+Rules of `order`:
+2. A paused task is resumed only while its agent is active and its requester could request it now.
+4. Lifetime and heartbeat are the order's, else the template's. An order from an agent may not exceed its
+   template's, so no agent extends its authority or loosens its watch.
 """
 
 from __future__ import annotations
@@ -80,7 +67,7 @@ if TYPE_CHECKING:
 
 
 class OutsideCeilingError(DeniedError):
-    """The scope permits something that the agent can never be granted."""
+    """The scope exceeds the agent's ceiling."""
 
     code = "outside-ceiling"
     remedy = "leave it out, or have the agent's owner widen the ceiling with `taskbound agent ceiling`"
@@ -88,7 +75,7 @@ class OutsideCeilingError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
-    """What a person declares a task with; exactly one of template and scope."""
+    """An order for a task; exactly one of template and scope is set."""
 
     namespace: str
     agent: str
@@ -105,18 +92,17 @@ class TaskOrder:
     """Seconds within which a connection must be bound to it; 0, then as the grace, for its template's."""
     grace: int = 0
     unclaimed: bool = False
-    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    """Whether a client is admitted to it later (`flows.task.cascade`)."""
     bounded: bool = False
-    """Whether its template's times are the longest that it may have: an agent asks for it, in somebody's name
-    (rule 4)."""
+    """Whether its template's times are upper bounds, as an agent asks for it in a person's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How long a task may live, and how it is kept while nobody is there."""
+    """A task's lifetime, heartbeat and handling of holds."""
 
     longest: int
-    """Seconds that it lives at most (rule 4); 0 where its order alone says that."""
+    """Seconds that it lives at most; 0 where its order alone says that."""
     heartbeat: int
     """Seconds; 0 for none, and then no grace either."""
     grace: int
@@ -124,25 +110,17 @@ class Manner:
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
-    """The order, when all that a person wrote into it can be.
-
-    Raises:
-        TaskSyntaxError: The purpose or the lifetime can't.
-    """
+    """Returns the order if it is valid; raises TaskSyntaxError for purpose or lifetime."""
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
     if order.learning:
-        require_learning_lifetime(order.seconds)  # 3
+        require_learning_lifetime(order.seconds)
     return order
 
 
 def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    """The scope that the order gives, or its template's.
-
-    Raises:
-        TaskSyntaxError: It gives both or none, or there is no such template.
-    """
+    """Returns the order's or its template's scope."""
     if (order.scope is None) is (not order.template):
         raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
     if order.scope is not None:
@@ -158,24 +136,20 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Its times (rule 4). What becomes of holds its template says."""
+    """Returns the order's times, and its template's handling of holds."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
     asked = order if order.heartbeat else template
     heartbeat, grace = asked.heartbeat, asked.grace
-    if order.bounded and template.heartbeat:  # 4
+    if order.bounded and template.heartbeat:
         heartbeat, grace = min(heartbeat, template.heartbeat), min(grace, template.grace)
     longest = template.seconds if order.bounded else 0
     return Manner(longest=longest, heartbeat=heartbeat, grace=grace, holds=template.holds)
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
-    """Go on only when this person may ask for the task as one to learn from, if it is (rule 2).
-
-    Raises:
-        NotOwnerError: They are not the agent's owner.
-    """
+    """Raises NotOwnerError if a learning task is requested by another than the agent's owner."""
     if order.learning and person != agent.owner:
         raise NotOwnerError(
             f"only the owner of agent `{agent.name}` starts a task to learn from, and that is `{agent.owner}`"
@@ -183,13 +157,7 @@ def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
 
 
 def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, now: Instant) -> Reach:
-    """Go on only with a scope of tools that there are, within both bounds (rule 1); what they may grant.
-
-    Raises:
-        OutsideCeilingError: It is not within the ceiling.
-        OutsideGrantableError: It is not within what the person may grant.
-        TaskSyntaxError: No server has a tool.
-    """
+    """Returns the person's grant if the scope names existing tools within both bounds."""
     ceiling = tools_of(agent.ceiling)
     for tool in sorted(tools_of(scope)):
         if tool not in ceiling:
@@ -217,11 +185,7 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
-    """Go on only with a task whose agent is active and whose requester might ask for it now (rule 2).
-
-    Raises:
-        DeniedError: One of them is not so.
-    """
+    """Raises DeniedError unless the agent is active and the requester could request it now."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
@@ -235,29 +199,21 @@ _DAEMON: Final = "daemon"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Basis:
-    """What a start was judged on, and is compared with again under lock."""
-
     agent: Agent
     reach: Reach
     declared: Declared
 
 
 class Tasks:
-    """Starts and moves tasks; used from one thread at a time."""
+    """Starts and moves tasks; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views, deliveries: Deliveries) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """The task, running.
-
-        Raises:
-            DeniedError: Something that rule 1 names is in the way.
-            MalformedError: The order can't be read.
-        """
+        """Starts and returns the task; raises DeniedError or MalformedError."""
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -293,33 +249,17 @@ class Tasks:
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Take the task's authority away for now; what changed.
-
-        Raises:
-            WrongStateError: It does not run.
-            NoTaskError: It is not known.
-        """
+        """Pauses a task; returns moved tasks. Raises WrongStateError or NoTaskError."""
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        """Give a paused task its authority back; what changed.
-
-        Raises:
-            WrongStateError: It is not paused.
-            NoTaskError: It is not known.
-            StoppedError: The kill switch is on.
-        """
+        """Resumes a paused task and returns moved tasks."""
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
 
     def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
-        """End the task and all beneath it; what changed, the task last. Empty when it had ended (rule 4).
-
-        Raises:
-            WrongStateError: It can't end like that.
-            NoTaskError: It is not known.
-        """
+        """Ends a task with its descendants; returns them, the task last, or nothing if it had ended."""
         changed = self._means.store.write(
             lambda tx: self._write_end(tx, namespace, task, event, actor, reason), reserve=True
         )
@@ -328,7 +268,7 @@ class Tasks:
         return changed
 
     def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
-        """End the tasks of runs whose processes have ended without saying so (SIGKILL); what changed."""
+        """Ends tasks of runs whose processes were killed; returns them."""
         return [
             change
             for run in orphaned_runs(self._means, boot, alive)
@@ -342,7 +282,7 @@ class Tasks:
         ]
 
     def expire(self, *, limit: int = 100) -> list[Moved]:
-        """End tasks whose deadline has come, of every namespace; what changed."""
+        """Ends tasks past their deadline in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
@@ -356,7 +296,7 @@ class Tasks:
         ]
 
     def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
-        """End tasks that nobody was let in to (`flows.task.unclaimed`), of every namespace; what changed."""
+        """Ends due unclaimed tasks in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.unclaimed.due(now, limit=limit)
@@ -401,7 +341,7 @@ class Tasks:
             self._record(tx, events, namespace)
             why = f"its ancestor {task} is {after.state.value}"
             return [
-                *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),  # 5
+                *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),
                 moved(after, after.state, reason),
             ]
 
@@ -423,5 +363,4 @@ class Tasks:
 
 
 def _daemon() -> Actor:
-    """The daemon itself, as the one who ends what is due."""
     return Actor(name=_DAEMON, proof="own process")

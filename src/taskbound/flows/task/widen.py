@@ -1,30 +1,12 @@
-"""Widens a running task: an amendment is asked for, approved and applied.
+"""Widens a running task: an amendment is requested, approved and applied.
 
-Of `asking`:
-
-1. The requester of the task or the owner of its agent asks, and says why. Nobody is asked for what could not
-   be applied now, for what is narrower, for what was denied to this task before, while another amendment of
-   it waits, or beyond what people may be asked.
-2. What is longer than people can be shown is refused (law 6).
-
-Of `ground`:
-
-1. Tasks are locked first, from the parent down, so that the record of a widening stands behind those of all
-   that was charged before it; then what decisions lock before them, shared, then people, and what is left.
-2. The scope is within the ceilings of the agents of the task and of all above it, and within what the
-   requester and the asker may grant now.
-
-Of `widenings`:
-
-1. The requester of the task or the owner of its agent asks, from outside any gateway or run (`asking`).
-2. An answer is taken as one to a held action is: the signature over exactly the bytes that came, then, under
-   lock, who may say so, the key, and the digest. A denial is final.
-3. The last answer that is needed applies it, in its own transaction and on what is so then: everything is
-   judged again, the scope within the ceilings of the agents of the task and of all above it, within what the
-   requester and the asker may grant, and for a child within what its parent has left. Where one of these is
-   not so any more it ends as *superseded*; while the task is paused, or all is stopped, that answer is not
-   taken, and can be given again.
-4. What ends a question of a held action ends an amendment: whoever meets it first, or the sweep.
+- The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that could
+  not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
+- Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
+  shared, what decisions lock before them, then people and remainders.
+- The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
+  grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
+  paused or everything is stopped the answer is not taken and may be repeated.
 """
 
 from __future__ import annotations
@@ -103,7 +85,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentOrder:
-    """What a person asks a wider scope for."""
+    """A request for a wider scope."""
 
     namespace: str
     task: str
@@ -117,7 +99,7 @@ class AmendmentOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentSaid:
-    """What became of an amendment when it was answered, withdrawn or met."""
+    """The state of an amendment after an answer, a withdrawal or a sweep."""
 
     amendment: str
     task: str
@@ -131,7 +113,7 @@ class AmendmentSaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The task under lock, with all that stands above and beneath it."""
+    """The locked task with its ancestors and descendants."""
 
     line: Sequence[Task]
     above: Task | None
@@ -141,11 +123,7 @@ class Locked:
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
-    """The task under lock, with what decisions about it lock (rule 1).
-
-    Raises:
-        NoTaskError: It is not known.
-    """
+    """Locks the task and what decisions about it lock; raises NoTaskError."""
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -158,12 +136,7 @@ def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
 
 
 def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmendment:
-    """The open amendment of this id, locked.
-
-    Raises:
-        UnknownApprovalError: There is none of this id.
-        ApprovalOverError: It is not open any more.
-    """
+    """Locks the open amendment; raises UnknownApprovalError or ApprovalOverError."""
     one = tx.amendments.lock_amendment(namespace, amendment)
     if one is None:
         raise UnknownApprovalError(f"no amendment is named `{amendment}`")
@@ -175,12 +148,7 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 def require_widenable(
     tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
-    """Go on only with a scope that its requester and the asker may grant now, within every ceiling (rule 2).
-
-    Raises:
-        DeniedError: It is not.
-        TaskSyntaxError: No server has one of its tools.
-    """
+    """Raises DeniedError unless the scope is within every ceiling and both grants."""
     space, requester = line[0].namespace, line[0].requester
     for number, one in enumerate(line):
         agent = tx.identities.agent(space, one.agent)
@@ -201,14 +169,14 @@ def require_widenable(
 def fate_of(
     snapshot: Snapshot, means: Means, question: AmendmentQuestion, now: Instant
 ) -> AmendmentFate | None:
-    """What has befallen an amendment by now; None while it is the one that was asked for."""
+    """Returns what ends an amendment now, or None."""
     return amendment_fate(question, amendment_ground(snapshot, question, means.policy), now)
 
 
 def end_amendment(
     tx: Transaction, means: Means, one: StoredAmendment, fate: AmendmentFate, by: tuple[str, str]
 ) -> AmendmentSaid:
-    """End an open amendment, and record it."""
+    """Ends an open amendment and records it."""
     now = means.clock.now()
     events = end_amendments(tx, [(one, fate)], by=by, now=now)
     tx.audit.append(one.question.namespace, means.writer, events, now)
@@ -223,7 +191,7 @@ def said(
     reason: str = "",
     ended: tuple[Moved, ...] = (),
 ) -> AmendmentSaid:
-    """What is told of this amendment."""
+    """Returns the report on this amendment."""
     return AmendmentSaid(
         amendment=one.question.id,
         task=one.question.task,
@@ -240,12 +208,7 @@ _REASON: Final = 500
 
 
 def parse_amendment_order(order: AmendmentOrder) -> None:
-    """Go on only with an order that can be asked of people.
-
-    Raises:
-        TaskSyntaxError: It says no reason, or waits longer than makes sense.
-        TooLongToShowError: The scope is longer than people can be shown.
-    """
+    """Raises TaskSyntaxError for a missing reason or bad wait, or TooLongToShowError."""
     if not order.reason.strip() or len(order.reason) > _REASON:
         raise TaskSyntaxError(
             f"a reason has 1 to {_REASON} characters",
@@ -263,11 +226,7 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 def ask_amendment(
     tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
-    """Ask people about it, under these names: the amendment's own, and its nonce.
-
-    Raises:
-        DeniedError: Something that rule 1 names is in the way.
-    """
+    """Writes the question; `names` are its id and nonce. Raises DeniedError."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
     first, now = locked.tree[0], means.clock.now()
@@ -280,7 +239,7 @@ def ask_amendment(
     require_widenable(tx, people, locked.line, scope, actor.name, now)
     left = lock_left(tx, locked.above, locked.tree)
     require_widening(locked.tree, locked.above, left, scope, now)
-    widen_task(locked.tree, locked.above, left, scope, now)  # nobody is asked for what can't be
+    widen_task(locked.tree, locked.above, left, scope, now)  # people are not asked for what can't be applied
     if tx.amendments.denied(space, first.id, scope.digest):
         raise AmendmentDeniedError(f"a person has denied exactly this scope to task `{first.id}`")
     for other in tx.amendments.lock_open(space, {first.id}):
@@ -339,34 +298,20 @@ _log = logging.getLogger(__name__)
 
 
 class Widenings:
-    """Asks for wider scopes, takes the answers, and applies; used from one thread at a time."""
+    """Requests, answers and applies wider scopes; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
     def ask(self, order: AmendmentOrder, actor: Actor) -> StoredAmendment:
-        """The amendment, open.
-
-        Raises:
-            DeniedError: Something that rule 1 names is in the way.
-            MalformedError: The order can't be read.
-        """
+        """Opens and returns an amendment; raises DeniedError or MalformedError."""
         parse_amendment_order(order)
         names = (self._means.chance.name("amd"), self._means.chance.name("non"))
         return self._means.store.write(lambda tx: ask_amendment(tx, self._means, order, actor, names))
 
     def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentSaid:
-        """Take a signed answer; what becomes of the amendment (rules 2 and 3).
-
-        Raises:
-            BadStatementError: The bytes are no answer.
-            BadSignatureError: The signature is not by that key over exactly these bytes.
-            UnknownApprovalError: There is no such amendment.
-            ApprovalOverError: It is not open any more.
-            DeniedError: The answer does not count, or it can't be applied while the task is paused.
-        """
+        """Takes a signed answer; returns the amendment's state."""
         signed = verify_signed(self._means, namespace, raw, signature)
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]] = []
         told, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
@@ -381,13 +326,7 @@ class Widenings:
         return told
 
     def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentSaid:
-        """Take an amendment back, as who asked for it or for the task, or as the agent's owner.
-
-        Raises:
-            UnknownApprovalError: There is no such amendment.
-            ApprovalOverError: It is not open any more.
-            NotEntitledError: It is somebody else's.
-        """
+        """Withdraws an amendment, by its asker, the requester or the agent's owner."""
 
         def work(tx: Transaction) -> AmendmentSaid:
             one = require_open(tx, namespace, amendment)
@@ -405,7 +344,7 @@ class Widenings:
         return self._means.store.write(work)
 
     def sweep(self) -> list[AmendmentSaid]:
-        """End every amendment whose deadline has come, or whose ground is gone (rule 4); what was ended."""
+        """Ends and returns every amendment that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = [
@@ -417,7 +356,7 @@ class Widenings:
         for question in due:
             try:
                 ended += self._means.store.write(partial(self._look, question))
-            except TaskboundError:  # whoever would answer it meets it again; the others don't wait
+            except TaskboundError:  # the next answer meets it again; the others don't wait
                 _log.exception("amendment %s could not be ended", question.id)
         return ended
 
@@ -437,7 +376,7 @@ class Widenings:
         now = self._means.clock.now()
         people = lock_people(tx, namespace, now)
         fate = fate_of(tx, self._means, one.question, now)
-        if fate is not None:  # 4
+        if fate is not None:
             return end_amendment(tx, self._means, one, fate, DAEMON), fate.reason
         circle = amendment_circle(tx, people, locked.tree[0], one.question.asker)
         _require_counts(one, signed, people, circle, now)
@@ -448,7 +387,7 @@ class Widenings:
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         tx.audit.append(namespace, self._means.writer, [amendment_answered(one, signed, pace)], now)
-        if statement.kind is AnswerKind.DENY:  # 2
+        if statement.kind is AnswerKind.DENY:
             fate = AmendmentFate(event=AmendmentEvent.DENY, reason=f"denied by {statement.person}")
             return end_amendment(tx, self._means, one, fate, signed.by), ""
         answers = (*one.answers, answer)
@@ -460,7 +399,7 @@ class Widenings:
     def _apply(
         self, tx: Transaction, one: StoredAmendment, locked: Locked, people: People, signed: Signed
     ) -> AmendmentSaid:
-        """Give the task its wider scope, on what is so now; or end the amendment, saying why (rule 3)."""
+        """Applies the wider scope by current state, or ends the amendment with the reason."""
         question, now = one.question, self._means.clock.now()
         require_not_stopped(locked.switch)
         require_live(question.task, locked.heads, now)
@@ -481,7 +420,6 @@ class Widenings:
         return said(one, AmendmentState.APPLIED, ended=tuple(ended))
 
     def _look(self, question: AmendmentQuestion, tx: Transaction) -> list[AmendmentSaid]:
-        """End it if that is still due."""
         lock_line(tx, question.namespace, question.task)
         one = tx.amendments.lock_amendment(question.namespace, question.id)
         if one is None or one.state is not AmendmentState.PENDING:
@@ -493,11 +431,6 @@ class Widenings:
 def _require_counts(
     one: StoredAmendment, signed: Signed, people: People, circle: Circle, now: Instant
 ) -> None:
-    """Go on only when the statement counts for this amendment, which is locked (rule 2).
-
-    Raises:
-        DeniedError: It does not.
-    """
     statement = signed.statement
     require_amendment_answer(statement, one.question, now)
     key = people.keys.get(statement.key)

@@ -1,4 +1,4 @@
-"""Tokens, step by step: issued, signed, verified, revoked; the keys that sign them; what is used once."""
+"""Tokens: issued, signed, verified, revoked; their signing keys; single-use values."""
 
 from __future__ import annotations
 

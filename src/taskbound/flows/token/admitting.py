@@ -1,37 +1,18 @@
-"""Codes and refresh tokens: the token endpoint for clients that people use.
+"""The token endpoint's codes and refresh tokens, for clients that people use.
 
-Of `admitting`:
-
-1. A code is looked at under lock, and is used by whoever brings it: of all that bring one at once, to
-   whatever daemon, one is the first. Whoever is not right brings nothing, and nobody after them
-   (`core…asked`, rule 6).
-2. A code that comes again ends what it brought (RFC 6749 §4.1.2), and a refresh token that shows to be in
-   other hands ends its admission. Each is recorded once: what has ended can't end again.
-3. A client is let in while its task gives authority: task, ancestors, the kill switch, the agent and the
-   person who consented are looked at anew each time, and whether that person is in charge of the task still
-   (`core.task.child`, rule 5). A paused task refuses a refresh token and does not use it up.
-4. The client's registration goes, and all that it was let in to goes with it, in one transaction.
-5. A client that acts as a person is let in for one token's time, while the person is there and the sign-in
-   lasts by which they said so. A stop doesn't keep it out: people lift it. It gets no refresh token.
-6. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
-   hear of its next refresh token has to be consented to anew.
-
-Of `client_tokens`:
-
-1. The token is of the task that a person consented to, for the one resource that they were shown, and ends
-   with the admission: it is read whenever the token is shown (`standing`, rule 5).
-2. It is bound to the DPoP key that the client proved. A client that proved none gets a bearer token: most
-   that people have can do no better. It is good at that one resource, for five minutes at most.
-3. A refresh token is used up only once the new token is there: a signer that is away costs nobody a consent.
-   What was issued beside it, where another one came first, was told to nobody and ends with the admission.
-   A code is used up first, whatever comes of it: two tokens of one code would be worse.
-4. A client that acts as a person gets a person's token, bound to its key, which says how the person had
-   signed in; it ends with the admission too.
-
-Of `acting_as`:
-
-1. It is registered here, asks at our own issuer, and for the scope `operations` alone.
-2. It is let in for one token's time, while the person is there and the sign-in lasts by which they said so.
+- A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
+  uses it up (`core…asked`, rule 6).
+- A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown by another holder ends its
+  admission. Each is recorded once.
+- A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting person
+  who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh token
+  without using it up.
+- The secret is durable before it is sent and exists only in the answer. A client that loses it needs a new
+  consent.
+- It is bound to the client's DPoP key if proven, else a bearer token; it lives five minutes at most.
+- A refresh token is used up only after the new token exists, so a missing signer costs no consent; a token
+  issued in a lost race ends with the admission. A code is used up first: two tokens of one code would be
+  worse.
 """
 
 from __future__ import annotations
@@ -89,21 +70,21 @@ if TYPE_CHECKING:
 
 
 _OPERATIONS: Final = "operations"
-"""The scope of persons' tokens (rule 1)."""
+"""The scope of persons' tokens."""
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
-    """The request of a client that asks to act as a person (rule 1)."""
+    """Returns the request of a client that asks to act as a person."""
     request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
     if request.scope != (_OPERATIONS,):
-        raise request.refusal("invalid_scope", "whoever asks to act as a person says so: scope=operations")
+        raise request.refusal("invalid_scope", "to act as a person, a client must request scope=operations")
     return request
 
 
 def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """What the code of a client brings that acts as a person (rule 2)."""
+    """Returns the admission by the code of a client that acts as a person."""
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -124,11 +105,7 @@ def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: 
 
 
 def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
-    """Go on only while who consented is there.
-
-    Raises:
-        UnknownIdentityError: They are not.
-    """
+    """Raises UnknownIdentityError unless the consenting person is present."""
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError("the person who consented is a person of this namespace no more")
@@ -143,28 +120,21 @@ _AGAIN: Final = "its code came twice"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A client that is let in, and the refresh token that is told this once."""
+    """An admitted client with its refresh token, which is sent once."""
 
     admission: Admission
     refresh: str
-    """Empty for a client that acts as a person (rule 5)."""
+    """Empty for a client that acts as a person."""
     signed: Signed = UNSIGNED
     """How the person had signed in as whom it acts."""
 
     def __repr__(self) -> str:
-        """Without the secret."""
+        """Hides the secret."""
         return f"Admitted({self.admission.id!r})"
 
 
 def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
-    """Let a client in by its code (rules 1 to 3).
-
-    Raises:
-        BadCodeError: It is none, or no more, or not for this.
-        BadVerifierError: Who brings it is not who asked for it.
-        ReusedCodeError: It came before; what it brought has ended.
-        DeniedError: Its task gives no authority.
-    """
+    """Admits a client by its code."""
     digest = code_digest(code)
     secret = means.chance.secret()
     admission = means.chance.name(PREFIX)
@@ -173,16 +143,16 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
         now = means.clock.now()
         asked = tx.authorizations.asked_by(namespace, code=digest)
         if asked is None:
-            raise BadCodeError("the code is none of ours")
+            raise BadCodeError("the code is unknown")
         if asked.state is AskedState.USED:
             kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
             if kept is not None:
-                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))  # 2
+                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))
             return ReusedCodeError("the code came before, and what it brought has ended")
         try:
             admitted = _admission(tx, asked, brought, admission, now)
         except DeniedError as error:
-            tx.authorizations.put_asked(used(asked, ""), expect=asked.version)  # 1
+            tx.authorizations.put_asked(used(asked, ""), expect=asked.version)
             refused = CodeRefused(
                 request=asked.id, client=asked.request.client, task=asked.task, code=error.code
             )
@@ -204,31 +174,23 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             until=admitted.until,
         )
         tx.audit.append(namespace, means.writer, [event], now)
-        refresh = "" if admitted.is_persons else secret  # 5
+        refresh = "" if admitted.is_persons else secret
         return Admitted(admission=admitted, refresh=refresh, signed=asked.signed)
 
     return _answer(means.store.write(work))
 
 
 def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
-    """The admission that a refresh token would renew, which stays as it is; raises as `renew`.
+    """Returns the admission that a refresh token would renew, unchanged; raises as `renew`.
 
-    One that shows to be in other hands ends it all the same.
+    A reused refresh token ends the admission here too.
     """
     digest = refresh_digest(refresh)
     return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
 
 
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
-    """Let a client stay by its refresh token, and give it the next one (rules 2 and 3).
-
-    Raises:
-        BadRefreshError: It is none.
-        ReusedRefreshError: It is in other hands; the admission has ended.
-        AdmissionEndedError: The client is let in no more.
-        WiderRefreshError: It is asked for more than it is for.
-        DeniedError: Its task gives no authority now.
-    """
+    """Renews an admission by its refresh token and returns the next one."""
     digest = refresh_digest(refresh)
     secret = means.chance.secret()
 
@@ -247,30 +209,30 @@ def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admit
 def _shown(
     tx: Transaction, means: Means, namespace: str, digest: str, brought: Renewal
 ) -> Admission | DeniedError:
-    """What a refresh token may renew now, under lock; a refusal that has ended it is an answer of its own."""
+    """Returns the admission under lock; a refusal that ended it is returned, so the end commits."""
     now = means.clock.now()
     shown = tx.authorizations.refresh(namespace, digest)
     admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
     if shown is None or admission is None:
-        raise BadRefreshError("the refresh token is none of ours")
+        raise BadRefreshError("the refresh token is unknown")
     leak = leak_of(admission, shown, brought)
     if leak is not None:
-        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))  # 2
+        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))
         return ReusedRefreshError(f"the client is let in no more: {leak.value}")
     require_renewable(admission, brought, now)
-    _require_authority(tx, admission, now)  # 3
+    _require_authority(tx, admission, now)
     return admission
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
-    """Forget what a client asked for, and let it in nowhere any more (rule 4)."""
+    """Deletes a client's requests and ends its admissions."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
         end_row(tx, means, one, "its client was removed", actor)
 
 
 def sweep_asked(means: Means) -> int:
-    """Forget requests that a day has passed over, and refresh tokens of what is over; how many."""
+    """Deletes day-old requests and refresh tokens of ended admissions; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
 
     def work(tx: Transaction) -> int:
@@ -281,11 +243,6 @@ def sweep_asked(means: Means) -> int:
 
 
 def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """What the code brings.
-
-    Raises:
-        DeniedError: It brings nothing.
-    """
     require_code(code_of(asked), brought, now)
     if asked.is_persons:
         return as_person(tx, asked, brought, name, now)
@@ -310,7 +267,6 @@ def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now:
 
 
 def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> None:
-    """Go on only while the task gives authority, and the person who consented is there (rule 3)."""
     space = admission.namespace
     persons = tx.identities.persons(space)
     require_consenter(persons, admission)
@@ -338,7 +294,7 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
 
 
 def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    """End an admission with its record; one that has ended stays as it ended (rule 2)."""
+    """Ends an admission with its record; an ended one stays unchanged."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -357,12 +313,11 @@ def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor
 
 
 def client_actor(client: str, proof: str) -> Actor:
-    """A client that nothing proves, as records call it, by what it brought."""
+    """Returns a client as an actor of records, by what it presented."""
     return Actor(name=f"client:{client}", proof=proof)
 
 
 def _answer(found: T | DeniedError) -> T:
-    """What the transaction came to: what it refused is told after it is durable."""
     if isinstance(found, DeniedError):
         raise found
     return found
@@ -370,41 +325,39 @@ def _answer(found: T | DeniedError) -> T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientToken:
-    """What a client is answered with. Both texts are in this answer and nowhere else."""
+    """The token response; the only place of both secrets."""
 
     issued: Issued
     refresh: str
-    """Empty where there is none."""
+    """Empty if there is no refresh token."""
     admission: Admission
 
     def __repr__(self) -> str:
-        """Without the secrets."""
+        """Hides the secrets."""
         return f"ClientToken({self.issued.token.id!r}, {self.admission.id!r})"
 
 
 class ClientTokens:
-    """Gives tokens for codes and refresh tokens; used from one thread at a time."""
+    """Gives tokens for codes and refresh tokens; must be used from one thread at a time."""
 
     def __init__(self, means: Means, tokens: Tokens) -> None:
-        """Keep what to work with."""
         self._means = means
         self._tokens = tokens
 
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
-        """The first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
+        """Returns the first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
         admitted = exchange_code(self._means, namespace, code, brought)
         one = admitted.admission
         issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        """The next token, for a refresh token (rule 3); raises as `renew` and `Tokens.issue_task_token`."""
+        """Returns the next token, for a refresh token; raises as `renew` and `issue_task_token`."""
         issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
 
     def _issue_as_person(self, admitted: Admitted) -> Issued:
-        """A person's token (rule 4)."""
         admission, signed = admitted.admission, admitted.signed
         order = PersonTokenOrder(
             namespace=admission.namespace,
@@ -426,8 +379,8 @@ class ClientTokens:
             agent=admission.agent,
             audience=admission.resource,
             binding=bound,
-            bearer=bound is None,  # 2
-            parent=admission.id,  # 1
+            bearer=bound is None,
+            parent=admission.id,
         )
         return self._tokens.issue_task_token(order, Actor(name=f"client:{admission.client}", proof=proof))
 

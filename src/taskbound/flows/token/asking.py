@@ -1,29 +1,15 @@
-"""Authorization requests of clients, and the answers of people to them.
+"""Authorization requests of clients, and persons' answers to them.
 
-Of `asking`:
-
-1. Nothing that waits gives anything. At most 64 requests wait in a namespace, each for five minutes: whoever
-   floods it keeps others from asking, and fills no disk.
-2. A person answers by typing the code that their own browser shows. Ten wrong ones in five minutes, and they
-   type no more; each leaves a record. What they get to see are facts, and what the client says of itself is
-   told as its own word.
-3. Whoever consents does so to one task of the agent whose resource the client asked for (`answering`).
-4. The answer goes to the browser that began it, once. It may look at what it began as often as it likes.
-5. A client that is registered may ask to act as a person (`acting_as`); no host is asked for a document then.
-6. How well, or how lately, the person has to have signed in can't be promised by whoever types a code. Where
-   nobody signs in, who asks for that is told so before anybody waits; where people do, it is answered by who
-   is signed in so with the browser that began it.
-
-Of `answering`:
-
-1. Whoever consents opens a task by the rules of every task's start, or chooses one that runs and that they
-   are in charge of (`core.task.child`). The task's agent is the one whose resource the client asked for.
-2. A request may want to know how lately and how well the person signed in. Whoever types a code has not.
-3. A task that was started for a request that somebody else answered meanwhile ends; so does one whose answer
-   never came (`flows.task.unclaimed`).
-4. Whoever lets a client act as them says so of themselves, for as long as the sign-in lasts by which they
-   do. It is said of no agent and no task, and is one answer, which no other one stands for.
-5. Each answer is one record. That nobody can sign in as it is wanted is an answer too, and no person's.
+- A pending request gives no right. At most 64 wait per namespace, each for five minutes; flooding blocks
+  others and fills no disk.
+- A person answers by typing the code that their browser shows; after ten wrong ones in five minutes no more
+  are accepted, and each is recorded. The client's claims are shown as its own.
+- A typed code proves no sign-in. A request that demands one is refused early if no one can sign in, else
+  answered by a person signed in with the browser that began it.
+- A task started for a request that was answered meanwhile, or whose answer never came, ends
+  (`flows.task.unclaimed`).
+- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task,
+  by an answer of its own.
 """
 
 from __future__ import annotations
@@ -85,27 +71,13 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     acr: str,
     authenticated: Instant,
 ) -> Asked:
-    """Let the client have tokens of a task that runs, or of one that is started.
+    """Consents to a running task, or one started by `order`, for the client.
 
-    Args:
-        means: The adapters.
-        tasks: Starts tasks.
-        found: What it asks for.
-        actor: The person.
-        task: One that runs; empty where `order` says what to start.
-        order: What to start.
-        acr: How well the person signed in; empty where nobody knows.
-        authenticated: When; 1970 where nobody knows.
-
-    Raises:
-        SignInDemandedError: Rule 2.
-        NotAskedError: Nothing waits any more, or it asks to act as the person.
-        AnsweredError: It was answered.
-        DeniedError: The task is none of theirs, or can't start.
+    `acr` and `authenticated` describe the person's sign-in; empty and 1970 if unknown.
     """
-    require_demands(found, acr, authenticated)  # 2
+    require_demands(found, acr, authenticated)
     if found.is_persons:
-        raise NotAskedError("the client asks to act as you, and for no task of an agent")  # 4
+        raise NotAskedError("the client asks to act as you, and for no task of an agent")
     if order is None:
         return means.store.write(lambda tx: _let_in(tx, means, found, task, actor))
     if order.agent != found.agent:
@@ -114,26 +86,14 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     try:
         return means.store.write(lambda tx: _let_in(tx, means, found, started.id, actor))
     except TaskboundError:
-        why = "nobody was let in to it"
-        tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)  # 3
+        why = "no client was admitted to it"
+        tasks.end(found.namespace, started.id, TaskEvent.CANCEL, actor, reason=why)
         raise
 
 
 def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
-    """Let the client act as the person who says so (rule 4).
-
-    Args:
-        means: The adapters.
-        found: What it asks for.
-        actor: The person.
-        signed: How they had signed in.
-
-    Raises:
-        SignInDemandedError: Rule 2.
-        NotAskedError: Nothing waits any more, or it asks for an agent's task.
-        AnsweredError: It was answered.
-    """
-    require_demands(found, signed.acr, signed.authenticated)  # 2
+    """Lets the client act as this person. Raises SignInDemandedError, NotAskedError, or AnsweredError."""
+    require_demands(found, signed.acr, signed.authenticated)
 
     def work(tx: Transaction) -> Asked:
         now = means.clock.now()
@@ -148,12 +108,7 @@ def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
 
 
 def let_have_nothing(means: Means, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
-    """Let the client have nothing; `unmet` where nobody can sign in as it wants (rule 5).
-
-    Raises:
-        NotAskedError: Nothing waits any more.
-        AnsweredError: It was answered.
-    """
+    """Denies the request; `unmet` if the demanded sign-in is impossible."""
 
     def work(tx: Transaction) -> Asked:
         now = means.clock.now()
@@ -174,10 +129,10 @@ def let_have_nothing(means: Means, found: Asked, actor: Actor, *, unmet: bool = 
 
 
 def refusal_of(found: Asked) -> RedirectedError:
-    """What a client is told whom somebody denied, or for whom nobody could sign in (rule 5)."""
+    """Returns the error for a client that was denied, or whose sign-in demand is impossible."""
     if found.person:
         return found.request.refusal("access_denied", "the person let the client have nothing")
-    return found.request.refusal("unmet_authentication_requirements", "nobody signed in as it was asked for")
+    return found.request.refusal("unmet_authentication_requirements", "no sign-in met the request's demand")
 
 
 def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor) -> Asked:
@@ -188,7 +143,7 @@ def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor
     agent = tx.identities.agent(space, asked.agent)
     if chosen is None or agent is None or chosen.agent != asked.agent:
         raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
-    require_in_charge(chosen, agent.owner, actor.name)  # 1
+    require_in_charge(chosen, agent.owner, actor.name)
     claim(tx, space, task, now)
     tx.authorizations.put_asked(asked, expect=asked.version - 1)
     tx.audit.append(space, means.writer, [_consented(asked, actor)], now)
@@ -210,16 +165,16 @@ def _consented(asked: Asked, actor: Actor) -> ClientConsented:
 
 
 _WAITING: Final = 64
-"""Requests that wait at once (rule 1)."""
+"""Requests that wait at once."""
 _NEVER: Final = Instant(0)
 _TRIES: Final = 10
-"""Wrong codes of one person (rule 2)."""
+"""Wrong codes of one person."""
 _SCOPES: Final = frozenset({"task"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A request that waits now. The two secrets are in this answer and nowhere else."""
+    """A pending request; the only place of its two secrets."""
 
     asked: Asked
     secret: str
@@ -228,12 +183,12 @@ class Begun:
     """What the person types."""
 
     def __repr__(self) -> str:
-        """Without the secrets."""
+        """Hides the secrets."""
         return f"Begun({self.asked.id!r})"
 
 
 def resource_of(base: str, agent: str) -> str:
-    """How the gateway of an agent is called: the one resource of its tokens."""
+    """Returns the resource identifier of an agent's gateway."""
     return f"{base}/mcp/{agent}"
 
 
@@ -241,7 +196,6 @@ class Askings:
     """Requests of one namespace's clients, and the answers to them."""
 
     def __init__(self, means: Means, tasks: Tasks) -> None:
-        """Keep what to work with."""
         self._means = means
         self._tasks = tasks
         self._wrong: dict[tuple[str, str], list[Instant]] = {}
@@ -257,21 +211,9 @@ class Askings:
         issuer: str,
         signs_in: bool = False,
     ) -> Begun:
-        """Have a request wait for a person (rule 1).
+        """Stores a request that waits for a person.
 
-        Args:
-            namespace: Where.
-            pairs: Its parameters, in order.
-            client: Whom `client_id` names.
-            base: The origin at which agents' gateways are reached.
-            issuer: Our own name.
-            signs_in: Whether people sign in here in a browser.
-
-        Raises:
-            RepeatedParameterError: A parameter stands twice.
-            BadRedirectError: The answer would go elsewhere than to the client.
-            RedirectedError: It can't be answered, and the client may be told so.
-            TooManyAskedError: Too many wait.
+        `pairs` are its parameters in order, `base` the origin of agents' gateways, `issuer` our own name.
         """
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
@@ -280,7 +222,7 @@ class Askings:
         else:
             request = parse_request(told, client, resources=agents, scopes=_SCOPES)
             agent = agents[request.resource]
-        if (request.acr or request.max_age is not None) and not signs_in:  # 6
+        if (request.acr or request.max_age is not None) and not signs_in:
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
         secret = self._means.chance.secret()
         typed = typed_code(secret)
@@ -308,37 +250,21 @@ class Askings:
     def require_worth_describing(
         self, namespace: str, told: Mapping[str, str], client: ClientId, *, base: str
     ) -> None:
-        """Go on only with a request for which it is worth asking what its client is.
-
-        Raises:
-            BadRedirectError: The answer would go where no document's client is sent one.
-            BadClientRequestError: It can't be answered.
-        """
+        """Checks a request before its client's document is fetched."""
         require_worth_describing(told, client, resources=self._resources(namespace, base), scopes=_SCOPES)
 
     def _resources(self, namespace: str, base: str) -> dict[str, str]:
-        """The agents of a namespace, by how their gateways are called."""
         with self._means.store.read() as snapshot:
             return {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
 
     def see(self, namespace: str, asked: str, secret: str) -> Asked:
-        """What this browser began, as long as it waits, or with the answer that it got (rule 4).
-
-        Raises:
-            NotAskedError: This browser began no such request, or its time is over.
-        """
+        """Returns the request that this browser began, pending or answered; raises NotAskedError."""
         with self._means.store.read() as snapshot:
             found = require_browser(snapshot.authorizations.asked(namespace, asked), secret)
         return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
 
     def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """The request under what a person typed (rule 2).
-
-        Raises:
-            NotAskedError: None waits under it.
-            AnsweredError: It was answered.
-            TooManyTriesError: They typed too many.
-        """
+        """Returns the request under a typed code."""
         now = self._means.clock.now()
         who = (namespace, actor.name)
         with self._lock:
@@ -362,20 +288,7 @@ class Askings:
     def consent(
         self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
     ) -> Asked:
-        """Let the client have tokens of a task that runs, or of one that is started (rule 3).
-
-        Args:
-            namespace: Where.
-            typed: What the person typed.
-            actor: The person.
-            task: One that runs; empty where `order` says what to start.
-            order: What to start.
-
-        Raises:
-            NotAskedError: Nothing waits under it any more.
-            AnsweredError: It was answered.
-            DeniedError: The task is none of theirs, or can't start.
-        """
+        """Consents to a running task, or one started by `order`."""
         found = self.look(namespace, typed, actor)
         return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
 
@@ -389,16 +302,7 @@ class Askings:
         task: str = "",
         order: TaskOrder | None = None,
     ) -> Asked:
-        """The same, by a person who is signed in with the browser that began it (rule 6).
-
-        Args:
-            found: What waits (`see`).
-            actor: The person.
-            acr: How well they signed in.
-            authenticated: When.
-            task: As `consent`.
-            order: As `consent`.
-        """
+        """As `consent`, by a person signed in with the browser that began it."""
         return let_in(
             self._means,
             self._tasks,
@@ -411,28 +315,23 @@ class Askings:
         )
 
     def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Let the client act as this person, who types the code; raises as `consent` (rule 5)."""
+        """Lets the client act as the person who types the code; raises as `consent`."""
         return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
 
     def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
-        """The same, by a person who is signed in with the browser that began it (rules 5 and 6)."""
+        """As `let_act`, by a person signed in with the browser that began it."""
         return let_act(self._means, found, actor, signed)
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Let the client have nothing; raises as `look`."""
+        """Denies the request; raises as `look`."""
         return let_have_nothing(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
-        """The same, where it began; `unmet` where nobody can sign in as is wanted (rule 6)."""
+        """As `deny`, in the browser that began it; `unmet` if the sign-in is impossible."""
         return let_have_nothing(self._means, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
-        """Where the browser goes on to; empty while nobody has answered (rule 4).
-
-        Raises:
-            NotAskedError: This browser began no such request, or its time is over.
-            AnsweredError: It was told before.
-        """
+        """Returns the URL that the browser goes on to, '' while unanswered."""
         code = self._means.chance.secret()
 
         def work(tx: Transaction) -> str:

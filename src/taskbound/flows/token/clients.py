@@ -1,32 +1,15 @@
 """Clients that people use: registered, described, chosen and ended.
 
-Of `clients`:
-
-1. The account that owns the data directory says to which addresses codes go: it says so for everybody who
-   consents. Clients that have a document at their URL need none of this.
-2. A client that was removed is sent nothing more, and is let in nowhere any more, in the same transaction.
-
-Of `describing`:
-
-1. Whose document is fetched, a stranger says in a link. So nothing is fetched for a request that could not be
-   answered whatever it said (`asking`), and what is fetched is fetched as issuers are (`ports.identity`):
-   nothing followed, no address that is not public but of hosts that whoever runs the daemon named.
-2. Nobody reaches others through us: of one address that asks, and of one host that is asked, there are so
-   many fetches in a minute, and so many of all together. Who asks at once for the same client waits for one.
-3. A document is known for `FRESH`: of so many clients. That there was none, or a bad one, is told to those
-   who waited for it and is not kept (the draft's §5.2): whoever mends a document is known with the next
-   request. No error has anything of what was answered.
-
-Of `ending`:
-
-1. A person ends what they consented to, what is of a task that they asked for, and what is of an agent that
-   they own. The account that owns the data directory ends every one. Who acts as a person is of no task.
-2. A client that nothing proves gives back what it has (RFC 7009 §2.1): a refresh token ends its admission,
-   whichever of its refresh tokens it is, and without its key. Whoever has it could end it by using it twice.
-3. One that another client brings is in other hands: it ends too, and that client is told nothing else than
-   that it is not its own.
-4. A text that is no refresh token of ours is nothing to give back, and says so to nobody (RFC 7009 §2.2).
-5. What has ended stays as it ended. Ending may use the store's reserve.
+- Only the account that owns the data directory registers redirect URIs, as they affect everyone who consents.
+  Clients with a document at their URL need no registration.
+- The URL comes from a stranger's link. A document is fetched only for a request that could be answered ,
+  without redirects and only from public addresses or configured hosts (`ports.identity`).
+- Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client share
+  one.
+- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
+  could end the admission anyway by reuse.
+- A refresh token shown by another client is compromised: the admission ends, and that client only learns that
+  it is not its own.
 """
 
 from __future__ import annotations
@@ -85,24 +68,7 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> RegisteredClient:
-    """Have a client be sent codes at these addresses.
-
-    Args:
-        means: The adapters.
-        namespace: Where.
-        name: Its name here, which it sends as `client_id`.
-        shown: What it is called on the page of consent; empty for its name.
-        redirects: Its redirect URIs.
-        actor: Who says so.
-        owns: Whether they have the account that owns the data directory.
-
-    Raises:
-        NotOwnerError: Rule 1.
-        BadClientIdError: The name is none.
-        BadClientDocumentError: What it is called can't be shown, or it has no redirect URI or too many.
-        BadRedirectError: One of its redirect URIs is none.
-        ClientExistsError: There is one of this name.
-    """
+    """Registers a client with redirect URIs; `shown` is its display name, empty for `name`."""
     _require_owner(owns=owns)
     client = registered_client(name, shown or name, tuple(redirects))
 
@@ -126,18 +92,13 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
 
 
 def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Send the client nothing more (rule 2).
-
-    Raises:
-        NotOwnerError: Rule 1.
-        UnknownClientError: There is none of this name.
-    """
+    """Removes a client; raises NotOwnerError or UnknownClientError."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
         if tx.authorizations.client(namespace, name) is None:
             raise UnknownClientError(f"no client is named `{name}`")
-        end_admissions_of(tx, means, namespace, name, actor)  # 2
+        end_admissions_of(tx, means, namespace, name, actor)
         tx.authorizations.drop_client(namespace, name)
         event = ClientRemoved(client=name, by=actor.name, proof=actor.proof)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
@@ -146,15 +107,11 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
 
 
 def known_client(means: Means, namespace: str, client: str) -> Client:
-    """The client that a person registered under this name.
-
-    Raises:
-        UnknownClientError: Nobody did.
-    """
+    """Returns the client registered under this name; raises UnknownClientError."""
     with means.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
-        raise UnknownClientError("nobody registered the client that asks")
+        raise UnknownClientError("the client is not registered")
     return found.client
 
 
@@ -162,7 +119,7 @@ def _require_owner(*, owns: bool) -> None:
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says to which addresses codes go",
-            remedy="ask whoever runs the daemon",
+            remedy="ask the operator of the daemon",
         )
 
 
@@ -188,16 +145,10 @@ class _Kept:
 
 
 class Descriptions:
-    """What clients' documents say; asked from any thread, and waits for hosts."""
+    """Fetches clients' documents; thread-safe, blocks on the network."""
 
     def __init__(self, documents: Documents, clock: Clock, *, private: Collection[str] = ()) -> None:
-        """Know nobody yet.
-
-        Args:
-            documents: Fetches them.
-            clock: Says how long ago that was.
-            private: Hosts whose documents may be at addresses that are not public.
-        """
+        """`private` names hosts whose documents may be at addresses that are not public."""
         self._documents = documents
         self._clock = clock
         self._private = frozenset(private)
@@ -206,17 +157,7 @@ class Descriptions:
         self._lock = threading.Lock()
 
     def client(self, client: ClientId, *, address: str) -> Client:
-        """What the client's document says of it.
-
-        Args:
-            client: The client.
-            address: Where whoever asks is; empty where that is not known.
-
-        Raises:
-            TooManyDocumentsError: Rule 2.
-            ClientUnreachableError: There is no document, or its host is not reached.
-            BadClientDocumentError: It can't be believed.
-        """
+        """Returns the client as its document describes it; `address` is the caller's, empty if unknown."""
         kept = self._of(client.text)
         asked = self._clock.now()
         with kept.lock:
@@ -224,7 +165,7 @@ class Descriptions:
             if kept.client is not None and kept.known is not None and now - kept.known < FRESH:
                 return kept.client
             if kept.failure is not None and asked < kept.failure[1]:
-                raise kept.failure[0]  # 2: it waited for this very fetch
+                raise kept.failure[0]  # it waited for this very fetch
             self._count(_asker(address), client.host, now)
             kept.client, kept.failure = None, None
             try:
@@ -253,11 +194,6 @@ class Descriptions:
             return found
 
     def _count(self, asker: str, host: str, now: Instant) -> None:
-        """Count one fetch more (rule 2).
-
-        Raises:
-            TooManyDocumentsError: That would be too many.
-        """
         with self._lock:
             wanted = {f"from {asker}": _OF_ADDRESS, f"of {host}": _OF_HOST, "all": _OF_ALL}
             for name in [one for one, times in self._fetches.items() if now - times[-1] >= _MINUTE]:
@@ -277,7 +213,6 @@ class Descriptions:
 
 
 def _asker(address: str) -> str:
-    """Who asks, as far as an address says it: of IPv6 its network."""
     try:
         seen = ip_address(address)
     except ValueError:
@@ -296,14 +231,14 @@ _RUNNING: Final = frozenset({TaskState.RUNNING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """Tasks of a person's that run, and what a new one is made of."""
+    """A person's running tasks, and the templates for a new one."""
 
     tasks: tuple[Task, ...]
     templates: tuple[Template, ...]
 
 
 def choices_of(means: Means, found: Asked, person: str) -> Choices:
-    """What this person may let the client in to; whether they do is looked at when they answer (`asking`)."""
+    """Returns what this person may consent to; entitlement is checked when they answer (`asking`)."""
     space = found.namespace
     if found.is_persons:
         return Choices(tasks=(), templates=())  # nothing is chosen for that
@@ -321,43 +256,25 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
-    """Let a client in no more (rules 1 and 5).
-
-    Args:
-        means: What flows are given.
-        namespace: Where.
-        admission: Its id.
-        actor: Who asks.
-        owns: Whether they have the account that owns the data directory.
-        why: In words.
-
-    Raises:
-        UnknownAdmissionError: There is none.
-        ForeignTokenError: It lets a client act as another person.
-        NotInChargeError: Its task is another person's, and its agent too.
-    """
+    """Ends an admission."""
 
     def work(tx: Transaction) -> None:
         found = tx.authorizations.admission(namespace, admission)
         if found is None:
             raise UnknownAdmissionError(f"no client was let in as `{admission}`")
         if not (owns or found.person == actor.name):
-            _require_in_charge(tx, found, actor)  # 1
-        end_row(tx, means, found, why, actor)  # 5
+            _require_in_charge(tx, found, actor)
+        end_row(tx, means, found, why, actor)
 
     means.store.write(work, reserve=True)
 
 
 def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> bool:
-    """End what a refresh token keeps its client let in to (rules 2 to 4); whether the text is one of ours.
-
-    Raises:
-        ForeignTokenError: It was another client's, and has ended.
-    """
+    """Ends a refresh token's admission; returns whether the token is ours."""
     try:
         digest = refresh_digest(text)
     except BadRefreshError:
-        return False  # 4
+        return False
     with means.store.read() as snapshot:
         if snapshot.authorizations.refresh(namespace, digest) is None:
             return False
@@ -373,7 +290,7 @@ def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> b
 
     ended = means.store.write(work, reserve=True)
     if ended is not None and ended.client != client:
-        raise ForeignTokenError("the refresh token was another client's")  # 3
+        raise ForeignTokenError("the refresh token was another client's")
     return True
 
 

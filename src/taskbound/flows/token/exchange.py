@@ -1,33 +1,18 @@
-"""Token exchange (RFC 8693) for a proven agent.
+"""Token exchange (RFC 8693) for an authenticated agent.
 
-Of `exchange`:
-
-1. Whoever asks is proven before (`flows.identity`), and is the actor. Nobody acts for another agent.
-2. The subject is one of: a task, by its name, which is the agent's own; a task token, its own or another
-   agent's; a person's token. A token that is exchanged is for us: its `aud` is our issuer's name. A resource
-   that was shown one can't hand it on. Its holder meant this agent (`require_meant`): whoever only has its
-   text gets nothing for it.
-3. The token of another agent's task is exchanged for one of a child task (`flows.task.delegate`): narrower,
-   never longer, in its own name. An agent hands on only to one whose owner is in charge of the task: who
-   asked for it, or owns the first agent.
-4. A person's token is exchanged for one of a task that is started in their name, from a template that the
-   request names: what they may start is asked as if they did it themselves. So are the rules in force about
-   `task:start` and `task:delegate`: there is no way around them, and what they refuse is recorded.
-5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
-   made of. It ends no later than that one and than what proved the agent; so does a transaction token.
-6. Scope, target and task are what is asked for or nothing is issued (`core.token.exchange`).
-7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
-   are killed before, whoever looks next ends it (`flows.task.unclaimed`).
-   What was granted is told with it (RFC 9396 §7): the task, until when, and within which time its agent is to
-   be heard of. Both are the template's at most: no agent makes its authority, or the watch over it, last.
-8. A subject token that is worth nothing, or not meant for who shows it, leaves one record.
-9. What a gateway holds it carries out itself, and no agent gets a transaction token of it (law 2).
-
-Of `granted`:
-
-1. Rules are told of the time that is granted at most, which is the template's (`flows.task.order`, rule 4),
-   and neither of what an agent would like nor of nothing where it says none: no rule about `seconds` is
-   passed by silence, or met by a month that nobody gets.
+Rules of `exchange`:
+2. The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
+   our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
+   (`require_meant`).
+3. Another agent's task token gives one of a child task (`flows.task.delegate`), narrower and never longer.
+   The receiving agent's owner must be in charge of the task: its requester or owner of the first agent.
+4. A person's token gives one of a task started in their name from the named template, under their rights and
+   the rules about `task:start` and `task:delegate`; refusals are recorded.
+5. The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
+   subject and the agent's proof; so does a transaction token.
+9. Tools that only a gateway carries out get no transaction token (law 2).
+- Rules are told the longest time that can be granted, the template's (`flows.task.order`, rule 4), so
+  `seconds` cannot be evaded by omission.
 """
 
 from __future__ import annotations
@@ -92,31 +77,31 @@ if TYPE_CHECKING:
 
 
 class Starts(Protocol):
-    """Starts tasks and ends them (`flows.task.Tasks`, which itself is used from one thread at a time)."""
+    """Starts and ends tasks (`flows.task.Tasks`)."""
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """The task, running."""
+        """Starts and returns the task."""
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
     ) -> Sequence[Moved]:
-        """End the task and all beneath it; what changed."""
+        """Ends the task with its descendants; returns moved tasks."""
 
 
 class Hands(Protocol):
-    """Hands parts of tasks on (`flows.task.Delegations`, likewise)."""
+    """Delegates parts of tasks (`flows.task.Delegations`)."""
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """The child, running."""
+        """Starts and returns the child."""
 
 
 def actor_of(principal: Principal) -> Actor:
-    """An agent that acts for itself, as records have it."""
+    """Returns an agent that acts for itself, as records name it."""
     return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
 
 
 def in_name_of(person: str, subject: Token, principal: Principal) -> Actor:
-    """The person in whose name an agent acts, as records have it: with the token, and who showed it."""
+    """Returns the person that an agent acts for, as records name them, with the token."""
     shower = agent_name(principal.namespace, principal.name)
     return Actor(name=person, proof=f"token:{subject.id} shown by {shower}")
 
@@ -125,7 +110,7 @@ T = TypeVar("T", TaskOrder, ChildOrder)
 
 
 def within_template(means: Means, order: T) -> T:
-    """The order with the time that its template gives at most (rule 1); as it is where there is no such."""
+    """Returns the order with its template's time as the upper bound."""
     with means.store.read() as snapshot:
         template = snapshot.tasks.template(order.namespace, order.template)
     if template is None:
@@ -134,11 +119,7 @@ def within_template(means: Means, order: T) -> T:
 
 
 def granted(means: Means, token: Token) -> dict[str, JsonValue]:
-    """What a task token says of its task, and within which seconds its agent is to be heard of.
-
-    Raises:
-        NoTaskError: There is no such task.
-    """
+    """Returns a task token's task, with the heartbeat in seconds; raises NoTaskError."""
     with means.store.read() as snapshot:
         task = snapshot.tasks.task(token.namespace, token.task)
     if task is None:
@@ -148,7 +129,7 @@ def granted(means: Means, token: Token) -> dict[str, JsonValue]:
 
 
 def until_of(principal: Principal, subject: Token | None) -> Instant:
-    """When that ends what a token rests on: the one that it is exchanged for, and what proved the agent."""
+    """Returns the earliest end of the subject token and the agent's proof."""
     ends = [] if subject is None else [subject.expires]
     if isinstance(principal.proof, WorkloadProof):
         ends.append(principal.proof.until)
@@ -156,13 +137,13 @@ def until_of(principal: Principal, subject: Token | None) -> Instant:
 
 
 def life_in_seconds(issued: Issued) -> int:
-    """`expires_in`."""
+    """Returns `expires_in`."""
     return (issued.token.expires - issued.token.issued) // seconds(1)
 
 
 @contextmanager
 def told_of(unbelieved: Unbelieved, principal: Principal, subject: str) -> Iterator[None]:
-    """Have it recorded where the subject token is refused meanwhile; nothing is recorded of none."""
+    """Records a refusal of the subject token within this context; nothing for an empty subject."""
     try:
         yield
     except (DeniedError, MalformedError) as error:
@@ -172,7 +153,7 @@ def told_of(unbelieved: Unbelieved, principal: Principal, subject: str) -> Itera
 
 
 class Exchanges:
-    """Exchanges tokens; safe from any thread, and waits for the signer."""
+    """Exchanges tokens; thread-safe, waits for the signer."""
 
     def __init__(  # noqa: PLR0913 - the plugs of an exchange, each by its name
         self,
@@ -186,18 +167,7 @@ class Exchanges:
         refused: Callable[[Barred, OperationRequest, str], None],
         unbelieved: Unbelieved,
     ) -> None:
-        """Keep what to work with.
-
-        Args:
-            means: What flows are given.
-            tokens: Issues.
-            verification: Verifies what is exchanged.
-            tasks: Starts tasks.
-            delegations: Hands parts of tasks on.
-            targets: The resources that an agent can have tokens for, beside our own issuer.
-            refused: Records what the rules refuse to a person in whose name this agent asks.
-            unbelieved: Records what is shown and worth nothing (`flows.identity.Proofs.refuse`).
-        """
+        """`targets` are resources besides our issuer; `refused` and `unbelieved` record refusals."""
         self._means = means
         self._tokens = tokens
         self._verification = verification
@@ -210,21 +180,10 @@ class Exchanges:
     def exchange(
         self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
     ) -> Exchanged:
-        """The token that a form asks for.
-
-        Args:
-            form: The parameters of the request, each with all its values.
-            principal: Who asks, proven (rule 1).
-            binding: The key that the request was made with.
-
-        Raises:
-            MalformedError: It can't be read as an exchange.
-            DeniedError: It is refused, and why; `core.token.exchange.OAUTH_ERRORS` has OAuth's word.
-            UnavailableError: It can't be done now.
-        """
+        """Returns the token that a form asks for; `binding` is the request's key."""
         with self._told(principal, "".join(form.get("subject_token", ())[:1])):
             asked = parse_exchange(form)
-        require_bound(binding)  # 5
+        require_bound(binding)
         if principal.kind is not PrincipalKind.AGENT:
             raise BadExchangeError("a token is exchanged by an agent")
         issuer = self._tokens.issuing.issuer
@@ -254,7 +213,7 @@ class Exchanges:
             if begun is not None:
                 why = "no token of it could be issued"
                 with suppress(TaskboundError):
-                    self._tasks.end(principal.namespace, task, TaskEvent.CANCEL, begun, reason=why)  # 7
+                    self._tasks.end(principal.namespace, task, TaskEvent.CANCEL, begun, reason=why)
             raise
         bound = issued.token.binding
         return Exchanged(
@@ -270,19 +229,16 @@ class Exchanges:
     def _subject(
         self, asked: Exchange, principal: Principal, binding: Binding | None
     ) -> tuple[str, Token | None, Actor | None]:
-        """The task of the token, the token that it is exchanged for, and who began the task just now.
-
-        That is rules 2 to 4; nobody began one that ran before.
-        """
+        """Returns task, subject token, and who began the task just now, if anyone."""
         if asked.subject_type == TASK_REFERENCE:
-            require_no_details(asked.details)  # 6
+            require_no_details(asked.details)
             return asked.subject, None, None
         with self._told(principal, asked.subject):
             subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
-            require_meant(subject, principal.name, binding)  # 2
-            require_as_firm(binding, subject.binding)  # 5
+            require_meant(subject, principal.name, binding)
+            require_as_firm(binding, subject.binding)
         if subject.form is TokenForm.TASK and subject.agent == principal.name:
-            require_no_details(asked.details)  # 6
+            require_no_details(asked.details)
             return subject.task, subject, None
         begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
         task, begun = begin(asked, principal, subject)
@@ -298,13 +254,13 @@ class Exchanges:
             template=details.template,
             heartbeat=details.heartbeat,
             grace=details.grace,
-            unclaimed=True,  # 7
-            bounded=True,  # 7
+            unclaimed=True,
+            bounded=True,
         )
         order = within_template(self._means, order)
         actor = in_name_of(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
-            return self._tasks.start(order, actor).id, actor  # 4
+            return self._tasks.start(order, actor).id, actor
 
     def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
@@ -318,7 +274,7 @@ class Exchanges:
         if mine.owner not in {task.requester, above.owner}:
             raise NotInChargeError(
                 f"agent `{principal.name}` is `{mine.owner}`'s, who is not in charge of task `{task.id}`"
-            )  # 3
+            )
         order = ChildOrder(
             namespace=space,
             parent=task.id,
@@ -328,8 +284,8 @@ class Exchanges:
             template=details.template,
             heartbeat=details.heartbeat,
             grace=details.grace,
-            unclaimed=True,  # 7
-            bounded=True,  # 7
+            unclaimed=True,
+            bounded=True,
         )
         actor, told = in_name_of(task.requester, subject, principal), within_template(self._means, order)
         with hold(*bases(), self._require(actor, subject, "task:delegate", told, principal.name)):
@@ -338,7 +294,6 @@ class Exchanges:
     def _require(
         self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder, agent: str
     ) -> Basis:
-        """Go on only when the rules in force let the person do this in whose name it is done (rule 4)."""
         proof = TokenProof(token=subject.id, binding=subject.binding, task=subject.task)
         person = Principal(
             kind=PrincipalKind.PERSON, namespace=subject.namespace, name=actor.name, proof=proof
@@ -347,7 +302,6 @@ class Exchanges:
         return authorized(self._means, asked, lambda verdict, request: self._refused(verdict, request, agent))
 
     def _transaction(self, asked: Exchange, principal: Principal, binding: Binding | None) -> Exchanged:
-        """A transaction token of an action of the agent's own task, which names the key it was asked with."""
         if asked.target != self._tokens.issuing.domain:
             words = f"a transaction token is for the trust domain `{self._tokens.issuing.domain}`"
             raise TargetUnknownError(words, where="audience")
@@ -360,13 +314,13 @@ class Exchanges:
                 ).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
-            require_as_firm(binding, subject.binding)  # 5
+            require_as_firm(binding, subject.binding)
             task, held = subject.task, subject
         with self._means.store.read() as snapshot:
             action = snapshot.actions.action(principal.namespace, name)
         if action is None or action.task != task:
             raise NotOpenError(f"`{name}` is no open action of that task")
-        if not is_afar(action.connection):  # 9
+        if not is_afar(action.connection):
             raise NotOpenError(f"`{name}` is permitted to a gateway, which carries it out itself")
         if asked.scope != action.tool:
             raise BadScopeError("the scope of a transaction token is the tool of its action", where="scope")

@@ -1,20 +1,15 @@
 """Issues tokens: row and record in one transaction, then the signature (ADR 0058).
 
-1. A task token is its agent's own, for one audience, bound to a key; a bearer token is one only where whoever
-   issues it says so. It lives 300 seconds at most, ends before its task and before what proved its agent, and
-   says who acts by the task's own line of parents: nobody tells it.
-2. A transaction token is for an action that is permitted and has no outcome, by whoever holds its task. It
-   lives 30 seconds at most, and a permit that was not sent yet bounds it too. From its row on nobody is
-   believed that nothing was sent (`flows.action.sheet`, rule 4), unless it could not be signed.
-3. A person's token is for a person who is there, a service's for a service that is, with its owner and key.
-4. What was read is locked, and compared, in the transaction that writes the row: a stop, a suspension, the
-   end of a task or a change of the key that commits first wins.
-5. A token that could not be signed is a row that is revoked. Where the signer says that it has ended, and by
-   our clock it has not, the two clocks differ: nothing is wrong with what was asked for, and that is said.
-6. The first token that is ever asked for has the first keys made.
-7. A task that was begun for a token is claimed (`flows.task.unclaimed`) when the token is signed: who is
-   killed before leaves a note, and what ended meanwhile has its token handed to nobody. Any other is claimed
-   with its token's row.
+- A task token is for its agent and one audience, bound to a key unless its issuer explicitly asks for a
+  bearer token. It lives 300 seconds at most, ends before its task and the agent's proof, and its actor chain
+  is the task's parents.
+- A transaction token is for a permitted action without outcome, requested by the holder of its task. It lives
+  30 seconds at most, within an unsent permit's bound. From its row on the action cannot be reported as not
+  sent (`flows.action.sheet`, rule 4), unless signing failed.
+- Everything read is locked and compared in the writing transaction; a stop, suspension, end or key change
+  that commits first wins.
+- A token that could not be signed is revoked. If only the signer's clock says it ended, the error says that
+  clocks differ.
 """
 
 from __future__ import annotations
@@ -70,18 +65,14 @@ _SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
 
 
 class BadContentDigestError(MalformedError):
-    """What is said to be the digest of a request's content is none."""
+    """The digest of a request's content is invalid."""
 
     code = "bad-content-digest"
     remedy = "send `sha-256=:…:` as in `Content-Digest` (RFC 9530)"
 
 
 def parse_content_digest(text: str) -> str:
-    """The digest of a request's content (RFC 9530); empty for none.
-
-    Raises:
-        BadContentDigestError: It can't be read.
-    """
+    """Parses a content digest (RFC 9530), empty for none; raises BadContentDigestError."""
     if text and _SHA256.fullmatch(text) is None:
         raise BadContentDigestError("the digest of the content can't be read", where="content_digest")
     return text
@@ -89,7 +80,7 @@ def parse_content_digest(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuing:
-    """Under which names tokens are issued."""
+    """The names that tokens are issued under."""
 
     issuer: str
     """`iss`: an absolute URI without a slash at its end (RFC 8414 §2)."""
@@ -99,7 +90,7 @@ class Issuing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTokenOrder:
-    """A task token that an agent asks for, proven."""
+    """A task token requested by an authenticated agent."""
 
     namespace: str
     task: str
@@ -108,7 +99,7 @@ class TaskTokenOrder:
     """The one resource that it is for."""
     binding: Binding | None
     bearer: bool = False
-    """Whether the client can prove no key; only then may `binding` be None (rule 1)."""
+    """Whether the client can prove no key; only then may `binding` be None."""
     life: int = 0
     """Seconds; 0 for as many as may be."""
     until: Instant = NEVER
@@ -123,7 +114,7 @@ class TaskTokenOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonTokenOrder:
-    """A token that a person who signed in gets, for operations."""
+    """A token for operations, of a person who signed in."""
 
     namespace: str
     person: str
@@ -140,7 +131,7 @@ class PersonTokenOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceTokenOrder:
-    """A token that a service asks for, proven, for what services ask of us."""
+    """A token requested by an authenticated service, for requests to us."""
 
     namespace: str
     service: str
@@ -153,7 +144,7 @@ class ServiceTokenOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionTokenOrder:
-    """A token that says downstream which action was permitted."""
+    """A token that tells a downstream service of a permitted action."""
 
     namespace: str
     task: str
@@ -161,19 +152,19 @@ class TransactionTokenOrder:
     agent: str
     action: str
     content: str = ""
-    """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty where there is none."""
+    """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty without one."""
     life: int = 0
     until: Instant = NEVER
     """As a task token's."""
     parent: str = ""
     """The task token that it was asked with."""
     binding: Binding | None = None
-    """The key of whoever asks, which downstream tells its holder; None where they showed none."""
+    """The caller's key, which identifies the holder downstream; None if none was shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A token, signed. Its text is in this answer and nowhere else, no repr included."""
+    """A signed token; the only place of its text, hidden in repr."""
 
     token: Token
     text: str = field(repr=False)
@@ -181,7 +172,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchanged:
-    """What the token endpoint answers with (RFC 8693 §2.2.1)."""
+    """The response of the token endpoint (RFC 8693 §2.2.1)."""
 
     issued: Issued
     kind: str
@@ -198,27 +189,20 @@ class Exchanged:
 
 _TRIES: Final = 8
 _OVER: Final = frozenset({"token-ended", "task-expired"})
-"""What a signer says whose clock is ahead (rule 5)."""
+"""What a signer says whose clock is ahead."""
 
 
 class Tokens:
-    """Issues tokens; safe from any thread, and waits for the signer."""
+    """Issues tokens; thread-safe, waits for the signer."""
 
     def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner, keys: TokenKeys) -> None:
-        """Keep what to work with."""
         self._means = means
         self._keys = keys
         self._signer = signer
         self.issuing = issuing
 
     def issue_task_token(self, order: TaskTokenOrder, actor: Actor) -> Issued:
-        """A token of a running task (rule 1).
-
-        Raises:
-            DeniedError: The task gives no authority now, or is none of that agent.
-            MalformedError: It can't live so long.
-            UnavailableError: It can't be written, or not signed now.
-        """
+        """Issues a token of a running task."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.TASK)
@@ -249,11 +233,11 @@ class Tokens:
 
         issued = self._issue(order.namespace, draft, actor)
         if order.begun:
-            claim_task(self._means, order.namespace, order.task)  # 7
+            claim_task(self._means, order.namespace, order.task)
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
-        """A token of a person (rule 3); raises as `issue_task_token`."""
+        """Issues a person's token; raises as `issue_task_token`."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.PERSON)
@@ -277,7 +261,7 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_service_token(self, order: ServiceTokenOrder, actor: Actor) -> Issued:
-        """A token of a service (rule 3), for our issuer alone; raises as `issue_task_token`."""
+        """Issues a service's token for our issuer only; raises as `issue_task_token`."""
         require_bound(order.binding)
         life = parse_life(order.life, TokenForm.SERVICE)
 
@@ -298,13 +282,7 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_transaction_token(self, order: TransactionTokenOrder, actor: Actor) -> Issued:
-        """A token of a permitted action (rule 2).
-
-        Raises:
-            DeniedError: That is no open action of the task, or the task gives no authority.
-            MalformedError: It can't live so long, or its content has no such digest.
-            UnavailableError: It can't be written, or not signed now.
-        """
+        """Issues a token of a permitted action."""
         life = parse_life(order.life, TokenForm.TRANSACTION)
         parse_content_digest(order.content)
 
@@ -355,7 +333,6 @@ class Tokens:
     def _of_task(
         self, snapshot: Snapshot, namespace: str, task: str, agent: str
     ) -> tuple[Token, tuple[int, int], Instant]:
-        """The beginning of a token of this task, versions of agent and task, and the task's deadline."""
         now = self._means.clock.now()
         require_not_stopped(snapshot.revocation.kill_switch(namespace))
         found = snapshot.identities.agent(namespace, agent)
@@ -364,7 +341,7 @@ class Tokens:
         require_active(found, snapshot.identities.persons(namespace))
         line = snapshot.tasks.lineage(namespace, task)
         if not line or line[0].agent != agent:
-            raise NoTaskError(f"the task `{task}` is none of agent `{agent}`")
+            raise NoTaskError(f"the task `{task}` does not belong to agent `{agent}`")
         require_live(task, snapshot.tasks.heads(namespace, {task}), now)
         subject = name_of("person", namespace, line[0].requester)
         actors = chain_of([agent_name(namespace, one.agent) for one in line], subject)
@@ -374,7 +351,6 @@ class Tokens:
         return token, (found.version, line[0].version), min(one.deadline for one in line)
 
     def _issue(self, namespace: str, draft: Callable[[Snapshot], Draft], actor: Actor) -> Issued:
-        """Write the row and its record, and have it signed (rules 4 and 5)."""
         tended = False
         for _ in range(_TRIES):
             with self._means.store.read() as snapshot:
@@ -386,7 +362,7 @@ class Tokens:
             except NoTokenKeyError:
                 if tended:
                     raise
-                self._keys.tend()  # 6
+                self._keys.tend()
                 tended = True
                 continue
             return Issued(token=token, text=self._signed(namespace, token, actor))
@@ -397,10 +373,10 @@ class Tokens:
             return self._signer.sign_token(namespace, token.id)
         except TaskboundError as error:
             why = f"it could not be signed: {error.message}"
-            with suppress(UnavailableError):  # nobody has its text: the row is nothing then
+            with suppress(UnavailableError):  # its text was never given out, so the row is void
                 self._means.store.write(
                     lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor, unsigned=True)
-                )  # 5
+                )
             if error.code in _OVER and self._means.clock.now() < token.expires:
                 raise SignerUnavailableError(
                     "the signer takes a token for over that was just written: its clock is ahead of ours",

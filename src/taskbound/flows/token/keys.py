@@ -1,38 +1,19 @@
-"""The keys that sign tokens, the signer's rule, and what is published of them.
+"""Token signing keys, the signer's checks, and the published documents.
 
-Of `keys`:
-
-1. A key is made by the signer, durable there, before the store knows of it; what was made and is not taken is
-   destroyed by the signer, once it has no room.
-2. What changes is compared under lock: of two daemons that rotate at once, one does.
-3. In its turn a key is taken into use when its day has come, by the daemon itself. Somebody may take the next
-   one into use at once, and revoke any; where that is the current one, the next one signs from then on.
-   Nobody is waited for with that: a signer that is away, hangs or is another's keeps no key of its own. What
-   is to follow is made after it, there and then or when the keys are next looked at.
-4. A revoked key is refused wherever its row is read, which is at every verification.
-5. All namespaces share the keys; records of them stand in `default`, whose rules say who changes them.
-
-Of `signing`:
-
-1. What it is sent is the name of a row. The claims are made from the row and from what it speaks of, both
-   read anew in one state of the store.
-2. The row is the one that was issued: the record of its issue has the digest of these claims. A row that was
-   altered afterwards, or was written without a record, is not signed.
-3. What doesn't hold at this instant is not signed (`standing`): the task has ended, the agent is suspended,
-   everything is stopped, the token or its key is revoked.
-4. It signs for its own issuer, with a key of its own whose public half is the one that the store has, and
-   that signs now or did until a moment ago.
-5. A status list says of each row what it is worth now, by the same rules; of what can't be read it says the
-   worst.
-6. It keeps sixteen keys at most, and destroys none that the store says is in use.
-
-Of `published`:
-
-1. The document of keys has the next one, the current one, and a retired one until its last token has ended;
-   never one that was revoked (RFC 7517 §5).
-2. A status list is signed by the signer, from rows, and kept for as long as it says itself: ten seconds. So
-   what was revoked is said within that, to whoever asks a list alone.
-3. A number that no list has now is refused here: whoever makes numbers up makes the signer do nothing.
+- The signer makes a key and keeps it durably before the store knows it; it destroys untaken ones when out of
+  room.
+- Changes are compared under lock: of two concurrent rotations one succeeds.
+- The daemon takes the next key into use when due; an operator may force it, and revoke any key; revoking the
+  current one promotes the next. Nothing waits for the signer, which makes the following key then or at the
+  next check.
+- The signer receives only a row's name. It computes the claims from the row and what that refers to, read in
+  one snapshot.
+- The record of issue must have the digest of these claims, so an altered or inserted row is not signed.
+- It signs for its own issuer only, with a key whose public half equals the store's and that signs now or did
+  until a moment ago.
+- The key document has the next and current keys, and retired ones until their last token ends; never a
+  revoked one (RFC 7517 §5).
+- A status list is signed from rows and cached for ten seconds, as it says; revocations show within that.
 """
 
 from __future__ import annotations
@@ -104,18 +85,14 @@ _TRIES: Final = 4
 
 @dataclass(slots=True)
 class _Making:
-    """Keys that were made, and not yet taken."""
+    """Keys made by the signer and not yet taken."""
 
     signer: TokenSigner
     made: list[MadeKey]
     wanted: int = 0
 
     def take(self, now: Instant) -> IssuingKey:
-        """One of them, as the next.
-
-        Raises:
-            ConflictError: There is none: one has to be made outside of the transaction (rule 1).
-        """
+        """Returns one as the next key; raises ConflictError if one must be made first."""
         if not self.made:
             self.wanted += 1
             raise ConflictError("a key has to be made first")
@@ -124,51 +101,34 @@ class _Making:
 
 
 class TokenKeys:
-    """Rotates and revokes keys; safe from any thread, and waits for the signer."""
+    """Rotates and revokes keys; thread-safe, waits for the signer."""
 
     def __init__(self, means: Means, signer: TokenSigner) -> None:
-        """Keep what to work with."""
         self._means = means
         self._signer = signer
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
-        """Every key, in the order in which they were made."""
+        """Returns every key, oldest first."""
         with self._means.store.read() as snapshot:
             return snapshot.tokens.all_keys()
 
     def tend(self) -> tuple[str, ...]:
-        """Do what is due (rule 3), and have the signer destroy what signs no more; the names of those.
-
-        Raises:
-            UnavailableError: The signer or the store is not there.
-        """
+        """Does what is due, has unused keys destroyed and returns their names."""
         if rotation_due(self.all_keys(), self._means.clock.now()):
             self.rotate(Actor(name="daemon", proof="own process"), forced=False)
         return self._signer.destroy_keys()
 
     def rotate(self, actor: Actor, *, forced: bool) -> tuple[IssuingKey, ...]:
-        """Take the next key into use, at once if that is `forced`; all keys then.
-
-        Raises:
-            UnavailableError: No key could be made, or written down.
-        """
+        """Takes the next key into use, at once if `forced`; returns all keys. Raises UnavailableError."""
         return self._moved(partial(self._rotate, actor, forced=forced))
 
     def revoke(self, kid: str, actor: Actor, *, why: str) -> tuple[IssuingKey, ...]:
-        """Revoke a key; all keys then. No token that it signed counts from then on (rule 4).
-
-        Raises:
-            UnknownTokenKeyError: There is none.
-            WrongStateError: It was revoked before.
-            UnavailableError: It could not be written down.
-        """
+        """Revokes a key and all its tokens; returns all keys."""
         self._moved(partial(self._revoke, kid, actor, why))
         try:
             return self.rotate(actor, forced=False)
         except TaskboundError as error:
-            _log.warning(
-                "no key was made to follow a revoked one yet: %s [%s]", error.message, error.code
-            )  # 3
+            _log.warning("no key was made to follow a revoked one yet: %s [%s]", error.message, error.code)
         return self.all_keys()
 
     def _moved(self, work: partial[None]) -> tuple[IssuingKey, ...]:
@@ -180,7 +140,7 @@ class TokenKeys:
             except ConflictError:
                 making.made[:] = made
                 if making.wanted:
-                    making.made.append(self._signer.make_key())  # 1
+                    making.made.append(self._signer.make_key())
                     making.wanted = 0
                 continue
             return self.all_keys()
@@ -190,7 +150,7 @@ class TokenKeys:
         keys = tx.tokens.lock_keys(moves=True)
         now = self._means.clock.now()
         if not forced and not rotation_due(keys, now):
-            return  # another daemon did it (rule 2)
+            return  # another daemon did it
         self._advance(tx, keys, actor, making, now, forced=forced)
 
     def _revoke(self, kid: str, actor: Actor, why: str, _making: _Making, tx: Transaction) -> None:
@@ -222,7 +182,6 @@ class TokenKeys:
         *,
         forced: bool,
     ) -> None:
-        """Have one key current and one next; another one current where that is due or forced."""
         held = {one.state: one for one in keys}
         current, following = held.get(TokenKeyState.CURRENT), held.get(TokenKeyState.NEXT)
         if following is None:
@@ -261,24 +220,17 @@ _SUSPENDS: Final = (InactiveAgentError, StoppedError, TaskPausedError)
 
 
 class UnknownStatusListError(DeniedError):
-    """No token that still counts is in a status list of this number."""
+    """No valid token is in a status list of this number."""
 
     code = "unknown-status-list"
     remedy = "the number stands in the token, in `status`"
 
 
 class RowSigner:
-    """The `TokenSigner` that has keys; safe from any thread."""
+    """The `TokenSigner` that holds keys; thread-safe."""
 
     def __init__(self, *, store: Readable, keys: TokenKeyStore, clock: Clock, issuer: str) -> None:
-        """Sign for this issuer.
-
-        Args:
-            store: Is read, and never written.
-            keys: What signs.
-            clock: Its own.
-            issuer: The name that every token has in `iss` (rule 4).
-        """
+        """Signs for `issuer`, the `iss` of every token; `store` is only read."""
         self._store = store
         self._keys = keys
         self._clock = clock
@@ -286,20 +238,15 @@ class RowSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """The token of this row (rules 1 to 4).
-
-        Raises:
-            DeniedError: It doesn't hold, or is not what was issued.
-            SignerUnavailableError: Its key can't be used.
-        """
+        """Returns the signed token of this row."""
         with self._store.read() as snapshot:
             row = snapshot.tokens.token(namespace, token)
             if row is None:
                 raise UnknownTokenError(f"no token is named `{token}`")
             now = max(self._clock.now(), row.issued)  # a late clock makes nothing younger
-            require_token_stands(snapshot, row, now)  # 3
-            claims = claims_of(row, ground_of(snapshot, row))  # 1
-            self._require_issued(snapshot, row, claims_digest(claims))  # 2
+            require_token_stands(snapshot, row, now)
+            claims = claims_of(row, ground_of(snapshot, row))
+            self._require_issued(snapshot, row, claims_digest(claims))
             kept = snapshot.tokens.key(row.key)
         key = self._key(kept)
         text = write_jws(claims, kind=KINDS_OF_FORM[row.form], key=_public(key), sign=key.sign)
@@ -309,12 +256,7 @@ class RowSigner:
         return text
 
     def sign_status_list(self, number: int) -> SignedList:
-        """The status list of this number (rule 5).
-
-        Raises:
-            UnknownStatusListError: None of now has this number.
-            SignerUnavailableError: No key can be used.
-        """
+        """Returns the status list of this number."""
         now = self._clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")
@@ -337,11 +279,7 @@ class RowSigner:
         return SignedList(text=text, until=Instant(seconds(issued + TTL)))
 
     def make_key(self) -> MadeKey:
-        """A new key (rule 6).
-
-        Raises:
-            SignerUnavailableError: There are too many, or it can't be made.
-        """
+        """Makes a key; raises SignerUnavailableError."""
         with self._store.read() as snapshot:
             known = {one.kid for one in snapshot.tokens.all_keys()}
         with self._lock:
@@ -354,12 +292,7 @@ class RowSigner:
         return MadeKey(kid=key.kid, public=key.public)
 
     def look(self, issuer: str) -> None:
-        """Return where tokens of this issuer could be signed (rule 4).
-
-        Raises:
-            SignerUnavailableError: It signs for another issuer.
-            UnavailableError: The store can't be read.
-        """
+        """Checks that tokens of this issuer could be signed."""
         if issuer != self._issuer:
             raise SignerUnavailableError(
                 f"the signer signs as `{self._issuer}`, and the daemon issues as `{issuer}`",
@@ -369,11 +302,7 @@ class RowSigner:
             pass
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroy what nothing is signed with any more (rule 6); the names.
-
-        Raises:
-            SignerUnavailableError: One can't be destroyed.
-        """
+        """Destroys unused keys and returns their names; raises SignerUnavailableError."""
         now = self._clock.now()
         with self._store.read() as snapshot:
             known = {one.kid: one for one in snapshot.tokens.all_keys()}
@@ -384,11 +313,6 @@ class RowSigner:
         return tuple(gone)
 
     def _require_issued(self, snapshot: Snapshot, row: Token, digest: str) -> None:
-        """Go on only with the row that was issued (rule 2), by this issuer (rule 4).
-
-        Raises:
-            TokenAlteredError: It is another.
-        """
         if row.issuer != self._issuer:
             raise TokenAlteredError("the token is of another issuer than the one that is signed for")
         kept = snapshot.audit.numbered(row.record)
@@ -403,13 +327,7 @@ class RowSigner:
             raise TokenAlteredError("the token is not what the record of its issue says")
 
     def _key(self, kept: IssuingKey | None) -> TokenKey:
-        """The key that signs (rule 4).
-
-        Raises:
-            TokenKeyRevokedError: It was revoked, or nobody knows it.
-            TokenAlteredError: The store has another one under its name, or it signs nothing yet.
-            SignerUnavailableError: It can't be used.
-        """
+        """Returns the signing key."""
         known = require_not_revoked(kept)
         key = self._keys.open(known.kid)
         if key.public != known.public or known.state not in _SIGNS:
@@ -422,7 +340,6 @@ def _public(key: TokenKey) -> Jwk:
 
 
 def _status(snapshot: Snapshot, token: Token, now: Instant) -> Status:
-    """What a list says of a token (rule 5)."""
     try:
         require_token_stands(snapshot, token, now)
     except _SUSPENDS:
@@ -436,17 +353,16 @@ _KEPT: Final = 8
 
 
 class Published:
-    """What is published; safe from any thread."""
+    """The published documents; thread-safe."""
 
     def __init__(self, means: Means, signer: TokenSigner) -> None:
-        """Keep what to work with."""
         self._means = means
         self._signer = signer
         self._lists: dict[int, SignedList] = {}
         self._lock = Lock()
 
     def keys(self) -> bytes:
-        """The document of keys, canonical JSON (rule 1)."""
+        """Returns the key document as canonical JSON."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             shown = [one for one in snapshot.tokens.all_keys() if is_published(one, now)]
@@ -454,15 +370,10 @@ class Published:
         return canonical({"keys": keys})
 
     def status_list(self, number: int) -> str:
-        """The status list token of this number (rule 2).
-
-        Raises:
-            UnknownStatusListError: There is none now.
-            UnavailableError: It can't be signed now.
-        """
+        """Returns the status list token; raises UnknownStatusListError or UnavailableError."""
         now = self._means.clock.now()
         if not is_listed(number, now):
-            raise UnknownStatusListError(f"there is no status list `{number}` now")  # 3
+            raise UnknownStatusListError(f"there is no status list `{number}` now")
         with self._lock:
             kept = self._lists.get(number)
             if kept is not None and now < kept.until:

@@ -1,30 +1,18 @@
-"""Revokes tokens, forgets old rows, and claims that are used once.
+"""Revokes tokens, deletes old rows, and stores single-use claims.
 
-Of `revoking`:
+- A client revokes its own tokens (RFC 7009 §2.1), without key; a text that is no token of ours is ignored
+  silently.
+- A person revokes their own tokens, those of tasks they requested, and those of agents and services they own;
+  the account that owns the data directory revokes any.
+- A row is kept for a day after its end, so its place in a status list is free only after the list and beyond
+  clock differences (`claims`, rule 2).
 
-1. A client revokes what was issued to it (RFC 7009 §2.1); a text that is no token of ours is nothing to
-   revoke, and says so to nobody. It needs no key: giving authority back is always permitted to whoever has
-   the token. A client that people use gives back what its admission brought.
-2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents and
-   services they own. The account that owns the data directory revokes every one.
-3. The first revocation stands, with its words. It may use the store's reserve.
-
-Of `sweeping`:
-
-1. A token's row is kept for a day after its end: its status list is gone by then, so that its place there is
-   nobody's again while anybody could read it, and no clock of ours stands before its end (`claims`, rule 2).
-2. So many go in one turn, those that ended first.
-3. An expired token is refused by its text alone, and one without a row is nobody's: nothing that ended begins
-   again by being forgotten.
-
-Of `claims`:
-
-1. It is durable before whoever showed it is answered.
-2. One is forgotten only when the log has a record from after its window's end, and two minutes more (I-41,
-   I-54). After a restart the clock begins at that record, however the machine's was set back meanwhile.
-3. The store keeps how far it forgot, and refuses whatever was in a window up to there: no replay is accepted,
-   however far the clocks of daemons are apart. The two minutes are for what is new: while no daemon's clock
-   is further ahead of another's than that, nothing new is refused by this.
+Rules of `claims`:
+1. A claim is durable before the caller is answered.
+2. It is deleted only when the log has a record two minutes past its window's end (I-41, I-54), so setting
+   back a clock does not matter.
+3. The store keeps how far it deleted and refuses windows up to there, so no replay is accepted however far
+   daemons' clocks differ. The two minutes keep new claims from being refused within that clock difference.
 """
 
 from __future__ import annotations
@@ -53,21 +41,7 @@ if TYPE_CHECKING:
 
 
 def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns: bool, why: str) -> Token:
-    """The token, revoked by a person (rule 2); the same again changes nothing.
-
-    Args:
-        means: What flows are given.
-        namespace: Whose it is.
-        token: Its id.
-        actor: Who asks.
-        owns: Whether they have the account that owns the data directory.
-        why: In words.
-
-    Raises:
-        UnknownTokenError: There is none.
-        ForeignTokenError: It is another person's own.
-        NotInChargeError: Its task is another person's, and its agent too.
-    """
+    """Revokes a token for a person; the same again changes nothing."""
 
     def work(tx: Transaction) -> Token:
         found = tx.tokens.token(namespace, token)
@@ -78,20 +52,13 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
         revoke_rows(tx, means, [found], why=why, actor=actor)
         return tx.tokens.token(namespace, token) or found
 
-    return means.store.write(work, reserve=True)  # 3
+    return means.store.write(work, reserve=True)
 
 
 def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
-    """Revoke a token that was shown by the client it was issued to (rule 1).
+    """Revokes a token for the client it was issued to; raises ForeignTokenError.
 
-    Args:
-        means: What flows are given.
-        token: Its row.
-        client: Who asks, as tokens call it.
-        actor: The same as records call it.
-
-    Raises:
-        ForeignTokenError: It is another client's.
+    `client` is the caller as tokens name it, `actor` as records do.
     """
 
     def work(tx: Transaction) -> None:
@@ -111,9 +78,9 @@ def revoke_rows(
     actor: Actor,
     unsigned: bool = False,
 ) -> tuple[str, ...]:
-    """Revoke these rows of one namespace, each with its record (rule 3); those that were not yet.
+    """Revokes these rows of one namespace with records; returns the newly revoked.
 
-    `unsigned` is said by who wanted to have them signed, and by nobody else: then nobody has their texts.
+    `unsigned` may be set only by the caller that failed to have them signed, so no text exists.
     """
     if not tokens:
         return ()
@@ -138,7 +105,6 @@ def revoke_rows(
 
 
 def _clients(tx: Transaction, token: Token) -> tuple[str, ...]:
-    """Whom a token was issued to, as tokens and records call them (rule 1)."""
     own = token.actors[0] if token.actors else token.subject
     if not is_admission(token.parent):
         return (own,)
@@ -154,7 +120,7 @@ def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:
     if token.form is TokenForm.SERVICE:
         service = tx.services.service(token.namespace, named_in(token.subject))
         if service is not None and service.owner != actor.name:
-            raise ForeignTokenError("the token is a service's, and its owner is somebody else")
+            raise ForeignTokenError("the token is a service's with another owner")
         return
     task = tx.tasks.task(token.namespace, token.task)
     agent = tx.identities.agent(token.namespace, token.agent)
@@ -167,7 +133,7 @@ _TURN: Final = 1000
 
 
 def sweep_tokens(means: Means) -> int:
-    """Forget what ended a day ago (rule 1), a thousand at most; how many were."""
+    """Deletes up to a thousand tokens that ended a day ago; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
     return means.store.write(lambda tx: tx.tokens.sweep(before, limit=_TURN))
 
@@ -176,21 +142,17 @@ _APART: Final = minutes(2)
 
 
 def use_claim(means: Means, claim: Claim) -> None:
-    """Use it, and go on only when nobody has before.
-
-    Raises:
-        ReplayedError: Somebody has.
-    """
+    """Uses a claim; raises ReplayedError if it was used before."""
     (use,) = use_claims(means, [claim])
     require_first(use, claim.kind)
 
 
 def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
-    """Which use of each this is; all of them in one transaction (rule 1)."""
+    """Uses the claims in one transaction and returns each one's use."""
     return means.store.write(lambda tx: tx.claims.use(claims))
 
 
 def sweep_claims(means: Means) -> int:
-    """Forget what nobody can show any more (rule 2), a thousand at most; how many were."""
+    """Deletes up to a thousand claims past their window; returns their number."""
     before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
     return means.store.write(lambda tx: tx.claims.sweep(before, limit=_TURN))

@@ -1,34 +1,14 @@
-"""What services get of us: tokens of their own, introspection, and shared claims.
+"""Services: their own tokens, introspection, and shared single-use claims.
 
-Of `serving`:
-
-1. A service asks for its own token by `client_credentials` (RFC 6749 §4.4), proven by its own key: for our
-   issuer alone, with the scope `service`, bound to the key that the request was made with. It rests on the
-   service, its owner and the key that proved it, not on the assertion that was shown; it lives 300 seconds.
-2. Agents get no such token, and services exchange none: a proof that was taken from one is of no use as the
-   other.
-3. A service is told what a token is worth (RFC 7662) that is meant for it: a task's by its audience, a
-   transaction token where it enforces the tool. It is of the service's own namespace, and stands now. Of any
-   other it is told that it is not active, and nothing more: neither that there is one, nor why not.
-4. Service and token are looked at in one state of the store.
-
-Of `sharing`:
-
-1. A request is begun for a service that has proved itself and stands, with the very token that it was shown:
-   of its namespace, of that action, of a tool that it enforces, and which holds now. That is read in one
-   state of the store, and what of it can end is locked and compared in the transaction that begins: what
-   ended before is not begun. A repeat is told what is known, whatever has ended since.
-2. The token's row says until when it is remembered. What the store doesn't know, as one of before a copy that
-   was put back, begins nothing.
-3. All changes of one service's claims come one after the other, behind its tally, of whatever daemon.
-4. This process has seen how often a service's claims changed. A store that knows of less lost some, as a
-   standby that took over without the last commits: nothing is begun or answered there any more.
-5. It is forgotten once the log has a record of two minutes past its end (`claims`, rule 2), and how far that
-   was stays: of what was remembered until then nothing is begun, however far the clocks of daemons are apart.
-6. No record is made of any of it. What was permitted has its record and ends with its outcome; that a service
-   began it is the service's own memory, of minutes, and holds what it answered.
-7. What serves once, such as a proof that a service was shown, is used in the service's name, and apart from
-   what others were shown.
+- Agents get no such token, and services exchange none, so one's proof is useless as the other.
+- Introspection (RFC 7662) answers for valid tokens of the service's namespace that are meant for it: a task
+  token by audience, a transaction token by enforced tool. Others are just not active.
+- A request begins for a valid service with the very token it was shown: of its namespace, that action, an
+  enforced tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
+- A process remembers how often a service's claims changed; a store that knows of fewer lost some (failover)
+  and is refused.
+- Claims are deleted when the log has a record two minutes past their end (`claims`, rule 2); nothing
+  remembered until then begins again.
 """
 
 from __future__ import annotations
@@ -90,42 +70,20 @@ if TYPE_CHECKING:
 
 
 SCOPE: Final = "service"
-"""Of services' tokens (rule 1)."""
+"""Of services' tokens."""
 
 
 def require_fit_grant(principal: Principal, *, service: bool) -> None:
-    """Go on only with a client that may ask by such a grant (rule 2).
-
-    Args:
-        principal: Who was proven.
-        service: Whether the grant is for services.
-
-    Raises:
-        UnfitClientError: It is for others.
-    """
+    """Raises UnfitClientError if the client may not use this grant."""
     if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
         whom = "a service" if service else "an agent"
-        raise UnfitClientError(f"by this grant {whom} gets its tokens, and nobody else", where="grant_type")
+        raise UnfitClientError(f"this grant is only for {whom}", where="grant_type")
 
 
 def give_service_token(
     tokens: Tokens, form: Mapping[str, str], principal: Principal, binding: Binding | None
 ) -> Issued:
-    """A token of the service that asks (rule 1).
-
-    Args:
-        tokens: Issues.
-        form: The parameters of the request, each once.
-        principal: The service, proven.
-        binding: The key that the request was made with.
-
-    Raises:
-        UnfitClientError: Rule 2.
-        BadScopeError: It asks for another scope.
-        TargetUnknownError: It asks for another resource.
-        DeniedError: The service does not stand, or no key was shown.
-        UnavailableError: It can't be written, or not signed now.
-    """
+    """Issues a token of the calling service."""
     require_fit_grant(principal, service=True)
     issuer = tokens.issuing.issuer
     if form.get("scope", SCOPE) != SCOPE:
@@ -145,11 +103,7 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
-    """What a token is worth to a service that was proven (rules 3 and 4; RFC 7662 §2.2).
-
-    Raises:
-        DeniedError: The service itself does not stand any more.
-    """
+    """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -159,7 +113,7 @@ def introspect_for_service(
         try:
             row = snapshot.tokens.token(found.namespace, found.id)
             if row is None:
-                raise UnknownTokenError("nobody here issued that token")
+                raise UnknownTokenError("that token was not issued here")
             _require_meant(snapshot, service, row, domain)
             require_token_stands(snapshot, row, means.clock.now())
             claims = claims_of(row, ground_of(snapshot, row))
@@ -172,11 +126,6 @@ def introspect_for_service(
 
 
 def _require_meant(snapshot: Snapshot, service: Service, token: Token, domain: str) -> None:
-    """Go on only with a token that is meant for the service (rule 3).
-
-    Raises:
-        DeniedError: It is not.
-    """
     match token.form:
         case TokenForm.TASK if token.audience == service.audience:
             return
@@ -190,11 +139,6 @@ def _require_meant(snapshot: Snapshot, service: Service, token: Token, domain: s
 
 
 def _key(principal: Principal) -> str:
-    """The key of its own that proved the service.
-
-    Raises:
-        BadExchangeError: It was proven by something else.
-    """
     if not isinstance(principal.proof, WorkloadProof):
         raise BadExchangeError("a service proves itself here with a key of its own")
     return principal.proof.subject
@@ -202,7 +146,7 @@ def _key(principal: Principal) -> str:
 
 _APART: Final = minutes(2)
 _WINDOW: Final = minutes(5)
-"""How far ahead the window of what serves once may end (rule 7)."""
+"""How far ahead the window of what serves once may end."""
 _TURN: Final = 200
 """Claims that one transaction forgets at most."""
 _TRIES: Final = 8
@@ -210,7 +154,7 @@ _TRIES: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """A service that asks, proven by a token of its own."""
+    """A service authenticated by its own token."""
 
     namespace: str
     service: str
@@ -220,8 +164,6 @@ class Asker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ground:
-    """What a request rests on, as it was read (rule 1)."""
-
     own: Token
     """The service's."""
     token: Token
@@ -233,25 +175,15 @@ class _Ground:
 
 
 class SharedClaims:
-    """Keeps them; each call is done in the worker's thread, one at a time."""
+    """Shared claims; calls run in the worker's thread, one at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Have seen nothing yet."""
         self._means = means
         self._seen: dict[tuple[str, str], int] = {}
-        """How often the claims of each service had changed when last seen (rule 4)."""
+        """How often the claims of each service had changed when last seen."""
 
     def begin(self, asker: Asker, wish: SharedWish) -> SharedBeginning:
-        """Begin a request, durably, or say what is known of it.
-
-        Raises:
-            OtherRequestError: The transaction was used for another one.
-            ServedForgottenError: Whether it was used is not known any more.
-            ClaimsFullError: There is no room.
-            DeniedError: The token, or the service, doesn't hold (rule 1).
-            StoreBehindError: Claims were lost (rule 4).
-            UnavailableError: It can't be written; what it rests on kept changing.
-        """
+        """Begins a request durably, or returns what is known of it."""
         for _ in range(_TRIES):
             with self._means.store.read() as snapshot:
                 found = snapshot.shared_claims.claim(asker.namespace, asker.service, wish.txn)
@@ -267,13 +199,7 @@ class SharedClaims:
         raise ConflictError("what the request rests on kept changing")
 
     def answer(self, asker: Asker, *, txn: str, request: str, claimant: str, answer: bytes | None) -> None:
-        """Keep what came of a request; None where nobody knows.
-
-        Raises:
-            NotBegunError: Somebody else began it, or something else was said.
-            StoreBehindError: Claims were lost (rule 4).
-            UnavailableError: It can't be written.
-        """
+        """Stores the result of a request, None if unknown."""
 
         def work(tx: Transaction) -> Tally:
             tally = self._tally(tx, asker.namespace, asker.service)
@@ -289,12 +215,9 @@ class SharedClaims:
         self._see(self._means.store.write(work))
 
     def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
-        """Use what serves once (rule 7).
+        """Uses a single-use value.
 
-        Raises:
-            BadClaimError: Its window is longer than that of anything.
-            ReplayedError: It was used before, or nobody can tell any more.
-            UnavailableError: It can't be written.
+        Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError.
         """
         if until > self._means.clock.now() + _WINDOW:
             raise BadClaimError("nothing serves once for as long as that", where="until")
@@ -302,7 +225,7 @@ class SharedClaims:
         use_claim(self._means, shown)
 
     def sweep(self) -> int:
-        """Forget what nobody can bring any more (rule 5), some of each service; how many were."""
+        """Deletes some expired claims of each service; returns their number."""
         means = self._means
         before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
         with means.store.read() as snapshot:
@@ -324,11 +247,6 @@ class SharedClaims:
         return count
 
     def _ground(self, snapshot: Snapshot, asker: Asker, wish: SharedWish) -> _Ground:
-        """What the request rests on (rules 1 and 2).
-
-        Raises:
-            DeniedError: It doesn't hold.
-        """
         space, now = asker.namespace, self._means.clock.now()
         own = snapshot.tokens.token(space, asker.token)
         if own is None or own.form is not TokenForm.SERVICE:
@@ -339,7 +257,7 @@ class SharedClaims:
             raise UnknownServiceError("no service has that name")
         token = snapshot.tokens.token(space, wish.token)
         if token is None or token.form is not TokenForm.TRANSACTION or token.action != wish.txn:
-            raise UnknownTokenError("nobody here issued a token of that action")  # 2
+            raise UnknownTokenError("no token of that action was issued here")
         action = snapshot.actions.action(space, token.action)
         tool = "" if action is None else action.tool
         require_enforces(service, tool)
@@ -365,7 +283,7 @@ class SharedClaims:
         if found is not None:
             return shared_again(found, wish, now), tally
         until = Instant(ground.token.expires + SKEW)
-        require_remembered(until, tally.forgotten)  # 5
+        require_remembered(until, tally.forgotten)
         claim = begun_anew(wish, asker.namespace, asker.service, until=until, now=now)
         moved = make_room(tally, claim)
         tx.shared_claims.insert(claim)
@@ -373,7 +291,6 @@ class SharedClaims:
         return Begun(), moved
 
     def _tally(self, tx: Transaction, namespace: str, service: str) -> Tally:
-        """What is kept of a service, locked, and all that was seen of it (rules 3 and 4)."""
         tally = tx.shared_claims.lock_tally(namespace, service)
         seen = self._seen.get((namespace, service), 0)
         if tally.turn < seen:
@@ -388,11 +305,9 @@ class SharedClaims:
 
 
 def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
-    """Go on only with what is still so, and locked (rule 1).
+    """Locks and compares what the request rests on.
 
-    Raises:
-        ConflictError: It changed since it was read: it is read anew.
-        DeniedError: It has ended.
+    Raises ConflictError if it changed and must be read anew, or DeniedError if it ended.
     """
     token = ground.token
     space = token.namespace
@@ -413,5 +328,5 @@ def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Ins
         require_not_revoked(keys.get(one.key))
         row = rows.get(one.id)
         if row is None:
-            raise UnknownTokenError("nobody here issued that token")
+            raise UnknownTokenError("that token was not issued here")
         require_standing(row, now)

@@ -1,32 +1,16 @@
-"""What must hold for a token to be signed and whenever it is shown, and writing its row.
+"""Validity of a token at signing and at each use, and writing its row.
 
-Of `standing`:
-
-1. It is neither revoked nor over, and its key is not revoked.
-2. Of a task token: nothing is stopped, its agent is active and somebody answers for it, its task and every
-   ancestor runs before its deadline, and the task is still that agent's.
-3. Of a transaction token: that too, and its action is permitted and has no outcome. Where it was asked for
-   with a client's token, that client is let in still.
-4. Of a person's: the person is there. A stop ends no person's token: people lift it.
-   Of a service's: the service is there, its owner is, and the key that proved it counts. A stop ends none:
-   what was stopped services have to hear.
-5. Of one that a client got that people use: the client is let in to that task still (`admitting`), or to act
-   as that person, with that key, and while the sign-in lasts that it rests on.
-6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
-   of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
-7. Who gives their own task up asks less still: that the token is neither revoked nor over, its client is let
-   in still (rule 5), and its task is one of that agent's. What is paused, stopped or has ended can be given
-   up, and nothing else comes of that.
-8. Of an action that asks for a credential there is no transaction token: what it is good for is minted, and
-   no server that could take the token ever sees the call.
-
-Of `writing`:
-
-1. A stop, a suspension, the end of a task or a change of the key that commits first wins.
-2. Record and row are in one transaction; the row has the number of its record, and both have the digest of
-   the claims.
-3. The token that it is asked with holds then too, and it ends no later than that one. Keys are locked before
-   tokens, as whoever revokes a key does.
+Rules of `standing`:
+4. Person's token: the person is present. Service's: service and owner are present and its key counts. A stop
+   ends neither: people lift stops and services must learn of them.
+5. Token of a client that people use: its admission to that task, or to act as that person with that key and
+   sign-in, lasts.
+6. A gateway checks less: that task and token are not over. A pause, stop or missing owner is left to the
+   decision, which records it.
+7. Giving up an own task needs less still: token not revoked or expired, client admitted (rule 5), task of
+   that agent. A paused, stopped or ended task can be given up.
+8. An action that asks for a credential gets no transaction token, as no server sees the call.
+- The token it is asked with is valid then too, and it ends no later. Keys are locked before tokens.
 """
 
 from __future__ import annotations
@@ -79,23 +63,19 @@ if TYPE_CHECKING:
 
 
 OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
-"""An action of which a transaction token may speak."""
+"""An action that a transaction token may name."""
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Go on only with a token that holds now (rules 1 to 4).
-
-    Raises:
-        DeniedError: It doesn't, and why.
-    """
+    """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
-    require_not_revoked(snapshot.tokens.key(token.key))  # 1
+    require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is TokenForm.PERSON:
-        _require_present(snapshot, token)  # 4
-        _require_let_in(snapshot, token, now)  # 5
+        _require_present(snapshot, token)
+        _require_let_in(snapshot, token, now)
         return
     if token.form is TokenForm.SERVICE:
-        require_service(snapshot, token.namespace, named_in(token.subject), token.proven_by)  # 4
+        require_service(snapshot, token.namespace, named_in(token.subject), token.proven_by)
         return
     require_not_stopped(snapshot.revocation.kill_switch(token.namespace))
     agent = snapshot.identities.agent(token.namespace, token.agent)
@@ -103,23 +83,19 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
         raise UnknownIdentityError(f"no agent is named `{token.agent}`")
     require_active(agent, snapshot.identities.persons(token.namespace))
     heads = snapshot.tasks.heads(token.namespace, {token.task})
-    require_live(token.task, heads, now)  # 2
+    require_live(token.task, heads, now)
     if heads[token.task].agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
-    _require_let_in(snapshot, token, now)  # 5
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
+    _require_let_in(snapshot, token, now)
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
         admission = _admission_above(snapshot, token.namespace, token.parent)
         if admission is not None:
-            require_standing_admission(admission, now)  # 3
+            require_standing_admission(admission, now)
 
 
 def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Go on only with a task's token that a gateway may be shown (rule 6).
-
-    Raises:
-        DeniedError: It, its key, its admission or its task is over, or it is no task's.
-    """
+    """Raises DeniedError unless the task token may be shown to a gateway."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is not TokenForm.TASK:
@@ -127,16 +103,12 @@ def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> Non
     heads = snapshot.tasks.heads(token.namespace, {token.task})
     require_going(token.task, heads, now)
     if heads[token.task].agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
     _require_let_in(snapshot, token, now)
 
 
 def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Go on only with a task's token by which its agent may end the task (rule 7), or another one that holds.
-
-    Raises:
-        DeniedError: It, its key or its admission is over.
-    """
+    """Raises DeniedError unless the token may end its agent's task, or is valid otherwise."""
     if token.form is not TokenForm.TASK:
         require_token_stands(snapshot, token, now)
         return
@@ -144,16 +116,12 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
     require_not_revoked(snapshot.tokens.key(token.key))
     task = snapshot.tasks.task(token.namespace, token.task)
     if task is None or task.agent != token.agent:
-        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
-    _require_let_in(snapshot, token, now)  # 5
+        raise NoTaskError(f"the task `{token.task}` does not belong to agent `{token.agent}`")
+    _require_let_in(snapshot, token, now)
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
-    """What the token speaks of, as the store has it now.
-
-    Raises:
-        DeniedError: It is not there.
-    """
+    """Returns the current rows that the token refers to; raises DeniedError if missing."""
     match token.form:
         case TokenForm.TASK:
             task = snapshot.tasks.task(token.namespace, token.task)
@@ -171,18 +139,12 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 
 
 def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
-    """What a transaction token says of an action, its approval, and what it rests on.
+    """Returns what a transaction token says of an action and rests on.
 
-    Args:
-        snapshot: Is read.
-        action: The action.
-        parent: The token that it is asked for with; empty for none.
-
-    Raises:
-        NotOpenError: It asks for a credential (rule 8).
+    `parent` is the token it is asked for with, empty for none.
     """
     if credential_kind(action.tool) is not None:
-        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 8
+        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
     line = snapshot.tasks.lineage(action.namespace, action.task)
@@ -201,7 +163,7 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
 
 
 def person_of(token: Token) -> str:
-    """The name of the person whose token it is."""
+    """Returns the name of the person whose token it is."""
     return named_in(token.subject)
 
 
@@ -212,7 +174,6 @@ def _require_present(snapshot: Snapshot, token: Token) -> None:
 
 
 def _require_let_in(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Go on only while the client is let in to what this very token is for (rule 5)."""
     if not is_admission(token.parent):
         return
     found = snapshot.authorizations.admission(token.namespace, token.parent)
@@ -227,7 +188,6 @@ def _require_let_in(snapshot: Snapshot, token: Token, now: Instant) -> None:
 
 
 def _admission_above(snapshot: Snapshot, namespace: str, parent: str) -> Admission | None:
-    """What let in the client with whose token another one was asked for; None where none did."""
     asked = snapshot.tokens.token(namespace, parent) if parent else None
     if asked is None or not is_admission(asked.parent):
         return None
@@ -235,11 +195,7 @@ def _admission_above(snapshot: Snapshot, namespace: str, parent: str) -> Admissi
 
 
 def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> None:
-    """Go on only while the sign-in lasts on which an admission rests (rule 5).
-
-    Raises:
-        AdmissionEndedError: It has ended.
-    """
+    """Raises AdmissionEndedError unless the admission's sign-in lasts."""
     if not admission.session:
         return
     space, person = admission.namespace, admission.person
@@ -250,13 +206,13 @@ def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> N
 def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:
     action = snapshot.actions.action(token.namespace, token.action)
     if action is None or action.state not in OPEN or (action.task, action.agent) != (token.task, token.agent):
-        raise NotOpenError(f"`{token.action}` is no open action of that task")  # 3
+        raise NotOpenError(f"`{token.action}` is no open action of that task")
     return action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What was read, and is compared under lock (rule 1)."""
+    """What was read for a token, to be compared under lock."""
 
     token: Token
     """Without times, key and place."""
@@ -272,13 +228,7 @@ class Draft:
 
 
 def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
-    """The token that was drawn, written with its record (rules 1 and 2).
-
-    Raises:
-        DeniedError: What it rests on doesn't hold any more.
-        ConflictError: It changed, or the place in the status list is another's: draw it again.
-        NoTokenKeyError: No key signs tokens now.
-    """
+    """Writes the token with its record."""
     space = drawn.token.namespace
     if drawn.token.form is TokenForm.PERSON:
         persons, _ = tx.identities.lock_grantors(space)
@@ -325,18 +275,15 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
 
 
 def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: Instant) -> tuple[Instant, ...]:
-    """When the token ends that this one is asked with, locked (rule 3); nothing where it is asked with none.
+    """Returns the locked end of the token this one is asked with, if any.
 
-    What an admission is worth is looked at whenever the token is shown, or signed (`standing`).
-
-    Raises:
-        DeniedError: It does not hold any more.
+    Its admission is checked at each use and at signing (`standing`).
     """
     if not token.parent or is_admission(token.parent):
         return ()
     parent = tx.tokens.lock_tokens(token.namespace, {token.parent}).get(token.parent)
     if parent is None:
-        raise UnknownTokenError("nobody here issued the token that this one is asked with")
+        raise UnknownTokenError("the token that this one is asked with was not issued here")
     require_standing(parent, now)
     require_not_revoked(keys.get(parent.key))
     return (parent.expires,)

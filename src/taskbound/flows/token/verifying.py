@@ -1,29 +1,13 @@
-"""Verifies a token of ours when it is shown: the format first, then its row (ADR 0058).
+"""Verifies a presented token of ours: first its format, then its row (ADR 0058).
 
-Of `verifying`:
-
-1. The gate reads the text (`wire/jose`): kind, issuer, audience, times, and a signature by a key that the
-   store has.
-2. The row is the token's: what was signed is what the row's digest is of.
-3. It holds now (`standing`): its row, its key, its task with all ancestors, its agent, the switch. That is
-   read each time, and nothing of it is remembered, but within one snapshot: what is shown together is looked
-   at together (`OneLook`).
-4. Who shows it has the key that it is bound to. The caller has verified the proof, and says which key that
-   was.
-5. What is remembered is the signature alone, by the digest of the text and by the audience: a token of ours
-   has one text. Times are compared each time.
-6. Whoever may not know of a token is told that it is not active, and nothing more (RFC 7662 §2.2).
-
-Of `shown`:
-
-1. `Authorization` is `DPoP TOKEN` or `Bearer TOKEN`, and nothing else is looked at for a token (A139).
-2. As `DPoP` it comes with one proof, which is of this request and this token, by the key that the token is
-   bound to (RFC 9449 §7.1). A token that is bound so is nobody's as `Bearer`, whatever proof comes with it.
-3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3), which has begun and not ended;
-   without one there is none. TLS has shown that who connects has its key, and leaves its times to us.
-4. A proof is used once, and only by a token that holds: what strangers make up is not kept.
-5. Where only tasks' tokens are taken, one that is refused and is of another kind is told that: what is said
-   is the same whatever else is wrong with it.
+- It must be valid now (`standing`), read each time; only within one snapshot are reads shared (`OneLook`).
+- Only the signature check is cached, by digest of the text and audience; times are compared each time.
+- A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
+- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1). A DPoP-bound token
+  is refused as `Bearer`.
+- `Bearer` uses the key of the client's certificate (RFC 8705 §3), if any, within its times, which TLS does
+  not check.
+- A proof is used once, and only stored for a valid token.
 """
 
 from __future__ import annotations
@@ -92,17 +76,16 @@ _PARSED: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A token that holds now, and who showed it."""
+    """A valid token and its presenter."""
 
     principal: Principal
     token: Token
 
 
 class Verification:
-    """Verifies tokens; safe from any thread."""
+    """Verifies tokens; thread-safe."""
 
     def __init__(self, means: Means, issuing: Issuing) -> None:
-        """Keep what to work with."""
         self._means = means
         self._issuing = issuing
         self._seen: OrderedDict[tuple[str, str], Jws] = OrderedDict()
@@ -119,20 +102,10 @@ class Verification:
         stands: Stands = require_token_stands,
         one_look: OneLook | None = None,
     ) -> Verified:
-        """Who shows an access token (rules 1 to 4).
+        """Verifies an access token; raises MalformedError or DeniedError.
 
-        Args:
-            text: The token.
-            audience: The resource that it is shown at.
-            shown: The key that who shows it was proven to have, with this very token where that is a DPoP
-                proof (`ath`); None for none.
-            namespace: The only one that it may be of; empty for any.
-            stands: What has to be so of its row.
-            one_look: What is looked at together with it; None for nothing.
-
-        Raises:
-            MalformedError: It is no token of such a kind.
-            DeniedError: It proves nothing now, and why.
+        `shown` is the proven key, by a DPoP proof of this very token (`ath`) or TLS; None if none.
+        `namespace` empty means any.
         """
         if one_look is None:
             verified = self._verified(text, audience, namespace, stands)
@@ -141,11 +114,10 @@ class Verification:
             verified = one_look.once((text, audience, namespace, stands), look)
         row = verified.token
         if row.binding is not None and row.binding != shown:
-            raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
+            raise UnboundTokenError("the token was shown without the key that it is bound to")
         return verified
 
     def _verified(self, text: str, audience: str, namespace: str, stands: Stands) -> Verified:
-        """The token, that holds now, whoever shows it (rules 1 to 3)."""
         jws = self.read(text)
         with self._means.store.read() as snapshot:
             return self._look(text, jws, audience, namespace, stands, snapshot)
@@ -157,37 +129,24 @@ class Verification:
         now = self._means.clock.now()
         believed = self._believe(snapshot, text, jws, audience, now)
         if row is None or (namespace and row.namespace != namespace):
-            raise UnknownTokenError("nobody here issued that token")
+            raise UnknownTokenError("that token was not issued here")
         if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
-            raise TokenAlteredError("the token is not what its row says")  # 2
-        stands(snapshot, row, now)  # 3
+            raise TokenAlteredError("the token is not what its row says")
+        stands(snapshot, row, now)
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:
-        """Whose token is exchanged for another: it is for us, and nobody shows its key (`exchange`, rule 2).
-
-        Raises:
-            MalformedError: It is no token of such a kind.
-            DeniedError: It is worth nothing now, or is for somebody else.
-        """
+        """Verifies a subject token for us, presented without its key (`exchange`, rule 2)."""
         return self._verified(text, self._issuing.issuer, namespace, require_token_stands)
 
     def verify_relayed(self, text: str, *, audience: str, namespace: str, stands: Stands) -> Verified:
-        """The token that a process of ours was shown with its key, and shows again without it.
-
-        Raises:
-            MalformedError: It is no token of such a kind.
-            DeniedError: It proves nothing now, and why.
-        """
+        """Verifies a token that a process of ours was shown with its key."""
         return self._verified(text, audience, namespace, stands)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
-        """What a token is worth, for one that it was issued to or that it is for (RFC 7662 §2.2; rule 6).
+        """Returns a token's introspection for its client or resource (RFC 7662 §2.2).
 
-        Args:
-            text: The token.
-            client: Who asks, as tokens call it.
-            audiences: The resources that ask through it.
+        `client` is the caller as tokens name it, `audiences` its resources.
         """
         row = self._mine(text, client, audiences)
         if row is None:
@@ -202,24 +161,20 @@ class Verification:
         return {**claims, "active": True, "token_type": "DPoP" if dpop else "Bearer"}
 
     def revoke(self, text: str, *, client: str, actor: Actor) -> None:
-        """Revoke the token, when it is one of ours and this client's (RFC 7009 §2.1).
-
-        Raises:
-            ForeignTokenError: It is another client's.
-        """
+        """Revokes the client's own token, if it is ours (RFC 7009 §2.1); raises ForeignTokenError."""
         row = self.known(text)
         if row is not None:
             revoke_own(self._means, row, client, actor)
 
     @property
     def domain(self) -> str:
-        """The trust domain: `aud` of transaction tokens."""
+        """Returns the trust domain, the `aud` of transaction tokens."""
         return self._issuing.domain
 
     def known(self, text: str, *, transactions: bool = False) -> Token | None:
-        """The row of a text that our own key signed, whatever it is worth by now; None for any other.
+        """Returns the row of a text that our key signed, valid or not; None for others.
 
-        A transaction token is one only where `transactions` says so.
+        Transaction tokens count only if `transactions` is set.
         """
         try:
             jws = self._any(text) if transactions else self.read(text)
@@ -240,19 +195,14 @@ class Verification:
         return row if client == own or row.audience in audiences else None
 
     def _any(self, text: str) -> UnverifiedJws:
-        """As `read`; also a transaction token."""
+        """As `read`, and reads transaction tokens too."""
         try:
             return self.read(text)
         except (TokenClaimsError, TokenKindError):
             return parse_jws(text, kind=TRANSACTION_TOKEN)
 
     def read(self, text: str) -> UnverifiedJws:
-        """The access token that a text claims to be, whosever of ours; nothing of it is verified.
-
-        Raises:
-            MalformedError: It is none.
-            DeniedError: It can't be one of such a kind.
-        """
+        """Reads an access token without verifying it; raises MalformedError or DeniedError for its kind."""
         with self._lock:
             known = self._parsed.get(text)
         if known is not None:
@@ -265,7 +215,6 @@ class Verification:
         return jws
 
     def _believe(self, snapshot: Snapshot, text: str, jws: UnverifiedJws, audience: str, now: Instant) -> Jws:
-        """The token, whose signature was verified now or before (rules 1 and 5)."""
         name = sha256(text.encode("ascii")).hexdigest(), audience
         with self._lock:
             known = self._seen.get(name)
@@ -316,7 +265,7 @@ _TOKEN: Final = re.compile(r"(dpop|bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII | 
 
 
 class BadProofError(DeniedError):
-    """What a request over the network shows is nobody's proof."""
+    """The request over the network has no acceptable proof."""
 
     code = "bad-proof"
     remedy = (
@@ -326,7 +275,7 @@ class BadProofError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came with a request; no repr of this has a secret."""
+    """The credentials of a request, hidden in repr."""
 
     method: str
     uri: str
@@ -337,21 +286,21 @@ class Request:
     """The client's own, DER; empty for none."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
+        """Hides the credentials."""
         return f"Request({self.method} {self.uri!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shower:
-    """Who shows a token that holds, and what has to be used for the first time by that."""
+    """The presenter of a valid token, with claims that must be used for the first time."""
 
     verified: Verified
     claim: Claim | None
-    """The proof's (rule 4); none without one."""
+    """The proof's; none without one."""
 
     @property
     def principal(self) -> Principal:
-        """Who that is."""
+        """Returns the presenter."""
         return self.verified.principal
 
 
@@ -365,29 +314,14 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
     stands: Stands = require_token_stands,
     one_look: OneLook | None = None,
 ) -> Shower:
-    """Who shows a token; its proof is still to be used.
-
-    Args:
-        means: What flows are given.
-        verification: What tokens are verified by.
-        request: What came with it.
-        audience: The resource that was asked.
-        namespace: The only one that the token may be of; empty for any.
-        stands: What has to be so of the token's row.
-        one_look: What is looked at together with it; None for nothing.
-
-    Raises:
-        BadProofError: It is none of rule 1, or comes with what does not belong to it.
-        MalformedError: A token or a proof can't be read.
-        DeniedError: It proves nobody now, and why.
-    """
+    """Verifies a request's token; the caller must still use its proof. `namespace` empty means any."""
     told = _TOKEN.fullmatch(request.authorization)
     if told is None:
-        raise BadProofError("the authorization is no token of a kind that is taken")  # 1
+        raise BadProofError("the authorization is no token of a kind that is taken")
     scheme, text = told[1].lower(), told[2]
     if scheme == "bearer":
         if request.dpop:
-            raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")  # 2
+            raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")
         verified = verification.verify(
             text,
             audience=audience,
@@ -406,7 +340,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
         ),
         check=means.tokens,
         now=means.clock.now(),
-    )  # 2
+    )
     shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
     verified = verification.verify(
         text, audience=audience, shown=shown, namespace=namespace, stands=stands, one_look=one_look
@@ -417,11 +351,7 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
 
 
 def require_task_kind(authorization: str) -> None:
-    """Go on unless a token says of itself that it is no task's (rule 5).
-
-    Raises:
-        OtherKindError: It does.
-    """
+    """Raises OtherKindError if the token says that it is no task's."""
     told = _TOKEN.fullmatch(authorization)
     if told is None:
         return
@@ -432,7 +362,6 @@ def require_task_kind(authorization: str) -> None:
 
 
 def _certificate(means: Means, request: Request) -> Binding | None:
-    """The key of the client's certificate (rule 3)."""
     if not request.certificate:
         return None
     means.svids.require_current(request.certificate, now=means.clock.now())
@@ -441,7 +370,6 @@ def _certificate(means: Means, request: Request) -> Binding | None:
 
 
 def _claimed_key(verification: Verification, text: str) -> str:
-    """The key that a token says it is bound to; whether it is, its row says afterwards."""
     bound = verification.read(text).claimed.rest.get("cnf")
     claimed = bound.get("jkt") if isinstance(bound, dict) else None
     return claimed if isinstance(claimed, str) else ""

@@ -1,4 +1,4 @@
-"""Pinning servers and their tools, and noticing when they are others than were pinned."""
+"""Pins servers and tools, and detects changes to what was pinned."""
 
 from __future__ import annotations
 

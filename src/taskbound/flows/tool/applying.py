@@ -1,32 +1,11 @@
-"""Applies a tool file, and says who answers for a tool and approves for it.
+"""Applies a tool file; sets owners and approvers of tools.
 
-Of `applying`:
-
-1. What would change is worked out from what holds now, and told. It is applied only under the digest of just
-   these changes: whoever agrees to it was shown them.
-2. What relaxes needs a person's word beside that.
-3. One transaction, and one record for each tool of which something changes, for each whose approvers do, and
-   for each whose owner does. What changes nothing writes nothing.
-4. Who approves is said by the account that owns the data directory (`answering`), who owns a tool by its
-   owner (`owning`).
-5. Whether a server is shareable stands in its spec, and is no part of its identity.
-6. What a file says of one tool counts where another is declared to be read for it.
-
-Of `answering`:
-
-1. They are persons of the namespace who have not left. What policies leave to those who approve for the agent
-   then goes to them, and to nobody else.
-2. It is said of the tool's name. Taking the server away and pinning it again changes nothing of it.
-3. It is written behind the tool's row: a decision that has locked the tool sees it before or after, and is
-   made again where it was evaluated before.
-
-Of `owning`:
-
-1. The owner is a person of the namespace who has not left.
-2. An owner gives their tool to somebody else. Of a tool that nobody owns any more it is said by the account
-   that owns the data directory.
-3. It is kept with the tool's pin, whatever definition is pinned: a decision that has locked the tool sees it
-   before or after, and is made again where it was evaluated before.
+- Changes are computed from current state and shown; they are applied only under their digest.
+- A relaxation needs explicit consent too.
+- A tool's declaration in the file counts where another tool is declared to be read by it.
+- Approvers are present persons of the namespace; they then replace the agent's approvers for the tool.
+- They are written after the tool's row is locked, so a concurrent decision sees them or is evaluated again.
+- An owner passes the tool on; the account that owns the data directory does so for a tool without owner.
 """
 
 from __future__ import annotations
@@ -62,7 +41,7 @@ _MOST: Final = 32
 
 
 class TooManyApproversError(MalformedError):
-    """More persons than may approve for one tool."""
+    """Too many approvers for one tool."""
 
     code = "too-many-approvers"
     remedy = "name a group in a policy instead: `approval:GROUP`"
@@ -71,14 +50,7 @@ class TooManyApproversError(MalformedError):
 def set_approvers(
     means: Means, namespace: str, tool: str, approvers: tuple[str, ...] | None, *, actor: Actor, owns: bool
 ) -> tuple[str, ...]:
-    """Say who approves for a tool from now on; None leaves it to those who approve for the agent again.
-
-    Raises:
-        NotSelfError: Another account than the data directory's says it.
-        UnknownToolError: The tool is not pinned.
-        UnknownIdentityError: There is no such person.
-        TooManyApproversError: They are too many.
-    """
+    """Sets a tool's approvers; None restores the agent's approvers."""
     require_self(actor, (), owns=owns)
     named = require_few(approvers or ())
 
@@ -88,11 +60,11 @@ def set_approvers(
             raise UnknownToolError(
                 f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
             )
-        tx.tools.put_tool(replace(pin, version=pin.version + 1), expect=pin.version)  # 3
+        tx.tools.put_tool(replace(pin, version=pin.version + 1), expect=pin.version)
         persons, _ = tx.identities.lock_grantors(namespace)
         for name in named:
-            require_present(persons.get(name), name)  # 1
-        tx.tools.put_approvers(namespace, tool, None if approvers is None else named)  # 2
+            require_present(persons.get(name), name)
+        tx.tools.put_approvers(namespace, tool, None if approvers is None else named)
         event = ToolApproversChanged(
             tool=tool, approvers=named, by=actor.name, proof=actor.proof, own=approvers is not None
         )
@@ -103,11 +75,7 @@ def set_approvers(
 
 
 def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
-    """The persons, each once and sorted.
-
-    Raises:
-        TooManyApproversError: They are too many.
-    """
+    """Returns the persons without duplicates, sorted; raises TooManyApproversError."""
     named = tuple(sorted(set(approvers)))
     if len(named) > _MOST:
         raise TooManyApproversError(f"at most {_MOST} persons approve for a tool")
@@ -115,21 +83,7 @@ def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
-    """Say who answers for a tool from now on.
-
-    Args:
-        means: What to work with.
-        namespace: Of the tool.
-        tool: Its name.
-        owner: The person.
-        actor: Who says it.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        UnknownToolError: The tool is not pinned.
-        UnknownIdentityError: There is no such person, or they have left (rule 1).
-        NotOwnerError: Somebody says it who may not (rule 2).
-    """
+    """Sets a tool's owner."""
 
     def work(tx: Transaction) -> PinnedTool:
         pin = tx.tools.tool(namespace, tool)
@@ -138,7 +92,7 @@ def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Act
                 f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
             )
         after = replace(pin, owner=owner, version=pin.version + 1)
-        tx.tools.put_tool(after, expect=pin.version)  # 3
+        tx.tools.put_tool(after, expect=pin.version)
         persons, _ = tx.identities.lock_grantors(namespace)
         event = owned_by(pin, owner, persons, actor, owns=owns)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
@@ -150,15 +104,15 @@ def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Act
 def owned_by(
     pin: PinnedTool, owner: str, persons: Mapping[str, Person], actor: Actor, *, owns: bool
 ) -> ToolOwnerChanged:
-    """The record of who owns a tool from now on, where this may be said; raises as `set_owner`."""
-    require_present(persons.get(owner), owner)  # 1
+    """Returns the event of a tool's new owner; raises as `set_owner`."""
+    require_present(persons.get(owner), owner)
     left = persons.get(pin.owner)
     orphaned = left is None or left.state is not PersonState.PRESENT
-    if not (owns if orphaned else actor.name == pin.owner):  # 2
+    if not (owns if orphaned else actor.name == pin.owner):
         raise NotOwnerError(
             f"only {'the account that owns the data directory' if orphaned else f'`{pin.owner}`'}"
             f" says who owns tool `{pin.name}`",
-            remedy="ask for it to be said by whoever may: `taskbound tool list` names owners",
+            remedy="ask an owner to declare it: `taskbound tool list` names them",
         )
     return ToolOwnerChanged(tool=pin.name, before=pin.owner, owner=owner, by=actor.name, proof=actor.proof)
 
@@ -168,7 +122,7 @@ _PEOPLE: Final = frozenset({"approvers", "owner"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSaying:
-    """What is said of one tool."""
+    """What a tool file declares of one tool."""
 
     name: str
     """`server__tool`."""
@@ -181,7 +135,7 @@ class ToolSaying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saying:
-    """What is said of a server's tools, and of the server."""
+    """What a tool file declares of a server and its tools."""
 
     server: str
     tools: tuple[ToolSaying, ...]
@@ -191,20 +145,18 @@ class Saying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What becomes different, in order."""
+    """The changes that a tool file makes, in order."""
 
     changes: tuple[Change, ...]
 
     @property
     def digest(self) -> str:
-        """What applying it must name."""
+        """Returns the digest that applying must name."""
         return digest_of(self.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sharing:
-    """A server, and whether its process may go on from one task to the next, before and after."""
-
     server: PinnedServer
     before: bool
     after: bool
@@ -217,8 +169,6 @@ class _Sharing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """One tool, before and after."""
-
     before: PinnedTool
     after: PinnedTool
     old: tuple[str, ...] | None
@@ -231,7 +181,6 @@ class _Step:
 
     @property
     def owned(self) -> bool:
-        """Whether somebody else owns it from now on."""
         return self.before.owner != self.after.owner
 
     @property
@@ -240,14 +189,7 @@ class _Step:
 
 
 def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
-    """What applying it would change now.
-
-    Raises:
-        UnknownServerError: The server is not pinned.
-        UnknownToolError: A tool is not one of its pinned ones.
-        MalformedError: Something can't be declared of a tool.
-        NotIdempotentError: A tool says of itself that it is not idempotent.
-    """
+    """Returns what applying would change now."""
     with means.store.read() as snapshot:
         return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 
@@ -262,36 +204,18 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
     actor: Actor,
     owns: bool,
 ) -> Applied:
-    """Apply it.
-
-    Args:
-        means: What to work with.
-        namespace: Of the server.
-        said: What is said.
-        agreed: Digest of the changes that the person was shown (rule 1).
-        relax: Whether they said that what relaxes is meant (rule 2).
-        actor: Who says it.
-        owns: Whether their account owns the data directory.
-
-    Raises:
-        OtherChangesError: Something else would change.
-        NotOwnerError: An owner would change, and somebody says it who may not.
-        UnknownIdentityError: Somebody who is named is no person, or has left.
-        RelaxesError: Something relaxes, and nobody said that it may.
-        NotSelfError: Approvers would change, and another account than the data directory's says it (rule 4).
-        TaskboundError: As `compare_file`.
-    """
+    """Applies a tool file. `agreed` is the digest of the changes shown; `relax` consents to relaxations."""
 
     def work(tx: Transaction) -> Applied:
         server, steps = _sharing(tx.tools, namespace, said), _steps(tx.tools, namespace, said)
         found = _found(server, steps)
         if found.digest != agreed:
-            raise OtherChangesError("what would change now is not what was shown")  # 1
+            raise OtherChangesError("what would change now is not what was shown")
         loose = [one for one in found.changes if one.relaxes]
         if loose and not relax:
             raise RelaxesError(
                 f"{loose[0].what} of `{loose[0].tool}` would be {loose[0].after} and not {loose[0].before}"
-            )  # 2
+            )
         changing = [step for step in steps if step.changes]
         for step in changing:
             tx.tools.put_tool(step.after, expect=step.before.version)
@@ -300,7 +224,7 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
         events += _own(tx, namespace, [step for step in changing if step.owned], actor, owns=owns)
         events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
         if events:
-            tx.audit.append(namespace, means.writer, events, means.clock.now())  # 3
+            tx.audit.append(namespace, means.writer, events, means.clock.now())
         return found
 
     return means.store.write(work)
@@ -309,7 +233,6 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
 def _own(
     tx: Transaction, namespace: str, steps: list[_Step], actor: Actor, *, owns: bool
 ) -> list[ToolOwnerChanged]:
-    """The records of who owns these tools from now on (rule 4)."""
     if not steps:
         return []
     persons, _ = tx.identities.lock_grantors(namespace)
@@ -319,7 +242,6 @@ def _own(
 def _name(
     tx: Transaction, namespace: str, steps: list[_Step], actor: Actor, *, owns: bool
 ) -> list[ToolApproversChanged]:
-    """Write who approves for these tools from now on; the records of it (rule 4)."""
     if not steps:
         return []
     require_self(actor, (), owns=owns)
@@ -343,7 +265,6 @@ def _sharing(tools: ToolReads, namespace: str, said: Saying) -> _Sharing:
 
 
 def _share(tx: Transaction, sharing: _Sharing, actor: Actor) -> list[UpstreamDeclared]:
-    """Write whether the server is shareable from now on, if that changes; the record of it (rule 5)."""
     server = sharing.server
     if not sharing.changes:
         return []
@@ -368,7 +289,7 @@ def _steps(tools: ToolReads, namespace: str, said: Saying) -> tuple[_Step, ...]:
 
     def find(name: str) -> PinnedTool | None:
         effect, pin = effects.get(name), tools.tool(namespace, name)
-        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin  # 6
+        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin
 
     steps: list[_Step] = []
     for one in sorted(sayings, key=lambda saying: saying.name):

@@ -1,4 +1,4 @@
-"""Why a server or a tool can't be pinned, found or accepted."""
+"""Errors of pinning, finding and accepting servers and tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from taskbound.core.errors import DeniedError
 
 
 class DeclaredByTargetError(DeniedError):
-    """A kind of credential is what its target's file says, and what a person may not say beside it."""
+    """A credential kind is declared by its target's file and nowhere else."""
 
     code = "declared-by-target"
     remedy = "change the target's file, and declare it under another name: it is another target"
@@ -29,28 +29,28 @@ class UpstreamExistsError(DeniedError):
 
 
 class OtherDefinitionError(DeniedError):
-    """The definition that was last seen is not the one that is to be accepted."""
+    """The last seen definition is not the one to accept."""
 
     code = "other-definition"
     remedy = "look at `taskbound tool diff` again"
 
 
 class NotIdempotentError(DeniedError):
-    """The tool's own definition says that a repeated call has further effects."""
+    """The tool's own definition says that it is not idempotent."""
 
     code = "not-idempotent"
     remedy = "leave it as it is: after an unknown outcome a person is asked"
 
 
 class OtherChangesError(DeniedError):
-    """What would change now is not what the person was shown."""
+    """The changes are not those that the person was shown."""
 
     code = "other-changes"
     remedy = "look at the changes again, and apply those"
 
 
 class RelaxesError(DeniedError):
-    """What is declared is looser than what holds now, and nobody said that this is meant."""
+    """The declaration relaxes current rules without explicit consent."""
 
     code = "relaxes"
     remedy = "look at what relaxes, and say `--relax` if it is meant"

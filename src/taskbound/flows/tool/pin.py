@@ -1,34 +1,14 @@
-"""Pins servers with their tools, notices changed lists, and keeps a person's declarations.
+"""Pins servers with their tools, detects changed lists, and stores persons' declarations.
 
-Of `pin`:
-
-1. A person pins a server; all its tools are pinned with it, or nothing is. So is each method that it says
-   it has beside them (`core.tool.method`): one that it has only later is pinned with the server anew.
-2. The first version of a pin is the instant at which it was made, and not 1: a daemon that has seen a tool
-   which was taken away would take what is pinned under its name for that one. A pin changes less often than
-   once in a microsecond, so that no later pin of the name has a version that an earlier one had.
-3. Whoever pins a server owns its tools, until they are given to somebody else (`owning`).
-
-Of `see`:
-
-1. Whenever a gateway has started the server, it says what the server lists now; so does a person who looks. A
-   changed schema, annotation or name refuses calls until a person has accepted it;
-   changed text is flagged, and the pinned text goes on being served (design 2, tool).
-2. A list from another server identity than the pinned one changes every tool.
-3. Accepting pins exactly the definition whose digest the person looked at.
-4. What a person declared of a tool is of its definition, and falls with it (`declaring`).
-
-Of `declaring`:
-
-1. What is not said stays as it is.
-2. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
-3. A probe, and what shows an effect, is of an argument that the pinned schema has.
-4. What is read for a tool is read by another tool of its server, which is pinned, only reads (it says so, or
-   a person does), and takes the one argument. It is kept with that tool's definition: under another it is
-   void, and what it was declared for is refused until a person has declared it anew.
-5. A role is of an argument that the pinned schema has.
-6. What a kind of credential may do is declared in its target's file, whose identity it is part of.
-7. What comes of a credential is never unwatched: it has an end, which its action's outcome tells.
+Rules of `pin`:
+2. A pin's first version is its instant in microseconds, so a version is never reused for a name.
+- A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
+  name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
+- A list from another server identity changes every tool.
+- Accepting pins exactly the definition whose digest the person saw.
+- A server's idempotence hint only prevents a declaration, never relaxes.
+- A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound to
+  its definition; if that changes, calls are refused until declared anew.
 """
 
 from __future__ import annotations
@@ -87,10 +67,9 @@ if TYPE_CHECKING:
 
 
 class Pins:
-    """Pins servers; used from one thread at a time."""
+    """Pins servers; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -105,20 +84,9 @@ class Pins:
         actor: Actor,
         methods: Sequence[str] = (),
     ) -> PinnedServer:
-        """Pin a server and its tools.
+        """Pins a probed server and its tools.
 
-        Args:
-            name: The part of its tools' names before `__`.
-            identity: Of the server as it was probed.
-            spec: All that is needed to start it again, as JSON.
-            raws: Each tool object as the probe received it.
-            agents: Agents whose gateways offer it; none means every one.
-            actor: Who pins it.
-            methods: What the server says that it can be asked for beside its tools.
-
-        Raises:
-            MalformedError: A name or a definition can't be, or a slot is an argument that no tool has.
-            UpstreamExistsError: The name is taken.
+        `raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all.
         """
         namespace = identity.namespace
         parse_server_name(name)
@@ -152,11 +120,7 @@ class Pins:
         return server
 
     def remove(self, namespace: str, name: str, actor: Actor) -> None:
-        """Take a server and its pins away.
-
-        Raises:
-            UnknownServerError: It is not pinned, or is a target.
-        """
+        """Removes a server and its pins; raises UnknownServerError also for a target."""
 
         def work(tx: Transaction) -> None:
             server = tx.tools.server(namespace, name)
@@ -178,11 +142,7 @@ class Pins:
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    """Go on only with a server; a target is none (`flows.target`).
-
-    Raises:
-        UnknownServerError: There is none.
-    """
+    """Returns the server; raises UnknownServerError if missing or a target (`flows.target`)."""
     if server is None or server.is_target:
         raise UnknownServerError(f"no server is named `{name}`")
     return server
@@ -197,8 +157,8 @@ def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant, actor: 
         definition=definition.canonical,
         digest=definition.digest,
         state="pinned",
-        version=now,  # 2
-        owner=actor.name,  # 3
+        version=now,
+        owner=actor.name,
     )
 
 
@@ -226,7 +186,7 @@ def _pinned(tool: PinnedTool, definition: ToolDefinition, actor: Actor) -> ToolP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What is said; None where nothing is (rule 1)."""
+    """A declaration; None leaves a value unchanged."""
 
     idempotent: bool | None = None
     probes: tuple[str, ...] | None = None
@@ -237,26 +197,14 @@ class Declaration:
 
 
 def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
-    """The tool with what is said of it.
-
-    Args:
-        pin: The tool.
-        said: What is said.
-        find: Another pinned tool of the namespace, by name.
-
-    Raises:
-        DeclaredByTargetError: It is a kind of credential, and its effect is said.
-        NotIdempotentError: It says of itself that it is not idempotent.
-        BadProbeError: What is to be looked at is not said as it has to be.
-        BadRoleError: What an argument is for is not.
-    """
+    """Returns the tool with the declaration; `find` looks up another pinned tool."""
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
-        raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")  # 2
+        raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")
     if said.effect is not None and definition.name.startswith(CREDENTIAL):
-        raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")  # 6
+        raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")
     if said.unwatched and definition.name.startswith(CREDENTIAL):
-        raise DeclaredByTargetError(f"what comes of `{pin.name}` is known: it is a kind of credential")  # 7
+        raise DeclaredByTargetError(f"what comes of `{pin.name}` is known: it is a kind of credential")
     return replace(
         pin,
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,
@@ -270,7 +218,7 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
 
 
 def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
-    """The record of what is declared of a tool from now on."""
+    """Returns the event of a tool's declaration."""
     return ToolDeclared(
         tool=after.name,
         server=after.identity,
@@ -291,7 +239,7 @@ def _roles(definition: ToolDefinition, texts: tuple[str, ...]) -> tuple[str, ...
     known = definition.input_schema.get("properties")
     for argument in found:
         if not isinstance(known, dict) or argument not in known:
-            raise BadRoleError(f"`{definition.name}` has no argument `{shown(argument)}`")  # 5
+            raise BadRoleError(f"`{definition.name}` has no argument `{shown(argument)}`")
     return tuple(role_text(argument, role) for argument, role in found.items())
 
 
@@ -307,7 +255,6 @@ def _probes(
 
 
 def _reading(pin: PinnedTool, probe: Probe, find: Callable[[str], PinnedTool | None]) -> str:
-    """What reads for this tool, with the definition that it has (rule 4)."""
     said = parse_reading(probe.where)
     other = find(said.tool)
     if other is None or other.state != "pinned":
@@ -343,7 +290,7 @@ def _require_arguments(definition: ToolDefinition, probes: Iterable[Probe]) -> N
     for probe in probes:
         for name in (probe.argument, probe.repository):
             if name and name not in known:
-                raise BadProbeError(f"`{definition.name}` has no argument `{name}`")  # 3
+                raise BadProbeError(f"`{definition.name}` has no argument `{name}`")
 
 
 _LIST: Final = "list the pinned ones with `taskbound tool list`"
@@ -351,7 +298,7 @@ _LIST: Final = "list the pinned ones with `taskbound tool list`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How a tool that was seen differs from the pinned one."""
+    """How a seen tool differs from its pin."""
 
     tool: str
     state: str
@@ -359,10 +306,9 @@ class Difference:
 
 
 class Sights:
-    """Compares what servers list with their pins; used from one thread at a time."""
+    """Compares servers' lists with their pins; must be used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
-        """Keep what to work with."""
         self._means = means
         self._views = views
 
@@ -376,18 +322,10 @@ class Sights:
         agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
-        """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
+        """Compares a started server's list with its pins and stores differences.
 
-        Args:
-            namespace: Where the server is pinned.
-            name: The server's name.
-            identity: Digest of the identity that was started.
-            raws: What it lists.
-            agent: Whose gateway started it; None for a person who looks.
-            methods: What it says that it can be asked for beside its tools.
-
-        Raises:
-            UnknownServerError: It is not pinned, or not for this agent: its gateway has nothing to say of it.
+        `agent` is the gateway's, None for a person. Raises UnknownServerError also if not pinned for the
+        agent.
         """
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
@@ -420,11 +358,7 @@ class Sights:
         return tuple(differences)
 
     def difference(self, namespace: str, name: str) -> tuple[PinnedTool, Difference]:
-        """A tool, and how what was last seen differs from the pin.
-
-        Raises:
-            UnknownToolError: It is not pinned.
-        """
+        """Returns a tool, and how its last sighting differs; raises UnknownToolError."""
         with self._means.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
@@ -438,11 +372,9 @@ class Sights:
         return pin, Difference(tool=name, state=pin.state, words=words)
 
     def accept(self, namespace: str, name: str, definition: str, actor: Actor) -> PinnedTool:
-        """Pin what was last seen (rule 3).
+        """Pins the last seen definition.
 
-        Raises:
-            UnknownToolError: The tool is not pinned.
-            OtherDefinitionError: What was last seen has another digest, or nothing differs.
+        Raises UnknownToolError, or OtherDefinitionError also if nothing differs.
         """
 
         def work(tx: Transaction) -> PinnedTool:
@@ -459,7 +391,7 @@ class Sights:
                 state="pinned",
                 seen=b"",
                 version=pin.version + 1,
-                idempotent=False,  # 4
+                idempotent=False,
                 probes=(),
                 checks=(),
                 effect="",
@@ -511,15 +443,7 @@ class Sights:
         actor: Actor,
         said: Declaration,
     ) -> PinnedTool:
-        """Keep what a person says of a tool (rule 4).
-
-        Raises:
-            UnknownToolError: The tool is not pinned.
-            OtherDefinitionError: Its pinned definition has another digest.
-            NotIdempotentError: It says of itself that it is not idempotent.
-            BadProbeError: What is to be looked at is not said as it has to be.
-            BadRoleError: What an argument is for is not.
-        """
+        """Stores a person's declaration of a tool."""
 
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)
@@ -541,7 +465,6 @@ class Sights:
 
 
 def _seen(raws: Sequence[bytes], methods: Sequence[str]) -> Mapping[str, bytes]:
-    """The canonical bytes of each definition that can be read, by its own name."""
     seen = {one: method_definition(one).canonical for one in methods}
     for raw in raws:
         try:

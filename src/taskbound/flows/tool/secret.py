@@ -1,21 +1,10 @@
-"""Sealed secrets of upstream servers, and the state of their tokens.
+"""Sealed secrets of upstream servers, and audit of their OAuth tokens.
 
-Of `secret`:
-
-1. A slot that the server was pinned with takes a value that says that it is sealed for exactly it: this
-   server, its identity, the slot and the next number (`wire.secret`). What stands in it is for the egress;
-   here nobody can open it. The record has a digest of what was sealed, and nothing of the value.
-2. A slot that a credential fills takes none.
-3. A value that is taken away leaves its number behind, so that an older one never counts again.
-
-Of `oauth`:
-
-1. The record that a token is about to be asked for is durable before the egress asks anybody. It is refused
-   for a server that is not pinned, or pinned otherwise, while everything is stopped, and unless one of its
-   tasks is live or a person looks at the server: no token is asked for what nobody knows of, nor once there
-   is no task for it.
-2. What comes later is recorded also of a server that was removed meanwhile: its tokens end all the same.
-3. Lives are added to the daemon's clock; they are the word of the one who issues the token.
+- A pinned slot takes a value sealed for this server, identity, slot and next number (`wire.secret`). Only the
+  egress can open it; the record has its digest.
+- A removed value leaves its number, so an older one never counts again.
+- A token request is recorded durably before it is made, and refused for an unpinned server, while stopped, or
+  without a live task or a person's look.
 """
 
 from __future__ import annotations
@@ -45,8 +34,6 @@ if TYPE_CHECKING:
 
 
 class _Spec(msgspec.Struct):
-    """What of a spec is of interest here."""
-
     slots: tuple[str, ...] = ()
 
 
@@ -54,28 +41,15 @@ _spec: Final = msgspec.json.Decoder(_Spec)
 
 
 class Secrets:
-    """Keeps sealed secrets; used from one thread at a time."""
+    """Stores sealed secrets; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def put(self, namespace: str, name: str, slot: str, *, number: int, sealed: str, actor: Actor) -> None:
-        """Fill a slot, or empty it when nothing is sealed (rule 1).
+        """Sets a slot's sealed value, or clears it if empty.
 
-        Args:
-            namespace: The server's.
-            name: The server's.
-            slot: As `core.tool.Slot` writes it.
-            number: Of this value; the one before it is the slot's now.
-            sealed: The sealed value; empty takes the one before away.
-            actor: Who does it.
-
-        Raises:
-            UnknownServerError: The server is not pinned.
-            BadSlotError: It was not pinned with this slot, or the slot is empty already.
-            BadSecretError: The value is not sealed for this.
-            ConflictError: Somebody else has set it meanwhile.
+        `slot` is written as by `core.tool.Slot`; `number` is this value's, one above the current.
         """
         text = _require_sealed(slot)
 
@@ -91,7 +65,7 @@ class Secrets:
             if number != due:
                 raise BadSecretError(
                     f"the next value of `{shown(text)}` has the number {due}, and this one {number}",
-                    remedy="somebody has set it meanwhile: look, and set it again",
+                    remedy="it was set meanwhile: look, and set it again",
                 )
             if sealed:
                 binding = Binding(
@@ -121,11 +95,6 @@ class Secrets:
 
 
 def _require_sealed(slot: str) -> str:
-    """The text of a slot that takes a sealed value (rule 2).
-
-    Raises:
-        BadSlotError: A credential fills it.
-    """
     place = parse_slot(slot)
     if place.source is not None:
         raise BadSlotError(f"`{shown(place.text)}` is filled by a credential, and takes no other secret")
@@ -133,7 +102,7 @@ def _require_sealed(slot: str) -> str:
 
 
 def slots_of(server: PinnedServer) -> tuple[str, ...]:
-    """The slots that a server was pinned with, as they are written."""
+    """Returns the slots that a server was pinned with, in text form."""
     return _spec.decode(server.spec).slots
 
 
@@ -146,23 +115,16 @@ _SECOND: Final = 1_000_000
 
 
 class ServerTokens:
-    """Records what becomes of tokens; used from one thread at a time."""
+    """Records events of servers' tokens; must be used from one thread at a time."""
 
     def __init__(self, means: Means) -> None:
-        """Keep what to work with."""
         self._means = means
 
     def record(self, namespace: str, told: TellToken, *, look: bool = False) -> None:
-        """Record what becomes of one; `look` when a person looks at the server, for which there is no task.
-
-        Raises:
-            MalformedError: It is not written as it has to be.
-            UnknownServerError: It is about to be asked for a server that is not pinned so (rule 1).
-            DeniedError: It is about to be asked for, and there is no task for it.
-        """
+        """Records an event; `look` if a person looks at the server without task."""
         words = _NAME.fullmatch(told.token) and _DIGEST.fullmatch(told.identity) and _WORD.fullmatch(told.why)
         if words is None or not 0 <= told.seconds <= _MAX_LIFE or len(told.tasks) > _MAX_TASKS:
-            raise MalformedError("what is told of a token is not written as it has to be")
+            raise MalformedError("the report about a token is malformed")
 
         def work(tx: Transaction) -> None:
             if told.state == "asked":
@@ -179,7 +141,7 @@ class ServerTokens:
                 token=told.token,
                 state=told.state,
                 tasks=told.tasks,
-                until=now + told.seconds * _SECOND if told.seconds else 0,  # 3
+                until=now + told.seconds * _SECOND if told.seconds else 0,
                 why=told.why,
             )
             tx.audit.append(namespace, self._means.writer, [event], now)
@@ -187,7 +149,6 @@ class ServerTokens:
         self._means.store.write(work)
 
     def _require_live(self, tx: Transaction, namespace: str, tasks: tuple[str, ...]) -> None:
-        """Go on only when one of these tasks is live (rule 1)."""
         refusal: DeniedError = NoTaskError("a token is asked for by no task")
         heads = tx.tasks.lock_heads(namespace, set(tasks))
         for task in tasks:

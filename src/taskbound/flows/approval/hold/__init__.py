@@ -1,1 +1,1 @@
-"""Held calls inside the commit: asked about, looked at, resumed, and used once."""
+"""Held calls within a commit: asking, probing, resuming, and single use."""

@@ -1,40 +1,19 @@
-"""Holds inside the commit of a group of decisions: looked up, asked about, resumed or used.
+"""Looks up, asks, resumes and uses holds within the commit of a decision group.
 
-Of `holds`:
-
-1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and
-   of an approved one, whether those who approved may still do so. Where that is not so the hold is ended,
-   and asked for anew. What can't be looked at any more ends it too, and is refused.
-2. An approval is used in the transaction that writes the permit, by one conditional statement; the held
-   action becomes that permit, under its own id. It is never given back, whatever becomes of the permit.
-3. Nothing is read here for calls that policy does not hold.
-4. Something is read without a lock before people are locked: so PostgreSQL's transaction is alone before it
-   locks them, and never waits for one that leaves while that one waits for it (`link`, rule 4).
-5. Who waits for a held action that was narrowed waits for what runs instead, and is told of it when it asks
-   again. The held one's answer is final: as after a denial nobody is asked about the same call again.
-6. The steps of a plan are resumed through it (`planned`), and its rows are locked before any question's.
-7. A retry that an approval covers is asked about by its own question, which is answered in the same moment
-   (`retried`); its call is then decided again, and uses it as any call would.
-
-Of `retried`:
-
-1. An approval covers no retry unless its statement says how many (law 7); and none after the deadline of the
-   question that was signed. A narrowing, a plan and an issuer's token cover none.
-2. A retry is what follows an attempt that is known to have failed, or not to have been sent. After a success
-   people are asked anew; and so they are while an attempt of the act is under way, or its outcome is unknown,
-   since that is never retried as if it had failed.
-3. Nothing that is bound has changed: with what of the first is another, the question of the retry has the
-   digest that was signed. And the same policies hold it, so that none lets pass what it didn't ask for then.
-4. The retry is a new action under a question of its own: it is recorded, used once, ends like any other, and
-   takes the room of one. Whether those who signed may still do so is judged when it is used, as ever.
-5. What stood when it was answered must still stand when it is used: the attempt before is judged again then.
-
-Of `past`:
-
-1. A denial and a narrowing are final: exactly that call is not asked about again (design 4.7), and who waits
-   for what was narrowed is told what runs instead.
-2. What was superseded may be asked about anew by the call that waited for it: in the commit that ended it,
-   and in a later round, where its call was stale in that commit.
+- A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
+  approved hold. If they differ, the hold ends and is asked anew. A failed probe ends it and refuses.
+- An approval is used by one conditional statement in the transaction that writes the permit; the held action
+  becomes the permit under its own id. It is never given back.
+- An unlocked read comes before persons are locked, so that a PostgreSQL transaction is alone by then and
+  cannot deadlock with a person's departure (`link`, rule 4).
+- Plan steps are resumed through the plan, whose rows are locked before any question.
+- An approval covers retries only in the number its statement says (law 7) and until the signed question's
+  deadline. Narrowings, plans and issuers' tokens cover none.
+- A retry follows an attempt that failed or was not sent. After success, or while an attempt is open or
+  unknown, people are asked anew.
+- Nothing bound may have changed: the retry's question must have the signed digest, and the same policies must
+  hold it.
+- A denial and a narrowing are final: the same call is not asked again (design 4.7).
 """
 
 from __future__ import annotations
@@ -88,14 +67,14 @@ HOLD_LIFE: Final = 8 * 3_600_000_000
 
 
 def names_of(means: Means) -> tuple[str, str]:
-    """A new question's own name, and its nonce."""
+    """Draws the id and the nonce of a new question."""
     return means.chance.name("apr"), means.chance.name("non")
 
 
 def question_of(
     proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
 ) -> Question:
-    """What is asked about this proposal, under these names: the question's own, and its nonce."""
+    """Builds the question about this proposal; `names` are its id and nonce."""
     narrows = proposal.narrows
     latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
     return Question(
@@ -129,7 +108,7 @@ def why_not_asked(
     answered: Mapping[tuple[str, str], TaskboundError],
     now: Instant,
 ) -> TaskboundError | None:
-    """Why nobody can be asked for this; None when people can. `answered` is what was answered for good."""
+    """Returns why people cannot be asked, or None; `answered` are calls answered for good."""
     verdict = proposal.verdict
     if not isinstance(verdict, Holding) or circle is None or task is None:
         return None
@@ -154,9 +133,9 @@ def superseded_before(
     ending: Sequence[tuple[StoredApproval, Befallen]],
     known: Container[str],
 ) -> dict[str, str]:
-    """Held actions that are asked about anew, and why: ended now, or before (rule 2).
+    """Returns held actions to ask anew, with the reason: ended now or before.
 
-    `known` are the held actions that were read under lock: none of them was superseded before.
+    `known` are held actions read under lock; none of them was superseded before.
     """
     found = {one.question.action: fate.reason for one, fate in ending if not one.question.narrows}
     for one in held:
@@ -172,7 +151,7 @@ def answered_before(
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
     bench: Bench,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
-    """Calls that were answered for good, why they are not asked again, and what runs instead (rule 1)."""
+    """Returns calls answered for good, the reason, and the action that replaces them."""
     answered: dict[tuple[str, str], TaskboundError] = {}
     narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
     for key, some in found.items():
@@ -200,12 +179,12 @@ def _narrowed_words(instead: StoredApproval) -> str:
 _OVER: Final = frozenset(
     {ActionState.FAILED, ActionState.NOT_SENT, ActionState.LAPSED, ActionState.RECONCILED_FAILED}
 )
-"""What is known to have had no effect (rule 2)."""
+"""What is known to have had no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """A retry that is answered before it is asked about."""
+    """A retry that is covered by an earlier answer."""
 
     question: Question
     answers: tuple[Answer, ...]
@@ -219,14 +198,9 @@ def retries_of(
     holds: Container[tuple[str, str]],
     bench: Bench,
 ) -> dict[str, Retry]:
-    """By the proposal's id: those of these held calls that are covered retries.
+    """Returns covered retries among the group's held calls, by proposal id.
 
-    Args:
-        tx: The transaction that holds the locks.
-        means: What names are drawn from.
-        held: The group's calls that policy holds.
-        holds: (task, action digest) of what is open: such a call resumes that.
-        bench: What is true now.
+    `holds` are the (task, action digest) of open holds; such a call resumes its hold instead.
     """
     found: dict[str, Retry] = {}
     seen: set[tuple[str, str]] = set()
@@ -249,19 +223,19 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
     used = tx.approvals.lock_last_used(task.namespace, task.id, one.action.digest)
     kept = None if used is None else tx.actions.action(task.namespace, used.question.action)
     if used is None or kept is None or kept.policies != verdict.hold.policies or _why_no_retry(tx, kept):
-        return None  # 2, 3
+        return None
     asked = question_of(one, task, verdict, names_of(means), now)
     before, number = used.question, used.question.retry + 1
     first = before.first or First(**{name: getattr(before, name) for name in FIRST})
     deadline = Instant(min(asked.deadline, first.deadline))
     question = replace(asked, first=first, retry=number, deadline=deadline)
     if now >= deadline or bench.people.lacking(question, used.answers, circle, means, now):
-        return None  # 1, 3: an answer counts for this question only if it says so of all that is bound
+        return None  # an answer counts for this question only if it says so of all that is bound
     return Retry(question=question, answers=used.answers)
 
 
 def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
-    """What has befallen an open question that was answered before it was asked (rule 5)."""
+    """Returns what ends an open question of a covered retry."""
     question = one.question
     if question.first is None:
         return None
@@ -274,7 +248,7 @@ def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
 
 
 def answer_retry(tx: Transaction, one: StoredApproval) -> None:
-    """Answer the question of a covered retry, which is asked just now, with what was signed before."""
+    """Answers the new question of a covered retry with the earlier signed answer."""
     question = one.question
     for each in one.answers:
         tx.approvals.put_answer(question.namespace, question.id, each)
@@ -289,13 +263,12 @@ def answer_retry(tx: Transaction, one: StoredApproval) -> None:
 
 
 def covered_words(question: Question) -> str:
-    """Why a retry needs no further answer."""
+    """Returns why a retry needs no further answer."""
     first = question.answered
     return f"the answer to `{first.id}` covers retry {question.retry} of it"
 
 
 def _why_no_retry(tx: Transaction, kept: StoredAction) -> str:
-    """Why what follows this attempt is no retry of something that failed (rule 2); empty when it is one."""
     history = tx.actions.act(kept.namespace, kept.root, kept.act_key)
     if history.last_action != kept.id:
         return "another attempt was made meanwhile"
@@ -317,7 +290,7 @@ MOST_WAIT: Final = 600
 
 @dataclass(slots=True, kw_only=True)
 class HoldSheet:
-    """What is known of the group's holds, and what is written of them."""
+    """The holds of a decision group, and the changes to write."""
 
     places: HoldPlaces
     tasks: Mapping[str, Task]
@@ -328,7 +301,7 @@ class HoldSheet:
     now: Instant
     plans: PlanSheet
     retries: Mapping[str, Retry] = field(default_factory=dict)
-    """By the proposal's id: those that an approval covers (rule 7)."""
+    """By the proposal's id: those that an approval covers."""
     covered: list[StoredApproval] = field(default_factory=list)
     after: list[Event] = field(default_factory=list)
     asked: list[StoredApproval] = field(default_factory=list)
@@ -338,7 +311,7 @@ class HoldSheet:
     def take(
         self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
     ) -> StoredAction:
-        """The row of a decision, when people are asked about it, or an approval is used for it."""
+        """Returns the decision's row, after asking people or using an approval where needed."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
         if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
@@ -346,7 +319,7 @@ class HoldSheet:
         return row
 
     def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
-        """Ask people about this new held action."""
+        """Asks people about this new held action."""
         proposal = settled.proposal
         retry = self.retries.get(proposal.id)
         if retry is None:
@@ -355,7 +328,7 @@ class HoldSheet:
         else:
             question = retry.question
         waiter = self.waiter(row.connection, row.request, wait)
-        if proposal.narrows is not None:  # 5
+        if proposal.narrows is not None:
             narrows = proposal.narrows
             waiter = Waiter(connection=narrows.connection, request=narrows.request, until=narrows.waits)
         stored = StoredApproval(question=question, state=ApprovalState.PENDING, waiter=waiter)
@@ -387,17 +360,17 @@ class HoldSheet:
             self.after.append(changed_event(stored, ApprovalState.APPROVED, covered_words(question), DAEMON))
 
     def covers(self, action: str) -> bool:
-        """Whether this held action is a retry that was answered before (rule 7)."""
+        """Whether this held action is a covered retry."""
         return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
-        """This presentation waits for the answer now."""
+        """Makes this presentation the one that waits for the answer."""
         presented = waiting.proposal.presented
         waiter = self.waiter(presented.connection, presented.request, wait)
         tx.approvals.put_waiter(waiting.proposal.action.namespace, waiting.hold.approval, waiter)
 
     def lift(self, tx: Transaction, settled: Settled, row: StoredAction) -> StoredAction:
-        """Use the approval: the held action becomes this permit (rule 2)."""
+        """Uses the approval: the held action becomes this permit."""
         stored = self.stored[row.id]
         kept = tx.actions.action(row.namespace, row.id)
         whole = row if kept is None else replace(row, at=kept.at)
@@ -418,12 +391,9 @@ class HoldSheet:
         return whole
 
     def write(self, tx: Transaction, namespace: str, differed: Mapping[str, str]) -> list[Event]:
-        """Write what was remembered; what is to be recorded behind the decisions.
+        """Writes the changes; returns the events to record after the decisions.
 
-        Args:
-            tx: The transaction.
-            namespace: Of all of it.
-            differed: Plans from which a call of the group differed, and how.
+        `differed` are plans that a call of the group deviated from, and how.
         """
         if self.steps:
             tx.approvals.move_approvals(namespace, self.steps)
@@ -437,7 +407,7 @@ class HoldSheet:
         return self.after
 
     def waiter(self, connection: str, request: str, wait: int) -> Waiter:
-        """Who waits so long from now."""
+        """Returns the waiter whose wait of `wait` seconds starts now."""
         seconds = max(0, min(wait, MOST_WAIT))
         until = Instant(self.now + seconds * 1_000_000) if seconds else Instant(0)
         return Waiter(connection=connection, request=request, until=until)
@@ -451,16 +421,16 @@ def look_at_holds(
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> HoldSheet | None:
-    """What is known of holds for the proposals that policy holds; None when it holds none (rule 3).
+    """Reads the holds of proposals that policy holds; None if it holds none.
 
-    `lost` is (namespace, connection) of whoever is gone, and may be back.
+    `lost` are (namespace, connection) pairs that are disconnected and may return.
     """
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
         return None
     namespace = held[0].action.namespace
-    tx.tasks.task(namespace, held[0].action.task)  # 4
-    plans = lock_plans(tx, namespace, {one.action.task for one in held})  # 6
+    tx.tasks.task(namespace, held[0].action.task)
+    plans = lock_plans(tx, namespace, {one.action.task for one in held})
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace, now)
     bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
@@ -471,11 +441,11 @@ def look_at_holds(
     for key, some in found.items():
         for one in some:
             if one.state not in OPEN or one.question.plan:
-                continue  # 6
+                continue
             fate = bench.fate(one) if acts.get(key) == one.question.tool else ELSEWHERE
             fate = fate or fate_of_retry(tx, one)
             if fate is not None:
-                ending.append((one, fate))  # 1
+                ending.append((one, fate))
             else:
                 holds.setdefault(key, []).append(bench.open(one))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
@@ -508,6 +478,5 @@ def look_at_holds(
 def _why_not(
     one: Proposal, bench: Bench, answered: Mapping[tuple[str, str], TaskboundError], now: Instant
 ) -> TaskboundError | None:
-    """Why nobody can be asked for this; None when people can."""
     circle = bench.circles.get((one.action.task, one.action.tool))
     return why_not_asked(one, bench.tasks.get(one.action.task), circle, answered, now)

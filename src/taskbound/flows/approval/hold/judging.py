@@ -1,33 +1,13 @@
-"""Whether open approval requests still hold by what is true now.
+"""Judges whether open approval requests still hold.
 
-Of `judging`:
-
-1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and
-   of an approved one, whether those who approved may still do so. Where that is not so the hold is ended.
-2. Of the steps of a plan that are left each is judged, and the next one also by what the call that presents
-   it found.
-3. Whoever answered and is signed in no more, where that was asked for, can't answer this question again: it
-   is asked anew, of everybody.
-
-Of `fates`:
-
-1. What is kept of an answer counts for what was asked, and for nothing that was found since: other people,
-   another bundle or scope, another file or row behind the arguments end it.
-
-Of `named`:
-
-1. Where a held action is over, a call that waits for it runs no more, also when policy would hold it no more.
-   Only what was superseded may be decided as a new call.
-2. What a person has narrowed needs their answer, also when policy would permit it without.
-3. The narrowed action of a narrowed one is the last of that row.
-
-Of `outliving`:
-
-1. Its task says so, by its template, and never the call: no agent keeps its questions open by itself.
-2. Who asked over a network can't be told from whoever asks the same for that task: until when it waits is
-   until when its question stays open without anybody coming back, and keeps nobody else from resuming it.
-3. Who waits and is lost gives way at once to the same call from elsewhere: its question is used by whoever
-   comes first, once, and the other is told that it is over.
+- A person whose required sign-in has ended cannot answer the same question again, so it is asked anew.
+- Answers count only for what was asked: other people, bundle, scope, or changed operands end the hold.
+- A call that waits for an ended held action does not run, even if policy no longer holds it. Only a
+  superseded one may be decided as a new call.
+- A narrowed call needs its person's answer even if policy would permit it.
+- The task's template decides whether questions outlive calls; an agent cannot.
+- Network callers with the same task cannot be told apart, so the wait time only sets how long the question
+  stays open; it does not exclude another caller from resuming.
 """
 
 from __future__ import annotations
@@ -64,7 +44,7 @@ SIGNED_OUT: Final = Befallen(
 
 
 def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Befallen | None:
-    """What has befallen a hold that the active agent of this task, which is live, presents again."""
+    """Returns what ends a hold presented again for an active agent and a live task."""
     ground = Ground(
         ended="",
         active=True,
@@ -81,7 +61,7 @@ def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Ins
 
 
 def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
-    """What has befallen a hold that these presentations would resume, by what each of them found."""
+    """Returns what ends a hold, by what each presentation that would resume it found."""
     for verdict in verdicts:
         reason = _why_other(one.question, verdict)
         if reason:
@@ -90,7 +70,6 @@ def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | N
 
 
 def _why_other(question: Question, verdict: Holding) -> str:
-    """Why what would be asked now is not what was asked; empty when it is."""
     if question.lifters != verdict.hold.lifters:
         return "policy wants another word than was asked for"
     if verdict.blocked is not None:
@@ -104,17 +83,14 @@ NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 
 
 def outlives(task: Task | None) -> bool:
-    """Whether what people are asked of this task's calls stays open when they are over (rule 1)."""
+    """Whether questions of this task stay open after their calls end."""
     return task is not None and task.holds is Holds.OUTLIVE_CALL
 
 
 def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[str, str]]) -> Instant:
-    """Until when nobody but the presentation that waits resumes it (rules 2 and 3).
+    """Returns until when only the waiting presentation may resume it.
 
-    Args:
-        one: The open question.
-        task: Its task.
-        lost: (namespace, connection) of whoever is gone, and may be back.
+    `lost` are (namespace, connection) pairs that are disconnected and may return.
     """
     if is_afar(one.waiter.connection):
         return NOBODY.until
@@ -124,7 +100,7 @@ def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What open questions are judged by."""
+    """The state that open questions are judged by."""
 
     means: Means
     people: People
@@ -135,18 +111,18 @@ class Bench:
     """By task and action digest: what the calls of the group were evaluated to."""
     bundle: str
     lost: Collection[tuple[str, str]]
-    """(namespace, connection) of whoever is gone, and may be back."""
+    """(namespace, connection) of lost connections that may return."""
     now: Instant
     lacks: dict[str, str] = field(default_factory=dict)
     """By question that was judged: what is missing until it is lifted."""
 
     def fate(self, one: StoredApproval) -> Befallen | None:
-        """What has befallen a hold that a call of the group presents (rule 1)."""
+        """Returns what ends a hold that a call of the group presents."""
         wishes = self.verdicts.get((one.question.task, one.question.act), ())
         return self.fate_of_step(one, first=False) or other_wish(one, wishes)
 
     def fate_of_step(self, one: StoredApproval, *, first: bool) -> Befallen | None:
-        """What has befallen a step of a plan; of the first that is left as of any hold (rule 2)."""
+        """Returns what ends a step of a plan; the first remaining step is judged as any hold."""
         if first:
             return self.fate(one)
         question = one.question
@@ -155,11 +131,11 @@ class Bench:
         self.lacks[question.id] = lacking
         fate = fate_of(one, task, self.bundle, lacking, self.now)
         if fate is None and self.people.signed_out(question, one.answers, self.now):
-            return SIGNED_OUT  # 3
+            return SIGNED_OUT
         return fate
 
     def open(self, one: StoredApproval) -> OpenHold:
-        """The hold, of a question that was judged."""
+        """Returns the hold of a judged question."""
         task = self.tasks.get(one.question.task)
         return open_hold(one, self.lacks[one.question.id], task, self.lost)
 
@@ -175,7 +151,7 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> Bench:
-    """What the questions of these proposals, and these steps of plans, are judged by."""
+    """Reads the state by which these proposals' questions and plan steps are judged."""
     wanted = {(one.action.task, one.action.tool) for one in held}
     wanted |= {(one.question.task, one.question.tool) for one in steps}
     tasks, circles = people.circles(tx, held[0].action.namespace, wanted)
@@ -199,7 +175,7 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
 def open_hold(
     one: StoredApproval, lacking: str, task: Task | None, lost: Collection[tuple[str, str]]
 ) -> OpenHold:
-    """The hold as core looks at it; `lacking` is what is missing until it is lifted."""
+    """Returns core's view of the hold; `lacking` is what is missing to lift it."""
     return OpenHold(
         approval=one.question.id,
         action=one.question.action,
@@ -214,7 +190,7 @@ _NEW = OPEN | {ApprovalState.SUPERSEDED}
 
 
 def as_held(tx: Transaction, namespace: str, proposals: Sequence[Proposal]) -> list[Proposal]:
-    """The proposals, each held where it names what is held or over, or narrows it."""
+    """Returns the proposals, held where they name or narrow a held or ended action."""
     return [_stand(tx, namespace, one) for one in proposals]
 
 
@@ -222,11 +198,11 @@ def _stand(tx: Transaction, namespace: str, proposal: Proposal) -> Proposal:
     if not isinstance(proposal.verdict, Evaluated):
         return proposal
     if proposal.narrows is not None:
-        return _held(proposal, proposal.verdict, proposal.narrows.lifters)  # 2
+        return _held(proposal, proposal.verdict, proposal.narrows.lifters)
     named = tx.approvals.approval_of(namespace, proposal.resume) if proposal.resume else None
     if named is None or (named.state in _NEW and not named.question.narrows):
         return proposal
-    return _held(proposal, proposal.verdict, named.question.lifters)  # 1, 2
+    return _held(proposal, proposal.verdict, named.question.lifters)
 
 
 def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> Proposal:
@@ -239,7 +215,7 @@ def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> P
 
 
 def last_narrowed(tx: Transaction, one: StoredApproval) -> StoredApproval:
-    """What was asked instead of a narrowed question, locked (rule 3)."""
+    """Locks and returns the last question in a chain of narrowings."""
     while one.state is ApprovalState.NARROWED:
         found = tx.approvals.lock_narrowed(one.question.namespace, one.question.digest)
         if found is None:

@@ -1,1 +1,1 @@
-"""Whether what people and issuers say is theirs, and counts: when it comes, and when it is used."""
+"""Verification of answers: signatures, sign-ins and issuers' tokens, on receipt and at use."""

@@ -1,9 +1,7 @@
-"""Evidence for one question: an issuer's token is brought, verified, and counts until it is proven no more.
+"""Evidence for a question: an issuer's token.
 
-1. Whoever brings it is recorded and means nothing: what counts is who signed it, and for which question.
-2. It is verified against the issuers of then, and kept whole with the question's answers, so that it can be
-   verified again when the approval is used.
-3. A token from each issuer, once: a second one says nothing that the first did not.
+- It is verified against the issuers of that time and kept whole, to be verified again at use.
+- Each issuer may give one token per question.
 """
 
 from __future__ import annotations
@@ -34,18 +32,7 @@ if TYPE_CHECKING:
 
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    """Take an issuer's word about a question; what becomes of the question.
-
-    Raises:
-        UnknownApprovalError: There is no such question.
-        ApprovalOverError: It is not open any more.
-        NotEntitledError: It does not ask for this issuer's word.
-        OtherQuestionError: The token is about something else.
-        UnknownIssuerError: It is by nobody whose word counts here.
-        AlreadyAnsweredError: This issuer's word was given already.
-        MalformedError: It is no token (`wire/jose`).
-        DeniedError: It is not believed (`wire/jose`).
-    """
+    """Takes an issuer's token about a question and returns the question's new state."""
     questions = Questions(means)
 
     def work(tx: Transaction) -> tuple[Answered, str]:
@@ -61,7 +48,7 @@ def give_evidence(means: Means, namespace: str, approval: str, token: str, actor
         found = require_proof(token, one.question, people.issuers, check=means.tokens, now=now)
         require_wanted(found.issuer.name, one.question.needs)
         if any((past.kind, past.person) == (AnswerKind.EVIDENCE, found.issuer.name) for past in one.answers):
-            raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")  # 3
+            raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")
         answer = Answer(
             kind=AnswerKind.EVIDENCE,
             person=found.issuer.name,

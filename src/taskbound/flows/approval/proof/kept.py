@@ -1,34 +1,20 @@
-"""What is kept of an answer, whether it still counts, and how the person had signed in.
+"""Whether recorded answers still count, and how their persons had signed in.
 
-Of `kept`:
-
-1. The token goes through the strict gate (`wire/jose`), against the issuers of now, whenever it matters:
-   when it is brought, and again in the transaction in which the approval is used.
-2. Its `sub` names the approval digest. So it is made for this question, after it was asked, and is worth
-   nothing for another: a word about a tool, a task or an hour would open a window.
-3. A person's statement and signature are read and verified again whenever it matters. So a question that was
-   changed in the store after somebody signed it has no answers, and an answer that nobody signed is none.
-4. Whoever narrowed another question to this one has signed that: the other's digest, and this one's action.
-5. An answer to a plan is one to each of its steps: to every question whose digest stands in its place in the
-   plan that was signed. A step has no answers of its own.
-6. An answer that covers retries is one to the question of each, up to the number that it says: of that
-   question the first is computed, and it must be the one that was signed.
-
-Of `signed_in`:
-
-1. It is found by what proves who brings the answer: their token's row, or the session that their browser
-   showed. Nothing that is sent with an answer says it; nor does a statement, or the key that signs it.
-2. Whoever brings what another person has signed lends them no sign-in.
-3. It lasts while nobody ended it: the token and its key are not revoked, its client's admission was not
-   ended, and the session that it rests on goes on. That the token's five minutes are over ends nothing.
-4. A token that says something else by now than was kept of it is another one's.
-
-Of `vouched`:
-
-1. A signed piece goes through the strict gate again, with the token that was kept of it and the issuers of
-   now; what the pure rule (`core/task/evidence`) and the gate say must agree, or the piece is disowned.
-2. A piece that stands does so until an instant. What rests on it is asked again from then on.
-3. Only signed pieces are proven or not: a ticket and words are a person's own, and stay what they are.
+- A token is verified strictly (`wire/jose`) against current issuers on receipt and again in the transaction
+  that uses the approval.
+- Its `sub` names the approval digest, so it counts for one question only, never for a tool, task or period.
+- A person's signature is verified again at each use, so a question changed in the store has no answers.
+- An answer to a plan answers each question whose digest stands at its place in the signed plan. Steps have no
+  answers of their own.
+- An answer that covers retries answers each retry's question up to its number; the first question, computed
+  from it, must be the signed one.
+- The sign-in is found by what authenticates the bringer: token row or browser session, never by the request,
+  the statement or the signing key.
+- A person who brings another person's statement lends it no sign-in.
+- It lasts until token, key, client admission or session ends. The token's own expiry (five minutes) does not
+  end it.
+- A signed piece of evidence is verified again with its token and current issuers; core's rule
+  (`core/task/evidence`) and the gate must agree.
 """
 
 from __future__ import annotations
@@ -76,33 +62,26 @@ _SUBJECT: Final = "taskbound-approval:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
-    """A token that was verified, and whose word it is."""
+    """A verified token and its issuer."""
 
     issuer: Issuer
     jws: Jws
 
 
 def subject_of(question: Question) -> str:
-    """What a token about this question has as its `sub` (rule 2)."""
+    """Returns the required `sub` of a token about this question."""
     return f"{_SUBJECT}{question.digest}"
 
 
 def trust_of(issuer: Issuer) -> Trust:
-    """What the gate is told of an issuer."""
+    """Returns the trust configuration of an issuer."""
     return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
 
 
 def require_proof(
     token: str, question: Question, issuers: Iterable[Issuer], *, check: SignatureCheck, now: Instant
 ) -> Vouched:
-    """Go on only when a known issuer says this of exactly this question, now (rule 1).
-
-    Raises:
-        MalformedError: It is no token (`wire/jose`).
-        UnknownIssuerError: It is by nobody whose word counts here.
-        DeniedError: It is not believed (`wire/jose`).
-        OtherQuestionError: It is about something else (rule 2).
-    """
+    """Verifies a token by a known issuer about exactly this question."""
     unverified = parse_jws(token, kind=EVIDENCE)
     issuer = next((one for one in issuers if one.issuer == unverified.claimed.issuer), None)
     if issuer is None:
@@ -125,7 +104,7 @@ def proven(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[Answer, ...]:
-    """Those of the answers that are an issuer's word, and count now (rule 1)."""
+    """Returns the answers that are valid issuers' tokens now."""
     counts: list[Answer] = []
     known = tuple(issuers)
     for one in answers:
@@ -148,14 +127,9 @@ def signed(
     *,
     plan: Plan | None = None,
 ) -> tuple[Answer, ...]:
-    """Those of the answers that a person has signed with one of these keys, about this question (rule 3).
+    """Returns the answers signed by one of these keys about this question.
 
-    Args:
-        question: What is asked.
-        answers: All that were given.
-        keys: Those whose word counts.
-        signatures: Verifies.
-        plan: The one whose step the question is (rule 5).
+    `plan` is the plan that the question is a step of.
     """
     counts: list[Answer] = []
     for one in answers:
@@ -175,20 +149,19 @@ def signed(
 def _says(
     said: Statement, kind: AnswerKind, question: Question | AmendmentQuestion, plan: Plan | None
 ) -> bool:
-    """Whether this statement says this to this question, and to nothing else."""
-    if isinstance(question, Question) and question.plan:  # 5
+    if isinstance(question, Question) and question.plan:
         if plan is None or said.subject is not Subject.PLAN or not plan.has(question):
             return False
         named = (said.namespace, said.question, said.digest)
         return named == (plan.namespace, plan.id, plan.digest) and said.kind is kind
     if said.subject is not (Subject.ACTION if isinstance(question, Question) else Subject.AMENDMENT):
         return False
-    if said.kind is AnswerKind.NARROW and isinstance(question, Question):  # 4
+    if said.kind is AnswerKind.NARROW and isinstance(question, Question):
         about = (said.namespace, said.digest, said.narrowed)
         narrows = (question.namespace, question.narrows, question.act)
         return about == narrows and kind is yes_of(question, said.person)
     answered = (said.namespace, said.question, said.digest)
-    if isinstance(question, Question) and 1 <= question.retry <= said.retries:  # 6
+    if isinstance(question, Question) and 1 <= question.retry <= said.retries:
         first = question.answered
         if answered == (first.namespace, first.id, first.digest):
             return said.kind is kind
@@ -196,7 +169,7 @@ def _says(
 
 
 def signed_in_by(means: Means, principal: Principal | None, person: str) -> AnswerSignIn | None:
-    """How this person had signed in, by the token that was shown (rules 1 and 2); None without."""
+    """Returns the person's sign-in by the presented token, if any."""
     if principal is None or (principal.kind, principal.name) != (PrincipalKind.PERSON, person):
         return None
     if not isinstance(principal.proof, TokenProof):
@@ -215,7 +188,7 @@ def signed_in_by(means: Means, principal: Principal | None, person: str) -> Answ
 def lasting(
     snapshot: Snapshot, namespace: str, answers: Iterable[Answer], now: Instant
 ) -> tuple[Answer, ...]:
-    """These answers, those without a sign-in whose sign-in has ended (rule 3)."""
+    """Returns the answers, dropping those whose sign-in has ended."""
     return tuple(
         one
         if one.sign_in is None or lasts(snapshot, namespace, one.person, one.sign_in, now)
@@ -225,13 +198,13 @@ def lasting(
 
 
 def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn, now: Instant) -> bool:
-    """Whether nobody has ended this sign-in (rules 3 and 4)."""
+    """Whether this sign-in has not ended."""
     if signed.session and now >= snapshot.accounts.session_until(namespace, signed.session, person):
         return False
     if not signed.token:
         return bool(signed.session)
     row = snapshot.tokens.token(namespace, signed.token)
-    if row is None or row.revoked != NEVER or (row.acr, row.authenticated) != (signed.acr, signed.at):  # 4
+    if row is None or row.revoked != NEVER or (row.acr, row.authenticated) != (signed.acr, signed.at):
         return False
     try:
         require_not_revoked(snapshot.tokens.key(row.key))
@@ -244,11 +217,7 @@ def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn,
 
 
 def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature: bytes) -> PersonKey:
-    """The key after a signature that verifies ; to be asked wherever a signature is used.
-
-    Raises:
-        CountsBackError: Its device counts back.
-    """
+    """Returns the key after a verified signature; must be called at every use of a signature."""
     counter = signatures.counter(key, signature)
     if not counter and not key.counter:
         return key
@@ -261,7 +230,7 @@ def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouching:
-    """What of a task's evidence stands, and what that rests on."""
+    """The valid evidence of a task and what it rests on."""
 
     proven: tuple[str, ...] = ()
     """What its signed pieces answer to, of those that stand, in order."""
@@ -277,11 +246,11 @@ NOT_VOUCHED: Final = Vouching()
 
 
 def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant) -> Vouching:
-    """What of the task's evidence stands now."""
+    """Verifies the task's evidence as of now."""
     names: dict[bool, set[str]] = {True: set(), False: set()}
     until: list[Instant] = []
     for piece, verdict in verdicts(snapshot, task, check=check, now=now):
-        if isinstance(piece, Signed):  # 3
+        if isinstance(piece, Signed):
             stands = isinstance(verdict, Proven)
             names[stands].update(evidence_names(piece))
             until += [verdict.until] if isinstance(verdict, Proven) else []
@@ -289,14 +258,14 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
         proven=tuple(sorted(names[True])),
         unproven=tuple(sorted(names[False])),
         issuers=snapshot.identities.issuers(task.namespace),
-        until=min(until, default=None),  # 2
+        until=min(until, default=None),
     )
 
 
 def verdicts(
     snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 ) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Each piece that the task rests on, and whether it stands (rule 1)."""
+    """Returns each piece of evidence and whether it is valid."""
     issuers = {one.name: one for one in snapshot.identities.issuers(task.namespace)}
     return tuple(
         (one, _verdict(snapshot, task.namespace, one, issuers, check=check, now=now)) for one in task.evidence
@@ -304,7 +273,7 @@ def verdicts(
 
 
 def signed_piece(jws: Jws, issuer: Issuer) -> Signed:
-    """What becomes of a token that was verified."""
+    """Returns the evidence of a verified token."""
     return Signed(
         issuer=issuer.name,
         subject=jws.claims.subject,

@@ -1,11 +1,8 @@
-"""A person's signed statement: whose it is, and whether it counts for the question that it names.
+"""Verifies a person's signed statement and judges whether it counts.
 
-1. The signature is verified over exactly the bytes that came, by the key that they name, before anything is
-   locked; what counts is judged under lock, by what is true now.
-2. A step of a plan is answered with the plan and not by itself. Who says yes to the plan must be one whose
-   answer counts for each of its steps that are left, by the same judgement; who denies it, for one of them.
-3. Where the question asks for a sign-in, a yes counts only when it comes with one that lasts and meets it.
-   That is judged again whenever the answer is (`circle`).
+- The signature is verified over the received bytes before anything is locked; the rest is judged under lock.
+- A plan's step is answered only with its plan: an approval must count for every remaining step, a denial for
+  one.
 """
 
 from __future__ import annotations
@@ -51,22 +48,22 @@ _UNTIMED: Final = Pace(taken=-1, length=0, hasty=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A statement whose signature is by this key."""
+    """A statement with a verified signature and its key."""
 
     statement: Statement
     key: PersonKey
     raw: bytes
     signature: bytes
     sign_in: AnswerSignIn | None = None
-    """How that person had signed in who brings it (rule 3); None where that is not known."""
+    """How that person had signed in who brings it; None where that is not known."""
 
     @property
     def by(self) -> tuple[str, str]:
-        """Who says it, and how that is proven."""
+        """Returns the signer and how the signature was verified."""
         return self.statement.person, f"{self.key.kind.value} {self.key.fingerprint}"
 
     def answer(self, kind: AnswerKind, now: Instant) -> Answer:
-        """What it says to a question, received now."""
+        """Returns the statement as an answer received now."""
         return Answer(
             kind=kind,
             person=self.statement.person,
@@ -81,7 +78,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a statement that counts was judged by."""
+    """The persons and key that a counting statement was judged by."""
 
     people: People
     circle: Circle
@@ -91,13 +88,7 @@ class Judged:
 def verify_signed(
     means: Means, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
 ) -> Signed:
-    """The statement that these bytes are, by whose key they are signed, and how its person had signed in.
-
-    Raises:
-        BadStatementError: The bytes are no answer.
-        BadSignatureError: The signature is not by that key over exactly these bytes.
-        DeniedError: It is of another namespace, or names no key of that person.
-    """
+    """Verifies the signature and returns the statement with its signer's key and sign-in."""
     statement = parse_statement(raw)
     if statement.namespace != namespace:
         raise OtherQuestionError("what was signed is of another namespace")
@@ -105,16 +96,12 @@ def verify_signed(
         key = snapshot.identities.person_key(namespace, statement.key)
     if key is None or key.person != statement.person:
         raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
-    means.signatures.verify(key, raw, signature)  # 1
+    means.signatures.verify(key, raw, signature)
     return Signed(statement=statement, key=key, raw=raw, signature=signature, sign_in=sign_in)
 
 
 def require_alone(one: StoredApproval) -> None:
-    """Go on only with a question that is no step of a plan (rule 2).
-
-    Raises:
-        SignedTogetherError: It is one.
-    """
+    """Raises SignedTogetherError if the question is a step of a plan."""
     question = one.question
     if question.plan:
         raise SignedTogetherError(
@@ -123,12 +110,7 @@ def require_alone(one: StoredApproval) -> None:
 
 
 def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) -> Judged:
-    """Go on only when the statement counts for this question, which is locked (rule 1).
-
-    Raises:
-        SignedTogetherError: It is a step of a plan (rule 2).
-        DeniedError: The statement does not.
-    """
+    """Raises DeniedError if the statement does not count for this locked question."""
     require_alone(one)
     require_answers(signed.statement, one.question, now)
     people, key = lock_signer(tx, one.question.namespace, signed, now)
@@ -136,11 +118,7 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
 
 
 def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
-    """The persons of the namespace, locked, and the key, which counts now (rule 1).
-
-    Raises:
-        NotStandingError: It does not.
-    """
+    """Locks the namespace's persons and returns them with the valid key."""
     statement = signed.statement
     people = lock_people(tx, namespace, now)
     key = people.keys.get(statement.key)
@@ -158,11 +136,7 @@ def judge_steps(
     key: PersonKey,
     now: Instant,
 ) -> list[tuple[StoredApproval, Judged]]:
-    """Those of these steps of a plan for which the statement counts: of a yes all of them (rule 2).
-
-    Raises:
-        DeniedError: A yes does not count for one of them, or a denial for none.
-    """
+    """Returns the steps for which the statement counts; for an approval, all."""
     found: list[tuple[StoredApproval, Judged]] = []
     without: list[NotEntitledError] = []
     for one in left:
@@ -180,11 +154,6 @@ def judge_steps(
 def _judge_one(
     tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey, now: Instant
 ) -> Judged:
-    """Go on only when what this person says counts for this question (rules 1, 2 and 3).
-
-    Raises:
-        DeniedError: It does not.
-    """
     statement, namespace = signed.statement, one.question.namespace
     task = tx.tasks.task(namespace, one.question.task)
     if task is None:
@@ -199,14 +168,14 @@ def _judge_one(
     sign_in = signed.sign_in
     if sign_in is not None and not lasts(tx, namespace, statement.person, sign_in, now):
         sign_in = None
-    require_signed_in(kind, one.question.steps, sign_in, now)  # 3
+    require_signed_in(kind, one.question.steps, sign_in, now)
     return Judged(people=people, circle=circle, key=key)
 
 
 def answered_event(
     one: StoredApproval, signed: Signed, kind: AnswerKind, pace: Pace = _UNTIMED
 ) -> ApprovalAnswered:
-    """The record of an answer of this kind to this question; a narrowing is not timed."""
+    """Returns the event of an answer to this question; a narrowing is not timed."""
     return ApprovalAnswered(
         approval=one.question.id,
         digest=one.question.digest,
