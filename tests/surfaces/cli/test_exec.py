@@ -439,7 +439,9 @@ async def test_a_renewal_that_is_refused_or_not_answered_is_said_and_the_command
         asked = [one for one in daemon.asks if isinstance(one, Decide)]
         assert len(asked) == 2  # and no more: it is never asked for again and again
         assert "orders-db/reader ended at" in err
-        said = "nobody answered before it ended" if held else "it is not to live longer [not-renewable]"
+        said = (
+            "no approver answered before it expired" if held else "it is not to live longer [not-renewable]"
+        )
         assert said in err
         assert (daemon.count(LeaveHold) == 1) is held
 

@@ -47,4 +47,4 @@ def test_what_has_no_name_of_ours_lives_for_as_long_as_its_target_says(
 ) -> None:
     found = row(kind, where)
     assert lost_for(found) == seconds
-    assert f"some {seconds} s" in lasting_words(found)
+    assert f"at most {seconds} s" in lasting_words(found)

@@ -1,11 +1,10 @@
-"""The admin access that the broker comes to a target with: typed, read from standard input, or made here.
+"""Reads or generates the admin access that the broker uses in a target.
 
-1. It stands in no argument and no variable of a command: other programs read those. It is typed unseen, or
-   read from standard input where that is said.
-2. Where it is keys of OpenSSH, they can be made in this process: their private halves are sealed like what is
-   typed, and are shown and written nowhere. Keys that are given are looked at first: whether they are such as
-   the broker can use, and whether the target's file has a use for them.
-3. What can't be asked of a kind of target is refused before anything is read.
+1. Admin access never comes from an argument or a variable, which other programs can read: it is typed
+   without echo, or read from standard input on request.
+2. OpenSSH keys can be generated here; private halves are sealed and neither shown nor written. Given keys
+   are checked first: the broker must be able to use them and the target's file must have a use for them.
+3. A way that a kind of target doesn't support is refused before anything is read.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _PIPED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How the admin access comes."""
+    """How the user supplies the admin access."""
 
     user: str = ""
     """Whom the target knows as its admin, where that is said apart from the password."""
@@ -58,19 +57,15 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicHalves:
-    """What a host is told of keys: type and base64, as in `authorized_keys`."""
+    """Public keys for the host: type and base64, as in `authorized_keys`."""
 
     ca: str
     key: str
-    """Of who reaches the helper; empty where there is none."""
+    """The key that reaches the helper, or ''."""
 
 
 def require_way(kind: str, way: Way) -> None:
-    """Go on with a way that there is for this kind of target (rule 3).
-
-    Raises:
-        BadInputError: There is none like this.
-    """
+    """Raise BadInputError if this kind of target doesn't support this way (rule 3)."""
     if kind in _PIPED:
         if way.fresh or way.user or not way.piped:
             what, member = _PIPED[kind]
@@ -100,18 +95,13 @@ def require_way(kind: str, way: Way) -> None:
 
 
 def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
-    """The admin access of this target, as the way that was required says; nothing of it is in an error.
-
-    Raises:
-        BadInputError: Nobody can type, or what was piped is no text.
-        BadAdminAccessError: It is none.
-    """
+    """Read the admin access in a way that `require_way` accepted; errors never contain any of it."""
     if way.fresh:
         return _made(session, target)
     if not way.piped:
         if not sys.stdin.isatty():
             raise BadInputError(
-                "nobody is there to type the admin's password",
+                "no terminal to type the admin's password in",
                 remedy="say `--admin-stdin` to read it from standard input",
             )
         password = session.plugs.read_secret(f"password of {shown(way.user)}: ")
@@ -129,11 +119,7 @@ def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
 
 
 def public_halves(session: Session, target: TargetFile, access: AdminAccess) -> PublicHalves | None:
-    """What the host is told of the keys (rule 2); None where an admin access is no keys.
-
-    Raises:
-        BadAdminAccessError: They are none that the broker can use, or not those that the file speaks of.
-    """
+    """Return the public keys for the host (rule 2), or None if the admin access holds no keys."""
     if not isinstance(access, OpensshAccess) or not isinstance(target.place, OpensshPlace):
         return None
     if target.place.helped and not access.key:
@@ -160,7 +146,6 @@ def _made(session: Session, target: TargetFile) -> AdminAccess:
 
 
 def _named(kind: str, user: str, password: str) -> AdminAccess:
-    """A user and a password, as this kind of target has them."""
     if kind == REDIS:
         return RedisAccess(user=user, password=password)
     return PostgresAccess(user=user, password=password)
@@ -174,7 +159,6 @@ def _one_line(text: str) -> str:
 
 
 def _as_sealed(text: str) -> str:
-    """JSON as people write it, as it is sealed; what can't be read is refused where it is parsed."""
     try:
         return canonical(parse_document(text.encode())).decode()
     except MalformedError:

@@ -1,4 +1,4 @@
-"""`taskbound person account|session`: people's accounts at issuers, and who is signed in with a browser."""
+"""`taskbound person account|session`: accounts of persons at issuers, and their browser sessions."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ OfOption = Annotated[str, typer.Argument(metavar="[PERSON]", help="Theirs alone.
     examples="taskbound person account link alice --issuer corp --subject 248289761001",
 )
 def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
-    """Say that an account is a person's: the data directory's owner's act.
+    """Link an account at an issuer to a person; only the owner of the data directory may.
 
-    Whoever has the account is that person from then on.
+    Anyone who controls that account then acts as this person.
     """
     session.ask(LinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
@@ -51,7 +51,7 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
 
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
-    """List which accounts are whose."""
+    """List the accounts that are linked to persons."""
     found = session.ask(ListAccounts(person=person), AccountRows)
     if session.screen.json:
         session.screen.document(found)
@@ -70,15 +70,15 @@ def list_all(session: Session, person: OfOption = "") -> None:
     examples="taskbound person account unlink alice --issuer corp --subject 248289761001 --yes",
 )
 def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
-    """Say that it is theirs no more: their act, or the data directory's owner's. Its sessions end."""
-    session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Whoever is signed in with it is no more.")
+    """Unlink an account and end its sessions; the person or the owner of the data directory may."""
+    session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Its browser sessions end.")
     session.ask(UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
 
 
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
-    """List who is signed in with a browser."""
+    """List the browser sessions."""
     found = session.ask(ListSessions(person=person), SessionRows)
     if session.screen.json:
         session.screen.document(found)
@@ -89,7 +89,7 @@ def list_sessions(session: Session, person: OfOption = "") -> None:
             (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until))
             for one in found.rows
         ],
-        "nobody is signed in with a browser",
+        "no browser sessions",
     )
 
 
@@ -103,7 +103,7 @@ def end(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="SESSION", help="As `list` shows it.", show_default=False)],
 ) -> None:
-    """End a browser's session: its person's act, or the data directory's owner's."""
-    session.confirm(f"End {shown(name)}? Whoever uses that browser has to sign in again.")
+    """End a browser session; its person or the owner of the data directory may."""
+    session.confirm(f"End {shown(name)}? The person has to sign in again in that browser.")
     session.ask(EndSession(session=name), Done)
     session.done(Done(), f"{shown(name)} has ended")

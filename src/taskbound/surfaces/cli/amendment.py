@@ -1,9 +1,8 @@
-"""Widening amendments of tasks in the terminal: asked for with `task amend`, answered with `approval`.
+"""Widening amendments in the terminal: requested by `task amend`, answered by `approval`.
 
-1. What is signed is computed here: the digest from the bytes of the question, and the difference from the two
-   scopes, of which the question names the one by digest and holds the other whole. A daemon that shows one
-   thing and has another signed is found out.
-2. Every byte of the new scope is shown, in words and as it is written.
+1. The digest to sign and the difference between the two scopes are computed here from the question's bytes,
+   so a daemon that shows one scope and has another signed is detected.
+2. Every byte of the new scope is shown, in words and as written.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _LARGEST = 8_192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What a person wants to have approved."""
+    """An amendment that a person requests."""
 
     ask: AskAmendment
     agent: str
@@ -83,10 +82,10 @@ def amend(
         str, typer.Option("--for", metavar="TIME", help="How long they may answer, at most 8h.")
     ] = "1h",
 ) -> None:
-    """Give a task another scope; what was used stays used.
+    """Give a task another scope; uses and totals so far stay counted.
 
-    A narrower one counts at once, and for all beneath it. A wider one has to be approved: with `--reason`
-    those who approve for its agent are asked, and it counts when enough of them have signed.
+    A narrower scope takes effect at once, for child tasks too. A wider one needs `--reason` and the
+    signatures of enough approvers of the agent.
     """
     task = whole_task(session, task)
     new, raw = read_scope(scope)
@@ -109,16 +108,12 @@ def amend(
 
 
 def is_amendment(name: str) -> bool:
-    """Whether this is how an amendment's id begins."""
+    """Return whether the name has the prefix of an amendment's id."""
     return name.startswith(_PREFIX)
 
 
 def refuse_amendment(name: str) -> None:
-    """Go on only with what is no amendment.
-
-    Raises:
-        BadInputError: It is one.
-    """
+    """Raise BadInputError if the name is an amendment's id."""
     if is_amendment(name):
         raise BadInputError(
             f"`{shown(name)}` is an amendment of a task",
@@ -128,11 +123,7 @@ def refuse_amendment(name: str) -> None:
 
 
 def ask_amendment(session: Session, wanted: Asking) -> None:
-    """Ask those who approve for the agent; the difference was shown.
-
-    Raises:
-        BadInputError: It says no reason.
-    """
+    """Request the agent's approvers to approve the amendment; raises BadInputError without a reason."""
     ask = wanted.ask
     if not ask.reason:
         raise BadInputError(
@@ -174,11 +165,9 @@ def show_amendment(session: Session, name: str) -> None:
 
 
 def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
-    """Answer an amendment: key, or statement and signature, as `approval sign` was given them.
+    """Answer an amendment with a key, or with a statement and signature made elsewhere.
 
-    Raises:
-        BadInputError: There is no signature, or what was signed says something else.
-        UnreadableQuestionError: What would be signed is not what is shown.
+    Raises UnreadableQuestionError if the question's digest doesn't match what is shown.
     """
     key, statement_file, signature = brought
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
@@ -209,7 +198,7 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
 
 
 def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """What this person signs with this key, for an amendment that is shown."""
+    """Return the statement that this person signs with this key, after showing the amendment."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
     question, before = read_amendment(found)
@@ -218,16 +207,15 @@ def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: 
 
 
 def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
-    """An amendment among the questions of a list."""
+    """Return an amendment's cells for the list of questions."""
     missing = one.missing or one.reason or "-"
     return (one.amendment, moment(one.asked), one.state, f"amend {one.task}", one.agent, one.asker, missing)
 
 
 def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | None]:
-    """The question and the scope that the task has, both found to be what is signed (rule 1).
+    """Return the question and the task's current scope after checking both digests (rule 1).
 
-    Raises:
-        UnreadableQuestionError: One is not.
+    Raises UnreadableQuestionError if a digest differs.
     """
     try:
         question = parse_amendment(found.question.encode())
@@ -257,11 +245,7 @@ def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | N
 
 
 def require_difference(before: Scope | None) -> None:
-    """Go on to sign only where the difference can be shown, whatever the daemon says of the rest (rule 1).
-
-    Raises:
-        UnreadableQuestionError: The daemon did not tell the scope that the task has.
-    """
+    """Raise UnreadableQuestionError if the daemon sent no current scope to compare with (rule 1)."""
     if before is None:
         raise UnreadableQuestionError(
             "the task has another scope than the amendment is about, or it is kept back",
@@ -272,14 +256,12 @@ def require_difference(before: Scope | None) -> None:
 def _print_to_sign(
     session: Session, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None
 ) -> None:
-    """Show it, on standard error where standard output is for one document."""
     require_difference(before)
     screen = Screen(json=False, out=sys.stderr) if session.screen.json else session.screen
     _print(screen, found, question, before)
 
 
 def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None) -> None:
-    """The amendment, the difference, and the whole new scope (rule 2)."""
     row = found.row
     screen.heading(f"To give task {shown(question.task)} another scope")
     screen.fields(
@@ -320,7 +302,6 @@ def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, 
 
 
 def _step(scope: Scope, step: int) -> str:
-    """The step, as people are told in which one the task is."""
     if not scope.steps:
         return "no steps"
     return f"step {shown(scope.steps[step].name)} ({step + 1} of {len(scope.steps)})"

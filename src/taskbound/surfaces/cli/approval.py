@@ -1,13 +1,13 @@
-"""`taskbound approval`: what agents wait for, shown whole, and answered with a signature of one's own.
+"""`taskbound approval`: shows the question about a held action, and answers it with a person's signature.
 
-1. What is signed is computed here: the sheet is made, and the digest taken, from the bytes of question and
-   arguments. A daemon that shows one thing and has another signed is found out.
-2. There is no command that answers without a signature.
-3. A plan, which is named by its own id, is shown and answered as a whole (`plan`).
-4. What a call is narrowed to is made here from the held action, by the values that its approver gives:
-   nothing else of it can differ, and both digests stand in what is signed.
-5. An answer covers no retry unless it is said, and then that stands in what is signed.
-6. What is over is refused with its state, before a statement is written or a passphrase is asked for.
+1. Sheet and digest are computed here from the bytes of question and arguments, so a daemon that shows one
+   thing and has another signed is detected.
+2. No command answers without a signature.
+3. A plan, named by its own id, is shown and answered as a whole (`plan`).
+4. A narrower call is built here from the held action and the approver's values; nothing else can differ,
+   and both digests are signed.
+5. An answer covers retries only if the approver says so; the number is signed.
+6. A question that is over is refused before a statement is written or a passphrase is asked for.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ StatementOption = Annotated[
 
 @command(app, "show", examples="taskbound approval show apr_01ab")
 def show(session: Session, approval: ApprovalArgument) -> None:
-    """Show one question, or one plan, as it is to be signed: every byte that would run, visibly."""
+    """Show one question or plan as it is to be signed: every byte that would run, made visible."""
     if is_plan(approval):
         show_plan(session, approval)
         return
@@ -135,9 +135,9 @@ def statement(
     ] = None,
     retries: RetriesOption = 0,
 ) -> None:
-    """Write what is to be signed, for a key that is on another machine.
+    """Write the statement to sign, for a key on another machine.
 
-    It prints the command that signs the file, and the one that brings the signature back.
+    Prints the command that signs the file, and the command that submits the signature.
     """
     if deny_it and values:
         raise BadInputError("an answer is a denial or a narrowing, and not both")
@@ -181,10 +181,10 @@ def sign(
     signature: SignatureOption = "",
     retries: RetriesOption = 0,
 ) -> None:
-    """Answer yes to exactly this action, with your signature; it runs once, and only as it is shown.
+    """Approve exactly this action with your signature; it runs once, as shown.
 
-    Where the policy asks for the requester's own word this is the confirmation. It covers no retry, unless
-    you say how many.
+    Where the policy asks for the requester's confirmation, this is it. Retries are covered only with
+    `--retries`.
     """
     _require_yes(approval, retries, plain=True)
     _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.APPROVE, retries=retries)
@@ -204,7 +204,7 @@ def deny(
     statement_file: StatementOption = "",
     signature: SignatureOption = "",
 ) -> None:
-    """Answer no, with your signature. A denial is final: the same call of this task is refused from now."""
+    """Deny with your signature. A denial is final: the same call is refused for the rest of the task."""
     _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.DENY)
 
 
@@ -223,9 +223,9 @@ def narrow(
     statement_file: StatementOption = "",
     signature: SignatureOption = "",
 ) -> None:
-    """Answer no to this action, and yes to the same one for less, with one signature.
+    """Deny this action and approve the same call for smaller amounts, with one signature.
 
-    Only amounts can be made less that a `total` of the covering grant counts. What runs is a new action.
+    Only amounts that a `total` of the covering grant counts can be reduced. What runs is a new action.
     """
     _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.NARROW, values=values)
 
@@ -239,11 +239,10 @@ def open_page(
     by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
     retries: RetriesOption = 0,
 ) -> None:
-    """Show one question, and open a page on which your passkey approves it; or denies it, with `--deny`.
+    """Show one question, and open a page where your passkey approves it, or denies it with `--deny`.
 
-    A plan is shown too, and on a page it can be denied alone: to approve it takes an OpenSSH key.
-    The page is served on this machine alone, once. It asks for this one answer, whatever stands on it: read
-    the question here. What counts is the signature.
+    Plans can only be denied there; approving a plan takes an OpenSSH key. The page is served on this machine,
+    for one answer. Read the question here: your signature counts, whatever the page says.
     """
     _require_yes(approval, retries, plain=not deny_it)
     if is_plan(approval):
@@ -284,9 +283,9 @@ def prove(
         str, typer.Option("--evidence-jws", metavar="FILE", help="What an issuer signed about this question.")
     ],
 ) -> None:
-    """Bring an issuer's signed word about one question, where a policy asks for it.
+    """Submit an issuer's signed evidence about one question, where a policy requires it.
 
-    Its `sub` is what `taskbound approval show` says: the word is about this question, and used with it.
+    Its `sub` must be the value that `taskbound approval show` prints; it is valid for this question only.
     """
     refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
@@ -305,7 +304,7 @@ def withdraw(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
-    """Take a question or a plan back, as the task's requester or the agent's owner; the action never runs."""
+    """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
     if is_amendment(approval):
         session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
         told = session.ask(WithdrawApproval(approval=approval, reason=reason), Done)
@@ -369,7 +368,6 @@ def _answer(
 
 
 def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], retries: int) -> tuple[str, str]:
-    """The commands that sign a statement and bring it; `KEYFILE` is the signer's own."""
     verb = {AnswerKind.DENY: "deny", AnswerKind.NARROW: "narrow"}.get(kind, "sign")
     words = ["taskbound", "approval", verb, approval, *(word for one in values for word in ("--set", one))]
     words += ["--retries", str(retries)] if retries else []
@@ -379,7 +377,7 @@ def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], ret
 
 
 def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
-    """Go on only where it is a yes to one action that is to cover retries (rule 5)."""
+    """Raise if retries are requested with anything but a plain approval of one action (rule 5)."""
     if retries and (not plain or is_plan(approval) or is_amendment(approval)):
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
@@ -428,7 +426,7 @@ def _statement(
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    """The digest of what the held action is narrowed to; empty when it is not (rule 4)."""
+    """Return the digest of the narrowed action, or '' if it isn't narrowed (rule 4)."""
     return "" if less is None else action_from(found, question, less.arguments).digest
 
 
@@ -437,7 +435,6 @@ def _changed(one: Changed, word: str) -> str:
 
 
 def _print_less(session: Session, less: Narrower | None) -> None:
-    """What will run instead: all that the sheet shows, but for these values."""
     for one in () if less is None else less.changed:
         words = f"  {_changed(one, 'will be')}; nothing else of it changes"
         if session.screen.json:
@@ -447,7 +444,6 @@ def _print_less(session: Session, less: Narrower | None) -> None:
 
 
 def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
-    """The sheet, and how the question stands."""
     sheet = sheet_from(found, question)
     screen = session.screen
     match render_sheet(sheet):

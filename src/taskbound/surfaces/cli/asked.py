@@ -1,4 +1,4 @@
-"""`taskbound approval stats` and `limits`: how much people are asked, and how fast they answer."""
+"""`taskbound approval stats` and `limits`: how many questions people get, and how fast they answer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def stats(
     session: Session,
     hours: Annotated[int, typer.Option("--hours", min=1, max=8784, help="Within so many hours.")] = 24,
 ) -> None:
-    """Say how much agents asked of people, and how fast people answered.
+    """Show how many questions agents raised, and how fast people answered.
 
-    BUSIEST is within one hour. A yes is hasty when it came sooner than anybody can read the sheet, or when
-    the question was never shown to them here; SPEED is what the median answer had to be read with.
+    BUSIEST is the maximum within one hour. A yes is hasty if it came sooner than the sheet can be read or if
+    the sheet was never shown here; SPEED is the reading speed that the median answer implies.
     """
     found = session.ask(MeasureApprovals(hours=hours), ApprovalStats)
     if session.screen.json:
@@ -51,7 +51,7 @@ def stats(
             )
             for one in found.persons
         ],
-        "nobody was shown or answered anything",
+        "no questions were shown or answered",
     )
     _limits(session, found.limits)
 
@@ -71,9 +71,9 @@ def limits(
         int, typer.Option("--speed", metavar="N", min=0, help="Characters a second that anybody can read.")
     ] = 0,
 ) -> None:
-    """Say how much people of the namespace may be asked; what would be asked beyond it pauses the task.
+    """Limit how many questions people of the namespace get; a task that would exceed a limit is paused.
 
-    To say it is the act of the account that owns the data directory; without options it is shown.
+    Only the owner of the data directory sets limits. Without options the limits are shown.
     """
     if not (most or hourly or speed):
         found = session.ask(MeasureApprovals(hours=1), ApprovalStats).limits

@@ -1,8 +1,8 @@
-"""What a person chooses in `taskbound init`: servers, tools and directories.
+"""The choices of `taskbound init`: servers, tools, directories and names.
 
-1. Without a terminal nothing is asked: what is not named follows from the configurations, or refuses.
-2. A server that is not chosen, or can't be pinned, stays outside of the gateway and is named.
-3. What was mistyped is asked again, a bounded number of times: what was chosen before it is kept.
+1. Without a terminal nothing is asked: defaults come from the configurations, or the command refuses.
+2. A server that isn't chosen or can't be pinned stays outside the gateway and is reported.
+3. Invalid input is asked again, a bounded number of times; earlier choices are kept.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Bypassing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OtherCeilingError(DeniedError):
-    """An agent, a template or a server of this name is known, and is not what was chosen."""
+    """An agent, template or server with this name exists and differs from the choice."""
 
     code = "other-than-chosen"
     remedy = "choose another name with `--agent`"
@@ -63,7 +63,7 @@ class OtherCeilingError(DeniedError):
 
 @dataclass(slots=True, kw_only=True)
 class Choice:
-    """What is to be done, as it becomes known."""
+    """The choices made so far."""
 
     agent: str
     template: str
@@ -86,11 +86,7 @@ class Choice:
 def choose_servers(
     session: Session, choice: Choice, extra: Sequence[Path], wanted: Sequence[str] | None
 ) -> None:
-    """Find every server of every client, and take those that are to be gated.
-
-    Raises:
-        BadInputError: A server that was named is not there, or can't be gated.
-    """
+    """Find every client's servers and choose those to gate; raises BadInputError for unusable names."""
     found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=extra, environ=session.plugs.environ)
     for path, why in found.unreadable:
         session.screen.note(f"`{shown(str(path))}` can't be read: {Words(why)}")
@@ -129,7 +125,6 @@ def _what(server: Server) -> str:
 
 
 def _upstream_name(server: Server, taken: dict[str, Server]) -> str:
-    """A name for the upstream: the same for the same start, another for another."""
     plain = _SLUG.sub("-", server.name.lower()).strip("-")[:_LONGEST] or "server"
     client = _SLUG.sub("-", server.config.client.value.lower()).strip("-")
     for name in (plain, *(f"{plain[: _LONGEST - len(end)]}{end}" for end in _endings(client))):
@@ -146,7 +141,7 @@ def _endings(client: str) -> Iterable[str]:
 
 
 def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
-    """Start or reach each chosen server once and list its tools; rule 2 is for those that can't be pinned."""
+    """Start or reach each chosen server once and list its tools; failures follow rule 2 unless strict."""
     for name, server in list(choice.servers.items()):
         session.screen.line(f"looking at {shown(name)}: {shown(_what(server))}")
         try:
@@ -183,17 +178,12 @@ def _probe(session: Session, name: str, server: Server) -> Probed:
 
 
 def _file_of(probed: Probed) -> ToolFile | None:
-    """The tool file that comes with Taskbound for a server, if one does."""
     found = find_ready(probed.spec)
     return found[1] if found is not None else None
 
 
 def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Take the tools that the agent may call.
-
-    Raises:
-        BadInputError: A tool that was named is not there, or none is left.
-    """
+    """Choose the tools that the agent may call; raises BadInputError for unknown tools or no tool."""
     offers = [
         offer
         for name, probed in choice.probed.items()
@@ -235,11 +225,7 @@ def _doubts(offer: Offer) -> str:
 
 
 def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Take the directories that paths may lie below.
-
-    Raises:
-        BadInputError: One is no directory, or one is needed and none is named.
-    """
+    """Choose the directories for paths; raises BadInputError for a non-directory or a missing choice."""
     if free:
         return
     if wanted:
@@ -267,7 +253,6 @@ def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None,
 
 
 def _ask_roots(session: Session, default: str) -> list[str]:
-    """The directories that a person types (rule 3); at least one, or paths would be free."""
     for left in reversed(range(TRIES)):
         answer = session.prompt("Directories:", default=default)
         try:
@@ -284,11 +269,7 @@ def _ask_roots(session: Session, default: str) -> list[str]:
 
 
 def choose_name(session: Session, choice: Choice, scope: Scope) -> None:
-    """Another name for the agent, when the chosen one is known and can never pass this scope (rules 1 and 3).
-
-    Raises:
-        OtherCeilingError: Nobody can be asked, or no free name was given.
-    """
+    """Choose another agent name if an agent with this name and another ceiling exists (rules 1 and 3)."""
     ceilings = {one.name: bytes(one.ceiling) for one in session.ask(ListAgents(), AgentRows).rows}
     for left in reversed(range(TRIES)):
         if ceilings.get(choice.agent, scope.canonical) == scope.canonical:
@@ -326,11 +307,7 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def choose_template(session: Session, choice: Choice, scope: Scope, *, told: bool) -> None:
-    """A name for the template under which there is nothing else: one is never replaced by another scope.
-
-    Raises:
-        OtherCeilingError: The name was told, and is another scope's.
-    """
+    """Choose a template name that is free or has the same scope; an existing scope isn't replaced."""
     rows = {one.name: bytes(one.scope) for one in session.ask(ListTemplates(), TemplateRows).rows}
     names = (choice.template,) if told else (choice.template, choice.agent, _free_name(choice.agent, rows))
     for name in names:
@@ -345,7 +322,7 @@ def choose_template(session: Session, choice: Choice, scope: Scope, *, told: boo
 
 
 def bypassing(server: Server, why: str) -> Bypassing:
-    """A server that stays outside of the gateway, and why, in words."""
+    """Describe a server that stays outside the gateway, with the reason."""
     return Bypassing(
         client=server.config.client.value,
         path=escape_text(str(server.config.path)),

@@ -1,9 +1,8 @@
-"""`taskbound token consent`: what a client asks for in a browser, answered in a terminal.
+"""`taskbound token consent`: answers a client's request, made in a browser, in the terminal.
 
-1. A code is typed from one's own browser. What waits under it is shown before anything is asked, and what the
-   client says of itself as its own word.
-2. Whoever consents says in which task: one of theirs that runs, or one that is started now.
-3. A client that asks to act as the person is told of as just that, and no task is asked for.
+1. The request under a code is shown before anything is asked; the client's own claims are marked as such.
+2. The person chooses the task: one of theirs that runs, or a new one.
+3. A client that asks to act as the person itself is announced as that, and no task is asked for.
 """
 
 from __future__ import annotations
@@ -60,10 +59,10 @@ def consent(
     ] = "",
     deny: Annotated[bool, typer.Option("--deny", help="Let it have nothing.")] = False,
 ) -> None:
-    """Answer a program that asks in your browser to act as an agent: choose the task in which it may.
+    """Answer a program that asks in your browser to act as an agent: choose the task for it.
 
-    A program may also ask to act as you yourself. Then there is no task: it may do for some minutes whatever
-    you may do over the network API.
+    A program may also ask to act as you. Then there is no task: for some minutes it may do whatever you may
+    do over the network API.
     """
     if deny and (task or template or purpose or length):
         raise BadInputError("who denies says nothing of a task")
@@ -74,7 +73,7 @@ def consent(
     client = shown(found.shown)
     if deny:
         session.confirm(f"Let {client} have nothing?")
-        _answered(session, session.ask(DenyClient(typed=code), AskedDetail), f"{client} is told no")
+        _answered(session, session.ask(DenyClient(typed=code), AskedDetail), f"{client} was refused")
         return
     if not found.agent:
         _let_act(session, found, code, chosen=bool(task or template or purpose or length))
@@ -99,7 +98,6 @@ def consent(
 
 
 def _let_act(session: Session, found: AskedDetail, code: str, *, chosen: bool) -> None:
-    """Let the client act as the person (rule 3)."""
     client = shown(found.shown)
     if chosen:
         raise BadInputError(
@@ -111,7 +109,6 @@ def _let_act(session: Session, found: AskedDetail, code: str, *, chosen: bool) -
 
 
 def _show_asked(session: Session, found: AskedDetail) -> None:
-    """What is asked (rule 1)."""
     if session.screen.json:
         return
     stands_for = f"the document at {shown(found.client)}" if found.host else f"{shown(found.client)}, here"
@@ -131,7 +128,6 @@ def _show_asked(session: Session, found: AskedDetail) -> None:
 
 
 def _choose(session: Session, found: AskedDetail) -> tuple[str, str]:
-    """A task that runs, or a template, as the person chooses (rule 2)."""
     running = [(one.task, "", f"task {shown(one.task)}: {shown(one.purpose)}") for one in found.tasks]
     fresh = [
         ("", one.template, f"a new task from template {shown(one.template)}, {_length(one.seconds)}")
@@ -156,7 +152,6 @@ def _choose(session: Session, found: AskedDetail) -> tuple[str, str]:
 
 
 def _purpose(session: Session, found: AskedDetail, template: str) -> str:
-    """Why the task is started; what the template says of it where nobody can be asked."""
     known = next((one.purpose for one in found.templates if one.template == template), "")
     if session.yes or session.screen.json or not session.screen.interactive:
         return known

@@ -1,8 +1,7 @@
-"""`taskbound db backup`, `restore` and `reconcile`: copies of the store, and going on after one.
+"""`taskbound db backup`, `restore` and `reconcile`: copies of the store, and recovery from one.
 
-1. A copy is made while daemons serve; whoever puts one back, or goes on with a store that lacks what was seen
-   of it, does so while none does.
-2. After that everything is stopped, and what was under way is over: a person looks, and lifts the stop.
+A backup is made while daemons serve; `restore` and `reconcile` require that no daemon serves. Afterwards
+everything is stopped and earlier work is over, until a person lifts the stop.
 """
 
 from __future__ import annotations
@@ -40,14 +39,12 @@ KeyOption = Annotated[
 ]
 LaterOption = Annotated[
     str,
-    typer.Option(
-        "--later", metavar="FILE", help="A later export of the log: what happened since is told from it."
-    ),
+    typer.Option("--later", metavar="FILE", help="A later export of the log, to report what happened since."),
 ]
 
 
 class CopyReport(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
-    """A copy that was made, and what it holds."""
+    """A backup and its contents."""
 
     path: str
     manifest: str
@@ -69,7 +66,7 @@ class CopyReport(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_fi
 
 
 class LaterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of a later log, that the store does not know."""
+    """A record of a later log that the store doesn't hold."""
 
     at: int
     namespace: str
@@ -78,16 +75,16 @@ class LaterRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True, tag="begun-anew", tag_field="is"):
-    """What counts from here on, and what is over."""
+    """The state after a restore or reconcile, and what ended."""
 
     finished: bool
     """Whether there was nothing left to end: another run, or another data directory, had done that."""
     held: int
     """Records of before that the store holds."""
     seen: int
-    """Records that were seen of it; 0 where nobody could tell."""
+    """Records that were seen of it; 0 if unknown."""
     made: int
-    """Instant of the copy; 0 where there is none."""
+    """Instant of the copy, or 0."""
     stopped: tuple[str, ...]
     """Namespaces in which everything is stopped."""
     tasks: int
@@ -95,7 +92,7 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True, tag="begun-anew",
     sessions: int
     keys: int
     aside: str
-    """Where the database of before is; empty where there is none."""
+    """Path of the previous database, or ''."""
     origin: str
     """The log's new name; empty where daemon and signer are given one by hand."""
     later: tuple[LaterRecord, ...]
@@ -113,10 +110,9 @@ def backup(
     store: StoreOption = "",
     database: DatabaseOption = "",
 ) -> None:
-    """Copy the store as it is at one place of its log, while daemons serve, and look at what was written.
+    """Copy the store at one place of its log while daemons serve, and check the copy.
 
-    Beside it a manifest is written, `FILE.manifest.json`. Copies hold what the store holds: keep them as you
-    keep that. Keys are not in it.
+    The manifest `FILE.manifest.json` is written beside it. Protect copies like the store; they hold no keys.
     """
     session.require_outside(BackUpStore())
     made = session.plugs.back_up(session.place, file, store=store, database=database, told=_progress(session))
@@ -144,10 +140,10 @@ def restore(
     key: KeyOption = "",
     later: LaterOption = "",
 ) -> None:
-    """Put a copy in the place of the SQLite database, which is kept aside; no daemon may serve.
+    """Replace the SQLite database with a copy and keep the old file; no daemon may serve.
 
-    Nobody knows what happened since the copy was made, so everything of before is over: tasks, what people
-    approved, tokens, sign-ins. Everything is stopped until you lift it. The log goes on under another name.
+    What happened since the copy is unknown, so all earlier tasks, approvals, tokens and sign-ins are over.
+    Everything is stopped until you lift the stop. The log continues under another name.
     """
     session.require_outside(RestoreStore())
     session.confirm("Put the copy in the place of the database, and end all tasks, tokens and sign-ins?")
@@ -172,10 +168,10 @@ def reconcile(
         bool, typer.Option("--follow", help="It was reconciled from another data directory: forget here.")
     ] = False,
 ) -> None:
-    """Go on with a store that lacks what this data directory has seen of it; no daemon may serve.
+    """Continue with a store that lacks records which this data directory has seen; no daemon may serve.
 
-    It was loaded from a copy, a standby took over without the last commits, or somebody put a file there.
-    As after `restore`, everything of before is over, and everything is stopped until you lift it.
+    Use it after loading a copy, after a failover without the last commits, or after a replaced file.
+    As after `restore`, everything earlier is over and everything is stopped until you lift the stop.
     """
     session.require_outside(ReconcileStore())
     session.confirm(
@@ -196,7 +192,6 @@ def _key(told: str) -> str:
 
 
 def _progress(session: Session) -> Callable[[int, int], None]:
-    """Say each tenth of it, to a person who looks."""
     said = 0
 
     def told(done: int, whole: int) -> None:

@@ -1,8 +1,7 @@
-"""`taskbound credential`: what lives in targets, how it is ended, and one for a task, to be shown.
+"""`taskbound credential`: credentials in targets, how to end them, and requesting one for a task.
 
-1. A secret is shown only where that was asked for in so many words, and stands in nothing else that is
-   printed.
-2. What was asked for is revoked when a command of a person's says so; nothing here ends a task.
+1. A secret is printed only on an explicit request, and in no other output.
+2. Nothing here ends a task.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="Only th
 
 
 class NotShownError(DeniedError):
-    """A secret was asked for, and not that it be shown."""
+    """A secret was requested without the option that shows it."""
 
     code = "not-shown"
     remedy = (
@@ -84,7 +83,7 @@ class SweepOpenError(UnavailableError):
 
 
 class RequestedCredential(msgspec.Struct, frozen=True, kw_only=True, tag="requested", tag_field="is"):
-    """What was minted for a task, with its secret, which was asked to be shown."""
+    """A credential minted for a task, with its secret."""
 
     credential: str
     target: str
@@ -119,7 +118,7 @@ def list_all(
         str, typer.Option("--before", metavar="CREDENTIAL", help="Those made before this one.")
     ] = "",
 ) -> None:
-    """List credentials, newest first. None of them is shown: nobody here can read a secret."""
+    """List credentials, newest first; secrets are never shown."""
     unknown = [one for one in states or () if one not in _STATES]
     if unknown:
         raise BadInputError(f"`{shown(unknown[0])}` is no state", remedy=f"say one of {', '.join(_STATES)}")
@@ -136,7 +135,7 @@ def list_all(
 
 @command(app, "show", examples="taskbound credential show crd_…")
 def show(session: Session, credential: CredentialArgument) -> None:
-    """Show a credential: for what it was minted, how it stands, and why it ended."""
+    """Show a credential: its purpose, its state, and why it ended."""
     found = session.ask(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
     if session.screen.json:
         session.screen.document(found)
@@ -170,9 +169,9 @@ def show(session: Session, credential: CredentialArgument) -> None:
     examples="taskbound credential overdue\ntaskbound credential overdue --target orders-db --json",
 )
 def overdue(session: Session, *, target: TargetOption = "") -> None:
-    """List what should be gone and is not yet, the oldest first; the status is 1 when there is any.
+    """List credentials that should be revoked and are not yet, oldest first; status 1 if there are any.
 
-    It is tried again until its target shows that it is gone, however long that takes.
+    Revocation is retried until the target shows that the credential is gone.
     """
     found = session.ask(ListCredentials(target=target, overdue=True, limit=_PAGE), CredentialRows)
     _table(session, found, "nothing is overdue")
@@ -198,7 +197,7 @@ def revoke(
     target: Annotated[str, typer.Option("--target", metavar="TARGET", help="All in this target.")] = "",
     why: Annotated[str, typer.Option("--why", help="Why; it is recorded.")] = "",
 ) -> None:
-    """Revoke a credential, or all of a task or in a target. A person's act; the task goes on."""
+    """Revoke one credential, or all of a task or target. Only a person may; the task goes on."""
     named = [one for one in (credential, task, target) if one]
     if len(named) != 1:
         raise BadInputError(
@@ -208,7 +207,7 @@ def revoke(
     credential = whole_credential(session, credential) if credential else ""
     task = whole_task(session, task) if task else ""
     what = shown(credential) or (f"all of {shown(task)}" if task else f"all in {shown(target)}")
-    session.confirm(f"Revoke {what}? Whoever uses it is cut off.")
+    session.confirm(f"Revoke {what}? Programs that use it lose access.")
     revoked: list[str] = []
     ask = RevokeCredentials(credential=credential, task=task, target=target, why=why)
     while True:
@@ -229,9 +228,9 @@ def revoke(
     app, "sweep", examples="taskbound credential sweep\ntaskbound credential sweep --target orders-db --json"
 )
 def sweep(session: Session, *, target: TargetOption = "") -> None:
-    """Have the broker look through targets for what has no row, and wait until it has.
+    """Make the broker search targets for credentials without a row, and wait for the result.
 
-    What has a name of this installation's and no row that lives is revoked.
+    Credentials with a name of this installation and no live row are revoked.
     """
     before = {one.name: one.swept for one in _targets(session, target).rows}
     if target and not before:
@@ -267,10 +266,10 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     examples="taskbound credential renew crd_…\ntaskbound credential renew crd_… --seconds 300 --json",
 )
 def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsOption = 0) -> None:
-    """Ask in its task's name that a credential lives longer, and wait until its target was told.
+    """Request a longer life for a credential on behalf of its task, and wait for the target.
 
-    It is decided like a new one, with the same parameters, and people are waited for where they have to be
-    asked. It never lives longer than its task. Its secret stays what it is, and is shown nowhere.
+    The renewal is decided like a new request and may need approvals. It never outlives its task. The secret
+    doesn't change and is not shown.
     """
     ask = ShowCredential(credential=whole_credential(session, credential))
     row = session.ask(ask, CredentialRow)
@@ -318,10 +317,10 @@ def request(
         bool, typer.Option("--show-secret", help="Print what was minted, secrets too.")
     ] = False,
 ) -> None:
-    """Ask for a credential of a task and print it: `NAME=value` lines, secrets among them.
+    """Request a credential for a task and print it, with its secrets, as `NAME=value` lines.
 
-    `taskbound exec` is the better way: there a program gets it, it is shown nowhere, and ended with the
-    program. What this prints lives until its end, the task's end, or until it is revoked.
+    Prefer `taskbound exec`, which gives it to one program and ends it with that program. A credential that
+    this prints lives until it expires, its task ends, or it is revoked.
     """
     if not show_secret:
         raise NotShownError("the secret would be printed, and it was not said that it may be")
@@ -347,7 +346,7 @@ def _apart(values: dict[str, str], given: Sequence[str]) -> dict[str, str]:
 
 
 def _print(session: Session, found: TaskCredential) -> None:
-    """What was asked to be shown; the one place that prints a secret (rule 1)."""
+    """Print the requested credential; the only place that prints a secret (rule 1)."""
     if session.screen.json:
         session.screen.document(
             RequestedCredential(
@@ -388,13 +387,12 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
 
 
 def _renewal(row: CredentialRow) -> str:
-    """What came of the last renewal; where its target was not told yet, both ends are shown."""
     if not row.renewal:
         return ""
     until = moment(row.renewal_ends or 0)
     said = {
         "wanted": f"until {until}, and the target was not told yet",
-        "done": f"until {until}, as the target was told",
+        "done": f"until {until}, as the target has it",
         "failed": f"not until {until}: it was not renewed",
     }
     return f"{said.get(row.renewal_state, row.renewal_state)} ({row.renewal})"

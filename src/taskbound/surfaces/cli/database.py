@@ -1,8 +1,7 @@
-"""`taskbound db`: the database of PostgreSQL that daemons share; a person makes it, and they only use it.
+"""`taskbound db`: creates, upgrades and checks the PostgreSQL database that daemons share.
 
-1. These commands speak to the database themselves, as the role that the address names: what a daemon may
-   not do is not done by asking a daemon.
-2. Nothing here deletes anything, and an upgrade can be run again.
+The commands connect as the role in the address, because a daemon must not have these rights. They delete
+nothing, and an upgrade can be run again.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ _OWN: Final = "SQLite in the data directory needs neither: the daemon makes its 
 
 
 class DatabaseUpgraded(msgspec.Struct, frozen=True, kw_only=True, tag="database-upgraded", tag_field="is"):
-    """What an upgrade came to."""
+    """The result of an upgrade."""
 
     revision: str
 
 
 class DatabaseFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """One checked item."""
 
     level: str
     """`ok` or `bad`."""
@@ -43,7 +42,7 @@ class DatabaseFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True, tag="database", tag_field="is"):
-    """Everything that was looked at."""
+    """All checked items."""
 
     healthy: bool
     findings: tuple[DatabaseFinding, ...]
@@ -67,10 +66,10 @@ def upgrade(
         str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
     ] = "",
 ) -> None:
-    """Make the tables in an existing database that has none, and grant what is needed.
+    """Create or upgrade the tables in an existing database, and grant the roles what they need.
 
-    The address names the role that owns the database; it may make roles. `--daemon`, `--signer` and
-    `--broker` are made if they are not there, without a password, and get no more than each needs.
+    The address names the role that owns the database and may create roles. `--daemon`, `--signer` and
+    `--broker` are created without a password if missing, with the least rights that each needs.
     """
     session.require_outside(UpgradeStore())
     revision = session.plugs.upgrade_store(_address(session, store), daemon, signer, broker)
@@ -82,10 +81,9 @@ def upgrade(
 
 @command(app, "check", examples="taskbound db check\ntaskbound db check --store postgresql:///taskbound")
 def check(session: Session, store: StoreOption = "") -> None:
-    """Say how the database stands, and what differs from what this version needs; change nothing.
+    """Report the state of the database and every difference from this version; change nothing.
 
-    Run it as the account of the daemon to see what its own role can do. The status is 1 when something
-    differs.
+    Run it as the daemon's account to check that account's role. The status is 1 if something differs.
     """
     found = tuple(
         DatabaseFinding(level="ok" if well else "bad", text=text)

@@ -1,10 +1,8 @@
-"""`taskbound credential discover`: what outlives its purpose, and whom to ask about it.
+"""`taskbound credential discover`: logins and keys in targets that were not minted here.
 
 1. Nothing is changed in a target.
-2. The broker lists what stands in targets beside what is minted here. Each is asked by itself, all at the
-   same time: one that can't be seen is named with the reason, and hides no other.
-3. The status is 1 when anything was found, when a target could not be looked at, or when a look is not whole:
-   its bounds ended it, or rights were missing. What no look sees is named, and makes no status.
+2. Targets are searched in parallel; one that can't be searched is reported and hides no other.
+3. The status is 1 if anything was found, if a target could not be searched, or if a search was incomplete.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _REACH: Final = {"all": "everything", "beyond": "beyond data", "data": "data"}
 
 
 class UnseenTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """A target that could not be seen."""
+    """A target that could not be searched."""
 
     target: str
     code: str
@@ -49,7 +47,7 @@ class UnseenTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiscoveredTargets(msgspec.Struct, frozen=True, kw_only=True, tag="discovered-targets", tag_field="is"):
-    """What stands in targets beside what is minted here."""
+    """Logins and keys in targets that were not minted here."""
 
     targets: tuple[Discovered, ...]
     """By name."""
@@ -68,10 +66,10 @@ TargetsOption = Annotated[
     examples="taskbound credential discover\ntaskbound credential discover --target orders-db --json",
 )
 def discover(session: Session, *, target: TargetsOption = None) -> None:
-    """List what outlives its purpose: what stands in targets and was not minted here.
+    """List logins and keys in targets that were not minted here.
 
-    Nothing is changed, and no secret is shown. The status is 1 when anything was found, a target could not be
-    looked at, or a look is not whole.
+    Nothing is changed and no secret is shown. The status is 1 if anything was found, a target could not be
+    searched, or a search was incomplete.
     """
     found = _targets(session, tuple(dict.fromkeys(target or ())))
     if session.screen.json:
@@ -83,7 +81,6 @@ def discover(session: Session, *, target: TargetsOption = None) -> None:
 
 
 def _targets(session: Session, wanted: Sequence[str]) -> DiscoveredTargets:
-    """What the broker tells of each of these targets, or of all (rule 2)."""
     known = [one.name for one in session.ask(ListTargets(), TargetRows).rows]
     unknown = [one for one in wanted if one not in known]
     if unknown:
@@ -101,7 +98,6 @@ def _targets(session: Session, wanted: Sequence[str]) -> DiscoveredTargets:
 
 
 def _target(session: Session, name: str) -> Discovered | UnseenTarget:
-    """What is told of one target, on a connection of its own."""
     try:
         with session.connect_anew("cli") as client:
             return client.ask(DiscoverTarget(target=name), Discovered, patience=_PATIENCE)

@@ -1,10 +1,9 @@
-"""`taskbound doctor`: what this installation contains, what it does not, and what is broken.
+"""`taskbound doctor`: which boundaries hold in this installation, which don't, and what is broken.
 
-1. `ok` is a boundary that holds or a part that works; `warn` is one that does not hold, or something that a
-   person should know; `bad` is broken or less safe than the design says, and then the status is 1.
-2. A boundary is the operating system's: what is said here is read from owners, modes and accounts, on this
-   machine, now.
-3. Nothing is started and nothing is changed by looking.
+1. `ok` is a boundary that holds or a part that works; `warn` a boundary that doesn't hold, or a notice;
+   `bad` is broken or less safe than designed, and makes the status 1.
+2. Boundaries are the operating system's: they are read from owners, modes and accounts on this machine, now.
+3. Looking starts nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ _DEPLOY: Final = "see `deploy/README.md` in Taskbound's source tree"
 
 
 class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_field="is"):
-    """Everything that was found."""
+    """All findings."""
 
     home: str
     healthy: bool
@@ -70,14 +69,14 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_
 
 
 def add_doctor(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(app, "doctor", examples="taskbound doctor\ntaskbound doctor --json")(doctor)
 
 
 def doctor(session: Session) -> None:
-    """Say what this installation contains and what it does not, and which clients bypass the gateway.
+    """Report what this installation protects, what it doesn't, and which clients bypass the gateway.
 
-    The status is 0 when nothing is broken, and 1 otherwise. A warning does not change it.
+    The status is 0 if nothing is broken, and 1 otherwise. Warnings do not change it.
     """
     status, found = _look(session)
     report = DoctorReport(
@@ -118,7 +117,6 @@ def _show(session: Session, report: DoctorReport) -> None:
 
 
 def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
-    """How the daemon is, when it answers, and everything that was found."""
     place, home, elsewhere = session.place, session.place.home, session.place.socket
     found = list(_boundaries(home, elsewhere))
     client: Client | None = None
@@ -171,7 +169,7 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
 
 
 def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
-    """What the operating system keeps apart (rule 2)."""
+    """Report what the operating system keeps apart (rule 2)."""
     yield from _socket(Path(elsewhere)) if elsewhere else _modes(home)
     yield _not(
         "agent-tools", "what an agent does without MCP (its own shell, its own file tools) is not gated"
@@ -181,7 +179,7 @@ def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
 
 
 def _socket(path: Path) -> Iterator[Finding]:
-    """Whether the socket of another account's daemon can be no third account's."""
+    """Check that no third account can own the socket of another account's daemon."""
     try:
         seen, around = path.stat(), path.parent.stat()
     except OSError as error:
@@ -317,7 +315,6 @@ def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
 
 
 def _rules(policy: BundleInForce) -> Finding:
-    """Under which rules calls are decided, and whose word these are."""
     if policy.trouble:
         text = f"nothing is decided: {policy.trouble}"
         return Finding(about="policy", level="bad", name="bundle", text=text)
@@ -332,7 +329,6 @@ def _rules(policy: BundleInForce) -> Finding:
 
 
 def _accounts(status: StatusReport) -> Iterator[Finding]:
-    """Under which accounts the processes run (rule 2)."""
     try:
         daemon = Path(f"/proc/{status.pid}").stat().st_uid
     except OSError:
@@ -362,10 +358,10 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
     if status.signer_uid in {-1, daemon, os.geteuid()}:
         yield _not(
             "signer-account",
-            "the signer runs under the same account: whoever can take the database can take the key, and"
+            "the signer runs under the same account: a thief of the database can take the key too, and"
             " recompute the log"
             if status.signer_uid != -1
-            else "nobody knows the signer's account: it was not reached yet",
+            else "the signer's account is unknown: the daemon has not reached it yet",
             "keep checkpoints where this account can't reach them; `taskbound audit verify --checkpoint`",
         )
     else:
@@ -385,10 +381,9 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
 
 
 def _agent_keys(status: StatusReport) -> Finding:
-    """Whether an agent's own process could read the key that proves it."""
     if status.signer_uid == -1:
         return _not(
-            "agent-keys", "nobody knows who can read the keys of agents: the signer was not reached yet"
+            "agent-keys", "the readers of agents' keys are unknown: the daemon has not reached the signer yet"
         )
     if status.signer_uid in {os.geteuid(), *status.agent_uids}:
         return _not(
@@ -494,7 +489,6 @@ def _not(name: str, text: str, advice: str = "") -> Finding:
 
 
 def _account(uid: int) -> str:
-    """The account's name, and its number only where it has none."""
     try:
         return f"`{shown(pwd.getpwuid(uid).pw_name)}`"
     except KeyError:

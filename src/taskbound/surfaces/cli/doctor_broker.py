@@ -1,12 +1,11 @@
-"""What `taskbound doctor` says of targets: whose account has their admin access, and what is not revoked.
+"""Findings about the broker and targets: which account holds admin access, and what is not revoked.
 
-1. Whose account the broker is, is read from the kernel's word for who listens on its socket, and where this
-   account may not connect, from the socket's owner; on this machine, now.
-2. Being out of tracers' reach keeps what is in the broker's memory, and no more: whoever has its account has
-   its key as a file, and with that each admin access. So one account is never said to be a boundary.
-3. Whoever has no target needs no broker, and is told nothing of it; looking starts none.
-4. A broker comes to hosts by this machine's own `ssh`.
-5. Where what is minted is revoked by nobody, that is said each time, however well it works (`lasting`).
+1. The broker's account is read from the socket's peer credentials, or from the socket's owner where this
+   account may not connect.
+2. Protection against tracers covers the broker's memory only: its account can read its key file and so
+   every admin access. One shared account is never reported as a boundary.
+3. Without targets nothing is reported, and looking starts no broker.
+4. The broker reaches hosts with this machine's `ssh`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _HIDDEN: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is seen of a broker from outside."""
+    """A broker as seen from outside."""
 
     uid: int = -1
     """Whose it is; -1 where that is not known."""
@@ -64,14 +63,7 @@ class Seen:
 def look_at_broker(
     client: Client, status: StatusReport, place: Path | None, home: Path
 ) -> Iterator[tuple[str, str, str, str]]:
-    """What was found: (level, name, text, advice).
-
-    Args:
-        client: A connection to the daemon.
-        status: How that is.
-        place: Where the broker listens.
-        home: The data directory.
-    """
+    """Yield findings about the broker, its targets and their hosts."""
     if not status.targets:
         return  # 3
     yield from tell_broker(see_broker(place), home / "broker", os.geteuid())
@@ -82,9 +74,9 @@ def look_at_broker(
 
 
 def see_broker(place: Path | None) -> Seen:
-    """Who listens there (rule 1)."""
+    """Return the account that listens on the broker's socket (rule 1)."""
     if place is None:
-        return Seen(trouble="nobody says where it listens")
+        return Seen(trouble="its address is unknown")
     try:
         owner = place.stat().st_uid
     except OSError as error:
@@ -106,12 +98,7 @@ def see_broker(place: Path | None) -> Seen:
 
 
 def is_hidden(environ: Path, uid: int) -> bool | None:
-    """Whether the kernel keeps this file of a process in `/proc` from its own account: it is root's then.
-
-    Args:
-        environ: The file.
-        uid: The process' account. Of root's own nothing can be told.
-    """
+    """Return whether root owns this `/proc` file of a process of `uid`; None if `uid` is root."""
     if sys.platform != "linux" or uid == 0:
         return None
     try:
@@ -121,13 +108,7 @@ def is_hidden(environ: Path, uid: int) -> bool | None:
 
 
 def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
-    """The same of a broker that looks like this, for an account.
-
-    Args:
-        seen: What is seen of it.
-        keys: Where its key is while it runs under this account.
-        own: This account.
-    """
+    """Yield findings about the broker; `keys` is its key folder under this account, `own` this account."""
     if seen.trouble:
         yield (
             "bad",
@@ -163,7 +144,7 @@ def _key_directory(keys: Path) -> Iterator[tuple[str, str, str, str]]:
 
 
 def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tuple[str, str, str, str]]:
-    """Whether anything is revoked, what is overdue, and which targets give nothing."""
+    """Yield findings about overdue revocations and targets that mint nothing."""
     waits = status.revoking_credentials
     if status.brokers:
         yield "ok", "broker-connected", "a broker is connected to the daemon", ""
@@ -207,12 +188,7 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
 
 
 def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[tuple[str, str, str, str]]:
-    """What is said of hosts with OpenSSH (rule 4).
-
-    Args:
-        rows: Every target.
-        client_is_there: Whether this machine has `ssh`.
-    """
+    """Yield findings about hosts with OpenSSH (rule 4)."""
     hosts = [row for row in rows if row.kind == OPENSSH]
     names = ", ".join(f"`{shown(row.name)}`" for row in hosts)
     if hosts and not client_is_there:

@@ -1,11 +1,9 @@
-"""What `taskbound doctor` says of configurations: what goes around the gateway, and what leads nowhere.
+"""Findings about client configurations: entries that bypass the gateway, and entries that can't work.
 
-1. Looked at is each place of each client, and the files of the projects that stand in the working directory,
-   in what agents are granted, and in what Claude Code knows. A file that can't be read is named.
-2. An entry that starts or reaches what is pinned, past the gateway, is *bad*: that is what the gateway is
-   for. Any other that is not gated is a warning: a person may want it so.
-3. An entry of ours that can't work is *bad*: its program is gone, or nobody knows its agent. One of another
-   data directory is a warning.
+1. Each client's files are read, also in projects in the working directory, in granted directories and in
+   those that Claude Code knows. An unreadable file is reported.
+2. An entry that starts or reaches a pinned server directly is *bad*; any other ungated entry is a warning.
+3. An entry of ours whose program or agent is gone is *bad*; one of another data directory is a warning.
 """
 
 from __future__ import annotations
@@ -43,17 +41,10 @@ def look_at_clients(
     pinned: Sequence[ServerSpec],
     floating: Callable[[Sequence[str]], str],
 ) -> Iterator[Finding]:
-    """Everything that was found in the configurations of clients.
+    """Yield findings about clients' configurations.
 
-    Args:
-        home: The data directory of this installation.
-        person: The person's own directory.
-        folder: The working directory.
-        namespace: Whose agents `agents` are.
-        environ: The environment, for what a client would fill in.
-        agents: The ceiling of each agent that is known; None while no daemon answers.
-        pinned: The servers that are pinned.
-        floating: Why a command line can't be pinned as it stands, as far as that can be told from it.
+    `person` is the user's home directory, `agents` maps agents of `namespace` to ceilings (None without a
+    daemon), and `floating` returns why a command line can't be pinned.
     """
     roots = {one for ceiling in (agents or {}).values() for one in granted_directories(ceiling)}
     below, whole = projects_below(roots)
@@ -98,7 +89,6 @@ def _of(one: Server, level: str, name: str, text: str, advice: str) -> Finding:
 
 
 def _bypass(one: Server, problem: str, pinned: Sequence[ServerSpec], environ: Mapping[str, str]) -> Finding:
-    """What is said of an entry that is not gated (rule 2); the problem keeps it from being so."""
     if one.front:
         text = (
             f"is reached at {shown(masked_url(one.url))}: an HTTP front of Taskbound, or what looks like one"
@@ -120,7 +110,6 @@ def _bypass(one: Server, problem: str, pinned: Sequence[ServerSpec], environ: Ma
 def _entry(
     one: Server, *, home: Path, namespace: str, agents: Mapping[str, JsonValue] | None
 ) -> Iterator[Finding]:
-    """What is said of an entry that starts the gateway (rule 3)."""
     program = Path(one.command[0])
     if shutil.which(program) is None:
         text = f"starts `{shown(str(program))}`, which is not there or can't be run"
@@ -134,12 +123,11 @@ def _entry(
     agent = told_option(one.command, "--agent")
     here = (told_option(one.command, "--namespace") or "default") == namespace
     if here and agents is not None and agent not in agents:
-        text = f"starts a gateway for the agent `{shown(agent)}`, whom nobody knows here"
+        text = f"starts a gateway for the agent `{shown(agent)}`, which is not registered here"
         yield _of(one, "bad", "agent-missing", text, "see `taskbound agent list`")
 
 
 def _is_same(one: Server, spec: ServerSpec, environ: Mapping[str, str]) -> bool:
-    """Whether an entry starts or reaches what is pinned so, by program and arguments, or by URL."""
     if spec.url:
         try:
             return bool(one.url) and canonical_url(one.url.partition("?")[0]) == spec.url.partition("?")[0]
@@ -152,10 +140,9 @@ def _is_same(one: Server, spec: ServerSpec, environ: Mapping[str, str]) -> bool:
 
 
 def starts(words: Sequence[str], spec: ServerSpec, *, directory: str) -> bool:
-    """Whether a command is that of a pinned server, as far as program and arguments tell.
+    """Return whether a command starts a pinned server, judging by program and arguments.
 
-    A command may name an interpreter before the script that is pinned, or the script that is pinned by its
-    interpreter: so the pinned program is looked for among the first words.
+    The pinned program is searched among the first words, because an interpreter may precede it.
     """
     programs = {os.path.realpath(one) for one in (spec.command, spec.resolved) if one}
     arguments = [_plain(one, spec.directory) for one in spec.arguments]
@@ -170,7 +157,6 @@ def starts(words: Sequence[str], spec: ServerSpec, *, directory: str) -> bool:
 
 
 def _plain(word: str, directory: str) -> str:
-    """A word, as a path without links where there is such a file."""
     if not word or "\0" in word or word.startswith("-"):
         return word
     path = os.path.join(directory, word)  # noqa: PTH118 -- words that are no paths pass through here too

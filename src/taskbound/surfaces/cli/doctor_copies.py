@@ -1,4 +1,4 @@
-"""What `taskbound doctor` says of copies of the store: how old the newest is, and what a restore left."""
+"""Findings about backups of the store and unfinished restores."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ _MAKE: Final = "make one with `taskbound db backup FILE`, and keep it on another
 
 
 def look_at_copies(known: Copies, now: int) -> Iterator[Finding]:
-    """A restore that is not over, and the copy that was made last from here.
-
-    Args:
-        known: What the data directory knows.
-        now: The instant, microseconds since 1970.
-    """
+    """Yield findings about an unfinished restore and the newest backup; `now` is in microseconds."""
     if known.unfinished:
         again = "run `taskbound db restore` again with the same file: it goes on where it ended"
         yield _found("bad", "restore", f"{shown(known.unfinished)}: no daemon starts", again)

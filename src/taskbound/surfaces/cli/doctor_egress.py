@@ -1,8 +1,4 @@
-"""What `taskbound doctor` says of servers with secrets: whose account has them, and which slots are empty.
-
-Whose account the egress is, is read from the owner of its socket, on this machine, now. Whoever has no server
-with slots has no egress, and is told nothing of it.
-"""
+"""Findings about servers with secrets: the egress's account (its socket's owner), and empty slots."""
 
 from __future__ import annotations
 
@@ -29,12 +25,7 @@ _OWN: Final = (
 def look_at_egress(
     servers: Iterable[UpstreamRow], socket: Path | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """What was found: (level, name, text, advice).
-
-    Args:
-        servers: Every pinned one.
-        socket: Where the egress listens.
-    """
+    """Yield findings about the egress and slots; nothing if no server has slots."""
     rows = [row for row in servers if row.spec.slots]
     if not rows:
         return

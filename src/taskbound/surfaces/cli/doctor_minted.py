@@ -1,8 +1,7 @@
-"""What `taskbound doctor` says of servers whose slots credentials fill: what is missing for one to be minted.
+"""Findings about slots that credentials fill: what keeps such a credential from being minted.
 
-1. A slot names a target, a kind and parameters. They are compared with the targets as they stand.
-2. Nobody gets a credential beyond their ceiling: each agent that may use such a server, and whose ceiling
-   has no grant for the credential, is named with that grant.
+1. Target, kind and parameters that a slot names are compared with the existing targets.
+2. Each agent that may use such a server, and whose ceiling lacks the grant, is named with that grant.
 """
 
 from __future__ import annotations
@@ -31,13 +30,7 @@ _NAME = "minted-slot"
 def look_at_minted(
     client: Client, servers: Iterable[UpstreamRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """What was found: (level, name, text, advice).
-
-    Args:
-        client: A connection to the daemon.
-        servers: Every pinned one.
-        ceilings: By agent.
-    """
+    """Yield findings about slots that credentials fill; `ceilings` are by agent."""
     rows = [row for row in servers if _sources(row)]
     if rows:
         targets = client.ask(ListTargets(), TargetRows).rows
@@ -47,7 +40,7 @@ def look_at_minted(
 def tell_minted(
     servers: Iterable[UpstreamRow], targets: Iterable[TargetRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """The same, of what is known; each credential of each server once."""
+    """Yield these findings from known rows; each credential of each server once."""
     known = {one.name: one for one in targets}
     for row in servers:
         name = shown(row.spec.name)
@@ -69,13 +62,11 @@ def tell_minted(
 
 
 def _sources(row: UpstreamRow) -> list[Source]:
-    """One source of each credential that fills slots of the server."""
     slots = (parse_slot(one) for one in row.spec.slots)
     return list({one.source.credential: one.source for one in slots if one.source is not None}.values())
 
 
 def _trouble(source: Source, target: TargetRow | None) -> tuple[str, str] | None:
-    """Why nothing is minted for it, and what helps (rule 1)."""
     if target is None:
         return f"no target is named `{source.target}`", "add it with `taskbound target add`"
     if target.state != "ready":

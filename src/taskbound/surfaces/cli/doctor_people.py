@@ -1,7 +1,4 @@
-"""What `taskbound doctor` says of people: who may grant, who can sign, and how far their keys are kept.
-
-What is said of a private half was seen when the key was enrolled, by the person's own command.
-"""
+"""Findings about persons: grants, keys and sign-in. How a private key is protected was seen at enrollment."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ _WAITS: Final = 60.0
 _KEPT: Final = {
     "hardware": (
         "ok",
-        "is in a device that asks for a touch; that it is one is said by its kind, and attested by nobody",
+        "is in a device that asks for a touch; that it is one is said by its kind, and not attested",
         "",
     ),
     "passphrase": (
@@ -40,24 +37,24 @@ _KEPT: Final = {
     ),
     "synced": (
         "warn",
-        "is a passkey that whoever keeps it copies between devices: who gets into that account can sign",
+        "is a passkey that its provider copies between devices: an attacker in that account can sign",
         "use one that stays in its device, such as a security key",
     ),
     "unseen": (
         "warn",
-        "was never seen: whoever can use the agent or the file that holds it can sign",
+        "was never seen: any program that can use the agent or the file that holds it can sign",
         "use one in hardware (`ssh-keygen -t ed25519-sk`)",
     ),
     "bare": (
         "bad",
-        "has no passphrase: whoever can read its file can sign",
+        "has no passphrase: any program that can read its file can sign",
         "enroll another one, and withdraw this with `taskbound person key withdraw`",
     ),
 }
 
 
 def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    """Level, name, text and advice of everything that was found."""
+    """Yield findings about persons, their keys and issuers."""
     persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
     groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
     able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
@@ -70,7 +67,7 @@ def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
         yield (
             "warn",
             "grantable",
-            "nobody may grant anything, so that no task starts",
+            "no person may grant anything, so no task starts",
             "say who may what with `taskbound person grantable`",
         )
     yield from _keys(client.ask(ListPersonKeys(), PersonKeyRows))
@@ -92,7 +89,7 @@ def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
         else (
             "warn",
             "signing",
-            "nobody can sign, so that nothing that needs an approval is permitted",
+            "no person can sign, so nothing that needs an approval is permitted",
             "enroll a key with `taskbound person key add`",
         )
     )
@@ -110,7 +107,6 @@ def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _issuers(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    """Where people sign in, and what is in the way of it."""
     found = client.ask(ListIdentityIssuers(), IdentityIssuerRows).rows
     if not any(one.use == "people" for one in found):
         return
@@ -120,7 +116,7 @@ def _issuers(client: Client) -> Iterator[tuple[str, str, str, str]]:
             yield (
                 "bad",
                 "sign-in",
-                f"nobody can sign in at {shown(one.name)} now: {shown(one.trouble)}",
+                f"no person can sign in at {shown(one.name)} now: {shown(one.trouble)}",
                 "mend that, or see docs/guides/sign-in.md",
             )
         else:

@@ -1,12 +1,10 @@
-"""What `taskbound doctor` says of what runs: pinned servers that are started or spoken to past the gateway.
+"""Findings about running processes: pinned servers started or reached without the gateway.
 
-1. Looked at is what Linux says of this account's own processes in `/proc` (proc(5), proc_pid_net(5)), now.
-   What ran before, what other accounts run, and what a process says of itself only to deceive, can't be
-   known; elsewhere nothing is looked at, and that is said.
-2. A process that runs a pinned program with the pinned arguments, with no gateway, egress or command of ours
-   above it, was started by somebody else.
-3. A server behind a URL of this machine can be reached by every program of it. Who is connected to it and
-   stands beneath no gateway is named. Of servers elsewhere nobody here can see who else speaks to them.
+1. Only this account's processes in Linux's `/proc` are seen, now (proc(5), proc_pid_net(5)). Earlier
+   processes, other accounts and disguised processes are not; on other systems this is reported.
+2. A process with a pinned program and arguments, and no ancestor of ours, was started outside the gateway.
+3. Any program can reach a server behind a local URL; connected processes without an ancestor of ours are
+   named. Connections to remote servers can't be seen.
 """
 
 from __future__ import annotations
@@ -47,8 +45,6 @@ _NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Process:
-    """One process of this account."""
-
     pid: int
     parent: int
     name: str
@@ -59,8 +55,6 @@ class _Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Socket:
-    """One TCP socket of this machine."""
-
     local: int
     """Port."""
     remote: int
@@ -70,7 +64,7 @@ class _Socket:
 
 
 def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
-    """Everything that was found of what runs (rules 1 to 3)."""
+    """Yield findings about running processes (rules 1 to 3)."""
     if not pinned:
         return
     far = [one.name for one in pinned if one.url and not _is_near(one)]
@@ -110,7 +104,6 @@ def _direct(one: _Process, spec: ServerSpec, running: Mapping[int, _Process]) ->
 def _reached(
     spec: ServerSpec, sockets: Sequence[_Socket], running: Mapping[int, _Process]
 ) -> Iterator[Finding]:
-    """What is said of a server behind a URL of this machine (rule 3)."""
     url = urlsplit(spec.url)
     port = url.port or _PORTS[url.scheme]
     if not any(one.local == port and one.state == _LISTENS for one in sockets):
@@ -122,7 +115,7 @@ def _reached(
     advice = "have it want a credential, or pin it by its command instead"
     if spec.slots:
         text += "; whether it takes a call without its secret can't be seen from here"
-        advice = "see that it refuses who comes without its secret, and that nobody else has that"
+        advice = "make sure that it refuses clients without its secret, and that no other client has it"
     yield _finding("warn", "reachable", text, advice)
     inodes = {one.inode for one in sockets if one.remote == port and one.state == _CONNECTED}
     for pid, one in running.items():
@@ -138,7 +131,6 @@ def _is_near(spec: ServerSpec) -> bool:
 
 
 def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
-    """Whether a gateway, or a command of ours that starts servers, is this process or stands above it."""
     seen: set[int] = set()
     while pid in running and pid not in seen:
         seen.add(pid)
@@ -150,7 +142,7 @@ def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
 
 
 def verb_of(words: tuple[str, ...]) -> str:
-    """The command of ours that a command line runs, `egress` for the egress; empty for another program."""
+    """Return the `taskbound` verb that a command line runs (`egress` for the egress), or ''."""
     at = 1
     while words[at : at + 1] and words[at].startswith("-") and words[at] != "-m":
         at += 2 if words[at] in _WITH_VALUE else 1
@@ -166,11 +158,9 @@ def verb_of(words: tuple[str, ...]) -> str:
 
 
 def words_of(pid: int, *, proc: Path = _PROC) -> tuple[str, ...]:
-    """The command line of a process, with the program that it really is in the first place.
+    """Return a process's command line with its real executable first.
 
-    Raises:
-        OSError: The process has ended, or the system does not show it.
-        IndexError: It has no command line.
+    Raises OSError if the process ended or is hidden, IndexError if it has no command line.
     """
     folder = proc / str(pid)
     words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
@@ -178,7 +168,6 @@ def words_of(pid: int, *, proc: Path = _PROC) -> tuple[str, ...]:
 
 
 def _processes() -> Iterator[_Process]:
-    """Every process of this account that can be looked at."""
     for folder in _PROC.glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
             if _account(folder) != os.geteuid():
@@ -194,7 +183,7 @@ def _processes() -> Iterator[_Process]:
 
 
 def _account(folder: Path) -> int:
-    """Whose a process is; its folder is root's where it can't be dumped, as the egress (proc(5))."""
+    """Return a process's account; `/proc` shows root for processes that can't be dumped, as the egress."""
     for line in (folder / "status").read_bytes().splitlines():
         if line.startswith(b"Uid:"):
             return int(line.split()[2])
@@ -202,14 +191,12 @@ def _account(folder: Path) -> int:
 
 
 def _link(path: Path) -> str:
-    """Where a link of a process leads; empty where the kernel does not say it."""
     with suppress(OSError):
         return str(path.readlink())
     return ""
 
 
 def _inodes(pid: int) -> set[str]:
-    """The sockets that a process holds."""
     found = set()
     with suppress(OSError):
         for one in (_PROC / str(pid) / "fd").iterdir():
@@ -235,7 +222,7 @@ def _sockets() -> Iterator[_Socket]:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
-    """An address as the kernel writes it: words of 32 bits, each in the machine's own order."""
+    """Parse an address as the kernel writes it: 32-bit words in the machine's byte order."""
     raw = bytes.fromhex(text)
     words = [raw[at : at + 4] for at in range(0, len(raw), 4)]
     found = ip_address(b"".join(word[::-1] if sys.byteorder == "little" else word for word in words))

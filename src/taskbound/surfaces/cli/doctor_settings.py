@@ -1,4 +1,4 @@
-"""What `taskbound doctor` says of settings: variables with our prefix that nothing reads."""
+"""Findings about settings: environment variables with our prefix that nothing reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
-    """Each variable that is no setting."""
+    """Yield a finding for each variable that is no setting."""
     for name in names:
         yield Finding(
             about="daemon",

@@ -1,4 +1,4 @@
-"""What `taskbound doctor` says of tokens: how old their keys are, and what a stolen one could do."""
+"""Findings about tokens: the age of signing keys, and the risk of stolen tokens."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _OLD: Final = days(2)
 
 
 def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str, str]]:
-    """Level, name, text and advice of what was found; of keys nothing where no token was ever asked for."""
+    """Yield findings about signing keys; nothing if no token was ever requested."""
     found = client.ask(ListTokenKeys(look=True), TokenKeyRows, patience=_WAITS)
     yield from tell_trouble(found)
     yield from tell_token_keys(found.rows, now)
 
 
 def tell_trouble(found: TokenKeyRows) -> Iterator[tuple[str, str, str, str]]:
-    """Why no token can be signed now: bad only where some were."""
+    """Yield why no token can be signed now; bad only if tokens were signed before."""
     if found.trouble:
         text = f"no token can be signed: {found.trouble}"
         yield "bad" if found.rows else "warn", "token-signer", text, found.advice
 
 
 def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str, str, str, str]]:
-    """The same of these keys, at an instant in microseconds since the epoch."""
+    """Yield findings about these keys at `now`, in microseconds since the epoch."""
     if not rows:
         return
     states = {one.state: one for one in rows}
@@ -62,12 +62,7 @@ def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str
 
 
 def look_at_stolen(client: Client, fronts: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-    """What a stolen token could do: at each front that runs, and of each client that has no key.
-
-    Args:
-        client: The daemon.
-        fronts: How each gateway over HTTP is known outside.
-    """
+    """Yield the risk of stolen tokens for each HTTP gateway and each client without a key."""
     admissions: list[AdmissionRow] = []
     page = client.ask(ListAdmissions(limit=_PAGE), AdmissionRows)
     admissions += page.rows
@@ -80,7 +75,7 @@ def look_at_stolen(client: Client, fronts: Sequence[str]) -> Iterator[tuple[str,
 def tell_stolen(
     fronts: Sequence[str], admissions: Sequence[AdmissionRow]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """The same of these."""
+    """Yield these findings for known gateways and admissions."""
     loose = [one for one in admissions if one.state == "stands" and not one.bound]
     for origin in fronts:
         clients = f"{len(loose)} of its clients have none" if loose else "none of its clients has none"
@@ -88,7 +83,7 @@ def tell_stolen(
         yield "ok", "front", text, ""
     for one in loose:
         text = (
-            f"client `{shown(one.client)}` proved no key: whoever steals a token of it can use"
+            f"client `{shown(one.client)}` proved no key: a thief of its token can use"
             f" `{shown(one.resource)}` alone, within task `{shown(one.task)}` and its grants, for"
             f" {LONGEST // 60} minutes at most; with its refresh token until {moment(one.until)}, or until"
             " both have used it"

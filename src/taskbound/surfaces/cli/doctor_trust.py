@@ -1,4 +1,4 @@
-"""What `taskbound doctor` says of trust domains: where each bundle comes from, and what is stale."""
+"""Findings about trust domains: the source of each bundle, and stale ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECOND: Final = 1_000_000
 
 
 def look_at_trusts(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    """Level, name, text and advice of every trust domain."""
+    """Yield findings about every trust domain."""
     for one in client.ask(ListTrusts(), TrustRows).rows:
         age = max(0, time.time_ns() // 1000 - one.confirmed) // _SECOND
         fresh = f"confirmed {age} s ago" if one.confirmed else "never confirmed"
@@ -37,7 +37,7 @@ def look_at_trusts(client: Client) -> Iterator[tuple[str, str, str, str]]:
                 "warn",
                 "trust",
                 f"{text}; nothing of it counts",
-                "ask whoever runs it whether it was withdrawn",
+                "ask its operator whether it was withdrawn",
             )
         elif one.trouble:
             yield "warn", "trust", text, "mend its source before the bundle is stale"

@@ -1,24 +1,20 @@
-"""`taskbound exec`: a command that has credentials of a task, from when it starts to when it ends.
+"""`taskbound exec`: runs a command with credentials of a task, and ends them with the command.
 
-1. Each credential is asked for as an action of the task, and waited for when people have to be asked. All are
-   there, opened and acknowledged, before the command exists; where one can't be had, the others are ended.
-2. A secret goes into the environment of the command, and nowhere else: into no argument, no file, nothing
-   that is printed or recorded. A variable that decides what runs or who is spoken to is no name for one: such
-   a credential is not opened (`Asker`), and none goes into a variable of ours. Of a host the command gets no
-   secret at all: an agent in this process uses the key for it (`SSH_AUTH_SOCK`), beside a configuration for
-   ssh (`SSH_CONFIG`), in a folder that goes with the command. It serves nobody any more from when the
-   credential ends, or the command is to end.
-3. The command stands beneath a keeper, as that of `taskbound run` does: whoever kills this process leaves
-   none with a credential (`keeper`, on Linux). Signals are passed on, and its status is this one's.
-4. The connection is held as long as the command runs, and the daemon is asked each second whether it answers.
-   When the task is paused or ends, everything is stopped, or no daemon answers for five seconds, the command
-   is asked to end, and killed after two seconds: it has no credential any more.
-5. With `--renew` what it has is renewed while it runs (`renewing`). What is not, ends when it ends, and
-   the command goes on.
-6. When the command has ended, its credentials are, and their targets have five seconds to show it; what is
-   not gone by then is said, and why one had ended before. It is revoked in any case, however long that takes.
-7. Nothing reads this process' memory: no tracer of the same account, no core dump. The command's environment
-   can be read by every process of its account, as that of any command.
+1. Each credential is requested as an action of the task, with approvals if needed. All are opened and
+   acknowledged before the command starts; if one can't be had, the others are ended.
+2. Secrets go into the command's environment only: no argument, file, output or record. Variables that
+   decide what runs or where programs connect are refused (`Asker`), and so are ours. For a host the command
+   gets no secret: an agent in this process uses the key (`SSH_AUTH_SOCK`, `SSH_CONFIG`) until the
+   credential ends or the command has to end.
+3. The command runs under a keeper, so killing this process leaves no command with a credential (Linux).
+   Signals are passed on, and the command's status is returned.
+4. The daemon is pinged each second. If the task pauses or ends, everything is stopped, or no daemon answers
+   for five seconds, the command is terminated, and killed after two seconds.
+5. `--renew` renews credentials while the command runs (`renewing`); others end and the command goes on.
+6. Afterwards the targets have five seconds to confirm revocation; what isn't confirmed is reported and is
+   revoked later in any case.
+7. No tracer of the same account and no core dump can read this process; the command's environment is
+   readable by its account, like any command's.
 """
 
 from __future__ import annotations
@@ -80,21 +76,21 @@ _OWN: Final = "TASKBOUND_"
 
 
 class ClashingVariablesError(DeniedError):
-    """Two credentials would go into one variable, or one into a variable that is not for it."""
+    """Two credentials would set the same variable, or one would set a reserved variable."""
 
     code = "clashing-variables"
     remedy = "run a command for each credential"
 
 
 class TaskOverError(DeniedError):
-    """The task ended, or is paused, before there was a command."""
+    """The task ended or paused before the command started."""
 
     code = "task-over"
     remedy = "ask the person who opened the task"
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """A credential, and how it stood at the end."""
+    """A credential and its state at the end."""
 
     credential: str
     target: str
@@ -104,7 +100,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecReport(msgspec.Struct, frozen=True, kw_only=True, tag="executed", tag_field="is"):
-    """What ran with which credentials."""
+    """The command and its credentials."""
 
     task: str
     status: int
@@ -114,7 +110,7 @@ class ExecReport(msgspec.Struct, frozen=True, kw_only=True, tag="executed", tag_
 
 
 def add_exec(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(
         app,
         "exec",
@@ -148,16 +144,16 @@ def exec_(
         typer.Option("--renew", help="Ask again and again that they live longer while the command runs."),
     ] = False,
 ) -> None:
-    """Ask for credentials of a task, run a command that has them in its environment, and end them with it.
+    """Request credentials of a task, run a command with them in its environment, and end them with it.
 
-    Of a host the command gets no key: it finds an agent in `SSH_AUTH_SOCK`, instead of the caller's own, and
-    in `SSH_CONFIG` a configuration for `ssh -F`, which knows the host by its target's name.
+    For a host the command gets no key: `SSH_AUTH_SOCK` names an agent, instead of the caller's own, and
+    `SSH_CONFIG` a configuration for `ssh -F` that knows the host by its target's name.
 
-    The task of a `taskbound run` is asked for from beneath that run only; a task that `taskbound task start`
-    opened, from anywhere outside a run.
+    Credentials of a `taskbound run` task can be requested only beneath that run; those of a task from
+    `taskbound task start` only outside of any run.
 
-    Nothing of them is printed. Where people have to be asked, it waits for them. The status is the command's
-    own; with `--json` a document about the run goes to standard error, as standard output is the command's.
+    No secret is printed. If approvals are needed, the command waits. The status is the command's own; with
+    `--json` a report goes to standard error, because standard output is the command's.
     """
     program = shutil.which(words[0])
     if program is None:
@@ -177,10 +173,7 @@ def exec_(
 
 
 class _Exec:
-    """One command, its task and its credentials."""
-
     def __init__(self, session: Session, standing: Standing, renewed_for: int | None = None) -> None:
-        """Nothing runs yet, and nobody is connected; credentials are renewed for so many seconds, or not."""
         self._renewed_for = renewed_for
         self._renewals = Renewals(self._say, lambda held: say_held(session, held))
         self._session = session
@@ -200,7 +193,6 @@ class _Exec:
     # --- before the command ----------------------------------------------------------------------
 
     def obtain(self, wishes: Sequence[Wish]) -> None:
-        """Have every credential that is asked for (rule 1)."""
         with interruptible():
             task = self._join(start=True)
             for wish in wishes:
@@ -212,7 +204,7 @@ class _Exec:
             raise TaskOverError(f"nothing is run: {why}")
 
     def _require_apart(self) -> None:
-        """Go on only with variables that are each one credential's, and none of ours (rule 2)."""
+        """Raise if two credentials share a variable or use a reserved one (rule 2)."""
         taken: set[str] = set(HOST_VARIABLES) if parse_hosts(self._have) else set()
         for one in self._have:
             for name in () if is_of_host(one) else one.environment():
@@ -221,7 +213,7 @@ class _Exec:
                 taken.add(name)
 
     def _join(self, *, start: bool) -> Task:
-        """The connection; a daemon that is started for it is not beneath this process."""
+        """Connect; a daemon started for this is not a child of this process."""
         adopt_orphans(on=False)
         session = self._session
         self._task = session.plugs.join(
@@ -239,7 +231,6 @@ class _Exec:
     # --- while it runs ---------------------------------------------------------------------------
 
     def command(self, program: str, words: Sequence[str]) -> int:
-        """The status of the command, once it has ended (rules 3 and 4)."""
         adopt_orphans()
         task = self._task.id if self._task is not None else self._standing.task
         environment = {
@@ -281,7 +272,6 @@ class _Exec:
                 self._listen(self._task)
 
     def _tend(self, now: float) -> None:
-        """What is due: a ping, another try, the end of a credential, a kill (rule 4)."""
         for one in self._have:
             ends = self._renewals.ends_of(one)
             if ends <= time.time_ns() // 1_000 and one.id not in self._warned:
@@ -307,7 +297,6 @@ class _Exec:
                 self._drop()
 
     def _rejoin(self) -> None:
-        """Be connected again; a task that is over meanwhile ends the command."""
         heard = self._heard
         try:
             self._join(start=False)
@@ -319,7 +308,6 @@ class _Exec:
             adopt_orphans()
 
     def _listen(self, task: Task) -> None:
-        """Hear what the daemon said."""
         try:
             replies = task.client.replies()
         except TaskboundError:
@@ -331,7 +319,6 @@ class _Exec:
             self._stop(why)
 
     def _ending(self, pushes: Iterable[Push]) -> str:
-        """Why the command may not go on; empty where it may."""
         for one in pushes:
             if isinstance(one, StopPush) and one.stopped:
                 return "everything is stopped"
@@ -342,7 +329,6 @@ class _Exec:
         return ""
 
     def _stop(self, why: str, *, unavailable: bool = False) -> None:
-        """Have the command end, for this reason."""
         if self._why:
             return
         self._why = why
@@ -354,7 +340,7 @@ class _Exec:
         self._send(signal.SIGTERM)
 
     def _note(self, number: int, _frame: object) -> None:
-        """Pass a signal on, unless the terminal has sent it to the command too (rule 3)."""
+        """Pass a signal on, unless the terminal sent it to the command too (rule 3)."""
         if number == signal.SIGCHLD or (number in _FROM_TERMINAL and in_foreground()):
             return
         self._send(number)
@@ -372,7 +358,6 @@ class _Exec:
     # --- after it --------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """End every credential, and say what is not gone (rule 6); once."""
         have, self._have = self._have, []
         served, self._served = self._served, None
         if served is not None:
@@ -390,16 +375,16 @@ class _Exec:
             left.append(Leftover(credential=one.id, target=one.target, kind=one.kind, state=state))
             if state not in _OVER:
                 self._say(
-                    f"{shown(one.id)} in {shown(one.target)} is not gone yet ({state or 'nobody says'})"
+                    f"{shown(one.id)} in {shown(one.target)} is not gone yet ({state or 'state unknown'})"
                 )
         if have:
             self._left = tuple(left)
         self._drop()
 
     def _tell_ended(self, one: TaskCredential, now: int) -> None:
-        """Say that it is needed no more; once more on another connection where this one is lost.
+        """Report that the credential is no longer needed, retrying once on a new connection.
 
-        What ended before this instant was cut off by others while the command ran: why is told.
+        A credential that ended before `now` was cut off while the command ran; the reason is printed.
         """
         for attempt in range(2):
             try:
@@ -419,7 +404,6 @@ class _Exec:
                 return
 
     def _state_of(self, one: TaskCredential, until: float) -> str:
-        """How it stands once it is gone, or the time is over; empty where nobody says."""
         while True:
             state = self._look_at(one)
             if state in _OVER or not state or time.monotonic() >= until:
@@ -427,7 +411,7 @@ class _Exec:
             time.sleep(_AGAIN)
 
     def _look_at(self, one: TaskCredential) -> str:
-        """How it stands, as the task is told, or where that has ended who may look; empty for neither."""
+        """Return the credential's state as the task sees it, or as an inspector sees it if the task ended."""
         if self._task is not None:
             with suppress(TaskboundError):
                 return self._task.end(one.id).state
@@ -437,7 +421,6 @@ class _Exec:
             return ""
 
     def report(self, status: int) -> ExecReport:
-        """What ran, for `--json`."""
         return ExecReport(task=self._standing.task, status=status, stopped=self._why, credentials=self._left)
 
     def _say(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What `taskbound doctor` says of one thing that it looked at."""
+"""A finding of `taskbound doctor`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """One checked item."""
 
     about: str
     """`boundary`, `daemon`, `policy`, `audit`, `copies`, `agents`, `targets`, `people`, `trust`, `clients`

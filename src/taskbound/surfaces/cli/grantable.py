@@ -47,7 +47,7 @@ NothingOption = Annotated[bool, typer.Option("--nothing", help="Nothing.")]
 
 @command(people, "show", examples="taskbound person show alice")
 def show(session: Session, name: PersonArgument) -> None:
-    """Show one person, and all that they may grant, by themselves and by their groups."""
+    """Show one person, and all that they may grant, directly and through groups."""
     found = session.ask(ShowPerson(name=name), PersonDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -79,9 +79,9 @@ def grantable(
     ceiling: CeilingOption = False,
     nothing: NothingOption = False,
 ) -> None:
-    """Say what a person may grant; tasks that they started go on.
+    """Set what a person may grant; tasks that they started go on.
 
-    Nobody gives what they don't have: you may grant it yourself, or own the data directory.
+    You may only give what you may grant yourself, unless you own the data directory.
     """
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
     done = session.ask(SetPersonGrantable(name=name, word=word, scope=raw), Done)
@@ -90,7 +90,7 @@ def grantable(
 
 @command(groups, "add", examples="taskbound person group add payers")
 def add_group(session: Session, name: GroupArgument) -> None:
-    """Make a group that is empty and may grant nothing: an act of the data directory's owner."""
+    """Create an empty group that may grant nothing; only the owner of the data directory may."""
     session.done(session.ask(AddGroup(name=name), Done), f"group {shown(name)} is there")
 
 
@@ -120,16 +120,16 @@ def show_group(session: Session, name: GroupArgument) -> None:
 
 @command(groups, "join", examples="taskbound person group join payers bob")
 def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
-    """Make a person a member, who may grant what the group may: an act of the data directory's owner."""
+    """Add a person to a group, so that they may grant what it may; for the owner of the data directory."""
     done = session.ask(SetMember(group=name, person=person, member=True), Done)
     session.done(done, f"{shown(person)} is in group {shown(name)}")
 
 
 @command(groups, "leave", examples="taskbound person group leave payers bob")
 def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None:
-    """Make a person no member any more; tasks that they might not ask for now are paused.
+    """Remove a person from a group; tasks that they could no longer request are paused.
 
-    Who leaves by themselves may; of others it is an act of the data directory's owner.
+    A person may leave; removing others is for the owner of the data directory.
     """
     done = session.ask(SetMember(group=name, person=person, member=False), Done)
     session.done(done, f"{shown(person)} is not in group {shown(name)}")
@@ -144,18 +144,13 @@ def group_grantable(
     ceiling: CeilingOption = False,
     nothing: NothingOption = False,
 ) -> None:
-    """Say what the members of a group may grant; tasks that they started go on."""
+    """Set what the members of a group may grant; tasks that they started go on."""
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
     done = session.ask(SetGroupGrantable(name=name, word=word, scope=raw), Done)
     session.done(done, f"members of {shown(name)} may grant {word or 'what the scope says'}")
 
 
 def _said(scope: str, *, ceiling: bool, nothing: bool) -> tuple[str, msgspec.Raw | msgspec.UnsetType]:
-    """A word or a scope, as a request has them.
-
-    Raises:
-        BadInputError: None or several are given.
-    """
     if bool(scope) + ceiling + nothing != 1:
         raise BadInputError("say one of `--scope FILE`, `--ceiling` and `--nothing`")
     if scope:

@@ -1,12 +1,10 @@
-"""From ticked tools and directories to a scope: what `init` writes as ceiling and template.
+"""Builds the scope that `init` writes as ceiling and template, from chosen tools and directories.
 
-1. The places of each ticked tool that hold paths lie below one of the directories, at every depth, and those
-   that hold URLs are addresses of the web. Its other arguments are free, and said to be. A tool with several
-   paths gets a grant for each directory, so that all paths of one call lie below the same one. A directory
-   below another adds nothing, and is left out.
-2. Tools that destroy, and tools with a place that may hold a path and can't be limited, are not ticked unless
-   a person ticks them.
-3. A tool file makes more arguments paths, settles doubts, and makes none that looks like a path to be none.
+1. Path arguments of a chosen tool lie below one of the directories, at any depth, and URL arguments are web
+   addresses. Other arguments are free, which is shown. A tool with several paths gets a grant per directory,
+   so that all paths of a call lie below the same one. Nested directories are dropped.
+2. Destructive tools, and tools with a possible path that can't be limited, are not preselected.
+3. A tool file can make more arguments paths and settle doubts; it can't make a path-like argument free.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _WEB: Final[tuple[JsonValue, ...]] = ({"prefix": "http://"}, {"prefix": "https:/
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One tool that can be ticked."""
+    """One tool that can be chosen."""
 
     name: str
     """`server__tool`."""
@@ -46,30 +44,26 @@ class Offer:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The places that lie below a directory."""
+        """Return the argument places that must lie below a directory."""
         return self._of(Sort.PATH, Sort.EITHER)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The places that are addresses of the web."""
+        """Return the argument places that must be web addresses."""
         return self._of(Sort.WEB, Sort.EITHER)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The places that may hold a path and can't be limited (rule 2)."""
+        """Return the argument places that may hold a path and can't be limited (rule 2)."""
         return self._of(Sort.DOUBT)
 
     @property
     def free(self) -> tuple[str, ...]:
-        """The other places that hold a text."""
+        """Return the other argument places that hold text."""
         return self._of(Sort.FREE)
 
     def ticked(self, *, free: bool) -> bool:
-        """Whether it is ticked before the person was asked (rule 2).
-
-        Args:
-            free: Whether the person left paths free.
-        """
+        """Return whether it is preselected; `free` if the person left paths free (rule 2)."""
         return self.effect is not Effect.DESTRUCTIVE and (free or not self.doubts)
 
     def _of(self, *sorts: Sort) -> tuple[str, ...]:
@@ -79,17 +73,13 @@ class Offer:
 def offers_of(
     server: str, definitions: Iterable[ToolDefinition], file: ToolFile | None = None
 ) -> tuple[Offer, ...]:
-    """What a server offers, with what looks like a path among its arguments, or is one by a file (rule 3)."""
+    """Return a server's tools with their path arguments by schema and tool file (rule 3)."""
     said = {one.name: parse_roles(one.roles or ()) for one in (file.tools if file is not None else ())}
     return tuple(_offer(server, one, said.get(one.name, {})) for one in definitions)
 
 
 def parse_root(text: str) -> str:
-    """The directory, absolute and in its normal form.
-
-    Raises:
-        BadInputError: There is no such directory.
-    """
+    """Return the directory as a normalized absolute path; raises BadInputError if there is none."""
     if not text:
         raise BadInputError("an empty text names no directory")
     path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
@@ -101,14 +91,9 @@ def parse_root(text: str) -> str:
 
 
 def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
-    """The scope that lets the ticked tools be called (rule 1).
+    """Return a scope for the chosen tools; without roots paths are free (rule 1).
 
-    Args:
-        offers: The ticked tools, at least one.
-        roots: The directories, in their normal form; none leaves paths free.
-
-    Raises:
-        BadInputError: Nothing is ticked.
+    Raises BadInputError if no tool is chosen.
     """
     if not offers:
         raise BadInputError("no tool is ticked, so there is nothing to allow")
@@ -126,7 +111,7 @@ def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
 
 
 def outermost(roots: Iterable[str]) -> tuple[str, ...]:
-    """The directories that lie below no other of them, sorted."""
+    """Return the directories that lie below no other of them, sorted."""
     found: list[str] = []
     for root in sorted(set(roots), key=lambda it: (it.count("/"), it)):  # what is above comes first
         if not any(one == "/" or root.startswith(f"{one}/") for one in found):
@@ -135,7 +120,6 @@ def outermost(roots: Iterable[str]) -> tuple[str, ...]:
 
 
 def _grant(tool: str, places: Iterable[Place], below: Sequence[JsonValue]) -> JsonValue:
-    """What lets a tool be called, each of its paths being below one of these."""
     arguments: dict[str, JsonValue] = {}
     optional: set[str] = set()
     for one in places:
@@ -155,7 +139,7 @@ def _any_of(options: Sequence[JsonValue]) -> JsonValue:
 
 
 def _each(what: JsonValue, lists: int) -> JsonValue:
-    """A list of lists of what must be so; 0 lists are the thing itself."""
+    """Wrap a constraint in `lists` levels of "each element"."""
     for _ in range(lists):
         what = {"each": what}
     return what

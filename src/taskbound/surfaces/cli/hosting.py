@@ -1,10 +1,9 @@
-"""What a host with OpenSSH has to be told, once there are keys for it: as lines that are there to be copied.
+"""Prints the lines that configure an OpenSSH host for newly made keys.
 
-1. Only public halves are shown. Nobody keeps them: who lost the lines has new keys made.
-2. A line holds nothing but what is ours and what the target's file may name a host and an account by: neither
-   can be more than one word of a shell (`core.target.openssh`).
-3. Keys that were just made are known to no host, so the first look at it can't end well: that it did not is
-   said, with what was met, and is no failure.
+1. Only public halves are shown, and they are stored nowhere: if the lines are lost, make new keys.
+2. A line contains only our text and names from the target's file, each at most one shell word
+   (`core.target.openssh`).
+3. No host knows new keys yet, so the first test can't succeed; that is reported and is no failure.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _SSH: Final = 22
 
 
 class HostStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is to be done for a host."""
+    """One step to do on a host."""
 
     where: Literal["here", "host"]
     """Where it is typed: where this command was, or on the host, as root."""
@@ -42,24 +41,19 @@ class HostStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_field="is"):
-    """Keys that were made for a target, as its host is told of them."""
+    """New keys of a target and the steps for its host."""
 
     target: TargetRow
     """As it stands after the first look at the host."""
     ca: str
     """The public key of the CA: type and base64."""
     key: str
-    """Of who reaches the helper; empty where there is none."""
+    """The key that reaches the helper, or ''."""
     steps: tuple[HostStep, ...]
 
 
 def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
-    """What is to be done, in this order, so that the host knows the keys (rules 1 and 2).
-
-    Args:
-        target: Of a host with OpenSSH; one of another kind has no steps.
-        halves: Its keys.
-    """
+    """Return the ordered steps that make the host accept the keys; empty for other kinds (rules 1 and 2)."""
     place = target.place
     if not isinstance(place, OpensshPlace):
         return ()
@@ -105,7 +99,7 @@ def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
 
 
 def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> None:
-    """Show what is to be done; nothing with `--json`, which has it in its document."""
+    """Print the steps; with `--json` they are in the document instead."""
     screen = session.screen
     host = shown(target.place.host)
     screen.line(
@@ -120,13 +114,7 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
-    """Say how the first look at the host ended (rule 3), and give the document of `--json`.
-
-    Args:
-        session: The command's.
-        keys: What was made, and the target after the look.
-        over: Whether the look is over.
-    """
+    """Report the first test of the host (rule 3); `over` is whether the test has finished."""
     screen = session.screen
     if screen.json:
         screen.document(keys)

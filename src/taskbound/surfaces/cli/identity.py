@@ -1,4 +1,4 @@
-"""`taskbound person` and `taskbound agent`: who acts, and who answers for it."""
+"""`taskbound person` and `taskbound agent`: persons, agents, and who answers for them."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def add_person(
     name: Annotated[str, typer.Argument(help="Their name: a-z, 0-9 and `-`.", show_default=False)],
     uid: Annotated[int | None, typer.Option("--uid", min=0, help="Their account; else your own.")] = None,
 ) -> None:
-    """Make a person known by their local account, which proves little: every program of it can claim it."""
+    """Register a person by local account; weak proof, as any program of the account can claim it."""
     answer = session.ask(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), Done)
     session.done(answer, f"{shown(name)} is known")
 
 
 @command(people, "list", examples="taskbound person list --json")
 def list_people(session: Session) -> None:
-    """List the people."""
+    """List the persons."""
     found = session.ask(ListPersons(), PersonRows)
     if session.screen.json:
         session.screen.document(found)
@@ -74,7 +74,7 @@ def list_people(session: Session) -> None:
             )
             for one in found.rows
         ],
-        "nobody is known yet; start with `taskbound init` or `taskbound person add`",
+        "no persons; start with `taskbound init` or `taskbound person add`",
     )
 
 
@@ -99,7 +99,7 @@ def register(
         ),
     ],
 ) -> None:
-    """Write an agent down; it stays inactive until its monitor has brought a code back."""
+    """Register an agent; it stays inactive until the code sent to its monitor is returned."""
     answer = session.ask(
         RegisterAgent(
             name=name, owner=owner, approvers=tuple(approver), monitor=monitor, ceiling=read_scope(ceiling)[1]
@@ -123,9 +123,9 @@ def ceiling(
         str, typer.Argument(metavar="FILE", help="A scope that it can never pass; `-` reads it.")
     ],
 ) -> None:
-    """Say anew what an agent can never pass: its owner's act.
+    """Replace an agent's ceiling; only its owner may.
 
-    Its tasks go on, and each of their actions is judged against the new ceiling from now on.
+    Its tasks go on, and each of their actions is judged by the new ceiling from now on.
     """
     raw = read_scope(scope)[1]
     session.confirm(f"Change the ceiling of {shown(name)}?")
@@ -169,10 +169,10 @@ def activate(
     name: NameArgument,
     code: Annotated[str, typer.Option("--code", help="The code that its monitor received.")] = "",
 ) -> None:
-    """Send a code to the agent's monitor, take it back, and let the agent have tasks.
+    """Send a code to the agent's monitor, take it back, and activate the agent.
 
-    Without `--code` a fresh code goes to the monitor. In a terminal you type it back at once; otherwise come
-    back with `--code`.
+    Without `--code` a new code is sent. In a terminal you can type it at once; otherwise run this again with
+    `--code`.
     """
     agent = session.ask(ShowAgent(name=name), AgentDetail)
     if not code and not agent.acknowledged:
@@ -197,7 +197,7 @@ def suspend(
     name: NameArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
-    """Stop the agent: all its tasks are revoked, and it gets no more until it is activated anew."""
+    """Suspend an agent: all its tasks are revoked, and none can start until it is activated again."""
     session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
     session.done(session.ask(SuspendAgent(name=name, reason=reason), Done), f"{shown(name)} is suspended")
 
@@ -212,17 +212,17 @@ def risk(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
 ) -> None:
-    """Say how risky an agent is right now; policies read it, for each of its calls from now on.
+    """Set the risk level of an agent; policies read it for each call from now on.
 
-    Its owner or any of its approvers raises it. One of its approvers lowers it, and not who said the level
-    that stands while another approves for it.
+    Its owner or any approver may raise it. Only an approver may lower it, and not the one who set the current
+    level while there is another approver.
     """
     done = session.ask(SetRisk(name=name, level=level, reason=reason), Done)
     session.done(done, f"the risk of {shown(name)} is {shown(level)}")
 
 
 def deliver_code(session: Session, agent: AgentDetail) -> Done:
-    """Have a fresh code brought to the agent's monitor."""
+    """Have a new code sent to the agent's monitor."""
     done = session.ask(TestMonitor(name=agent.name), Done, patience=15.0)
     session.screen.line("A code is on its way to the monitor:")
     session.screen.word(agent.monitor)
@@ -230,7 +230,7 @@ def deliver_code(session: Session, agent: AgentDetail) -> Done:
 
 
 def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
-    """The agent, active, after its monitor's code was given back if there is one."""
+    """Return the active agent after giving its monitor's code back, if there is one."""
     if code:
         session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
     session.ask(ActivateAgent(name=name), Done)
@@ -238,17 +238,10 @@ def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
 
 
 def take_code(session: Session, agent: AgentDetail, question: str, again: str) -> AgentDetail:
-    """The agent, active, after a person typed its monitor's code; a wrong one uses the code up.
+    """Prompt for the monitor's code and return the active agent; a wrong code is used up.
 
-    Args:
-        session: Asks the person.
-        agent: A code is on its way to its monitor.
-        question: What to ask.
-        again: The command that asks anew later.
-
-    Raises:
-        MonitorCodeError: All tries were wrong.
-        DeclinedError: The person closed the input.
+    `again` is the command to try later. Raises MonitorCodeError after the last try, DeclinedError if the
+    input was closed.
     """
     remedy = f"come back with `{again}`: what is set up stays, and a fresh code is sent"
     for left in reversed(range(_TRIES)):

@@ -1,14 +1,12 @@
-"""`taskbound init`: from the configurations that a person has to an agent that is gated.
+"""`taskbound init`: finds MCP servers in client configurations and gates the chosen ones.
 
-It finds the MCP servers of their clients, lets them tick servers, tools and directories, and then calls what
-the long commands call, one audit record each: person, upstreams, agent, template, monitor. At the very end,
-when all of that is durable, the configurations are rewritten, with an undo.
+It makes the same requests as the long commands, with one audit record each. Configurations are rewritten
+last, once everything else is durable, and can be restored.
 
-1. Nothing is changed before everything was chosen, probed, planned, shown and agreed to. What is shown of a
-   configuration is how it will differ, secrets masked.
-2. What is there already and is the same is left alone; what is there and is different refuses.
-3. Every server that stays outside of the gateway is named.
-4. A configuration that changed between the look and the rewriting is left alone and named; the others go on.
+1. Nothing is changed before everything is chosen, probed, planned, shown and confirmed.
+2. Existing items that are the same are kept; existing items that differ are refused.
+3. Every server that stays outside the gateway is named.
+4. A configuration that changed since it was read is left and reported; the others go on.
 """
 
 from __future__ import annotations
@@ -75,7 +73,7 @@ _SLUG: Final = re.compile(r"[^a-z0-9]+")
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True):
-    """How one configuration will differ, or differs now."""
+    """The difference that a configuration gets."""
 
     path: str
     difference: tuple[str, ...]
@@ -83,7 +81,7 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", tag_field="is"):
-    """What `init` did."""
+    """The result of `init`."""
 
     home: str
     agent: str
@@ -114,7 +112,7 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
 
 
 def add_init(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(
         app,
         "init",
@@ -172,11 +170,11 @@ def init(
     undo_it: Annotated[bool, typer.Option("--undo", help="Put the configurations back.")] = False,
     forget_it: ForgetOption = False,
 ) -> None:
-    """Gate the MCP servers that your clients start or reach: choose servers, tools and directories.
+    """Gate the MCP servers of your clients: choose servers, tools and directories.
 
     You become owner and approver of the agent. Its monitor gets a code that you type back. Configurations are
-    rewritten at the very end, after you have seen how they will differ, and `--undo` puts them back byte for
-    byte. Each chosen server is started or reached once to list its tools, with `--dry-run` too.
+    rewritten last, after you have seen the differences; `--undo` restores them byte for byte. Each chosen
+    server is started or reached once to list its tools, with `--dry-run` too.
     """
     if [undo_it, forget_it, dry_run].count(True) > 1:
         raise BadInputError(
@@ -221,7 +219,6 @@ def init(
 def _carry_out(
     session: Session, choice: Choice, scope: Scope, plans: Sequence[Planned], *, monitor: str, seconds: int
 ) -> None:
-    """Make what was agreed to, the configurations last."""
     session.plugs.make_home(session.place.home)  # 1.
     _require_same(session, choice, scope)
     person = _set_up(session, choice, scope, monitor=monitor, seconds=seconds)
@@ -233,7 +230,6 @@ def _carry_out(
 
 
 def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
-    """Go on only when what is known under the chosen names is what was chosen (rule 2)."""
     for agent in session.ask(ListAgents(), AgentRows).rows:
         if agent.name == choice.agent and bytes(agent.ceiling) != scope.canonical:
             raise OtherCeilingError(f"agent `{agent.name}` is known, and can never pass another scope")
@@ -287,7 +283,6 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
 
 
 def _limits(choice: Choice) -> list[tuple[str, tuple[str, ...]]]:
-    """Which places of arguments are limited and which are not, as TOOL: PLACE."""
     return [
         ("limited to them", _places(choice, lambda it: it.paths) if choice.roots else ()),
         ("limited to http(s)", _places(choice, lambda it: it.addresses) if choice.roots else ()),
@@ -297,7 +292,7 @@ def _limits(choice: Choice) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _in_doubt(choice: Choice) -> tuple[str, ...]:
-    """The places that may hold paths and are not limited: all of them where no directory is chosen."""
+    """Return the places that may hold paths and are not limited; all of them if no directory is chosen."""
     if choice.roots:
         return _places(choice, lambda it: it.doubts)
     return _places(choice, lambda it: (*it.paths, *it.addresses, *it.doubts))
@@ -309,7 +304,6 @@ def _places(choice: Choice, which: Callable[[Offer], tuple[str, ...]]) -> tuple[
 
 
 def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, seconds: int) -> str:
-    """Call what the long commands call; the person's name."""
     person = _person(session)
     pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
     added: list[ServerSpec] = []
@@ -344,7 +338,7 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
 
 
 def _seal_secrets(session: Session, choice: Choice) -> None:
-    """Fill the slots that nothing was put into yet, and note which; what a person put there since stays."""
+    """Fill the slots that are still empty; values that a person set since are kept."""
     filled = {
         (row.spec.name, one.slot)
         for row in session.ask(ListUpstreams(), UpstreamRows).rows
@@ -358,7 +352,6 @@ def _seal_secrets(session: Session, choice: Choice) -> None:
 
 
 def _person(session: Session) -> str:
-    """The person of this account, made known if nobody is."""
     for one in session.ask(ListPersons(), PersonRows).rows:
         if one.uid == os.getuid() and one.state == "present":
             return one.name
@@ -368,7 +361,6 @@ def _person(session: Session) -> str:
 
 
 def _activate(session: Session, name: str) -> str:
-    """The agent's state, after its monitor's code was typed back if somebody is there to type."""
     agent = session.ask(ShowAgent(name=name), AgentDetail)
     if agent.state == "active":
         return agent.state
@@ -384,11 +376,7 @@ def _activate(session: Session, name: str) -> str:
 
 
 def _write_settings(session: Session, choice: Choice) -> bool:
-    """Note the agent and the template for `taskbound run`, unless the person has settings already.
-
-    Returns:
-        Whether `taskbound run` means this agent and this template when nothing is named.
-    """
+    """Write agent and template for `taskbound run` unless settings exist; returns whether they apply."""
     path = session.place.home / "taskbound.toml"
     if not path.exists():
         text = f'# What `taskbound run` means when nothing is named.\nagent = "{choice.agent}"\n'
@@ -482,7 +470,6 @@ def _report_of(
 
 
 def _slots(choice: Choice, stays: Container[str] | None = None) -> tuple[str, ...]:
-    """The slots whose values are in the configurations, or in those of these paths, as SERVER.KIND:NAME."""
     return tuple(
         f"{name}.{slot.text}"
         for name, one in choice.servers.items()

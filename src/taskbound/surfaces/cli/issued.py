@@ -1,4 +1,4 @@
-"""`taskbound token`: what was issued, and the keys that sign it. No command shows the text of a token."""
+"""`taskbound token`: issued tokens and their signing keys. No command prints a token."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_tokens(
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
     before: Annotated[str, typer.Option("--before", help="The last token of the page before.")] = "",
 ) -> None:
-    """List tokens, newest first; a token itself is kept nowhere."""
+    """List tokens, newest first; the token itself is not stored."""
     ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
     found = session.ask(ask, TokenRows)
     if session.screen.json:
@@ -60,7 +60,7 @@ def list_tokens(
 
 @command(app, "show", examples="taskbound token show tok_…")
 def show(session: Session, token: TokenArgument) -> None:
-    """Show what a token is for, what it is bound to, and whether it stands."""
+    """Show a token's purpose, what it is bound to, and whether it is valid."""
     found = session.ask(ShowToken(token=token), TokenRow)
     if session.screen.json:
         session.screen.document(found)
@@ -75,7 +75,7 @@ def show(session: Session, token: TokenArgument) -> None:
             ("  acting", tuple(found.actors)),
             ("  task", found.task),
             ("  action", found.action),
-            ("  bound to", found.binding or "nothing: whoever has it can use it"),
+            ("  bound to", found.binding or "nothing: any bearer can use it"),
             ("  issued", moment(found.issued)),
             ("  ends", moment(found.expires)),
             ("  key", found.key),
@@ -86,27 +86,27 @@ def show(session: Session, token: TokenArgument) -> None:
 
 @command(app, "revoke", asks=True, examples="taskbound token revoke tok_… --why 'seen in a log' --yes")
 def revoke(session: Session, token: TokenArgument, why: WhyOption = "") -> None:
-    """Revoke a token of yours, of a task that you asked for, or of an agent of yours."""
+    """Revoke a token of yours, of a task that you requested, or of an agent that you own."""
     session.confirm(f"Revoke the token {shown(token)}? It is worth nothing from then on.")
     session.done(session.ask(RevokeToken(token=token, why=why), Done), f"token {shown(token)} revoked")
 
 
 @command(keys, "list", examples="taskbound token key list")
 def list_keys(session: Session) -> None:
-    """List the keys that sign tokens, or did."""
+    """List current and former signing keys of tokens."""
     _tell(session, session.ask(ListTokenKeys(), TokenKeyRows))
 
 
 @command(keys, "rotate", asks=True, examples="taskbound token key rotate --yes")
 def rotate(session: Session) -> None:
-    """Take the next key into use now; for the account that owns the data directory."""
+    """Switch to the next signing key now; only the owner of the data directory may."""
     session.confirm("Take the next key into use? Tokens of the one before stand until they end.")
     _tell(session, session.ask(RotateTokenKeys(), TokenKeyRows))
 
 
 @command(keys, "revoke", asks=True, examples="taskbound token key revoke 3V1… --why 'stolen' --yes")
 def revoke_key(session: Session, key: KeyArgument, why: WhyOption = "") -> None:
-    """Revoke a key, and all tokens that it signed; for the account that owns the data directory."""
+    """Revoke a signing key and all tokens that it signed; only the owner of the data directory may."""
     session.confirm(f"Revoke the key {shown(key)}? No token that it signed is worth anything from then on.")
     _tell(session, session.ask(RevokeTokenKey(key=key, why=why), TokenKeyRows))
 

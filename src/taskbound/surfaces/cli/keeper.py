@@ -1,21 +1,19 @@
-"""The keeper: a process between `taskbound run` and its command, which ends all that stands beneath them.
+"""The keeper: a process between `taskbound run` or `exec` and its command that ends all descendants.
 
-`taskbound exec` has one too: whoever kills it leaves no command with a credential.
+1. The run and its keeper adopt orphaned descendants (PR_SET_CHILD_SUBREAPER), so that a double fork or a
+   new session doesn't escape.
+2. When the command has ended, descendants are terminated, and killed after two seconds. The keeper exits
+   once no descendant is left, with the command's status.
+3. When the run exits or is killed, the kernel signals the keeper, which kills all descendants at once.
+4. When the keeper is killed, the kernel kills the command, and the run kills the adopted rest.
+5. If run and keeper are killed together, the daemon recognizes descendants only if it has seen them before
+   (`surfaces.api.insiders`).
+6. The command's own folder is removed once no descendant is left, also without the run. If both are killed
+   it stays, so it must hold no secret.
+7. A daemon that a gateway below had to restart is a descendant too and is terminated; the next client
+   starts another. A daemon that the run itself starts is not.
 
-1. The run and its keeper adopt what the processes beneath them leave behind (PR_SET_CHILD_SUBREAPER), so a
-   double fork or a session of its own leads nowhere else.
-2. When the command has ended, what it left behind is asked to end, and killed after two seconds. The
-   keeper ends only once nothing is beneath it, and ends as the command did.
-3. When the run is gone, killed or not, the kernel tells the keeper, and all beneath it is killed at once.
-4. When the keeper is killed, the kernel kills the command, and the run kills the rest, which is its own now.
-5. Whoever kills run and keeper both, before either has acted, is beneath nobody: the daemon knows
-   it only when it has seen it before (`surfaces.api.insiders`).
-6. A folder that is the command's alone is removed once nothing is beneath it any more, also where the run is
-   gone. Where both were killed it stays, so it may hold no secret.
-7. A daemon that a gateway beneath had to start anew is beneath too, and is asked to end like the others: the
-   next client starts one. What the run itself starts is not.
-
-Only Linux can do this; elsewhere the keeper waits for the command and no more.
+Linux only; on other systems the keeper just waits for the command.
 """
 
 from __future__ import annotations
@@ -74,12 +72,9 @@ class Keeper:
     def __init__(
         self, task: str, environment: Mapping[str, str] | None = None, *, leaves: Path | None = None
     ) -> None:
-        """Fork; the command is started later, by `start`. This process may have no other thread until now.
+        """Fork the keeper; this process must have a single thread until now.
 
-        Args:
-            task: What it is for: it finds the name in `TASKBOUND_TASK`, as it is asked for with a token.
-            environment: Variables that the command gets beside this process's own.
-            leaves: A folder that goes with the command (rule 6).
+        `task` becomes `TASKBOUND_TASK`; the folder `leaves` is removed with the command (rule 6).
         """
         self._go, self._said = -1, -1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
@@ -105,11 +100,11 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def signal(self, number: int) -> None:
-        """Signal the keeper, unless it has ended."""
+        """Signal the keeper, unless it has exited."""
         send_signal(self._process, number)
 
     def start(self, program: str, words: Sequence[str]) -> str:
-        """Have the command started; why it could not be, empty when it was."""
+        """Start the command; returns why it could not be started, or ''."""
         told = b"\0".join(os.fsencode(word) for word in (program, *words))
         try:
             while told:
@@ -126,8 +121,6 @@ class Keeper:
 
 
 class _Kept:
-    """What the keeper does, in its own process."""
-
     def __init__(self, run: int, mask: set[int | signal.Signals], environment: Mapping[str, str]) -> None:
         self._run = run
         self._environment = environment
@@ -137,7 +130,6 @@ class _Kept:
         self._signals: list[int] = []
 
     def keep(self, waiting: int, saying: int) -> int:
-        """The command's status as a shell gives it, once nothing is beneath this process."""
         wake, waker = self._prepare(waiting, saying)
         told = b""
         while piece := os.read(waiting, 65536):
@@ -163,7 +155,6 @@ class _Kept:
         return self._wait(wake, waker)
 
     def _prepare(self, waiting: int, saying: int) -> tuple[int, int]:
-        """Leave the run's descriptors and signals behind, and be told of its end."""
         for one in range(3, max(waiting, saying)):
             if one not in {waiting, saying}:
                 with suppress(OSError):
@@ -206,18 +197,18 @@ class _Kept:
         self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
-        """Pass a signal on, unless the terminal has sent it to the command too."""
+        """Pass a signal on, unless the terminal sent it to the command too."""
         if self._command is None or (number in _FROM_TERMINAL and in_foreground()):
             return
         send_signal((self._command.pid, self._command_started), number)
 
 
 def _wake(_number: int, _frame: object) -> None:
-    """Interrupt what waits."""
+    pass
 
 
 def _tie(keeper: int) -> Callable[[], None]:
-    """What a new process does before it becomes the command: it ends with its keeper (rule 4)."""
+    """Return a `preexec_fn` that makes the new process end with its keeper (rule 4)."""
 
     def tie() -> None:
         _prctl(_DEATH_SIGNAL, signal.SIGKILL)
@@ -233,20 +224,20 @@ def _prctl(option: int, value: int) -> None:
 
 
 def adopt_orphans(*, on: bool = True) -> None:
-    """Become the parent of what the processes beneath leave behind, or stop (rule 1)."""
+    """Become, or stop being, the parent of orphaned descendants (rule 1)."""
     _prctl(_SUBREAPER, on)
 
 
 def hide() -> None:
-    """Take this process out of reach of tracers of its account and of core dumps; what it starts is not."""
+    """Protect this process from tracers of its account and from core dumps; children are not protected."""
     _prctl(_DUMPABLE, 0)
 
 
 @contextmanager
 def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
-    """A descriptor that can be read once a signal came; each is noted: those passed on, and a child's end.
+    """Yield a descriptor that becomes readable on each noted signal: those passed on, and SIGCHLD.
 
-    What this process was started to ignore it goes on ignoring.
+    Signals that this process was started to ignore stay ignored.
     """
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if _LINUX else os.pipe()
     os.set_blocking(writing, False)
@@ -264,7 +255,7 @@ def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
 
 
 def in_foreground() -> bool:
-    """Whether the terminal's own signals reach the command as they reach us."""
+    """Return whether the terminal's signals reach the command as they reach this process."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
@@ -272,7 +263,7 @@ def in_foreground() -> bool:
 
 
 def reap() -> dict[int, int]:
-    """Every child that has ended, by pid, and its status as a shell gives it."""
+    """Reap all exited children; returns shell-style statuses by pid."""
     found: dict[int, int] = {}
     while True:
         try:
@@ -286,14 +277,9 @@ def reap() -> dict[int, int]:
 
 
 def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> tuple[int, ...]:
-    """End every process beneath this one, and wait until there is none.
+    """End all descendants and wait for them; returns those that could not be ended.
 
-    Args:
-        gently: Whether they are asked first, and killed only when they take too long.
-        hurry: Whether there is no time for that any more.
-
-    Returns:
-        Those that could not be ended: another account's, or stuck in the kernel.
+    With `gently` they are terminated first, and killed after a delay or once `hurry` returns true.
     """
     beneath = processes_beneath(os.getpid())
     if gently:
@@ -309,7 +295,6 @@ def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> t
 
 
 def _next() -> list[Process]:
-    """What is still beneath, after a moment in which something may have ended."""
     if not reap():
         time.sleep(_PAUSE)
         reap()

@@ -1,9 +1,8 @@
-"""What people are told of targets in which nothing ends what was minted before it ends by itself.
+"""Warnings about targets whose credentials can't be revoked before they expire.
 
-1. It is said each time, and however well the target works: by `doctor`, where a target is tested, shown or
-   listed.
-2. It is said how much of that there is, until when anybody is let in with it at the latest, and what can be
-   done. What was open by then is ended by nobody either.
+1. They are shown every time by `doctor` and where a target is tested, shown or listed.
+2. They state how many credentials are affected and until when they can be used; sessions that are open by
+   then are not ended.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ _ANY: Final = ("not-revocable", "has no means to end what it gave", "give its ki
 
 
 def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str]]:
-    """What `doctor` says of these: (level, name, text, advice)."""
+    """Yield `doctor`'s findings about these targets."""
     for row in rows:
         if not row.revocable or row.left:
             name, why, advice = _ANY if row.revocable else _WHY.get(row.kind, _ANY)
@@ -53,20 +52,20 @@ def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str
 
 
 def lasting_words(row: TargetRow) -> str:
-    """How long what is minted there lasts, and how much of it there is (rule 2)."""
+    """Return how long the target's credentials last and how many there are (rule 2)."""
     longest = max([lost_for(row), *(kind.seconds for kind in row.kinds)])
     now = "none of it may be in use now"
     if row.left:
         some = f"{row.left} credentials" if row.left > 1 else "1 credential"
         now = f"{some} may be in use until {moment(row.left_until or 0)}"
     return (
-        "what is minted there is revoked by nobody, and ends by itself, some"
-        f" {longest} s after it was minted at the latest; {now}; sessions that are open then go on"
+        "its credentials cannot be revoked; they expire"
+        f" at most {longest} s after issue; {now}; sessions that are open then go on"
     )
 
 
 def lost_for(row: TargetRow) -> int:
-    """Seconds that something lives there which nobody can find; 0 where all of it has a name of ours."""
+    """Return for how many seconds a lost credential can't be found; 0 if all have names of ours."""
     if row.kind not in {GITHUB, OAUTH}:
         return 0
     place = SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place())
@@ -74,6 +73,6 @@ def lost_for(row: TargetRow) -> int:
 
 
 def lasting_list(rows: Sequence[TargetRow]) -> str:
-    """Which of these are such targets, in one line; empty where none is."""
+    """Return one line that names these targets, or ''."""
     names = [shown(row.name) for row in rows if not row.revocable or row.left]
     return f"nothing ends before its time what is minted in {', '.join(names)}" if names else ""

@@ -1,4 +1,4 @@
-"""`taskbound person gone|back|link|part` and `taskbound agent people`: who is here, and who answers."""
+"""`taskbound person gone|back|link|part` and `taskbound agent people`: persons who leave, and who answers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def gone(
     name: PersonArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
-    """A person has left: their keys are withdrawn, and what depends on them stops at once.
+    """Record that a person has left: withdraw their keys, and stop what depends on them at once.
 
-    Agents that they own, or that have no other approver, are suspended; running tasks of those, and those
-    that they asked for, are paused. Those who watch over the agents are told.
+    Agents that they own, or whose only approver they are, are suspended; running tasks of those agents, and
+    tasks that they requested, are paused. The agents' monitors are notified.
     """
     session.confirm(f"Has {shown(name)} left? Their keys are withdrawn for good.")
     done = session.ask(LeavePerson(name=name, reason=reason), Done, patience=15.0)
@@ -36,20 +36,20 @@ def gone(
 
 @command(people, "back", examples="taskbound person back bob")
 def back(session: Session, name: PersonArgument) -> None:
-    """Somebody who had left is back, without keys and groups: an act of the data directory's owner."""
+    """Record that a person is back, without keys and groups; only the owner of the data directory may."""
     session.done(session.ask(ReturnPerson(name=name), Done), f"{shown(name)} is back")
 
 
 @command(people, "link", examples="taskbound person link bob bob-admin")
 def link(session: Session, name: PersonArgument, other: OtherArgument) -> None:
-    """Say that two persons are one human, who counts once: an act of the data directory's owner."""
+    """Link two persons as one human, who counts once; only the owner of the data directory may."""
     done = session.ask(LinkPersons(one=name, other=other, linked=True), Done)
     session.done(done, f"{shown(name)} and {shown(other)} are one human")
 
 
 @command(people, "part", examples="taskbound person part bob robert")
 def part(session: Session, name: PersonArgument, other: OtherArgument) -> None:
-    """Say that the first is not the same human as the other: an act of the data directory's owner."""
+    """Undo the link between two persons; only the owner of the data directory may."""
     done = session.ask(LinkPersons(one=name, other=other, linked=False), Done)
     session.done(done, f"{shown(name)} and {shown(other)} are two humans")
 
@@ -62,6 +62,6 @@ def answering(
     owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
     approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
 ) -> None:
-    """Say who answers for an agent: its owner's act, or the data directory's owner's where that one left."""
+    """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
     done = session.ask(SetAnswering(name=name, owner=owner, approvers=tuple(approver)), Done)
     session.done(done, f"{shown(owner)} answers for {shown(name)}")

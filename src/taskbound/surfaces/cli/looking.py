@@ -1,8 +1,8 @@
-"""`taskbound upstream test`: how pinned servers are now, seen as a gateway would see them.
+"""`taskbound upstream test`: compares pinned servers with their pins, as a gateway would see them.
 
-1. No tool is called. Each server is ended before the next is looked at.
-2. What differs is recorded by the daemon, as when a gateway has started the server.
-3. A server that can't be looked at holds up no other; what is wrong with the first one is the status.
+1. No tool is called, and each server is ended before the next starts.
+2. The daemon records differences as it does when a gateway starts the server.
+3. A server that can't be tested delays no other; the first failure determines the status.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class ToolDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool that is not as it was pinned."""
+    """A tool that differs from its pin."""
 
     tool: str
     state: str
@@ -50,7 +50,7 @@ class ToolDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
-    """How one pinned server was when it was looked at."""
+    """The test of one pinned server."""
 
     name: str
     state: str
@@ -78,7 +78,7 @@ class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamTests(msgspec.Struct, frozen=True, kw_only=True, tag="upstream-tests", tag_field="is"):
-    """How pinned servers were."""
+    """The tests of pinned servers."""
 
     rows: tuple[UpstreamTest, ...]
 
@@ -96,13 +96,12 @@ def look(
     *,
     every: Annotated[bool, typer.Option("--all", help="Every pinned server.")] = False,
 ) -> None:
-    """Start or reach pinned servers as a gateway would, and compare what they offer with what is pinned.
+    """Start or reach pinned servers as a gateway would, and compare their offers with the pins.
 
-    No tool is called, and each server is ended. What differs is recorded as when a gateway sees it: a tool
-    whose schema changed is refused until a person accepts it. The status is 0 when all is as pinned, 1 when
-    something differs, and that of what is wrong when a server can't be looked at. One with slots is started
-    by the egress, with what is in them.
-    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    No tool is called, and each server is ended. Differences are recorded as when a gateway sees them: a tool
+    whose schema changed is refused until a person accepts it. The status is 0 if nothing differs, 1 if
+    something does, and the error's status if a server can't be tested. The egress starts servers with slots.
+    Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
     rows = {one.spec.name: one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows}
     if every == bool(names):
@@ -137,7 +136,6 @@ def look(
 
 
 def _test(session: Session, spec: ServerSpec) -> UpstreamTest:
-    """How one pinned server is."""
     pinned = {one.name for one in session.ask(ListTools(server=spec.name), ToolRows).rows}
     looked = session.plugs.look(session.place, spec, session.namespace)
     ask = SeeTools(
@@ -168,7 +166,6 @@ def _test(session: Session, spec: ServerSpec) -> UpstreamTest:
 
 
 def _names(looked: Looked, server: str) -> Iterator[str]:
-    """The names of all that the server offers; that a list can't be read is said by the daemon."""
     with suppress(MalformedError):
         yield from (one.name for one in parse_definitions(looked.definitions, server=server))
     yield from looked.methods

@@ -1,8 +1,7 @@
-"""Making a narrower call of a held one, by the amounts that an approver gives.
+"""Builds a narrower call from a held one and the amounts that an approver gives.
 
-1. A value keeps the type that it has: where the held action has a number it is read as JSON reads one, where
-   it has a text it is that text. What is neither is no amount.
-2. What is not in the held action can't be given. Whether it is less, and may be, the daemon says.
+1. A value keeps its type: a number is read as JSON, a text stays text. Other types are no amounts.
+2. Only arguments of the held action can be given. The daemon judges whether the call is narrower.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrower:
-    """The arguments of the narrower call, and what differs."""
+    """The arguments of the narrower call, and the differences."""
 
     arguments: bytes
     """Canonical."""
@@ -33,11 +32,9 @@ class Narrower:
 
 
 def narrower(held: bytes, values: Sequence[str]) -> Narrower:
-    """The held arguments with these values, each as `ARGUMENT=AMOUNT`.
+    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`.
 
-    Raises:
-        BadInputError: One names no argument of the held action, or is no amount.
-        ScopeSyntaxError: One names an argument in no way that a scope does.
+    Raises BadInputError for an unknown argument or a value that is no amount.
     """
     arguments = parse_object(held)
     changed: dict[str, Changed] = {}
@@ -63,7 +60,6 @@ def narrower(held: bytes, values: Sequence[str]) -> Narrower:
 
 
 def _read(before: JsonValue, value: str, name: str) -> JsonValue:
-    """The value in the type that the held one has (rule 1)."""
     match before:
         case str():
             return value

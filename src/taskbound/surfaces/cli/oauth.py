@@ -1,8 +1,7 @@
-"""The OAuth client of a server, as a person names it, and as it is shown before it is pinned.
+"""Confirms a server's OAuth client before it is pinned.
 
-The person names the issuer, since the client is known there and nowhere else: neither the server nor anybody
-on the way to it chooses who is given the client's secret. What the issuer says of its endpoints is shown, and
-the person says yes.
+The user names the issuer: neither the server nor an attacker on the way to it may choose who gets the
+client's secret. The issuer's endpoints are shown, and the user confirms them.
 """
 
 from __future__ import annotations
@@ -37,18 +36,9 @@ OAuth = Annotated[
 def ask_client(
     session: Session, url: str, words: Sequence[str], *, key: str, authorities: str
 ) -> OAuthSpec | None:
-    """The client that the words name, once its issuer was looked at and the person has said yes to it.
+    """Look up the issuer of the client in `words` (`NAME=VALUE`), and ask the user to confirm it.
 
-    Args:
-        session: The command's.
-        url: The server's.
-        words: Each `NAME=VALUE`.
-        key: The server's, if one is pinned.
-        authorities: The file with those who certify the server, if there is one.
-
-    Raises:
-        BadInputError: A word is none, or stands twice.
-        TaskboundError: It can't be pinned, or its issuer or the server say something else.
+    `key` is the server's pinned key, `authorities` the file of its certificate authorities, if any.
     """
     if not words:
         return None
@@ -74,16 +64,16 @@ def ask_client(
 
 
 def client_words(spec: OAuthSpec) -> str:
-    """The client in one line; nothing of it is secret."""
+    """Return the client in one line without secrets."""
     return (
         f"tokens are asked for as {shown(spec.client)} ({shown(spec.method)}) at {shown(spec.token)},"
         f" for {shown(spec.resource)}, scope {shown(' '.join(spec.scopes)) or 'none'},"
-        f" and given back at {shown(spec.revocation) or 'nobody'}"
+        f" and given back at {shown(spec.revocation) or 'no endpoint'}"
     )
 
 
 def with_slot(slots: Sequence[str], spec: OAuthSpec | None) -> list[str]:
-    """These slots, and the one of what the client proves itself with, if there is one."""
+    """Add the slot for the client's secret, if the client has one."""
     if spec is None:
         return list(slots)
     return [*slots, (KEY_SLOT if spec.method == "private_key_jwt" else SECRET_SLOT).text]

@@ -1,8 +1,4 @@
-"""What is left to do after `taskbound init`, each step as the command that does it.
-
-1. Only what applies is said: an agent that is not active gets its code back first, and a daemon of another
-   account, or one whose settings give it an API, is not to be started anew.
-"""
+"""Prints the remaining steps after `taskbound init`, each as a command, and only steps that apply."""
 
 from __future__ import annotations
 
@@ -16,15 +12,7 @@ if TYPE_CHECKING:
 
 
 def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: str) -> None:
-    """Say the steps that are left.
-
-    Args:
-        session: Whose daemon runs.
-        agent: Who was set up.
-        state: Of the agent.
-        monitor: Where its code went.
-        run: What `taskbound run` has to be told beside the command; empty where nothing.
-    """
+    """Print the remaining steps; `run` holds the options that `taskbound run` needs, or is ''."""
     screen = session.screen
     if state == "active":
         screen.line("Done. Restart the clients, and start work with:")
@@ -46,7 +34,7 @@ def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: s
 
 
 def say_elsewhere(session: Session) -> None:
-    """Say what there is to do where no client is to be gated."""
+    """Print what to do if no client is to be gated."""
     session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
     session.screen.line(
         with_pages(

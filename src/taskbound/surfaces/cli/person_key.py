@@ -1,4 +1,4 @@
-"""`taskbound person key`: what people sign with. No command answers for a person without a signature."""
+"""`taskbound person key`: persons' signing keys. No command answers for a person without a signature."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def add(
     ] = False,
     label: Annotated[str, typer.Option("--label", help="What you call the passkey.")] = "",
 ) -> None:
-    """Propose a key, and sign with it that it is yours.
+    """Propose a key, and prove with a signature that you hold it.
 
-    The first key counts at once. Every later one needs the signature of somebody who has one, and counts
-    after a day. A key file without a passphrase is refused.
+    The first key counts at once. Each later key needs a signature by an enrolled key, and counts after a day.
+    A key file without a passphrase is refused.
     """
     if bool(file) is passkey or (passkey and elsewhere) or (label and not passkey):
         raise BadInputError("say one of `FILE` and `--passkey`; `--label` goes with the second alone")
@@ -101,7 +101,7 @@ def add(
 
 @command(keys, "prove", examples="taskbound person key prove key_01ab --signature statement.sig")
 def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> None:
-    """Bring the signature of a proposed key that was made elsewhere."""
+    """Submit a proposed key's signature that was made elsewhere."""
     found = session.ask(ProvePersonKey(key=key, signature=_read(signature)), PersonKeyDetail)
     _tell(session, found)
 
@@ -114,9 +114,9 @@ def confirm(
         str, typer.Argument(metavar="FINGERPRINT", help="As its page shows it.", show_default=False)
     ],
 ) -> None:
-    """Say that a passkey that was made on a page is yours, by the fingerprint that your page shows.
+    """Confirm that a passkey made on a page is yours, by the fingerprint that the page shows.
 
-    If you saw no page with that key somebody else had the address: withdraw the key.
+    If you saw no page with that key, another person had the address: withdraw the key.
     """
     _tell(session, session.ask(ConfirmPersonKey(key=key, fingerprint=fingerprint), PersonKeyDetail))
 
@@ -144,7 +144,7 @@ def vouch(
         typer.Option("--as-owner", help="As the data directory's owner, where no key counts any more."),
     ] = False,
 ) -> None:
-    """Vouch with your own key that another key is its person's. Ask them before: by voice, not by mail."""
+    """Vouch with your key that another key is its person's. Ask them before: by voice, not by mail."""
     if bool(with_) + bool(by and signature) + passkey + as_owner != 1:
         raise BadInputError(
             "say one of `--with FILE`, `--by KEY --signature FILE`, `--passkey` and `--as-owner`"
@@ -167,7 +167,7 @@ def vouch(
 
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
-    """List the keys, how they are kept, and whether their word counts now."""
+    """List the keys, how they are protected, and whether they count now."""
     found = session.ask(ListPersonKeys(), PersonKeyRows)
     if session.screen.json:
         session.screen.document(found)
@@ -185,7 +185,7 @@ def list_keys(session: Session) -> None:
             )
             for one in found.rows
         ],
-        "nobody can sign yet; start with `taskbound person key add`",
+        "no keys; start with `taskbound person key add`",
     )
     if found.demo:
         session.screen.note(_DEMO)
@@ -203,7 +203,7 @@ def show(
         ),
     ] = "",
 ) -> None:
-    """Show one key, and what has to be signed before it counts."""
+    """Show one key, and the statement to sign before it counts."""
     found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
     if statement:
         write_file(statement, [found.statement.encode()])
@@ -217,7 +217,7 @@ def withdraw(
     key: KeyArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
-    """Take a key's word away at once and for good: what it approved and was not used yet counts no more."""
+    """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")
     done = session.ask(WithdrawPersonKey(key=key, reason=reason), Done)
     session.done(done, f"{shown(key)} is withdrawn")
@@ -225,9 +225,9 @@ def withdraw(
 
 @command(demos, "begin", examples="taskbound person demo begin --namespace trial")
 def begin_demo(session: Session) -> None:
-    """Say that a namespace is for trying out: keys need no protection and no cooling there.
+    """Mark a namespace as a demo: its keys need no protection and no waiting time.
 
-    Only the account that owns the data directory says so, and only of a namespace that never had a key.
+    Only the owner of the data directory may, and only for a namespace that never had a key.
     """
     done = session.ask(SetDemo(demo=True), Done)
     session.done(done, f"{shown(session.namespace)} is for trying out")
@@ -235,13 +235,13 @@ def begin_demo(session: Session) -> None:
 
 @command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
 def end_demo(session: Session) -> None:
-    """Say that a namespace is for trying out no more: all its keys are withdrawn for good."""
+    """End a namespace's demo: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
     session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
 
 
 def own_network() -> str:
-    """What the system calls the network that this command is in; empty where it doesn't say."""
+    """Return the kernel's id of this process's network namespace, or ''."""
     try:
         return str(Path("/proc/self/ns/net").readlink())
     except OSError:
@@ -249,7 +249,7 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    """Have a page served, and say where it is to be opened."""
+    """Have the daemon serve a page, and print its address."""
     page = session.ask(ask, PageOpened)
     if session.screen.json:
         session.screen.document(page)
@@ -260,11 +260,7 @@ def ask_page(session: Session, ask: Ask) -> None:
 
 
 def own_key(session: Session, file: str) -> PersonKeyRow:
-    """The enrolled key that this file holds.
-
-    Raises:
-        BadInputError: It is not enrolled.
-    """
+    """Return the enrolled key in this file; raises BadInputError if it is not enrolled."""
     line, _ = find_key(file)
     fingerprint = parse_public_line(line).fingerprint
     for one in session.ask(ListPersonKeys(), PersonKeyRows).rows:
@@ -276,7 +272,6 @@ def own_key(session: Session, file: str) -> PersonKeyRow:
 
 
 def _own_name(session: Session) -> str:
-    """The person whose account this is."""
     for one in session.ask(ListPersons(), PersonRows).rows:
         if one.uid == os.getuid():
             return one.name
@@ -295,7 +290,6 @@ def _since(one: PersonKeyRow) -> str:
 
 
 def _tell(session: Session, found: PersonKeyDetail) -> None:
-    """Print one key, and what comes next."""
     if session.screen.json:
         session.screen.document(found)
         return
@@ -343,11 +337,7 @@ def _next(found: PersonKeyDetail) -> str:
 
 
 def person_of(session: Session, key: str) -> str:
-    """Whose key this is.
-
-    Raises:
-        BadInputError: No key has this id.
-    """
+    """Return the key's person; raises BadInputError if the id is unknown."""
     rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
     person = next((one.person for one in rows if one.key == key), "")
     if not person:

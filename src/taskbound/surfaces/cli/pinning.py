@@ -1,4 +1,4 @@
-"""`taskbound tool pin`: the guarded functions of a program, pinned as the tools of one server."""
+"""`taskbound tool pin`: pins a program's guarded functions as the tools of one server."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def pin(
         int, typer.Option("--seconds", min=1, max=600, help="How long loading it may take.")
     ] = 60,
 ) -> None:
-    """Pin what the guarded functions of a program are.
+    """Pin the guarded functions of a program.
 
-    This runs the program's code: it is loaded by its own Python, in this folder, as you, under another name
-    than `__main__`. No function is called.
+    This runs the program's code: its own Python loads it in this folder, as you, under a name other than
+    `__main__`. No function is called.
     """
     found = session.plugs.define(application, server, python, seconds)
     is_file = application.endswith(".py")

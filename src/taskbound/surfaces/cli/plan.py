@@ -1,7 +1,7 @@
-"""Plans as a person sees them: shown whole, and answered with one signature.
+"""Shows plans as they are signed, and answers them.
 
-1. What is signed is computed here: from the bytes of the plan, of each step's question and of its
-   arguments. A daemon that shows one list and has another signed is found out.
+1. What is signed is computed here from the bytes of the plan and of each step's question and arguments, so a
+   daemon that shows one list and has another signed is detected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _YES: Final = frozenset({AnswerKind.APPROVE, AnswerKind.CONFIRM})
 
 
 def is_plan(name: str) -> bool:
-    """Whether this is the id of a plan."""
+    """Return whether the name is a plan's id."""
     return name.startswith(_PREFIX)
 
 
@@ -60,7 +60,7 @@ def show_plan(session: Session, name: str) -> None:
 
 
 def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]]:
-    """The plan and its questions, when they were shown whole: what will be signed."""
+    """Show a plan, and return it with its questions for signing."""
     found = session.ask(ShowPlan(plan=name), PlanDetail)
     require_open(name, found.state)
     plan, questions = _read(found)
@@ -69,10 +69,9 @@ def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]
 
 
 def plan_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """What is to be signed by this person with this key, of a plan that is shown by that.
+    """Show the plan, and return the statement that this person signs with this key.
 
-    Raises:
-        BadInputError: It is no answer to a plan.
+    Raises BadInputError for an answer that plans don't have.
     """
     if kind is AnswerKind.NARROW:
         raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
@@ -81,17 +80,7 @@ def plan_statement(session: Session, name: str, by: tuple[str, str], kind: Answe
 
 
 def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, kind: AnswerKind) -> None:
-    """Answer a plan with a signature made here, or with one that is brought.
-
-    Args:
-        session: The run of the command.
-        name: The plan's id.
-        brought: The key, or what was signed and its signature.
-        kind: A yes, or a denial.
-
-    Raises:
-        BadInputError: It is neither, or something else was signed.
-    """
+    """Answer a plan with a signature made here, or with a statement and signature made elsewhere."""
     key, statement_file, signature = brought
     if kind is AnswerKind.NARROW:
         raise BadInputError(
@@ -147,11 +136,9 @@ def _statement(plan: Plan, by: tuple[str, str], kind: AnswerKind) -> str:
 
 
 def _read(found: PlanDetail) -> tuple[Plan, list[Question]]:
-    """The plan and its questions, all digests computed here (rule 1).
+    """Return the plan and its questions after computing all digests here (rule 1).
 
-    Raises:
-        UnreadableQuestionError: A step is not what the daemon says, or shows.
-        UnreadablePlanError: What would be signed is not what is shown.
+    Raises UnreadableQuestionError or UnreadablePlanError if a digest differs from what is shown.
     """
     plan = parse_plan(found.canonical.encode())
     questions = [question_from(one) for one in found.steps]
@@ -170,7 +157,6 @@ def _sheet(found: PlanDetail, plan: Plan, questions: list[Question]) -> PlanShee
 
 
 def _print(session: Session, found: PlanDetail, plan: Plan, questions: list[Question]) -> None:
-    """The sheet, and how the plan stands."""
     sheet, screen = _sheet(found, plan, questions), session.screen
     match render_plan_sheet(sheet):
         case Sheet(text=text):
@@ -194,7 +180,6 @@ def _print(session: Session, found: PlanDetail, plan: Plan, questions: list[Ques
 
 
 def _answers(found: PlanDetail) -> list[str]:
-    """Who has said what, and to which steps where it was not to all of them."""
     steps: dict[str, list[int]] = {}
     for one in found.steps:
         for said in one.answers:

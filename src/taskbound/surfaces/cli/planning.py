@@ -1,8 +1,7 @@
-"""`taskbound approval plan`: a list of exact calls, about which people are asked together.
+"""`taskbound approval plan`: proposes a list of exact calls that people approve together.
 
-1. The file is a document as people write them, YAML or JSON, that is a list; or JSON lines (`.jsonl`), a
-   step a line. An error names the line.
-2. What the daemon refuses of a step is said with the line where that step begins.
+1. The file is a YAML or JSON list, or JSON lines (`.jsonl`), one step per line.
+2. Errors name the line where the step begins, also those of the daemon.
 """
 
 from __future__ import annotations
@@ -36,8 +35,6 @@ _LINES: Final = ".jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """The steps of a file, and where each begins."""
-
     source: Source
     steps: tuple[PlanStep, ...]
     places: tuple[int, ...]
@@ -59,10 +56,10 @@ def plan(
     ],
     task: Annotated[str, typer.Option("--task", help="The task whose calls they are.")],
 ) -> None:
-    """Ask people about several calls together: exactly these, each once, in this order.
+    """Request approval of several calls together: exactly these, each once, in this order.
 
-    Proposing gives nothing. One signature answers all of them. The first call that people have to be asked
-    about and that is not the next step ends what is left, and is asked about by itself.
+    A proposal permits nothing. One signature answers all steps. The first call that needs approval and is not
+    the next step ends the rest of the plan, and is asked about separately.
     """
     read = _read_steps(read_file(file), file)
     try:
@@ -78,7 +75,6 @@ def plan(
 
 
 def _with_line(error: RefusedByDaemonError, read: _Read) -> RefusedByDaemonError:
-    """The daemon's refusal of a step, with the line where that begins (rule 2)."""
     fault, named = error.fault, _NAMED.match(error.fault.where)
     if named is None or not 0 < int(named[1]) <= len(read.places):
         return error
@@ -89,11 +85,6 @@ def _with_line(error: RefusedByDaemonError, read: _Read) -> RefusedByDaemonError
 
 
 def _read_steps(raw: bytes, name: str) -> _Read:
-    """The steps in a file (rule 1).
-
-    Raises:
-        MalformedError: It holds none; ``where`` names file, line and column.
-    """
     if name.lower().endswith(_LINES):
         return _read_lines(raw, name)
     document = read_document(raw, name)

@@ -1,10 +1,9 @@
-"""The preflight of a target, as who waits for it is told how it goes.
+"""Waits for a target's preflight and reports its result.
 
-1. It is over when the target says so: a canary of each kind was minted, used and revoked, or which one
-   failed, and why. What failed is for people to mend; where is said by the kind of target.
-2. Waiting ends by itself; the preflight does not.
-3. Where a target's credentials have no name of ours, a person hears that what is lost there is found by no
-   sweep.
+1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed. The
+   advice depends on the kind of target.
+2. Waiting is bounded; the preflight itself is not.
+3. If credentials of a target have no name of ours, the user is warned that no sweep finds lost ones.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class PreflightOpenError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Over:
-    """How a preflight stands."""
+    """The state of a preflight."""
 
     row: TargetRow
     over: bool
@@ -73,14 +72,9 @@ def watch_preflight(
     patience: float,
     each: Callable[[], None] = lambda: None,
 ) -> Over:
-    """The target once its preflight is over, or the time is (rule 2).
+    """Poll until the preflight is over or `patience` seconds have passed (rule 2).
 
-    Args:
-        session: The command's.
-        testing: The preflight.
-        before: When the one before was over.
-        patience: Seconds.
-        each: What is done at each look.
+    `before` is when the previous one ended, `each` is called at each poll.
     """
     end = time.monotonic() + patience
     while True:
@@ -94,11 +88,9 @@ def watch_preflight(
 
 
 def await_preflight(session: Session, testing: TargetTesting, *, before: int | None) -> None:
-    """Wait until the preflight is over, and say how it went (rule 1).
+    """Wait for the preflight and report it (rule 1).
 
-    Raises:
-        PreflightFailedError: It failed.
-        PreflightOpenError: It is not over in time.
+    Raises PreflightFailedError if it failed, PreflightOpenError if it is not over in time.
     """
     _say_testing(session, testing)
     said: dict[str, str] = {}
@@ -130,14 +122,13 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
         lasts = lost_for(row)
         if lasts:
             session.screen.note(
-                "nothing of it can be listed there: what a kill loses is ended by nobody, and ends by itself"
+                "its credentials can't be listed there: one lost in a crash is not revoked, and expires"
                 f" within {lasts} seconds",
                 "",
             )  # 3
 
 
 def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:
-    """How each canary stands."""
     return [session.ask(ShowCredential(credential=one), CredentialRow) for one in testing.credentials]
 
 
@@ -158,16 +149,12 @@ def _say_testing(session: Session, testing: TargetTesting) -> None:
 
 
 def row_of(session: Session, name: str) -> TargetRow:
-    """The target of this name; raises as `only_row`."""
+    """Return the target with this name; raises as `only_row`."""
     return only_row(session.ask(ListTargets(name=name), TargetRows), name)
 
 
 def only_row(found: TargetRows, name: str) -> TargetRow:
-    """The one of this name.
-
-    Raises:
-        BadInputError: There is none.
-    """
+    """Return the row with this name; raises BadInputError if there is none."""
     row = next((one for one in found.rows if one.name == name), None)
     if row is None:
         raise BadInputError(f"no target is named `{shown(name)}`", remedy="see `taskbound target list`")

@@ -1,9 +1,9 @@
-"""`taskbound init --undo` and `--forget`: the configurations as they were, or what was kept for that.
+"""`taskbound init --undo` and `--forget`: restores configurations, or deletes their kept originals.
 
-1. A file that can't be put back is left, named, and keeps its original; the others go on. The status is then
-   that of what is wrong with the first one that was left.
-2. Both are a person's acts: the daemon refuses them beneath a gateway or a run, and records each. Without a
-   daemon that answers nothing is put back or deleted.
+1. A file that can't be restored is named and keeps its original; the others go on. The status is that of the
+   first failure.
+2. Only a person may: the daemon refuses both beneath a gateway or a run and records each. Without a daemon
+   nothing is restored or deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FileLeft(msgspec.Struct, frozen=True, kw_only=True):
-    """One configuration that stays as it is."""
+    """A configuration that stays unchanged."""
 
     path: str
     code: str
@@ -32,26 +32,26 @@ class FileLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UndoReport(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="is"):
-    """What `init --undo` did."""
+    """The result of `init --undo`."""
 
     restored: tuple[Restored, ...]
     left: tuple[FileLeft, ...]
 
 
 class ForgetReport(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten", tag_field="is"):
-    """What `init --forget` did."""
+    """The result of `init --forget`."""
 
     paths: tuple[str, ...]
     """The configurations whose originals were kept."""
 
 
 def files_left(some: Sequence[Left]) -> tuple[FileLeft, ...]:
-    """The files that stay as they are, for a report."""
+    """Return the report rows of files that stay unchanged."""
     return tuple(FileLeft(path=one.path, code=one.error.code, why=one.error.message) for one in some)
 
 
 def raise_for(session: Session, left: Sequence[Left]) -> None:
-    """End with what is wrong with the first file that was left alone; the others are named before it."""
+    """Name all files that were left, and raise the first one's error; returns if there are none."""
     for one in left[1:]:
         session.screen.note(Words(one.error.message))
     if left:
@@ -59,7 +59,7 @@ def raise_for(session: Session, left: Sequence[Left]) -> None:
 
 
 def put_back(session: Session) -> None:
-    """Put every rewritten configuration back; one that can't be holds up no other."""
+    """Restore every rewritten configuration."""
     if kept(session.place.home):
         session.require_outside(UndoInit())  # a daemon that is started just now knows no gateway yet
         session.ask(UndoInit(), Done)  # 2
@@ -74,7 +74,7 @@ def put_back(session: Session) -> None:
 
 
 def forget_originals(session: Session) -> None:
-    """Take the kept originals away, after a person's yes."""
+    """Delete the kept originals after the user confirms."""
     paths = kept(session.place.home)
     if not paths:
         raise NoUndoError("no original of a configuration is kept")

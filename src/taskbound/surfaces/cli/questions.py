@@ -1,7 +1,4 @@
-"""`taskbound approval list` and `watch`: what waits for an answer, plans as what they are.
-
-1. A plan stands in one line, whatever number of its steps is on the page; `--json` has every step.
-"""
+"""`taskbound approval list` and `watch`: open questions; a plan takes one line (rule 1)."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ def list_approvals(
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
     before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
 ) -> None:
-    """List what waits for an answer, newest first."""
+    """List open questions, newest first."""
     states = () if state == "all" else (state,) if state else _OPEN
     ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
     page = session.ask(ask, ApprovalRows)
@@ -74,7 +71,7 @@ def watch(
     *,
     once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
 ) -> None:
-    """Say each question as it is asked, and each answer, until you end it."""
+    """Print each question as it is asked, and each answer, until interrupted."""
     known: dict[str, str] = {}
     while True:
         states = () if known and not once else _OPEN  # first all that waits, however much ended since
@@ -103,7 +100,7 @@ def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
 
 
 def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
-    """A line for each question, and one for each plan (rule 1)."""
+    """Return a line for each question, and one for each plan (rule 1)."""
     found: dict[str, tuple[str, ...]] = {}
     steps: dict[str, list[ApprovalRow]] = {}
     for one in rows:

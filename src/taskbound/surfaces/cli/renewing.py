@@ -1,13 +1,12 @@
-"""Keeping the credentials of a command that runs renewed: each renewal is a decision, and none is waited for.
+"""Renews the credentials of a running command; each renewal is a decision, and none blocks.
 
-1. A credential is renewed when a third of its life is left, for as many seconds as it was asked for. One that
-   ends with its task is not: nothing lives longer.
-2. What was asked is asked again under its own name after the connection was lost: it is the same
-   presentation.
-3. Where people have to be asked they are told once, and the daemon is asked again every few seconds, or once
-   it says that they answered.
-4. Where one is refused, or nobody answered before it ended, that is said, and it ends when it ends. Between
-   two questions about one credential there is a second at least.
+1. A credential is renewed when a third of its life is left, for the seconds that were requested. One that
+   ends with its task is not.
+2. After a lost connection a request is repeated under its own idempotency key.
+3. Held renewals are reported once; the daemon is asked again every few seconds, or once it reports an
+   answer.
+4. A refused or unanswered renewal is reported, and the credential expires. Requests about one credential
+   are at least a second apart.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _AGAIN: Final = 5.0
 """Seconds until what could not be had, or waits for people, is asked for again."""
 _LEAST: Final = 1.0
 _WAIT: Final = 45
-"""Seconds that the daemon is told that somebody waits; told anew each time that it is asked."""
+"""Seconds for which a request says that its caller waits."""
 _LATER: Final = frozenset({"renewal-under-way", "overloaded"})
 """Where the same may be had a little later."""
 _UNTOLD: Final = frozenset({"still-renewing", "overloaded"})
@@ -50,8 +49,6 @@ _OVER: Final = frozenset({"denied", "expired", "withdrawn"})
 
 @dataclass(slots=True)
 class _Kept:
-    """One credential, and how it stands with its next renewal."""
-
     credential: TaskCredential
     seconds: int
     due: int
@@ -72,7 +69,7 @@ class _Kept:
 
 
 class Renewals:
-    """Keeps some credentials renewed."""
+    """Renews credentials."""
 
     def __init__(
         self,
@@ -82,14 +79,7 @@ class Renewals:
         elapsed: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
-        """Begin with none.
-
-        Args:
-            say: Takes a sentence for whoever started the command.
-            held: Says that people have to be asked.
-            elapsed: Seconds on a clock that is never set.
-            now: The instant, µs since the epoch.
-        """
+        """Take the reporters, a monotonic clock in seconds and a wall clock in microseconds."""
         self._say = say
         self._held = held
         self._elapsed = elapsed
@@ -98,21 +88,17 @@ class Renewals:
         self._asked = 0
 
     def keep(self, credential: TaskCredential, seconds: int) -> None:
-        """Have this one renewed from now on, each time for so many seconds; 0 for as many as may be."""
+        """Renew this credential from now on, each time for so many seconds; 0 for the maximum."""
         self._kept.append(_Kept(credential, seconds, self._due(credential.ends)))
 
     def ends_of(self, credential: TaskCredential) -> int:
-        """When it ends, as far as is known."""
+        """Return the last known end of a credential."""
         return next(
             (one.credential.ends for one in self._kept if one.credential.id == credential.id), credential.ends
         )
 
     def tend(self, task: Task) -> None:
-        """Ask for what is due.
-
-        Raises:
-            DaemonLostError: The connection is gone.
-        """
+        """Request due renewals; raises DaemonLostError if the connection is gone."""
         for one in self._kept:
             if one.over or one.number:
                 continue
@@ -144,12 +130,12 @@ class Renewals:
         )
 
     def drop(self) -> None:
-        """The connection is gone: what was asked on it is asked again (rule 2)."""
+        """Mark requests of a lost connection for repetition (rule 2)."""
         for one in self._kept:
             one.number = 0
 
     def hear(self, replies: Iterable[Reply]) -> None:
-        """Take what the daemon said."""
+        """Process the daemon's replies."""
         for reply in replies:
             if isinstance(reply.push, HoldPush):
                 self._answered(reply.push)
@@ -198,11 +184,10 @@ class Renewals:
                     one.resume = ""
 
     def _give_up(self, task: Task, one: _Kept) -> None:
-        """It is over: nobody answered in time (rule 4)."""
         one.over = True
         if one.step == "held":
             task.client.begin(LeaveHold(action=one.resume))
-            self._say(f"{shown(one.credential.id)} was not renewed: nobody answered before it ended")
+            self._say(f"{shown(one.credential.id)} was not renewed: no approver answered before it expired")
 
     def _stop(self, one: _Kept, why: str) -> None:
         one.over = True

@@ -1,13 +1,13 @@
-"""`taskbound run`: a command that has a task, from its start to its end.
+"""`taskbound run`: runs a command under a task that starts and ends with it.
 
-1. The task is started and this process registered for it before the command exists, so that no gateway
-   beneath it ever starts without its task.
-2. The command stands beneath a keeper, and nothing beneath outlives the two (`keeper`, on Linux). The daemon
-   finds the run among a gateway's ancestors by pid and start time.
-3. Signals are passed on to the command, and how it ended is how the task ends: status 0 completed, a signal
-   that we were sent cancelled, anything else failed.
-4. The connection is held as long as the command runs. When the daemon was restarted it is made again. When
-   this process is killed outright the daemon sees the connection end.
+1. The task is started and this process registered before the command exists, so that no gateway beneath it
+   starts without its task.
+2. The command runs under a keeper, and no descendant outlives the two (`keeper`, Linux). The daemon finds
+   the run among a gateway's ancestors by pid and start time.
+3. Signals are passed on. The command's end decides the task's: status 0 completed, a signal to this process
+   cancelled, anything else failed.
+4. The connection lasts as long as the command, and is reopened when the daemon restarts. If this process is
+   killed, the daemon sees it close.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
 
 class CommandMissingError(MalformedError):
-    """The command that is to run is no program."""
+    """The command to run is no program."""
 
     code = "command-missing"
     remedy = "look at its name and at PATH"
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True, tag="ran", tag_field="is"):
-    """What ran, and how it and its task ended."""
+    """The command, and how it and its task ended."""
 
     task: str
     status: int
@@ -70,7 +70,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True, tag="ran", tag_field=
 
 
 def add_run(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(
         app,
         "run",
@@ -98,14 +98,14 @@ def run(
 ) -> None:
     """Start a task, run a command for it, and end the task when the command ends.
 
-    The command finds the task's name in `TASKBOUND_TASK`. The status is the command's own. With `--json` a
-    document about the run goes to standard error, because standard output is the command's.
+    The command gets the task's name in `TASKBOUND_TASK`. The status is the command's own. With `--json` a
+    report goes to standard error, because standard output is the command's.
     """
     program = shutil.which(words[0])
     if program is None:
         raise CommandMissingError(f"there is no program `{shown(words[0])}`")
     if not purpose:
-        purpose = f"run {' '.join(masked_words(words))}"[:500]  # it is stored, and shown to whoever may look
+        purpose = f"run {' '.join(masked_words(words))}"[:500]  # it is stored, and shown to inspectors
     order = make_start(
         session,
         agent=agent,
@@ -136,10 +136,7 @@ def run(
 
 
 class _Run:
-    """One command beneath one task."""
-
     def __init__(self, session: Session, task: str) -> None:
-        """Nothing runs yet; the keeper stands there already, so that the daemon sees it."""
         adopt_orphans()
         self._session = session
         self._task = task
@@ -148,11 +145,10 @@ class _Run:
         self._signals: list[int] = []
 
     def hold(self) -> None:
-        """Register this process for the task, over a connection that stays."""
         self._connect().ask(RegisterRun(task=self._task), Done)
 
     def _connect(self) -> Client:
-        """A connection; a daemon that is started for it is not beneath this process."""
+        """Connect; a daemon started for this is not a child of this process."""
         adopt_orphans(on=False)
         try:
             self._client = self._session.connect_anew("run")
@@ -161,7 +157,6 @@ class _Run:
         return self._client
 
     def command(self, program: str, words: Sequence[str]) -> int:
-        """The status of the command, once it has ended (rules 2 to 4)."""
         with woken(self._note) as reading:
             trouble = self._keeper.start(program, words)
             if trouble:
@@ -169,19 +164,18 @@ class _Run:
             return self._wait(reading)
 
     def sweep(self) -> None:
-        """End whatever is still beneath: nothing, unless the keeper was killed or never ended (rule 2)."""
+        """End remaining descendants: only needed if the keeper was killed or never ended (rule 2)."""
         left = end_beneath(gently=False)
         if left:
             self._session.screen.note(f"taskbound: these could not be ended: {', '.join(map(str, left))}")
 
     def how(self, status: int) -> str:
-        """How the task ends (rule 3)."""
         if any(one in _CANCELING for one in self._signals):
             return "cancelled"
         return "completed" if status == 0 else "failed"
 
     def end(self, how: str, reason: str) -> bool:
-        """Whether the task has ended; says so on standard error when that is not known."""
+        """End the task; returns whether it has ended, and reports on standard error if that is unknown."""
         for attempt in range(2):
             try:
                 client = self._client if self._client is not None else self._connect()
@@ -218,7 +212,6 @@ class _Run:
                             waiting.register(self._client, selectors.EVENT_READ)
 
     def _listen(self) -> None:
-        """Say what the daemon pushed; make the connection anew when it is gone (rule 4)."""
         if self._client is None:
             return
         try:
@@ -236,7 +229,6 @@ class _Run:
                 self._complain(error)
 
     def _note(self, number: int, _frame: object) -> None:
-        """Pass a signal on, unless the terminal has sent it to the command too (rule 3)."""
         if number == signal.SIGCHLD:
             return
         self._signals.append(number)

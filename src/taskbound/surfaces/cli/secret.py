@@ -1,10 +1,10 @@
-"""Secrets of upstream servers, as a person sets them: read from a pipe or typed unseen, and sealed here.
+"""Sets secrets of upstream servers: read from a pipe or typed without echo, and sealed here.
 
-1. A value stands in no argument and no variable of a command: other programs read those.
-2. What leaves this process is sealed to the egress' key, for one server as it is pinned, and one slot of it.
-3. The pin's digest is computed here, from what is shown to the person or was looked at just now: a daemon's
-   word for it would let it list one program under the digest of another.
-4. A slot that a credential fills (`core.tool.source`) takes no value, and is asked for none.
+1. A value never comes from an argument or a variable, which other programs can read.
+2. What leaves this process is sealed to the egress's key, for one pinned server and one slot.
+3. The pin's digest is computed here from what the user saw or what was just probed: otherwise the daemon
+   could list one program under another's digest.
+4. A slot that a credential fills takes no value (`core.tool.source`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class MisnamedPinError(DeniedError):
-    """The daemon lists a server under the digest of another, or not as it was looked at just now."""
+    """The daemon lists a server under another's digest, or not as it was just probed."""
 
     code = "misnamed-pin"
     remedy = "give it no secret; look at the daemon's machine and database, and at `taskbound audit verify`"
 
 
 def add_secret(app: typer.Typer) -> None:
-    """Put the command into its group."""
+    """Add the command to its group."""
     command(
         app,
         "secret",
@@ -56,10 +56,10 @@ def secret(
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Take the value away.")] = False,
 ) -> None:
-    """Fill a slot of a server with a secret, or replace what is in it; shows first what the server is.
+    """Fill a slot of a server with a secret, or replace it; shows the server first.
 
-    The value is read from a pipe or typed unseen, and sealed to the key of the egress before it leaves this
-    command: neither the daemon, the database, the log nor a gateway has it.
+    The value is read from a pipe or typed without echo, and sealed to the egress's key before it leaves this
+    command: daemon, database, log and gateways never have it.
     """
     place = parse_slot(slot)
     row = _row(session, server)
@@ -80,12 +80,9 @@ def secret(
 
 
 def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]:
-    """The slots that were named, each with the value that was piped or typed; None where the line was empty.
+    """Read a value for each slot; None for an empty line.
 
-    Raises:
-        BadSlotError: One is none.
-        BadSecretError: A value can't stand in its slot.
-        BadInputError: One stands twice.
+    Raises BadSlotError or BadSecretError for an invalid slot or value, BadInputError for a repeated slot.
     """
     found: dict[Slot, str | None] = {}
     for text in slots:
@@ -103,13 +100,10 @@ def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]
 
 
 def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | None]) -> tuple[str, ...]:
-    """Seal these values and have them kept, for a server pinned as it was looked at; the slots left empty.
+    """Seal and store values for a server as it was probed; returns the slots left empty.
 
-    Raises:
-        BadInputError: The server is not pinned.
-        MisnamedPinError: It is pinned to something else (rule 3).
-        BadSlotError: It has no such slot.
-        UnavailableError: The egress does not show its key.
+    Raises MisnamedPinError if the pin differs (rule 3), BadInputError if the server isn't pinned,
+    BadSlotError for an unknown slot, UnavailableError without the egress's key.
     """
     given = {slot: value for slot, value in values.items() if value is not None}
     if given:
@@ -121,7 +115,7 @@ def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | N
 
 
 def how_filled(secrets: Sequence[SecretRow]) -> str:
-    """The slots of a server in one cell of a table."""
+    """Return the state of a server's slots as a table cell."""
     return ", ".join(map(_cell, secrets)) or "-"
 
 
@@ -146,14 +140,13 @@ def _set(session: Session, row: UpstreamRow, slot: Slot, value: str) -> Done:
 
 
 def _require_named(session: Session, row: UpstreamRow, spec: ServerSpec) -> None:
-    """Go on only when the row is that of this spec (rule 3)."""
+    """Raise MisnamedPinError unless the row is that of this spec (rule 3)."""
     wanted = identity_of(spec, namespace=session.namespace).digest
     if (row.identity, identity_of(row.spec, namespace=session.namespace).digest) != (wanted, wanted):
         raise MisnamedPinError(f"the daemon lists `{shown(spec.name)}` under the digest of something else")
 
 
 def _what(spec: ServerSpec) -> str:
-    """What a secret is about to be given to, for a person to read."""
     if spec.oauth is not None:
         return f"{shown(spec.url)}; {client_words(spec.oauth)}"
     return shown(spec.url or " ".join((spec.command, *spec.arguments)))

@@ -1,4 +1,4 @@
-"""What a sheet is made of, from what the daemon sent: every digest is computed here, before it is signed."""
+"""Builds sheets from the daemon's data; every digest is computed here before it is signed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def question_from(found: ApprovalDetail) -> Question:
-    """The question, its digest computed here.
-
-    Raises:
-        UnreadableQuestionError: What would be signed is not what the daemon says, or shows.
-    """
+    """Return the question with its digest; raises UnreadableQuestionError if the daemon's data differ."""
     question = parse_question(found.question.encode())
     if question.digest != found.digest or action_from(found, question).digest != question.act:
         raise UnreadableQuestionError(
@@ -32,11 +28,7 @@ def question_from(found: ApprovalDetail) -> Question:
 
 
 def require_open(name: str, state: str) -> None:
-    """Go on only with a question, plan or amendment that can still be answered, before anybody signs.
-
-    Raises:
-        ApprovalOverError: It is over.
-    """
+    """Raise ApprovalOverError if a question, plan or amendment can't be answered any more."""
     if state not in {one.value for one in OPEN}:
         raise ApprovalOverError(
             f"`{shown(name)}` is over: it is {shown(state)}",
@@ -45,7 +37,7 @@ def require_open(name: str, state: str) -> None:
 
 
 def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
-    """The held action, or its tool with other arguments."""
+    """Return the held action, or its tool with other arguments."""
     frame = Frame(
         namespace=question.namespace,
         task=question.task,
@@ -58,7 +50,7 @@ def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"
 
 
 def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
-    """What the sheet is made of, from what the daemon sent ."""
+    """Return the sheet's contents from the daemon's data."""
     sheet = sheet_of(
         question,
         action_from(found, question),

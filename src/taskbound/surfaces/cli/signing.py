@@ -1,10 +1,8 @@
-"""Signing with a person's own key: `ssh-keygen -Y sign`, which asks for the passphrase or the touch itself.
+"""Signs with a person's key by `ssh-keygen -Y sign`, which asks for passphrase or touch itself.
 
-1. What is signed is shown first. The private half is never read here: of its file only what stands in the
-   clear is.
-2. What is signed to enroll a key says that it does, and names the key that the person means, whatever a
-   daemon asks for.
-3. A signature is made from exactly the statement's bytes, on standard input; no shell is between.
+1. What is signed is shown first. Private keys are never read; only the unencrypted part of the file is.
+2. An enrollment statement must say that it enrolls, and name the intended key, whatever a daemon sends.
+3. The signature covers exactly the statement's bytes, passed on standard input without a shell.
 """
 
 from __future__ import annotations
@@ -39,14 +37,9 @@ class NotSignedError(UnavailableError):
 
 
 def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
-    """The public half of a key as a `.pub` line, and what was seen of the private half's file.
+    """Return the public key as a `.pub` line, and what was seen of the private key's file.
 
-    Args:
-        name: The file of either half; of a public one the private one may stand beside it.
-
-    Raises:
-        FileError: There is no such file.
-        BadPersonKeyError: It is no key with which people sign here.
+    Raises FileError if the file is missing, BadPersonKeyError for a key type that can't sign here.
     """
     private = Path(name.removesuffix(_PUBLIC))
     public = Path(f"{private}{_PUBLIC}")
@@ -64,11 +57,7 @@ def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
 
 
 def require_enrollment(statement: str, fingerprint: str) -> None:
-    """Go on only with a statement that enrolls this key, and does nothing else (rule 2).
-
-    Raises:
-        NotSignedError: It is another one.
-    """
+    """Raise NotSignedError unless the statement only enrolls this key (rule 2)."""
     lines = statement.splitlines()
     named = [one for one in lines if one.startswith("key: ")]
     if lines[:1] != [ENROLLS] or named != [f"key: {fingerprint}"]:
@@ -79,15 +68,9 @@ def require_enrollment(statement: str, fingerprint: str) -> None:
 
 
 def sign_statement(screen: Screen, key: str, statement: str) -> str:
-    """The signature of a person's key over a statement, armored.
+    """Show the statement and return an armored signature; raises NotSignedError if there is none.
 
-    Args:
-        screen: Where the statement is shown (rule 1).
-        key: The file of the key; its public half where an agent holds the private one.
-        statement: What to sign.
-
-    Raises:
-        NotSignedError: There is none.
+    `key` is the key's file, or its public half if an agent holds the private one.
     """
     program = shutil.which("ssh-keygen")
     if program is None:
@@ -109,7 +92,6 @@ def _line(public: Path) -> str:
 
 
 def _look(private: Path) -> os.stat_result | None:
-    """Owner and mode of the private half's file; None where there is none."""
     try:
         return private.stat()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""`taskbound scope suggest`: the narrowest scope for calls that were made or are meant.
+"""`taskbound scope suggest`: the narrowest scope for recorded or intended calls.
 
-1. A file has one call on each line as JSON, or is a list of calls as YAML or JSON: `{tool, arguments}`.
-2. The scope is written as YAML, and what was widened stands above it as comments.
+1. A file has one JSON call per line, or is a YAML or JSON list of calls: `{tool, arguments}`.
+2. The scope is written as YAML, with comments about what was widened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SECOND: Final = 1_000_000
 
 
 def add_suggest(app: typer.Typer) -> None:
-    """Put the command beneath `taskbound scope`."""
+    """Add the command to `taskbound scope`."""
     command(
         app,
         "suggest",
@@ -62,9 +62,9 @@ def suggest(
     ] = "",
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
 ) -> None:
-    """Suggest the narrowest scope that covers what was done or is meant, and say what was widened and why.
+    """Suggest the narrowest scope that covers recorded or intended calls, and explain what was widened.
 
-    Look at it before you use it: it permits what was done, and whether that was well done you know.
+    Review it before use: it permits what was done, whether or not that was right.
     """
     if not file and not task and not agent:
         raise BadInputError("say from what: a FILE, `--task` or `--agent`")
@@ -92,12 +92,7 @@ def suggest(
 
 
 def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:
-    """The calls of a file (rule 1).
-
-    Raises:
-        BadInputError: An item is no call.
-        MalformedError: It can't be read.
-    """
+    """Yield the calls of a file (rule 1); raises BadInputError or MalformedError."""
     lines = [line for line in raw.splitlines() if line.strip()]
     values: JsonValue
     if name.lower().endswith(".jsonl") or (len(lines) > 1 and all(one.lstrip()[:1] == b"{" for one in lines)):
@@ -115,7 +110,7 @@ def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:
 
 
 def written(found: Suggested) -> bytes:
-    """The scope as YAML with what was widened (rule 2)."""
+    """Return the scope as YAML with comments (rule 2)."""
     scope = parse_scope(bytes(found.scope))
     lines = [f"# Suggested from {found.calls} calls. Look at it before you use it."]
     if found.agent:

@@ -1,16 +1,14 @@
-"""`taskbound target`: systems in which credentials are minted, and what the broker comes to them with.
+"""`taskbound target`: the systems in which credentials are minted, and the broker's admin access to them.
 
-1. An admin access is typed unseen, read from standard input, or made here (`access`).
-2. What leaves this process is sealed to the key that the broker shows on its own socket, for the target as
-   the file that the person named describes it: the identity is computed here, of that file.
-3. A target gives nothing until its preflight worked. Whoever adds one is told how that went: a canary of each
-   kind was minted, used and revoked, or which one failed, and why.
-4. What a broker began to mint is over by the target's own word alone, and a host that does not exist gives
-   none: its canaries would be revoked for ever. So a host that this machine knows to be nowhere is refused
-   before anything is written; what may be there, and is only not reached from here, is not.
-5. A host with OpenSSH can't know keys before they are made. So whoever has new ones made is told what to do
-   there (`hosting`), and that the first preflight finds a host that doesn't know them is no failure: nothing
-   was sent, and it is tested again once the host is ready.
+1. Admin access is typed without echo, read from standard input, or generated here (`access`).
+2. It is sealed here to the key that the broker shows on its own socket, for the target as the user's file
+   describes it; the identity is computed here from that file.
+3. A target mints nothing until its preflight worked; `add` reports the result for each kind.
+4. Only the target itself can confirm that an attempt to mint is over, so canaries of a host that doesn't
+   exist would be revoked forever. A host that this machine knows not to exist is refused before anything is
+   written; a host that is only unreachable from here is not.
+5. OpenSSH hosts can't know new keys in advance. The user is told what to do there (`hosting`); that the
+   first preflight fails is expected, and the target is tested again once the host is ready.
 """
 
 from __future__ import annotations
@@ -90,7 +88,7 @@ KeysOption = Annotated[
 
 
 class HelperDocument(msgspec.Struct, frozen=True, kw_only=True, tag="host-helper", tag_field="is"):
-    """The helper of OpenSSH hosts."""
+    """The helper program for OpenSSH hosts."""
 
     version: int
     """What it says to the broker."""
@@ -102,7 +100,7 @@ class HelperDocument(msgspec.Struct, frozen=True, kw_only=True, tag="host-helper
 
 
 class OtherTargetError(DeniedError):
-    """The daemon has another target under this name than the file describes."""
+    """The daemon's target with this name differs from the file."""
 
     code = "other-target"
     remedy = "give no admin access for it; look at `taskbound target show TARGET` and at the file"
@@ -125,13 +123,13 @@ def add(
 ) -> None:
     """Declare a target, give the broker its admin access, and wait for the preflight.
 
-    The admin access is typed unseen or read from standard input, and sealed to the broker's key before it
-    leaves this command: neither the daemon, the database, the log nor a gateway has it.
+    The admin access is typed without echo or read from standard input, and sealed to the broker's key
+    before it leaves this command: daemon, database, log and gateways never have it.
 
-    The preflight mints a canary of each kind, uses it, and revokes it. It is an act of whoever says what may
-    be granted, and refused from inside a gateway or a `taskbound run`.
+    The preflight mints, uses and revokes a canary of each kind. Only persons who may set grants may add a
+    target; it is refused from inside a gateway or a `taskbound run`.
 
-    With `--new-keys` the host can't know the keys yet: the command says what to do there, and is done. Then
+    With `--new-keys` the host can't know the keys yet: the command prints what to do there. Afterwards
     `taskbound target test TARGET` shows that it works.
     """
     target, value = _read_target(file, apart=admin_stdin, anew=True)
@@ -149,10 +147,10 @@ def add(
 
 @command(app, "test", examples="taskbound target test orders-db\ntaskbound target test orders-db --json")
 def test(session: Session, name: NameArgument) -> None:
-    """Mint, use and revoke a canary of each kind once more, and wait for how it goes.
+    """Mint, use and revoke a canary of each kind again, and wait for the result.
 
-    The status is 0 when all of it worked. A target that was ready stays so when it fails: what lives there
-    has to be ended in any case.
+    The status is 0 if all of it worked. A ready target stays ready on failure, because credentials there must
+    be revoked in any case.
     """
     before = row_of(session, name).tested
     testing = session.ask(TestTarget(name=name), TargetTesting)
@@ -161,7 +159,7 @@ def test(session: Session, name: NameArgument) -> None:
 
 @command(app, "list", examples="taskbound target list")
 def list_all(session: Session) -> None:
-    """List the targets: what they are, how they stand, and how much lives there."""
+    """List the targets: kind, state, and the number of live credentials."""
     found = session.ask(ListTargets(), TargetRows)
     if session.screen.json:
         session.screen.document(found)
@@ -196,7 +194,7 @@ def list_all(session: Session) -> None:
 
 @command(app, "show", examples="taskbound target show orders-db")
 def show(session: Session, name: NameArgument) -> None:
-    """Show a target: where it is, who answers for it, its kinds of credentials, and its last preflight."""
+    """Show a target: its address, owner and approvers, kinds of credentials, and last preflight."""
     found = session.ask(ListTargets(name=name), TargetRows)
     row = only_row(found, name)
     if session.screen.json:
@@ -250,12 +248,12 @@ def admin(
     admin_stdin: StdinOption = False,
     new_keys: KeysOption = False,
 ) -> None:
-    """Give the broker another admin access of a target, and wait for the preflight that shows that it works.
+    """Replace the broker's admin access to a target, and wait for the preflight.
 
-    What lives there is revoked with the new one. The file says which target it is for: one that the daemon
-    knows as something else gets none.
+    Live credentials are revoked with the new access. The file identifies the target and must match what the
+    daemon knows.
 
-    With `--new-keys` nothing on the host is revoked until it knows them: do there what the command says.
+    With `--new-keys` nothing on the host can be revoked until you do there what the command prints.
     """
     target, _ = _read_target(file, apart=admin_stdin, anew=False)
     way = Way(user=admin_user, piped=admin_stdin, fresh=new_keys)
@@ -274,9 +272,9 @@ def admin(
 
 @command(app, "remove", asks=True, examples="taskbound target remove orders-db --yes")
 def remove(session: Session, name: NameArgument) -> None:
-    """Take a target away, in which nothing of ours is left.
+    """Remove a target that holds no live credentials.
 
-    What is left there is revoked with `taskbound credential revoke --target TARGET`.
+    Revoke them first with `taskbound credential revoke --target TARGET`.
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
     session.done(session.ask(RemoveTarget(name=name), Done), f"target {shown(name)} removed")
@@ -293,9 +291,9 @@ def host_helper(
     session: Session,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = "",
 ) -> None:
-    """Print the helper that an OpenSSH host needs: one file, for Python 3.9 and OpenSSH alone.
+    """Print the helper that an OpenSSH host needs: one file for Python 3.9 and OpenSSH.
 
-    It knows whom the host admits, and ends what they opened. What to do with it: docs/guides/openssh.md.
+    It knows whom the host admits, and ends their sessions. For installation see docs/guides/openssh.md.
     """
     helper = session.plugs.host_helper()
     if output:
@@ -315,12 +313,7 @@ def host_helper(
 
 
 def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, JsonValue]:
-    """The target that a file describes, and its JSON value; `anew` where it is to be declared by it.
-
-    Raises:
-        FileError: It can't be read.
-        MalformedError: It describes none; ``where`` names file, line and column.
-    """
+    """Return the described target and its JSON value; `anew` if it is to be declared."""
     if apart and name == "-":
         raise BadInputError(
             "standard input can't hold the file and the admin access", remedy="name the target's file"
@@ -334,11 +327,7 @@ def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, Jso
 
 
 def require_somewhere(place: SystemPlace) -> None:
-    """Go on unless this machine knows that nothing is there (rule 4).
-
-    Raises:
-        BadInputError: Its host has no address, or there is no such folder.
-    """
+    """Raise BadInputError if this machine knows that the target doesn't exist (rule 4)."""
     nodes = place.at if isinstance(place, RedisPlace) else (place,)
     for one in nodes:
         trouble = _trouble_of(one.host, one.port)
@@ -350,7 +339,7 @@ def require_somewhere(place: SystemPlace) -> None:
 
 
 def _trouble_of(host: str, port: int) -> str:
-    """Why nothing can be there, as far as this machine knows; empty where something may be."""
+    """Return why the host can't exist as far as this machine knows, or ''."""
     if host.startswith("/"):
         try:
             Path(host).stat()
@@ -362,12 +351,11 @@ def _trouble_of(host: str, port: int) -> str:
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return "no address is known of it" if error.errno in _NOWHERE else ""  # nobody knows now
+        return "no address is known of it" if error.errno in _NOWHERE else ""  # unknown now
     return ""
 
 
 def _seal(session: Session, target: TargetFile, access: AdminAccess, number: int) -> str:
-    """The admin access as only the broker reads it (rule 2)."""
     binding = Binding(
         namespace=session.namespace,
         server=target.name,
@@ -391,7 +379,6 @@ def _conclude(
     *,
     before: int | None = None,
 ) -> None:
-    """Wait for the preflight, or say what a host has to be told of keys that are fresh (rules 3 and 5)."""
     if fresh is None:
         await_preflight(session, testing, before=before)
         return

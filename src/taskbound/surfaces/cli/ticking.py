@@ -1,4 +1,4 @@
-"""Letting a person tick rows of a list in a terminal."""
+"""Lets the user select rows of a list in a terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ if TYPE_CHECKING:
 
 
 def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
-    """The places of the rows that are ticked at the end.
+    """Return the indexes of the selected rows; raises NeedsYesError without a terminal.
 
-    Args:
-        session: Asks the person.
-        title: What the rows are.
-        rows: Each row's name, what to say of it, and whether it is ticked at first.
-
-    Raises:
-        NeedsYesError: Nobody can be asked.
+    Each row has a name, a description, and whether it is preselected.
     """
     ticked = [one for _, _, one in rows]
     while True:

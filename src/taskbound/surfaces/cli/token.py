@@ -1,4 +1,4 @@
-"""`taskbound token`: clients that people use, and what they were let in to."""
+"""`taskbound token`: OAuth clients, and the admissions that they were given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from taskbound.wire.connection import Done
 app = group("token", "Tokens, and the clients that people get them for.")
 clients = group("client", "Programs that are sent codes in a person's browser.")
 app.add_typer(clients)
-admissions = group("admission", "What clients were let in to: one task each, until somebody ends it.")
+admissions = group("admission", "The admissions of clients: one task each, until it is ended.")
 app.add_typer(admissions)
 
 NameArgument = Annotated[
@@ -52,7 +52,7 @@ def add(
         str, typer.Option("--shown", help="What it is called where people consent; its name if not given.")
     ] = "",
 ) -> None:
-    """Register a client that has no metadata document; for the account that owns the data directory."""
+    """Register a client that has no metadata document; only the owner of the data directory may."""
     added = session.ask(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
     if session.screen.json:
         session.screen.document(added)
@@ -76,7 +76,7 @@ def list_all(session: Session) -> None:
 
 @command(clients, "show", examples="taskbound token client show desk")
 def show(session: Session, name: NameArgument) -> None:
-    """Show where the codes of a client go, and who said so."""
+    """Show a client's redirect addresses, and who registered it."""
     found = session.ask(ShowClient(client=name), ClientRow)
     if session.screen.json:
         session.screen.document(found)
@@ -93,7 +93,7 @@ def show(session: Session, name: NameArgument) -> None:
 
 @command(clients, "remove", asks=True, examples="taskbound token client remove desk --yes")
 def remove(session: Session, name: NameArgument) -> None:
-    """Send a client nothing more; for the account that owns the data directory."""
+    """Remove a client, so that it is sent no codes; only the owner of the data directory may."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
     session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
 
@@ -106,7 +106,7 @@ def list_admissions(
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
     before: Annotated[str, typer.Option("--before", help="The last admission of the page before.")] = "",
 ) -> None:
-    """List what clients were let in to, newest first."""
+    """List the admissions of clients, newest first."""
     ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
     found = session.ask(ask, AdmissionRows)
     if session.screen.json:
@@ -134,7 +134,7 @@ def end_admission(
     ],
     why: Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")] = "",
 ) -> None:
-    """Let a client in no more that you let in, or that works for a task or an agent of yours."""
+    """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
     ended = session.ask(EndAdmission(admission=admission, why=why), Done)
     session.done(ended, f"admission {shown(admission)} ended")

@@ -1,4 +1,4 @@
-"""`taskbound tool`: what the pinned servers offer, and what changed since it was pinned."""
+"""`taskbound tool`: the tools of pinned servers, and changes since they were pinned."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IdempotentOption = Annotated[
     bool | None,
     typer.Option(
         "--idempotent/--not-idempotent",
-        help="Whether a repeated call has no further effect: then an unknown outcome asks nobody.",
+        help="Whether a repeated call has no further effect: then an unknown outcome needs no approval.",
         show_default=False,
     ),
 ]
@@ -58,8 +58,8 @@ ChecksOption = Annotated[
     typer.Option(
         "--check",
         metavar="SECONDS:ARGUMENT=row:PLACE",
-        help="A row whose key an argument holds is the effect of a call: where there is none, so many"
-        " seconds after a call was lost, an unknown outcome asks nobody. These stand for all that was"
+        help="A row whose key an argument holds is the effect of a call: if it is missing so many"
+        " seconds after a call was lost, an unknown outcome needs no approval. These replace all that was"
         " declared before.",
     ),
 ]
@@ -71,7 +71,7 @@ OutcomeOption = Annotated[
     Literal["watched", "unwatched"] | None,
     typer.Option(
         "--outcome",
-        help="Whether somebody tells what comes of a call. Of an unwatched one AuthZEN alone asks.",
+        help="Whether outcomes of its calls are reported. Only AuthZEN requests calls of an unwatched tool.",
         show_default=False,
     ),
 ]
@@ -97,7 +97,7 @@ def list_tools(
     session: Session,
     server: Annotated[str, typer.Option("--server", help="Only those of this server.")] = "",
 ) -> None:
-    """List the pinned tools and what each may do to the world: by its server's word, or a person's."""
+    """List the pinned tools and their effects, as declared by the server or a person."""
     found = session.ask(ListTools(server=server), ToolRows)
     if session.screen.json:
         session.screen.document(found)
@@ -109,7 +109,7 @@ def list_tools(
                 one.name,
                 _effect(one),
                 one.state,
-                one.owner or "(nobody)",
+                one.owner or "(none)",
                 _approvers(one),
                 _description(bytes(one.raw)),
             )
@@ -137,9 +137,9 @@ def accept(
         str, typer.Option("--definition", metavar="DIGEST", help="Accept only this one.")
     ] = "",
 ) -> None:
-    """Pin the definition that was last seen, after a look at what differs.
+    """Pin the definition that was last seen, after showing the differences.
 
-    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
     found = session.ask(DiffTool(name=name), ToolDiff)
     if not found.seen:
@@ -148,7 +148,7 @@ def accept(
             remedy="a server is looked at with `taskbound upstream test`; one whose program is another now is"
             " removed with `taskbound upstream remove`, and added again",
         )
-    digest = parse_definition(found.seen.encode()).digest  # of what is shown here, whoever says what it is
+    digest = parse_definition(found.seen.encode()).digest  # of what is shown, not the daemon's
     if definition not in {"", digest}:
         raise BadInputError(
             f"the definition last seen is `{digest}`", remedy="look at it with `taskbound tool diff`"
@@ -198,13 +198,13 @@ def declare(
     ] = False,
     owner: OwnerOption = "",
 ) -> None:
-    """Say what a tool does, what its arguments name, or who approves or answers for it.
+    """Declare a tool's effect on repetition, what its arguments name, its approvers or its owner.
 
-    What an argument names is looked at when a person is asked about a call, is part of what they sign, and is
-    looked at again before it runs. This is said of the pinned definition, and falls with it. Who approves is
-    said of the tool's name, by the account that owns the data directory. Who answers for it is said by
-    whoever does until then, or by that account where nobody does any more.
-    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    What an argument names is looked up when a call is held, is part of what approvers sign, and is looked up
+    again before the call runs. These declarations belong to the pinned definition and end with it. Approvers
+    belong to the tool's name and are set by the owner of the data directory. The owner is set by the present
+    owner, or by the owner of the data directory if that person has left.
+    Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
     wanted = _wanted(probes, none=none)
     showing = _showing(checks, none=no_checks)
@@ -240,7 +240,6 @@ add_file_commands(app)
 
 
 def _pinned(session: Session, name: str) -> str:
-    """Show the pinned definition; its digest."""
     rows = session.ask(ListTools(), ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
@@ -248,7 +247,7 @@ def _pinned(session: Session, name: str) -> str:
             f"no tool `{shown(name)}` is pinned", remedy="list them with `taskbound tool list`"
         )
     raw = bytes(row.raw)
-    digest = parse_definition(raw).digest  # of what is shown here, whoever says what it is
+    digest = parse_definition(raw).digest  # of what is shown, not the daemon's
     if not session.screen.json:
         session.screen.heading(shown(name))
         session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
@@ -256,7 +255,6 @@ def _pinned(session: Session, name: str) -> str:
 
 
 def _wanted(probes: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
-    """The probes that are declared from now on; None when nothing is said of them."""
     if none and probes:
         raise BadInputError("`--probe` and `--no-probes` say two things")
     if none:
@@ -265,7 +263,6 @@ def _wanted(probes: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
 
 
 def _showing(checks: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
-    """What shows an effect from now on; None when nothing is said of it."""
     if none and checks:
         raise BadInputError("`--check` and `--no-checks` say two things")
     if none:
@@ -274,7 +271,6 @@ def _showing(checks: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
 
 
 def _words(said: DeclareTool) -> str:
-    """What is declared, in words."""
     words: list[str] = []
     if said.idempotent is not None:
         words.append("idempotent" if said.idempotent else "not idempotent")
@@ -331,11 +327,10 @@ def _effect(row: ToolRow) -> str:
 
 
 def _approvers(row: ToolRow) -> str:
-    """Who approves for it; empty where those who approve for the agent do, and said where all have left."""
-    return "" if row.approvers is None else ", ".join(row.approvers) or "(nobody)"
+    """Return the tool's approvers; '' if the agent's approvers approve, a note if all have left."""
+    return "" if row.approvers is None else ", ".join(row.approvers) or "(none)"
 
 
 def _description(raw: bytes) -> str:
-    """The pinned description's text, on one line when it is printed."""
     value = parse_definition(raw).value.get("description")
     return value if isinstance(value, str) else ""

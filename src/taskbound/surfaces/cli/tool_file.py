@@ -1,11 +1,11 @@
-"""`taskbound tool apply`, `describe` and `schema`: what is declared of a server's tools, as one file.
+"""`taskbound tool apply`, `describe` and `schema`: declarations about a server's tools in one file.
 
-1. What a file changes is shown before it is applied, and what is applied is what was shown.
-2. What relaxes is shown as such, and needs `--relax`: `--yes` is no word for it.
-3. A file of some releases of a package is applied to a server of those, and to no other. Those that come with
-   Taskbound are named as `ready:NAME`.
-4. A slot is part of the pin: a file that names one is applied to a server that is pinned with it.
-5. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
+1. Changes are shown before they are applied, and exactly these are applied.
+2. Changes that relax are marked and need `--relax`; `--yes` is not enough.
+3. A file for releases of a package applies only to servers of those releases. `ready:NAME` names a file
+   that comes with Taskbound.
+4. Slots are part of the pin: the server must be pinned with each slot that the file names.
+5. A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SlotsNotPinnedError(DeniedError):
 
 
 def add_file_commands(app: typer.Typer) -> None:
-    """Put the commands beneath `taskbound tool`."""
+    """Add the commands to `taskbound tool`."""
     command(
         app,
         "apply",
@@ -90,10 +90,10 @@ def apply(
     ] = "",
     relax: RelaxOption = False,
 ) -> None:
-    """Declare what a tool file says of a server's tools: all of it, or nothing.
+    """Declare all that a tool file says of a server's tools, or nothing.
 
-    What changes is shown first, and what is looser than what holds now is marked; that needs `--relax`.
-    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    Changes are shown first. Changes that relax are marked and need `--relax`.
+    Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
     found = read_tool_file(file)
     name = _server_of(session, found, server)
@@ -103,14 +103,9 @@ def apply(
 
 
 def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:
-    """Show what a file changes of a pinned server's tools, and apply it.
+    """Show what a file changes about a pinned server's tools, and apply it.
 
-    Args:
-        session: The command's.
-        file: What is said.
-        server: The server's name.
-        relax: Whether the person said that what relaxes is meant.
-        ask: Whether the person is asked once they were shown it; if not, naming the file was their word.
+    `relax` permits relaxing changes. Without `ask`, naming the file was the user's confirmation.
     """
     _require_slots(session, file, server)
     saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
@@ -139,10 +134,10 @@ def describe(
     *,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
 ) -> None:
-    """Propose a tool file for a pinned server, from what its tools say of themselves.
+    """Propose a tool file for a pinned server from its tools' own descriptions.
 
-    The effect is what holds without a file, so that applying it as it is loosens nothing. What arguments are
-    for is guessed, and the reason stands beside it: look at it before you use it.
+    Applying it unchanged relaxes nothing: effects are those that hold without a file. Argument roles are
+    guessed, with the reason as a comment; review it before use.
     """
     rows = session.ask(ListTools(server=server), ToolRows).rows
     if not rows:
@@ -166,7 +161,7 @@ def schema(
     session: Session,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
 ) -> None:
-    """Print the JSON Schema of tool files, with which an editor completes and explains what is typed.
+    """Print the JSON Schema of tool files, for completion in editors.
 
     In YAML: `# yaml-language-server: $schema=tool-file.schema.json` in the first line.
     """
@@ -178,12 +173,7 @@ def schema(
 
 
 def read_tool_file(name: str) -> ToolFile:
-    """The tool file of this name.
-
-    Raises:
-        FileError: It can't be read.
-        MalformedError: It is none; ``where`` names file, line and column.
-    """
+    """Return the named tool file; raises FileError, or MalformedError with `where`."""
     if name.startswith(MARK):
         return read_ready(name.removeprefix(MARK))
     document = read_document(read_file(name), name)
@@ -194,13 +184,9 @@ def read_tool_file(name: str) -> ToolFile:
 def written(
     server: str, proposals: Sequence[Proposal], slots: Sequence[str] = (), owners: Sequence[str] = ()
 ) -> bytes:
-    """A proposed file as YAML, with the reasons as comments (rule 5); it reads back as a tool file.
+    """Return a proposed file as YAML, with reasons as comments (rule 5); it reads back as a tool file.
 
-    Args:
-        server: The server's name.
-        proposals: What is proposed of each tool.
-        slots: What the server is pinned with.
-        owners: Of each tool, the person who answers for it, or empty words; none where that is not said.
+    `owners` holds each tool's owner or '', and is empty if owners are not declared.
     """
     lines = [
         "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
@@ -213,7 +199,7 @@ def written(
     for one, owner in zip(proposals, named, strict=True):
         lines.append(f"  {_key(one.name)}:")
         if owner is not None:
-            lines.append(f"    {_line({'owner': owner})}" if owner else "    # owner: nobody answers for it")
+            lines.append(f"    {_line({'owner': owner})}" if owner else "    # owner: no owner")
         lines.append(f"    effect: {one.effect.value}  # {one.why}")
         known = [guess for guess in one.roles if guess.role is not None]
         lines.append("    roles:" if known else "    roles: {}")
@@ -229,11 +215,7 @@ def written(
 
 
 def _server_of(session: Session, file: ToolFile, told: str) -> str:
-    """The pinned server that the file is for.
-
-    Raises:
-        BadInputError: There is none, or more than one.
-    """
+    """Return the pinned server that the file is for; raises BadInputError if there isn't exactly one."""
     specs = [one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows]
     fitting = [one.name for one in specs if is_for(file, one) and told in {"", one.name}]
     if len(fitting) == 1:
@@ -253,14 +235,14 @@ def _server_of(session: Session, file: ToolFile, told: str) -> str:
 
 
 def is_for(file: ToolFile, spec: ServerSpec) -> bool:
-    """Whether a tool file is for a server (rule 3)."""
+    """Return whether a tool file is for a server (rule 3)."""
     package = package_of(spec)
     known = file.package is None or (package is not None and file.package.has(package))
     return known and file.fits(spec.name)
 
 
 def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
-    """Say which ready files know the tools of these servers, each command on a line of its own."""
+    """Print the commands that apply ready files to these servers, one per line."""
     found = [(spec.name, ready[0]) for spec in specs if (ready := find_ready(spec)) is not None]
     if not found:
         return
@@ -271,11 +253,7 @@ def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
 
 
 def _require_slots(session: Session, file: ToolFile, server: str) -> None:
-    """Go on only for a server that is pinned with every slot that the file names (rule 4).
-
-    Raises:
-        SlotsNotPinnedError: It is not.
-    """
+    """Raise SlotsNotPinnedError unless the server is pinned with every slot of the file (rule 4)."""
     rows = session.ask(ListUpstreams(), UpstreamRows).rows if file.slots else ()
     pinned = {slot for one in rows if one.spec.name == server for slot in one.spec.slots}
     lacking = [one for one in file.slots if one not in pinned]
@@ -284,7 +262,6 @@ def _require_slots(session: Session, file: ToolFile, server: str) -> None:
 
 
 def _meant(file: ToolFile) -> str:
-    """What the file is for, in words."""
     of = file.package
     names = "" if file.server == "*" else f"`{shown(file.server)}`"
     if of is None:
@@ -309,7 +286,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
 
 
 def _show(session: Session, found: ToolChanges) -> None:
-    """Every change, whole: a table would cut what is agreed to (rule 1)."""
+    """Print every change in full: a table would cut what the user agrees to (rule 1)."""
     if not found.rows:
         session.screen.line("nothing changes")
     for one in found.rows:
@@ -336,7 +313,6 @@ def _value(
 
 
 def _key(name: str) -> str:
-    """A name as the key of a mapping in YAML."""
     return _line({name: ""}).removesuffix(': ""')
 
 

@@ -1,4 +1,4 @@
-"""`taskbound agent trust`: whose word counts about workloads."""
+"""`taskbound agent trust`: trust domains whose workload identities are accepted."""
 
 from __future__ import annotations
 
@@ -77,10 +77,9 @@ def add(  # noqa: PLR0917 -- typer gives arguments by name
     private: PrivateOption = False,
     bound: BoundOption = "15m",
 ) -> None:
-    """Believe a trust domain; for the account that owns the data directory.
+    """Trust a domain; only the owner of the data directory may.
 
-    It has one source. Its bundle counts as the source says it, and no longer than the bound without being
-    confirmed.
+    It has one source. Its bundle is used as the source serves it, and expires if it isn't confirmed in time.
     """
     named = {
         "file": file,
@@ -114,7 +113,7 @@ def add(  # noqa: PLR0917 -- typer gives arguments by name
 
 @command(trusts, "list", examples="taskbound agent trust list")
 def list_all(session: Session) -> None:
-    """List the trust domains that are believed, and how fresh they are."""
+    """List the trusted domains, and how fresh their bundles are."""
     found = session.ask(ListTrusts(), TrustRows)
     if session.screen.json:
         session.screen.document(found)
@@ -146,7 +145,7 @@ def show(session: Session, domain: DomainArgument) -> None:
 
 @command(trusts, "remove", asks=True, examples="taskbound agent trust remove corp.example --yes")
 def remove(session: Session, domain: DomainArgument) -> None:
-    """Believe a trust domain no more: nothing of it proves anything from then on."""
+    """Stop trusting a domain: its identities prove nothing from now on."""
     session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
     session.done(session.ask(RemoveTrust(domain=domain), Done), f"trust domain {shown(domain)} removed")
 

@@ -1,9 +1,8 @@
-"""`taskbound try`: a look at what gating does to one server, in an installation that is gone afterwards.
+"""`taskbound try`: shows what gating does to one server, in a temporary installation.
 
-1. Everything lives in a fresh directory for as long as the command runs: keys, database, daemon, agent.
+1. Keys, database, daemon and agent live in a new directory for as long as the command runs.
 2. No tool of the server is called: the one call that is made is refused before it gets there.
-3. The monitor's code is read from the monitor's file here, because the whole installation is thrown away;
-   in a real one a person does that.
+3. The monitor's code is read here from the monitor's file; in a real installation a person does that.
 """
 
 from __future__ import annotations
@@ -57,14 +56,14 @@ _PERSON: Final = "me"
 
 
 class GatewaySilentError(UnavailableError):
-    """The gateway of the trial ended, did not answer in time, or answered what it should not."""
+    """The trial's gateway exited, timed out, or gave an unexpected answer."""
 
     code = "gateway-silent"
     remedy = "start the server's command by itself, and look at what it says"
 
 
 class TryReport(msgspec.Struct, frozen=True, kw_only=True, tag="tried", tag_field="is"):
-    """What was seen."""
+    """The result of the trial."""
 
     tools: tuple[str, ...]
     """All that the server offers."""
@@ -77,7 +76,7 @@ class TryReport(msgspec.Struct, frozen=True, kw_only=True, tag="tried", tag_fiel
 
 
 def add_try(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(
         app,
         "try",
@@ -95,9 +94,9 @@ def try_server(
     ] = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
 ) -> None:
-    """Look at a server: what it offers, what an agent sees that may only read, and how a refusal looks.
+    """Try a server: its tools, what a read-only agent sees of them, and how a refusal looks.
 
-    Nothing of the server is called, and nothing is left behind.
+    No tool of the server is called, and nothing is left behind.
     """
     screen = session.screen
     probed = session.plugs.probe(
@@ -153,7 +152,6 @@ def _in_a_fresh_home(
 def _prepare(
     client: Client, place: Place, probed: Probed, tools: Sequence[ToolDefinition]
 ) -> tuple[str, str, dict[str, JsonValue]]:
-    """A running task that may only read, and a call that it may not make."""
     monitor = place.home / "monitor"
     names = [f"{_SERVER}__{one.name}" for one in tools]
     read = [name for name, one in zip(names, tools, strict=True) if one.effect is Effect.READ]
@@ -201,7 +199,6 @@ def _code_in(monitor: Path) -> str:
 
 
 def _end_daemon(held: int) -> None:
-    """End the daemon of the trial, by the descriptor of its process, and wait until it has gone."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(held, signal.SIGTERM)
         if not select.select([held], [], [], _PATIENCE)[0]:
@@ -210,10 +207,7 @@ def _end_daemon(held: int) -> None:
 
 
 class _Talk:
-    """A very small MCP client (2025-11-25) for one gateway."""
-
     def __init__(self, words: Sequence[str]) -> None:
-        """Start the gateway."""
         self._process = subprocess.Popen(  # noqa: S603 -- our own program
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -221,7 +215,6 @@ class _Talk:
         self._rest = b""
 
     def look(self, tool: str, arguments: dict[str, JsonValue]) -> tuple[tuple[str, ...], str]:
-        """The tools that are listed, and the words that a call of one is answered with."""
         hello: dict[str, JsonValue] = {
             "protocolVersion": "2025-11-25",
             "capabilities": {},
@@ -244,7 +237,6 @@ class _Talk:
         return tuple(one for one in names if isinstance(one, str)), words
 
     def close(self) -> None:
-        """End the gateway."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -1,4 +1,4 @@
-"""`taskbound upstream`: the servers that agents reach through gateways, pinned to what they were."""
+"""`taskbound upstream`: the servers that agents reach through gateways, and their pins."""
 
 from __future__ import annotations
 
@@ -140,12 +140,11 @@ def add(
 ) -> None:
     """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
-    The server is started or reached once to list its tools, and no tool of it is called. Put its command
-    after `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the
-    egress runs such a server. A slot is filled by what is minted for each task where `=credential:…` stands
-    behind it, `TARGET/KIND#NAME` with the kind's own parameters as `?name=value`. With `--oauth` it gets
-    tokens of its own; the client's secret is read like one. A program that asks for its own functions is no
-    MCP server: `--definitions` says what they are.
+    The server is started or reached once to list its tools, and no tool is called. Its command stands after
+    `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the egress
+    runs such a server. `SLOT=credential:TARGET/KIND#NAME`, with parameters as `?name=value`, fills a slot
+    with a credential minted for each task. `--oauth` gives the server its own tokens; the client's secret is
+    read like any other. `--definitions` supplies the tools of a program that is no MCP server.
     """
     listed = _read_definitions(definitions)
     of_command, of_url = bool(env or cwd or limit), bool(header or key or ca)
@@ -175,7 +174,7 @@ def add(
 
 
 def pin_listed(session: Session, name: str, command: Sequence[str], tools: Sequence[bytes]) -> None:
-    """Pin a server by the tools that were listed for it; its command is looked at and not started."""
+    """Pin a server by tools that were listed for it; its command is resolved and not started."""
     listed = tuple(canonical(parse_document(one)) for one in tools)
     probed = _started(
         session.plugs, name=name, command=[*command], env=None, cwd="", limit=None, secrets={}, listed=listed
@@ -194,7 +193,6 @@ def _started(
     secrets: Mapping[Slot, str | None],
     listed: tuple[bytes, ...],
 ) -> Probed:
-    """A server that a command starts: looked at, unless a file says its tools."""
     return plugs.probe(
         name=name,
         command=command,
@@ -207,13 +205,11 @@ def _started(
 
 
 def _require_either(*, command: Sequence[str] | None, url: str, started: bool, reached: bool) -> None:
-    """Go on only with a command or a URL, and what belongs to it."""
     if bool(command) == bool(url) or (url and started) or (not url and reached):
         raise BadInputError(_EITHER, remedy=_OPTIONS)
 
 
 def _require_unstarted(listed: Sequence[bytes], url: str, slots: Sequence[str]) -> None:
-    """Go on only where tools of a file go with a command that needs nothing to be there."""
     if listed and (url or slots):
         raise BadInputError(
             "`--definitions` is of a command that is not started", remedy="leave out `--url` and its slots"
@@ -221,11 +217,6 @@ def _require_unstarted(listed: Sequence[bytes], url: str, slots: Sequence[str]) 
 
 
 def _read_definitions(file: str) -> tuple[bytes, ...]:
-    """The tools that a file says; none where there is no file.
-
-    Raises:
-        BadInputError: It holds no list.
-    """
     if not file:
         return ()
     found = parse_document(read_file(file))
@@ -237,7 +228,6 @@ def _read_definitions(file: str) -> tuple[bytes, ...]:
 
 
 def _slots_of(words: Sequence[str], file: ToolFile | None) -> list[str]:
-    """The slots that were said, and those beside them that the tool file names."""
     said = {parse_slot(one).text for one in words}
     return [*words, *(one for one in (file.slots if file is not None else ()) if one not in said)]
 
@@ -251,7 +241,6 @@ def _pin(
     *,
     relax: bool,
 ) -> None:
-    """Pin it, fill its slots, say so, and declare what a tool file says."""
     if file is not None and not is_for(file, probed.spec):
         raise BadInputError("the tool file is for another package, or for other releases of it")
     answer = add_probed(session, probed, agents)
@@ -270,7 +259,6 @@ def _pin(
 
 
 def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
-    """The tool file that goes with a new server, read before anything is started."""
     file = read_tool_file(tools) if tools else None
     if relax and file is None:
         raise BadInputError("`--relax` is of a tool file", remedy="name it with `--tools`")
@@ -280,7 +268,6 @@ def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
 
 
 def _tell(session: Session, name: str, probed: Probed) -> None:
-    """Say what was pinned."""
     spec = probed.spec
     what = f"{_where(spec)} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     session.screen.line(f"{shown(name)} is pinned: {what}")
@@ -314,7 +301,7 @@ def list_upstreams(session: Session) -> None:
                 one.spec.name,
                 one.tools,
                 one.changed,
-                ",".join(owner or "(nobody)" for owner in one.owners) or "-",
+                ",".join(owner or "(none)" for owner in one.owners) or "-",
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
                 limit_words(one.spec.limits) or "-",
@@ -331,13 +318,12 @@ def list_upstreams(session: Session) -> None:
 def remove(
     session: Session, name: Annotated[str, typer.Argument(help="The server's name.", show_default=False)]
 ) -> None:
-    """Take a server and its pinned tools away; calls to them are refused from then on."""
+    """Remove a server and its pinned tools; calls to them are refused from now on."""
     session.confirm(f"Remove the server {shown(name)} and its pinned tools?")
     session.done(session.ask(RemoveUpstream(name=name), Done), f"{shown(name)} is removed")
 
 
 def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:
-    """Say what was pinned."""
     spec = probed.spec
     what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     screen.line(f"{shown(name)} is pinned: {what}")
@@ -355,22 +341,14 @@ def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
 
 
 def parse_asks(words: Sequence[str]) -> tuple[str, ...]:
-    """What a server may ask, by the words for it.
-
-    Raises:
-        BadInputError: There is no such question.
-    """
+    """Return what a server may ask for; raises BadInputError for an unknown word."""
     if not ASKS.keys() >= set(words):
         raise BadInputError(f"a server asks for {', '.join(ASKS)}", remedy="give `--asks` one of these")
     return tuple(ASKS[word] for word in sorted(set(words)))
 
 
 def parse_variables(words: Sequence[str]) -> dict[str, str]:
-    """The variables in words such as `NAME=value`.
-
-    Raises:
-        BadInputError: A word is none, or a name stands twice.
-    """
+    """Parse `NAME=value` words; raises BadInputError for an invalid or repeated name."""
     found: dict[str, str] = {}
     for word in words:
         name, mark, value = word.partition("=")
@@ -383,7 +361,7 @@ def parse_variables(words: Sequence[str]) -> dict[str, str]:
 
 
 def show_tools(screen: Screen, server: str, tools: Sequence[ToolDefinition]) -> None:
-    """Print what a server offers."""
+    """Print a server's tools."""
     screen.table(
         ("TOOL", "EFFECT", "DESCRIPTION"),
         [
@@ -395,14 +373,13 @@ def show_tools(screen: Screen, server: str, tools: Sequence[ToolDefinition]) -> 
 
 
 def without_values(rows: UpstreamRows) -> UpstreamRows:
-    """The same servers, with the values of their variables hidden: they may be secrets."""
+    """Return the servers with variable values hidden, as they may be secrets."""
     return UpstreamRows(
         rows=tuple(msgspec.structs.replace(one, spec=_without_values(one.spec)) for one in rows.rows)
     )
 
 
 def _where(spec: ServerSpec) -> str:
-    """Where a server with a URL is, and whose tokens it gets."""
     if spec.oauth is not None:
         return f"{spec.url} with tokens as {shown(spec.oauth.client)}"
     return spec.url

@@ -1,9 +1,9 @@
-"""What is written to ask for credentials, and the connection on which a command asks for them.
+"""Requests for credentials as a user writes them, and the connection that makes them.
 
-1. A credential is written `TARGET`, `TARGET/KIND`, or with values for its kind's parameters
-   `TARGET/KIND:name=value,name=value`. A value with a comma in it is given by `--with`, where there is that.
-2. The kind may be left out where the target has one and no more.
-3. Whoever asks stands in the task that was named, or in none: the daemon says which the process belongs to.
+1. A credential is `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`. A value with a comma is
+   given with `--with`, where that exists.
+2. The kind may be omitted if the target has exactly one.
+3. The daemon decides which task the process belongs to; a process of another task is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SecondsOption = Annotated[
 
 
 class AskedFor(NamedTuple):
-    """A credential as it was written; the kind is empty where it was left out."""
+    """A credential as written; `kind` is empty if omitted."""
 
     target: str
     kind: str
@@ -57,18 +57,14 @@ class AskedFor(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What task a command asks for, and whose."""
+    """The task that a command requests credentials for, and its agent."""
 
     task: str
     agent: str
 
 
 def parse_asked(text: str) -> AskedFor:
-    """What is asked for (rule 1).
-
-    Raises:
-        BadInputError: It names nothing that could be.
-    """
+    """Parse a requested credential (rule 1); raises BadInputError."""
     name, mark, rest = text.partition(":")
     target, slash, kind = name.partition("/")
     if not target or (slash and not kind) or (mark and not rest):
@@ -79,11 +75,7 @@ def parse_asked(text: str) -> AskedFor:
 
 
 def parse_values(words: Sequence[str]) -> dict[str, str]:
-    """Values by the names of parameters, of words such as `tenant=red`.
-
-    Raises:
-        BadInputError: A word is none, or a name stands twice.
-    """
+    """Parse parameter values such as `tenant=red`; raises BadInputError for invalid or repeated names."""
     found: dict[str, str] = {}
     for word in words:
         name, mark, value = word.partition("=")
@@ -96,12 +88,7 @@ def parse_values(words: Sequence[str]) -> dict[str, str]:
 
 
 def stand_in(session: Session, task: str, agent: str) -> Standing:
-    """The task that is meant and its agent (rule 3).
-
-    Raises:
-        BadInputError: No task is named.
-        TaskboundError: The daemon does not say whose it is.
-    """
+    """Return the task and its agent (rule 3); raises BadInputError if no task is named."""
     task = task or session.plugs.environ.get("TASKBOUND_TASK", "")
     if not task:
         raise BadInputError(
@@ -114,11 +101,9 @@ def stand_in(session: Session, task: str, agent: str) -> Standing:
 
 
 def wish_of(session: Session, asked: AskedFor, seconds: int) -> Wish:
-    """What is asked of the daemon (rule 2).
+    """Return the request for the daemon (rule 2).
 
-    Raises:
-        BadInputError: No kind is named, and there is not exactly one.
-        BadWishError: It can be no credential.
+    Raises BadInputError if no kind is named and the target hasn't exactly one, BadWishError if it is invalid.
     """
     kind = asked.kind or _implied(session, asked.target)
     return Wish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
@@ -134,7 +119,7 @@ def _implied(session: Session, target: str) -> str:
 
 
 def say_held(session: Session, refused: Refused) -> None:
-    """Say that people have to be asked, and how they answer."""
+    """Report that approvals are needed, and how to give them."""
     screen = session.screen
     screen.note(
         f"taskbound: {shown(refused.action)} is {shown(refused.waits)}; this command continues once it is"
@@ -152,7 +137,7 @@ def say_held(session: Session, refused: Refused) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Take what asks this process to end for Ctrl-C: what was begun is ended before it does."""
+    """Turn termination signals into KeyboardInterrupt, so that what was begun is ended first."""
     asked = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
     before = {one: signal.signal(one, signal.default_int_handler) for one in asked}
     try:

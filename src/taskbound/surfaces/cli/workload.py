@@ -1,4 +1,4 @@
-"""`taskbound agent issuer|selector|key|assertion`: what proves an agent."""
+"""`taskbound agent issuer|selector|key|assertion`: credentials that authenticate agents."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def add(
     ],
     subject: Annotated[
         list[str] | None,
-        typer.Option("--subject", help="The exact subject; repeat it for several of which one is so."),
+        typer.Option("--subject", help="The exact subject; repeat it to allow several."),
     ] = None,
     claim: Annotated[
         list[str] | None,
@@ -70,9 +70,9 @@ def add(
         ),
     ] = None,
 ) -> None:
-    """Have a credential that says all this prove an agent: its owner's act.
+    """Let credentials with all these claims authenticate an agent; only its owner may.
 
-    Refused where one credential could be another agent's too.
+    Refused if one credential could match another agent too.
     """
     answer = session.ask(
         AddSelector(
@@ -92,7 +92,7 @@ def list_all(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
-    """List what credentials must say to prove agents."""
+    """List the claims that authenticate agents."""
     found = session.ask(ListSelectors(agent=name), SelectorRows)
     if session.screen.json:
         session.screen.document(found)
@@ -125,7 +125,7 @@ def remove(
     name: NameArgument,
     selector: Annotated[str, typer.Argument(help="Its id, as `list` shows it.", show_default=False)],
 ) -> None:
-    """Have such a credential prove the agent no more: its owner's act."""
+    """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
     done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
     session.done(done, f"{shown(selector)} proves {shown(name)} no more")
@@ -173,7 +173,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
         ),
     ] = "",
 ) -> None:
-    """Have an issuer's word prove workloads or people: for the account that owns the data directory."""
+    """Trust an issuer to authenticate workloads or persons; only the owner of the data directory may."""
     try:
         text = read_file(keys).decode() if keys else ""
     except UnicodeDecodeError as error:
@@ -194,7 +194,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
 
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
-    """List whose word proves workloads and people."""
+    """List the issuers of workloads and persons."""
     found = session.ask(ListIdentityIssuers(), IdentityIssuerRows)
     if session.screen.json:
         session.screen.document(found)
@@ -226,7 +226,7 @@ def set_groups(
     session: Session,
     name: IssuerArgument,
     claim: Annotated[
-        str, typer.Option("--claim", help="The claim, as a JSON Pointer; left out, it puts nobody anywhere.")
+        str, typer.Option("--claim", help="The claim, as a JSON Pointer; without it, no groups are assigned.")
     ] = "",
     value: Annotated[
         list[str] | None,
@@ -235,9 +235,9 @@ def set_groups(
         ),
     ] = None,
 ) -> None:
-    """Say which values of an issuer's claim are which groups: for the account that owns the data directory.
+    """Map values of an issuer's claim to groups; only the owner of the data directory may.
 
-    Memberships by its word end, and are back with each person's next sign-in.
+    Memberships from that issuer end now, and return with each person's next sign-in.
     """
     session.confirm(f"Change what groups {shown(name)} says? Memberships by its word end now.")
     ask = SetIssuerGroups(name=name, claim=claim, groups=tuple(map(_value, value or ())))
@@ -246,8 +246,8 @@ def set_groups(
 
 @command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
-    """Have an issuer's word prove nobody any more; refused while selectors or accounts name it."""
-    session.confirm(f"Remove the issuer {shown(name)}? Its word proves nobody any more.")
+    """Remove an issuer; refused while selectors or accounts name it."""
+    session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
     done = session.ask(RemoveIdentityIssuer(name=name), Done)
     session.done(done, f"issuer {shown(name)} removed")
 
@@ -266,7 +266,7 @@ def _published(one: IdentityIssuerRow) -> str:
 
 @command(keys, "renew", asks=True, examples="taskbound agent key renew helper --yes")
 def renew(session: Session, name: NameArgument) -> None:
-    """Make a new key for an agent: its owner's act. The one before proves it no more."""
+    """Replace an agent's key; only its owner may. The old key stops working."""
     session.confirm(f"Make a new key for {shown(name)}? The one it has proves it no more.")
     done = session.ask(RenewAgentKey(agent=name), Done, patience=15.0)
     session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
@@ -277,7 +277,7 @@ def list_keys(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
-    """List the keys of agents, also those that count no more."""
+    """List the agents' keys, including invalid ones."""
     found = session.ask(ListAgentKeys(agent=name), AgentKeyRows)
     if session.screen.json:
         session.screen.document(found)
@@ -306,9 +306,9 @@ def assertion(
         str, typer.Argument(metavar="[AGENT]", help="Its own agent, if not given.", show_default=False)
     ] = "",
 ) -> None:
-    """Print a statement of who the agent is, for a token endpoint of ours: for its own processes alone.
+    """Print a client assertion of an agent for our token endpoint; only the agent's processes may.
 
-    It is a `client_assertion` of the type `private_key_jwt`, lives a minute, and serves once.
+    It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
     """
     found = session.ask(AssertAgentKey(agent=name), Assertion, patience=15.0)
     if session.screen.json:

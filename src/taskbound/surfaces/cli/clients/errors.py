@@ -1,4 +1,4 @@
-"""Why a client's configuration can't be read, rewritten or put back."""
+"""Errors of reading, rewriting and restoring client configurations."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 
 class BadConfigError(MalformedError):
-    """A configuration can't be read as the client's own format."""
+    """A configuration can't be read in the client's own format."""
 
     code = "bad-client-config"
     remedy = "mend the file; nothing was changed in it"
 
 
 class ConfigCommentError(DeniedError):
-    """Rewriting would lose a comment that a person wrote."""
+    """Rewriting would lose a user's comment."""
 
     code = "comment-would-be-lost"
     remedy = "move the comment out of the server's entry, above its name, and try again"
 
 
 class ConfigChangedError(DeniedError):
-    """A configuration changed since it was looked at or rewritten."""
+    """A configuration changed since it was read or rewritten."""
 
     code = "client-config-changed"
     remedy = "close the client and try again"
@@ -34,7 +34,7 @@ class ConfigUnwritableError(UnavailableError):
 
 
 class NoUndoError(DeniedError):
-    """There is nothing to put back."""
+    """No configuration was rewritten, so none can be restored."""
 
     code = "nothing-to-undo"
     remedy = "see `taskbound doctor` for what the configurations start"

@@ -1,4 +1,4 @@
-"""Reading a file that somebody else writes: a regular one, of bounded size, text."""
+"""Reads files written by other programs: regular files of bounded size, as text."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ MARK: Final = b"\xef\xbb\xbf"
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
-
-    Raises:
-        BadConfigError: It is not there, can't be read, is no regular file (a pipe would be waited for), is a
-            link that leads round, or is too large.
-    """
+    """Return the file's bytes; raises BadConfigError if it isn't a readable regular file of allowed size."""
     shown = escape_text(str(path))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -48,20 +43,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The file's text, with its line ends as they are, without its byte-order mark.
-
-    Raises:
-        BadConfigError: As `read_bytes`, or it is no UTF-8.
-    """
+    """Return the file's text without a byte-order mark; raises BadConfigError also if not UTF-8."""
     return text_of(path, read_bytes(path))
 
 
 def text_of(path: Path, raw: bytes) -> str:
-    """The text that these bytes of a file are, without a byte-order mark.
-
-    Raises:
-        BadConfigError: They are no UTF-8.
-    """
+    """Decode a file's bytes without a byte-order mark; raises BadConfigError if not UTF-8."""
     try:
         return raw.removeprefix(MARK).decode()
     except UnicodeDecodeError as error:

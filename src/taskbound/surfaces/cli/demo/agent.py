@@ -1,4 +1,4 @@
-"""The agent's side: the official MCP client over stdio, connected to the real gateway's process."""
+"""The agent's side: the official MCP client over stdio, connected to a real gateway process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOTED: Final = 'printf %s "$$" >"$1"; shift; exec "$@"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What the client got for one call."""
+    """The client's answer for one call."""
 
     error: bool
     code: str
@@ -37,16 +37,9 @@ class Answered:
 
 
 class Agent:
-    """One connection. It is opened and closed by the same asyncio task, but not in one block."""
+    """One connection, opened and closed by the same asyncio task, but not in one block."""
 
     def __init__(self, gateway: Sequence[str], *, note: Path, errors: TextIO) -> None:
-        """Prepare; `open` starts the gateway.
-
-        Args:
-            gateway: The command line of the gateway.
-            note: Where the gateway's process id is noted.
-            errors: Where its standard error goes.
-        """
         self._server = StdioServerParameters(
             command="/bin/sh", args=["-c", _NOTED, "sh", str(note), *gateway], cwd="/"
         )
@@ -57,7 +50,7 @@ class Agent:
         self._started = 0
 
     async def open(self) -> None:
-        """Start the gateway and shake hands."""
+        """Start the gateway and initialize the session."""
         try:
             read, write = await self._stack.enter_async_context(stdio_client(self._server, self._errors))
             info = mcp_types.Implementation(name="taskbound-demo", version="1")
@@ -70,33 +63,23 @@ class Agent:
             raise
 
     async def close(self) -> None:
-        """Close the gateway's input, and wait for its end."""
+        """Close the gateway's input, and wait until it exits."""
         self._session = None
         await self._stack.aclose()
 
     @property
     def session(self) -> ClientSession:
-        """The SDK's session.
-
-        Raises:
-            ConnectionError: The connection is not open.
-        """
+        """Return the SDK's session; raises ConnectionError if it isn't open."""
         if self._session is None:
             raise ConnectionError("the connection is not open")
         return self._session
 
     async def tools(self) -> tuple[str, ...]:
-        """Names of the tools that the gateway offers, sorted."""
+        """Return the sorted names of the tools that the gateway offers."""
         return tuple(sorted(one.name for one in (await self.session.list_tools()).tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue], *, key: str = "") -> Answered:
-        """What the call is answered with, a refusal included.
-
-        Args:
-            tool: `server__tool`.
-            arguments: Its arguments.
-            key: The idempotency key; none is sent when it is empty.
-        """
+        """Call `server__tool` and return the answer or refusal; an empty key is not sent."""
         meta = mcp_types.RequestParamsMeta({IDEMPOTENCY_KEY: key}) if key else None  # type: ignore[typeddict-unknown-key]  # an open map
         try:
             result = await self.session.call_tool(tool, dict(arguments), meta=meta)
@@ -109,7 +92,7 @@ class Agent:
         )
 
     def kill(self) -> int:
-        """Kill the gateway as a crash would (SIGKILL); its process id."""
+        """Kill the gateway with SIGKILL and return its process id."""
         number = self._number()
         send_signal((number, self._started), signal.SIGKILL)
         return number

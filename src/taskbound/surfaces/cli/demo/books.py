@@ -1,4 +1,4 @@
-"""The payments server's ledger, read from outside by the ledger's own program, never through the server."""
+"""Reads the payments server's ledger with the ledger's own program, bypassing the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """What the ledger holds."""
+    """The contents of the ledger."""
 
     calls: int
     """How many calls the server ever executed, refused ones and questions included."""
@@ -35,16 +35,16 @@ class Books:
     """Every payment, oldest first."""
 
     def paid(self, account: str) -> Decimal:
-        """What was paid to the account in all."""
+        """Return the sum of the payments to an account."""
         return sum((one.amount for one in self.entries if one.to_account == account), Decimal(0))
 
     def named(self, reference: str) -> tuple[Entry, ...]:
-        """The payments with this reference."""
+        """Return the payments with this reference."""
         return tuple(one for one in self.entries if one.reference == reference)
 
 
 def read_books(parts: Parts, ledger: Path) -> Books:
-    """What the ledger holds now; nothing when there is none yet."""
+    """Read the ledger; it is empty if there is no file yet."""
     if not ledger.exists():
         return Books(calls=0, entries=())
     done = subprocess.run(  # noqa: S603 -- the example's own program

@@ -1,4 +1,4 @@
-"""Steps 1 to 4: what the task permits, and what it doesn't, whatever the agent tries."""
+"""Steps 1 to 4: calls that the task permits, and calls that it refuses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PARTS: Final = (
 
 
 def payment(account: str, amount: float, reference: str) -> dict[str, JsonValue]:
-    """The arguments of a payment from the operating account."""
+    """Return the arguments of a payment from the operating account."""
     return {
         "from_account": "operating",
         "to_account": account,
@@ -53,14 +53,14 @@ def payment(account: str, amount: float, reference: str) -> dict[str, JsonValue]
 
 
 def require(scene: Scene, tried: Tried, decision: str, code: str = "") -> None:
-    """Go on only when the daemon decided so, with this code."""
+    """Fail the step unless the daemon decided this with this code."""
     told = f"{tried.decision} {tried.code}".strip()
     wanted = f"{decision} {code}".strip()
     scene.require(f"the decision is `{wanted}`, not `{told}`", holds=told == wanted)
 
 
 async def permitted(world: World, scene: Scene) -> None:
-    """What the task is for goes through, and only its tools are shown to the agent."""
+    """Show that the task's calls succeed, and that only its tools are listed."""
     repository: JsonValue = str(world.repository)
     offered = await (await world.connect()).tools()
     pinned = world.client.ask(ListTools(), ToolRows).rows
@@ -83,7 +83,7 @@ async def permitted(world: World, scene: Scene) -> None:
     entries = world.books().named("invoice 2041 part 1")
     told = answer.structured if isinstance(answer.structured, dict) else {}
     scene.proves(
-        "the ledger holds this payment once, under the number that the agent was told",
+        "the ledger holds this payment once, under the number that the agent got",
         holds=len(entries) == 1 and entries[0].sequence == told.get("sequence"),
     )
     replay = world.watch.replay(tried.action)
@@ -91,7 +91,7 @@ async def permitted(world: World, scene: Scene) -> None:
 
 
 async def refused(world: World, scene: Scene) -> None:
-    """The agent does as a text told it, and its arguments are outside of the task."""
+    """Show that arguments outside the task are refused when the agent follows an injected instruction."""
     orders = [one.strip() for one in world.log.splitlines() if _ORDER in one]
     scene.require("the log gives the agent orders", holds=bool(orders))
     scene.says("reads", shown(orders[0]))
@@ -119,7 +119,7 @@ async def refused(world: World, scene: Scene) -> None:
 
 
 async def duplicate_key(world: World, scene: Scene) -> None:
-    """The amount stands in the message twice: whoever reads the first one approves another payment."""
+    """Show that a message with the amount twice is refused: readers disagree about which one counts."""
     before, start = world.books(), world.watch.size()
     line = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}\n'
     pairs: list[tuple[str, JsonValue]] = json.loads(_TWICE, object_pairs_hook=list)
@@ -156,7 +156,6 @@ def _is_malformed(event: Event) -> bool:
 
 
 async def _without(world: World, scene: Scene, sent: bytes) -> None:
-    """The same bytes, straight to a server with a ledger of its own."""
     ledger = world.place / "without.db"
     command = world.parts.payments_server(ledger, variant=world.variant, late=world.late)
     async with RawClient(command, errors=world.errors) as client:
@@ -169,7 +168,7 @@ async def _without(world: World, scene: Scene, sent: bytes) -> None:
 
 
 async def split(world: World, scene: Scene) -> None:
-    """Each payment fits; together they are more than the task may pay."""
+    """Show that payments that fit singly are refused once together they exceed the task's total."""
     told: str | None = None
     for number, (amount, fits) in enumerate(_PARTS, start=2):
         order = payment("acme-supplies", amount, f"invoice 2041 part {number}")
@@ -177,7 +176,7 @@ async def split(world: World, scene: Scene) -> None:
         require(scene, tried, *(("permit",) if fits else ("refuse", "exhausted")))
         if not fits and told is None:
             told = answer.text
-            scene.says("is told", told)
+            scene.says("answer", told)
     left, whole = world.left("g3/total/amount")
     scene.says("left", f"{left / 100:.2f} of {whole / 100:.2f}")
     paid = world.books().paid("acme-supplies")

@@ -1,4 +1,4 @@
-"""Step 10: a part of the task is handed on, and parent and child together stay what the parent was."""
+"""Step 10: a part of the task is delegated; parent and child together keep the parent's limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HANDED_ON: Final = 50_000
 
 
 async def carved(world: World, scene: Scene) -> None:
-    """600 is left: 600.01 can't be handed on, 500 can, and nobody gets at more than that by taking turns."""
+    """Show that with 600 left, 600.01 can't be delegated, 500 can, and taking turns gains nothing."""
     start = world.books().paid("blue-freight") - _PAID_BEFORE
     refused = _refused(world, scene, _BEFORE + 1)
     scene.says("refuse", f"{refused.message} [{refused.code}]")
@@ -60,7 +60,6 @@ async def carved(world: World, scene: Scene) -> None:
 
 
 async def _turn(world: World, agent: str) -> None:
-    """The next calls are this agent's, through a gateway of its own."""
     await world.disconnect()
     world.acting = agent
 
@@ -82,7 +81,6 @@ def _delegate(world: World, limit: int) -> TaskDetail:
 
 
 def _refused(world: World, scene: Scene, limit: int) -> Fault:
-    """What is said to who would hand on this much."""
     scene.says("runs", f"taskbound task delegate, for {HELPER}: payments up to {limit / 100:.2f} in all")
     try:
         _delegate(world, limit)

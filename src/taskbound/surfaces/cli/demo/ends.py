@@ -1,4 +1,4 @@
-"""Steps 5 to 7: crashes, a server that changes, and the end of the task while a call is on its way."""
+"""Steps 5 to 7: crashes, a server that changes, and a task that ends during a call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATIENCE: Final = 20.0
 
 
 async def once_across_a_restart(world: World, scene: Scene) -> None:
-    """Gateway and daemon die after a payment; the agent asks again with the same key."""
+    """Show that a repeated idempotency key pays once, though gateway and daemon were killed."""
     order = payment("blue-freight", 120, "invoice 2042")
     first, answer = await world.call(scene, _PAY, order, key=_KEY)
     require(scene, first, "permit")
@@ -76,16 +76,10 @@ def _is_duplicate(event: Event) -> bool:
 
 
 def _recorded(world: World, action: str) -> None:
-    """Wait until this action's outcome has a place in the log, as it has within a second."""
     world.watch.find(0, lambda event: isinstance(event, ActionOutcome) and event.action == action)
 
 
 async def _brought(world: World, before: int) -> None:
-    """Wait until the new daemon has brought the monitor a checkpoint.
-
-    Raises:
-        TimeoutError: It does not.
-    """
     end = time.monotonic() + _PATIENCE
     while len(kept_checkpoints(world.monitor)) <= before:
         if time.monotonic() > end:
@@ -94,7 +88,7 @@ async def _brought(world: World, before: int) -> None:
 
 
 async def changed_schema(world: World, scene: Scene) -> None:
-    """The payments server shows another definition than the one that was pinned."""
+    """Show that a tool is refused when its server offers a definition other than the pinned one."""
     before = world.books()
     world.variant.write_text("changed-schema", encoding="utf-8")
     order = payment("blue-freight", 30, "invoice 2042 toll")
@@ -118,7 +112,7 @@ async def changed_schema(world: World, scene: Scene) -> None:
 
 
 async def ended_during_a_call(world: World, scene: Scene) -> None:
-    """The money has moved and the answer is on its way when the person ends the task."""
+    """Show that a result is withheld when the task ends after the payment and before its answer."""
     world.late.write_text(str(_LATE), encoding="utf-8")
     order = payment("blue-freight", 80, "invoice 2042 express")
     agent = await world.connect()

@@ -1,4 +1,4 @@
-"""Step 9: a held payment whose invoice is written over while people are asked."""
+"""Step 9: a held payment whose invoice is overwritten while approvers are asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATIENCE: Final = 25.0
 
 
 async def changed_while_asked(world: World, scene: Scene) -> None:
-    """A person declares that `reference` names a file; it changes, and nobody can approve what was asked."""
+    """Show that a question ends when the file that `reference` names changes."""
     folder = world.place / "work" / "invoices"
     folder.mkdir()
     invoice = folder / "2045.txt"
@@ -39,13 +39,13 @@ async def changed_while_asked(world: World, scene: Scene) -> None:
         before = world.client.ask(ShowApproval(approval=held.row.action), ApprovalDetail)
         scene.says("sheet", f"the file has the SHA-256 {_digest(before)[:16]}…, and that is signed with it")
         invoice.write_text("blue-freight, 400 EUR, no pallets\n", encoding="utf-8")
-        scene.says("changed", "somebody writes the invoice over while bob reads the sheet")
+        scene.says("changed", "the invoice is overwritten while bob reads the sheet")
         await _until_over(world, before.row.approval)
         over = world.client.ask(ShowApproval(approval=before.row.approval), ApprovalDetail)
         scene.says("over", over.row.reason)
         said = await answered_by(world, scene, "sign", held.row.action, APPROVER)
         scene.says("refuse", f"{said.message} [{said.code}]")
-        scene.proves("nobody can approve what the file was", holds=said.code == "approval-over")
+        scene.proves("the old content can no longer be approved", holds=said.code == "approval-over")
         (row,) = world.client.ask(ListApprovals(states=("pending",)), ApprovalRows).rows
         after = world.client.ask(ShowApproval(approval=row.approval), ApprovalDetail)
         scene.says("sheet", f"another question: the file has the SHA-256 {_digest(after)[:16]}…")
@@ -62,7 +62,6 @@ async def changed_while_asked(world: World, scene: Scene) -> None:
 
 
 def _declare(world: World, probes: tuple[str, ...]) -> None:
-    """As `taskbound tool declare` does."""
     rows = world.client.ask(ListTools(), ToolRows).rows
     (row,) = [one for one in rows if one.name == _PAY]
     digest = parse_definition(bytes(row.raw)).digest
@@ -70,17 +69,11 @@ def _declare(world: World, probes: tuple[str, ...]) -> None:
 
 
 def _digest(detail: ApprovalDetail) -> str:
-    """The content that the question names."""
     (operand,) = parse_question(detail.question.encode()).operands
     return dict(operand.found)["sha256"] if operand.kind is ProbeKind.FILE else ""
 
 
 async def _until_over(world: World, approval: str) -> None:
-    """Wait for the gateway's next look, which is some seconds away.
-
-    Raises:
-        TimeoutError: The question is still open.
-    """
     end = time.monotonic() + _PATIENCE
     while world.client.ask(ShowApproval(approval=approval), ApprovalDetail).row.state == "pending":
         if time.monotonic() > end:

@@ -1,11 +1,8 @@
-"""What the demo prints: at most 80 columns, our words in the margin, everybody else's beside them.
+"""The demo's output: at most 80 columns, labels in the margin, other texts beside them.
 
-1. Every text is escaped on its way out; what an agent or a server wrote is escaped by `shown` before it gets
-   here, backslashes included, and is one line.
-2. A text is broken into lines by us, and each further line is indented as far as the first: no text reaches
-   the margin, where labels of ours stand.
-3. Color needs a terminal, and `NO_COLOR` takes it away.
-4. With `--json` nothing of this is printed.
+1. Every text is escaped on output; texts of agents and servers are first escaped by `shown` and are one line.
+2. Broken lines are indented, so that no foreign text reaches the margin where labels stand.
+3. Color needs a terminal and no `NO_COLOR`. With `--json` nothing of this is printed.
 """
 
 from __future__ import annotations
@@ -41,32 +38,26 @@ _STYLES: Final = {
 
 
 class Page:
-    """Standard output, as the demo fills it."""
+    """Standard output of the demo."""
 
     def __init__(self, *, silent: bool, out: TextIO | None = None) -> None:
-        """Look at where it goes; print nothing yet.
-
-        Args:
-            silent: Whether nothing is to be printed (rule 4).
-            out: Where to print; standard output without it.
-        """
         self._silent = silent
         self._console = Console(
             file=out or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
 
     def title(self) -> None:
-        """The first line."""
+        """Print the first line."""
         self._print(Text(_TITLE, "bold"))
 
     def step(self, number: int, title: str) -> None:
-        """A heading, which begins in the first column."""
+        """Print a heading in the first column."""
         self._print(Text())
         head = f"{number}  " if number else "   "
         self._print(Text(head, "bold cyan").append(shown(Words(title)), "bold"))
 
     def line(self, label: str, text: str) -> None:
-        """A label of ours, and a text of anyone beside it (rules 1 and 2)."""
+        """Print a label and a text of any origin beside it (rules 1 and 2)."""
         room = max(self._width() - _MARGIN, _NARROWEST)
         lines = textwrap.wrap(shown(Words(text)), room, break_on_hyphens=False) or [""]
         margin = Text(f"   {label:<{_MARGIN - 4}} ", _STYLES.get(label, "dim"))
@@ -75,7 +66,7 @@ class Page:
             self._print(Text(f"{'':<{_MARGIN}}{one}"))
 
     def closing(self, text: str, *, ok: bool) -> None:
-        """The last line."""
+        """Print the last line."""
         self._print(Text())
         self._print(Text(shown(Words(text)), "bold green" if ok else "bold red"))
 

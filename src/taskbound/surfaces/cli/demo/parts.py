@@ -1,4 +1,4 @@
-"""What the demo needs beside Taskbound, found or named as missing: programs, the MCP client, two servers."""
+"""Finds the programs that the demo needs: git, ssh-keygen, the MCP client and two servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODULES: Final = {"mcp": "mcp", "mcp_server_git": "mcp-server-git"}
 
 
 class PartMissingError(UnavailableError):
-    """Something that the demo drives is not installed."""
+    """A program or package that the demo needs is not installed."""
 
     code = "demo-part-missing"
     remedy = "install what is named"
@@ -27,7 +27,7 @@ class PartMissingError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Where everything is."""
+    """The paths of all parts."""
 
     git: str
     """Absolute path of the git program."""
@@ -43,12 +43,9 @@ class Parts:
     """The folder of the payments server of docs/examples."""
 
     def payments_server(self, ledger: Path, *, variant: Path, late: Path) -> tuple[str, ...]:
-        """The command line of the payments server.
+        """Return the payments server's command line.
 
-        Args:
-            ledger: Its ledger's file.
-            variant: The file that says which definitions it shows.
-            late: The file that says how many seconds an answer of `pay` waits.
+        The file `variant` selects the definitions that it shows; `late` holds the delay of `pay` in seconds.
         """
         script = str(self.payments / "server.py")
         options = ("--ledger", str(ledger), "--variant", f"@{variant}", "--confirm-after", f"@{late}")
@@ -56,14 +53,7 @@ class Parts:
 
 
 def find_parts(search: str | None = None) -> Parts:
-    """Everything that the demo needs.
-
-    Args:
-        search: Directories to look for programs in, as PATH has them; by default PATH itself.
-
-    Raises:
-        PartMissingError: Something is not there; the advice says how to get it.
-    """
+    """Find everything that the demo needs; raises PartMissingError with the way to install it."""
     git = shutil.which("git", path=search)
     if git is None:
         raise PartMissingError(
@@ -94,7 +84,6 @@ def find_parts(search: str | None = None) -> Parts:
 
 
 def _git_server() -> tuple[str, ...]:
-    """The console script beside this interpreter, or the module where there is none."""
     script = Path(sys.executable).with_name("mcp-server-git")
     if script.is_file() and os.access(script, os.X_OK):
         return (str(script),)
@@ -102,14 +91,7 @@ def _git_server() -> tuple[str, ...]:
 
 
 def find_payments(package: Path) -> Path:
-    """The folder of the payments server: in the source tree that runs, or as the wheel brought it.
-
-    Args:
-        package: The folder of the package `taskbound`.
-
-    Raises:
-        PartMissingError: It is in neither place.
-    """
+    """Return the payments server's folder in the source tree or wheel, or raise PartMissingError."""
     tree = package.parent.parent / "docs" / "examples" / "payments"
     for place in (tree, package / "examples" / "payments"):
         if (place / "server.py").is_file() and (place / "ledger.py").is_file():

@@ -35,7 +35,7 @@ _PATIENCE: Final = 20.0
 
 
 async def approved_once(world: World, scene: Scene) -> None:
-    """A policy holds it, a person who did not ask for the task signs for it, and it runs once."""
+    """Show that a held payment runs once after a person other than the requester signs."""
     world.late.write_text("0", encoding="utf-8")
     second_task(world, scene)
     name, reference = LARGE, "invoice 2043"
@@ -72,7 +72,7 @@ async def approved_once(world: World, scene: Scene) -> None:
 
 
 async def asked_after_unknown(world: World, scene: Scene) -> None:
-    """The server dies when the money has moved; the agent would pay again, and a person is asked."""
+    """Show that a repeat is held when the server died after the payment and before its answer."""
     world.late.write_text(str(_LATE), encoding="utf-8")
     reference = "invoice 2044"
     order = payment("acme-supplies", 90, reference)
@@ -114,7 +114,7 @@ async def asked_after_unknown(world: World, scene: Scene) -> None:
 async def held_call(
     world: World, scene: Scene, order: dict[str, JsonValue]
 ) -> AsyncIterator[tuple[ActionDetail, asyncio.Task[Answered]]]:
-    """Let the agent call; the held action, and the call that waits for people."""
+    """Start a call that is held; yields the action and the pending call."""
     agent = await world.connect()
     scene.trying(_PAY, words_of(order.items()))
     before = world.watch.newest()
@@ -133,29 +133,23 @@ async def held_call(
 
 
 async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
-    """How this person's signed answer was taken."""
+    """Answer a held action as this person, and print the result."""
     scene.says("runs", f"taskbound approval {word} {action} --key {person}")
     return await asyncio.to_thread(answer, world, word, action, person)
 
 
 def _told(world: World, scene: Scene, action: str, got: Answered) -> Tried:
-    """What became of the held action, in place of how it stood when it was held."""
     scene.tries.pop()
     return scene.tried(tried_of(world.watch.action(action), got.text))
 
 
 def told_denied(scene: Scene, got: Answered) -> None:
-    """Go on only when the agent is told that a person said no."""
-    scene.says("is told", f"{got.text} [{got.code}]")
-    scene.require("the agent is told that it was denied", holds=got.error and got.code == "approval-denied")
+    """Fail the step unless the agent got the denial."""
+    scene.says("answer", f"{got.text} [{got.code}]")
+    scene.require("the agent receives the denial", holds=got.error and got.code == "approval-denied")
 
 
 def _kill_server(world: World) -> int:
-    """Kill the payments server that is behind the gateway, as a crash would; its process id.
-
-    Raises:
-        ProcessLookupError: There is none, or more than one.
-    """
     wanted = {os.fsencode(world.parts.payments / "server.py"), os.fsencode(world.ledger)}
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):

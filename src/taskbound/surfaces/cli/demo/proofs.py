@@ -1,4 +1,4 @@
-"""Steps 12 and 13: the log is verified without the daemon, and a thief of its key is caught."""
+"""Steps 12 and 13: the log is verified without the daemon, and a stolen log key is detected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OTHER: Final = "intern"
 
 
 async def verified_offline(world: World, scene: Scene) -> None:
-    """An export and a proof are verified by a program that has nothing but them and the log's key."""
+    """Show that an export and a proof verify with nothing but the log's key."""
     program, place = Program(world.plugs.command()), world.place
     log, key, proof = (str(place / name) for name in ("log.jsonl", "log.vkey", "payment.tlog-proof"))
     home = ("--home", str(world.home))
@@ -52,7 +52,7 @@ async def verified_offline(world: World, scene: Scene) -> None:
 
 
 async def stolen_key(world: World, scene: Scene) -> None:
-    """A thief copies everything, key included, and rewrites history; who kept a checkpoint sees it."""
+    """Show that a kept checkpoint reveals a history rewritten with the stolen key."""
     program, place = Program(world.plugs.command()), world.place
     key = str(place / "log.vkey")
     copy = place / "stolen"
@@ -79,7 +79,7 @@ async def stolen_key(world: World, scene: Scene) -> None:
     caught = program.run("audit", "verify", str(forged), "--key", key, *held)
     scene.says("refuse", f"{caught.message} [{caught.code}]")
     scene.proves(
-        "whoever holds that checkpoint, and nothing else, catches the thief",
+        "that checkpoint alone is enough to detect the thief",
         holds=(caught.status, caught.code) == (_TAMPERED, "log-forked"),
     )
     same = program.run("audit", "verify", honest, "--key", key, *held)

@@ -1,4 +1,4 @@
-"""A client of bytes, for messages that no MCP SDK would send; it speaks as little of MCP as it must."""
+"""A client that sends raw bytes, for messages that no MCP SDK would send."""
 
 from __future__ import annotations
 
@@ -23,21 +23,14 @@ _HELLO: Final = (
 
 
 class RawClient:
-    """One connection to an MCP server on stdio; a context that ends the server when it is left."""
+    """One stdio connection to an MCP server; leaving the context ends the server."""
 
     def __init__(self, command: Sequence[str], *, errors: TextIO) -> None:
-        """Prepare; entering the context starts the server.
-
-        Args:
-            command: Its command line.
-            errors: Where its standard error goes.
-        """
         self._command = command
         self._errors = errors
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the server and shake hands (MCP 2025-11-25)."""
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
@@ -50,7 +43,6 @@ class RawClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the server's input, and wait for its end."""
         process = self._process
         if process is None or process.stdin is None:
             return
@@ -63,15 +55,9 @@ class RawClient:
             await process.wait()
 
     async def ask(self, raw: bytes, number: int | None) -> dict[str, JsonValue]:
-        """The message that answers these bytes.
+        """Send these exact bytes, and return the answer with this id; None takes the next message.
 
-        Args:
-            raw: What to send, exactly, its line feeds included.
-            number: The id that the answer has; None takes the next message, whatever its id.
-
-        Raises:
-            ConnectionError: The server ended.
-            TimeoutError: It did not answer in time.
+        Raises ConnectionError if the server exits, TimeoutError if it doesn't answer.
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:

@@ -1,4 +1,4 @@
-"""What the demo did, as values: each step, each try in it, and what proved it."""
+"""The demo's results: each step, each attempt in it, and what proved it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line as it is printed, before it is broken at the window's edge."""
+    """One line as it is printed, before it is wrapped."""
 
     label: str
     text: str
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of the agent's, and how it was answered."""
+    """One call of the agent, and its answer."""
 
     tool: str
     arguments: str
@@ -62,7 +62,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True, tag="demo", tag_fiel
 
     @property
     def summary(self) -> str:
-        """The last line, in words."""
+        """Return the last line."""
         if not self.ok:
             return "Not all of it held; what failed is named above. `--keep DIR` shows more."
         tries = sum(len(one.tries) for one in self.steps)

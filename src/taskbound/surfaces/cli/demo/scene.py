@@ -1,8 +1,8 @@
-"""Playing the demo's steps: each says what it sees, and nothing is said to be proven that does not hold.
+"""Runs the demo's steps; a claim is printed as proven only if it was checked.
 
-1. A proof is a sentence and whether it holds, given together. One that doesn't ends its step.
-2. A step that failed ends the demo: those behind it build on it. They are named as not played.
-3. Whatever goes wrong in a step is a failed step with its words, never an end without a report.
+1. A proof is a sentence and its checked result; a false one ends the step.
+2. A failed step ends the demo, because later steps depend on it; these are reported as not run.
+3. Any error in a step makes it a failed step with its message, never an end without a report.
 """
 
 from __future__ import annotations
@@ -27,30 +27,29 @@ _LABELS: Final = {"duplicate": "repeat", "malformed": "refuse"}
 
 
 class StepFailedError(Exception):
-    """A sentence that the demo is to prove does not hold; only `play` meets it."""
+    """A sentence that the demo should prove does not hold; caught by `play` only."""
 
 
 class Scene:
-    """One step while it is played: what was printed, tried and proven in it."""
+    """One running step: its output, attempts and proofs."""
 
     def __init__(self, page: Page) -> None:
-        """Begin with nothing."""
         self._page = page
         self.lines: list[Line] = []
         self.tries: list[Tried] = []
         self.proofs: list[str] = []
 
     def says(self, label: str, text: str) -> None:
-        """Print a label of ours and what it is about; texts of others in it are escaped."""
+        """Print a label and a sentence; foreign parts of it are escaped."""
         self.lines.append(Line(label=label, text=text))
         self._page.line(label, text)
 
     def trying(self, tool: str, words: str) -> None:
-        """The agent is about to call a tool: print it before anything happens."""
+        """Announce a call of the agent before it is made."""
         self.says("tries", f"{tool} {words}")
 
     def tried(self, one: Tried) -> Tried:
-        """The call was answered: print the decision and its reasons."""
+        """Print the decision about a call and its reasons."""
         self.tries.append(one)
         code = f" [{one.code}]" if one.code else ""
         label = _LABELS.get(one.decision, one.decision)
@@ -58,20 +57,12 @@ class Scene:
         return one
 
     def require(self, sentence: str, *, holds: bool) -> None:
-        """Go on only when this holds, without a word.
-
-        Raises:
-            StepFailedError: It doesn't.
-        """
+        """Raise StepFailedError unless this holds; print nothing."""
         if not holds:
             raise StepFailedError(f"this does not hold: {sentence}")
 
     def proves(self, sentence: str, *, holds: bool) -> None:
-        """Print what was seen to hold (rule 1).
-
-        Raises:
-            StepFailedError: It doesn't.
-        """
+        """Print this as proven, or raise StepFailedError if it doesn't hold (rule 1)."""
         self.require(sentence, holds=holds)
         self.proofs.append(sentence)
         self.says("proves", sentence)
@@ -86,13 +77,7 @@ class Step:
 
 
 async def play(steps: Sequence[Step], page: Page, *, first: int = 0) -> tuple[StepReport, ...]:
-    """What came of each step, in order, up to the first that failed (rule 2).
-
-    Args:
-        steps: What to play.
-        page: Where to print.
-        first: The first step's number.
-    """
+    """Run the steps up to the first that fails, and return their reports (rule 2)."""
     reports: list[StepReport] = []
     for number, step in enumerate(steps, start=first):
         report = await _play_one(number, step, page)
@@ -135,7 +120,6 @@ async def _play_one(number: int, step: Step, page: Page) -> StepReport:
 
 
 def _words(error: BaseException) -> str:
-    """The error in words, down to the first that a group of them holds."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"

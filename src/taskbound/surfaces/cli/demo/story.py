@@ -1,4 +1,4 @@
-"""The whole demo from an empty place to the last proof, and what is left of it afterwards."""
+"""Runs the whole demo and cleans up."""
 
 from __future__ import annotations
 
@@ -41,15 +41,7 @@ _STEPS: Final = (
 
 
 async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
-    """What came of it; no process of it is left.
-
-    Args:
-        plugs: What wiring gives.
-        parts: What the demo drives.
-        page: Where to print.
-        place: An empty directory to work in, absolute and without links.
-        kept: Whether it stays.
-    """
+    """Run the demo in an empty absolute directory, end all its processes, and return the report."""
     began = time.monotonic()
     with ExitStack() as stack:
         errors = stack.enter_context((place / "gateways.log").open("w", encoding="utf-8"))

@@ -1,10 +1,9 @@
-"""A folder of policies as a person keeps it, read strictly.
+"""Reads a folder of policies strictly.
 
-1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and may hold `tools.json` and `README.md`.
-   Anything else refuses: a rule under a name that nobody reads would hold nowhere.
-2. Nothing in it is a link, a folder or a pipe: what is read is what lies there. Names that begin with a dot
-   are refused as well.
-3. Files are UTF-8, and together no larger than a bundle; so are the files of cases.
+1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and optionally `tools.json` and
+   `README.md`. Anything else is refused, because a policy under an unread name would have no effect.
+2. Links, folders, pipes and names that begin with a dot are refused.
+3. Files are UTF-8 and bounded: policies by a bundle's size, cases likewise.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _BESIDE: Final = frozenset({_TOOLS, "README.md"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFolder:
-    """What a folder of policies holds."""
+    """The contents of a folder of policies."""
 
     path: Path
     files: dict[str, str]
@@ -50,12 +49,7 @@ class PolicyFolder:
 
 
 def read_folder(told: str) -> PolicyFolder:
-    """What the folder of this path holds.
-
-    Raises:
-        FileError: It, or a file in it, can't be read.
-        BadBundleError: It holds something that no folder of policies does.
-    """
+    """Read the folder; raises FileError if unreadable, BadBundleError for unexpected contents."""
     path = Path(told)
     try:
         names = sorted(one.name for one in path.iterdir())
@@ -85,16 +79,7 @@ def read_folder(told: str) -> PolicyFolder:
 
 
 def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, PolicyTool]:
-    """The tools that policies are about, by name: from a file, or those that are pinned.
-
-    Args:
-        session: The command's.
-        folder: The folder, whose `tools.json` is taken when there is one.
-        told: A file as `taskbound tool list --json` prints it; empty for none.
-
-    Raises:
-        BadInputError: The file holds something else.
-    """
+    """Return the tools by name, from the file `told`, the folder's `tools.json`, or the daemon."""
     name = told or (str(folder.path / _TOOLS) if folder.has_tools else "")
     if name:
         try:
@@ -125,14 +110,14 @@ def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str,
 
 
 def known_groups(session: Session, folder: PolicyFolder, told: str) -> frozenset[str] | None:
-    """Names of the groups of persons; None where a file has the tools and no daemon is asked."""
+    """Return the names of person groups; None if the tools come from a file and no daemon is asked."""
     if told or folder.has_tools:
         return None
     return frozenset(one.name for one in session.ask(ListGroups(), GroupRows).rows)
 
 
 def _read(path: Path, left: int) -> bytes:
-    """The bytes of a regular file that is no link (rule 2)."""
+    """Return the bytes of a regular file that is no link (rule 2)."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

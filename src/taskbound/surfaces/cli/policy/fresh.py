@@ -1,4 +1,4 @@
-"""`taskbound policy new`: a folder to begin with, from the default policies."""
+"""`taskbound policy new`: creates a folder from the default policies."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ _FILES: Final = ("holds.cedar", "holds.cases.yaml", "tools.json")
 
 
 def default_policies(package: Path | None = None) -> Path:
-    """The folder of the default policies: in the source tree that runs, or as the wheel brought it.
-
-    Raises:
-        FileError: This installation has none.
-    """
+    """Return the folder of default policies in source tree or wheel; raises FileError if missing."""
     package = package or Path(taskbound.__file__).parent
     for place in (package.parent.parent / "policies", package / "policies"):
         if (place / _FILES[0]).is_file():
@@ -35,7 +31,7 @@ def new(
     session: Session,
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder to make.", show_default=False)],
 ) -> None:
-    """Make a folder with the default policies, their cases, and the tools that these are about."""
+    """Create a folder with the default policies, their cases, and the tools that they are about."""
     path = Path(folder)
     source = default_policies()
     try:

@@ -1,8 +1,7 @@
-"""Rules that a person names: a folder, what is in force, or a bundle that is kept.
+"""Resolves the name of a policy set: a folder, the bundle in force, or a stored bundle.
 
-1. `in-force` is what is in force, 64 hex digits are a bundle's digest, and anything else is a folder; a
-   folder of such a name is written `./in-force`.
-2. What the daemon gives is compared with its digest here as well.
+1. `in-force` is the bundle in force, 64 hex digits are a digest, anything else is a folder (`./in-force`).
+2. A bundle from the daemon is compared with its digest here too.
 """
 
 from __future__ import annotations
@@ -26,23 +25,19 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class OtherBundleError(BadInputError):
-    """The daemon gave another bundle than its digest says."""
+    """The daemon returned a bundle that doesn't match its digest."""
 
     code = "other-bundle"
     remedy = "look at `taskbound policy list`, and at who answers on the socket"
 
 
 def is_digest(told: str) -> bool:
-    """Whether this is how a bundle's digest is written."""
+    """Return whether the text has the form of a bundle's digest."""
     return _DIGEST.fullmatch(told) is not None
 
 
 def require_digest(told: str) -> str:
-    """The digest, whole.
-
-    Raises:
-        BadInputError: It is none: what is put in force is named by all of its digest.
-    """
+    """Return the digest; raises BadInputError unless it is complete, as activation requires."""
     if not is_digest(told):
         raise BadInputError(
             f"`{shown(told)}` is no digest of a bundle", remedy="copy all 64 digits from `policy list`"
@@ -51,11 +46,7 @@ def require_digest(told: str) -> str:
 
 
 def ask_bundle(session: Session, told: str) -> BundleDetail:
-    """The bundle of this digest, or what is in force (rule 2).
-
-    Raises:
-        OtherBundleError: Its files have another digest.
-    """
+    """Return the bundle with this digest, or in force; raises OtherBundleError on mismatch (rule 2)."""
     digest = "" if told == IN_FORCE else require_digest(told)
     found = session.ask(ShowBundle(digest=digest), BundleDetail)
     made = bundle_digest(pack(PolicyBundle(files=found.files, cases=found.cases)))
@@ -65,13 +56,7 @@ def ask_bundle(session: Session, told: str) -> BundleDetail:
 
 
 def read_rules(session: Session, told: str) -> PolicyFolder:
-    """The rules that are named (rule 1).
-
-    Raises:
-        FileError: A folder, or a file in it, can't be read.
-        BadBundleError: It holds something that no folder of policies does.
-        OtherBundleError: A bundle is not what its digest says.
-    """
+    """Return the named policies (rule 1); raises FileError, BadBundleError or OtherBundleError."""
     if told != IN_FORCE and not is_digest(told):
         return read_folder(told)
     found = ask_bundle(session, told)

@@ -1,4 +1,4 @@
-"""What the commands about scopes say with `--json`: one document each."""
+"""JSON documents of the scope commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RemarkRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One remark."""
+    """A remark."""
 
     code: str
     weight: str
@@ -25,7 +25,7 @@ class RemarkRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, tag="checked", tag_field="is"):
-    """What a scope permits, what it never can, and what a person should know."""
+    """What a scope permits and can't permit, with remarks."""
 
     name: str
     digest: str
@@ -51,7 +51,7 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiffReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-diff", tag_field="is"):
-    """What changed from one scope to another."""
+    """The differences between two scopes."""
 
     direction: str
     """`same`, `narrower`, `wider` or `other`."""
@@ -63,7 +63,7 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-diff", ta
 
 
 class ShareRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a grant takes of the limits of one that contains it."""
+    """What a grant takes of the limits of a containing grant."""
 
     child: str
     parent: str
@@ -80,7 +80,7 @@ class UncoveredRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoversReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-covers", tag_field="is"):
-    """Whether one scope permits whatever another does."""
+    """Whether one scope permits all that another does."""
 
     covers: bool
     shares: tuple[ShareRow, ...]
@@ -88,7 +88,7 @@ class CoversReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-covers"
 
 
 class DroppedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Two grants of which nothing could be written that both permit."""
+    """Two grants whose intersection can't be written."""
 
     first: str
     second: str
@@ -104,14 +104,14 @@ class IntersectReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-inte
 
 
 class DigestReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-digest", tag_field="is"):
-    """The digest of a scope."""
+    """A scope's digest."""
 
     name: str
     digest: str
 
 
 def remark_row(one: Remark, where: str) -> RemarkRow:
-    """A remark as a row."""
+    """Return a remark as a row."""
     return RemarkRow(
         code=one.code,
         weight=one.weight.value,
@@ -123,7 +123,7 @@ def remark_row(one: Remark, where: str) -> RemarkRow:
 
 
 def change_row(one: Change, example: bytes | None) -> ChangeRow:
-    """A change as a row."""
+    """Return a change as a row."""
     return ChangeRow(
         grant=one.grant.id,
         tool=one.grant.tool,
@@ -134,10 +134,10 @@ def change_row(one: Change, example: bytes | None) -> ChangeRow:
 
 
 def share_row(one: Share) -> ShareRow:
-    """A share as a row."""
+    """Return a share as a row."""
     return ShareRow(child=one.child, parent=one.parent, taken=dict(one.taken))
 
 
 def dropped_row(one: Dropped) -> DroppedRow:
-    """A pair of grants as a row."""
+    """Return a pair of grants as a row."""
     return DroppedRow(first=one.first, second=one.second, reason=one.reason)

@@ -1,4 +1,4 @@
-"""Scopes as texts for files: YAML in the order in which a person reads, or canonical JSON."""
+"""Writes scopes as readable YAML or canonical JSON."""
 
 from __future__ import annotations
 
@@ -32,28 +32,24 @@ class WrittenReport(msgspec.Struct, frozen=True, kw_only=True, tag="written", ta
 
 
 def scope_as_yaml(scope: Scope) -> bytes:
-    """The scope as YAML, which reads back as the same scope.
-
-    Raises:
-        MalformedError: It doesn't, such as for the name of an argument that no line of YAML has room for.
-    """
+    """Return the scope as YAML; raises MalformedError if it would not read back the same."""
     raw = write_yaml(scope.value(), order=_ORDER, blocks=_BLOCKS).encode()
     parse_scope(read_document(raw, "scope.yaml").value)
     return raw
 
 
 def scope_as_json(scope: Scope) -> bytes:
-    """The canonical bytes, and a line's end."""
+    """Return the canonical bytes and a line feed."""
     return scope.canonical + b"\n"
 
 
 def schema_as_text(schema: dict[str, JsonValue]) -> bytes:
-    """A JSON Schema for people to look at."""
+    """Return a JSON Schema as indented text."""
     return json.dumps(schema, indent=2).encode() + b"\n"
 
 
 def put(session: Session, raw: bytes, out: str) -> None:
-    """Write a text to the file that was named, or show it; with `--json` say where it was written."""
+    """Write text to the named file or show it; with `--json` report where it was written."""
     if out:
         write_file(out, [raw])
         if session.screen.json:
