@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.doctor_broker import (
+from taskbound.surfaces.cli.doctor.broker import (
     Seen,
     is_hidden,
     see_broker,
@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.doctor_broker import (
     tell_hosts,
     tell_targets,
 )
-from taskbound.surfaces.cli.lasting import tell_lasting
+from taskbound.surfaces.cli.target.preflight import tell_lasting
 from taskbound.wire.connection import StatusReport
 from taskbound.wire.policy import BundleInForce
 from taskbound.wire.target import KindRow, TargetRow

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.lasting import lasting_words, lost_for
+from taskbound.surfaces.cli.target.preflight import lasting_words, lost_for
 from taskbound.wire.target import TargetRow
 from tests.peers.authorizing import where_at
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
-from taskbound.surfaces.cli.tool_file import written
+from taskbound.surfaces.cli.server.tool_file import written
 from taskbound.wire.document import read_document
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import TOOLS

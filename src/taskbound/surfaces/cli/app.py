@@ -38,39 +38,39 @@ _EPILOG: Final = (
 
 
 _HERE: Final = "taskbound.surfaces.cli"
-_PERSONS: Final = ("grantable", "person_key", "account", "leaving")
+_PERSONS: Final = ("people.grants", "people.keys", "people.accounts")
 _WHERE: Final[dict[str, tuple[str, ...]]] = {
-    "init": ("init:add_init",),
-    "try": ("try_:add_try",),
-    "run": ("run:add_run",),
-    "exec": ("exec:add_exec",),
+    "init": ("init.command:add_init",),
+    "try": ("init.trial:add_try",),
+    "run": ("running.run:add_run",),
+    "exec": ("running.exec:add_exec",),
     "demo": ("demo.command:add_demo",),
-    "doctor": ("doctor:add_doctor",),
+    "doctor": ("doctor.command:add_doctor",),
     "stop": ("revocation:add_stop",),
     "scope": ("scope.commands:app",),
     "task": ("task:app",),
     "template": ("task:templates",),
-    "agent": ("identity:agents", *_PERSONS, "workload", "trust"),
-    "person": ("identity:people", *_PERSONS),
+    "agent": ("people.identity:agents", *_PERSONS, "people.workload"),
+    "person": ("people.identity:people", *_PERSONS),
     "service": ("service:app",),
-    "tool": ("tool:app",),
-    "upstream": ("upstream:app", "looking"),
-    "target": ("target:app",),
-    "credential": ("credential:app", "discover"),
-    "policy": ("policy.commands:app", "policy.fresh", "policy.life"),
+    "tool": ("server.tool:app",),
+    "upstream": ("server.upstream:app", "server.comparison"),
+    "target": ("target.command:app",),
+    "credential": ("target.credential:app", "target.discover"),
+    "policy": ("policy.commands:app", "policy.life"),
     "action": ("action:app",),
-    "approval": ("approval:app", "questions", "planning", "asked"),
+    "approval": ("approval.command:app", "approval.queue"),
     "revocation": ("revocation:app",),
     "audit": ("audit:app",),
-    "token": ("token:app", "issued", "consent"),
-    "db": ("database:app", "copies"),
+    "token": ("token:app",),
+    "db": ("database:app",),
     "serve": ("serve:add_serve",),
     "gateway": ("serve:add_gateway",),
     "guard": ("serve:add_guard",),
 }
 """By the first word: the module with what adds its commands or is their group, and the modules that add more
 commands to that group. All in help's order."""
-_MORE: Final = {"audit": "coverage", "task": "amendment", "tool": "pinning"}
+_MORE: Final = {"audit": "coverage", "task": "approval.amendment", "tool": "server.pinning"}
 """The module that adds one more command to a group and takes long to load: for that command and for help."""
 _TAKE_ONE: Final = ("--home", "--namespace")
 

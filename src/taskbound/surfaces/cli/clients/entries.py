@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.slot import may_name_secret
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError, read_text
 from taskbound.surfaces.cli.clients.jsonc import (
     Document,
     UnplaceableError,
@@ -39,7 +39,6 @@ from taskbound.surfaces.cli.clients.jsonc import (
     part_remote,
     part_started,
 )
-from taskbound.surfaces.cli.clients.reading import read_text
 from taskbound.surfaces.cli.clients.undo import Change, Planned, plan
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import Slot, require_secret
 from taskbound.core.tool.slot import is_secret_text, may_name_secret, names_secret
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

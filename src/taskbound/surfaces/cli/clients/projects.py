@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.clients.entries import PROJECT_FILES, is_there
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError, read_text
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
-from taskbound.surfaces.cli.clients.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -28,15 +28,17 @@ import msgspec
 from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli.clients.errors import (
+from taskbound.surfaces.cli.clients.files import (
+    MARK,
     BadConfigError,
     ConfigChangedError,
     ConfigCommentError,
     ConfigUnwritableError,
     NoUndoError,
+    read_bytes,
+    text_of,
 )
 from taskbound.surfaces.cli.clients.jsonc import Document, Member, Node, difference, parse_jsonc
-from taskbound.surfaces.cli.clients.reading import MARK, read_bytes, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

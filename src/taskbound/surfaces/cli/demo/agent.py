@@ -1,10 +1,12 @@
-"""The agent's side: the official MCP client over stdio, connected to a real gateway process."""
+"""The agent's side: an MCP client over stdio, and a client that sends raw bytes."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 import mcp_types
 from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
@@ -104,3 +106,64 @@ class Agent:
 def _code_of(data: object) -> str:
     code = data.get("code") if isinstance(data, dict) else None
     return code if isinstance(code, str) else ""
+
+
+_ENDING: Final = 5.0
+_LONGEST: Final = 4 * 1024 * 1024
+_HELLO: Final = (
+    b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
+    b'"capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}\n'
+    b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
+)
+
+
+class RawClient:
+    """One stdio connection to an MCP server; leaving the context ends the server."""
+
+    def __init__(self, command: Sequence[str], *, errors: TextIO) -> None:
+        self._command = command
+        self._errors = errors
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._errors,
+            limit=_LONGEST,
+            cwd="/",
+        )
+        await self.ask(_HELLO, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(_ENDING):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def ask(self, raw: bytes, number: int | None) -> dict[str, JsonValue]:
+        """Send these exact bytes, and return the answer with this id; None takes the next message.
+
+        Raises ConnectionError if the server exits, TimeoutError if it doesn't answer.
+        """
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise ConnectionError("the connection is not open")
+        process.stdin.write(raw)
+        await process.stdin.drain()
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                line = await process.stdout.readline()
+                if not line:
+                    raise ConnectionError("the server ended without an answer")
+                message = json.loads(line)
+                if "method" not in message and (number is None or message.get("id") == number):
+                    return dict(message)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.parts import find_parts
+from taskbound.surfaces.cli.demo.scene import Page
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Screen, shown
 from taskbound.surfaces.cli.session import plugs_of, told_before

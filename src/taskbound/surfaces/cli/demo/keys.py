@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+from taskbound.surfaces.cli.approval.signing import find_key
 from taskbound.surfaces.cli.demo.parts import PartMissingError
 from taskbound.surfaces.cli.demo.program import Program
-from taskbound.surfaces.cli.signing import find_key
 from taskbound.wire.identity import (
     PersonKeyDetail,
     PersonKeyRow,

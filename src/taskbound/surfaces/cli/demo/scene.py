@@ -1,4 +1,12 @@
-"""Runs the demo's steps; a claim is printed as proven only if it was checked.
+"""Runs the demo's steps, prints them, and reports what each proved.
+
+Of `page`:
+
+1. Every text is escaped on output; texts of agents and servers are first escaped by `shown` and are one line.
+2. Broken lines are indented, so that no foreign text reaches the margin where labels stand.
+3. Color needs a terminal and no `NO_COLOR`. With `--json` nothing of this is printed.
+
+Of `scene`:
 
 1. A proof is a sentence and its checked result; a false one ends the step.
 2. A failed step ends the demo, because later steps depend on it; these are reported as not run.
@@ -8,17 +16,147 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli.demo.report import Line, StepReport, Tried
+from taskbound.surfaces.cli.screen import Words, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TextIO
 
-    from taskbound.surfaces.cli.demo.page import Page
+
+WIDEST: Final = 80
+_TITLE: Final = "taskbound demo: a real MCP client, two real servers, each decision as it happens"
+_MARGIN: Final = 13
+_NARROWEST: Final = 40
+_STYLES: Final = {
+    "permit": "bold green",
+    "repeat": "bold green",
+    "refuse": "bold red",
+    "withheld": "bold yellow",
+    "hold": "bold yellow",
+    "FAILED": "bold white on red",
+    "proves": "cyan",
+    "tries": "bold",
+}
+
+
+class Page:
+    """Standard output of the demo."""
+
+    def __init__(self, *, silent: bool, out: TextIO | None = None) -> None:
+        self._silent = silent
+        self._console = Console(
+            file=out or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+
+    def title(self) -> None:
+        """Print the first line."""
+        self._print(Text(_TITLE, "bold"))
+
+    def step(self, number: int, title: str) -> None:
+        """Print a heading in the first column."""
+        self._print(Text())
+        head = f"{number}  " if number else "   "
+        self._print(Text(head, "bold cyan").append(shown(Words(title)), "bold"))
+
+    def line(self, label: str, text: str) -> None:
+        """Print a label and a text of any origin beside it (rules 1 and 2)."""
+        room = max(self._width() - _MARGIN, _NARROWEST)
+        lines = textwrap.wrap(shown(Words(text)), room, break_on_hyphens=False) or [""]
+        margin = Text(f"   {label:<{_MARGIN - 4}} ", _STYLES.get(label, "dim"))
+        self._print(margin.append(lines[0], ""))
+        for one in lines[1:]:
+            self._print(Text(f"{'':<{_MARGIN}}{one}"))
+
+    def closing(self, text: str, *, ok: bool) -> None:
+        """Print the last line."""
+        self._print(Text())
+        self._print(Text(shown(Words(text)), "bold green" if ok else "bold red"))
+
+    def _width(self) -> int:
+        return min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
+
+    def _print(self, text: Text) -> None:
+        if not self._silent:
+            text.rstrip()
+            self._console.print(text, soft_wrap=True)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line as it is printed, before it is wrapped."""
+
+    label: str
+    text: str
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the agent, and its answer."""
+
+    tool: str
+    arguments: str
+    """As they were sent, JSON text."""
+    decision: str
+    """`permit`, `refuse`, `hold` (people are asked), `duplicate` (a stored answer is given again) or
+    `malformed` (no action)."""
+    code: str
+    reasons: tuple[str, ...]
+    grant: str
+    """The grant that paid; empty unless it was permitted."""
+    policies: tuple[str, ...]
+    action: str
+    """The action's id; empty when the bytes could not be read, so that there was none."""
+    state: str
+    """Of the action, after the call."""
+    told: str
+    """What the agent was answered, as text."""
+
+
+class StepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One step."""
+
+    number: int
+    title: str
+    ok: bool
+    seconds: float
+    tries: tuple[Tried, ...]
+    lines: tuple[Line, ...]
+    """All that was printed, in order."""
+    proofs: tuple[str, ...]
+    """Sentences that the demo has seen to hold."""
+    failure: str = ""
+    """Which sentence did not hold, or what went wrong."""
+
+
+class DemoReport(msgspec.Struct, frozen=True, kw_only=True, tag="demo", tag_field="is"):
+    """The whole demo."""
+
+    ok: bool
+    version: str
+    seconds: float
+    kept: str
+    """The directory that was kept, or nothing."""
+    steps: tuple[StepReport, ...]
+
+    @property
+    def summary(self) -> str:
+        """Return the last line."""
+        if not self.ok:
+            return "Not all of it held; what failed is named above. `--keep DIR` shows more."
+        tries = sum(len(one.tries) for one in self.steps)
+        proofs = sum(len(one.proofs) for one in self.steps)
+        left = f"kept in {self.kept}" if self.kept else "removed"
+        return f"All of it held: {tries} tries, {proofs} proofs, {self.seconds:.0f} seconds; all is {left}."
 
 
 _LONGEST: Final = 45.0

@@ -11,7 +11,7 @@ import msgspec
 
 from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.demo.keys import enroll
-from taskbound.surfaces.cli.demo.repository import INVOICES, PAYROLL, make_repository
+from taskbound.surfaces.cli.demo.parts import INVOICES, PAYROLL, make_repository
 from taskbound.surfaces.cli.demo.world import AGENT, APPROVER, HELPER, PERSON
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (

@@ -8,17 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.surfaces.cli.demo import calls, children, ends, files, people, proofs
-from taskbound.surfaces.cli.demo.report import DemoReport
-from taskbound.surfaces.cli.demo.scene import Step, play
+from taskbound.surfaces.cli.demo import approvals as files
+from taskbound.surfaces.cli.demo import approvals as people
+from taskbound.surfaces.cli.demo import approvals as proofs
+from taskbound.surfaces.cli.demo import limits as calls
+from taskbound.surfaces.cli.demo import limits as children
+from taskbound.surfaces.cli.demo import limits as ends
+from taskbound.surfaces.cli.demo.scene import DemoReport, Step, play
 from taskbound.surfaces.cli.demo.setting import set_up
 from taskbound.surfaces.cli.demo.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.surfaces.cli.demo.page import Page
     from taskbound.surfaces.cli.demo.parts import Parts
+    from taskbound.surfaces.cli.demo.scene import Page
     from taskbound.surfaces.cli.plugs import Plugs
 
 

@@ -22,8 +22,8 @@ from taskbound.core.action import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.demo.agent import Agent
-from taskbound.surfaces.cli.demo.books import Books, read_books
-from taskbound.surfaces.cli.demo.report import Tried
+from taskbound.surfaces.cli.demo.parts import Books, read_books
+from taskbound.surfaces.cli.demo.scene import Tried
 from taskbound.surfaces.cli.demo.watching import Watch, end_daemon
 from taskbound.surfaces.cli.plugs import Place
 from taskbound.surfaces.cli.screen import shown

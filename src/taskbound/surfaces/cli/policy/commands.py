@@ -17,8 +17,7 @@ from taskbound.core.policy import (
 )
 from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
-from taskbound.surfaces.cli.policy.folder import known_groups, pinned_tools, read_folder
-from taskbound.surfaces.cli.policy.kept import read_rules
+from taskbound.surfaces.cli.policy.sources import known_groups, pinned_tools, read_folder, read_rules
 from taskbound.surfaces.cli.policy.trying import (
     Problem,
     engine_of,
@@ -35,7 +34,7 @@ from taskbound.surfaces.cli.session import Session, command, group
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
     from taskbound.ports.policy import PolicyEngine
-    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.policy.sources import PolicyFolder
 
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")

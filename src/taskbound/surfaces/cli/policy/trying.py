@@ -20,7 +20,7 @@ from taskbound.core.policy import (
     words_of,
 )
 from taskbound.core.policy.case import OperationCase
-from taskbound.surfaces.cli.policy.folder import pinned_tools
+from taskbound.surfaces.cli.policy.sources import pinned_tools
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.policy import PolicyCase, PolicyTool
     from taskbound.ports.policy import PolicyEngine
-    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.policy.sources import PolicyFolder
     from taskbound.surfaces.cli.screen import Screen
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.policy import BundleProblem

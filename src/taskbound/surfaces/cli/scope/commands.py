@@ -23,14 +23,17 @@ from taskbound.surfaces.cli.scope.reports import (
     UncoveredRow,
     change_row,
     dropped_row,
+    put,
     remark_row,
+    schema_as_text,
+    scope_as_json,
+    scope_as_yaml,
     share_row,
 )
 from taskbound.surfaces.cli.scope.sources import find_scope, find_tools
-from taskbound.surfaces.cli.scope.writing import put, schema_as_text, scope_as_json, scope_as_yaml
+from taskbound.surfaces.cli.scope.suggest import add_suggest
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.suggest import add_suggest
 from taskbound.wire.document import Format
 
 if TYPE_CHECKING:
