@@ -1,14 +1,8 @@
 """`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
 
-Of `database`:
-
-The commands connect as the role in the address, because a daemon must not have these rights. They delete
-nothing, and an upgrade can be run again.
-
-Of `copies`:
-
-A backup is made while daemons serve; `restore` and `reconcile` require that no daemon serves. Afterwards
-everything is stopped and earlier work is over, until a person lifts the stop.
+`upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
+A backup is made while daemons serve; `restore` and `reconcile` require that none serves, and leave
+everything stopped until a person lifts the stop.
 """
 
 from __future__ import annotations
@@ -79,7 +73,7 @@ def upgrade(
         str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
     ] = "",
 ) -> None:
-    """Create or upgrade the tables in an existing database, and grant the roles what they need.
+    """Create the tables in an existing database that has none, and grant the roles what they need.
 
     The address names the role that owns the database and may create roles. `--daemon`, `--signer` and
     `--broker` are created without a password if missing, with the least rights that each needs.

@@ -1,6 +1,6 @@
 """`taskbound approval list`, `watch`, `plan`, `stats` and `limits`.
 
-1. The file is a YAML or JSON list, or JSON lines (`.jsonl`), one step per line.
+1. A plan's file is a YAML or JSON list, or JSON lines (`.jsonl`), one step per line.
 2. Errors name the line where the step begins, also those of the daemon.
 """
 
@@ -126,7 +126,7 @@ def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
 
 
 def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
-    """Return a line for each question, and one for each plan (rule 1)."""
+    """Return a line for each question, and one for each plan."""
     found: dict[str, tuple[str, ...]] = {}
     steps: dict[str, list[ApprovalRow]] = {}
     for one in rows:

@@ -1,16 +1,11 @@
-"""Runs the demo's steps, prints them, and reports what each proved.
+"""Runs the demo's steps, prints them in at most 80 columns, and reports what each proved.
 
-Of `page`:
-
-1. Every text is escaped on output; texts of agents and servers are first escaped by `shown` and are one line.
+1. Every text is escaped on output, and texts of agents and servers are one line.
 2. Broken lines are indented, so that no foreign text reaches the margin where labels stand.
-3. Color needs a terminal and no `NO_COLOR`. With `--json` nothing of this is printed.
-
-Of `scene`:
-
-1. A proof is a sentence and its checked result; a false one ends the step.
-2. A failed step ends the demo, because later steps depend on it; these are reported as not run.
-3. Any error in a step makes it a failed step with its message, never an end without a report.
+3. With `--json` nothing of this is printed.
+4. A proof is a sentence and its checked result; a false one ends the step.
+5. A failed step ends the demo, because later steps depend on it; these are reported as not run.
+6. Any error in a step makes it a failed step with its message, never an end without a report.
 """
 
 from __future__ import annotations
@@ -200,7 +195,7 @@ class Scene:
             raise StepFailedError(f"this does not hold: {sentence}")
 
     def proves(self, sentence: str, *, holds: bool) -> None:
-        """Print this as proven, or raise StepFailedError if it doesn't hold (rule 1)."""
+        """Print this as proven, or raise StepFailedError if it doesn't hold (rule 4)."""
         self.require(sentence, holds=holds)
         self.proofs.append(sentence)
         self.says("proves", sentence)
@@ -215,7 +210,7 @@ class Step:
 
 
 async def play(steps: Sequence[Step], page: Page, *, first: int = 0) -> tuple[StepReport, ...]:
-    """Run the steps up to the first that fails, and return their reports (rule 2)."""
+    """Run the steps up to the first that fails, and return their reports (rule 5)."""
     reports: list[StepReport] = []
     for number, step in enumerate(steps, start=first):
         report = await _play_one(number, step, page)
@@ -241,7 +236,7 @@ async def _play_one(number: int, step: Step, page: Page) -> StepReport:
         failure = str(error) or f"the step was not done after {_LONGEST:.0f} seconds"
     except TaskboundError as error:
         failure = f"{error.message} [{error.code}]"
-    except Exception as error:  # noqa: BLE001 -- the edge of a step: rule 3
+    except Exception as error:  # noqa: BLE001 -- the edge of a step: rule 6
         failure = f"this should not have happened: {_words(error)}"
     if failure:
         scene.says("FAILED", failure)

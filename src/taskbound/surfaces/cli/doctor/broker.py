@@ -1,18 +1,11 @@
 """Findings about the broker and its targets, the egress, and slots that credentials fill.
 
-Of `doctor_broker`:
-
 1. The broker's account is read from the socket's peer credentials, or from the socket's owner where this
    account may not connect.
 2. Protection against tracers covers the broker's memory only: its account can read its key file and so
    every admin access. One shared account is never reported as a boundary.
 3. Without targets nothing is reported, and looking starts no broker.
 4. The broker reaches hosts with this machine's `ssh`.
-
-Of `doctor_minted`:
-
-1. Target, kind and parameters that a slot names are compared with the existing targets.
-2. Each agent that may use such a server, and whose ceiling lacks the grant, is named with that grant.
 """
 
 from __future__ import annotations

@@ -1,16 +1,10 @@
 """Reads policy sets: a folder, the bundle in force, or a stored bundle.
 
-Of `folder`:
-
 1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and optionally `tools.json` and
    `README.md`. Anything else is refused, because a policy under an unread name would have no effect.
 2. Links, folders, pipes and names that begin with a dot are refused.
-3. Files are UTF-8 and bounded: policies by a bundle's size, cases likewise.
-
-Of `kept`:
-
-1. `in-force` is the bundle in force, 64 hex digits are a digest, anything else is a folder (`./in-force`).
-2. A bundle from the daemon is compared with its digest here too.
+3. `in-force` is the bundle in force, 64 hex digits are a digest, anything else is a folder (`./in-force`).
+4. A bundle from the daemon is compared with its digest here too.
 """
 
 from __future__ import annotations
@@ -186,7 +180,7 @@ def require_digest(told: str) -> str:
 
 
 def ask_bundle(session: Session, told: str) -> BundleDetail:
-    """Return the bundle with this digest, or in force; raises OtherBundleError on mismatch (rule 2)."""
+    """Return the bundle with this digest, or in force; raises OtherBundleError on mismatch (rule 4)."""
     digest = "" if told == IN_FORCE else require_digest(told)
     found = session.ask(ShowBundle(digest=digest), BundleDetail)
     made = bundle_digest(pack(PolicyBundle(files=found.files, cases=found.cases)))
@@ -196,7 +190,7 @@ def ask_bundle(session: Session, told: str) -> BundleDetail:
 
 
 def read_rules(session: Session, told: str) -> PolicyFolder:
-    """Return the named policies (rule 1); raises FileError, BadBundleError or OtherBundleError."""
+    """Return the named policies (rule 3); raises FileError, BadBundleError or OtherBundleError."""
     if told != IN_FORCE and not is_digest(told):
         return read_folder(told)
     found = ask_bundle(session, told)

@@ -10,7 +10,7 @@
    Signals are passed on, and the command's status is returned.
 4. The daemon is pinged each second. If the task pauses or ends, everything is stopped, or no daemon answers
    for five seconds, the command is terminated, and killed after two seconds.
-5. `--renew` renews credentials while the command runs (`renewing`); others end and the command goes on.
+5. `--renew` renews credentials while the command runs (`renewal`); others end and the command goes on.
 6. Afterwards the targets have five seconds to confirm revocation; what isn't confirmed is reported and is
    revoked later in any case.
 7. No tracer of the same account and no core dump can read this process; the command's environment is

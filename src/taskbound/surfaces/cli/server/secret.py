@@ -1,17 +1,12 @@
-"""Secrets and OAuth clients of upstream servers.
-
-Of `secret`:
+"""Secrets and OAuth clients of upstream servers: typed without echo or read from a pipe, and sealed here.
 
 1. A value never comes from an argument or a variable, which other programs can read.
 2. What leaves this process is sealed to the egress's key, for one pinned server and one slot.
 3. The pin's digest is computed here from what the user saw or what was just probed: otherwise the daemon
    could list one program under another's digest.
 4. A slot that a credential fills takes no value (`core.tool.source`).
-
-Of `oauth`:
-
-The user names the issuer: neither the server nor an attacker on the way to it may choose who gets the
-client's secret. The issuer's endpoints are shown, and the user confirms them.
+5. The user names an OAuth client's issuer and confirms its endpoints: neither the server nor an attacker on
+   the way to it may choose who gets the client's secret.
 """
 
 from __future__ import annotations

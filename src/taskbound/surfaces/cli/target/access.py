@@ -1,19 +1,12 @@
 """Reads or generates the admin access to a target, and prints the steps for an OpenSSH host.
 
-Of `access`:
-
-1. Admin access never comes from an argument or a variable, which other programs can read: it is typed
-   without echo, or read from standard input on request.
-2. OpenSSH keys can be generated here; private halves are sealed and neither shown nor written. Given keys
-   are checked first: the broker must be able to use them and the target's file must have a use for them.
+1. Admin access never comes from an argument or a variable, which other programs can read.
+2. Private keys generated here are sealed, and neither shown nor written. Given keys are checked first.
 3. A way that a kind of target doesn't support is refused before anything is read.
-
-Of `hosting`:
-
-1. Only public halves are shown, and they are stored nowhere: if the lines are lost, make new keys.
-2. A line contains only our text and names from the target's file, each at most one shell word
+4. Only public halves are shown, and they are stored nowhere: if the lines are lost, make new keys.
+5. A line for the host contains only our text and names from the target's file, each at most one shell word
    (`core.target.openssh`).
-3. No host knows new keys yet, so the first test can't succeed; that is reported and is no failure.
+6. No host knows new keys yet, so the first test can't succeed; that is reported and is no failure.
 """
 
 from __future__ import annotations
@@ -208,7 +201,7 @@ class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_
 
 
 def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
-    """Return the ordered steps that make the host accept the keys; empty for other kinds (rules 1 and 2)."""
+    """Return the ordered steps that make the host accept the keys; empty for other kinds (rules 4 and 5)."""
     place = target.place
     if not isinstance(place, OpensshPlace):
         return ()
@@ -269,7 +262,7 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
-    """Report the first test of the host (rule 3); `over` is whether the test has finished."""
+    """Report the first test of the host (rule 6); `over` is whether the test has finished."""
     screen = session.screen
     if screen.json:
         screen.document(keys)

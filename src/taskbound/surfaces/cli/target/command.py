@@ -7,7 +7,7 @@
 4. Only the target itself can confirm that an attempt to mint is over, so canaries of a host that doesn't
    exist would be revoked forever. A host that this machine knows not to exist is refused before anything is
    written; a host that is only unreachable from here is not.
-5. OpenSSH hosts can't know new keys in advance. The user is told what to do there (`hosting`); that the
+5. OpenSSH hosts can't know new keys in advance. The user is told what to do there (`access`); that the
    first preflight fails is expected, and the target is tested again once the host is ready.
 """
 

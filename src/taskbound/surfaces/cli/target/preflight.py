@@ -1,17 +1,10 @@
 """Waits for a target's preflight, and warns about credentials that can't be revoked.
 
-Of `preflight`:
-
-1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed. The
-   advice depends on the kind of target.
+1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed.
 2. Waiting is bounded; the preflight itself is not.
 3. If credentials of a target have no name of ours, the user is warned that no sweep finds lost ones.
-
-Of `lasting`:
-
-1. They are shown every time by `doctor` and where a target is tested, shown or listed.
-2. They state how many credentials are affected and until when they can be used; sessions that are open by
-   then are not ended.
+4. Credentials that can't be revoked are reported by `doctor` and wherever a target is tested, shown or
+   listed, with their number and last possible use. Sessions that are open by then are not ended.
 """
 
 from __future__ import annotations
@@ -68,7 +61,7 @@ def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str
 
 
 def lasting_words(row: TargetRow) -> str:
-    """Return how long the target's credentials last and how many there are (rule 2)."""
+    """Return how long the target's credentials last and how many there are (rule 4)."""
     longest = max([lost_for(row), *(kind.seconds for kind in row.kinds)])
     now = "none of it may be in use now"
     if row.left:
