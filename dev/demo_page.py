@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from taskbound.surfaces.cli.demo.page import Page
-from taskbound.surfaces.cli.demo.report import DemoReport
+from taskbound.surfaces.cli.demo.scene import DemoReport, Page
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _BEGIN: Final = "```console\n"

@@ -12,7 +12,7 @@ from taskbound.core.approval import parse_question
 from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.surfaces.api.operations.approval import detail_of
 from taskbound.surfaces.api.operations.show import sheet_for
-from taskbound.surfaces.cli.sheets import sheet_from
+from taskbound.surfaces.cli.approval.sheets import sheet_from
 from tests.corpus.g10 import WIDE, Case, Stage, cases, policy
 from tests.peers.holding import Holding
 from tests.sheet_oracle import parse_sheet

@@ -15,7 +15,7 @@ from taskbound.flows.action import explain
 from taskbound.flows.decision import Step
 from taskbound.surfaces.api.operations.approval import detail_of
 from taskbound.surfaces.api.operations.show import sheet_for, sheet_text
-from taskbound.surfaces.cli.sheets import question_from, sheet_from
+from taskbound.surfaces.cli.approval.sheets import question_from, sheet_from
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, BOB, Targets, held_by_finance, rows_of
 from tests.sheet_oracle import parse_sheet

@@ -18,7 +18,7 @@ from taskbound.surfaces.api.server.peer import ancestry_of, boot_id
 from taskbound.surfaces.api.server.place import NotOutsideError
 from taskbound.surfaces.cli.app import build, run
 from taskbound.surfaces.cli.clients.undo import Change, apply, kept, plan
-from taskbound.surfaces.cli.doctor_processes import verb_of
+from taskbound.surfaces.cli.doctor.processes import verb_of
 from taskbound.wiring.beneath import require_outside
 from taskbound.wiring.cli import make_plugs
 from taskbound.wiring.home import make_home

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.target import BadAdminAccessError, PostgresAccess, RedisAccess, parse_target_file
-from taskbound.surfaces.cli.access import Way, read_access, require_way
 from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.target.access import Way, read_access, require_way
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from taskbound.core.approval import UnreadableQuestionError
-from taskbound.surfaces.cli.amendment import is_amendment, read_amendment, require_difference
+from taskbound.surfaces.cli.approval.amendment import is_amendment, read_amendment, require_difference
 from taskbound.wire.action import AmendmentDetail
 from tests.peers.openssh import make_key, sign
 

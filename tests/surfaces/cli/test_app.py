@@ -100,7 +100,12 @@ def test_what_was_typed_loads_no_other_command(before: tuple[str, ...], tmp_path
     assert "no-data-directory" in done.stderr
     loaded = {one for one in done.stdout.split() if one.startswith("taskbound.")}
     assert "taskbound.surfaces.cli.task" in loaded
-    others = ("surfaces.cli.audit", "surfaces.cli.amendment", "surfaces.cli.doctor", "core.audit.events")
+    others = (
+        "surfaces.cli.audit",
+        "surfaces.cli.approval.amendment",
+        "surfaces.cli.doctor.command",
+        "core.audit.events",
+    )
     assert loaded.isdisjoint({f"taskbound.{one}" for one in others})
 
 

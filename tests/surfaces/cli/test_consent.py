@@ -128,7 +128,7 @@ def test_a_person_in_a_terminal_chooses_is_asked_and_can_still_say_no(desk: Desk
 def test_a_person_who_denies_has_the_client_told_so(desk: Desk) -> None:
     waiting = desk.begin()
     done = desk.place("token", "consent", waiting.asking.typed, "--deny", "--yes")
-    assert (done.status, "The desk is told no" in done.out) == (0, True)
+    assert (done.status, "The desk was refused" in done.out) == (0, True)
     assert waiting.answer()["error"] == "access_denied"
 
 

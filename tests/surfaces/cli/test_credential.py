@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.credential import _table
 from taskbound.surfaces.cli.session import Session
+from taskbound.surfaces.cli.target.credential import _table
 from taskbound.wire.target import CredentialRows, ListCredentials
 from taskbound.wiring.cli import make_plugs
 from tests.surfaces.cli.installation import Typing

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from dev.demo_page import likeness, printed_in, shown_by_page
-from taskbound.surfaces.cli.demo.report import DemoReport, StepReport
+from taskbound.surfaces.cli.demo.scene import DemoReport, StepReport
 from tests.house.tree import ROOT
 
 pytestmark = pytest.mark.timeout(240)

@@ -22,10 +22,8 @@ from taskbound.core.audit import (
 )
 from taskbound.core.errors import DeniedError
 from taskbound.surfaces.cli.demo.agent import Agent
-from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.parts import PartMissingError, find_payments
-from taskbound.surfaces.cli.demo.report import DemoReport, StepReport
-from taskbound.surfaces.cli.demo.scene import Scene, Step, play
+from taskbound.surfaces.cli.demo.scene import DemoReport, Page, Scene, Step, StepReport, play
 from taskbound.surfaces.cli.demo.thief import blame, forge, place_of
 from taskbound.surfaces.cli.plugs import Loot
 from tests.core.audit.logs import KEY, ORIGIN, Log, key_of, sample_log

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.doctor_broker import (
+from taskbound.surfaces.cli.doctor.broker import (
     Seen,
     is_hidden,
     see_broker,
@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.doctor_broker import (
     tell_hosts,
     tell_targets,
 )
-from taskbound.surfaces.cli.lasting import tell_lasting
+from taskbound.surfaces.cli.target.preflight import tell_lasting
 from taskbound.wire.connection import StatusReport
 from taskbound.wire.policy import BundleInForce
 from taskbound.wire.target import KindRow, TargetRow
@@ -186,8 +186,8 @@ def test_i08_where_nothing_is_ended_before_its_time_that_is_said_each_time_with_
 ) -> None:
     row = target(name="odd\x1b[31m", kind=kind, revocable=False, kinds=(SHORT, LONG))
     level, text = told(tell_lasting((row, target())))[name]
-    assert (level, why in text, "revoked by nobody" in text, "\x1b" in text) == ("warn", True, True, False)
-    assert ("some 900 s after" in text, "none of it may be in use now" in text) == (True, True)
+    assert (level, why in text, "cannot be revoked" in text, "\x1b" in text) == ("warn", True, True, False)
+    assert ("at most 900 s after" in text, "none of it may be in use now" in text) == (True, True)
     for left, said in ((1, "1 credential may be in use until 2026-11-28"), (2, "2 credentials may")):
         row = target(kind=kind, revocable=False, left=left, left_until=1_795_860_000_000_000)
         assert said in told(tell_lasting((row,)))[name][1]

@@ -13,7 +13,7 @@ import pytest
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.surfaces.cli.clients.projects import projects_below
-from taskbound.surfaces.cli.doctor_clients import look_at_clients
+from taskbound.surfaces.cli.doctor.clients import look_at_clients
 from taskbound.surfaces.cli.screen import ascii_json
 from taskbound.wiring.cli import make_plugs
 from tests.surfaces.cli.installation import ECHO
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.cli.finding import Finding
+    from taskbound.surfaces.cli.doctor.findings import Finding
     from taskbound.wire.tool import ServerSpec
 
 CURSOR = ".cursor/mcp.json"

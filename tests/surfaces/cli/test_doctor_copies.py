@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.surfaces.cli.doctor_copies import look_at_copies
+from taskbound.surfaces.cli.doctor.findings import look_at_copies
 from taskbound.surfaces.cli.plugs import Copies
 from taskbound.wiring.copies import manifest_of, newest_copy
 from taskbound.wiring.seen import journal_of

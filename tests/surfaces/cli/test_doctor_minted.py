@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.doctor_minted import tell_minted
+from taskbound.surfaces.cli.doctor.broker import tell_minted
 from taskbound.wire.target import KindRow, TargetRow
 from taskbound.wire.tool import ServerSpec, UpstreamRow
 

@@ -11,7 +11,7 @@ import pytest
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.core.tool.slot import parse_slot
-from taskbound.surfaces.cli.doctor_processes import look_at_processes
+from taskbound.surfaces.cli.doctor.processes import look_at_processes
 from tests.conformance.places import everything
 from tests.surfaces.cli.installation import ECHO
 from tests.surfaces.cli.speaking import HELLO, ask, started
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from taskbound.surfaces.cli.finding import Finding
+    from taskbound.surfaces.cli.doctor.findings import Finding
     from tests.surfaces.cli.installation import Installation
 
 

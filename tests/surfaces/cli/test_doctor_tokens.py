@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.clock import days, hours
-from taskbound.surfaces.cli.doctor_tokens import tell_stolen, tell_token_keys, tell_trouble
+from taskbound.surfaces.cli.doctor.people import tell_stolen, tell_token_keys, tell_trouble
 from taskbound.wire.authorization import AdmissionRow
 from taskbound.wire.token import TokenKeyRow, TokenKeyRows
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.surfaces.cli.clients.errors import BadConfigError, ConfigCommentError
+from taskbound.surfaces.cli.clients.files import BadConfigError, ConfigCommentError
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
 from taskbound.surfaces.cli.clients.undo import Change, put_back, rewrite
 

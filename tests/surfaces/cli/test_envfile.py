@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError
 from taskbound.surfaces.cli.clients.jsonc import parse_environment
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.wishing import AskedFor, parse_asked
+from taskbound.surfaces.cli.running.requests import AskedFor, parse_asked
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, Ping, StopPush, TaskPush
@@ -328,7 +328,7 @@ async def test_whoever_kills_it_leaves_no_command_with_a_credential(tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes a process out of reach")
 def test_a_process_that_hides_is_dumped_and_traced_by_nobody_of_its_account() -> None:
     code = (
-        "import ctypes; from taskbound.surfaces.cli.keeper import hide; hide();"
+        "import ctypes; from taskbound.surfaces.cli.running.keeper import hide; hide();"
         " print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -439,7 +439,9 @@ async def test_a_renewal_that_is_refused_or_not_answered_is_said_and_the_command
         asked = [one for one in daemon.asks if isinstance(one, Decide)]
         assert len(asked) == 2  # and no more: it is never asked for again and again
         assert "orders-db/reader ended at" in err
-        said = "nobody answered before it ended" if held else "it is not to live longer [not-renewable]"
+        said = (
+            "no approver answered before it expired" if held else "it is not to live longer [not-renewable]"
+        )
         assert said in err
         assert (daemon.count(LeaveHold) == 1) is held
 

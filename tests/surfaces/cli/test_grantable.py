@@ -59,9 +59,9 @@ def test_a_task_wider_than_what_its_requester_may_grant_names_the_gap(place: Ins
     assert (wide.status, "[outside-grantable]" in wide.err) == (3, True)
     assert "g0 of `alice`" in wide.err
     assert "path" in wide.err
-    assert "nobody may grant" not in place("doctor").out
+    assert "no person may grant" not in place("doctor").out
     assert place("person", "grantable", "alice", "--nothing").status == 0
-    assert "so that no task starts" in place("doctor").out
+    assert "so no task starts" in place("doctor").out
     assert place("person", "grantable", "alice", "--ceiling").status == 0  # the data directory's owner may
 
 

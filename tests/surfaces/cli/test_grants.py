@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.scope import Covered, Missed, cover
 from taskbound.core.tool import Effect, parse_definitions
-from taskbound.surfaces.cli.grants import Offer, build_scope, offers_of, outermost, parse_root
+from taskbound.surfaces.cli.init.scope import Offer, build_scope, offers_of, outermost, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import pytest
 from taskbound.adapters.keys.openssh import make_key, public_half
 from taskbound.adapters.targets import openssh
 from taskbound.core.target import parse_target_file
-from taskbound.surfaces.cli.access import PublicHalves
-from taskbound.surfaces.cli.hosting import HELPER, steps_for
+from taskbound.surfaces.cli.target.access import HELPER, PublicHalves, steps_for
 from tests.surfaces.cli.installation import PROGRAM, Ended, Installation
 from tests.surfaces.cli.minted import holding
 from tests.wiring.running import until

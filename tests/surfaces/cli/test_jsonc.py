@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
 
 JSON = st.recursive(

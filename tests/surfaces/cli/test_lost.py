@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.lasting import lasting_words, lost_for
+from taskbound.surfaces.cli.target.preflight import lasting_words, lost_for
 from taskbound.wire.target import TargetRow
 from tests.peers.authorizing import where_at
 
@@ -47,4 +47,4 @@ def test_what_has_no_name_of_ours_lives_for_as_long_as_its_target_says(
 ) -> None:
     found = row(kind, where)
     assert lost_for(found) == seconds
-    assert f"some {seconds} s" in lasting_words(found)
+    assert f"at most {seconds} s" in lasting_words(found)

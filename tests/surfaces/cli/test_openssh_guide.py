@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from taskbound.adapters.keys.openssh import make_key, public_half
 from taskbound.core.target import parse_target_file
-from taskbound.surfaces.cli.access import PublicHalves
-from taskbound.surfaces.cli.hosting import steps_for
+from taskbound.surfaces.cli.target.access import PublicHalves, steps_for
 from taskbound.wire.document import read_document
 from tests.house.tree import ROOT
 from tests.peers.sshd import public_line, rooted, running

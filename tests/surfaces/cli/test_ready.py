@@ -10,7 +10,7 @@ import pytest
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import ToolFileError, parse_tool_file
 from taskbound.core.tool.file.parse import Package
-from taskbound.surfaces.cli.grants import offers_of
+from taskbound.surfaces.cli.init.scope import offers_of
 from taskbound.surfaces.cli.ready import find_ready, package_of, read_ready, ready_names
 from taskbound.wire.tool import ServerSpec
 from tests.surfaces.cli.installation import ECHO

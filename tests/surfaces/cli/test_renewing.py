@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from taskbound.sdk.wish import TaskCredential
-from taskbound.surfaces.cli.renewing import Renewals
+from taskbound.surfaces.cli.running.renewal import Renewals
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Fault
 from taskbound.wire.envelope import Reply

@@ -60,7 +60,7 @@ def test_the_guides_issuer_account_and_groups_are_as_they_stand_there_and_doctor
     for line in commands("person account link"):
         run(tuple(person if word == "alice" else word for word in line))
     assert "248289761001" in run(("person", "account", "list"))
-    assert "nobody is signed in" in run(("person", "session", "list"))
+    assert "no browser sessions" in run(("person", "session", "list"))
     assert place("agent", "issuer", "remove", "corp", "--yes").status == 3
     for line in commands("person account unlink"):
         run(tuple(person if word == "alice" else word for word in line))

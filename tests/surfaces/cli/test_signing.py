@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.identity.person_key import ENROLLS
-from taskbound.surfaces.cli.signing import NotSignedError, require_enrollment
+from taskbound.surfaces.cli.approval.signing import NotSignedError, require_enrollment
 
 MINE = "SHA256:mine"
 RIGHT = f"{ENROLLS}\nnamespace: default\nperson: ann\nkey: {MINE}\nnonce: n\n"

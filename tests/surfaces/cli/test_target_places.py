@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.target import PostgresPlace, RedisPlace
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.target import require_somewhere
+from taskbound.surfaces.cli.target.command import require_somewhere
 
 
 def place(host: str) -> PostgresPlace:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
-from taskbound.surfaces.cli.tool_file import written
+from taskbound.surfaces.cli.server.tool_file import written
 from taskbound.wire.document import read_document
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import TOOLS
@@ -180,17 +180,17 @@ def test_the_page_s_last_commands_give_a_tool_away_and_mend_it_once_its_owner_ha
     other = place(*give[:-1], "alice", "--yes")
     assert (other.status, "[not-owner]" in other.err) == (3, True)
     assert place("person", "gone", "bob", "--yes").status == 0
-    assert "(nobody)" in place(*servers).out
-    assert "(nobody)" in place(*tools).out
+    assert "(none)" in place(*servers).out
+    assert "(none)" in place(*tools).out
     described = place("tool", "describe", "fs", "--out", "fs.yaml")
     assert described.status == 0
     file = place.project / "fs.yaml"
     text = file.read_text(encoding="utf-8")
-    assert "# owner: nobody answers for it" in text
+    assert "# owner: no owner" in text
     for owner, code in (("bob", "unknown-identity"), ("''", "tool-file")):
-        file.write_text(text.replace("# owner: nobody answers for it", f"owner: {owner}"), encoding="utf-8")
+        file.write_text(text.replace("# owner: no owner", f"owner: {owner}"), encoding="utf-8")
         assert f"[{code}]" in place("tool", "apply", "fs.yaml", "--relax", "--yes").err
-    file.write_text(text.replace("# owner: nobody answers for it", "owner: alice"), encoding="utf-8")
+    file.write_text(text.replace("# owner: no owner", "owner: alice"), encoding="utf-8")
     assert "[relaxes]" in place("tool", "apply", "fs.yaml", "--yes").err
     assert place("tool", "apply", "fs.yaml", "--relax", "--yes").status == 0
     assert rows(place)["fs__write"]["owner"] == "alice"

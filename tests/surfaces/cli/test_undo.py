@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.cli.clients.errors import ConfigChangedError, ConfigUnwritableError, NoUndoError
+from taskbound.surfaces.cli.clients.files import ConfigChangedError, ConfigUnwritableError, NoUndoError
 from taskbound.surfaces.cli.clients.undo import Change, apply, forget, kept, plan, undo
 
 if TYPE_CHECKING:

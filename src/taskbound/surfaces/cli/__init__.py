@@ -1,1 +1,1 @@
-"""The command line: what a person types, and what they see; a client of the daemon like any other."""
+"""The command line: a client of the daemon with no rights beyond those of the account that runs it."""

@@ -1,4 +1,4 @@
-"""`taskbound action`: what agents asked for, what was answered, and why."""
+"""`taskbound action`: the actions that agents requested, their decisions and outcomes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def list_actions(
 
 @command(app, "show", examples="taskbound action show act_…")
 def show(session: Session, action: ActionArgument) -> None:
-    """Show one action: every byte that was decided on, visibly, and what came of it."""
+    """Show one action: every byte that was decided, with invisible characters escaped, and its outcome."""
     found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -80,12 +80,12 @@ def show(session: Session, action: ActionArgument) -> None:
 
 @command(app, "explain", examples="taskbound action explain act_…")
 def explain(session: Session, action: ActionArgument) -> None:
-    """Say why the decision was what it was, and replay it from its record."""
+    """Explain a decision, and replay it from its audit record."""
     explain_action(session, action)
 
 
 def explain_action(session: Session, action: str) -> None:
-    """Show an action with all that its answer follows from."""
+    """Print an action with everything that its decision follows from."""
     found = session.ask(ExplainAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -118,10 +118,10 @@ def reconcile(
     ],
     note: Annotated[str, typer.Option("--note", help="How you know; it is recorded.", show_default=False)],
 ) -> None:
-    """Say what came of an action whose outcome is unknown, once you have found out.
+    """Record the outcome of an action whose outcome is unknown, once you have found out.
 
-    A repeat of the act is judged by that from then on. Nothing that the action was charged is given back.
-    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    Repeats of the action are judged by that outcome. What the action was charged is not given back.
+    Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
     found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
     name = found.row.action
@@ -172,6 +172,5 @@ def show_action(screen: Screen, found: ActionDetail) -> None:
 
 
 def _dated(change: str) -> str:
-    """A change of state whose instant is written as people write it."""
     instant, mark, words = change.partition(" ")
     return f"{moment(int(instant))} {words}" if mark and instant.isdecimal() and instant.isascii() else change

@@ -1,8 +1,8 @@
-"""The whole program: every command in its place, and one edge where errors become words and a status.
+"""The program: all commands, and the one place where errors become messages and an exit status.
 
-1. What a person typed loads the modules of that command alone: all of them take longer than most commands do.
-   Where the first word is none that is known, or an option asks about the program, all are loaded.
-2. Which extra brings a package that is missing is wiring's to say.
+1. Only the modules of the typed command are loaded, because loading all takes longer than most commands.
+   All are loaded if the first word is unknown or an option asks about the program.
+2. `wiring` reports which extra installs a missing package.
 """
 
 from __future__ import annotations
@@ -38,45 +38,45 @@ _EPILOG: Final = (
 
 
 _HERE: Final = "taskbound.surfaces.cli"
-_PERSONS: Final = ("grantable", "person_key", "account", "leaving")
+_PERSONS: Final = ("people.grants", "people.keys", "people.accounts")
 _WHERE: Final[dict[str, tuple[str, ...]]] = {
-    "init": ("init:add_init",),
-    "try": ("try_:add_try",),
-    "run": ("run:add_run",),
-    "exec": ("exec:add_exec",),
+    "init": ("init.command:add_init",),
+    "try": ("init.trial:add_try",),
+    "run": ("running.run:add_run",),
+    "exec": ("running.exec:add_exec",),
     "demo": ("demo.command:add_demo",),
-    "doctor": ("doctor:add_doctor",),
+    "doctor": ("doctor.command:add_doctor",),
     "stop": ("revocation:add_stop",),
     "scope": ("scope.commands:app",),
     "task": ("task:app",),
     "template": ("task:templates",),
-    "agent": ("identity:agents", *_PERSONS, "workload", "trust"),
-    "person": ("identity:people", *_PERSONS),
+    "agent": ("people.identity:agents", *_PERSONS, "people.workload"),
+    "person": ("people.identity:people", *_PERSONS),
     "service": ("service:app",),
-    "tool": ("tool:app",),
-    "upstream": ("upstream:app", "looking"),
-    "target": ("target:app",),
-    "credential": ("credential:app", "discover"),
-    "policy": ("policy.commands:app", "policy.fresh", "policy.life"),
+    "tool": ("server.tool:app",),
+    "upstream": ("server.upstream:app", "server.comparison"),
+    "target": ("target.command:app",),
+    "credential": ("target.credential:app", "target.discover"),
+    "policy": ("policy.commands:app", "policy.life"),
     "action": ("action:app",),
-    "approval": ("approval:app", "questions", "planning", "asked"),
+    "approval": ("approval.command:app", "approval.queue"),
     "revocation": ("revocation:app",),
     "audit": ("audit:app",),
-    "token": ("token:app", "issued", "consent"),
-    "db": ("database:app", "copies"),
+    "token": ("token:app",),
+    "db": ("database:app",),
     "serve": ("serve:add_serve",),
     "gateway": ("serve:add_gateway",),
     "guard": ("serve:add_guard",),
 }
 """By the first word: the module with what adds its commands or is their group, and the modules that add more
 commands to that group. All in help's order."""
-_MORE: Final = {"audit": "coverage", "task": "amendment", "tool": "pinning"}
+_MORE: Final = {"audit": "coverage", "task": "approval.amendment", "tool": "server.pinning"}
 """The module that adds one more command to a group and takes long to load: for that command and for help."""
 _TAKE_ONE: Final = ("--home", "--namespace")
 
 
 def build(first: str = "", second: str = "") -> typer.Typer:
-    """The program with all its commands, or with what two words need and nothing else loaded (rule 1)."""
+    """Build the program with all commands, or with only those that the first two words need (rule 1)."""
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",
@@ -104,8 +104,6 @@ def build(first: str = "", second: str = "") -> typer.Typer:
 
 
 def _sort(group: typer.Typer, modules: list[str]) -> None:
-    """Put a group's commands, and its groups, in the order of their modules, whichever was loaded first."""
-
     def place(callback: Callable[..., object] | None) -> int:
         module = callback.__module__ if callback else ""
         return modules.index(module) if module in modules else 0
@@ -117,12 +115,7 @@ def _sort(group: typer.Typer, modules: list[str]) -> None:
 
 
 def run(arguments: Sequence[str], plugs: Plugs) -> int:
-    """Run one command; its exit status.
-
-    Args:
-        arguments: What the person typed after the program's name.
-        plugs: What wiring gives.
-    """
+    """Run one command with the given arguments (without the program's name) and return its exit status."""
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:
@@ -136,7 +129,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more can be written, at exit neither.
+        # The reader closed the pipe; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SURPRISE
     except Exception as error:
@@ -148,7 +141,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
 
 
 def _first(words: Sequence[str]) -> tuple[str, str]:
-    """The two words that name the only command that this can be; empty where more have to be known."""
+    """Return the two words that select a single command, or '' where more must be known."""
     found: list[str] = []
     left = iter(words)
     for word in left:
@@ -164,7 +157,7 @@ def _first(words: Sequence[str]) -> tuple[str, str]:
 
 @cache
 def _command(first: str, second: str) -> Callable[..., object]:
-    """What was built, made once a process: that takes longer than most commands, and no call changes it."""
+    """Return the built command; cached, because building takes longer than most commands."""
     return get_command(build(first, second))
 
 
@@ -184,5 +177,4 @@ def _root(
     namespace: NamespaceOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Take what stands before the command; the version is said as soon as it is asked for."""
     del version, home, namespace, json  # a command finds them by its context

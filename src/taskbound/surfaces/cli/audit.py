@@ -1,4 +1,4 @@
-"""`taskbound audit`: taking the log out, proving one record, and verifying both anywhere."""
+"""`taskbound audit`: exports the log, proves single records, and verifies both offline."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ KeyOption = Annotated[
 
 
 class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_field="is"):
-    """Where rows and log differ."""
+    """The differences between database rows and log records."""
 
     records: int
     actions: int
@@ -82,14 +82,14 @@ class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_fiel
 
 
 class RowsDifferError(TamperedError):
-    """Rows of the database are not what the log's records say."""
+    """Database rows differ from what the log's records say."""
 
     code = "rows-differ"
     remedy = "ask who reached the database; without another error the log itself holds"
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True, tag="exported", tag_field="is"):
-    """What an export holds."""
+    """What an export contains."""
 
     path: str
     origin: str
@@ -111,20 +111,20 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True, tag="verified", ta
     """Size of the checkpoint held elsewhere; without one a log recomputed with its own key passes."""
     key: str
     trusted: bool
-    """Whether whoever verified brought the key; a key that came with the log vouches for nothing."""
+    """Whether the user supplied the key; a key that came with the log proves nothing."""
     rows: RowsReport | None = None
     """Of the running log: how the database's rows compare with it."""
 
 
 class IncludedReport(msgspec.Struct, frozen=True, kw_only=True, tag="included", tag_field="is"):
-    """The record stands in the log."""
+    """A record that a proof shows to be in the log."""
 
     origin: str
     index: int
     size: int
     record: str
     trusted: bool
-    """Whether whoever verified brought the key."""
+    """Whether the user supplied the key."""
 
 
 class ProofReport(msgspec.Struct, frozen=True, kw_only=True, tag="proved", tag_field="is"):
@@ -140,7 +140,7 @@ def export(
     session: Session,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")],
 ) -> None:
-    """Write the whole log into one file that can be verified anywhere, with the log's key alone."""
+    """Write the whole log to one file that can be verified anywhere with the log's key."""
     last: list[ExportPage] = []
     count = 0
 
@@ -198,15 +198,13 @@ def verify(
         ),
     ] = "",
 ) -> None:
-    """Verify the running log and the database's rows, or an exported log or a proof, offline.
+    """Verify the running log and the database rows, or an exported log or a proof offline.
 
-    Any tampering is named, with the place.
+    Tampering is reported with its place.
 
-    The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
-    everything, but not what you have. Without `--key` the daemon is asked for it, which vouches for nothing.
-    Without a file the rows of tasks, limits, actions, acts, approvals, people, groups, tools, targets,
-    credentials, tokens, templates, policy and whose word counts are compared with the running log too; what
-    no record holds is listed as not compared.
+    Bring a key and a checkpoint that you kept: an attacker with the log's key can recompute everything else.
+    Without `--key` the daemon is asked for the key, which proves nothing. Without a file, database rows are
+    compared with the running log too; what no record covers is listed as not compared.
     """
     if (file and proof) or ((live or deep) and (file or proof)):
         raise BadInputError("name one thing to verify: a FILE or `--proof FILE`, or neither for what runs")
@@ -232,7 +230,7 @@ def proof(
         str, typer.Option("--record", metavar="FILE", help="Write the record there; FILE.record without it.")
     ] = "",
 ) -> None:
-    """Prove that an action's decision stands in the log: a file that can be verified without the log."""
+    """Write a proof that an action's decision is in the log; it can be verified without the log."""
     found = session.ask(ProveRecord(action=whole_action(session, action)), ProofFile, patience=15.0)
     beside = record or f"{output}.record"
     write_file(output, [found.proof.encode()])
@@ -249,7 +247,7 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Start with so many.")] = 20,
 ) -> None:
-    """Show the newest records. With `--follow` and `--json` each page is a document on a line of its own."""
+    """Show the newest records. `--follow --json` prints each page as one JSON document per line."""
     page = session.ask(TailAudit(limit=limit), ExportPage)
     while True:
         if session.screen.json:
@@ -263,20 +261,17 @@ def tail(
 
 
 class _Notes(list[bytes]):
-    """The checkpoint notes of the last page, which is known only when all records were read."""
+    """The checkpoint notes of the last page; valid only after all records were read."""
 
     def __init__(self, pages: list[ExportPage]) -> None:
-        """Keep where the pages go."""
         super().__init__()
         self._pages = pages
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the newest note, if there is one."""
         return iter([self._pages[-1].checkpoint.encode()] if self._pages[-1].checkpoint else [])
 
 
 def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
-    """Every record in log order; the last page is kept for its checkpoint."""
     start = 0
     while True:
         page = session.ask(ExportAudit(start=start, limit=PAGE), ExportPage, patience=30.0)
@@ -289,11 +284,7 @@ def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
 
 
 def _log_key(session: Session) -> str:
-    """The log's key as the daemon knows it from its signer.
-
-    Raises:
-        SignerUnavailableError: The daemon has not reached its signer.
-    """
+    """Return the log's key as the daemon got it from its signer."""
     key = session.ask(ExportAudit(limit=1), ExportPage).key
     if not key:
         raise SignerUnavailableError(
@@ -304,13 +295,12 @@ def _log_key(session: Session) -> str:
 
 
 def _read_key(told: str) -> VerifierKey:
-    """The key that was told, or that is in a file."""
     text = told if "+" in told else read_file(told, largest=4096).decode("utf-8", "replace")
     return parse_verifier_key(text.strip())
 
 
 def _read_checkpoint(session: Session, name: str, key: VerifierKey) -> Checkpoint:
-    """The checkpoint in a file: a note, an older export, or the last one that a monitor was brought."""
+    """Read a checkpoint from a note, an older export, or the last one that a monitor received."""
     raw = read_file(name, largest=_LARGEST_EXPORT)
     if raw.startswith(b"{"):
         raw = _last_note(raw)
@@ -349,12 +339,7 @@ def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *,
 
 
 def _verify_running(session: Session, key: str, checkpoint: str) -> None:
-    """Verify the running log, and compare the rows with it also where the log is wrong: each may be edited.
-
-    Raises:
-        TamperedError: The log was edited.
-        RowsDifferError: Rows were.
-    """
+    """Verify the running log, then compare rows even if the log is wrong: either may be edited."""
     wrong: TaskboundError | None = None
     report: VerifyReport | None = None
     try:
@@ -387,7 +372,6 @@ def _verify_log(session: Session, key: str, checkpoint: str) -> VerifyReport:
 
 
 def _compare(session: Session) -> RowsReport:
-    """Where rows and log differ."""
     screen = session.screen
     found = session.ask(CompareRows(anew=True), RowsCompared, patience=30.0)
     while not found.ended:
@@ -449,7 +433,7 @@ def _report(session: Session, report: VerifyReport) -> None:
     if report.held is None:
         screen.status(
             "warn",
-            "no checkpoint that was held elsewhere: whoever has the log's key could have recomputed it",
+            "no checkpoint kept elsewhere: an attacker with the log's key could have recomputed it",
             "keep checkpoints where the log's keeper can't reach them, and give one with `--checkpoint`",
         )
     if not report.trusted:
@@ -457,7 +441,6 @@ def _report(session: Session, report: VerifyReport) -> None:
 
 
 def _line(index: int, text: str) -> str:
-    """One record on one line."""
     try:
         record = parse_record(text.encode())
     except TamperedError as error:
@@ -472,7 +455,6 @@ def _line(index: int, text: str) -> str:
 
 
 def _short(value: object) -> str:
-    """A value of a record as one word: digests are cut, `--json` has them whole."""
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return f"{value[:12]}…"
     return json.dumps(value, ensure_ascii=False)

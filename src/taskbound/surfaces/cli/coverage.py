@@ -1,8 +1,7 @@
-"""`taskbound audit coverage`: which tools an application exposes, and which of them nobody is asked about.
+"""`taskbound audit coverage`: which of an application's tools are guarded.
 
-1. A tool counts as covered only where it is guarded. What can't be told counts as little as what is not.
-2. Whether a guarded one is pinned is the daemon's to know, and no part of the status: one that is not is
-   refused at each call.
+A tool counts as covered only if it is guarded. Whether a guarded tool is pinned is known to the daemon and
+doesn't affect the status: an unpinned tool is refused at each call.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class CoverageRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoverageReport(msgspec.Struct, frozen=True, kw_only=True, tag="coverage", tag_field="is"):
-    """What an application exposes."""
+    """The tools that an application exposes."""
 
     application: str
     guarded: int
@@ -83,12 +82,11 @@ def coverage(
         int, typer.Option("--seconds", min=1, max=600, help="How long loading it may take.")
     ] = 60,
 ) -> None:
-    """List every tool that an application exposes, and which of them nobody is asked about.
+    """List every tool that an application exposes, and which of them are not guarded.
 
-    This runs the application's code: its module is imported by its own Python, in this folder, as you. No
-    tool is called. Agents that it holds or hands to are looked at too. The status is 0 when all tools are
-    guarded, and 1 when one is not, or when that can't be told: what the provider runs, tools of a server,
-    what is known only when a run begins.
+    This imports and runs the application's module with its own Python, in this folder, as you. No tool is
+    called. Nested agents and handoffs are included. The status is 0 if all tools are guarded, and 1 if one is
+    not or if that can't be known before a run.
     """
     found = session.plugs.cover(application, python, seconds)
     pinned, why = _pinned(session, found.tools)
@@ -107,7 +105,6 @@ def coverage(
 
 
 def _pinned(session: Session, tools: tuple[Found, ...]) -> tuple[Mapping[str, str] | None, str]:
-    """Digests of what is pinned, by tool; or None, and why nobody was asked."""
     if not any(one.definition for one in tools):
         return {}, ""
     try:

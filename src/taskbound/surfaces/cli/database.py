@@ -1,21 +1,27 @@
-"""`taskbound db`: the database of PostgreSQL that daemons share; a person makes it, and they only use it.
+"""`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
 
-1. These commands speak to the database themselves, as the role that the address names: what a daemon may
-   not do is not done by asking a daemon.
-2. Nothing here deletes anything, and an upgrade can be run again.
+`upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
+A backup is made while daemons serve; `restore` and `reconcile` require that none serves, and leave
+everything stopped until a person lifts the stop.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
-from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.connection import UpgradeStore
+from taskbound.wire.connection import BackUpStore, ReconcileStore, RestoreStore, UpgradeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.surfaces.cli.plugs import BegunAnew
+
 
 app = typer.Typer(
     name="db", help="The database: its copies, and the tables of one in PostgreSQL.", no_args_is_help=True
@@ -29,13 +35,13 @@ _OWN: Final = "SQLite in the data directory needs neither: the daemon makes its 
 
 
 class DatabaseUpgraded(msgspec.Struct, frozen=True, kw_only=True, tag="database-upgraded", tag_field="is"):
-    """What an upgrade came to."""
+    """The result of an upgrade."""
 
     revision: str
 
 
 class DatabaseFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """One checked item."""
 
     level: str
     """`ok` or `bad`."""
@@ -43,7 +49,7 @@ class DatabaseFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True, tag="database", tag_field="is"):
-    """Everything that was looked at."""
+    """All checked items."""
 
     healthy: bool
     findings: tuple[DatabaseFinding, ...]
@@ -67,10 +73,10 @@ def upgrade(
         str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
     ] = "",
 ) -> None:
-    """Make the tables in an existing database that has none, and grant what is needed.
+    """Create the tables in an existing database that has none, and grant the roles what they need.
 
-    The address names the role that owns the database; it may make roles. `--daemon`, `--signer` and
-    `--broker` are made if they are not there, without a password, and get no more than each needs.
+    The address names the role that owns the database and may create roles. `--daemon`, `--signer` and
+    `--broker` are created without a password if missing, with the least rights that each needs.
     """
     session.require_outside(UpgradeStore())
     revision = session.plugs.upgrade_store(_address(session, store), daemon, signer, broker)
@@ -82,10 +88,9 @@ def upgrade(
 
 @command(app, "check", examples="taskbound db check\ntaskbound db check --store postgresql:///taskbound")
 def check(session: Session, store: StoreOption = "") -> None:
-    """Say how the database stands, and what differs from what this version needs; change nothing.
+    """Report the state of the database and every difference from this version; change nothing.
 
-    Run it as the account of the daemon to see what its own role can do. The status is 1 when something
-    differs.
+    Run it as the daemon's account to check that account's role. The status is 1 if something differs.
     """
     found = tuple(
         DatabaseFinding(level="ok" if well else "bad", text=text)
@@ -106,3 +111,227 @@ def _address(session: Session, told: str) -> str:
     if not address:
         raise BadInputError("no database is named", remedy=f"name one with `--store`; {_OWN}")
     return address
+
+
+_TENTH: Final = 10
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database", metavar="FILE", help="The SQLite file, where it is not in the data directory."
+    ),
+]
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        "--key", metavar="VKEY", help="The log's key that you hold, or a file with it; else the own signer's."
+    ),
+]
+LaterOption = Annotated[
+    str,
+    typer.Option("--later", metavar="FILE", help="A later export of the log, to report what happened since."),
+]
+
+
+class CopyReport(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
+    """A backup and its contents."""
+
+    path: str
+    manifest: str
+    engine: str
+    """`sqlite` or `postgresql`."""
+    revision: str
+    records: int
+    size: int
+    """Records with a place in the log: where in it the copy was made."""
+    origin: str
+    """The log's name."""
+    covered: int
+    """Records that the newest checkpoint covers."""
+    root: str
+    bytes: int
+    sha256: str
+    made: int
+    """Instant, microseconds since 1970."""
+
+
+class LaterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a later log that the store doesn't hold."""
+
+    at: int
+    namespace: str
+    kind: str
+    of: str
+
+
+class RestoreReport(msgspec.Struct, frozen=True, kw_only=True, tag="begun-anew", tag_field="is"):
+    """The state after a restore or reconcile, and what ended."""
+
+    finished: bool
+    """Whether there was nothing left to end: another run, or another data directory, had done that."""
+    held: int
+    """Records of before that the store holds."""
+    seen: int
+    """Records that were seen of it; 0 if unknown."""
+    made: int
+    """Instant of the copy, or 0."""
+    stopped: tuple[str, ...]
+    """Namespaces in which everything is stopped."""
+    tasks: int
+    admissions: int
+    sessions: int
+    keys: int
+    aside: str
+    """Path of the previous database, or ''."""
+    origin: str
+    """The log's new name; empty where daemon and signer are given one by hand."""
+    later: tuple[LaterRecord, ...]
+
+
+@command(
+    app,
+    "backup",
+    examples="taskbound db backup /srv/copies/taskbound-monday.db\n"
+    "taskbound db backup /srv/copies/taskbound-monday.dump --store postgresql://owner@db.example/taskbound",
+)
+def backup(
+    session: Session,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; nothing may be there yet.")],
+    store: StoreOption = "",
+    database: DatabaseOption = "",
+) -> None:
+    """Copy the store at one place of its log while daemons serve, and check the copy.
+
+    The manifest `FILE.manifest.json` is written beside it. Protect copies like the store; they hold no keys.
+    """
+    session.require_outside(BackUpStore())
+    made = session.plugs.back_up(session.place, file, store=store, database=database, told=_progress(session))
+    report = msgspec.convert(made, CopyReport, from_attributes=True)
+    if session.screen.json:
+        session.screen.document(report)
+        return
+    session.screen.line(f"{report.records} records, {report.bytes} bytes, in {shown(report.path)}")
+    session.screen.line(f"log: {report.size} records of {shown(report.origin or 'no name yet')}")
+    session.screen.line("sha256, to keep elsewhere:")
+    session.screen.word(report.sha256)
+
+
+@command(
+    app,
+    "restore",
+    asks=True,
+    examples="taskbound db restore /srv/copies/taskbound-monday.db\n"
+    "taskbound db restore taskbound-monday.db --later log.jsonl --yes",
+)
+def restore(
+    session: Session,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy, with its manifest beside it.")],
+    database: DatabaseOption = "",
+    key: KeyOption = "",
+    later: LaterOption = "",
+) -> None:
+    """Replace the SQLite database with a copy and keep the old file; no daemon may serve.
+
+    What happened since the copy is unknown, so all earlier tasks, approvals, tokens and sign-ins are over.
+    Everything is stopped until you lift the stop. The log continues under another name.
+    """
+    session.require_outside(RestoreStore())
+    session.confirm("Put the copy in the place of the database, and end all tasks, tokens and sign-ins?")
+    done = session.plugs.put_back(session.place, file, database=database, key=_key(key), later=later)
+    _report(session, done)
+
+
+@command(
+    app,
+    "reconcile",
+    asks=True,
+    examples="taskbound db reconcile\n"
+    "taskbound db reconcile --store postgresql://taskbound@db.example/taskbound --later log.jsonl",
+)
+def reconcile(
+    session: Session,
+    store: StoreOption = "",
+    database: DatabaseOption = "",
+    key: KeyOption = "",
+    later: LaterOption = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="It was reconciled from another data directory: forget here.")
+    ] = False,
+) -> None:
+    """Continue with a store that lacks records which this data directory has seen; no daemon may serve.
+
+    Use it after loading a copy, after a failover without the last commits, or after a replaced file.
+    As after `restore`, everything earlier is over and everything is stopped until you lift the stop.
+    """
+    session.require_outside(ReconcileStore())
+    session.confirm(
+        "Forget what this directory has seen, and go on with the store as it was reconciled elsewhere?"
+        if follow
+        else "Go on with the store that is there, and end all tasks, tokens and sign-ins?"
+    )
+    done = session.plugs.reconcile(
+        session.place, store=store, database=database, follow=follow, later=later, key=_key(key)
+    )
+    _report(session, done)
+
+
+def _key(told: str) -> str:
+    if not told or "+" in told:
+        return told
+    return read_file(told, largest=4096).decode("utf-8", "replace").strip()
+
+
+def _progress(session: Session) -> Callable[[int, int], None]:
+    said = 0
+
+    def told(done: int, whole: int) -> None:
+        nonlocal said
+        tenth = done * _TENTH // whole if whole else _TENTH
+        if tenth > said and not session.screen.json and session.screen.interactive:
+            said = tenth
+            session.screen.note(f"{tenth * 100 // _TENTH} % copied")
+
+    return told
+
+
+def _report(session: Session, done: BegunAnew) -> None:
+    later = tuple(msgspec.convert(one, LaterRecord, from_attributes=True) for one in done.later)
+    screen = session.screen
+    if screen.json:
+        screen.document(
+            RestoreReport(
+                finished=done.finished,
+                held=done.held,
+                seen=done.seen,
+                made=done.made,
+                stopped=done.namespaces,
+                tasks=done.tasks,
+                admissions=done.admissions,
+                sessions=done.sessions,
+                keys=done.keys,
+                aside=done.aside,
+                origin=done.origin,
+                later=later,
+            )
+        )
+        return
+    if done.aside:
+        screen.line(f"the database of before is in {shown(done.aside)}")
+    if done.finished:
+        screen.line("what had to end was ended before; this directory goes on with the store")
+    else:
+        ended = (
+            f"{done.tasks} tasks, {done.admissions} admissions, {done.sessions} sign-ins, {done.keys} keys"
+        )
+        screen.line(f"ended: {ended}")
+        screen.line(f"stopped in: {', '.join(shown(one) for one in done.namespaces)}")
+    screen.line(
+        f"the log goes on as {shown(done.origin)}"
+        if done.origin
+        else "give daemon and signer another `--origin` before they start"
+    )
+    if later:
+        screen.heading("what happened since, that the store does not know")
+        rows = [(moment(one.at), one.namespace, one.kind, Words(shown(one.of))) for one in later]
+        screen.table(("WHEN", "NAMESPACE", "WHAT", "OF"), rows, "nothing")
+    screen.line("start the daemon, look, then lift the stop: `taskbound stop --lift`")

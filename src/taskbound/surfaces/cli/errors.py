@@ -1,17 +1,17 @@
-"""How each error ends the command: its exit status, and its words on standard error.
+"""How errors end a command: exit status and message on standard error.
 
 | status | meaning |
 | --- | --- |
-| 0 | done |
-| 1 | done, and what was found is not good (`doctor`), or an error that nobody foresaw |
+| 0 | success |
+| 1 | done, but the findings are not good (`doctor`), or an unexpected error |
 | 2 | malformed: fix the input |
-| 3 | denied: ask someone, or do something else |
+| 3 | denied: ask an authorized person, or do something else |
 | 4 | unavailable: try again later; nothing was allowed |
-| 5 | tampered: the audit log, or what vouches for it, is not what it claims to be |
+| 5 | tampered: the audit log, or what proves it, was changed |
 | 130 | interrupted |
 
-`taskbound run` and `taskbound exec` end with their command's own status; only when the command never ran is
-it one of these, and where `exec` had to end a command that then says 0.
+`taskbound run` and `taskbound exec` return their command's own status. They return one of these only if the
+command never ran, or if `exec` had to end a command that then returned 0.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ and its log is not what it claims to be."""
 
 
 def fault_of(error: TaskboundError) -> Fault:
-    """The error as one message: the daemon's own when it is the daemon's, also of one that does not start."""
+    """Return the error as one message; the daemon's own message if the daemon raised it."""
     if isinstance(told := getattr(error, "fault", None), Fault):
         return told
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
 
 
 def status_of(error: TaskboundError) -> int:
-    """The exit status of the error's family; of a daemon's fault, of the family that the daemon gave it."""
+    """Return the exit status of the error's family."""
     fault = fault_of(error)
     family = _FAMILY.get(fault.code) or fault.family or error.family
     return FAMILIES.get(family, FAMILIES[error.family]).exit_status
 
 
 def usage_fault(error: typer.TyperException) -> Fault:
-    """What is wrong with the words that were typed, and whose help says how they are meant."""
+    """Return the error for invalid arguments, with the command whose help to read."""
     where = getattr(error, "ctx", None)  # only an error about words has one
     path = where.command_path if where is not None else "taskbound"
     message = error.format_message().strip().rstrip(".")
@@ -63,13 +63,7 @@ def usage_fault(error: typer.TyperException) -> Fault:
 
 
 def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
-    """Say what is wrong and what to do about it, on standard error.
-
-    Args:
-        screen: Where.
-        fault: What is wrong.
-        excerpt: Lines of the file that is wrong, escaped, with a caret; not with `--json`.
-    """
+    """Print an error and its remedy on standard error; `excerpt` (escaped file lines) not with `--json`."""
     if screen.json:
         screen.complaint(fault)
         return
@@ -82,7 +76,7 @@ def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
 
 
 def tell_surprise(screen: Screen, error: BaseException, *, whole: bool) -> None:
-    """Say that this is our mistake; the whole story only for those who asked for it."""
+    """Report an unexpected error as a defect of ours; the traceback only if `whole`."""
     message = f"{type(error).__name__}: {error}"
     tell(
         screen,

@@ -1,4 +1,4 @@
-"""`taskbound task issuer`, and what of evidence is given and shown on the command line."""
+"""`taskbound task issuer`, and reading and showing evidence of tasks."""
 
 from __future__ import annotations
 
@@ -36,12 +36,7 @@ TokenOption = Annotated[
 
 
 def read_tokens(files: list[str] | None) -> tuple[str, ...]:
-    """The token of each file, without the line feed at its end.
-
-    Raises:
-        FileError: A file can't be read.
-        BadInputError: A file holds something that is no text of ASCII.
-    """
+    """Read one token per file; raises FileError, or BadInputError if the file isn't ASCII text."""
     found = []
     for name in files or ():
         raw = read_file(name).removesuffix(b"\n").removesuffix(b"\r")
@@ -52,7 +47,7 @@ def read_tokens(files: list[str] | None) -> tuple[str, ...]:
 
 
 def evidence_words(row: EvidenceRow) -> str:
-    """One piece of what a task rests on, and whether it stands."""
+    """Return one piece of a task's evidence and whether it is valid."""
     match row.verdict:
         case "proven":
             return f"{row.text} (proven until {moment(row.until)})"
@@ -81,7 +76,7 @@ def add(
         str, typer.Option("--audience", help="What they say as `aud`; urn:taskbound:NAMESPACE if not given.")
     ] = "",
 ) -> None:
-    """Have an issuer's signed word count as evidence; for the account that owns the data directory."""
+    """Accept an issuer's signed evidence; only the owner of the data directory may."""
     raw = read_file(keys)
     try:
         text = raw.decode()
@@ -93,7 +88,7 @@ def add(
 
 @command(issuers, "list", examples="taskbound task issuer list")
 def list_all(session: Session) -> None:
-    """List the issuers whose signed word counts, and their keys."""
+    """List the issuers whose evidence is accepted, and their keys."""
     found = session.ask(ListIssuers(), IssuerRows)
     if session.screen.json:
         session.screen.document(found)
@@ -113,6 +108,6 @@ def list_all(session: Session) -> None:
 
 @command(issuers, "remove", asks=True, examples="taskbound task issuer remove tickets --yes")
 def remove(session: Session, name: NameArgument) -> None:
-    """Have an issuer's word count no more, also for what it signed before."""
+    """Stop accepting an issuer's evidence, including what it signed before."""
     session.confirm(f"Remove the issuer {shown(name)}? What it signed counts no more.")
     session.done(session.ask(RemoveIssuer(name=name), Done), f"issuer {shown(name)} removed")

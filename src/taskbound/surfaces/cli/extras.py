@@ -1,8 +1,7 @@
-"""What an extra of this package brings, as the command that installs it where this program is.
+"""The command that installs an extra into this environment.
 
-1. The command names packages, and never this one: no index need have it, and none may give another for it.
-2. They are those that the installed package itself says. Where it says nothing, as a source tree on the path,
-   the command is the checkout's.
+1. It names the extra's packages and never this package, so that no index has to have or can replace it.
+2. The packages come from the installed metadata; without metadata it is the checkout's own command.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _EXTRA: Final = re.compile(r"""extra\s*==\s*["']([a-z0-9-]+)["']""")
 
 
 def how_to_install(extra: str) -> str:
-    """The command that brings what an extra brings."""
+    """Return the command that installs an extra's packages."""
     try:
         wanted = requires(_OWN) or []
     except PackageNotFoundError:

@@ -1,10 +1,9 @@
-"""Ids that a person writes: whole, or as a narrow window shortens them.
+"""Resolves ids that a user types, whole or shortened as narrow tables show them.
 
-1. A whole id is left as it is; the daemon knows whether there is such a thing.
-2. An id shortened to its last eight characters or more, such as `tsk_~7pzq5cgl`, names the one that ends
-   so. The newest are looked through, a bounded number. The end of an id is drawn by the daemon at random:
-   nobody makes one to look like another.
-3. An end that two have, or none that was looked at, refuses: nothing is guessed.
+1. A whole id is passed on as it is.
+2. A shortened id such as `tsk_~7pzq5cgl` (at least the last eight characters) is searched among a bounded
+   number of newest ids. Ids end in random characters from the daemon, so no attacker can choose an ending.
+3. An ending that matches two ids, or none, is refused.
 """
 
 from __future__ import annotations
@@ -29,11 +28,7 @@ _PAGES: Final = 10
 
 
 def whole_task(session: Session, told: str) -> str:
-    """The id of the task that is meant.
-
-    Raises:
-        BadInputError: Anything of rule 3.
-    """
+    """Return the task's id; raises BadInputError as rule 3 says."""
 
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListTasks(limit=_PAGE, before=before), TaskRows)
@@ -43,11 +38,7 @@ def whole_task(session: Session, told: str) -> str:
 
 
 def whole_action(session: Session, told: str) -> str:
-    """The id of the action that is meant.
-
-    Raises:
-        BadInputError: Anything of rule 3.
-    """
+    """Return the action's id; raises BadInputError as rule 3 says."""
 
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListActions(limit=_PAGE, before=before), ActionRows)
@@ -57,11 +48,7 @@ def whole_action(session: Session, told: str) -> str:
 
 
 def whole_credential(session: Session, told: str) -> str:
-    """The id of the credential that is meant.
-
-    Raises:
-        BadInputError: Anything of rule 3.
-    """
+    """Return the credential's id; raises BadInputError as rule 3 says."""
 
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListCredentials(limit=_PAGE, before=before), CredentialRows)

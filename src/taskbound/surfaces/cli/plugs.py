@@ -1,4 +1,4 @@
-"""What the command line is given by wiring: everything that reaches beyond this process's screen."""
+"""What `wiring` provides to the command line: everything outside this process."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class CopyMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """What a data directory knows of copies of its store."""
+    """What a data directory records about copies of its store."""
 
     path: str = ""
     """Of the one that was made last; empty where none is known."""
@@ -79,7 +79,7 @@ class Copies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
-    """One record of a later log, of what a person has to know and the store does not."""
+    """A security-relevant record of a later log that the store lacks."""
 
     at: int
     namespace: str
@@ -89,14 +89,14 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunAnew:
-    """What going on with a store that lacks something came to."""
+    """The result of a restore or reconcile."""
 
     finished: bool
     """Whether there was nothing left to end: another run, or another data directory, had done that."""
     held: int
     seen: int
     made: int
-    """Instant of the copy; 0 where there is none."""
+    """Instant of the copy, or 0."""
     namespaces: tuple[str, ...]
     """Where everything is stopped."""
     tasks: int
@@ -104,35 +104,35 @@ class BegunAnew:
     sessions: int
     keys: int
     aside: str
-    """Where the database of before is; empty where there is none."""
+    """Path of the previous database, or ''."""
     origin: str
     """The log's new name; empty where it is given by hand."""
     later: tuple[Later, ...]
 
 
 class BackingUp(Protocol):
-    """Making a copy of the store."""
+    """Makes a copy of the store."""
 
     def __call__(
         self, place: Place, to: str, *, store: str, database: str, told: Callable[[int, int], None]
     ) -> CopyMade:
-        """What was made; told how many pages are copied, and of how many."""
+        """Copy the store; `told` receives the copied and the total number of pages."""
 
 
 class PuttingBack(Protocol):
-    """Putting a copy in the place of the store."""
+    """Replaces the store with a copy."""
 
     def __call__(self, place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
-        """What it came to; `TaskboundError` where it is not put back."""
+        """Restore the copy; raises TaskboundError if it is not restored."""
 
 
 class Reconciling(Protocol):
-    """Going on with the store that is there."""
+    """Continues with the present store."""
 
     def __call__(
         self, place: Place, *, store: str, database: str, follow: bool, later: str, key: str
     ) -> BegunAnew:
-        """What it came to; `TaskboundError` where it can't be gone on with."""
+        """Reconcile the store; raises TaskboundError if it can't be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What a pinned server shows of itself now."""
+    """A pinned server's present offer."""
 
     identity: str
     """Digest of the identity that was started or reached."""
@@ -169,7 +169,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorized:
-    """The OAuth client that a person named, with what its issuer says of itself."""
+    """An OAuth client that the user named, with its issuer's metadata."""
 
     spec: OAuthSpec
     notes: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loot:
-    """A copied data directory, as whoever copied it can read and use it without a daemon."""
+    """A stolen copy of a data directory, as the thief can use it without a daemon."""
 
     origin: str
     """The log's name."""
@@ -190,7 +190,7 @@ class Loot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperFile:
-    """The helper that a host with OpenSSH needs."""
+    """The helper program for OpenSSH hosts."""
 
     version: int
     """What it says to the broker."""
@@ -211,13 +211,10 @@ class Probing(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         definitions: tuple[bytes, ...] = (),
     ) -> Probed:
-        """The pinned server and its definitions; `secrets` are its slots, and what is in those that are full.
+        """Return the pinned server with its definitions; `secrets` maps its slots to values, if filled.
 
-        Where definitions are given it is not started, and has these.
-
-        Raises:
-            MalformedError: The command can't be pinned: not found, a floating version, a shell.
-            UnavailableError: The server did not start, answer or list.
+        With given definitions the server is not started. Raises MalformedError if the command can't be pinned
+        (not found, a floating version, a shell), UnavailableError if it doesn't start, answer or list.
         """
 
 
@@ -235,64 +232,49 @@ class Reaching(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         oauth: OAuthSpec | None = None,
     ) -> Probed:
-        """The pinned server and its definitions; `secrets` as for `Probing`, `oauth` whom it is reached as.
+        """Return the pinned server with its definitions; `oauth` is the client that connects.
 
-        Raises:
-            MalformedError: The URL, a header or the file of authorities can't be pinned.
-            DeniedError: The authorization server gives no token.
-            UnavailableError: The server is not reached, does not prove who it is, or does not answer or list.
+        Raises MalformedError if URL, headers or authorities can't be pinned, DeniedError without a token,
+        UnavailableError if the server can't be reached or authenticated, or doesn't list.
         """
 
 
 class Joining(Protocol):
-    """Connects to the place's daemon for a task of an agent, as a gateway does."""
+    """Connects to the daemon for a task of an agent, as a gateway does."""
 
     def __call__(
         self, place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
     ) -> Task:
-        """The connection, which belongs to that task; its requests have keys of their own.
+        """Connect for the task; `resume` names a lost connection to take up again.
 
-        Args:
-            place: The installation.
-            namespace: Where agent and task are.
-            agent: Whose task it is.
-            task: Which one is meant.
-            resume: The connection that was lost, and is taken up again.
-            start: Whether a daemon may be started.
-
-        Raises:
-            TaskboundError: There is no daemon, or no such task for this process.
+        Requests get their own idempotency keys. Raises TaskboundError without a daemon or such a task.
         """
 
 
 class ServedHosts(Protocol):
-    """Credentials of hosts, which OpenSSH's programs can use and not read."""
+    """Serves host credentials to OpenSSH's programs, which can use but not read them."""
 
     @property
     def folder(self) -> Path:
-        """Where socket and configuration stand; no secret does."""
+        """Return the folder of socket and configuration; it holds no secret."""
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """Where programs find them."""
+        """Return the variables that tell programs about them."""
 
     def start(self) -> None:
-        """Serve from now on; until then this process may be forked."""
+        """Start serving; this process must not fork afterwards."""
 
     def stop(self) -> None:
-        """Serve nobody any more; once more changes nothing."""
+        """Stop serving; idempotent."""
 
     def close(self) -> None:
-        """Serve nobody any more, and remove the folder; once more changes nothing.
-
-        Raises:
-            TaskboundError: It is still there.
-        """
+        """Stop serving and remove the folder; idempotent. Raises TaskboundError if it remains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
-    """The outside of this process, as callables."""
+    """All access to the outside of this process, as callables."""
 
     place: Callable[[str], Place]
     """The installation at this path, or the user's own."""
@@ -312,7 +294,7 @@ class Plugs:
     look: Callable[[Place, ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     floating: Callable[[Sequence[str]], str]
-    """Why nobody can tell from a command line what it would run, such as a floating version; else empty."""
+    """Returns why a command line doesn't determine what it runs (such as a floating version), or ''."""
     seal: Callable[[Place, str, Binding], str]
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
     seal_admin: Callable[[Place, str, Binding], str]

@@ -1,4 +1,4 @@
-"""Reading what a person gives a command: lengths of time, scopes, files."""
+"""Reads input of commands: durations, scopes, files."""
 
 from __future__ import annotations
 
@@ -27,25 +27,21 @@ _LARGEST: Final = 1024 * 1024
 
 
 class BadInputError(MalformedError):
-    """What was typed can't be what it should be."""
+    """An argument or input has an invalid value."""
 
     code = "bad-input"
     remedy = "see the command's `--help`"
 
 
 class FileError(UnavailableError):
-    """A file that was named can't be read or written."""
+    """A named file can't be read or written."""
 
     code = "file-unavailable"
     remedy = "look at the path and at who may read or write it"
 
 
 def parse_seconds(text: str) -> int:
-    """The seconds of a length of time such as `30m`, `1h30m` or `2d`.
-
-    Raises:
-        BadInputError: It is none.
-    """
+    """Return the seconds of a duration such as `30m`, `1h30m` or `2d`, or raise BadInputError."""
     found = _LENGTH.fullmatch(text)
     if not text or found is None:
         raise BadInputError(
@@ -55,7 +51,7 @@ def parse_seconds(text: str) -> int:
 
 
 def spell_seconds(seconds: int) -> str:
-    """A length of time as `parse_seconds` reads it."""
+    """Return a duration as `parse_seconds` reads it."""
     parts = []
     for letter, unit in _UNITS.items():
         count, seconds = divmod(seconds, unit)
@@ -65,12 +61,7 @@ def spell_seconds(seconds: int) -> str:
 
 
 def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
-    """The bytes of a file, or of standard input for `-`.
-
-    Raises:
-        FileError: It can't be read.
-        BadInputError: It is larger than it may be.
-    """
+    """Return a file's bytes (`-` is standard input); raises FileError, or BadInputError if too large."""
     try:
         if name == "-":
             raw = sys.stdin.buffer.read(largest + 1)
@@ -85,11 +76,7 @@ def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """The lines of a file of any size, or of standard input for `-`, each with its line feed.
-
-    Raises:
-        FileError: It can't be read.
-    """
+    """Yield the lines, with line feeds, of a file of any size or of standard input for `-`."""
     try:
         if name == "-":
             yield from sys.stdin.buffer
@@ -101,11 +88,9 @@ def read_lines(name: str) -> Iterator[bytes]:
 
 
 def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
-    """The scope in a file, YAML or JSON, and its canonical bytes for the daemon.
+    """Return the scope in a YAML or JSON file and its canonical bytes.
 
-    Raises:
-        FileError: The file can't be read.
-        MalformedError: It holds no scope; ``where`` names file, line and column.
+    Raises FileError, or MalformedError whose `where` names file, line and column.
     """
     document = read_document(read_file(name), name)
     with document.pointing():
@@ -114,15 +99,7 @@ def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
 
 
 def write_file(name: str, pieces: Iterable[bytes]) -> None:
-    """Write a file that only the user may read; an old one is replaced as a whole, and only at the end.
-
-    Args:
-        name: The path, or `-` for standard output.
-        pieces: Its bytes, in order.
-
-    Raises:
-        FileError: It can't be written.
-    """
+    """Write a file with mode 0600, replacing an old one atomically; `-` is standard output."""
     if name == "-":
         for piece in pieces:
             sys.stdout.buffer.write(piece)

@@ -1,4 +1,4 @@
-"""`taskbound stop`, the kill switch, and `taskbound revocation tail`: what ended, as it does."""
+"""`taskbound stop`, the kill switch, and `taskbound revocation tail`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WAIT: Final = 2_000
 
 
 def add_stop(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     command(
         app, "stop", asks=True, examples="taskbound stop --reason 'something is wrong'\ntaskbound stop --lift"
     )(stop)
@@ -31,7 +31,7 @@ def stop(
 ) -> None:
     """Stop everything at once: nothing is permitted until the stop is lifted.
 
-    Throwing the switch never asks. Tasks can still be looked at, paused and ended.
+    Stopping asks for no confirmation. Tasks can still be shown, paused and ended.
     """
     if lift:
         session.confirm("Lift the stop, and let every running task act again?")
@@ -47,9 +47,9 @@ def tail(
     session: Session,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
 ) -> None:
-    """Show what ended, was stopped or came back in the last ten minutes.
+    """Show what ended, was stopped or resumed in the last ten minutes.
 
-    With `--follow` and `--json` each page with something in it is a document on a line of its own.
+    `--follow --json` prints each non-empty page as one JSON document per line.
     """
     page = session.ask(ReadFeed(), FeedRows)
     first = True

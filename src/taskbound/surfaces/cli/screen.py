@@ -1,19 +1,16 @@
-"""What a person sees: lines that no text of an agent or a server can forge.
+"""Terminal output that no text of an agent or server can forge.
 
-1. Every text is escaped here, on its way out: control, bidi, zero-width and tag characters become visible
-   escapes, a line feed included, so one text is one line. Nothing is ever read as markup.
-2. A line of ours starts in the first column. When a text is longer than the window, we break it, between
-   words where it has some, and each further line starts with a mark, so that a part of a text can't stand
-   where our words stand. A sentence of ours is broken the same way: it may quote anyone.
-3. In a table only the last column may hold any text; what stands before it is plain ASCII of bounded width,
-   without two spaces in a row, so that no text moves the columns after it or looks like them. In a narrow
-   window ids, instants and long cells are shortened, in this order and no more than is needed, and each
-   shortened one says so, but for instants. Where two first cells would look alike by that, there is a line a
-   cell instead.
-4. With `--json` standard output gets one document and nothing else, in ASCII: a terminal has nothing to obey.
-5. Color needs a terminal, and `NO_COLOR` takes it away.
-6. One word of plain ASCII that is there to be copied is left whole, on a line of its own: without a space it
-   can't look like a line of ours.
+1. Every text is escaped on output: control, bidi, zero-width and tag characters, and line feeds, so that one
+   text is one line. Nothing is interpreted as markup.
+2. Our lines start in the first column. Longer texts and sentences are wrapped at spaces where possible, and
+   continuation lines start with a mark, so that no text can pose as ours.
+3. In a table only the last column may hold any text; the others hold bounded plain ASCII without two spaces
+   in a row. In a narrow window ids, instants and long cells are shortened, in this order and visibly except
+   for instants. If two first cells would look alike, each cell gets a line.
+4. With `--json` standard output is one ASCII document and nothing else, so a terminal has nothing to obey.
+5. Color needs a terminal and no `NO_COLOR`.
+6. A single plain ASCII word for copying is left whole on its own line; without a space it can't look like
+   ours.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ _INDENTED: Final = 40
 _NARROWEST: Final = 12
 _SHORT: Final = 12
 _ROW: Final = re.compile(r" {2,}")
-"""What two columns are told apart by (rule 3)."""
+"""Separates two columns (rule 3)."""
 _TAB: Final = 2
 """Columns that a tab is shown as, where a configuration is indented with them."""
 _ID: Final = re.compile(r"((?:tsk|act|crd)_)[a-z2-7]{18,27}([a-z2-7]{8})")
@@ -62,7 +59,7 @@ _STYLES: Final = {
 
 
 class Words(str):
-    """A sentence whose foreign parts were escaped where it was made; escaping it again would double that."""
+    """A sentence whose foreign parts are already escaped."""
 
     __slots__ = ()
 
@@ -71,12 +68,12 @@ Cell: TypeAlias = str | int
 
 
 def shown(text: str) -> str:
-    """The text with everything visible, on one line (rule 1)."""
+    """Return the text escaped and on one line (rule 1)."""
     return escape_rest(text) if isinstance(text, Words) else escape_text(text)
 
 
 def moment(instant: int) -> str:
-    """An instant in UTC to the second, or a word when there is none."""
+    """Return an instant in UTC to the second, or a word if there is none."""
     if not instant:
         return "never"
     try:
@@ -86,7 +83,7 @@ def moment(instant: int) -> str:
 
 
 def ascii_json(document: object) -> str:
-    """The document as JSON of ASCII characters only, exact in every raw part (rule 4)."""
+    """Return the document as ASCII JSON, exact in every raw part (rule 4)."""
     text = msgspec.json.encode(document).decode()
     return "".join(char if " " <= char <= "~" else _unit_escapes(char) for char in text)
 
@@ -97,16 +94,9 @@ def _unit_escapes(char: str) -> str:
 
 
 class Screen:
-    """Standard output and standard error of one command.
-
-    Args of the constructor:
-        json: Whether standard output is for one document (rule 4).
-        out: Standard output.
-        err: Standard error.
-    """
+    """Standard output and standard error of one command; `json` as in rule 4."""
 
     def __init__(self, *, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
-        """Look at where the output goes; nothing is printed yet."""
         self.json = json
         self._out = Console(
             file=out or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
@@ -117,16 +107,16 @@ class Screen:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person sits at both ends."""
+        """Return whether input and output are terminals."""
         return sys.stdin.isatty() and self._out.file.isatty()
 
     def document(self, document: object) -> None:
-        """Print the one document of `--json`."""
+        """Print the document of `--json`."""
         self._out.file.write(ascii_json(document) + "\n")
         self._out.file.flush()
 
     def complaint(self, document: object) -> None:
-        """Print one document on standard error: what went wrong, with `--json`."""
+        """Print a document on standard error: an error with `--json`."""
         self._err.file.write(ascii_json(document) + "\n")
         self._err.file.flush()
 
@@ -136,12 +126,12 @@ class Screen:
         self._print(self._err, Words(question), "", end=" ")
 
     def line(self, text: str = "", style: str = "") -> None:
-        """One line of ours; a part that is foreign must be in it as `shown` gives it."""
+        """Print a line of ours; foreign parts must have been escaped by `shown`."""
         if not self.json:
             self._print(self._out, Words(text), style)
 
     def word(self, text: str) -> None:
-        """One word that is there to be copied (rule 6); any other text is a line like all others."""
+        """Print a word for copying (rule 6), or any other text as a line."""
         if self.json:
             return
         if _WORD.fullmatch(text):
@@ -150,13 +140,13 @@ class Screen:
             self.line(shown(text))
 
     def text(self, text: str) -> None:
-        """Lines of ours that are there to be copied; what a terminal could obey is escaped (rule 1)."""
+        """Print lines of ours for copying, with control characters escaped (rule 1)."""
         for line in () if self.json else text.splitlines():
             inner = line.lstrip(" ")
             self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)
 
     def changes(self, lines: Sequence[str]) -> None:
-        """Lines of a difference between texts of anyone: a mark, an indentation that is kept, a text."""
+        """Print diff lines of foreign texts; mark and indentation are kept."""
         for line in () if self.json else lines:
             inner = line[1:].lstrip(" \t")
             indent = line[1 : len(line) - len(inner)].expandtabs(_TAB)[:_INDENTED]
@@ -164,15 +154,15 @@ class Screen:
             self._broken(self._out, f"  {line[:1]}{indent}", shown(inner.rstrip(" ")), style)
 
     def note(self, text: str, style: str = "yellow") -> None:
-        """One line of ours on standard error, with `--json` too."""
+        """Print a line of ours on standard error, with `--json` too."""
         self._print(self._err, Words(text), style)
 
     def heading(self, text: str) -> None:
-        """A heading of ours."""
+        """Print a heading of ours."""
         self.line(text, "bold")
 
     def fields(self, pairs: Sequence[tuple[str, str | int | Sequence[str]]]) -> None:
-        """Labels of ours and texts of anyone, a line each; a sequence gets the label once."""
+        """Print labels of ours and foreign texts, one line each; a sequence gets the label once."""
         if self.json:
             return
         width = max((len(label) for label, _ in pairs), default=0)
@@ -185,13 +175,7 @@ class Screen:
                 self._wrapped(f"{head}  " if number == 0 else f"{' ' * width}{_MARK[2:]}", text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-        """A table with one line a row (rule 3).
-
-        Args:
-            heads: The columns' names.
-            rows: As many cells each as there are heads.
-            empty: What to say when there is no row.
-        """
+        """Print a table with one line per row, or `empty` without rows (rule 3)."""
         if self.json:
             return
         if not rows:
@@ -214,12 +198,11 @@ class Screen:
             self._out.print(text.append(_cut(shown(last), room)), soft_wrap=True)
 
     def _cards(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """The rows of a table that is wider than the window: a line a cell."""
         for row in rows:
             self.fields(list(zip(heads, row, strict=True)))
 
     def status(self, word: str, text: str, advice: str = "") -> None:
-        """A finding: its word in color, what it says, and what to do about it."""
+        """Print a finding: its level in color, the text, and the advice."""
         if self.json:
             return
         self._out.print(Text(f"{word:<5}", _STYLES.get(word, "")), end=" ", soft_wrap=True)
@@ -228,7 +211,6 @@ class Screen:
             self._wrapped("      -> ", advice)
 
     def _wrapped(self, head: str, text: str, *, start: int = 0) -> None:
-        """A text after our words, broken by us (rule 2)."""
         rest = shown(text)
         self._broken(self._out, head, rest, _STYLES.get(rest, ""), start=start)
 
@@ -236,7 +218,6 @@ class Screen:
     def _broken(
         console: Console, head: str, text: str, style: str, *, start: int = 0, end: str = "\n"
     ) -> None:
-        """Lines that fit, each but the first after the mark (rule 2)."""
         width = _width_of(console)
         first, rest = _split(text, max(width - cell_len(head) - start, 20))
         console.print(Text(head).append(first, style), soft_wrap=True, end="\n" if rest else end)
@@ -254,12 +235,11 @@ class Screen:
 
 
 def _width_of(console: Console) -> int:
-    """The window's width, or so much that nothing is broken or cut when there is no window."""
+    """Return the window's width, or a width that wraps nothing if there is no window."""
     return shutil.get_terminal_size().columns if console.file.isatty() else 1_000_000
 
 
 def _fitting(lines: list[list[str]], heads: Sequence[str], width: int) -> list[list[str]]:
-    """The cells, shortened step by step until the last column has room (rule 3)."""
     for shorten in (_short_id, _short_instant):
         if width - _taken(_widths(lines, heads)) >= _NARROWEST:
             return lines
@@ -272,7 +252,6 @@ def _fitting(lines: list[list[str]], heads: Sequence[str], width: int) -> list[l
 
 
 def _are_alike(rows: Sequence[Sequence[Cell]], lines: Sequence[Sequence[str]]) -> bool:
-    """Whether first cells that differ look the same once they are shortened."""
     if not lines or not lines[0]:
         return False
     return len({str(row[0]) for row in rows}) > len({line[0] for line in lines})
@@ -314,7 +293,6 @@ def _cut(text: str, room: int) -> str:
 
 
 def _split(text: str, room: int) -> tuple[str, str]:
-    """The text's beginning that has room, up to its last space if that is near, and the rest."""
     at = _fits(text, room)
     space = text.rfind(" ", 0, at) + 1
     # A word longer than half a line is no word of a person's: it is broken where the line ends. The space
@@ -323,7 +301,6 @@ def _split(text: str, room: int) -> tuple[str, str]:
 
 
 def _fits(text: str, room: int) -> int:
-    """How many characters have room."""
     if text.isascii():
         return min(len(text), room)
     used = 0

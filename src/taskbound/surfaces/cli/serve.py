@@ -1,4 +1,4 @@
-"""`taskbound serve`, `gateway` and `guard`: words that hand on to processes of their own."""
+"""`taskbound serve`, `gateway` and `guard`: commands that start other processes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _CANNOT_JUDGE: Final = frozenset({"other-version"})
 
 
 def add_serve(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     examples = "taskbound serve\ntaskbound serve --port 8710\ntaskbound serve --end"
     command(app, "serve", examples=examples)(serve)
 
 
 def add_gateway(app: typer.Typer) -> None:
-    """Put the command into the program; it reads its own arguments, and takes the shortest way."""
+    """Add the command to the program; it parses its own arguments to start fast."""
 
     def gateway(ctx: typer.Context) -> None:
-        """Stand between an MCP client and its servers; a client starts this, as `init` wrote it.
+        """Run the gateway between an MCP client and its servers; clients start it as `init` configured.
 
         It speaks MCP on standard input and output: `taskbound gateway --agent NAME [--home DIR]`.
 
@@ -49,15 +49,14 @@ def add_gateway(app: typer.Typer) -> None:
 
 
 def add_guard(app: typer.Typer) -> None:
-    """Put the command into the program; it reads its own arguments, as the gateway does."""
+    """Add the command to the program; it parses its own arguments."""
 
     def guard(ctx: typer.Context) -> None:
-        """Answer nginx or Envoy whether a request may pass to the service behind them.
+        """Answer nginx or Envoy whether a request may pass to the service behind the proxy.
 
-        It stands before a service that runs no Python of ours, beside the proxy, and verifies each request's
-        transaction token as `docs/guides/proxies.md` says: `taskbound guard FILE [--check] [--json]`.
-
-        It needs no daemon and no data directory on its machine.
+        It verifies each request's transaction token as `docs/guides/proxies.md` says, for services that can't
+        use the Python library: `taskbound guard FILE [--check] [--json]`. It needs no daemon and no data
+        directory.
         """
         if told_before(ctx):
             raise BadInputError("a guard reads its own options", remedy="put them after the word `guard`")
@@ -82,13 +81,13 @@ def serve(
         bool, typer.Option("--end", help="end the daemon that runs, and start none; it is waited for")
     ] = False,
 ) -> None:
-    """Start the daemon and what belongs to it, in the foreground.
+    """Start the daemon and its processes in the foreground.
 
-    A command that needs a daemon starts one by itself. All of it runs under your own account: that keeps
-    other accounts out, and contains nothing that you start yourself. `taskbound doctor` says what holds here.
+    Commands that need a daemon start one themselves. All of it runs under your account: that keeps other
+    accounts out, and contains nothing that you start. `taskbound doctor` reports which boundaries hold.
 
-    `--end` ends the one that runs, wherever it was started: for an update, or for other settings. No task
-    ends with it, and what needs a daemon then starts another.
+    `--end` ends the running daemon, for an update or new settings. No task ends with it, and the next command
+    that needs a daemon starts another.
     """
     if end:
         _end(session, port)
@@ -106,7 +105,7 @@ def _end(session: Session, port: int) -> None:
     if place.socket:
         raise BadInputError(
             f"the daemon at `{place.socket}` is another account's",
-            remedy="end its service, as whoever runs it",
+            remedy="end its service, as its account",
         )
     if port:
         raise BadInputError("a daemon that ends listens nowhere", remedy="leave `--port` or `--end` out")
@@ -122,9 +121,9 @@ def _end(session: Session, port: int) -> None:
 
 
 def _require_allowed(session: Session) -> None:
-    """Go on unless the daemon refuses its end to this process, which it records.
+    """Raise if the daemon refuses to be ended by this process; the daemon records that.
 
-    Outside of every run a daemon that can't answer is ended all the same: without one nothing is permitted.
+    Outside of every run, a daemon that doesn't answer is ended all the same: without it nothing is permitted.
     """
     place = replace(session.place, autostart=False)
     with suppress(UnavailableError):

@@ -1,4 +1,4 @@
-"""`taskbound service`: enforcement points and systems downstream, who answers for them, and their keys."""
+"""`taskbound service`: enforcement points and downstream systems, their owners and keys."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def add(
     ],
     enforce: EnforceOption = None,
 ) -> None:
-    """Have there be a service: for the account that owns the data directory.
+    """Add a service; only the owner of the data directory may.
 
-    Nothing proves it until it has a key. It hears what ends in this namespace, and is told what tokens are
-    worth that are meant for it.
+    It can't authenticate until it has a key. It receives revocations of this namespace, and may introspect
+    tokens with its audience.
     """
     ask = AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
     session.done(session.ask(ask, Done), f"service {shown(name)} added; it has no key yet")
@@ -75,7 +75,7 @@ def add(
 
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
-    """List the services, and who answers for them."""
+    """List the services and their owners."""
     found = session.ask(ListServices(), ServiceRows)
     if session.screen.json:
         session.screen.document(found)
@@ -99,7 +99,7 @@ def list_all(session: Session) -> None:
 
 @command(app, "show", examples="taskbound service show payments")
 def show(session: Session, name: ServiceArgument) -> None:
-    """Show one service with its keys, also those that prove it no more."""
+    """Show one service with its keys, including removed ones."""
     found = session.ask(ShowService(name=name), ServiceDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -139,9 +139,9 @@ def change(
     enforce: EnforceOption = None,
     nothing: Annotated[bool, typer.Option("--enforce-nothing", help="It enforces no tool any more.")] = False,
 ) -> None:
-    """Have somebody else answer for a service, or have it enforce something else: its owner's act.
+    """Change a service's owner or what it enforces; only its owner may.
 
-    What it enforces is replaced by what is given, whole.
+    What it enforces is replaced as a whole.
     """
     if bool(enforce) and nothing:
         raise BadInputError("a service enforces something or nothing", remedy="leave out one of the two")
@@ -156,7 +156,7 @@ def change(
 
 @command(app, "remove", asks=True, examples="taskbound service remove payments --yes")
 def remove(session: Session, name: ServiceArgument) -> None:
-    """Have there be no such service: its keys and its tokens prove nothing from then on. Its owner's act."""
+    """Remove a service: its keys and tokens become invalid. Only its owner may."""
     session.confirm(f"Remove service {shown(name)}? Its keys never prove anything again.")
     session.done(session.ask(RemoveService(name=name), Done), f"service {shown(name)} removed")
 
@@ -174,7 +174,7 @@ def add_key(
         ),
     ],
 ) -> None:
-    """Have a key prove a service: its owner's act. The private half stays with the service."""
+    """Add a public key that authenticates a service; only its owner may. The private key stays there."""
     raw = read_file(file)
     if raw.lstrip().startswith(_PEM):  # most often the private half, which is not even sent to the daemon
         raise BadInputError(f"`{shown(file)}` is a PEM, and no JSON Web Key", remedy=_PUBLIC)
@@ -192,7 +192,7 @@ def remove_key(
     name: ServiceArgument,
     key: Annotated[str, typer.Argument(metavar="KEY", help="As `show` has it.", show_default=False)],
 ) -> None:
-    """Have a key prove a service no more, nor what was issued by it: its owner's act."""
+    """Remove a service's key, and invalidate what was issued to it; only its owner may."""
     session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")
     done = session.ask(RemoveServiceKey(name=name, key=key), Done)
     session.done(done, f"the key {shown(key)} proves {shown(name)} no more")

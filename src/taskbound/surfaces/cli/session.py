@@ -1,7 +1,6 @@
-"""One run of one command: where it works, what it may ask of a person, and how it answers.
+"""One run of a command: its installation, prompts and output.
 
-1. `--home`, `--namespace` and `--json` may stand before the command, within it and after it; what stands last
-   counts.
+1. `--home`, `--namespace` and `--json` may stand before, within and after the command; the last one counts.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ _PANEL: Final = "Everywhere"
 
 
 class NeedsYesError(MalformedError):
-    """A command that destroys something, or asks something, has nobody to ask."""
+    """A command needs a confirmation or an answer, and can't ask."""
 
     code = "needs-answer"
     remedy = "say `--yes`, or run it in a terminal"
 
 
 class DeclinedError(DeniedError):
-    """The person said no."""
+    """The user declined."""
 
     code = "declined"
 
 
 class NotWiredError(UnavailableError):
-    """The commands were called without what wiring gives them."""
+    """The commands were called without what `wiring` provides."""
 
     code = "not-wired"
     remedy = "start it as the program `taskbound`"
@@ -54,7 +53,6 @@ class Session:
     """What a command works with."""
 
     def __init__(self, plugs: Plugs, *, home: str, namespace: str, json: bool, yes: bool) -> None:
-        """Note what was asked for; nothing is read and nobody is connected yet."""
         self.plugs = plugs
         self.screen = Screen(json=json)
         self.yes = yes
@@ -65,43 +63,39 @@ class Session:
 
     @property
     def place(self) -> Place:
-        """The installation and its settings, read at the first use."""
+        """Return the installation and its settings, read on first use."""
         if self._place is None:
             self._place = self.plugs.place(self._home)
         return self._place
 
     @property
     def told_namespace(self) -> str:
-        """The namespace that was asked for; empty for the settings' own."""
+        """Return the namespace option, or '' to use the settings."""
         return self._namespace
 
     @property
     def namespace(self) -> str:
-        """The namespace that the command works in."""
+        """Return the namespace that the command works in."""
         return self._namespace or self.place.namespace
 
     def client(self) -> Client:
-        """The connection to the daemon, made at the first use; one a session."""
+        """Return the session's connection to the daemon, opened on first use."""
         if self._client is None:
             self._client = self.connect_anew("cli")
         return self._client
 
     def connect_anew(self, role: str) -> Client:
-        """A connection of the caller's own, to be closed by the caller."""
+        """Open another connection, which the caller must close."""
         return self.plugs.connect(self.place, self.namespace, role)
 
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
-        """The daemon's answer, of this kind."""
+        """Return the daemon's answer of this type."""
         return self.client().ask(ask, kind, patience=patience)
 
     def require_outside(self, ask: Ask) -> None:
-        """Go on only outside of every `taskbound run`, gateway and egress: the command acts by itself.
+        """Raise DeniedError beneath a `taskbound run`, gateway or egress.
 
-        Args:
-            ask: Names the act: a daemon that runs refuses it too, and records that.
-
-        Raises:
-            DeniedError: This process stands beneath one.
+        For commands that act without the daemon: a running daemon refuses `ask` too, and records that.
         """
         try:
             self.plugs.require_outside(self.place)
@@ -112,10 +106,7 @@ class Session:
             raise
 
     def done(self, answer: Done, sentence: str) -> None:
-        """Say that it took effect: the daemon's answer with `--json`, our sentence without.
-
-        What the daemon says besides stands behind the sentence, unless the sentence has it already.
-        """
+        """Print the daemon's answer with `--json`, and otherwise the sentence and the daemon's note."""
         if self.screen.json:
             self.screen.document(answer)
             return
@@ -123,32 +114,22 @@ class Session:
         self.screen.line(sentence if detail in sentence else f"{sentence} ({detail})")
 
     def close(self) -> None:
-        """End the connection, if there is one."""
+        """Close the connection, if there is one."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
     def confirm(self, question: str) -> None:
-        """Go on only with a person's yes.
-
-        Raises:
-            NeedsYesError: Nobody can be asked.
-            DeclinedError: The person said no.
-        """
+        """Raise DeclinedError unless the user confirms, NeedsYesError if they can't be asked."""
         if self.yes:
             return
         if self.prompt(f"{question} [y/N]").strip().lower() not in {"y", "yes"}:
             raise DeclinedError("nothing was changed")
 
     def prompt(self, question: str, default: str = "") -> str:
-        """What the person answers.
-
-        Raises:
-            NeedsYesError: Nobody can be asked.
-            DeclinedError: The person closed the input.
-        """
+        """Return the user's answer; raises NeedsYesError or DeclinedError (closed input)."""
         if self.screen.json or not self.screen.interactive:
-            raise NeedsYesError(f"nobody can be asked: {question}")
+            raise NeedsYesError(f"can't ask without a terminal: {question}")
         more = f" ({default})" if default else ""
         self.screen.ask(f"{question}{more}")
         line = sys.stdin.readline()
@@ -172,15 +153,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 def command(
     app: typer.Typer, name: str, *, asks: bool = False, examples: str = "", passes: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command: its first argument is the session, the others are the command's own.
+    """Register a function as a command; its first parameter is the session.
 
-    Args:
-        app: The group that the command stands in.
-        name: What a person types.
-        asks: Whether it takes `--yes`: it asks before it acts, or what stands beside it does, so that
-            a script may say it to each of them.
-        examples: Lines of examples, shown at the end of its help.
-        passes: Whether words after `--`, or unknown ones, belong to another program.
+    `asks` adds `--yes`, `examples` appends lines to its help, and `passes` keeps unknown arguments and those
+    after `--` for another program.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -218,18 +194,18 @@ def command(
 
 
 def group(name: str, sentence: str) -> typer.Typer:
-    """A word under which commands stand."""
+    """Return a group of commands."""
     app = typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
 
     def shared(home: HomeOption = "", namespace: NamespaceOption = "", json: JsonOption = False) -> None:
-        """Take what stands before the command; `told_before` finds it again."""
+        """Accept shared options before the command; `told_before` reads them."""
 
     app.callback()(shared)
     return app
 
 
 def told_before(ctx: typer.Context) -> dict[str, object]:
-    """The shared options that stand before the command's name (rule 1)."""
+    """Return the shared options that stand before the command's name (rule 1)."""
     found: dict[str, object] = {}
     outer = ctx.parent
     while outer is not None:
@@ -240,11 +216,7 @@ def told_before(ctx: typer.Context) -> dict[str, object]:
 
 
 def plugs_of(ctx: typer.Context) -> Plugs:
-    """What wiring gave the program.
-
-    Raises:
-        NotWiredError: It was started without.
-    """
+    """Return what `wiring` provided; raises NotWiredError without it."""
     found = ctx.find_object(Plugs)
     if found is None:
         raise NotWiredError("this program was started without its parts")

@@ -1,4 +1,4 @@
-"""`taskbound task` and `taskbound template`: the unit of authority, and what it is made of."""
+"""`taskbound task` and `taskbound template`: tasks and their templates."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ LearningOption = Annotated[
 
 
 HeartbeatOption = Annotated[
-    str, typer.Option("--heartbeat", metavar="TIME", help="Pause it when nobody is bound for so long.")
+    str, typer.Option("--heartbeat", metavar="TIME", help="Pause it when it has no connection for so long.")
 ]
 GraceOption = Annotated[
     str, typer.Option("--grace", metavar="TIME", help="End it when it stays paused so for this long.")
@@ -111,11 +111,7 @@ def make_start(
     heartbeat: str = "",
     grace: str = "",
 ) -> StartTask:
-    """The request for a task, from options and settings.
-
-    Raises:
-        BadInputError: An option is missing or contradicts another.
-    """
+    """Return the request to start a task; raises BadInputError for missing or conflicting options."""
     agent = agent or session.place.agent
     if not agent:
         raise BadInputError(
@@ -173,7 +169,7 @@ def start(
     heartbeat: HeartbeatOption = "",
     grace: GraceOption = "",
 ) -> None:
-    """Declare a task and start it: who may do what, why, and until when."""
+    """Declare and start a task: agent, scope, purpose and deadline."""
     order = make_start(
         session,
         agent=agent,
@@ -214,7 +210,7 @@ def delegate(
     heartbeat: HeartbeatOption = "",
     grace: GraceOption = "",
 ) -> None:
-    """Hand a part of a task on to an agent: what the child may use is taken out of what is left here."""
+    """Delegate a part of a task to an agent; the child's limits are taken out of this task's."""
     if bool(template) is bool(scope):
         raise BadInputError("give the child a scope", remedy="with `--scope FILE` or `--template NAME`")
     order = DelegateTask(
@@ -242,7 +238,7 @@ def step(
     task: TaskArgument,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
 ) -> None:
-    """Enter the next step: its grants come into force, and those before go unless it keeps them."""
+    """Enter the next step: its grants apply, and earlier grants end unless the step keeps them."""
     found = session.ask(StepTask(task=whole_task(session, task), name=name), TaskDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -252,7 +248,7 @@ def step(
 
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
-    """Show one task: its scope in words, what is left of its limits, and what became of it."""
+    """Show one task: its scope in words, the rest of its limits, and its result."""
     found = session.ask(ShowTask(task=whole_task(session, task)), TaskDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -296,14 +292,14 @@ def list_tasks(
 
 @command(app, "pause", asks=True, examples="taskbound task pause tsk_… --reason 'it looks odd'")
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
-    """Take the task's authority away for now."""
+    """Pause the task: it has no authority until it is resumed."""
     task = whole_task(session, task)
     session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
 
 
 @command(app, "resume", asks=True, examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
-    """Give a paused task its authority back."""
+    """Resume a paused task."""
     task = whole_task(session, task)
     session.done(session.ask(ResumeTask(task=task), Done), f"{shown(task)} runs again")
 
@@ -345,7 +341,7 @@ def save(
     grace: GraceOption = "",
     holds: HoldsOption = "",
 ) -> None:
-    """Keep a scope, a length of time, a heartbeat and what becomes of holds under a name."""
+    """Save a scope, duration, heartbeat and the handling of holds under a name."""
     parsed, raw = read_scope(scope)
     order = SaveTemplate(
         name=name,
@@ -362,7 +358,7 @@ def save(
 
 @command(templates, "list", examples="taskbound template list")
 def list_templates(session: Session) -> None:
-    """List the templates, and what each of them lets an agent do."""
+    """List the templates, and what each lets an agent do."""
     found = session.ask(ListTemplates(), TemplateRows)
     if session.screen.json:
         session.screen.document(found)
@@ -385,7 +381,7 @@ def list_templates(session: Session) -> None:
 def remove(
     session: Session, name: Annotated[str, typer.Argument(help="Its name.", show_default=False)]
 ) -> None:
-    """Forget a template; tasks that were made of it go on."""
+    """Remove a template; tasks that were made from it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
     session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
 
@@ -405,13 +401,12 @@ def _state(row: TaskRow) -> str:
 
 
 def _say_next(screen: Screen, task: TaskDetail) -> None:
-    """What comes after a task to learn from."""
+    """Print what to do after a task that was recorded for learning."""
     if task.row.learning and task.row.state not in _ALIVE:
         screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
 
 
 def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:
-    """What it has or had in targets, newest first; nothing of a task that had none."""
     lines = [f"{one.id} {one.target}/{one.kind} is {_standing(one)}" for one in task.credentials]
     if task.credential_count > len(lines):
         lines.append(f"and {task.credential_count - len(lines)} more: see `taskbound credential list --task`")

@@ -1,30 +1,54 @@
-"""`taskbound token`: clients that people use, and what they were let in to."""
+"""`taskbound token`: tokens, signing keys, OAuth clients and admissions. No command prints a token.
+
+1. The request under a code is shown before anything is asked; the client's own claims are marked as such.
+2. The person chooses the task: one of theirs that runs, or a new one.
+3. A client that asks to act as the person itself is announced as that, and no task is asked for.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from taskbound.core.token.claims import LONGEST
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.authorization import (
     AddClient,
     AdmissionRows,
+    AskedDetail,
     ClientRow,
     ClientRows,
+    ConsentAsPerson,
+    ConsentToClient,
+    DenyClient,
     EndAdmission,
     ListAdmissions,
     ListClients,
+    LookAtAsked,
     RemoveClient,
     ShowClient,
 )
 from taskbound.wire.connection import Done
+from taskbound.wire.token import (
+    ListTokenKeys,
+    ListTokens,
+    RevokeToken,
+    RevokeTokenKey,
+    RotateTokenKeys,
+    ShowToken,
+    TokenKeyRows,
+    TokenRow,
+    TokenRows,
+)
 
 app = group("token", "Tokens, and the clients that people get them for.")
 clients = group("client", "Programs that are sent codes in a person's browser.")
 app.add_typer(clients)
-admissions = group("admission", "What clients were let in to: one task each, until somebody ends it.")
+admissions = group("admission", "The admissions of clients: one task each, until it is ended.")
 app.add_typer(admissions)
 
 NameArgument = Annotated[
@@ -52,7 +76,7 @@ def add(
         str, typer.Option("--shown", help="What it is called where people consent; its name if not given.")
     ] = "",
 ) -> None:
-    """Register a client that has no metadata document; for the account that owns the data directory."""
+    """Register a client that has no metadata document; only the owner of the data directory may."""
     added = session.ask(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
     if session.screen.json:
         session.screen.document(added)
@@ -76,7 +100,7 @@ def list_all(session: Session) -> None:
 
 @command(clients, "show", examples="taskbound token client show desk")
 def show(session: Session, name: NameArgument) -> None:
-    """Show where the codes of a client go, and who said so."""
+    """Show a client's redirect addresses, and who registered it."""
     found = session.ask(ShowClient(client=name), ClientRow)
     if session.screen.json:
         session.screen.document(found)
@@ -93,7 +117,7 @@ def show(session: Session, name: NameArgument) -> None:
 
 @command(clients, "remove", asks=True, examples="taskbound token client remove desk --yes")
 def remove(session: Session, name: NameArgument) -> None:
-    """Send a client nothing more; for the account that owns the data directory."""
+    """Remove a client, so that it is sent no codes; only the owner of the data directory may."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
     session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
 
@@ -106,7 +130,7 @@ def list_admissions(
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
     before: Annotated[str, typer.Option("--before", help="The last admission of the page before.")] = "",
 ) -> None:
-    """List what clients were let in to, newest first."""
+    """List the admissions of clients, newest first."""
     ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
     found = session.ask(ask, AdmissionRows)
     if session.screen.json:
@@ -134,7 +158,261 @@ def end_admission(
     ],
     why: Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")] = "",
 ) -> None:
-    """Let a client in no more that you let in, or that works for a task or an agent of yours."""
+    """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
     ended = session.ask(EndAdmission(admission=admission, why=why), Done)
     session.done(ended, f"admission {shown(admission)} ended")
+
+
+keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
+app.add_typer(keys)
+
+TokenArgument = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="The name of the token, tok_….", show_default=False)
+]
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The `kid` of the key.", show_default=False)]
+WhyOption = Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")]
+
+
+@command(app, "list", examples="taskbound token list --task tsk_… --limit 20")
+def list_tokens(
+    session: Session,
+    task: Annotated[str, typer.Option("--task", help="Only tokens of this task.")] = "",
+    agent: Annotated[str, typer.Option("--agent", help="Only tokens of this agent.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
+    before: Annotated[str, typer.Option("--before", help="The last token of the page before.")] = "",
+) -> None:
+    """List tokens, newest first; the token itself is not stored."""
+    ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
+    found = session.ask(ask, TokenRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
+        [
+            (one.token, one.form, one.state, one.agent or one.subject, one.task, moment(one.expires))
+            for one in found.rows
+        ],
+        "no tokens",
+    )
+    if found.more:
+        session.screen.note(f"there are more: --before {shown(found.rows[-1].token)}", "dim")
+
+
+@command(app, "show", examples="taskbound token show tok_…")
+def show_token(session: Session, token: TokenArgument) -> None:
+    """Show a token's purpose, what it is bound to, and whether it is valid."""
+    found = session.ask(ShowToken(token=token), TokenRow)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.heading(shown(found.token))
+    session.screen.fields(
+        [
+            ("  form", found.form),
+            ("  state", f"{found.state}: {found.why}" if found.why else found.state),
+            ("  for", found.audience),
+            ("  of", found.subject),
+            ("  acting", tuple(found.actors)),
+            ("  task", found.task),
+            ("  action", found.action),
+            ("  bound to", found.binding or "nothing: any bearer can use it"),
+            ("  issued", moment(found.issued)),
+            ("  ends", moment(found.expires)),
+            ("  key", found.key),
+            ("  exchanged for", found.parent),
+        ]
+    )
+
+
+@command(app, "revoke", asks=True, examples="taskbound token revoke tok_… --why 'seen in a log' --yes")
+def revoke(session: Session, token: TokenArgument, why: WhyOption = "") -> None:
+    """Revoke a token of yours, of a task that you requested, or of an agent that you own."""
+    session.confirm(f"Revoke the token {shown(token)}? It is worth nothing from then on.")
+    session.done(session.ask(RevokeToken(token=token, why=why), Done), f"token {shown(token)} revoked")
+
+
+@command(keys, "list", examples="taskbound token key list")
+def list_keys(session: Session) -> None:
+    """List current and former signing keys of tokens."""
+    _tell(session, session.ask(ListTokenKeys(), TokenKeyRows))
+
+
+@command(keys, "rotate", asks=True, examples="taskbound token key rotate --yes")
+def rotate(session: Session) -> None:
+    """Switch to the next signing key now; only the owner of the data directory may."""
+    session.confirm("Take the next key into use? Tokens of the one before stand until they end.")
+    _tell(session, session.ask(RotateTokenKeys(), TokenKeyRows))
+
+
+@command(keys, "revoke", asks=True, examples="taskbound token key revoke 3V1… --why 'stolen' --yes")
+def revoke_key(session: Session, key: KeyArgument, why: WhyOption = "") -> None:
+    """Revoke a signing key and all tokens that it signed; only the owner of the data directory may."""
+    session.confirm(f"Revoke the key {shown(key)}? No token that it signed is worth anything from then on.")
+    _tell(session, session.ask(RevokeTokenKey(key=key, why=why), TokenKeyRows))
+
+
+def _tell(session: Session, found: TokenKeyRows) -> None:
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("KEY", "STATE", "PUBLISHED", "MADE", "SIGNS SINCE", "WHY"),
+        [
+            (
+                one.key,
+                one.state,
+                "yes" if one.published else "no",
+                moment(one.made),
+                moment(one.used) if one.used is not None else "",
+                one.why,
+            )
+            for one in found.rows
+        ],
+        "no key: the first token that is asked for has them made",
+    )
+
+
+_AS_YOU: Final = [
+    ("  it may", "whatever you may do over the network API, in your name: no task bounds it"),
+    ("  how long", f"{LONGEST // 60} minutes from when it fetches its token"),
+]
+"""What a client may do that acts as a person (rule 3)."""
+
+
+@command(
+    app,
+    "consent",
+    asks=True,
+    examples="taskbound token consent BCDFG-HJKLM\n"
+    "taskbound token consent BCDFG-HJKLM --template default --purpose 'look at the history'\n"
+    "taskbound token consent BCDFG-HJKLM --deny",
+)
+def consent(
+    session: Session,
+    *,
+    code: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE", help="The ten letters that your own browser shows.", show_default=False
+        ),
+    ],
+    task: Annotated[str, typer.Option("--task", help="Let it in to this task of yours, which runs.")] = "",
+    template: Annotated[
+        str, typer.Option("--template", help="Let it in to a task that is started from this template.")
+    ] = "",
+    purpose: Annotated[str, typer.Option("--purpose", help="Why that task is started.")] = "",
+    length: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="Time until that task ends, such as 30m.")
+    ] = "",
+    deny: Annotated[bool, typer.Option("--deny", help="Let it have nothing.")] = False,
+) -> None:
+    """Answer a program that asks in your browser to act as an agent: choose the task for it.
+
+    A program may also ask to act as you. Then there is no task: for some minutes it may do whatever you may
+    do over the network API.
+    """
+    if deny and (task or template or purpose or length):
+        raise BadInputError("who denies says nothing of a task")
+    if task and (template or purpose or length):
+        raise BadInputError("a task that runs is chosen, or one is started from a template, not both")
+    found = session.ask(LookAtAsked(typed=code), AskedDetail)
+    _show_asked(session, found)
+    client = shown(found.shown)
+    if deny:
+        session.confirm(f"Let {client} have nothing?")
+        _answered(session, session.ask(DenyClient(typed=code), AskedDetail), f"{client} was refused")
+        return
+    if not found.agent:
+        _let_act(session, found, code, chosen=bool(task or template or purpose or length))
+        return
+    if not (task or template):
+        task, template = _choose(session, found)
+    if template and not purpose:
+        purpose = _purpose(session, found, template)
+    where = f"task {shown(task)}" if task else f"a new task from template {shown(template)}"
+    session.confirm(f"Let {client} act as agent {shown(found.agent)} in {where}?")
+    order = ConsentToClient(
+        typed=code,
+        client=found.client,
+        agent=found.agent,
+        task=whole_task(session, task) if task else "",
+        template=template,
+        purpose=purpose,
+        seconds=parse_seconds(length) if length else 0,
+    )
+    done = session.ask(order, AskedDetail)
+    _answered(session, done, f"{client} is let in to task {shown(done.task)}; go on in your browser")
+
+
+def _let_act(session: Session, found: AskedDetail, code: str, *, chosen: bool) -> None:
+    client = shown(found.shown)
+    if chosen:
+        raise BadInputError(
+            "the program asks to act as you, and for no task", remedy="leave these options out, or deny"
+        )
+    session.confirm(f"Let {client} act as you, for {LONGEST // 60} minutes at most?")
+    done = session.ask(ConsentAsPerson(typed=code, client=found.client), AskedDetail)
+    _answered(session, done, f"{client} may act as you; go on in your browser")
+
+
+def _show_asked(session: Session, found: AskedDetail) -> None:
+    if session.screen.json:
+        return
+    stands_for = f"the document at {shown(found.client)}" if found.host else f"{shown(found.client)}, here"
+    session.screen.heading(f"A program asks to act as {'an agent' if found.agent else 'you'}")
+    asked = [("  agent", found.agent)] if found.agent else _AS_YOU
+    session.screen.fields(
+        [
+            ("  it calls itself", f"{shown(found.shown)} (its own word)"),
+            ("  known by", stands_for),
+            ("  your answer goes to", found.redirect),
+            *asked,
+            ("  where", found.resource),
+            ("  until", moment(found.until)),
+        ]
+    )
+    session.screen.note("answer only what you yourself just started, in a browser of your own")
+
+
+def _choose(session: Session, found: AskedDetail) -> tuple[str, str]:
+    running = [(one.task, "", f"task {shown(one.task)}: {shown(one.purpose)}") for one in found.tasks]
+    fresh = [
+        ("", one.template, f"a new task from template {shown(one.template)}, {_length(one.seconds)}")
+        for one in found.templates
+    ]
+    choices = [*running, *fresh]
+    if not choices:
+        raise BadInputError(
+            f"you have no task of agent `{shown(found.agent)}` that runs, and there is no template",
+            remedy="start one with `taskbound task start`, and name it with `--task`",
+        )
+    if not session.screen.json:
+        for number, (_, _, words) in enumerate(choices, start=1):
+            session.screen.line(f"  {number}  {words}")
+    told = session.prompt(f"In which? 1 to {len(choices)}").strip()
+    if not (told.isascii() and told.isdigit() and 0 < int(told) <= len(choices)):
+        raise BadInputError(
+            "none of these was chosen", remedy="type its number, or use `--task` or `--template`"
+        )
+    task, template, _ = choices[int(told) - 1]
+    return task, template
+
+
+def _purpose(session: Session, found: AskedDetail, template: str) -> str:
+    known = next((one.purpose for one in found.templates if one.template == template), "")
+    if session.yes or session.screen.json or not session.screen.interactive:
+        return known
+    return session.prompt("Why?", known)
+
+
+def _length(seconds: int) -> str:
+    return f"for {spell_seconds(seconds)}" if seconds else "for an hour"
+
+
+def _answered(session: Session, done: AskedDetail, sentence: str) -> None:
+    if session.screen.json:
+        session.screen.document(done)
+        return
+    session.screen.line(sentence)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.surfaces.cli.policy.fresh import default_policies
+from taskbound.surfaces.cli.policy.life import default_policies
 from taskbound.surfaces.cli.reading import FileError
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Installation

@@ -1,1 +1,1 @@
-"""The configurations of MCP clients: where they are, what they start, how they are rewritten and put back."""
+"""MCP clients' configurations: finds them, reads the servers in them, rewrites them and restores them."""

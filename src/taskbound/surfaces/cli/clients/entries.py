@@ -1,40 +1,19 @@
-"""Entries of MCP clients' configurations: found, and led through the gateway.
+"""Finds entries of MCP clients' configurations and routes them through the gateway.
 
-Of `entries`:
+1. Variables that a client fills in (`${workspaceFolder}`, `${env:NAME}`, `${NAME}`) are filled in the same
+   way; an entry with one that only the client knows is left in place, with the reason.
+2. An entry that would lose something behind a gateway (sandbox, sign-in, header helper) is left in place,
+   and so is one that two clients would read differently.
+3. Secrets go into slots; an entry whose command or other part holds a secret without a slot is left in
+   place, because pins are stored, shown and digested.
+4. An entry that can't be gated is always reported as bypassing the gateway.
+5. A variable whose name suggests a secret is never filled into a command, directory or URL.
+6. Our gateway is the program followed directly by the verb, as `init` writes it. An entry that sets
+   variables beyond our own, which could decide what runs, is not taken for it.
 
-1. What a client would fill in itself (`${workspaceFolder}`, `${env:NAME}`, `${NAME}`) is filled in here as
-   that client does it; what only the client can know leaves the server where it is, with the reason.
-2. An entry that means something which would be lost behind a gateway (a sandbox, a sign-in, a program that
-   makes headers) stays where it is, and so does one that two clients would read in two ways.
-3. Secrets are parted from what will be pinned (`parting`). A server whose command holds one stays where it
-   is, and so does one with a secret that no slot can hold: what is pinned is stored, shown and digested.
-4. A server that can't be gated is never silently skipped: it bypasses the gateway, and is said to.
-5. A variable whose name may be that of a secret is filled into no word of a command, no directory and no URL:
-   these are shown and pinned, and whoever wrote the entry chose where a URL leads.
-6. Our own gateway is what `init` writes, the program first and the verb right behind it. Words further on, or
-   a program that a variable or a working directory decides on, make nothing our gateway; and an entry that
-   sets variables for it, beyond our own, decides what runs in it (`LD_PRELOAD`, `PYTHONPATH`, `PATH`).
-
-What clients read stands in their own documentation:
-VS Code: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration (`servers`, `type`, `url`,
-`headers`, `envFile`, `sandboxEnabled`, `${input:…}`) and /docs/reference/variables-reference.
-Claude Code: https://code.claude.com/docs/en/mcp (`${VAR}` and `${VAR:-default}` in command, args, env, url
-and headers; `headersHelper`). Cursor: https://cursor.com/docs/mcp (`${env:NAME}`, `${userHome}`,
-`${workspaceFolder}`, `envFile`, `url`, `headers`, `auth`). Claude Desktop fills in nothing:
-https://modelcontextprotocol.io/docs/develop/connect-local-servers.
-
-Of `places`:
-
-1. Only files that are there are looked at; a file that can't be read is named, and the others still count.
-2. One file that is reached in two ways counts once.
-
-The places stand in the clients' own documentation:
-Claude Desktop: https://modelcontextprotocol.io/docs/develop/connect-local-servers (macOS; there is no client
-of the vendor's for Linux, and those who build one keep to `~/.config/Claude`).
-Claude Code: https://code.claude.com/docs/en/mcp (`~/.claude.json` for user and local scope, the latter under
-`projects`; `.mcp.json` in a project). Cursor: https://cursor.com/docs/mcp (`~/.cursor/mcp.json`,
-`.cursor/mcp.json`). VS Code: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration
-(`mcp.json` of each profile, `.vscode/mcp.json`) and /docs/configure/profiles.
+Sources: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration,
+https://code.claude.com/docs/en/mcp, https://cursor.com/docs/mcp and
+https://modelcontextprotocol.io/docs/develop/connect-local-servers (Claude Desktop fills in nothing).
 """
 
 from __future__ import annotations
@@ -50,7 +29,7 @@ from urllib.parse import urlsplit
 from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.slot import may_name_secret
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError, read_text
 from taskbound.surfaces.cli.clients.jsonc import (
     Document,
     UnplaceableError,
@@ -60,7 +39,6 @@ from taskbound.surfaces.cli.clients.jsonc import (
     part_remote,
     part_started,
 )
-from taskbound.surfaces.cli.clients.reading import read_text
 from taskbound.surfaces.cli.clients.undo import Change, Planned, plan
 
 if TYPE_CHECKING:
@@ -135,14 +113,14 @@ class Server:
 
     @property
     def start(self) -> tuple[object, ...]:
-        """What is started or reached: the same for two entries that mean the same server."""
+        """Return the command or URL; equal for two entries that mean the same server."""
         return self.command, self.environment, self.directory, self.url, self.headers, self.secrets
 
 
 def servers_of(
     config: Config, document: Document, *, home: Path, environ: Mapping[str, str]
 ) -> tuple[Server, ...]:
-    """The servers that a configuration names, in its order."""
+    """Return the servers of a configuration in file order."""
     node = document.root.find(*config.keys)
     if node is None or not isinstance(node.value, dict):
         return ()
@@ -158,7 +136,7 @@ def servers_of(
 
 
 def is_gateway(command: Sequence[str]) -> bool:
-    """Whether a command is our own gateway (rule 6)."""
+    """Return whether a command is our own gateway (rule 6)."""
     match list(command):
         case [program, "gateway", *rest]:
             known = Path(program).name == "taskbound"
@@ -171,14 +149,14 @@ def is_gateway(command: Sequence[str]) -> bool:
 
 
 def told_option(command: Sequence[str], name: str) -> str:
-    """What stands behind an option of our own gateway's command; empty when it is not there."""
+    """Return the value of an option in our gateway's command, or ''."""
     words = list(command)
     at = words.index(name) + 1 if name in words else len(words)
     return words[at] if at < len(words) else ""
 
 
 class _StaysError(Exception):
-    """Why an entry can't be gated (rules 1 and 2)."""
+    """The reason why an entry can't be gated (rules 1 and 2)."""
 
 
 def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
@@ -194,7 +172,7 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
         if body.get(key):
             raise _StaysError(why)  # 2
     if not isinstance(kind, str | None) or kind not in {None, "stdio", *_REMOTE}:
-        raise _StaysError("its `type` is none that is known")
+        raise _StaysError("its `type` is unknown")
     if ("command" in body) == ("url" in body) or (kind in _REMOTE and "url" not in body):
         raise _StaysError(_unclear(body))
     if "url" in body:
@@ -228,7 +206,6 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
 
 
 def _has_zero(value: JsonValue) -> bool:
-    """Whether a text anywhere in it holds a character that no path, word or variable of a system can hold."""
     match value:
         case str():
             return "\0" in value
@@ -247,7 +224,6 @@ def _unclear(body: Mapping[str, JsonValue]) -> str:
 
 
 def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -> Server:
-    """A server behind a URL."""
     told = body["url"]
     if not isinstance(told, str) or not told:
         raise _StaysError("its `url` is not what it should be")
@@ -275,7 +251,7 @@ def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -
 
 
 def _is_front(url: str) -> bool:
-    """Whether the URL can be that of our own HTTP front (`/mcp/AGENT` on this machine)."""
+    """Return whether the URL can be our own HTTP front (`/mcp/AGENT` on this machine)."""
     try:
         split = urlsplit(url)
         return split.hostname in _NEAR and _FRONT.fullmatch(split.path) is not None
@@ -290,7 +266,6 @@ def _texts(value: JsonValue, what: str) -> list[str]:
 
 
 def _pairs(value: JsonValue, what: str) -> list[tuple[str, str]]:
-    """Names and texts; a number is written as every client writes it, and nothing else is guessed at."""
     if not isinstance(value, dict):
         raise _StaysError(f"its `{what}` is not what it should be")
     found = []
@@ -302,7 +277,6 @@ def _pairs(value: JsonValue, what: str) -> list[tuple[str, str]]:
 
 
 def _environment_file(fill: _Fill, told: JsonValue) -> tuple[str, Mapping[str, str]]:
-    """The path of the file that a client reads variables from as well, and these."""
     if told is None:
         return "", {}
     if not isinstance(told, str) or not told or fill.config.client not in {Client.VS_CODE, Client.CURSOR}:
@@ -318,8 +292,6 @@ def _environment_file(fill: _Fill, told: JsonValue) -> tuple[str, Mapping[str, s
 
 @dataclass(slots=True, kw_only=True)
 class _Fill:
-    """Fills in what the client of a configuration would (rule 1)."""
-
     config: Config
     home: Path
     environ: Mapping[str, str]
@@ -332,15 +304,14 @@ class _Fill:
         self.used = set()
 
     def place(self, told: str) -> str:
-        """An absolute path as the client would read it."""
         start = self.config.folder or self.home
         try:
             return str((start / Path(told).expanduser()) if told else start)
         except RuntimeError:  # what Python raises for the home of an account that is not there
-            raise _StaysError(f"nobody knows where `{escape_text(told)}` is") from None
+            raise _StaysError(f"`{escape_text(told)}` has no known location") from None
 
     def pinned(self, text: str) -> str:
-        """The same of what is pinned and shown (rule 5)."""
+        """Fill in text that is pinned and shown (rule 5)."""
         fresh = _Fill(config=self.config, home=self.home, environ=self.environ)
         filled = fresh.text(text)
         for name in sorted(fresh.used):
@@ -350,7 +321,6 @@ class _Fill:
         return filled
 
     def text(self, text: str) -> str:
-        """The text as the server would get it."""
         match self.config.client:
             case Client.CLAUDE_DESKTOP | Client.GENERIC:
                 return text
@@ -392,17 +362,9 @@ class _Fill:
 def plan_gates(
     servers: Iterable[Server], found: Sequence[Server], *, agent: str, command: Sequence[str]
 ) -> tuple[Planned, ...]:
-    """The rewritten files; nothing is written yet.
+    """Return the rewritten files without writing them.
 
-    Args:
-        servers: Those that go.
-        found: Every server that was found, whose names are taken.
-        agent: The agent that the gateway is for.
-        command: The absolute command that starts the gateway.
-
-    Raises:
-        BadConfigError: A file can't be rewritten.
-        ConfigCommentError: A comment would be lost.
+    Raises BadConfigError if a file can't be rewritten, ConfigCommentError if a comment would be lost.
     """
     files: dict[Path, dict[tuple[str, ...], list[Server]]] = {}
     for server in servers:
@@ -427,7 +389,6 @@ def _change(some: Sequence[Server], found: Sequence[Server], agent: str, command
 
 
 def _entry_name(config: Config, found: Sequence[Server], agent: str) -> str:
-    """The name of the gateway's entry: its own if it is there already, one that is free otherwise."""
     here = {one.name: one for one in found if one.config == config}
     for name, one in here.items():
         if one.gateway and told_option(one.command, "--agent") == agent:
@@ -448,7 +409,7 @@ PROJECT_FILES: Final[Mapping[str, Client]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What was found of all clients."""
+    """The servers of all clients, and the files that can't be read."""
 
     servers: tuple[Server, ...]
     unreadable: tuple[tuple[Path, str], ...]
@@ -459,13 +420,9 @@ class Found:
 def find_configs(
     *, home: Path, folders: Sequence[Path], extra: Sequence[Path], environ: Mapping[str, str]
 ) -> Found:
-    """Every server of every configuration that is there.
+    """Find every server in every existing configuration.
 
-    Args:
-        home: The user's home directory.
-        folders: Directories of projects, whose configurations count too; the working directory, for one.
-        extra: Files named by the person, with `mcpServers` or `servers`.
-        environ: The environment, for what a client would fill in.
+    `folders` are project directories, `extra` files that the user named (`mcpServers` or `servers`).
     """
     servers: list[Server] = []
     unreadable: list[tuple[Path, str]] = []
@@ -492,7 +449,7 @@ def find_configs(
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of this name; what can't be told counts as there, and is then named."""
+    """Return whether the path exists; a path that can't be checked counts as existing."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -513,7 +470,6 @@ def _resolved(path: Path) -> Path:
 def _candidates(
     home: Path, folders: Sequence[Path], extra: Sequence[Path], environ: Mapping[str, str]
 ) -> Iterator[tuple[Client, Path, Path | None]]:
-    """Each file that a client would read (rule 1), and the project that it is for."""
     told = environ.get("XDG_CONFIG_HOME", "")
     config = Path(told) if told.startswith("/") else home / ".config"
     if sys.platform == "darwin":

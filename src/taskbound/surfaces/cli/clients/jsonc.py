@@ -1,50 +1,15 @@
-"""Edits of configuration files that keep comments, order and unknown parts.
+"""Edits configuration files and keeps comments, order and unknown parts; masks and extracts secrets.
 
-Of `jsonc`:
-
-1. Comments (`//`, `/* */`) and a comma after the last member are read over, wherever they may stand.
-2. A key that stands twice in one object refuses: clients disagree about which one counts.
-3. An error says where, by line and column, and quotes nothing that stands there: it may be a secret. A name
-   that stands twice is quoted, unless it shows to be one itself.
-4. What is read keeps its place, so that a change touches only what it is about, and every other byte stays.
-
-Of `difference`:
-
-1. Shown is a unified difference of the objects of servers that change, and of nothing else in the file: the
-   rest is the client's own, and not all of it is anybody's business (`~/.claude.json` holds an account).
-2. Secrets and comments are not in it (`masking`). An object too long to look at is not shown, and is said not
-   to be.
-3. Texts of the file stand in it as they are; whoever prints it escapes them.
-
-Of `envfile`:
-
-Every client reads such files a little differently. Read here is what all of them agree on, and anything else
-refuses with its line, so that no server gets a variable which its client would not have given it:
-
-1. Empty lines and lines that begin with `#`; `export ` before a name.
-2. `NAME=` and a text without quotes, backslashes, `#` and `$`; or one in single or double quotes without
-   backslashes and `$`. What stands twice counts as it stands last.
-
-As VS Code reads them: `src/vs/base/common/envfile.ts` in https://github.com/microsoft/vscode. What the entry
-itself says under `env` counts more.
-
-Of `masking`:
-
-1. Of a command's words those that say that they hold a secret (`core.tool.secret`), or that stand behind an
-   option or a name which says so, and of a word all behind such a name wherever that stands in it
-   (`--env=API_KEY=…`). Of a URL its query, and who signs in with it.
-2. Of a text of a configuration the same, and every value of `env` and `headers`, whatever it is: a person
-   looks at names there, and nobody can tell which value is none. And every comment, for the same reason.
-
-Of `parting`:
-
-1. A variable that says by its name or its text that it is a secret goes into a slot, unless it can't be one
-   (too short, or it decides what runs): then it is declared, stored and named, as any other.
-2. A header or a parameter that may be one goes into a slot, or the server stays where it is: what of these is
-   pinned is shown.
-3. A parameter is moved only where every reader takes the query for the same: it stands once, without a `+`.
-4. A secret elsewhere in a URL (path, who signs in, fragment) has no slot: the server stays where it is.
-5. No value is in a repr or an error.
+1. An error names line and column and quotes no content, which may be a secret. A key that occurs twice in
+   one object is refused, because clients disagree about which one counts.
+2. A difference shows only the changed server objects: the rest of the file (such as an account) is private.
+   `env`, `headers`, comments and words that look like secrets are masked in it.
+3. An environment file is read only as all clients read it; any other line is refused with its number, so
+   that no server gets a variable that its client would not have set
+   (https://github.com/microsoft/vscode, `src/vs/base/common/envfile.ts`).
+4. Secret variables, headers and query parameters go into slots. A variable that can't be a slot (too short,
+   or it decides what runs) stays a plain variable; any other secret without a slot, such as in a URL's path,
+   leaves the server in place. A parameter is moved only if it occurs once and has no `+`.
 """
 
 from __future__ import annotations
@@ -61,7 +26,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import Slot, require_secret
 from taskbound.core.tool.slot import is_secret_text, may_name_secret, names_secret
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,23 +45,23 @@ _SHOWN: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One member of an object: from the first quote of its key to the end of its value."""
+    """One member of an object, from its key's first quote to the end of its value."""
 
     key: str
     start: int
     value: Node
     comma: int
-    """Where the comma after it stands; -1 when there is none."""
+    """Offset of the comma after it, or -1."""
 
     @property
     def end(self) -> int:
-        """The end of the value."""
+        """Return the offset of the value's end."""
         return self.value.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One value and its place in the text."""
+    """One value and its offsets in the text."""
 
     start: int
     end: int
@@ -107,7 +72,7 @@ class Node:
     """Of an array."""
 
     def find(self, *keys: str) -> Node | None:
-        """The value under these keys, one inside the other, or none."""
+        """Return the value at this path of keys, or None."""
         here: Node | None = self
         for key in keys:
             here = next((one.value for one in here.members if one.key == key), None) if here else None
@@ -116,7 +81,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A whole text that was read."""
+    """A parsed text."""
 
     text: str
     root: Node
@@ -124,16 +89,12 @@ class Document:
     """Start and end of each."""
 
     def line_of(self, place: int) -> int:
-        """The number of the line that a place is on, from 1."""
+        """Return the line number of an offset, from 1."""
         return self.text.count("\n", 0, place) + 1
 
 
 def parse_jsonc(text: str) -> Document:
-    """The document that the text holds.
-
-    Raises:
-        BadConfigError: It is not one JSON value with comments (rules 1 and 2); the line is named.
-    """
+    """Parse JSON with comments and trailing commas; raises BadConfigError with the line (rule 1)."""
     reader = _Reader(text=text)
     reader.skip()
     root = reader.value(0)
@@ -145,20 +106,16 @@ def parse_jsonc(text: str) -> Document:
 
 @dataclass(slots=True, kw_only=True)
 class _Reader:
-    """A cursor in the text."""
-
     text: str
     at: int = 0
     comments: list[tuple[int, int]] = field(default_factory=list)
 
     def fault(self, what: str) -> BadConfigError:
-        """The error to raise here (rule 3)."""
         line = self.text.count("\n", 0, self.at) + 1
         column = self.at - self.text.rfind("\n", 0, self.at)
         return BadConfigError(f"line {line}, column {column}: {what}", where=f"line {line}")
 
     def skip(self) -> None:
-        """Go past white space and comments."""
         while True:
             space = _SPACE.match(self.text, self.at)
             if space is not None:
@@ -177,7 +134,6 @@ class _Reader:
             self.at = end
 
     def value(self, depth: int) -> Node:
-        """The value that starts here."""
         if depth > _DEEPEST:
             raise self.fault(f"nested deeper than {_DEEPEST}")
         match self.text[self.at : self.at + 1]:
@@ -276,7 +232,7 @@ _ALWAYS: Final = frozenset({"env", "headers"})
 
 
 def masked_words(words: Sequence[str]) -> tuple[str, ...]:
-    """A command's words without the secrets among them (rule 1)."""
+    """Return a command's words with secrets masked (rule 2)."""
     found = []
     behind = False
     for word in words:
@@ -294,22 +250,19 @@ def masked_words(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _secret_at(word: str) -> int | None:
-    """Where in a word a value begins that the name before it calls a secret; None when there is none.
-
-    What stands in a URL is `masked_url`'s.
-    """
+    """Return the offset where a value begins that its name marks as secret, or None; URLs excluded."""
     most = word.find("://") if "://" in word else len(word)
     ends = (one.end() for one in _NAMED.finditer(word) if one.end() <= most and names_secret(one[1]))
     return next(ends, None)
 
 
 def has_secret(words: Sequence[str]) -> bool:
-    """Whether a command's words hold a secret."""
+    """Return whether a command's words hold a secret."""
     return masked_words(words) != tuple(words)
 
 
 def masked_url(url: str) -> str:
-    """A URL without who signs in, and without the values of its query that may be secrets."""
+    """Return a URL without credentials and without query values that may be secrets."""
     plain = _USER.sub(f"{_HIDDEN}@", url)
     path = re.split(r"[?#]", plain, maxsplit=1)[0]
     query = plain[len(path) :]
@@ -321,13 +274,7 @@ def _hides(name: str, value: str) -> bool:
 
 
 def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, int]]) -> str:
-    """A configuration's text, with what is not shown in these parts of it replaced (rule 2).
-
-    Args:
-        text: The text; it keeps its lines.
-        nodes: The parts that will be shown.
-        comments: Start and end of each comment of the text.
-    """
+    """Return a configuration's text with secrets in these parts masked (rule 2); lines keep their numbers."""
     places = {(one.start, one.end): new for node in nodes for one, new in _hidden(node)}
     for start, end in comments:
         if any(node.start < start < node.end for node in nodes):
@@ -341,7 +288,6 @@ def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, 
 
 
 def _hidden(node: Node, key: str = "", *, every: bool = False) -> Iterator[tuple[Node, str]]:
-    """The values beneath a part that are not shown, with what stands there instead."""
     every = every or key in _ALWAYS
     hidden = f'"{_HIDDEN}"'
     if not isinstance(node.value, dict | list):
@@ -364,19 +310,12 @@ _LONGEST: Final = 400
 
 
 def difference(before: str, after: str, objects: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The lines of the difference, without those that name the file.
-
-    Args:
-        before: The file's text, which can be read.
-        after: What it will be.
-        objects: The way to each object of servers that changes.
-    """
+    """Return the diff lines of the objects at these paths, without file headers."""
     old, new = parse_jsonc(before), parse_jsonc(after)
     return tuple(line for keys in objects for line in _hunks(_part(old, keys), _part(new, keys)))
 
 
 def _part(document: Document, keys: Sequence[str]) -> tuple[int, list[str]]:
-    """The number of the line on which an object begins, and its lines, secrets masked (rules 1 and 2)."""
     node = document.root.find(*keys)
     if node is None:
         return 1, []
@@ -418,11 +357,7 @@ _LINE: Final = re.compile(
 
 
 def parse_environment(text: str) -> Mapping[str, str]:
-    """The variables that the file gives.
-
-    Raises:
-        BadConfigError: A line is none of the kinds that all clients read alike; it is named, not quoted.
-    """
+    """Parse an environment file; raises BadConfigError with the line number (rule 3)."""
     found: dict[str, str] = {}
     for number, whole in enumerate(re.split(r"\r\n?|\n", text), start=1):
         line = whole.strip()
@@ -436,12 +371,12 @@ def parse_environment(text: str) -> Mapping[str, str]:
 
 
 class UnplaceableError(Exception):
-    """A secret has no slot that it could go into; in words, without the value."""
+    """A secret fits no slot; the text never contains the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parted:
-    """What of a server is pinned, and what goes into its slots."""
+    """A server's pinned values, and the values for its slots."""
 
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     url: str = ""
@@ -450,7 +385,7 @@ class Parted:
 
 
 def part_started(environment: Mapping[str, str]) -> Parted:
-    """The variables of a server that is started (rule 1)."""
+    """Separate the secret variables of a started server into slots (rule 4)."""
     declared: dict[str, str] = {}
     secrets: dict[Slot, str] = {}
     for name, value in environment.items():
@@ -463,11 +398,7 @@ def part_started(environment: Mapping[str, str]) -> Parted:
 
 
 def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
-    """The URL and the headers of a server that is reached (rules 2 to 4).
-
-    Raises:
-        UnplaceableError: A secret among them can go into no slot.
-    """
+    """Separate secrets of a URL and headers; raises UnplaceableError if one fits no slot (rule 4)."""
     declared: dict[str, str] = {}
     secrets: dict[Slot, str] = {}
     for name, value in headers.items():
@@ -504,14 +435,13 @@ def _placed(kind: str, name: str, value: str) -> Slot:
     if slot is None:
         what = "header" if kind == "header" else "URL's parameter"
         raise UnplaceableError(
-            f"its {what} `{escape_text(name)}` may be a secret, and is none that can be sealed: too short, or"
+            f"its {what} `{escape_text(name)}` may be a secret and can't be sealed: too short, or"
             " no plain text"
         )
     return slot
 
 
 def _slot(kind: str, name: str, value: str) -> Slot | None:
-    """The slot that a value can go into, if there is one."""
     try:
         slot = Slot(kind=kind, name=name)
         require_secret(slot, value)

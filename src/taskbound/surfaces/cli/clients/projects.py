@@ -1,9 +1,8 @@
-"""The directories of projects whose files a client would read: those that it knows, and those granted.
+"""Finds project directories whose files a client would read.
 
-1. Claude Code keeps the projects that it was started in, under `projects` of `~/.claude.json`.
-2. Below each granted directory those are looked for that hold a project's file. Links are not followed. The
-   walk goes so deep and through so many directories, and says when there was more. A file that nobody may
-   look for counts as there: whoever reads it names it.
+1. Claude Code lists its projects under `projects` of `~/.claude.json`.
+2. Granted directories are searched for project files without following links, to bounded depth and count;
+   the result says if there was more. A file that can't be checked counts as present.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.clients.entries import PROJECT_FILES, is_there
-from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.files import BadConfigError, read_text
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
-from taskbound.surfaces.cli.clients.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +27,7 @@ _PASSED: Final = frozenset({".git", ".hg", ".venv", "__pycache__", "node_modules
 
 
 def granted_directories(scope: JsonValue) -> set[str]:
-    """Every directory that a scope's grants name with `below`, wherever it stands in them."""
+    """Return every directory that a scope names with `below`, at any depth."""
     found: set[str] = set()
     todo: list[JsonValue] = [scope]
     while todo:
@@ -46,7 +44,7 @@ def granted_directories(scope: JsonValue) -> set[str]:
 
 
 def known_projects(home: Path) -> tuple[Path, ...]:
-    """The projects that Claude Code knows (rule 1); none when its file can't be read, which others say."""
+    """Return Claude Code's projects (rule 1); empty if its file can't be read."""
     try:
         node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
     except BadConfigError:
@@ -56,7 +54,7 @@ def known_projects(home: Path) -> tuple[Path, ...]:
 
 
 def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
-    """The directories below these that hold a project's file, and whether all were looked at (rule 2)."""
+    """Return directories with a project file, and whether the search was complete (rule 2)."""
     found: list[Path] = []
     left = _MOST
     whole = True

@@ -1,23 +1,15 @@
-"""Writes client configurations, and undoes it.
+"""Writes client configurations and restores them.
 
-Of `undo`:
-
-1. The original bytes are durable in the data directory, for this account only, before the file is touched.
-2. A file is replaced as a whole (written beside, synced, renamed), keeps its mode, and a link stays a link.
-   What is put back is open to nobody whom it was closed to before, or is closed to now.
-3. It is replaced only if it still holds what was read; one that does not is left alone, and others go on.
-4. Putting back gives the exact bytes, unless the file changed since. Then it takes a person's yes, and only
-   the servers go back to their place; what changed since stays. What can't be put back keeps its copy, and
-   the others go on.
-5. What was put back is forgotten, and so is what a person says to forget: the copies may hold secrets of the
-   configurations.
-
-Of `edit`:
-
-1. The first server that goes is replaced in place by the gateway's entry; the others go, with their commas
-   and the lines that were theirs alone. An entry of ours that is there already is only brought up to date.
-2. A comment inside an entry that would go refuses: it is a person's text. Comments around entries stay.
-3. The new text is read again, and must mean what was meant; otherwise nothing is written.
+1. The original bytes are durable in the data directory, readable by this account only, before a file is
+   changed.
+2. A file is replaced atomically, keeps its mode, and a link stays a link. A restored file is readable to no
+   account that could not read it before or can't read it now.
+3. A file is replaced only if it still holds the bytes that were read; otherwise it is left and reported.
+4. Restoring gives the exact bytes. If the file changed since, a person must agree, and only the servers are
+   moved back. A file that can't be restored keeps its copy.
+5. Copies are deleted after restoring and on request, because they may hold secrets.
+6. A comment inside an entry that would be removed is refused. The new text is parsed again and must have
+   the intended meaning before it is written.
 """
 
 from __future__ import annotations
@@ -36,15 +28,17 @@ import msgspec
 from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli.clients.errors import (
+from taskbound.surfaces.cli.clients.files import (
+    MARK,
     BadConfigError,
     ConfigChangedError,
     ConfigCommentError,
     ConfigUnwritableError,
     NoUndoError,
+    read_bytes,
+    text_of,
 )
 from taskbound.surfaces.cli.clients.jsonc import Document, Member, Node, difference, parse_jsonc
-from taskbound.surfaces.cli.clients.reading import MARK, read_bytes, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be done in one object of servers."""
+    """A change to one object of servers."""
 
     keys: tuple[str, ...]
     """The way to the object, such as `("mcpServers",)`."""
@@ -68,7 +62,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What went from one object of servers, to be put back later."""
+    """What a change removed from one object of servers, for restoring it."""
 
     keys: tuple[str, ...]
     name: str
@@ -78,11 +72,9 @@ class Removed:
 
 
 def rewrite(text: str, change: Change) -> tuple[str, Removed]:
-    """The new text, and what went from the old one.
+    """Return the new text and what was removed.
 
-    Raises:
-        BadConfigError: The text can't be read, or has no such object or server.
-        ConfigCommentError: A comment stands inside an entry that would go (rule 2).
+    Raises BadConfigError for an unreadable text or unknown server, ConfigCommentError for a lost comment.
     """
     document = parse_jsonc(text)
     servers = _servers(document, change.keys)
@@ -112,11 +104,7 @@ def rewrite(text: str, change: Change) -> tuple[str, Removed]:
 
 
 def put_back(text: str, removed: Removed) -> str:
-    """The text with the servers in the place of the entry that came instead; other changes stay.
-
-    Raises:
-        BadConfigError: The text can't be read, or has no place for them.
-    """
+    """Put the servers back in place of the gateway's entry and keep other changes."""
     document = parse_jsonc(text)
     servers = _servers(document, removed.keys)
     there = {one.key for one in servers.members}
@@ -156,23 +144,18 @@ def _require_no_comment(document: Document, member: Member) -> None:
 
 
 class _Edits:
-    """Changes of a text by place, done together at the end."""
-
     def __init__(self, text: str) -> None:
-        """Start without any."""
         self._text = text
         self._edits: list[tuple[int, int, str]] = []
 
     def replace(self, start: int, end: int, new: str) -> None:
-        """Put another text there."""
         self._edits.append((start, end, new))
 
     def insert(self, place: int, new: str) -> None:
-        """Put a text in."""
         self._edits.append((place, place, new))
 
     def drop_member(self, member: Member) -> None:
-        """Take a member away, and its line when nothing else stands on it; its comma goes by `drop_comma`."""
+        """Remove a member, and its line if nothing else is on it; `drop_comma` removes its comma."""
         start = member.start
         before = len(self._text[:start].rstrip(" \t"))
         end = member.end
@@ -188,22 +171,18 @@ class _Edits:
             self._edits.append((before if not own_line else start, end, ""))
 
     def drop_comma(self, member: Member) -> None:
-        """Take the comma after a member away."""
         self._edits.append((member.comma, member.comma + 1, ""))
 
     def add_comma(self, place: int) -> None:
-        """Put a comma there."""
         self._edits.append((place, place, ","))
 
     def done(self) -> str:
-        """The text after all changes."""
         text = self._text
         for start, end, new in sorted(self._edits, key=lambda one: (one[0], one[1]), reverse=True):
             text = text[:start] + new + text[end:]
         return text
 
     def _line_end(self, place: int) -> int:
-        """The place after the line feed that ends the line here, or the same place when more stands on it."""
         for ending in ("\r\n", "\n"):
             if self._text.startswith(ending, place):
                 return place + len(ending)
@@ -211,7 +190,6 @@ class _Edits:
 
 
 def _settle_commas(edits: _Edits, servers: Node, keep: Sequence[Member]) -> None:
-    """Have commas between the members that stay, and after the last one only if there was one."""
     trailing = bool(servers.members) and servers.members[-1].comma >= 0
     last = next((one for one in reversed(servers.members) if one in keep), None)
     for one in servers.members:
@@ -220,7 +198,6 @@ def _settle_commas(edits: _Edits, servers: Node, keep: Sequence[Member]) -> None
 
 
 def _entry(text: str, place: Member, change: Change) -> str:
-    """The gateway's member, in the style of the one that it replaces."""
     old = text[place.start : place.end]
     key = json.dumps(change.name, ensure_ascii=False)
     if "\n" not in old:
@@ -234,7 +211,6 @@ def _entry(text: str, place: Member, change: Change) -> str:
 
 
 def _joined(text: str, place: int, members: Sequence[str]) -> str:
-    """Members with commas between them, each on a line of its own when the place begins a line."""
     start = text.rfind("\n", 0, place) + 1
     if text[start:place].strip(" \t"):
         return ", ".join(members)
@@ -266,7 +242,7 @@ _ANY_MODE: Final = 0o7777
 
 
 class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
-    """One file that was rewritten, or is about to be."""
+    """One file that was or will be rewritten."""
 
     path: str
     """The file that the person has, a link perhaps."""
@@ -283,7 +259,7 @@ class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """One file as it is to be."""
+    """One file with its planned content."""
 
     before: bytes
     after: bytes
@@ -294,7 +270,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """One file that stays as it is, and why."""
+    """One file that is left unchanged, with the reason."""
 
     path: str
     error: TaskboundError
@@ -302,14 +278,14 @@ class Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of the files that were to be rewritten."""
+    """The result of rewriting files."""
 
     rewritten: tuple[Rewritten, ...]
     left: tuple[Left, ...]
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one file when it was put back."""
+    """The result of restoring one file."""
 
     path: str
     how: str
@@ -318,18 +294,16 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
-    """What became of the files that were to be put back."""
+    """The result of restoring files."""
 
     restored: tuple[Restored, ...]
     left: tuple[Left, ...]
 
 
 def plan(path: Path, changes: Sequence[Change]) -> Planned:
-    """The file as it is to be; nothing is written.
+    """Return the file with its planned content; nothing is written.
 
-    Raises:
-        BadConfigError: It can't be read, or not rewritten.
-        ConfigCommentError: A comment would be lost.
+    Raises BadConfigError if it can't be rewritten, ConfigCommentError if a comment would be lost.
     """
     raw = read_bytes(path)
     old = text = text_of(path, raw)
@@ -358,11 +332,7 @@ def _mode(path: Path) -> int:
 
 
 def apply(home: Path, plans: Sequence[Planned]) -> Applied:
-    """Rewrite the planned files, with copies of the originals under `home` (rules 1 to 3).
-
-    Raises:
-        ConfigUnwritableError: No copy can be kept; nothing was rewritten.
-    """
+    """Rewrite the planned files (rules 1 to 3); raises ConfigUnwritableError if no copy can be kept."""
     plans = [one for one in plans if one.before != one.after]
     if not plans:
         return Applied(rewritten=(), left=())
@@ -386,15 +356,9 @@ def apply(home: Path, plans: Sequence[Planned]) -> Applied:
 
 
 def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
-    """Put back every file that was rewritten, newest first (rules 4 and 5).
+    """Restore every rewritten file, newest first (rules 4 and 5).
 
-    Args:
-        home: The data directory.
-        may_differ: Asks the person about a file that changed since; raises unless they say yes.
-
-    Raises:
-        NoUndoError: Nothing was rewritten.
-        ConfigUnwritableError: The copies can't be read or taken away.
+    `may_differ` asks about a file that changed since, and raises unless the person agrees.
     """
     done: list[Restored] = []
     left: dict[str, TaskboundError] = {}
@@ -418,22 +382,17 @@ def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
 
 
 def kept(home: Path) -> tuple[str, ...]:
-    """The files whose originals are kept."""
+    """Return the files whose originals are kept."""
     return tuple(sorted({note.path for _, notes in _folders(home) for note in notes}))
 
 
 def forget(home: Path) -> None:
-    """Take every kept original away (rule 5): nothing can be put back after that.
-
-    Raises:
-        ConfigUnwritableError: One can't be taken away.
-    """
+    """Delete every kept original; nothing can be restored afterwards (rule 5)."""
     for folder, _ in _folders(home):
         _keep(folder, ())
 
 
 def _folders(home: Path) -> list[tuple[Path, list[Rewritten]]]:
-    """Each rewriting whose originals are kept, newest first, with what it rewrote."""
     found = []
     for folder in sorted((home / "undo").glob("[0-9]*"), reverse=True):
         try:
@@ -450,7 +409,6 @@ def _folders(home: Path) -> list[tuple[Path, list[Rewritten]]]:
 
 
 def _keep(folder: Path, notes: Sequence[Rewritten]) -> None:
-    """Keep the originals of these files, and no others."""
     try:
         if not notes:
             shutil.rmtree(folder)
@@ -509,7 +467,6 @@ def _next_folder(home: Path) -> Path:
 
 
 def _replace(path: Path, expected: bytes, new: bytes, *, most: int = _ANY_MODE) -> None:
-    """Write the file as a whole, if it still holds what is expected (rules 2 and 3)."""
     shown = escape_text(str(path))
     try:
         target = path.resolve()
@@ -527,7 +484,6 @@ def _replace(path: Path, expected: bytes, new: bytes, *, most: int = _ANY_MODE) 
 
 
 def _write(path: Path, raw: bytes, mode: int, *, owner: tuple[int, int] | None = None) -> None:
-    """Write beside, sync, rename, and sync the folder."""
     try:
         fd, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

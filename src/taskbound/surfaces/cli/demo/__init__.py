@@ -1,1 +1,1 @@
-"""`taskbound demo`: the main job on real input, each decision with its reason and what proves it."""
+"""`taskbound demo`: the main use case on real input, with each decision, its reason and its proof."""

@@ -1,10 +1,12 @@
-"""The agent's side: the official MCP client over stdio, connected to the real gateway's process."""
+"""The agent's side: an MCP client over stdio, and a client that sends raw bytes."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 import mcp_types
 from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
@@ -27,7 +29,7 @@ _NOTED: Final = 'printf %s "$$" >"$1"; shift; exec "$@"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What the client got for one call."""
+    """The client's answer for one call."""
 
     error: bool
     code: str
@@ -37,16 +39,9 @@ class Answered:
 
 
 class Agent:
-    """One connection. It is opened and closed by the same asyncio task, but not in one block."""
+    """One connection, opened and closed by the same asyncio task, but not in one block."""
 
     def __init__(self, gateway: Sequence[str], *, note: Path, errors: TextIO) -> None:
-        """Prepare; `open` starts the gateway.
-
-        Args:
-            gateway: The command line of the gateway.
-            note: Where the gateway's process id is noted.
-            errors: Where its standard error goes.
-        """
         self._server = StdioServerParameters(
             command="/bin/sh", args=["-c", _NOTED, "sh", str(note), *gateway], cwd="/"
         )
@@ -57,7 +52,7 @@ class Agent:
         self._started = 0
 
     async def open(self) -> None:
-        """Start the gateway and shake hands."""
+        """Start the gateway and initialize the session."""
         try:
             read, write = await self._stack.enter_async_context(stdio_client(self._server, self._errors))
             info = mcp_types.Implementation(name="taskbound-demo", version="1")
@@ -70,33 +65,23 @@ class Agent:
             raise
 
     async def close(self) -> None:
-        """Close the gateway's input, and wait for its end."""
+        """Close the gateway's input, and wait until it exits."""
         self._session = None
         await self._stack.aclose()
 
     @property
     def session(self) -> ClientSession:
-        """The SDK's session.
-
-        Raises:
-            ConnectionError: The connection is not open.
-        """
+        """Return the SDK's session; raises ConnectionError if it isn't open."""
         if self._session is None:
             raise ConnectionError("the connection is not open")
         return self._session
 
     async def tools(self) -> tuple[str, ...]:
-        """Names of the tools that the gateway offers, sorted."""
+        """Return the sorted names of the tools that the gateway offers."""
         return tuple(sorted(one.name for one in (await self.session.list_tools()).tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue], *, key: str = "") -> Answered:
-        """What the call is answered with, a refusal included.
-
-        Args:
-            tool: `server__tool`.
-            arguments: Its arguments.
-            key: The idempotency key; none is sent when it is empty.
-        """
+        """Call `server__tool` and return the answer or refusal; an empty key is not sent."""
         meta = mcp_types.RequestParamsMeta({IDEMPOTENCY_KEY: key}) if key else None  # type: ignore[typeddict-unknown-key]  # an open map
         try:
             result = await self.session.call_tool(tool, dict(arguments), meta=meta)
@@ -109,7 +94,7 @@ class Agent:
         )
 
     def kill(self) -> int:
-        """Kill the gateway as a crash would (SIGKILL); its process id."""
+        """Kill the gateway with SIGKILL and return its process id."""
         number = self._number()
         send_signal((number, self._started), signal.SIGKILL)
         return number
@@ -121,3 +106,64 @@ class Agent:
 def _code_of(data: object) -> str:
     code = data.get("code") if isinstance(data, dict) else None
     return code if isinstance(code, str) else ""
+
+
+_ENDING: Final = 5.0
+_LONGEST: Final = 4 * 1024 * 1024
+_HELLO: Final = (
+    b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
+    b'"capabilities":{},"clientInfo":{"name":"raw","version":"1"}}}\n'
+    b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
+)
+
+
+class RawClient:
+    """One stdio connection to an MCP server; leaving the context ends the server."""
+
+    def __init__(self, command: Sequence[str], *, errors: TextIO) -> None:
+        self._command = command
+        self._errors = errors
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._errors,
+            limit=_LONGEST,
+            cwd="/",
+        )
+        await self.ask(_HELLO, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(_ENDING):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def ask(self, raw: bytes, number: int | None) -> dict[str, JsonValue]:
+        """Send these exact bytes, and return the answer with this id; None takes the next message.
+
+        Raises ConnectionError if the server exits, TimeoutError if it doesn't answer.
+        """
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise ConnectionError("the connection is not open")
+        process.stdin.write(raw)
+        await process.stdin.drain()
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                line = await process.stdout.readline()
+                if not line:
+                    raise ConnectionError("the server ended without an answer")
+                message = json.loads(line)
+                if "method" not in message and (number is None or message.get("id") == number):
+                    return dict(message)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.parts import find_parts
+from taskbound.surfaces.cli.demo.scene import Page
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Screen, shown
 from taskbound.surfaces.cli.session import plugs_of, told_before
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_demo(app: typer.Typer) -> None:
-    """Put the command into the program."""
+    """Add the command to the program."""
     app.command("demo", epilog="$ taskbound demo --keep ./demo")(_demo)
 
 
@@ -35,11 +35,11 @@ def _demo(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Show the main job on real input: a real client, real servers, each decision with its reason.
+    """Show the main use case on real input: a real client and servers, each decision with its reason.
 
-    An agent reads a git repository and pays from a ledger, through a gateway and a daemon of its own, in a
-    directory that is removed afterwards. Nothing is simulated, and nothing of yours is touched. It takes less
-    than a minute and no network. It exits with 0 only when every step went as it says.
+    An agent reads a git repository and makes payments from a ledger, through a gateway and daemon of its own,
+    in a directory that is removed afterwards. Nothing is simulated and nothing of yours is changed. It takes
+    less than a minute and no network. The status is 0 only if every step succeeds.
     """
     before = told_before(ctx)
     if before.keys() - {"json"}:
@@ -63,11 +63,6 @@ def _demo(
 
 @contextmanager
 def _place(keep: str) -> Iterator[Path]:
-    """The directory to work in: the one that is kept, or one that is removed.
-
-    Raises:
-        BadInputError: The one to keep is not empty, or can't be made.
-    """
     if keep:
         yield _make_place(keep)
         return
@@ -79,7 +74,6 @@ def _place(keep: str) -> Iterator[Path]:
 
 
 def _make_place(told: str) -> Path:
-    """The directory that is kept, made private."""
     place = Path(told).expanduser().absolute()
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""Keys of the demo's people: made and used by `ssh-keygen`, enrolled, and answering."""
+"""Keys of the demo's persons: generated and used by `ssh-keygen`, and enrolled."""
 
 from __future__ import annotations
 
 import subprocess
 from typing import TYPE_CHECKING
 
+from taskbound.surfaces.cli.approval.signing import find_key
 from taskbound.surfaces.cli.demo.parts import PartMissingError
 from taskbound.surfaces.cli.demo.program import Program
-from taskbound.surfaces.cli.signing import find_key
 from taskbound.wire.identity import (
     PersonKeyDetail,
     PersonKeyRow,
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
-    """Make a person's key, and have it enrolled as `taskbound person key add` and `vouch` do.
-
-    Args:
-        world: Where.
-        person: Whose key it is.
-        voucher: The key that vouches for it; none for the first of all.
-    """
+    """Generate and enroll a person's key, vouched for by another key unless it is the first."""
     file = world.key_of(person)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     _keygen(world, "-q", "-t", "ed25519", "-N", "", "-C", f"{person}@demo", "-f", str(file))
@@ -48,7 +42,7 @@ def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) ->
 
 
 def answer(world: World, word: str, action: str, person: str) -> Said:
-    """How `taskbound approval sign` or `deny` ended, which has `ssh-keygen` sign with this person's key."""
+    """Answer an approval with this person's key, and return the result of the command."""
     program = Program(world.plugs.command())
     key = str(world.key_of(person))
     return program.run("approval", word, action, "--key", key, "--home", str(world.home))

@@ -1,4 +1,4 @@
-"""Running commands as a person would: processes of their own that know nothing but their arguments."""
+"""Runs commands as a person would, in processes that know only their arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _decoder = msgspec.json.Decoder(dict[str, object])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """How a command ended."""
+    """The result of a command."""
 
     status: int
     document: dict[str, object]
@@ -27,16 +27,16 @@ class Said:
 
     @property
     def code(self) -> str:
-        """The code of what went wrong, or nothing."""
+        """Return the error code, or ''."""
         return str(self.document.get("code", ""))
 
     @property
     def message(self) -> str:
-        """What went wrong, in words."""
+        """Return the error message."""
         return str(self.document.get("message", ""))
 
     def number(self, name: str) -> int:
-        """A number of the answer; -1 when there is none of this name."""
+        """Return a number of the answer, or -1 if there is none with this name."""
         found = self.document.get(name)
         return found if isinstance(found, int) else -1
 
@@ -45,11 +45,10 @@ class Program:
     """The program `taskbound`."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Run this command, with words behind it."""
         self._command = tuple(command)
 
     def run(self, *words: str) -> Said:
-        """How `taskbound WORDS --json` ended, without any setting of this process's environment."""
+        """Run `taskbound WORDS --json` without settings from this process's environment."""
         environ = {name: text for name, text in os.environ.items() if not name.startswith("TASKBOUND_")}
         done = subprocess.run(  # noqa: S603 -- our own program, with words of ours
             [*self._command, *words, "--json"], env=environ, capture_output=True, check=False

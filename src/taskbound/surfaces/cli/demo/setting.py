@@ -1,4 +1,4 @@
-"""Setting the scene: what a person does before an agent may act, as the long commands would do it."""
+"""Sets up the demo with the same operations that the long commands use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.demo.keys import enroll
-from taskbound.surfaces.cli.demo.repository import INVOICES, PAYROLL, make_repository
+from taskbound.surfaces.cli.demo.parts import INVOICES, PAYROLL, make_repository
 from taskbound.surfaces.cli.demo.world import AGENT, APPROVER, HELPER, PERSON
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
@@ -53,7 +53,7 @@ when {{ context.arguments.amount.greaterThan(decimal("250.0")) }};
 
 
 async def set_up(world: World, scene: Scene) -> None:
-    """Make everything, as a person would with the long commands, and start the task."""
+    """Set up everything and start the task."""
     world.plugs.make_home(world.home)
     world.variant.write_text("", encoding="utf-8")
     world.late.write_text("0", encoding="utf-8")
@@ -85,7 +85,7 @@ async def set_up(world: World, scene: Scene) -> None:
 
 
 def second_task(world: World, scene: Scene) -> None:
-    """Start another task, since the first one has ended."""
+    """Start another task after the first one ended."""
     grants: list[JsonValue] = [
         freight(500, 100_000),
         {**freight(250, 50_000), "arguments": _paying("acme-supplies", 250)},
@@ -101,12 +101,7 @@ def second_task(world: World, scene: Scene) -> None:
 
 
 def freight(most: int, total: int) -> dict[str, JsonValue]:
-    """A grant of payments to `blue-freight`.
-
-    Args:
-        most: What one of them may be.
-        total: What they may be together, in cents.
-    """
+    """Return a grant of payments to `blue-freight` with a maximum per payment and a total, in cents."""
     return {
         "tool": "payments__pay",
         "arguments": _paying("blue-freight", most),
@@ -125,16 +120,14 @@ def _paying(account: str, most: int) -> dict[str, JsonValue]:
 
 
 def _put_in_force(world: World, scene: Scene) -> None:
-    """Put the one policy in force, after the group that it names. No other person is known yet (recorded)."""
     world.client.ask(AddGroup(name=_GROUP), Done)
     kept = world.client.ask(ProposeBundle(files={"demo.cedar": _RULES}), BundleAnswer, patience=60.0)
     done = world.client.ask(ActivateBundle(digest=kept.digest), BundleAnswer, patience=60.0)
     scene.require("the policy is in force", holds=not kept.problems and not done.problems)
-    scene.says("policy", f"`{LARGE}` is in force: payments above 250 wait for somebody in `{_GROUP}`")
+    scene.says("policy", f"`{LARGE}` is in force: payments above 250 wait for a member of `{_GROUP}`")
 
 
 def _enroll_people(world: World, scene: Scene) -> None:
-    """Another person, in the group that the policy names, and a key for each, made by `ssh-keygen`."""
     client = world.client
     client.ask(RegisterPerson(name=APPROVER, uid=os.getuid() + 1), Done)
     client.ask(SetMember(group=_GROUP, person=APPROVER, member=True), Done)
@@ -147,7 +140,6 @@ def _enroll_people(world: World, scene: Scene) -> None:
 
 
 def _set_up_agent(world: World, scene: Scene, name: str) -> None:
-    """Register an agent, and have its monitor answer before it may act."""
     client = world.client
     ceiling = _raw({"grants": _ceiling(world.place)})
     ask = RegisterAgent(
@@ -190,7 +182,6 @@ def _raw(value: JsonValue) -> msgspec.Raw:
 
 
 def _grants(work: Path) -> list[JsonValue]:
-    """What the task may do."""
     below: JsonValue = {"below": str(work)}
     pay: dict[str, JsonValue] = {
         "from_account": {"equals": "operating"},
@@ -221,7 +212,6 @@ def _grants(work: Path) -> list[JsonValue]:
 
 
 def _ceiling(place: Path) -> list[JsonValue]:
-    """What the agent can never pass, whatever task it is given."""
     return [
         {"tool": "git__git_status", "arguments": {"repo_path": {"below": str(place)}}},
         {"tool": "git__git_log", "arguments": {"repo_path": {"below": str(place)}}, "others": "any"},
@@ -235,11 +225,6 @@ def _ceiling(place: Path) -> list[JsonValue]:
 
 
 def _code_in(monitor: Path) -> str:
-    """The code that the monitor was brought, read in the monitor's own file.
-
-    Raises:
-        LookupError: There is none.
-    """
     for line in reversed(monitor.read_text(encoding="utf-8").splitlines()):
         value = json.loads(line)
         if isinstance(value, dict) and isinstance(value.get("code"), str):

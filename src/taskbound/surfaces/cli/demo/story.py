@@ -1,4 +1,4 @@
-"""The whole demo from an empty place to the last proof, and what is left of it afterwards."""
+"""Runs the whole demo and cleans up."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.surfaces.cli.demo import calls, children, ends, files, people, proofs
-from taskbound.surfaces.cli.demo.report import DemoReport
-from taskbound.surfaces.cli.demo.scene import Step, play
+from taskbound.surfaces.cli.demo import approvals as files
+from taskbound.surfaces.cli.demo import approvals as people
+from taskbound.surfaces.cli.demo import approvals as proofs
+from taskbound.surfaces.cli.demo import limits as calls
+from taskbound.surfaces.cli.demo import limits as children
+from taskbound.surfaces.cli.demo import limits as ends
+from taskbound.surfaces.cli.demo.scene import DemoReport, Step, play
 from taskbound.surfaces.cli.demo.setting import set_up
 from taskbound.surfaces.cli.demo.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.surfaces.cli.demo.page import Page
     from taskbound.surfaces.cli.demo.parts import Parts
+    from taskbound.surfaces.cli.demo.scene import Page
     from taskbound.surfaces.cli.plugs import Plugs
 
 
@@ -41,15 +45,7 @@ _STEPS: Final = (
 
 
 async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
-    """What came of it; no process of it is left.
-
-    Args:
-        plugs: What wiring gives.
-        parts: What the demo drives.
-        page: Where to print.
-        place: An empty directory to work in, absolute and without links.
-        kept: Whether it stays.
-    """
+    """Run the demo in an empty absolute directory, end all its processes, and return the report."""
     began = time.monotonic()
     with ExitStack() as stack:
         errors = stack.enter_context((place / "gateways.log").open("w", encoding="utf-8"))

@@ -1,9 +1,6 @@
-"""What a thief of the signing key does: change one record, and recompute everything that hangs on it.
+"""What an attacker with the log's signing key does: changes one record and recomputes all that depends on it.
 
-Every later record of the same writer names another record before it, every writer that started later names
-other heads, every record that names a checkpoint names another root, and the tree has another root, which the
-stolen key signs. What comes out is a whole log in which no verifier finds a fault, unless it holds a
-checkpoint from before.
+The result is a complete log that verifies, except against a checkpoint that was kept from before.
 """
 
 from __future__ import annotations
@@ -35,11 +32,7 @@ if TYPE_CHECKING:
 
 
 def place_of(records: Sequence[bytes], action: str) -> int:
-    """Where the decision of an action stands in the log.
-
-    Raises:
-        LookupError: Nowhere.
-    """
+    """Return the index of an action's decision record; raises LookupError if it isn't in the log."""
     for index, raw in enumerate(records):
         event = parse_record(raw).event
         if isinstance(event, ActionDecided) and event.action == action:
@@ -48,7 +41,7 @@ def place_of(records: Sequence[bytes], action: str) -> int:
 
 
 def blame(agent: str) -> Callable[[Event], Event]:
-    """What makes a decision another agent's."""
+    """Return a change that makes another agent responsible for a decision."""
 
     def change(event: Event) -> Event:
         return replace(event, agent=agent) if isinstance(event, ActionDecided) else event
@@ -57,13 +50,7 @@ def blame(agent: str) -> Callable[[Event], Event]:
 
 
 def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[bytes, ...]:
-    """The lines of an export of the log as the thief would have it.
-
-    Args:
-        loot: The stolen records and key.
-        index: Where the record stands that is to be another.
-        change: What the thief makes of its event.
-    """
+    """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}
     """What a record was called, and what it is called now."""
@@ -85,7 +72,6 @@ def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[byt
 
 
 def _follow(event: Event, heads: dict[str, str], raws: Sequence[bytes]) -> Event:
-    """The event with what it names of the log before it, as that is now."""
     match event:
         case WriterStarted():
             return replace(

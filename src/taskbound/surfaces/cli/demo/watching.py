@@ -1,4 +1,4 @@
-"""What the person's side sees: decisions, tasks and records, asked of the daemon and never of the gateway."""
+"""The person's view: decisions, tasks and records, read from the daemon and never from the gateway."""
 
 from __future__ import annotations
 
@@ -27,19 +27,18 @@ _PATIENCE: Final = 20.0
 
 
 class Watch:
-    """One view of the daemon."""
+    """A view of the daemon over one connection."""
 
     def __init__(self, client: Client) -> None:
-        """Look through this connection."""
         self._client = client
 
     def newest(self) -> str:
-        """Id of the newest action, or nothing when there is none."""
+        """Return the id of the newest action, or ''."""
         rows = self._client.ask(ListActions(limit=1), ActionRows).rows
         return rows[0].action if rows else ""
 
     def since(self, action: str) -> tuple[ActionDetail, ...]:
-        """Every action after this one, oldest first."""
+        """Return every action after this one, oldest first."""
         found = []
         for row in self._client.ask(ListActions(limit=_PAGE), ActionRows).rows:
             if row.action == action:
@@ -48,19 +47,19 @@ class Watch:
         return tuple(reversed(found))
 
     def action(self, action: str) -> ActionDetail:
-        """One action in full."""
+        """Return one action in full."""
         return self._client.ask(ShowAction(action=action), ActionDetail)
 
     def replay(self, action: str) -> str:
-        """What computing the decision again from its record gives: `same`, or what differs."""
+        """Replay a decision from its record; returns `same`, or the difference."""
         return self._client.ask(ExplainAction(action=action), ActionDetail).replay
 
     def size(self) -> int:
-        """How many records have a place in the log."""
+        """Return the number of records that have a place in the log."""
         return self._client.ask(ExportAudit(limit=1), ExportPage).size
 
     def find(self, start: int, wanted: Callable[[Event], bool]) -> Event | None:
-        """The first event from this place on that is wanted; waits for it, and gives up after a while."""
+        """Return the first matching event from this place on; waits for it for a bounded time."""
         end = time.monotonic() + _PATIENCE
         while (left := end - time.monotonic()) > 0:
             ask = TailAudit(after=start - 1, limit=1000, wait=max(int(left), 1))
@@ -82,7 +81,7 @@ class Kept:
 
 
 def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
-    """The checkpoints in a monitor's file, oldest first."""
+    """Return the checkpoints in a monitor's file, oldest first."""
     found = []
     for line in monitor.read_text(encoding="utf-8").splitlines():
         value = json.loads(line)
@@ -92,7 +91,7 @@ def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
 
 
 def end_daemon(client: Client, how: signal.Signals = signal.SIGTERM) -> int:
-    """End the daemon with a signal, and wait until it is gone; its process id."""
+    """Signal the daemon, wait until it is gone, and return its process id."""
     pid = client.ask(Status(), StatusReport).pid
     process = (pid, started_of(pid))  # while it holds the connection, the number is its own
     client.close()

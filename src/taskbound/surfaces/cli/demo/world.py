@@ -1,13 +1,14 @@
-"""The demo's world: where everything is, and how the agent's calls and the daemon's decisions meet.
+"""The demo's files and processes, shared by all steps.
 
-<place>/
-    home/            the data directory: database, keys, sockets, log of the daemon
+Below the demo's directory:
+
+    home/            data directory: database, keys, sockets, daemon log
     work/repo/       the repository that the task is about
-    private/payroll/ one that it is not about
+    private/payroll/ a repository outside the task
     payments.db      the ledger
-    monitor.jsonl    what the agent's monitor was brought
-    keys/            what the demo's people sign with
-    variant, late    what makes the payments server change its tools, or answer late
+    monitor.jsonl    what the agent's monitor received
+    keys/            the persons' keys
+    variant, late    make the payments server change its tools, or answer late
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from taskbound.core.action import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.demo.agent import Agent
-from taskbound.surfaces.cli.demo.books import Books, read_books
-from taskbound.surfaces.cli.demo.report import Tried
+from taskbound.surfaces.cli.demo.parts import Books, read_books
+from taskbound.surfaces.cli.demo.scene import Tried
 from taskbound.surfaces.cli.demo.watching import Watch, end_daemon
 from taskbound.surfaces.cli.plugs import Place
 from taskbound.surfaces.cli.screen import shown
@@ -75,62 +76,62 @@ class World:
 
     @property
     def home(self) -> Path:
-        """The data directory."""
+        """Return the data directory."""
         return self.place / "home"
 
     @property
     def repository(self) -> Path:
-        """The repository that the task is about."""
+        """Return the repository that the task is about."""
         return self.place / "work" / "repo"
 
     @property
     def private(self) -> Path:
-        """The repository that it is not about."""
+        """Return the repository outside the task."""
         return self.place / "private" / "payroll"
 
     @property
     def ledger(self) -> Path:
-        """The ledger's file."""
+        """Return the ledger's file."""
         return self.place / "payments.db"
 
     @property
     def monitor(self) -> Path:
-        """The file that the agent's monitor writes."""
+        """Return the file that the agent's monitor writes."""
         return self.place / "monitor.jsonl"
 
     @property
     def variant(self) -> Path:
-        """The file that says which definitions the payments server shows."""
+        """Return the file that selects the payments server's definitions."""
         return self.place / "variant"
 
     @property
     def late(self) -> Path:
-        """The file that says how many seconds an answer of `pay` waits."""
+        """Return the file with the delay of `pay` in seconds."""
         return self.place / "late"
 
     def key_of(self, person: str) -> Path:
-        """The file of a person's key."""
+        """Return the file of a person's key."""
         return self.place / "keys" / person
 
     @property
     def client(self) -> Client:
-        """The person's connection to the daemon, which is started if need be."""
+        """Return the person's connection to the daemon, starting the daemon if needed."""
         if self._client is None:
             self._client = self.plugs.connect(Place(home=self.home), "default", "cli")
         return self._client
 
     @property
     def watch(self) -> Watch:
-        """What the daemon knows."""
+        """Return a view of the daemon."""
         return Watch(self.client)
 
     @property
     def gateway(self) -> tuple[str, ...]:
-        """The command line of a gateway, as it stands in an MCP client's configuration."""
+        """Return a gateway's command line, as in an MCP client's configuration."""
         return (*self.plugs.command(), "gateway", "--agent", self.acting, "--home", str(self.home))
 
     async def connect(self) -> Agent:
-        """The agent's connection through a gateway, made unless there is one."""
+        """Return the agent's connection through a gateway, connecting if needed."""
         if self._agent is None:
             self._gateways += 1
             note = self.place / f"gateway-{self._gateways}.pid"
@@ -146,15 +147,11 @@ class World:
             await agent.close()
 
     def books(self) -> Books:
-        """What the ledger holds now."""
+        """Return the current contents of the ledger."""
         return read_books(self.parts, self.ledger)
 
     async def until_paid(self, reference: str) -> None:
-        """Wait until the ledger has the payment.
-
-        Raises:
-            TimeoutError: It does not come.
-        """
+        """Wait until the ledger has the payment; raises TimeoutError."""
         end = time.monotonic() + _PATIENCE
         while not (await asyncio.to_thread(self.books)).named(reference):
             if time.monotonic() > end:
@@ -162,17 +159,17 @@ class World:
             await asyncio.sleep(0.05)
 
     def left(self, limit: str) -> tuple[int, int]:
-        """What is left of one of the task's limits, and what it was at first."""
+        """Return what is left of a limit of the task, and its initial value."""
         detail = self.client.ask(ShowTask(task=self.task), TaskDetail)
         return next((left, whole) for name, left, whole in detail.remainders if name == limit)
 
     def end_daemon(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End the daemon with a signal; the next one who asks starts another. Its process id."""
+        """Signal the daemon and return its process id; the next request starts another."""
         client, self._client = self.client, None
         return end_daemon(client, how)
 
     def close(self) -> None:
-        """End the daemon, if there is one."""
+        """End the daemon, if it runs."""
         if self._client is not None:
             self._client.close()
         try:
@@ -186,10 +183,9 @@ class World:
     async def call(
         self, scene: Scene, tool: str, arguments: dict[str, JsonValue], *, key: str = ""
     ) -> tuple[Tried, Answered]:
-        """Let the agent call a tool; what the daemon decided, and what the agent was answered.
+        """Call a tool as the agent, and return the daemon's decision and the agent's answer.
 
-        Raises:
-            StepFailedError: The daemon has no decision, or another number of them than one.
+        Raises StepFailedError unless the daemon made exactly one decision.
         """
         scene.trying(tool, words_of(arguments.items()) + (f" (key {key})" if key else ""))
         agent = await self.connect()
@@ -204,7 +200,7 @@ class World:
 
 
 def tried_of(detail: ActionDetail, told: str) -> Tried:
-    """One action as the daemon tells of it."""
+    """Return an action as a line of the report."""
     return Tried(
         tool=detail.row.tool,
         arguments=detail.arguments,
@@ -220,7 +216,7 @@ def tried_of(detail: ActionDetail, told: str) -> Tried:
 
 
 def words_of(arguments: Iterable[tuple[str, JsonValue]]) -> str:
-    """Every argument, for a person to read at a glance; the text of strings is escaped."""
+    """Return all arguments in one readable line; strings are escaped."""
     return " ".join(f"{name}={_value(value)}" for name, value in arguments)
 
 

@@ -1,1 +1,1 @@
-"""`taskbound policy`: the organisation's rules, tried before they hold, and who put them in force."""
+"""`taskbound policy`: tests, proposes and activates the organization's policies."""

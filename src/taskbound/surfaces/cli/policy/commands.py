@@ -1,4 +1,4 @@
-"""`taskbound policy`: trying rules; nothing here changes what is in force."""
+"""`taskbound policy`: tests policies; nothing here changes what is in force."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from taskbound.core.policy import (
 )
 from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
-from taskbound.surfaces.cli.policy.folder import known_groups, pinned_tools, read_folder
-from taskbound.surfaces.cli.policy.kept import read_rules
+from taskbound.surfaces.cli.policy.sources import known_groups, pinned_tools, read_folder, read_rules
 from taskbound.surfaces.cli.policy.trying import (
     Problem,
     engine_of,
@@ -35,7 +34,7 @@ from taskbound.surfaces.cli.session import Session, command, group
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
     from taskbound.ports.policy import PolicyEngine
-    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.policy.sources import PolicyFolder
 
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
@@ -61,23 +60,23 @@ ToolsOption = Annotated[
     ),
 ]
 _SLOW = 100_000
-"""Policies times tools from which validating takes so long that a person is told."""
+"""Policies times tools from which validation is slow enough to announce."""
 
 
 class Problems(msgspec.Struct, frozen=True, kw_only=True, tag="policy-problems", tag_field="is"):
-    """Everything that is wrong with a folder's policies."""
+    """All problems of a folder's policies."""
 
     problems: tuple[Problem, ...]
 
 
 class Formatted(msgspec.Struct, frozen=True, kw_only=True, tag="policy-format", tag_field="is"):
-    """Which files are, or were, in another layout."""
+    """The files that are, or were, formatted differently."""
 
     changed: tuple[str, ...]
 
 
 class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One change that leads to another answer."""
+    """A change that would lead to another decision."""
 
     what: str
     change: str
@@ -85,7 +84,7 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="policy-explanation", tag_field="is"):
-    """Why a call is answered as it is."""
+    """Why a call is decided as it is."""
 
     case: str
     answer: str
@@ -107,9 +106,9 @@ class CaseExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="policy-exp
 
 @command(app, "validate", examples="taskbound policy validate policies")
 def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
-    """Say what is wrong with the policies of a folder, for the tools that are pinned.
+    """Validate the policies of a folder against the pinned tools.
 
-    Each problem has file, line and column. The status is 0 when there is none, and 1 otherwise.
+    Each problem has file, line and column. The status is 0 if there is none, and 1 otherwise.
     """
     found = read_folder(folder)
     known = pinned_tools(session, found, tools)
@@ -131,9 +130,9 @@ def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") 
 
 @command(app, "test", examples="taskbound policy test policies\ntaskbound policy test in-force")
 def try_folder(session: Session, folder: RulesArgument, tools: ToolsOption = "") -> None:
-    """Ask policies about each of their cases, and compare.
+    """Evaluate each case of a folder, and compare the decisions with the expected ones.
 
-    The status is 0 when every case is answered as it expects, and 1 otherwise.
+    The status is 0 if every case is decided as expected, and 1 otherwise.
     """
     trial = try_cases(session, read_rules(session, folder), tools)
     missed = [one for one in trial.results if not one.passed]
@@ -153,9 +152,9 @@ def try_folder(session: Session, folder: RulesArgument, tools: ToolsOption = "")
 
 @command(app, "coverage", examples="taskbound policy coverage policies\ntaskbound policy coverage in-force")
 def coverage(session: Session, folder: RulesArgument, tools: ToolsOption = "") -> None:
-    """List the policies that no case was decided by, and the tools that no case names.
+    """List the policies that decided no case, and the tools that no case names.
 
-    The status is 0 when there is no such policy, and 1 otherwise.
+    The status is 0 if every policy decided a case, and 1 otherwise.
     """
     trial = try_cases(session, read_rules(session, folder), tools)
     if session.screen.json:
@@ -174,7 +173,7 @@ def format_files(
     folder: FolderArgument,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; status 1 if one would be.")] = False,
 ) -> None:
-    """Write the policies of a folder in the usual layout."""
+    """Write the policies of a folder in the standard layout."""
     found = read_folder(folder)
     engine_of(session, found)  # an error names file, line and column
     language = session.plugs.policies()
@@ -222,10 +221,10 @@ def explain(
         str, typer.Option("--action", metavar="ACTION", help="Instead of a case: what was decided.")
     ] = "",
 ) -> None:
-    """Say why a case, or an action, is answered as it is, and what would change the answer.
+    """Explain why a case, or an action, is decided as it is, and what would change the decision.
 
-    Named are the grant, the policies, and the facts and arguments that they read. A grant is named where
-    the case has a `scope`; an action has the scope of its task.
+    Shows the grant, the policies, and the facts and arguments that they read. The grant is shown if the case
+    has a `scope`; an action has its task's scope.
     """
     if bool(action) == bool(folder or case or tools) or (not action and not case):
         raise BadInputError("name rules and a case, or an action with --action, and not both")
@@ -274,7 +273,7 @@ def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> 
 
 
 def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExplanation:
-    """The same of an operation, which has no scope and no arguments."""
+    """Explain an operation, which has no scope and no arguments."""
     candidates, facts = engine.operations.looked_at(case.request)
     return CaseExplanation(
         case=case.name,

@@ -1,19 +1,28 @@
-"""`taskbound policy propose|list|show|diff|activate|rollback|replay`: what is in force, and by whom."""
+"""`taskbound policy`: creates, proposes, shows, activates and replays bundles."""
 
 from __future__ import annotations
 
 import difflib
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import msgspec
 import typer
 
+import taskbound
 from taskbound.core.policy import BASE_FILE, BadBundleError
 from taskbound.surfaces.cli.policy.commands import app
-from taskbound.surfaces.cli.policy.folder import read_folder
-from taskbound.surfaces.cli.policy.kept import IN_FORCE, ask_bundle, is_digest, read_rules, require_digest
+from taskbound.surfaces.cli.policy.sources import (
+    IN_FORCE,
+    ask_bundle,
+    is_digest,
+    read_folder,
+    read_rules,
+    require_digest,
+)
 from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
+from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
@@ -33,7 +42,40 @@ from taskbound.wire.policy import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.policy.sources import PolicyFolder
+
+
+_FILES: Final = ("holds.cedar", "holds.cases.yaml", "tools.json")
+
+
+def default_policies(package: Path | None = None) -> Path:
+    """Return the folder of default policies in source tree or wheel; raises FileError if missing."""
+    package = package or Path(taskbound.__file__).parent
+    for place in (package.parent.parent / "policies", package / "policies"):
+        if (place / _FILES[0]).is_file():
+            return place
+    raise FileError("this installation has no default policies", remedy="install Taskbound again")
+
+
+@command(app, "new", examples="taskbound policy new rules")
+def new(
+    session: Session,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder to make.", show_default=False)],
+) -> None:
+    """Create a folder with the default policies, their cases, and the tools that they are about."""
+    path = Path(folder)
+    source = default_policies()
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise BadInputError(f"`{shown(folder)}` is there already", remedy="name a new folder") from error
+    except OSError as error:
+        raise FileError(f"`{shown(folder)}` can't be made: {error.strerror or error}") from error
+    for name in _FILES:
+        write_file(str(path / name), [read_file(str(source / name))])
+    session.done(
+        Done(detail=folder), f"{shown(folder)} holds the default policies; try `taskbound policy test`"
+    )
 
 
 DigestArgument = Annotated[
@@ -50,7 +92,7 @@ _PATIENCE: Final = 300.0
 
 
 class BundleDiff(msgspec.Struct, frozen=True, kw_only=True, tag="policy-diff", tag_field="is"):
-    """How two sets of rules differ, file by file."""
+    """The differences between two policy sets, file by file."""
 
     files: dict[str, tuple[str, ...]]
     """By name: the lines that differ, as `diff -u` writes them."""
@@ -65,10 +107,10 @@ def propose(
     ],
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for who looks at it.")] = "",
 ) -> None:
-    """Have the rules of a folder kept under your name, to be put in force by another person.
+    """Store a folder's policies under your name, for another person to activate.
 
-    Its own cases are tried first. What does not fit the tools that are pinned is refused with all of its
-    problems; what is in force stays.
+    Its own cases are tested first. Policies that don't fit the pinned tools are refused with all problems;
+    the bundle in force stays.
     """
     found = read_folder(folder)
     texts = _cases(found)
@@ -80,7 +122,7 @@ def propose(
 
 @command(app, "list", examples="taskbound policy list")
 def list_bundles(session: Session) -> None:
-    """List the bundles, newest first, and how what is in force came to be so."""
+    """List the bundles, newest first, and how the bundle in force was activated."""
     found = session.ask(ListBundles(), BundleRows)
     if session.screen.json:
         session.screen.document(found)
@@ -102,7 +144,7 @@ def list_bundles(session: Session) -> None:
 
 @command(app, "show", examples="taskbound policy show in-force")
 def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
-    """Show a bundle: its author and their signature, who put it in force, and its files."""
+    """Show a bundle: its author and signature, who activated it, and its files."""
     found = ask_bundle(session, bundle)
     if session.screen.json:
         session.screen.document(found)
@@ -112,7 +154,7 @@ def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
     session.screen.fields(
         [
             ("state", row.state),
-            ("author", row.author or "nobody: it comes with Taskbound"),
+            ("author", row.author or "none: it comes with Taskbound"),
             ("proposed", moment(row.at)),
             ("note", row.note or "-"),
             ("signature", _signature(found)),
@@ -139,7 +181,7 @@ def diff(
         ),
     ] = "",
 ) -> None:
-    """Show how rules differ from others, line by line; the status is 1 when they do."""
+    """Show the line differences between two policy sets; the status is 1 if there are any."""
     before, after = (rules, other) if other else (IN_FORCE, rules)
     old, new = _texts(read_rules(session, before)), _texts(read_rules(session, after))
     found = {name: lines for name in sorted({*old, *new}) if (lines := tuple(_changed(name, old, new)))}
@@ -155,9 +197,9 @@ def diff(
 
 @command(app, "activate", examples="taskbound policy activate DIGEST")
 def activate(session: Session, digest: DigestArgument) -> None:
-    """Put a bundle in force: from the next decision on it answers, and nothing before it.
+    """Put a bundle in force, starting with the next decision.
 
-    Where there are two persons, its author can't. It is looked at again for the tools that are pinned now.
+    If there are two persons, its author may not activate it. It is validated again for the tools pinned now.
     """
     answer = session.ask(ActivateBundle(digest=require_digest(digest)), BundleAnswer, patience=_PATIENCE)
     _say(session, answer, "it is in force")
@@ -178,7 +220,7 @@ def rollback(
     ] = "",
     reason: ReasonOption = "",
 ) -> None:
-    """Go back to rules that were in force before; also when what is in force is damaged."""
+    """Return to a bundle that was in force before, even if the bundle in force is damaged."""
     told = None if not digest else "" if digest == "base" else require_digest(digest)
     done = session.ask(RollBackBundle(digest=told, reason=reason), Done)
     session.done(done, "it is in force again")
@@ -192,9 +234,9 @@ def replay(
     ] = IN_FORCE,
     last: Annotated[int, typer.Option("--last", metavar="N", help="How many of the newest actions.")] = 1000,
 ) -> None:
-    """Say which of the newest recorded actions these rules would have answered otherwise.
+    """Show which of the newest recorded actions these policies would have decided otherwise.
 
-    Each is asked again with the facts as they were recorded. What can't be is counted, by its reason.
+    Each is evaluated with its recorded facts. Actions that can't be replayed are counted by reason.
     """
     kept = rules == IN_FORCE or is_digest(rules)
     files = {} if kept else read_folder(rules).files
@@ -229,7 +271,6 @@ def replay(
 
 
 def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
-    """Say what came of it; all that is wrong, where it was refused."""
     if answer.problems:
         _refuse(session, answer)
     elif session.screen.json:
@@ -239,7 +280,6 @@ def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
 
 
 def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
-    """Say all that is wrong, and end with status 1."""
     if session.screen.json:
         session.screen.document(answer)
     else:
@@ -249,11 +289,7 @@ def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
 
 
 def _require_cases(session: Session, found: PolicyFolder) -> None:
-    """Go on only when each case of the folder is answered as it expects; a folder may have none.
-
-    Raises:
-        BadBundleError: One is not.
-    """
+    """Raise BadBundleError unless each case is decided as expected; a folder may have none."""
     if not found.cases:
         return
     missed = [one for one in try_cases(session, found, "").results if not one.passed]
@@ -277,7 +313,7 @@ def _cases(found: PolicyFolder) -> dict[str, str]:
 
 
 def _texts(found: PolicyFolder) -> dict[str, str]:
-    """All files of some rules, but for the base, which is not theirs."""
+    """Return all files of a policy set except the base's."""
     return {name: text for name, text in (*found.files.items(), *_cases(found).items()) if name != BASE_FILE}
 
 

@@ -1,4 +1,4 @@
-"""Trying the rules of a folder: its problems, its cases, and what no case has tried."""
+"""Tests a folder's policies: problems, cases, and what no case covers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from taskbound.core.policy import (
     words_of,
 )
 from taskbound.core.policy.case import OperationCase
-from taskbound.surfaces.cli.policy.folder import pinned_tools
+from taskbound.surfaces.cli.policy.sources import pinned_tools
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from taskbound.core.policy import PolicyCase, PolicyTool
     from taskbound.ports.policy import PolicyEngine
-    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.policy.sources import PolicyFolder
     from taskbound.surfaces.cli.screen import Screen
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.policy import BundleProblem
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong at one place."""
+    """A problem with its place."""
 
     file: str
     line: int
@@ -47,7 +47,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one case."""
+    """The result of one case."""
 
     file: str
     line: int
@@ -61,7 +61,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """All cases of a folder, and what they have tried."""
+    """The results of all cases, and what they cover."""
 
     results: tuple[CaseResult, ...]
     untried_policies: tuple[str, ...]
@@ -73,7 +73,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 def problems_of(
     session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool], groups: Collection[str] | None
 ) -> tuple[Problem, ...]:
-    """What is wrong with the folder's policies, for these tools and groups, where they are known."""
+    """Return the problems of the policies for these tools, and these groups if known."""
     language = session.plugs.policies()
     found = tuple(
         Problem(
@@ -92,7 +92,7 @@ def problems_of(
 
 
 def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -> None:
-    """Print each problem in a line of its own, with its place."""
+    """Print each problem with its place on one line."""
     for one in problems:
         name = f" policy `{shown(one.policy)}`:" if one.policy else ""
         screen.line(
@@ -102,11 +102,9 @@ def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -
 
 
 def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
-    """The folder's policies with the base, as they would be in force.
+    """Return an engine with the folder's policies and the base, as if in force.
 
-    Raises:
-        PolicySyntaxError: A file can't be read; `where` is file, line and column.
-        BadBundleError: A policy has a name of the base.
+    Raises PolicySyntaxError with `where` (file, line, column), or BadBundleError for a name of the base.
     """
     language = session.plugs.policies()
     base = session.plugs.base_policies() if folder.base is None else folder.base
@@ -122,11 +120,9 @@ def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
 
 
 def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase | OperationCase]]:
-    """Each case of the folder with its file, line and column.
+    """Yield each case with file, line and column.
 
-    Raises:
-        MalformedError: A file of cases can't be read; `where` is file, line and column.
-        BadBundleError: There is none.
+    Raises MalformedError with `where` for an unreadable file, BadBundleError if there are no cases.
     """
     if not folder.cases:
         raise BadBundleError("the folder has no case", remedy="write one into a `*.cases.yaml`")
@@ -140,11 +136,7 @@ def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase |
 
 
 def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase | OperationCase, str]:
-    """The first case of this name, and its place as file, line and column.
-
-    Raises:
-        BadCaseError: There is none.
-    """
+    """Return the first case with this name and its place; raises BadCaseError if there is none."""
     for file, line, column, case in cases_of(folder):
         if case.name == name:
             return case, f"{file}:{line}:{column}"
@@ -152,11 +144,7 @@ def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase | OperationCa
 
 
 def tool_of(case: PolicyCase, tools: Mapping[str, PolicyTool], place: str) -> PolicyTool:
-    """The tool that a case is about.
-
-    Raises:
-        BadCaseError: There is none of this name.
-    """
+    """Return the case's tool; raises BadCaseError if it is unknown."""
     tool = tools.get(case.tool)
     if tool is None:
         raise BadCaseError(
@@ -168,7 +156,7 @@ def tool_of(case: PolicyCase, tools: Mapping[str, PolicyTool], place: str) -> Po
 
 
 def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
-    """The outcome of every case of the folder."""
+    """Return the result of every case of the folder."""
     engine = engine_of(session, folder)
     tools = pinned_tools(session, folder, told_tools)
     own_base = session.plugs.base_policies() if folder.base is None else folder.base

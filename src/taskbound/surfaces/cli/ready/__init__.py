@@ -1,10 +1,9 @@
-"""Tool files that come with Taskbound, for the servers used most, and the package that a pinned server is of.
+"""Tool files that come with Taskbound for popular servers, and detection of a pinned server's package.
 
-1. A ready file is found by package and release, and is a proposal like any other: it is named, and applied
-   only by a person, who is shown what it changes.
-2. The package is read from what was pinned: the release that a runner was given, the distribution that the
-   interpreter named, or the `package.json` beside a pinned script. Who can write there can have another file
-   proposed, and has nothing applied by it.
+1. A ready file is found by package and release and only proposed: a person applies it after seeing the
+   changes.
+2. The package is read from the pin: the runner's release, the interpreter's distribution, or the
+   `package.json` beside a script. An attacker who can write there can only change the proposal.
 """
 
 from __future__ import annotations
@@ -38,17 +37,13 @@ _LARGEST: Final = 1_048_576
 
 
 def ready_names() -> tuple[str, ...]:
-    """The names of the ready files, sorted."""
+    """Return the sorted names of the ready files."""
     names = (one.name for one in files(__package__).iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def read_ready(name: str) -> ToolFile:
-    """The ready file of this name.
-
-    Raises:
-        BadInputError: There is none.
-    """
+    """Return the ready file with this name; raises BadInputError if there is none."""
     if name not in ready_names():
         raise BadInputError(
             f"no ready tool file is called `{shown(name)}`", remedy=f"there is {', '.join(ready_names())}"
@@ -58,7 +53,7 @@ def read_ready(name: str) -> ToolFile:
 
 
 def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
-    """The ready file for a pinned server, with its name (rule 1)."""
+    """Return name and contents of the ready file for a pinned server, or None (rule 1)."""
     package = package_of(spec)
     for name in ready_names() if package is not None else ():
         file = read_ready(name)
@@ -68,7 +63,7 @@ def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
 
 
 def package_of(spec: ServerSpec) -> Package | None:
-    """The package that the server is of (rule 2); None where nothing tells."""
+    """Return the server's package, or None if unknown (rule 2)."""
     installed = _INSTALLED.fullmatch(spec.lock)
     if installed is not None:
         name = re.sub(r"[-_.]+", "-", installed["name"]).lower()
@@ -82,7 +77,6 @@ def package_of(spec: ServerSpec) -> Package | None:
 
 
 def _of_script(script: str) -> Package | None:
-    """The package of npm in whose folder a script lies."""
     above, _, inside = script.rpartition("/node_modules/")
     parts = inside.split("/")
     name = "/".join(parts[:2] if parts[0].startswith("@") else parts[:1])

@@ -1,1 +1,1 @@
-"""The commands that look at scopes: what they permit, and how two of them compare."""
+"""The commands that examine scopes."""

@@ -1,9 +1,4 @@
-"""`taskbound scope`: what a scope permits, how two of them compare, and how one is written.
-
-Each of them reads; none changes anything. `check` ends with 1 when it found a mistake, `diff` when the
-new scope isn't shown to be within the old one, `covers` when the answer isn't yes, `intersect` when nothing
-is left.
-"""
+"""`taskbound scope`: explains, compares and converts scopes; nothing is changed."""
 
 from __future__ import annotations
 
@@ -28,14 +23,17 @@ from taskbound.surfaces.cli.scope.reports import (
     UncoveredRow,
     change_row,
     dropped_row,
+    put,
     remark_row,
+    schema_as_text,
+    scope_as_json,
+    scope_as_yaml,
     share_row,
 )
 from taskbound.surfaces.cli.scope.sources import find_scope, find_tools
-from taskbound.surfaces.cli.scope.writing import put, schema_as_text, scope_as_json, scope_as_yaml
+from taskbound.surfaces.cli.scope.suggest import add_suggest
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.suggest import add_suggest
 from taskbound.wire.document import Format
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no daemon for the pinned tools.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 for breadth too.")] = False,
 ) -> None:
-    """Say in plain words what a scope permits, what it never can, how broad it is, what looks wrong."""
+    """Explain what a scope permits and can't permit, how broad it is, and likely mistakes."""
     given = find_scope(session, file)
     tools = find_tools(session, tool_definitions, offline=offline)
     scope = given.scope
@@ -129,7 +127,7 @@ def diff(
     old: Annotated[str, _argument("OLD", _FILE)],
     new: Annotated[str, _argument("NEW", "The same.")],
 ) -> None:
-    """Say whether a new scope is the same, narrower, wider or other, with a call that tells them apart."""
+    """Compare two scopes: same, narrower, wider or different, with a call that distinguishes them."""
     one, two = find_scope(session, old).scope, find_scope(session, new).scope
     found = difference(one, two)
     if session.screen.json:
@@ -158,7 +156,7 @@ def is_covered(
     parent: Annotated[str, _argument("PARENT", _FILE)],
     child: Annotated[str, _argument("CHILD", "The same.")],
 ) -> None:
-    """Say whether a scope permits whatever another one does, limits included: yes is a proof."""
+    """Check whether a scope permits all that another does, limits included; yes is a proof."""
     one, two = find_scope(session, parent).scope, find_scope(session, child).scope
     answer = covers(one, two)
     if session.screen.json:
@@ -195,7 +193,7 @@ def is_covered(
     "taskbound scope intersect a.yaml b.yaml --out both.yaml",
 )
 def overlap(session: Session, first: FirstArgument, second: SecondArgument, out: OutOption = "") -> None:
-    """Write the scope of what two scopes both permit, as YAML; what can't be written exactly is left out."""
+    """Write the intersection of two scopes as YAML; what can't be expressed exactly is left out."""
     found = intersect(find_scope(session, first).scope, find_scope(session, second).scope)
     if session.screen.json:
         session.screen.document(
@@ -236,7 +234,7 @@ def convert(
     ] = "",
     out: OutOption = "",
 ) -> None:
-    """Write a scope as YAML, or as its canonical JSON; the digest stays what it is."""
+    """Convert a scope to YAML or canonical JSON; the digest stays the same."""
     given = find_scope(session, file)
     if to not in {"", *(one.value for one in Format)}:
         raise BadInputError(f"`{shown(to)}` is no format", remedy="use `--to yaml` or `--to json`")
@@ -250,7 +248,7 @@ def convert(
 
 @command(app, "digest", examples="taskbound scope digest scope.yaml")
 def digest(session: Session, file: FileArgument) -> None:
-    """Print the digest of a scope: what is written differently and means the same has one."""
+    """Print a scope's digest; scopes with the same meaning have the same digest."""
     given = find_scope(session, file)
     if session.screen.json:
         session.screen.document(DigestReport(name=given.name, digest=given.scope.digest))
@@ -266,7 +264,7 @@ def schema(
     grant: Annotated[bool, typer.Option("--grant", help="Of one grant, not of a whole scope.")] = False,
     out: OutOption = "",
 ) -> None:
-    """Print the JSON Schema of scopes, with which an editor completes and explains what is typed.
+    """Print the JSON Schema of scopes, for completion in editors.
 
     In YAML: `# yaml-language-server: $schema=scope.schema.json` in the first line.
     """
@@ -293,7 +291,7 @@ def _show_check(screen: Screen, report: CheckReport, remarks: Sequence[Remark]) 
 
 
 def show_difference(screen: Screen, found: Difference) -> None:
-    """Say how a new scope differs from an old one."""
+    """Print how a new scope differs from an old one."""
     screen.heading(_DIRECTIONS[found.direction])
     _show_changes(screen, "new", "old", found.added)
     _show_changes(screen, "old", "new", found.removed)

@@ -1,18 +1,27 @@
-"""What the commands about scopes say with `--json`: one document each."""
+"""JSON documents of the scope commands, and scopes as readable YAML or canonical JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.scope import parse_scope
+from taskbound.surfaces.cli.reading import write_file
+from taskbound.surfaces.cli.screen import ascii_json, shown
+from taskbound.wire.document import read_document, write_yaml
+
 if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope import Scope
     from taskbound.core.scope.algebra import Change, Dropped, Share
     from taskbound.core.scope.review import Remark
+    from taskbound.surfaces.cli.session import Session
 
 
 class RemarkRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One remark."""
+    """A remark."""
 
     code: str
     weight: str
@@ -25,7 +34,7 @@ class RemarkRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, tag="checked", tag_field="is"):
-    """What a scope permits, what it never can, and what a person should know."""
+    """What a scope permits and can't permit, with remarks."""
 
     name: str
     digest: str
@@ -51,7 +60,7 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiffReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-diff", tag_field="is"):
-    """What changed from one scope to another."""
+    """The differences between two scopes."""
 
     direction: str
     """`same`, `narrower`, `wider` or `other`."""
@@ -63,7 +72,7 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-diff", ta
 
 
 class ShareRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a grant takes of the limits of one that contains it."""
+    """What a grant takes of the limits of a containing grant."""
 
     child: str
     parent: str
@@ -80,7 +89,7 @@ class UncoveredRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoversReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-covers", tag_field="is"):
-    """Whether one scope permits whatever another does."""
+    """Whether one scope permits all that another does."""
 
     covers: bool
     shares: tuple[ShareRow, ...]
@@ -88,7 +97,7 @@ class CoversReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-covers"
 
 
 class DroppedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Two grants of which nothing could be written that both permit."""
+    """Two grants whose intersection can't be written."""
 
     first: str
     second: str
@@ -104,14 +113,14 @@ class IntersectReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-inte
 
 
 class DigestReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-digest", tag_field="is"):
-    """The digest of a scope."""
+    """A scope's digest."""
 
     name: str
     digest: str
 
 
 def remark_row(one: Remark, where: str) -> RemarkRow:
-    """A remark as a row."""
+    """Return a remark as a row."""
     return RemarkRow(
         code=one.code,
         weight=one.weight.value,
@@ -123,7 +132,7 @@ def remark_row(one: Remark, where: str) -> RemarkRow:
 
 
 def change_row(one: Change, example: bytes | None) -> ChangeRow:
-    """A change as a row."""
+    """Return a change as a row."""
     return ChangeRow(
         grant=one.grant.id,
         tool=one.grant.tool,
@@ -134,10 +143,55 @@ def change_row(one: Change, example: bytes | None) -> ChangeRow:
 
 
 def share_row(one: Share) -> ShareRow:
-    """A share as a row."""
+    """Return a share as a row."""
     return ShareRow(child=one.child, parent=one.parent, taken=dict(one.taken))
 
 
 def dropped_row(one: Dropped) -> DroppedRow:
-    """A pair of grants as a row."""
+    """Return a pair of grants as a row."""
     return DroppedRow(first=one.first, second=one.second, reason=one.reason)
+
+
+_ORDER: Final = (
+    *("name", "keep", "tool", "arguments", "optional", "others", "uses", "total", "rate"),
+    *("min", "max", "limit", "exponent", "currency", "limits", "seconds"),
+)
+_BLOCKS: Final = ("arguments", "grants", "steps", "total")
+
+
+class WrittenReport(msgspec.Struct, frozen=True, kw_only=True, tag="written", tag_field="is"):
+    """A file that was written."""
+
+    path: str
+
+
+def scope_as_yaml(scope: Scope) -> bytes:
+    """Return the scope as YAML; raises MalformedError if it would not read back the same."""
+    raw = write_yaml(scope.value(), order=_ORDER, blocks=_BLOCKS).encode()
+    parse_scope(read_document(raw, "scope.yaml").value)
+    return raw
+
+
+def scope_as_json(scope: Scope) -> bytes:
+    """Return the canonical bytes and a line feed."""
+    return scope.canonical + b"\n"
+
+
+def schema_as_text(schema: dict[str, JsonValue]) -> bytes:
+    """Return a JSON Schema as indented text."""
+    return json.dumps(schema, indent=2).encode() + b"\n"
+
+
+def put(session: Session, raw: bytes, out: str) -> None:
+    """Write text to the named file or show it; with `--json` report where it was written."""
+    if out:
+        write_file(out, [raw])
+        if session.screen.json:
+            session.screen.document(WrittenReport(path=out))
+        else:
+            session.screen.note(f"wrote {shown(out)}", "dim")
+        return
+    text = raw.decode()
+    session.screen.text(
+        text if text.isascii() or not text.startswith("{") else ascii_json(msgspec.Raw(raw.strip()))
+    )

@@ -1,9 +1,9 @@
-"""Where a scope comes from, and the pinned tools that it is held against.
+"""Finds the scope and the pinned tools that a command names.
 
-1. `-` is standard input; `template:NAME`, `task:ID` and `agent:NAME` ask the daemon; all else is a file. A
-   file that is named like those is written with its directory: `./task:x`.
-2. Tools are those of a file if one is given, else the pinned ones if a daemon can be had; a scope is looked
-   at without them otherwise, and that is said.
+1. `-` is standard input; `template:NAME`, `task:ID` and `agent:NAME` ask the daemon; anything else is a file
+   (`./task:x` for such a name).
+2. Tools come from a given file, else from the daemon; without either the scope is examined without tools,
+   which is reported.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LARGEST: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """Tools by their whole names: how their servers define them, and what people declared of them."""
+    """Tools by full name: server definitions and declarations."""
 
     definitions: Mapping[str, ToolDefinition]
     declared: Mapping[str, Known]
@@ -49,7 +49,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """A scope, and what it was called."""
+    """A scope and the name that it was given by."""
 
     name: str
     scope: Scope
@@ -57,7 +57,7 @@ class Given:
     """The file, when it was one."""
 
     def spot(self, grant: str, path: str) -> str:
-        """File, line and column of a path of a grant, or of the grant; empty when it was no file."""
+        """Return file, line and column of a grant or a path in it, or '' if it came from no file."""
         if self.document is None:
             return ""
         place = _place_of(self.scope, grant)
@@ -68,13 +68,10 @@ class Given:
 
 
 def find_scope(session: Session, told: str) -> Given:
-    """The scope that is meant (rule 1).
+    """Return the named scope (rule 1).
 
-    Raises:
-        FileError: The file can't be read.
-        MalformedError: It holds no scope; ``where`` names file, line and column.
-        BadInputError: There is no such template.
-        TaskboundError: The daemon can't be had, or knows no such thing.
+    Raises FileError, MalformedError (with `where`), BadInputError for an unknown template, or the daemon's
+    error.
     """
     kind, colon, name = told.partition(":")
     raw: bytes | None = None
@@ -99,7 +96,7 @@ def find_scope(session: Session, told: str) -> Given:
 
 
 def find_tools(session: Session, file: str, *, offline: bool) -> Tools | None:
-    """The tools by their whole names; ``None`` when none can be had (rule 2)."""
+    """Return the tools by full name, or None if unavailable (rule 2)."""
     if file:
         return _tools_of(file)
     if offline:
@@ -124,7 +121,6 @@ def _place_of(scope: Scope, grant: str) -> Place:
 
 
 def _tools_of(file: str) -> Tools:
-    """The tools that a file lists as `taskbound tool list --json` does."""
     document = read_document(read_file(file, largest=_LARGEST), file)
     try:
         rows = msgspec.convert(document.value, _Tools).rows

@@ -1,0 +1,1 @@
+"""The commands that show, answer and sign questions, plans and amendments."""

@@ -1,0 +1,325 @@
+"""Widening amendments in the terminal: requested by `task amend`, answered by `approval`.
+
+1. The digest to sign and the difference between the two scopes are computed here from the question's bytes,
+   so a daemon that shows one scope and has another signed is detected.
+2. Every byte of the new scope is shown, in words and as written.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.core.action import parse_document
+from taskbound.core.approval import (
+    AnswerKind,
+    Statement,
+    Subject,
+    UnreadableQuestionError,
+    parse_statement,
+    render_statement,
+)
+from taskbound.core.approval.amendment import parse_amendment
+from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope import describe, parse_scope, scope_ahead
+from taskbound.core.scope.algebra import Direction, difference
+from taskbound.core.task.amendment import step_kept
+from taskbound.surfaces.cli.approval.sheets import require_open
+from taskbound.surfaces.cli.approval.signing import sign_statement
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.people.keys import own_key
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file, read_scope
+from taskbound.surfaces.cli.scope.commands import show_difference
+from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.task import TaskArgument, app, show_task
+from taskbound.wire.action import AmendmentDetail, AskAmendment, ShowAmendment
+from taskbound.wire.approval import AnswerApproval, ApprovalSaid
+from taskbound.wire.task import AmendTask, ShowTask, TaskDetail
+
+if TYPE_CHECKING:
+    from taskbound.core.approval.amendment import AmendmentQuestion
+    from taskbound.core.scope import Scope
+    from taskbound.wire.action import AmendmentRow
+
+
+_PREFIX = "amd_"
+_LARGEST = 8_192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """An amendment that a person requests."""
+
+    ask: AskAmendment
+    agent: str
+    direction: Direction
+
+
+@command(
+    app,
+    "amend",
+    asks=True,
+    examples="taskbound task amend tsk_… --scope less.yaml\n"
+    "taskbound task amend tsk_… --scope more.yaml --reason 'there are more invoices'",
+)
+def amend(
+    session: Session,
+    task: TaskArgument,
+    *,
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why it needs more; those who approve for its agent are asked.")
+    ] = "",
+    wait: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long they may answer, at most 8h.")
+    ] = "1h",
+) -> None:
+    """Give a task another scope; uses and totals so far stay counted.
+
+    A narrower scope takes effect at once, for child tasks too. A wider one needs `--reason` and the
+    signatures of enough approvers of the agent.
+    """
+    task = whole_task(session, task)
+    new, raw = read_scope(scope)
+    before = session.ask(ShowTask(task=task), TaskDetail)
+    old = parse_scope(parse_document(bytes(before.scope)))
+    change = difference(old, new)
+    if not session.screen.json:
+        show_difference(session.screen, change)
+    if reason or change.direction in {Direction.WIDER, Direction.OTHER}:
+        seconds = parse_seconds(wait)
+        ask = AskAmendment(task=task, scope=raw, reason=reason, seconds=seconds, seen=before.digest)
+        ask_amendment(session, Asking(ask=ask, agent=before.row.agent, direction=change.direction))
+        return
+    session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
+    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_task(session.screen, found)
+
+
+def is_amendment(name: str) -> bool:
+    """Return whether the name has the prefix of an amendment's id."""
+    return name.startswith(_PREFIX)
+
+
+def refuse_amendment(name: str) -> None:
+    """Raise BadInputError if the name is an amendment's id."""
+    if is_amendment(name):
+        raise BadInputError(
+            f"`{shown(name)}` is an amendment of a task",
+            remedy=f"answer it with `taskbound approval sign {shown(name)} --key FILE`, or with"
+            f" `taskbound approval deny {shown(name)} --key FILE`",
+        )
+
+
+def ask_amendment(session: Session, wanted: Asking) -> None:
+    """Request the agent's approvers to approve the amendment; raises BadInputError without a reason."""
+    ask = wanted.ask
+    if not ask.reason:
+        raise BadInputError(
+            "the task would be given more than it has, which people have to approve",
+            remedy="say why with `--reason`; or narrow it at once, with a scope that adds nothing",
+        )
+    if wanted.direction is Direction.OTHER:
+        session.screen.note(
+            "Nothing of it happens before it is approved. To narrow at once, give a scope that adds nothing."
+        )
+    session.confirm(f"Ask those who approve for {shown(wanted.agent)} to give {shown(ask.task)} this scope?")
+    found = session.ask(ask, AmendmentDetail)
+    question, _ = read_amendment(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    screen = session.screen
+    screen.heading(shown(question.id))
+    screen.fields(
+        [
+            ("state", found.row.state),
+            ("missing", Words(found.row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("until", moment(question.deadline)),
+            ("digest", question.digest),
+        ]
+    )
+    screen.note(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`", "dim")
+
+
+def show_amendment(session: Session, name: str) -> None:
+    """Show one amendment as it is to be signed."""
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    question, before = read_amendment(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    _print(session.screen, found, question, before)
+
+
+def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
+    """Answer an amendment with a key, or with a statement and signature made elsewhere.
+
+    Raises UnreadableQuestionError if the question's digest doesn't match what is shown.
+    """
+    key, statement_file, signature = brought
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    require_open(name, found.row.state)
+    question, before = read_amendment(found)
+    if statement_file and signature and not key:
+        text, signed = _text(statement_file), _text(signature)
+        said_in = parse_statement(text.encode())
+        wanted = (kind, Subject.AMENDMENT, question.id, question.digest)
+        if (said_in.kind, said_in.subject, said_in.question, said_in.digest) != wanted:
+            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
+    elif key and not statement_file and not signature:
+        own = own_key(session, key)
+        _print_to_sign(session, found, question, before)
+        text = _statement(question, (own.person, own.key), kind)
+        signed = sign_statement(session.screen, key, text)
+    else:
+        raise BadInputError(
+            "an answer needs a signature",
+            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
+        )
+    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    state = f"{shown(said.approval)} is {shown(said.state)}"
+    session.screen.line(f"{state}: {Words(said.missing)}" if said.missing else state)
+
+
+def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
+    """Return the statement that this person signs with this key, after showing the amendment."""
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    require_open(name, found.row.state)
+    question, before = read_amendment(found)
+    _print_to_sign(session, found, question, before)
+    return _statement(question, by, kind)
+
+
+def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
+    """Return an amendment's cells for the list of questions."""
+    missing = one.missing or one.reason or "-"
+    return (one.amendment, moment(one.asked), one.state, f"amend {one.task}", one.agent, one.asker, missing)
+
+
+def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | None]:
+    """Return the question and the task's current scope after checking both digests (rule 1).
+
+    Raises UnreadableQuestionError if a digest differs.
+    """
+    try:
+        question = parse_amendment(found.question.encode())
+        before = parse_scope(parse_document(found.before.encode())) if found.before else None
+    except MalformedError as error:
+        raise UnreadableQuestionError(f"the amendment can't be read: {error.message}") from error
+    row = found.row
+    told = (row.amendment, row.task, row.agent, row.requester, row.asker, row.why, found.digest)
+    asked = (
+        question.id,
+        question.task,
+        question.agent,
+        question.requester,
+        question.asker,
+        question.reason,
+        question.digest,
+    )
+    other = before is not None and (
+        before.digest != question.before or not 0 <= question.step < max(1, len(before.steps))
+    )
+    if told != asked or other:
+        raise UnreadableQuestionError(
+            "what would be signed is not what is shown",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+    return question, before
+
+
+def require_difference(before: Scope | None) -> None:
+    """Raise UnreadableQuestionError if the daemon sent no current scope to compare with (rule 1)."""
+    if before is None:
+        raise UnreadableQuestionError(
+            "the task has another scope than the amendment is about, or it is kept back",
+            remedy="sign nothing, and look at it again with `taskbound approval show`",
+        )
+
+
+def _print_to_sign(
+    session: Session, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None
+) -> None:
+    require_difference(before)
+    screen = Screen(json=False, out=sys.stderr) if session.screen.json else session.screen
+    _print(screen, found, question, before)
+
+
+def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None) -> None:
+    row = found.row
+    screen.heading(f"To give task {shown(question.task)} another scope")
+    screen.fields(
+        [
+            ("amendment", question.id),
+            ("agent", question.agent),
+            ("requester", question.requester),
+            ("asked for by", question.asker),
+            ("purpose of the task", question.purpose),
+            ("why", question.reason),
+            ("asked", moment(question.asked)),
+            ("until", moment(question.deadline)),
+            ("policies", question.bundle),
+            ("lifted by", question.lifters),
+        ]
+    )
+    if before is None:
+        screen.line("The task has another scope by now: the difference is not shown.")
+    else:
+        step = step_kept(before, question.after, question.step)
+        screen.fields([("step", f"{_step(before, question.step)}; then {_step(question.after, step)}")])
+        ahead = scope_ahead(before, question.step), scope_ahead(question.after, step)
+        show_difference(screen, difference(*ahead))
+    screen.heading("The whole new scope (what the task has ever used counts against its limits):")
+    screen.fields(
+        [
+            ("may", tuple(map(Words, describe(question.after)))),
+            ("as written", question.after.canonical.decode()),
+            ("left today", tuple(f"{limit}: {left} of {of}" for limit, left, of in found.remainders)),
+            ("digest", question.digest),
+            ("state", row.state),
+            ("missing", Words(row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
+            *([("reason", Words(row.reason))] if row.reason else []),
+        ]
+    )
+
+
+def _step(scope: Scope, step: int) -> str:
+    if not scope.steps:
+        return "no steps"
+    return f"step {shown(scope.steps[step].name)} ({step + 1} of {len(scope.steps)})"
+
+
+def _statement(question: AmendmentQuestion, by: tuple[str, str], kind: AnswerKind) -> str:
+    said = Statement(
+        kind=kind,
+        namespace=question.namespace,
+        question=question.id,
+        digest=question.digest,
+        person=by[0],
+        key=by[1],
+        at=Instant(time.time_ns() // 1000),
+        subject=Subject.AMENDMENT,
+    )
+    return render_statement(said).decode()
+
+
+def _text(name: str) -> str:
+    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

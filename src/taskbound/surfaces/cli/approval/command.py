@@ -1,0 +1,486 @@
+"""`taskbound approval`: shows the question about a held action, and answers it with a person's signature.
+
+1. Sheet and digest are computed here from the bytes of question and arguments, so a daemon that shows one
+   thing and has another signed is detected.
+2. No command answers without a signature.
+3. A plan, named by its own id, is shown and answered as a whole (`plan`).
+4. A narrower call is built here from the held action and the approver's values; nothing else can differ,
+   and both digests are signed.
+5. An answer covers retries only if the approver says so; the number is signed.
+6. A question that is over is refused before a statement is written or a passphrase is asked for.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from taskbound.core.approval import (
+    MOST_RETRIES,
+    AnswerKind,
+    Statement,
+    parse_statement,
+    render_statement,
+    require_showable,
+    require_signed_in,
+    yes_of,
+)
+from taskbound.core.approval.sheet import Sheet, render_sheet
+from taskbound.core.clock import Instant, render_instant
+from taskbound.surfaces.cli.approval.amendment import (
+    amendment_statement,
+    answer_amendment,
+    is_amendment,
+    refuse_amendment,
+    show_amendment,
+)
+from taskbound.surfaces.cli.approval.plan import (
+    answer_plan,
+    is_plan,
+    plan_statement,
+    show_plan,
+    show_plan_to_sign,
+)
+from taskbound.surfaces.cli.approval.sheets import (
+    action_from,
+    narrower,
+    question_from,
+    require_open,
+    sheet_from,
+)
+from taskbound.surfaces.cli.approval.signing import sign_statement
+from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_key, own_network, person_of
+from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.approval import (
+    AnswerApproval,
+    ApprovalDetail,
+    ApprovalSaid,
+    NarrowApproval,
+    OpenApproval,
+    ProveApproval,
+    ShowApproval,
+    WithdrawApproval,
+)
+from taskbound.wire.connection import Done
+from taskbound.wire.openssh import SIGNED_FOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.approval import Question
+    from taskbound.surfaces.cli.approval.sheets import Narrower
+    from taskbound.wire.action import Changed
+    from taskbound.wire.approval import ApprovalAnswer
+
+
+app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
+
+_LARGEST: Final = 8_192
+_TOKEN: Final = 16_386
+
+ApprovalArgument = Annotated[
+    str,
+    typer.Argument(metavar="APPROVAL", help="The approval's id, or its action's.", show_default=False),
+]
+KeyOption = Annotated[
+    str, typer.Option("--key", metavar="FILE", help="Your key; its `.pub` where an agent holds it.")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="An amount that is to be less; once for each."),
+]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        metavar="NUMBER",
+        min=0,
+        max=MOST_RETRIES,
+        help="How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
+    ),
+]
+StatementOption = Annotated[
+    str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
+]
+
+
+@command(app, "show", examples="taskbound approval show apr_01ab")
+def show(session: Session, approval: ApprovalArgument) -> None:
+    """Show one question or plan as it is to be signed: every byte that would run, made visible."""
+    if is_plan(approval):
+        show_plan(session, approval)
+        return
+    if is_amendment(approval):
+        show_amendment(session, approval)
+        return
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    question = question_from(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    _print(session, found, question)
+
+
+@command(
+    app,
+    "statement",
+    examples="taskbound approval statement apr_01ab --by key_02cd --file answer\n"
+    "taskbound approval statement apr_01ab --by key_02cd --deny --file answer\n"
+    "taskbound approval statement apr_01ab --by key_02cd --set amount=40 --file answer",
+)
+def statement(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The id of the key that will sign.")],
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it.")],
+    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="A narrowing: an amount that is to be less."),
+    ] = None,
+    retries: RetriesOption = 0,
+) -> None:
+    """Write the statement to sign, for a key on another machine.
+
+    Prints the command that signs the file, and the command that submits the signature.
+    """
+    if deny_it and values:
+        raise BadInputError("an answer is a denial or a narrowing, and not both")
+    _require_yes(approval, retries, plain=not (deny_it or values))
+    person = person_of(session, by)
+    kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
+    if is_plan(approval):
+        text = plan_statement(session, approval, (person, by), kind)
+    elif is_amendment(approval) and not values:
+        text = amendment_statement(session, approval, (person, by), kind)
+    else:
+        refuse_amendment(approval)
+        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        require_open(approval, found.row.state)  # 6
+        question = question_from(found)
+        less = narrower(found.arguments.encode(), values) if values else None
+        _print(session, found, question)
+        _print_less(session, less)
+        said = yes_of(question, person) if kind is AnswerKind.APPROVE else kind
+        text = _statement(found, question, (person, by), (said, retries), less)
+    write_file(file, [text.encode()])
+    session.done(Done(), f"written to {shown(file)}")
+    if not session.screen.json:
+        for line in _next(approval, file, kind, values or (), retries):
+            session.screen.line(f"  {shown(line)}")
+
+
+@command(
+    app,
+    "sign",
+    examples="taskbound approval sign apr_01ab --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval sign apr_01ab --retries 1 --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval sign apr_01ab --statement answer --signature answer.sig",
+)
+def sign(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+    retries: RetriesOption = 0,
+) -> None:
+    """Approve exactly this action with your signature; it runs once, as shown.
+
+    Where the policy asks for the requester's confirmation, this is it. Retries are covered only with
+    `--retries`.
+    """
+    _require_yes(approval, retries, plain=True)
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.APPROVE, retries=retries)
+
+
+@command(
+    app,
+    "deny",
+    examples="taskbound approval deny apr_01ab --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval deny apr_01ab --statement answer --signature answer.sig",
+)
+def deny(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+) -> None:
+    """Deny with your signature. A denial is final: the same call is refused for the rest of the task."""
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.DENY)
+
+
+@command(
+    app,
+    "narrow",
+    examples="taskbound approval narrow apr_01ab --set amount=40 --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval narrow apr_01ab --set amount=40 --statement answer --signature answer.sig",
+)
+def narrow(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    values: SetOption,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+) -> None:
+    """Deny this action and approve the same call for smaller amounts, with one signature.
+
+    Only amounts that a `total` of the covering grant counts can be reduced. What runs is a new action.
+    """
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.NARROW, values=values)
+
+
+@command(app, "open", examples="taskbound approval open apr_01ab\ntaskbound approval open apr_01ab --deny")
+def open_page(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+    by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
+    retries: RetriesOption = 0,
+) -> None:
+    """Show one question, and open a page where your passkey approves it, or denies it with `--deny`.
+
+    Plans can only be denied there; approving a plan takes an OpenSSH key. The page is served on this machine,
+    for one answer. Read the question here: your signature counts, whatever the page says.
+    """
+    _require_yes(approval, retries, plain=not deny_it)
+    if is_plan(approval):
+        if not deny_it:
+            raise BadInputError(
+                "a page shows one action: it takes no yes to a plan",
+                remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
+                f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
+            )
+        plan, _ = show_plan_to_sign(session, approval)
+        ask_page(
+            session,
+            OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
+        )
+        return
+    refuse_amendment(approval)
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    require_open(approval, found.row.state)  # 6
+    question = question_from(found)
+    _print(session, found, question)
+    ask = OpenApproval(
+        approval=question.id,
+        digest=question.digest,
+        deny=deny_it,
+        key=by,
+        network=own_network(),
+        retries=retries,
+    )
+    ask_page(session, ask)
+
+
+@command(app, "prove", examples="taskbound approval prove apr_01ab --evidence-jws allowed.jws")
+def prove(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    file: Annotated[
+        str, typer.Option("--evidence-jws", metavar="FILE", help="What an issuer signed about this question.")
+    ],
+) -> None:
+    """Submit an issuer's signed evidence about one question, where a policy requires it.
+
+    Its `sub` must be the value that `taskbound approval show` prints; it is valid for this question only.
+    """
+    refuse_amendment(approval)
+    token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    said = session.ask(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    session.screen.line(_told(said))
+
+
+@command(app, "withdraw", asks=True, examples='taskbound approval withdraw apr_01ab --reason "not needed"')
+def withdraw(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+) -> None:
+    """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
+    if is_amendment(approval):
+        session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
+        told = session.ask(WithdrawApproval(approval=approval, reason=reason), Done)
+        session.done(told, f"{shown(approval)} is withdrawn")
+        return
+    name, what = approval, "what is left of it"
+    if not is_plan(approval):
+        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        name, what = found.row.plan or found.row.approval, "its action"
+    session.confirm(f"withdraw {shown(name)}, so that {what} never runs?")
+    ask = WithdrawApproval(approval=name, reason=reason)
+    session.done(session.ask(ask, Done), f"{shown(name)} is withdrawn")
+
+
+def _answer(
+    session: Session,
+    approval: str,
+    brought: tuple[str, str, str],
+    *,
+    kind: AnswerKind,
+    values: list[str] | None = None,
+    retries: int = 0,
+) -> None:
+    key, statement_file, signature = brought
+    if is_plan(approval):
+        answer_plan(session, approval, brought, kind=kind)
+        return
+    if is_amendment(approval) and kind is not AnswerKind.NARROW:
+        answer_amendment(session, approval, brought, kind)
+        return
+    refuse_amendment(approval)
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    require_open(approval, found.row.state)  # 6
+    question = question_from(found)
+    less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
+    if statement_file and signature and not key:
+        text = _read(statement_file)
+        _require_said(text, statement_file, (kind, question, _digest(found, question, less)), retries)
+        signed = _read(signature)
+    elif key and not statement_file and not signature:
+        require_signed_in(kind, question.steps, None, Instant(0))  # before anybody signs what is refused
+        own = own_key(session, key)
+        _print(session, found, question)
+        _print_less(session, less)
+        said_kind = yes_of(question, own.person) if kind is AnswerKind.APPROVE else kind
+        text = _statement(found, question, (own.person, own.key), (said_kind, retries), less)
+        signed = sign_statement(session.screen, key, text)
+    else:
+        raise BadInputError(
+            "an answer needs a signature",
+            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
+        )
+    ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
+    if less is not None:
+        ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
+    said = session.ask(ask, ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
+
+
+def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], retries: int) -> tuple[str, str]:
+    verb = {AnswerKind.DENY: "deny", AnswerKind.NARROW: "narrow"}.get(kind, "sign")
+    words = ["taskbound", "approval", verb, approval, *(word for one in values for word in ("--set", one))]
+    words += ["--retries", str(retries)] if retries else []
+    words += ["--statement", file, "--signature", f"{file}.sig"]
+    signs = ["ssh-keygen", "-Y", "sign", "-n", SIGNED_FOR, "-f", "KEYFILE", file]
+    return shlex.join(signs), shlex.join(words)
+
+
+def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
+    """Raise if retries are requested with anything but a plain approval of one action (rule 5)."""
+    if retries and (not plain or is_plan(approval) or is_amendment(approval)):
+        raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
+
+
+def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str], retries: int) -> None:
+    kind, question, narrowed = wanted
+    kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
+    said_in = parse_statement(text.encode())
+    same = (said_in.question, said_in.digest, said_in.narrowed) == (question.id, question.digest, narrowed)
+    if said_in.kind not in kinds or not same or said_in.retries != retries:
+        raise BadInputError(f"`{shown(name)}` says something else than the command")
+
+
+def _answered(one: ApprovalAnswer) -> str:
+    covers = f", retries covered: {one.retries}" if one.retries else ""
+    way = f" as {shown(one.acr)}" if one.acr else ""
+    signed_in = f", signed in{way} {render_instant(Instant(one.authenticated))}" if one.authenticated else ""
+    return f"{one.kind} by {one.person}{covers}{signed_in}"
+
+
+def _told(said: ApprovalSaid) -> str:
+    if said.missing:
+        return f"taken; {Words(said.missing)}"
+    return f"{shown(said.approval)} is {shown(said.state)}"
+
+
+def _statement(
+    found: ApprovalDetail,
+    question: Question,
+    by: tuple[str, str],
+    said: tuple[AnswerKind, int],
+    less: Narrower | None,
+) -> str:
+    statement = Statement(
+        kind=said[0],
+        namespace=question.namespace,
+        question=question.id,
+        digest=question.digest,
+        person=by[0],
+        key=by[1],
+        at=Instant(time.time_ns() // 1000),
+        narrowed=_digest(found, question, less),
+        retries=said[1],
+    )
+    return render_statement(statement).decode()
+
+
+def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
+    """Return the digest of the narrowed action, or '' if it isn't narrowed (rule 4)."""
+    return "" if less is None else action_from(found, question, less.arguments).digest
+
+
+def _changed(one: Changed, word: str) -> str:
+    return f"`{shown(one.place)}` {word} {shown(one.after)} instead of {shown(one.before)}"
+
+
+def _print_less(session: Session, less: Narrower | None) -> None:
+    for one in () if less is None else less.changed:
+        words = f"  {_changed(one, 'will be')}; nothing else of it changes"
+        if session.screen.json:
+            session.screen.note(words, "")
+        else:
+            session.screen.line(words)
+
+
+def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
+    sheet = sheet_from(found, question)
+    screen = session.screen
+    match render_sheet(sheet):
+        case Sheet(text=text):
+            for line in text.splitlines():
+                screen.note(line, "") if screen.json else screen.line(line)
+        case _:
+            require_showable(sheet)
+    if screen.json:
+        return
+    row = found.row
+    screen.fields(
+        [
+            ("state", row.state),
+            ("missing", Words(row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("answers", tuple(Words(_answered(one)) for one in found.answers)),
+            *([("evidence", Words(f"a token with the `sub` {found.subject}"))] if found.subject else []),
+            *([("reason", Words(row.reason))] if row.reason else []),
+            *([("retry of", found.retries)] if found.retries else []),
+            *([("narrows", found.narrows)] if found.narrows else []),
+            *([("narrowed to", found.narrowed_to)] if found.narrowed_to else []),
+            *[("changed", Words(_changed(one, "is"))) for one in found.changed],
+        ]
+    )
+
+
+def _read(name: str) -> str:
+    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

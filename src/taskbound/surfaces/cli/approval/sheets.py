@@ -1,0 +1,128 @@
+"""Builds sheets from the daemon's data, and narrower calls from held ones.
+
+1. A value keeps its type: a number is read as JSON, a text stays text. Other types are no amounts.
+2. Only arguments of the held action can be given. The daemon judges whether the call is narrower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import Action, Frame, canonical, parse_document, parse_object
+from taskbound.core.approval import OPEN, ApprovalOverError, UnreadableQuestionError, parse_question
+from taskbound.core.approval.sheet import sheet_of
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope.path import Place, parse_argument_path
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.action import Changed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.approval import Question
+    from taskbound.core.approval.sheet import SheetOf
+    from taskbound.wire.approval import ApprovalDetail
+
+
+def question_from(found: ApprovalDetail) -> Question:
+    """Return the question with its digest; raises UnreadableQuestionError if the daemon's data differ."""
+    question = parse_question(found.question.encode())
+    if question.digest != found.digest or action_from(found, question).digest != question.act:
+        raise UnreadableQuestionError(
+            "what would be signed is not what is shown",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+    return question
+
+
+def require_open(name: str, state: str) -> None:
+    """Raise ApprovalOverError if a question, plan or amendment can't be answered any more."""
+    if state not in {one.value for one in OPEN}:
+        raise ApprovalOverError(
+            f"`{shown(name)}` is over: it is {shown(state)}",
+            remedy=f"look at it with `taskbound approval show {shown(name)}`",
+        )
+
+
+def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
+    """Return the held action, or its tool with other arguments."""
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=found.server,
+        definition=found.definition,
+    )
+    return Action(frame=frame, arguments=arguments or found.arguments.encode())
+
+
+def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
+    """Return the sheet's contents from the daemon's data."""
+    sheet = sheet_of(
+        question,
+        action_from(found, question),
+        server_identity=found.server_identity,
+        attempt=found.attempt,
+        last_outcome=found.last_outcome,
+        policies=found.policies,
+    )
+    return replace(sheet, owner=found.owner, gives=found.gives)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrower:
+    """The arguments of the narrower call, and the differences."""
+
+    arguments: bytes
+    """Canonical."""
+    changed: tuple[Changed, ...]
+
+
+def narrower(held: bytes, values: Sequence[str]) -> Narrower:
+    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`.
+
+    Raises BadInputError for an unknown argument or a value that is no amount.
+    """
+    arguments = parse_object(held)
+    changed: dict[str, Changed] = {}
+    for said in values:
+        name, sign, value = said.rpartition("=")
+        if not sign or not name:
+            raise BadInputError(f"`{shown(said)}` is not ARGUMENT=AMOUNT")
+        path = parse_argument_path(name, Place(text="--set"))
+        *above, last = path.steps
+        inside: JsonValue = arguments
+        for step in above:
+            inside = inside.get(step) if isinstance(inside, dict) and isinstance(step, str) else None
+        if not isinstance(inside, dict) or not isinstance(last, str) or last not in inside:
+            raise BadInputError(f"the held action has no argument `{shown(name)}`")
+        if path.text in changed:
+            raise BadInputError(f"`{shown(name)}` is given twice")
+        before = inside[last]
+        inside[last] = _read(before, value, name)
+        changed[path.text] = Changed(
+            place=path.text, before=canonical(before).decode(), after=canonical(inside[last]).decode()
+        )
+    return Narrower(arguments=canonical(arguments), changed=tuple(changed.values()))
+
+
+def _read(before: JsonValue, value: str, name: str) -> JsonValue:
+    match before:
+        case str():
+            return value
+        case bool() | None | dict() | list():
+            raise BadInputError(f"`{shown(name)}` is no amount")
+        case _:
+            pass
+    try:
+        read = parse_document(value.encode())
+    except (MalformedError, UnicodeEncodeError) as error:
+        raise BadInputError(f"`{shown(value)}` is no number") from error
+    if isinstance(read, bool) or not isinstance(read, int | float):
+        raise BadInputError(f"`{shown(value)}` is no number")
+    return read

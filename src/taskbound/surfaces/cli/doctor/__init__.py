@@ -1,0 +1,1 @@
+"""The command `taskbound doctor` and its findings."""

@@ -1,0 +1,1 @@
+"""The commands `taskbound init` and `taskbound try`."""

@@ -1,0 +1,1 @@
+"""The commands about persons, groups, agents, and what authenticates them."""

@@ -1,0 +1,168 @@
+"""Accounts and browser sessions of persons, persons who leave, and who answers for agents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskbound.surfaces.cli.people.grants import PersonArgument as leaving_PersonArgument
+from taskbound.surfaces.cli.people.identity import NameArgument, agents, people
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
+    AccountRows,
+    EndSession,
+    LeavePerson,
+    LinkAccount,
+    LinkPersons,
+    ListAccounts,
+    ListSessions,
+    ReturnPerson,
+    SessionRows,
+    SetAnswering,
+    UnlinkAccount,
+)
+
+accounts = group("account", "People's accounts at issuers, with which they sign in.")
+sessions = group("session", "Who is signed in with a browser.")
+people.add_typer(accounts)
+people.add_typer(sessions)
+
+PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="Whose it is.", show_default=False)]
+IssuerOption = Annotated[
+    str, typer.Option("--issuer", help="The issuer's short name (`taskbound agent issuer list`).")
+]
+SubjectOption = Annotated[
+    str, typer.Option("--subject", help="The `sub` that the issuer gives, to the letter.")
+]
+OfOption = Annotated[str, typer.Argument(metavar="[PERSON]", help="Theirs alone.", show_default=False)]
+
+
+@command(
+    accounts,
+    "link",
+    examples="taskbound person account link alice --issuer corp --subject 248289761001",
+)
+def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
+    """Link an account at an issuer to a person; only the owner of the data directory may.
+
+    Anyone who controls that account then acts as this person.
+    """
+    session.ask(LinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
+
+
+@command(accounts, "list", examples="taskbound person account list alice")
+def list_all(session: Session, person: OfOption = "") -> None:
+    """List the accounts that are linked to persons."""
+    found = session.ask(ListAccounts(person=person), AccountRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
+        [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
+        "no accounts; link one with `taskbound person account link`",
+    )
+
+
+@command(
+    accounts,
+    "unlink",
+    asks=True,
+    examples="taskbound person account unlink alice --issuer corp --subject 248289761001 --yes",
+)
+def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
+    """Unlink an account and end its sessions; the person or the owner of the data directory may."""
+    session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Its browser sessions end.")
+    session.ask(UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
+
+
+@command(sessions, "list", examples="taskbound person session list alice")
+def list_sessions(session: Session, person: OfOption = "") -> None:
+    """List the browser sessions."""
+    found = session.ask(ListSessions(person=person), SessionRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
+        [
+            (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until))
+            for one in found.rows
+        ],
+        "no browser sessions",
+    )
+
+
+@command(
+    sessions,
+    "end",
+    asks=True,
+    examples="taskbound person session end ses_2i7z5yqqe3l4mfq2n6bkq2y7d5xw4t3uha --yes",
+)
+def end(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="SESSION", help="As `list` shows it.", show_default=False)],
+) -> None:
+    """End a browser session; its person or the owner of the data directory may."""
+    session.confirm(f"End {shown(name)}? The person has to sign in again in that browser.")
+    session.ask(EndSession(session=name), Done)
+    session.done(Done(), f"{shown(name)} has ended")
+
+
+OtherArgument = Annotated[
+    str, typer.Argument(metavar="OTHER", help="The other person's name.", show_default=False)
+]
+
+
+@command(people, "gone", asks=True, examples="taskbound person gone bob --reason 'left the company'")
+def gone(
+    session: Session,
+    name: leaving_PersonArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+) -> None:
+    """Record that a person has left: withdraw their keys, and stop what depends on them at once.
+
+    Agents that they own, or whose only approver they are, are suspended; running tasks of those agents, and
+    tasks that they requested, are paused. The agents' monitors are notified.
+    """
+    session.confirm(f"Has {shown(name)} left? Their keys are withdrawn for good.")
+    done = session.ask(LeavePerson(name=name, reason=reason), Done, patience=15.0)
+    session.done(done, f"{shown(name)} has left")
+
+
+@command(people, "back", examples="taskbound person back bob")
+def back(session: Session, name: leaving_PersonArgument) -> None:
+    """Record that a person is back, without keys and groups; only the owner of the data directory may."""
+    session.done(session.ask(ReturnPerson(name=name), Done), f"{shown(name)} is back")
+
+
+@command(people, "link", examples="taskbound person link bob bob-admin")
+def link_persons(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
+    """Link two persons as one human, who counts once; only the owner of the data directory may."""
+    done = session.ask(LinkPersons(one=name, other=other, linked=True), Done)
+    session.done(done, f"{shown(name)} and {shown(other)} are one human")
+
+
+@command(people, "part", examples="taskbound person part bob robert")
+def part(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
+    """Undo the link between two persons; only the owner of the data directory may."""
+    done = session.ask(LinkPersons(one=name, other=other, linked=False), Done)
+    session.done(done, f"{shown(name)} and {shown(other)} are two humans")
+
+
+@command(agents, "people", examples="taskbound agent people helper --owner bob --approver carol")
+def answering(
+    session: Session,
+    name: NameArgument,
+    *,
+    owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
+    approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
+) -> None:
+    """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
+    done = session.ask(SetAnswering(name=name, owner=owner, approvers=tuple(approver)), Done)
+    session.done(done, f"{shown(owner)} answers for {shown(name)}")

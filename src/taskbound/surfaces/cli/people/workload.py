@@ -1,0 +1,483 @@
+"""`taskbound agent issuer`, `selector`, `key`, `assertion`, `trust`: what authenticates agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.surfaces.cli.people.identity import NameArgument, agents
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import ClaimValue, SetIssuerGroups
+from taskbound.wire.workload import (
+    AddIdentityIssuer,
+    AddSelector,
+    AddTrust,
+    AgentKeyRows,
+    AssertAgentKey,
+    Assertion,
+    ClaimText,
+    IdentityIssuerRow,
+    IdentityIssuerRows,
+    ListAgentKeys,
+    ListIdentityIssuers,
+    ListSelectors,
+    ListTrusts,
+    RemoveIdentityIssuer,
+    RemoveSelector,
+    RemoveTrust,
+    RenewAgentKey,
+    SelectorRows,
+    ShowTrust,
+    TrustDetail,
+    TrustRows,
+)
+
+if TYPE_CHECKING:
+    from taskbound.wire.workload import TrustRow
+
+
+selectors = group("selector", "What a credential must say to prove an agent.")
+keys = group("key", "The key of an agent, kept where its own processes can't read it.")
+IssuerArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its short name here, such as github.", show_default=False)
+]
+issuers = group("issuer", "Whose word proves workloads or people, by OpenID Connect.")
+agents.add_typer(issuers)
+agents.add_typer(selectors)
+agents.add_typer(keys)
+
+
+@command(
+    selectors,
+    "add",
+    examples="taskbound agent selector add helper --kind oidc --issuer github"
+    " --claim /repository=octo/app --claim /ref=refs/heads/main\n"
+    "taskbound agent selector add helper --kind jwt-svid --issuer example.org"
+    " --subject spiffe://example.org/helper",
+)
+def add(
+    session: Session,
+    name: NameArgument,
+    kind: Annotated[str, typer.Option("--kind", help="x509-svid, jwt-svid or oidc.")],
+    issuer: Annotated[
+        str, typer.Option("--issuer", help="A trust domain, or an issuer's short name (`agent issuer`).")
+    ],
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", help="The exact subject; repeat it to allow several."),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--claim",
+            metavar="POINTER=TEXT",
+            help="A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
+        ),
+    ] = None,
+) -> None:
+    """Let credentials with all these claims authenticate an agent; only its owner may.
+
+    Refused if one credential could match another agent too.
+    """
+    answer = session.ask(
+        AddSelector(
+            agent=name,
+            kind=kind,
+            issuer=issuer,
+            subjects=tuple(subject or ()),
+            claims=tuple(map(_claim, claim or ())),
+        ),
+        Done,
+    )
+    session.done(answer, f"selector {shown(answer.detail)} proves {shown(name)}")
+
+
+@command(selectors, "list", examples="taskbound agent selector list helper")
+def list_all(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+) -> None:
+    """List the claims that authenticate agents."""
+    found = session.ask(ListSelectors(agent=name), SelectorRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
+        [
+            (
+                one.id,
+                one.agent,
+                one.kind,
+                one.issuer,
+                " or ".join(one.subjects) or "any",
+                ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
+            )
+            for one in found.rows
+        ],
+        "no selectors; add one with `taskbound agent selector add`",
+    )
+
+
+@command(
+    selectors,
+    "remove",
+    asks=True,
+    examples="taskbound agent selector remove helper sel_0123456789abcdef0123456789abcdef --yes",
+)
+def remove(
+    session: Session,
+    name: NameArgument,
+    selector: Annotated[str, typer.Argument(help="Its id, as `list` shows it.", show_default=False)],
+) -> None:
+    """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
+    session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
+    done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
+    session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+
+
+@command(
+    issuers,
+    "add",
+    examples="taskbound agent issuer add github --issuer https://token.actions.githubusercontent.com\n"
+    "taskbound agent issuer add staff --for people --issuer https://id.example.com --audience taskbound",
+)
+def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
+    session: Session,
+    name: IssuerArgument,
+    issuer: Annotated[str, typer.Option("--issuer", help="Its URL, exactly as its tokens say it (`iss`).")],
+    use: Annotated[str, typer.Option("--for", help="workloads or people.")] = "workloads",
+    audience: Annotated[
+        str,
+        typer.Option(
+            "--audience", help="What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given."
+        ),
+    ] = "",
+    keys: Annotated[
+        str,
+        typer.Option(
+            "--keys", metavar="FILE", help="Its public keys, a JWK set, where it is not to be asked for them."
+        ),
+    ] = "",
+    keys_at: Annotated[
+        str, typer.Option("--keys-at", help="Another origin than its own at which it publishes its keys.")
+    ] = "",
+    private: Annotated[
+        bool, typer.Option("--private", help="It may be at addresses that are not public.")
+    ] = False,
+    token_at: Annotated[
+        str, typer.Option("--token-at", help="For people: another origin at which it may give us tokens.")
+    ] = "",
+    secret_file: Annotated[
+        str,
+        typer.Option(
+            "--secret-file",
+            metavar="FILE",
+            help="For people: where the daemon reads our client secret there, of mode 0600; PKCE alone"
+            " where it is not given.",
+        ),
+    ] = "",
+) -> None:
+    """Trust an issuer to authenticate workloads or persons; only the owner of the data directory may."""
+    try:
+        text = read_file(keys).decode() if keys else ""
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
+    ask = AddIdentityIssuer(
+        name=name,
+        issuer=issuer,
+        use=use,
+        audience=audience,
+        keys=text,
+        keys_at=keys_at,
+        private=private,
+        token_at=token_at,
+        secret_file=str(Path(secret_file).absolute()) if secret_file else "",
+    )
+    session.done(session.ask(ask, Done), f"issuer {shown(name)} proves {shown(use)}")
+
+
+@command(issuers, "list", examples="taskbound agent issuer list")
+def list_issuers(session: Session) -> None:
+    """List the issuers of workloads and persons."""
+    found = session.ask(ListIdentityIssuers(), IdentityIssuerRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
+        [
+            (
+                one.name,
+                one.use,
+                one.issuer,
+                one.audience,
+                ", ".join(one.keys) or _published(one),
+                f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
+            )
+            for one in found.rows
+        ],
+        "no issuers; add one with `taskbound agent issuer add`",
+    )
+
+
+@command(
+    issuers,
+    "groups",
+    asks=True,
+    examples="taskbound agent issuer groups corp --claim /groups --group eng-leads=leads --yes",
+)
+def set_groups(
+    session: Session,
+    name: IssuerArgument,
+    claim: Annotated[
+        str, typer.Option("--claim", help="The claim, as a JSON Pointer; without it, no groups are assigned.")
+    ] = "",
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group", metavar="VALUE=GROUP", help="An exact value of the claim, and the group that it is."
+        ),
+    ] = None,
+) -> None:
+    """Map values of an issuer's claim to groups; only the owner of the data directory may.
+
+    Memberships from that issuer end now, and return with each person's next sign-in.
+    """
+    session.confirm(f"Change what groups {shown(name)} says? Memberships by its word end now.")
+    ask = SetIssuerGroups(name=name, claim=claim, groups=tuple(map(_value, value or ())))
+    session.done(session.ask(ask, Done), f"groups by the word of {shown(name)} are changed")
+
+
+@command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
+def remove_issuer(session: Session, name: IssuerArgument) -> None:
+    """Remove an issuer; refused while selectors or accounts name it."""
+    session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
+    done = session.ask(RemoveIdentityIssuer(name=name), Done)
+    session.done(done, f"issuer {shown(name)} removed")
+
+
+def _value(text: str) -> ClaimValue:
+    found, mark, group = text.rpartition("=")
+    if not mark:
+        raise BadInputError(f"`{shown(text)}` is no VALUE=GROUP")
+    return ClaimValue(value=found, group=group)
+
+
+def _published(one: IdentityIssuerRow) -> str:
+    where = f"published at {one.keys_at}" if one.keys_at else "published"
+    return f"{where}, also in a network of your own" if one.private else where
+
+
+@command(keys, "renew", asks=True, examples="taskbound agent key renew helper --yes")
+def renew(session: Session, name: NameArgument) -> None:
+    """Replace an agent's key; only its owner may. The old key stops working."""
+    session.confirm(f"Make a new key for {shown(name)}? The one it has proves it no more.")
+    done = session.ask(RenewAgentKey(agent=name), Done, patience=15.0)
+    session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
+
+
+@command(keys, "list", examples="taskbound agent key list helper")
+def list_keys(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+) -> None:
+    """List the agents' keys, including invalid ones."""
+    found = session.ask(ListAgentKeys(agent=name), AgentKeyRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("KEY", "AGENT", "MADE", "ENDED"),
+        [
+            (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-")
+            for one in found.rows
+        ],
+        "no keys; an agent gets one when it is registered",
+    )
+
+
+@command(
+    agents,
+    "assertion",
+    examples="""
+taskbound agent assertion
+taskbound run --agent helper -- taskbound agent assertion
+""",
+)
+def assertion(
+    session: Session,
+    name: Annotated[
+        str, typer.Argument(metavar="[AGENT]", help="Its own agent, if not given.", show_default=False)
+    ] = "",
+) -> None:
+    """Print a client assertion of an agent for our token endpoint; only the agent's processes may.
+
+    It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
+    """
+    found = session.ask(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    if session.screen.json:
+        session.screen.document(found)
+    else:
+        session.screen.line(found.token)
+
+
+def _claim(text: str) -> ClaimText:
+    pointer, sign, wanted = text.partition("=")
+    if not sign:
+        raise BadInputError(f"`{shown(text)}` is no POINTER=TEXT")
+    return ClaimText(pointer=pointer, text=wanted)
+
+
+trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")
+agents.add_typer(trusts)
+
+DomainArgument = Annotated[
+    str, typer.Argument(help="The trust domain, such as corp.example.", show_default=False)
+]
+
+FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="Its bundle is in a file; absolute.")]
+WorkloadApiOption = Annotated[
+    str,
+    typer.Option(
+        "--workload-api", metavar="ADDRESS", help="From a Workload API: unix:///PATH or tcp://IP:PORT."
+    ),
+]
+WebOption = Annotated[
+    str, typer.Option("--https-web", metavar="URL", help="From an endpoint that a web certificate proves.")
+]
+SpiffeOption = Annotated[
+    str, typer.Option("--https-spiffe", metavar="URL", help="From an endpoint that a SPIFFE ID proves.")
+]
+EndpointOption = Annotated[
+    str, typer.Option("--endpoint", metavar="ID", help="That SPIFFE ID; with `--https-spiffe`.")
+]
+BundleOption = Annotated[
+    str,
+    typer.Option(
+        "--bundle",
+        metavar="FILE",
+        help="The bundle to begin with, for an endpoint of the same domain; `-` reads it.",
+    ),
+]
+PrivateOption = Annotated[
+    bool, typer.Option("--private", help="The endpoint may stand at a private address.")
+]
+BoundOption = Annotated[
+    str, typer.Option("--bound", help="How old its bundle may become before nothing of it counts; 1m to 24h.")
+]
+
+
+@command(
+    trusts,
+    "add",
+    examples="taskbound agent trust add corp.example --workload-api unix:///run/spire/agent.sock\n"
+    "taskbound agent trust add corp.example --file /etc/spiffe/corp.json --bound 10m\n"
+    "taskbound agent trust add partner.example --https-web https://partner.example/bundle\n"
+    "taskbound agent trust add partner.example --https-spiffe https://spire.partner.example:8443"
+    " --endpoint spiffe://partner.example/spire/server --bundle partner.json",
+)
+def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
+    session: Session,
+    domain: DomainArgument,
+    file: FileOption = "",
+    workload_api: WorkloadApiOption = "",
+    https_web: WebOption = "",
+    https_spiffe: SpiffeOption = "",
+    endpoint: EndpointOption = "",
+    bundle: BundleOption = "",
+    private: PrivateOption = False,
+    bound: BoundOption = "15m",
+) -> None:
+    """Trust a domain; only the owner of the data directory may.
+
+    It has one source. Its bundle is used as the source serves it, and expires if it isn't confirmed in time.
+    """
+    named = {
+        "file": file,
+        "workload-api": workload_api,
+        "https_web": https_web,
+        "https_spiffe": https_spiffe,
+    }
+    given = [(source, place) for source, place in named.items() if place]
+    if len(given) != 1:
+        raise BadInputError(
+            "a trust domain has one source",
+            remedy="give one of `--file`, `--workload-api`, `--https-web` and `--https-spiffe`",
+        )
+    ((source, place),) = given
+    raw = read_file(bundle) if bundle else b""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"`{shown(bundle)}` holds no bundle: it is not UTF-8") from error
+    ask = AddTrust(
+        domain=domain,
+        source=source,
+        place=place,
+        endpoint=endpoint,
+        bundle=text,
+        private=private,
+        bound=parse_seconds(bound),
+    )
+    session.done(session.ask(ask, Done), f"trust domain {shown(domain)} is believed once its source answers")
+
+
+@command(trusts, "list", examples="taskbound agent trust list")
+def list_trusts(session: Session) -> None:
+    """List the trusted domains, and how fresh their bundles are."""
+    found = session.ask(ListTrusts(), TrustRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    if not found.rows:
+        session.screen.line("no trust domains; add one with `taskbound agent trust add`")
+    for one in found.rows:
+        session.screen.heading(shown(one.domain))
+        session.screen.fields(_fields(one))
+
+
+@command(trusts, "show", examples="taskbound agent trust show corp.example")
+def show_trust(session: Session, domain: DomainArgument) -> None:
+    """Show one trust domain with its authorities."""
+    found = session.ask(ShowTrust(domain=domain), TrustDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.heading(shown(found.row.domain))
+    session.screen.fields(
+        [
+            *_fields(found.row),
+            ("  certificates", found.certificates),
+            ("  keys for tokens", found.keys),
+            ("  digest", found.digest),
+        ]
+    )
+
+
+@command(trusts, "remove", asks=True, examples="taskbound agent trust remove corp.example --yes")
+def remove_trust(session: Session, domain: DomainArgument) -> None:
+    """Stop trusting a domain: its identities prove nothing from now on."""
+    session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
+    session.done(session.ask(RemoveTrust(domain=domain), Done), f"trust domain {shown(domain)} removed")
+
+
+def _fields(row: TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:
+    fresh = moment(row.confirmed) if row.confirmed else "never"
+    found: list[tuple[str, str | int | tuple[str, ...]]] = [
+        ("  source", f"{row.source} {row.place}" + (" (private)" if row.private else "")),
+        ("  confirmed", f"{fresh} (stale: nothing of it counts)" if row.stale else fresh),
+        ("  counts for", f"{row.bound} s after that, and is asked for every {row.every} s"),
+        ("  sequence", row.sequence),
+        ("  authorities", f"{row.x509} for X.509-SVIDs, {row.jwt} for JWT-SVIDs"),
+    ]
+    if row.endpoint:
+        found.insert(1, ("  endpoint", row.endpoint))
+    if row.trouble:
+        found.append(("  trouble", row.trouble))
+    return found

@@ -1,0 +1,1 @@
+"""Commands that run other programs under a task: `taskbound run` and `taskbound exec`."""

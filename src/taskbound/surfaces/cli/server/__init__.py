@@ -1,0 +1,1 @@
+"""The commands about upstream servers and their tools."""

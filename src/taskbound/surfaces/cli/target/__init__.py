@@ -1,0 +1,1 @@
+"""The commands about targets and the credentials in them."""
