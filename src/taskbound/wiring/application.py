@@ -46,15 +46,10 @@ _LOOK: Final = 0.1
 
 
 def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -> Coverage:
-    """Returns the tools that an application (`MODULE:OBJECT`) exposes.
+    """Returns the tools that an application (`MODULE:OBJECT`) exposes, within `seconds`.
 
-    Args:
-        python: The application's interpreter; this process's own if empty.
-        seconds: Time limit.
-
-    Raises:
-        BadApplicationError: The module or object is missing or can't be loaded.
-        ApplicationLostError: The process did not start, timed out, or did not print exactly one report.
+    An empty `python` means this process's interpreter. Raises BadApplicationError if the application can't be
+    loaded, ApplicationLostError if the process failed or did not print exactly one report.
     """
     return _ask(Coverage, "coverage", [application], python=python, seconds=seconds)
 

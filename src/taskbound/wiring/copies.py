@@ -153,16 +153,10 @@ def manifest_of(copy: Path) -> Path:
 
 
 def back_up_sqlite(database: Path, to: Path, now: int, told: Callable[[int, int], None]) -> Manifest:
-    """Copies a SQLite database while it may be written to.
+    """Copies a SQLite database, which may be in use, to a file in an existing folder.
 
-    Args:
-        to: The copy, in an existing folder.
-        told: Receives the number of copied pages and the total.
-
-    Raises:
-        CopyExistsError: The name is taken.
-        TamperedError: The log is incomplete.
-        UnavailableError: Reading or writing failed.
+    `told` gets the number of copied pages and the total. Raises CopyExistsError if the name is taken,
+    TamperedError if the log is incomplete, UnavailableError after an I/O error.
     """
     from taskbound.adapters.store.sql.sqlite.copying import (  # noqa: PLC0415 -- only the one that is used
         copy_database,

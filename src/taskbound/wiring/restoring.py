@@ -116,17 +116,14 @@ def restore_sqlite(
 ) -> Restored:
     """Replaces a SQLite database with a copy, or finishes an interrupted restore.
 
-    Args:
-        home: The data directory, locked by the caller.
-        key: The log's key as a vkey; by default that of this directory's signer.
-        at: Called after each step; an exception from it stops there.
+    The caller holds the data directory's lock. `key` is the log's vkey, by default that of this directory's
+    signer. `at` is called after each step; an exception from it stops there.
 
     Raises:
         DatabaseInUseError: A daemon of any data directory serves the database.
         CopyBrokenError: The copy does not match its manifest.
         TamperedError: The copy's log is incomplete or not signed by the log's key.
         UnknownLogKeyError: The log's key is unknown.
-        UnavailableError: Reading or writing failed.
     """
     from taskbound.adapters.store.sql import hold_database  # noqa: PLC0415 -- only the one that is used
 

@@ -44,14 +44,11 @@ def _pass() -> None:
 def open_store(
     database: Path, address: str, *, failed: Callable[[], None] = _pass, owned: Callable[[], None] = _pass
 ) -> OpenedStore:
-    """Opens the daemon's store.
+    """Opens the daemon's store: SQLite, or PostgreSQL if `address` is not empty.
 
-    Args:
-        address: Of a PostgreSQL database; empty for SQLite.
-        failed: Called when the store becomes unusable in this process; a lost server connection is retried
-            instead.
-        owned: Called for SQLite once the file is locked and before it is opened; an exception stops the
-            opening.
+    `failed` is called when the store becomes unusable in this process (a lost server connection is retried).
+    `owned` is called for SQLite once the file is locked and before it is opened; an exception stops the
+    opening.
 
     Raises:
         DatabaseInUseError: Another process uses the file.
