@@ -1,1 +1,1 @@
-"""One module a process: the only place where parts are plugged together."""
+"""Process entry points; the only package where components are connected."""

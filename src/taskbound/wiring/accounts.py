@@ -1,7 +1,6 @@
-"""Accounts, groups and agents as the daemon's and the signer's flags name them, for `deploy/`.
+"""Parses accounts, groups and agents named in process arguments.
 
-Each is a number, or a name that the system knows now: an account that is made anew with another number is
-another one, and is let in only after a restart.
+A name is resolved when the process starts: an account recreated with another uid is admitted after a restart.
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def parse_account(text: str) -> int:
-    """The uid of an account, named or numbered.
-
-    Raises:
-        ArgumentTypeError: The system knows no such account.
-    """
+    """Returns the uid of an account given by name or number."""
     if text.isascii() and text.isdigit():
         return int(text)
     try:
@@ -34,11 +29,7 @@ def parse_account(text: str) -> int:
 
 
 def parse_group(text: str) -> int:
-    """The gid of a group, named or numbered.
-
-    Raises:
-        ArgumentTypeError: The system knows no such group.
-    """
+    """Returns the gid of a group given by name or number."""
     if text.isascii() and text.isdigit():
         return int(text)
     try:
@@ -48,14 +39,7 @@ def parse_group(text: str) -> int:
 
 
 def parse_gateway(text: str) -> tuple[int, str, str]:
-    """Which account may run a gateway for which agent, from `ACCOUNT=[NAMESPACE/]AGENT`.
-
-    Returns:
-        The account's uid, the namespace and the agent's name.
-
-    Raises:
-        ArgumentTypeError: It is written otherwise, or the system knows no such account.
-    """
+    """Returns the uid, namespace and agent name from `ACCOUNT=[NAMESPACE/]AGENT`."""
     account, between, told = text.partition("=")
     namespace, slash, agent = told.rpartition("/")
     if not between:
@@ -68,7 +52,7 @@ def parse_gateway(text: str) -> tuple[int, str, str]:
 
 
 def open_to_group(path: Path, group: int) -> None:
-    """Let a group connect to the socket at this path, which until then only its owner could."""
+    """Lets members of the group connect to the socket at this path."""
     if path.stat().st_gid != group:
         os.chown(path, -1, group)
     path.chmod(0o660)

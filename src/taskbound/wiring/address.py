@@ -1,7 +1,7 @@
-"""Where a process listens, and how it is known outside.
+"""Parses listen addresses and origins.
 
-1. An address is a number, never a name: what a name means is another machine's to say.
-2. An origin is written in one way. It is compared letter by letter, in `htu`, `aud` and `Host`.
+1. A listen address is numeric, never a host name: resolving a name would trust another machine.
+2. An origin has one spelling, because `htu`, `aud` and `Host` are compared byte by byte.
 """
 
 from __future__ import annotations
@@ -24,22 +24,14 @@ _DEFAULT: Final = {"http": 80, "https": 443}
 
 
 class BadAddressError(MalformedError):
-    """Where something is to listen, or how it is known outside, can't be."""
+    """A listen address, origin, host name or network is malformed."""
 
     code = "bad-address"
     remedy = "see the settings of addresses and origins in docs/reference/settings.md"
 
 
 def parse_address(text: str, *, where: str) -> tuple[str, int]:
-    """The address and port to listen on; an IPv6 address stands in brackets (rule 1).
-
-    Args:
-        text: `ADDRESS:PORT`.
-        where: What it is said by: a setting, or an option.
-
-    Raises:
-        BadAddressError: It is none.
-    """
+    """Parses `ADDRESS:PORT`, with IPv6 in brackets (rule 1); `where` names the setting in errors."""
     host, _, port = text.rpartition(":")
     try:
         address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
@@ -54,20 +46,14 @@ def parse_address(text: str, *, where: str) -> tuple[str, int]:
 
 
 def format_address(address: str, port: int) -> str:
-    """As `parse_address` reads it."""
+    """Formats an address so that `parse_address` reads it back."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def parse_origin(text: str, *, secured: bool, where: str) -> str:
-    """An origin (rule 2): a scheme, a host in lower case and a port unless it is the scheme's.
+    """Parses an origin (rule 2): scheme, lower-case host, and a port unless it is the default.
 
-    Args:
-        text: As it was written.
-        secured: Whether there is TLS.
-        where: What it is said by: a setting, or an option.
-
-    Raises:
-        BadAddressError: It is none, or no `https` though there is TLS.
+    With `secured` (TLS) the scheme must be `https`. `where` names the setting in errors.
     """
     try:
         seen = urlsplit(text)
@@ -85,15 +71,7 @@ def parse_origin(text: str, *, secured: bool, where: str) -> str:
 
 
 def parse_hosts(text: str, *, where: str) -> tuple[str, ...]:
-    """Names of hosts, with a space between two.
-
-    Args:
-        text: As it was written; empty for none.
-        where: What they are said by: a setting, or an option.
-
-    Raises:
-        BadAddressError: One is none.
-    """
+    """Parses host names separated by spaces; an empty text gives an empty tuple."""
     found = tuple(text.split())
     if not all(_HOST.fullmatch(one) for one in found):
         raise BadAddressError("hosts are names in lower case, with a space between two", where=where)
@@ -101,15 +79,7 @@ def parse_hosts(text: str, *, where: str) -> tuple[str, ...]:
 
 
 def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Addresses and networks, `10.0.0.5` or `10.0.0.0/24`, with a space between two.
-
-    Args:
-        text: As it was written; empty for none.
-        where: What they are said by: a setting, or an option.
-
-    Raises:
-        BadAddressError: One is none.
-    """
+    """Parses addresses and networks (`10.0.0.5`, `10.0.0.0/24`) separated by spaces."""
     try:
         return tuple(ip_network(one) for one in text.split())
     except ValueError as error:
@@ -119,7 +89,7 @@ def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network,
 
 
 def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
-    """What `Host` may be: the origin's, and on the loopback its own names."""
+    """Returns the accepted `Host` values: the origin's, and on the loopback also the loopback names."""
     scheme, _, authority = origin.partition("://")
     found = {authority}
     if ":" not in authority.rpartition("]")[2]:

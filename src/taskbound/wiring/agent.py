@@ -1,4 +1,4 @@
-"""A program's own client: `taskbound.sdk.guard` with where the daemon is, and what a token is bound to.
+"""Client for agent programs: `taskbound.sdk.guard` with the location of the daemon and of the proof key.
 
     from taskbound import Client, guard
 
@@ -8,8 +8,8 @@
     with Client(agent="helper").task("write it down", template="notes"):
         note("hello")
 
-Where to find the daemon is what any program of ours does: the data directory, and what its settings say; it
-starts none. Over the network nothing is looked for: origin, proof, and task or subject are said.
+The daemon is found by the data directory and its settings and is never started. Over the network the program
+states origin, proof, and task or subject.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ _TASK: Final = "TASKBOUND_TASK"
 
 
 class _Outside:
-    """This machine."""
-
     def place(self, told: Told) -> Place:
-        """Where the daemon of the data directory is."""
         from taskbound.sdk.guard.link import Place  # noqa: PLC0415 -- nothing is loaded before it is used
         from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
         from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above
@@ -54,15 +51,9 @@ class _Outside:
         )
 
     def task(self) -> str:
-        """The task that `taskbound run` told its command."""
         return os.environ.get(_TASK, "")
 
     def key(self, file: Path | None) -> ProofKey:
-        """A new key on P-256, or the one in a file (PEM).
-
-        Raises:
-            UnreadableProofError: The file has none.
-        """
         from taskbound.adapters.keys.es256 import Es256Key, read_pem  # noqa: PLC0415 -- cryptography, for HTTP
 
         if file is None:
@@ -73,12 +64,11 @@ class _Outside:
             raise UnreadableProofError(f"`{file}` has no private key on P-256: {error}") from error
 
     def now(self) -> float:
-        """By the machine's clock."""
         return time.time()
 
 
 class Client(client.Client):
-    """Asks for actions of an agent; for programs that block."""
+    """Blocking client that requests actions for an agent."""
 
     def __init__(  # noqa: PLR0913 -- each by its name
         self,
@@ -94,19 +84,20 @@ class Client(client.Client):
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
-        """Say where and for whom; nothing is done before the first call.
+        """Configures the client; it connects at the first call.
 
         Args:
-            origin: `https://HOST[:PORT]` of the API; empty for the daemon of this machine.
-            agent: Whose actions; that of the settings where it is not said. Not for the network: see `proof`.
-            task: Which task is meant; `TASKBOUND_TASK` where it is not said.
-            namespace: Where agent and task are; that of the settings where it is not said.
-            home: The data directory; the user's own where it is not said.
-            proof: What the agent is proven with, over the network.
-            subject: Whose token starts its tasks over the network; without one a task is named.
-            domain: The trust domain of transaction tokens; the origin's host where it is not said.
-            trust: Whom to believe over the network instead of the system's authorities.
-            wait: Seconds that people may take, should they have to be asked; 0 raises `HeldError` at once.
+            origin: `https://HOST[:PORT]` of the API; empty for the local daemon.
+            agent: Agent name, for the local daemon only; defaults to the settings. See `proof` for the
+                network.
+            task: Task identifier; defaults to `TASKBOUND_TASK`.
+            namespace: Namespace of agent and task; defaults to the settings.
+            home: Data directory; defaults to the user's own.
+            proof: Proof of the agent's identity, over the network.
+            subject: Token of the person for whom tasks start over the network; without it a task is named.
+            domain: Trust domain of transaction tokens; defaults to the origin's host.
+            trust: Certificate authorities used instead of the system's.
+            wait: Seconds to wait for approvers; 0 raises `HeldError` at once.
         """
         told = Told(
             origin=origin,
@@ -124,7 +115,7 @@ class Client(client.Client):
 
 
 class AsyncClient(async_client.AsyncClient):
-    """Asks for actions of an agent; for asyncio programs."""
+    """asyncio client that requests actions for an agent; takes the arguments of `Client`."""
 
     def __init__(  # noqa: PLR0913 -- each by its name
         self,
@@ -140,7 +131,6 @@ class AsyncClient(async_client.AsyncClient):
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
-        """Say where and for whom, as a `Client`; nothing is done before the first call."""
         told = Told(
             origin=origin,
             agent=agent,

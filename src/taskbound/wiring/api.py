@@ -1,11 +1,11 @@
-"""The process that listens to the network: it ends TLS, reads HTTP in bounds, and asks the daemon.
+"""The API process: terminates TLS, parses HTTP within bounds and forwards requests to the daemon.
 
-1. It listens on an address of the loopback, or with TLS: what is shown to it must not be read on the way.
-2. It reaches no store, no key but TLS' own, and no flow: it passes on what it is shown.
-3. Its files for TLS may be replaced: it looks every few seconds, and at once when it gets a SIGHUP.
-4. It ends with whoever holds its lifeline.
-5. The daemon knows it by the name that it is known by outside, or it ends with `other-origin`: at its start,
-   and whenever another daemon has come. Where there is none yet, every request is told so.
+1. It listens on a loopback address, or with TLS: requests carry credentials.
+2. It reaches no store, no key except its TLS key, and no flow.
+3. Replaced TLS files are read every few seconds, and at once after SIGHUP.
+4. It exits when its lifeline closes.
+5. It exits with `other-origin` if the daemon's configured origin differs from its own, at start and whenever
+   a daemon reconnects. While there is no daemon, requests are answered as unavailable.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _KEY: Final = 32
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start or serve."""
+    """Serves until terminated; returns 0 after that, 4 if it could not start or serve."""
     told = _read_arguments(arguments)
     open_log("api", told.log_level)
     os.umask(0o077)
@@ -143,14 +143,12 @@ async def _serve(told: argparse.Namespace) -> int:
 
 
 async def _connect(path: Path, lost: Callable[[], None]) -> AsyncClient:
-    """A connection in the role `api`."""
     hello = Open(role="api", version=__version__)
     client, _ = await AsyncClient.connect(path, hello, pushed=_unheard, lost=lost)
     return client
 
 
 def _unheard(push: Push) -> None:
-    """What the daemon says unasked is nobody's here."""
     del push
 
 

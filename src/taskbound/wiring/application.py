@@ -1,10 +1,10 @@
-"""Having an application's own Python say which tools it exposes.
+"""Runs a child process that reports which tools a Python application exposes.
 
-The child is the application's code, and may do and say anything:
+The child runs the application's code and is untrusted:
 
-1. It leads a process group, which is killed when it has ended, and when its time is over.
-2. What it says is read up to a bound, and is a report only where all of it is one.
-3. Its standard error is told only where there is no report: the last line, bounded.
+1. It leads a process group, which is killed when the child exits or its time is over.
+2. Its output is read up to a bound and must be exactly one report.
+3. Its standard error is shown only if there is no report: the last line, bounded.
 """
 
 from __future__ import annotations
@@ -46,28 +46,18 @@ _LOOK: Final = 0.1
 
 
 def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -> Coverage:
-    """What an application exposes.
+    """Returns the tools that an application (`MODULE:OBJECT`) exposes, within `seconds`.
 
-    Args:
-        application: `MODULE:OBJECT`.
-        python: The application's own Python; ours where it is not given.
-        seconds: How long it may take.
-
-    Raises:
-        BadApplicationError: There is no such module or object, or it can't be loaded.
-        ApplicationLostError: The process did not start, took too long, or gave no report, or more than one.
+    An empty `python` means this process's interpreter. Raises BadApplicationError if the application can't be
+    loaded, ApplicationLostError if the process failed or did not print exactly one report.
     """
     return _ask(Coverage, "coverage", [application], python=python, seconds=seconds)
 
 
 def ask_functions(application: str, server: str, *, python: str = "", seconds: float = 60.0) -> Defined:
-    """What an application's guarded functions are; raises as `ask_coverage` does.
+    """Returns an application's guarded functions; arguments and errors as `ask_coverage`.
 
-    Args:
-        application: A file of Python, or a module.
-        server: The server whose functions are meant; empty for the only one.
-        python: As above.
-        seconds: As above.
+    An empty `server` means the application's only server.
     """
     return _ask(Defined, "tools", [application, "--server", server], python=python, seconds=seconds)
 
@@ -104,11 +94,6 @@ def _ask(kind: type[_T], module: str, words: Sequence[str], *, python: str, seco
 
 
 def _read(child: subprocess.Popen[bytes], end: float) -> tuple[bytes, bytes]:
-    """All of its standard output, and the last of its standard error.
-
-    Raises:
-        ApplicationLostError: It takes too long, or says too much.
-    """
     said, complaint = bytearray(), bytearray()
     pipes: dict[IO[bytes], bytearray] = {}
     with selectors.DefaultSelector() as ready:

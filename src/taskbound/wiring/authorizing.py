@@ -1,4 +1,4 @@
-"""What speaks to authorization servers as targets: the adapters of other roles, plugged together."""
+"""Connects adapters that talk to authorization servers as credential targets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 
 class AuthorizationServer:
-    """`adapters.targets.oauth.Server`."""
+    """Implements `adapters.targets.oauth.Server`."""
 
     def __init__(self, look: LookUp = look_up) -> None:
-        """Find names by this."""
         self._look = look
 
     def at(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> TokenEndpoint:
-        """That of this client."""
+        """Returns the token endpoint of this client."""
         return TokenEndpoint(
             client,
             secret,
@@ -37,7 +36,7 @@ class AuthorizationServer:
         )
 
     async def find(self, issuer: str, *, method: str, grant: str, patience: float, private: bool) -> Metadata:
-        """What the issuer says of its endpoints."""
+        """Returns the issuer's metadata."""
         return await look_at_issuer(
             issuer, method=method, grant=grant, patience=patience, look=self._look, private=private
         )
@@ -45,5 +44,5 @@ class AuthorizationServer:
     def state(
         self, key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue]
     ) -> str:
-        """A fresh statement, signed."""
+        """Returns a newly signed statement."""
         return statement(key, issuer=issuer, subject=subject, audience=audience, more=more)

@@ -1,12 +1,12 @@
-"""Whether this process stands beneath a `taskbound run`, a gateway or an egress, for acts without a daemon.
+"""Detects whether this process descends from a `taskbound run`, gateway or egress, without a daemon.
 
-1. The runs of this boot that the store knows decide, by pid and start time, ended or not, and what a
-   daemon saw beneath them (`surfaces.api.insiders`, rule 7).
-2. Where the store can't be read, the mark that `run` leaves in the environment of its command decides. A
-   command can remove the mark.
-3. A gateway or an egress among the processes above is known by its command line. One that another
-   program runs within itself is known to its daemon alone.
-4. On Linux a process whose ancestry can't be read whole counts as beneath.
+1. The store's runs of this boot decide, by pid and start time, including ended ones, together with the
+   descendants that a daemon recorded (`surfaces.api.insiders`, rule 7).
+2. If the store can't be read, the marker that `run` puts into its command's environment decides. A command
+   can remove that marker.
+3. A gateway or egress among the ancestors is recognized by its command line. One embedded in another program
+   is known only to its daemon.
+4. On Linux, a process whose ancestry can't be read completely counts as a descendant.
 """
 
 from __future__ import annotations
@@ -37,18 +37,7 @@ _PROC: Final = Path("/proc")
 
 
 def require_outside(home: Path, store: str, environ: Mapping[str, str], *, proc: Path = _PROC) -> None:
-    """Go on only for a process that stands beneath no run, no gateway and no egress.
-
-    Args:
-        home: The data directory.
-        store: The address of a PostgreSQL database; empty for SQLite in the data directory.
-        environ: Of this process.
-        proc: Where the kernel tells of processes.
-
-    Raises:
-        NotOutsideError: It does, or the processes above it can't be looked at.
-        UnavailableError: What a daemon saw beneath runs can't be read.
-    """
+    """Raises NotOutsideError if this process descends, or may descend, from a run, gateway or egress."""
     ancestry, verbs = _above(proc)
     runs = _runs(home, store)
     if runs is None:
@@ -66,7 +55,6 @@ def require_outside(home: Path, store: str, environ: Mapping[str, str], *, proc:
 
 
 def _above(proc: Path) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """This process and those above it, and which commands of ours they run; empty where not all are seen."""
     for _ in range(_LOOKS):
         ancestry = ancestry_of(os.getpid(), proc=proc)
         verbs: list[str] = []
@@ -83,12 +71,10 @@ def _above(proc: Path) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
 
 
 def _opened(home: Path, store: str) -> AbstractContextManager[Readable]:
-    """The store; only a connection to a server has to be closed."""
     return closing(open_store(Path(), store)) if store else nullcontext(open_reader(str(home / DATABASE), ""))
 
 
 def _runs(home: Path, store: str) -> tuple[Run, ...] | None:
-    """The runs of this boot; None where the store can't be read."""
     try:
         with _opened(home, store) as reader, reader.read() as snapshot:
             return snapshot.tasks.registered(boot_id())

@@ -1,10 +1,10 @@
-"""What `taskbound db backup`, `restore` and `reconcile` do for the command line.
+"""`taskbound db backup`, `restore` and `reconcile` for the command line.
 
-1. Whoever restores or reconciles owns the data directory as a daemon does, from before anything is looked at
-   to the end, and the SQLite file, which a daemon of another data directory may serve.
-2. A later log (`taskbound audit export`), where somebody has one, says what the store does not know. It is
-   believed by the log's key alone, and only where it goes on from what the store holds. It is told and
-   changes nothing: what it names, a person does again.
+1. Restore and reconcile hold the data directory's lock from start to end, and the lock of the SQLite file,
+   which a daemon of another data directory may serve.
+2. A later log (`taskbound audit export`) may list records that the store lacks. It is accepted only if signed
+   by the log's key and continuing the store's log. It is reported and changes nothing: a person repeats what
+   it names.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def back_up(
     told: Callable[[int, int], None],
     environ: Mapping[str, str],
 ) -> CopyMade:
-    """Make a copy of the store that the settings name, or that is told; what was made."""
+    """Copies the configured or given store."""
     path, now = Path(to).absolute(), SystemClock(Instant(0)).now()
     address = store or ("" if database else place.store)
     if address:
@@ -99,7 +99,7 @@ def back_up(
 
 
 def put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
-    """Put a copy in the place of the store; what it came to."""
+    """Replaces the store with a copy."""
     path, target = Path(copy).absolute(), _database(place, database)
     make_home(place.home)
     with _owned(place.home):
@@ -109,7 +109,7 @@ def put_back(place: Place, copy: str, *, database: str, key: str, later: str) ->
 
 
 def reconcile(place: Place, *, store: str, database: str, follow: bool, later: str, key: str) -> BegunAnew:
-    """Go on with the store that is there; what it came to."""
+    """Continues with the existing store."""
     address = store or ("" if database else place.store)
     target = _database(place, database)
     if not address:
@@ -153,12 +153,6 @@ def _between(place: Place, later: str, key: str, manifest: Manifest) -> tuple[La
 
 
 def _read(place: Place, later: str, key: str, size: int, root: bytes) -> tuple[Later, ...]:
-    """What a later log says that a store with so many records, and this root, does not know (rule 2).
-
-    Raises:
-        TamperedError: It is not signed by the log's key, or is another log.
-        StoreUnavailableError: It can't be read.
-    """
     try:
         with Path(later).open("rb") as file:
             origin = parse_header(file.readline().removesuffix(b"\n"))
@@ -183,7 +177,6 @@ def _read(place: Place, later: str, key: str, size: int, root: bytes) -> tuple[L
 
 
 def _told(record: Record) -> Later | None:
-    """What a person has to know of a record that the store does not have; None for nothing."""
     event = record.event
     if event.kind in _UNTOLD:
         return None

@@ -1,13 +1,13 @@
-"""The broker's process: the only one that has admin access to targets, and that works in them.
+"""The broker process: the only process with admin access to targets.
 
-1. Where the system can, no other process reads its memory, of the same account neither, and it leaves no
-   core behind.
-2. A key is made only when told so, with the memory that belongs to it.
-3. It is the daemon's client, under a right of its own, and reads the store itself: it is sent names of rows.
-4. What speaks to a kind of target is loaded once a target of that kind is worked in. A missing driver is said
-   with what is to be installed, and is in the way of that kind alone.
-5. When it ends, or whoever holds its lifeline does, what is under way in targets has two seconds; what is
-   not done by then is left to its leases, as of a process that was killed.
+1. Where the system supports it, no other process can read its memory, not even one of the same account, and
+   it leaves no core dump.
+2. It creates a key, with the memory that belongs to it, only with `--create`.
+3. It is a client of the daemon with its own right. It receives row names and reads the rows from the store.
+4. The driver of a target kind is loaded on first use. A missing driver is reported with the package to
+   install and affects only that kind.
+5. On exit, or when its lifeline closes, running work in targets has two seconds; unfinished work is left to
+   its leases, as after a kill.
 """
 
 from __future__ import annotations
@@ -81,15 +81,13 @@ _LAST: Final = 2.0
 
 
 class _Proves:
-    """What answers of people and issuers are worth (`flows.approval.circle.Proves`)."""
-
     def __init__(self) -> None:
         self.signatures: Signatures = LaterSignatures()
         self.tokens: SignatureCheck = LaterTokens()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    """Serves until terminated; returns 0 after that, 4 if it could not start."""
     told = _read_arguments(arguments)
     open_log("broker", told.log_level)
     os.umask(0o077)
@@ -168,7 +166,6 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
 
 
 def _plugs() -> dict[str, Plug]:
-    """What speaks to targets, by their kind."""
     return {
         "github": _github,
         "oauth": _oauth,
@@ -180,7 +177,6 @@ def _plugs() -> dict[str, Plug]:
 
 
 def _github(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to GitHub (rule 4)."""
     from taskbound.adapters.targets.github import GithubTarget  # noqa: PLC0415 -- as said above
 
     if not isinstance(file.place, GithubPlace) or not isinstance(access, GithubAccess):
@@ -189,7 +185,6 @@ def _github(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _oauth(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to an authorization server (rule 4)."""
     from taskbound.adapters.targets.oauth import OauthTarget  # noqa: PLC0415 -- as said above
     from taskbound.wiring.authorizing import AuthorizationServer  # noqa: PLC0415 -- as said above
 
@@ -200,7 +195,6 @@ def _oauth(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _openbao(file: TargetFile, access: AdminAccess, beside: Beside) -> Target[Any]:
-    """What speaks to an OpenBao (rule 4)."""
     from taskbound.adapters.targets.openbao import OpenbaoTarget  # noqa: PLC0415 -- as said above
 
     place = file.place
@@ -211,7 +205,6 @@ def _openbao(file: TargetFile, access: AdminAccess, beside: Beside) -> Target[An
 
 
 def _openssh(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to a host (rule 4)."""
     from taskbound.adapters.targets.openssh import OpensshTarget  # noqa: PLC0415 -- as said above
 
     if not isinstance(file.place, OpensshPlace) or not isinstance(access, OpensshAccess):
@@ -226,7 +219,6 @@ def _openssh(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to a database (rule 4)."""
     try:
         from taskbound.adapters.targets.postgres import (  # noqa: PLC0415 -- as said above
             PostgresAdmin,
@@ -242,7 +234,6 @@ def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _redis(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to a Redis or Valkey (rule 4)."""
     from taskbound.adapters.targets.redis import RedisTarget  # noqa: PLC0415 -- as said above
 
     if not isinstance(file.place, RedisPlace) or not isinstance(access, RedisAccess):
@@ -251,7 +242,6 @@ def _redis(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _sts(file: TargetFile, access: AdminAccess) -> Target[Any]:
-    """What speaks to an account of AWS (rule 4)."""
     try:
         from taskbound.adapters.targets.sts import StsTarget  # noqa: PLC0415 -- as said above
     except ModuleNotFoundError as error:
@@ -265,7 +255,7 @@ def _sts(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 
 def _lacking(what: str, extra: str) -> DriverMissingError:
-    """What a target's test fails with, whose text is all that is kept of it."""
+    """Returns the error that fails the target's test; only its text is kept."""
     from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where something is missing
 
     return DriverMissingError(f"the broker has no {what}: `{how_to_install(extra)}`")

@@ -1,21 +1,18 @@
-"""Signer, egress, broker and API, which a daemon starts beside itself when nobody else runs them.
+"""Signer, egress, broker and API processes that the daemon starts when no other account runs them.
 
-Each is a process of its own, and under the same user it is no boundary against that user:
-`taskbound doctor` says so, and `deploy/` runs them under accounts of their own.
+Processes of the same user are no security boundary against that user; `deploy/` uses separate accounts.
 
-1. It ends with its daemon, however that ends: the daemon holds its standard input open.
-2. The signer makes a key only as long as the log was never signed: one that has gone is an error. Egress and
-   broker make one where there is none: what was sealed to another is said to be so, and is set again.
-3. One that has ended is started again, at once; one that did not even start, after a
-   pause that doubles up to half a minute. One that was not ready in time gets twice as long the next time, up
-   to 80 seconds: where the machine is too busy for the first bound, none would ever start.
-4. The egress is started once a server has slots, and not before: who has no secrets has no such process. So
-   it is with the broker and targets.
-5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
-   nothing to bring to an end, and may never say that it is ready.
-6. What listens to the network is started where the daemon was told where; nobody waits for it.
-7. Why it does not start stands in a file beside its socket until it starts or its daemon does: a command that
-   waits for it says so (`explain_silence`).
+1. A child exits with its daemon, which holds the child's standard input open.
+2. The signer creates a key only while the log was never signed; a missing key is an error after that. Egress
+   and broker create a missing key; values sealed to another key are reported and must be set again.
+3. A child that exits is restarted at once. One that fails to start is retried after a pause that doubles up
+   to half a minute. One that is not ready in time gets twice as long the next time, up to 80 seconds, for
+   busy machines.
+4. The egress starts only once a server has slots, the broker only once there are targets.
+5. Once the daemon is ending, no child is started, and a child that is still starting is killed.
+6. The API starts if a listen address is configured; the daemon does not wait for it.
+7. The reason for a failed start is kept in a file beside the socket until the child starts or the daemon
+   does, so that a waiting command can report it (`explain_silence`).
 """
 
 from __future__ import annotations
@@ -51,28 +48,31 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class EgressNotStartedError(UnavailableError):
-    """The egress does not start."""
+    """The egress failed to start."""
 
     code = "egress-not-started"
     remedy = "look at the daemon's log; servers with secrets are out of reach meanwhile"
 
 
 class BrokerNotStartedError(UnavailableError):
-    """The broker does not start."""
+    """The broker failed to start."""
 
     code = "broker-not-started"
     remedy = "look at the daemon's log; nothing is minted or revoked meanwhile"
 
 
 class ApiNotStartedError(UnavailableError):
-    """The process that listens to the network does not start."""
+    """The API process failed to start."""
 
     code = "api-not-started"
     remedy = "look at the daemon's log; another process may have the port (`taskbound serve --port N`)"
 
 
 class Child(ABC):
-    """One process beside the daemon, started again when it has ended."""
+    """A supervised child process of the daemon.
+
+    `patience` is the number of seconds until the first start counts as failed (rule 3).
+    """
 
     def __init__(
         self,
@@ -83,15 +83,6 @@ class Child(ABC):
         elapsed: Callable[[], float] = time.monotonic,
         patience: float = _PATIENCE,
     ) -> None:
-        """Prepare; `start` starts it.
-
-        Args:
-            home: The data directory.
-            name: What the process is called: its socket and its words.
-            error: What is raised when it does not start.
-            elapsed: Seconds on a clock that is never set.
-            patience: Seconds that it may take until it is ready, the first time (rule 3).
-        """
         self._elapsed = elapsed
         self._home = home
         self._name = name
@@ -111,15 +102,11 @@ class Child(ABC):
 
     @property
     def pid(self) -> int:
-        """Of the last one that was started; 0 before the first."""
+        """The process id of the last start; 0 before the first."""
         return 0 if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it unless it runs, failed a moment ago (rule 3), or was left (rule 5).
-
-        Raises:
-            UnavailableError: It does not start, and why.
-        """
+        """Starts the child unless it runs, failed a moment ago (rule 3) or was left (rule 5)."""
         if self._process is not None and self._process.poll() is None and not self._trouble:
             return
         if self._elapsed() >= self._again or self._left:
@@ -131,14 +118,14 @@ class Child(ABC):
             raise self._error(self._told_trouble)
 
     def leave(self) -> None:
-        """Have none started any more (rule 5); from any thread. One that runs is ended by `stop`."""
+        """Prevents further starts (rule 5), from any thread; `stop` ends a running child."""
         with self._turn:
             self._left = True
             if self._starting and self._process is not None:
                 self._process.kill()  # so that nobody waits for its word
 
     def stop(self) -> None:
-        """End it; called by whoever starts it, or once nobody does any more."""
+        """Ends the child. Call it from the starting thread, or after that thread has ended."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -151,7 +138,7 @@ class Child(ABC):
             self._process.wait()
 
     def _try(self) -> str:
-        """Why it did not start; empty when it listens."""
+        """Returns why the start failed; empty if the child listens."""
         if self._process is not None:
             if not self._trouble:
                 _log.warning("the %s ended with status %s", self._name, self._process.poll())
@@ -174,7 +161,6 @@ class Child(ABC):
         return slow or said or f"it ended with status {self._process.returncode}"
 
     def _note(self) -> None:
-        """Keep why it does not start, or take away why an earlier one did not (rule 7)."""
         note = _note_of(self.socket)
         with suppress(OSError):  # the log has it too
             note.unlink(missing_ok=True)
@@ -188,12 +174,11 @@ class Child(ABC):
         return f"the {self._name} does not start: {self._trouble}"
 
     def _slower(self) -> str:
-        """Why one that is not ready yet counts as failed; the next one gets longer (rule 3)."""
         had, self._patience = self._patience, min(2 * self._patience, _LONGEST_PATIENCE)
         return f"it was not ready within {had:g} seconds; the next one has {self._patience:g}"
 
     def _run(self, speaking: int) -> str:
-        """Run it, to speak on this descriptor; why it does not run, if it doesn't."""
+        """Runs the child, which reports readiness on the descriptor; returns why it failed, or ''."""
         with self._turn:
             if self._left:
                 return "its daemon is ending"  # 5
@@ -226,15 +211,14 @@ class Child(ABC):
 
     @abstractmethod
     def _words(self) -> list[str]:
-        """What it is told besides."""
+        pass
 
     def _own(self) -> list[str]:
-        """Where a process that has a key and a socket has them."""
         return ["--keys", str(self._home / self._name), "--socket", str(self.socket)]
 
 
 class SignerChild(Child):
-    """The signer."""
+    """The signer; `create` permits a new key if it is missing (rule 2)."""
 
     def __init__(
         self,
@@ -246,16 +230,6 @@ class SignerChild(Child):
         elapsed: Callable[[], float] = time.monotonic,
         patience: float = _PATIENCE,
     ) -> None:
-        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
-
-        Args:
-            home: The data directory.
-            origin: The log's name.
-            create: Whether a key may be made.
-            words: What it is told of tokens: their issuer, and where the store is.
-            elapsed: Seconds on a clock that is never set.
-            patience: Seconds that it may take until it is ready, the first time (rule 3).
-        """
         super().__init__(home, "signer", SignerUnavailableError, elapsed=elapsed, patience=patience)
         self._origin = origin
         self._told = tuple(words)
@@ -266,16 +240,9 @@ class SignerChild(Child):
 
 
 class EgressChild(Child):
-    """The egress, which is a client of its daemon (rule 4)."""
+    """The egress, a client of its daemon (rule 4)."""
 
     def __init__(self, home: Path, daemon: Path, *, level: str) -> None:
-        """Prepare; `start` starts it, with a new key if there is none (rule 2).
-
-        Args:
-            home: The data directory.
-            daemon: Where the daemon listens.
-            level: How much is written to the log.
-        """
         super().__init__(home, "egress", EgressNotStartedError)
         self._daemon = daemon
         self._level = level
@@ -285,17 +252,9 @@ class EgressChild(Child):
 
 
 class BrokerChild(Child):
-    """The broker, which is a client of its daemon, and reads its store (rule 4)."""
+    """The broker, a client of its daemon that reads its store (rule 4)."""
 
     def __init__(self, home: Path, daemon: Path, *, words: Sequence[str], level: str) -> None:
-        """Prepare; `start` starts it, with a new key if there is none (rule 2).
-
-        Args:
-            home: The data directory.
-            daemon: Where the daemon listens.
-            words: Where the store is.
-            level: How much is written to the log.
-        """
         super().__init__(home, "broker", BrokerNotStartedError)
         self._daemon = daemon
         self._told = tuple(words)
@@ -307,17 +266,9 @@ class BrokerChild(Child):
 
 
 class ApiChild(Child):
-    """The process that listens to the network, a client of its daemon (rule 6)."""
+    """The API process, a client of its daemon (rule 6)."""
 
     def __init__(self, home: Path, daemon: Path, *, words: Sequence[str], level: str) -> None:
-        """Prepare; `start` starts it.
-
-        Args:
-            home: The data directory.
-            daemon: Where the daemon listens.
-            words: Where it listens itself, and how.
-            level: How much is written to the log.
-        """
         super().__init__(home, "api", ApiNotStartedError)
         self._daemon = daemon
         self._told = tuple(words)
@@ -329,11 +280,7 @@ class ApiChild(Child):
 
 @contextmanager
 def explain_silence(socket: Path, error: type[UnavailableError]) -> Iterator[None]:
-    """Say why the process of this socket did not start, where its daemon noted that (rule 7).
-
-    Raises:
-        UnavailableError: As `error`, in place of one that says only that no process answers.
-    """
+    """Replaces "no process answers" by the recorded reason of the failed start, as `error` (rule 7)."""
     try:
         yield
     except UnavailableError as silence:
@@ -350,7 +297,7 @@ def _note_of(socket: Path) -> Path:
 
 
 def _hear(descriptor: int, patience: float) -> str | None:
-    """The first line that is said there; empty of who ended without one, None where none came in time."""
+    """Returns the first line; '' if the child exited without a line, None on timeout."""
     said = b""
     end = time.monotonic() + patience
     with selectors.DefaultSelector() as waiting:  # a daemon has more descriptors than `select` can name

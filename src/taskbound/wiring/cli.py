@@ -1,10 +1,9 @@
-"""The process of the command line: the program `taskbound`.
+"""The `taskbound` command process.
 
-`taskbound gateway` is the process that an agent talks to. It is handed on before anything else of the command
-line is loaded, so that it holds nothing but what `wiring.gateway` brings. So is `taskbound guard`, which
-proxies ask.
+`taskbound gateway` and `taskbound guard` face agents and services. They are dispatched before the rest of the
+command line is imported, so that they load only their own modules.
 
-The package alone, without what its extra `server` brings, is the SDK: the program says so, and does nothing.
+Without the extra `server` the package is only the SDK; the program reports that and exits.
 """
 
 from __future__ import annotations
@@ -55,14 +54,14 @@ _PORT: Final = 8700
 
 
 class ServerMissingError(UnavailableError):
-    """Only the SDK is installed, or less than the program needs."""
+    """The packages of the extra `server` are missing or incomplete."""
 
     code = "server-missing"
     remedy = "from a checkout, into the environment of this program: `pip install '.[server]'`"
 
 
 def main() -> int:
-    """Run what was typed; the exit status."""
+    """Runs the command line; returns the exit status."""
     words = sys.argv[1:]
     try:
         if words[:1] == ["gateway"] and "--help" not in words:
@@ -91,7 +90,7 @@ def main() -> int:
 
 
 def make_plugs(environ: Mapping[str, str]) -> Plugs:
-    """Everything that the command line reaches beyond its screen."""
+    """Returns everything that the command line reaches besides its terminal."""
     from taskbound.surfaces.cli.plugs import Plugs  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_socket, make_home  # noqa: PLC0415 -- as above
 
@@ -153,7 +152,7 @@ def _floating(command: Sequence[str]) -> str:
 
 
 def own_command() -> tuple[str, ...]:
-    """The absolute command that starts this program anew, whatever PATH a client has."""
+    """Returns the absolute command that starts this program again, independent of a client's PATH."""
     here = Path(sys.argv[0])
     beside = Path(sys.executable).with_name(_OWN)
     for one in (here if here.name == _OWN else beside, beside):
@@ -265,7 +264,6 @@ def _sign(key: str, client: str, audience: str) -> str:
 
 
 def _authorize(url: str, asked: OAuthSpec, key: str, authorities: str) -> Authorized:
-    """Look at the issuer that a person named, and at what the server says of its issuers."""
     from taskbound.adapters.upstream.mcp.http.issuer import authorize  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Authorized  # noqa: PLC0415 -- as above
 
@@ -281,7 +279,6 @@ def _look(place: Place, spec: ServerSpec, namespace: str) -> Looked:
 
 
 def _seal(place: Place, value: str, binding: Binding) -> str:
-    """Seal a value to the key that the egress shows."""
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.adapters.upstream.egress import ask_key  # noqa: PLC0415 -- as above
     from taskbound.wiring.child import EgressNotStartedError, explain_silence  # noqa: PLC0415 -- as above
@@ -293,7 +290,6 @@ def _seal(place: Place, value: str, binding: Binding) -> str:
 
 
 def _seal_admin(place: Place, value: str, binding: Binding) -> str:
-    """Seal an admin access to the key that the broker shows."""
     from taskbound.adapters.keys.broker_key import ask_broker_key  # noqa: PLC0415 -- as above
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.wiring.child import BrokerNotStartedError, explain_silence  # noqa: PLC0415 -- as above
@@ -318,7 +314,6 @@ def _public_half(private: str) -> str:
 
 
 def _host_helper() -> HelperFile:
-    """The helper as it is in this package: a text here, and no module of this process."""
     from taskbound.surfaces.cli.plugs import HelperFile  # noqa: PLC0415 -- as above
 
     text = files("taskbound.adapters").joinpath("targets", "openssh", "host.py").read_bytes()
@@ -329,7 +324,6 @@ def _host_helper() -> HelperFile:
 def _join(
     place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
 ) -> Task:
-    """A connection for a task of an agent, whose secrets are opened here."""
     from taskbound.adapters.keys.sealing import AskerKey  # noqa: PLC0415 -- as above
     from taskbound.sdk.credential import Task  # noqa: PLC0415 -- as above
     from taskbound.wiring.start import find_daemon  # noqa: PLC0415 -- as above
@@ -345,40 +339,35 @@ def _join(
 
 
 def _serve_hosts(credentials: Sequence[TaskCredential]) -> ServedHosts:
-    """An agent in this process for what opens hosts."""
     from taskbound.wiring.ssh import ServedHosts  # noqa: PLC0415 -- as above
 
     return ServedHosts(credentials)
 
 
 def _egress_of(place: Place) -> Path:
-    """Where the egress of an installation listens."""
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
 
     return place.egress or find_socket(place.home).with_name("egress.sock")
 
 
 def _read_secret(words: str) -> str:
-    """One line from a pipe, or typed unseen."""
     if sys.stdin.isatty():
         return getpass(words)
     return sys.stdin.readline().rstrip("\r\n")
 
 
 def _gateway(words: Sequence[str]) -> int:
-    """Be a gateway; named by its module's name, because this module does not depend on that one."""
+    """Runs the gateway. It is imported by name, so that this module doesn't depend on it."""
     status: int = import_module("taskbound.wiring.gateway").main(list(words))
     return status
 
 
 def _guard(words: Sequence[str]) -> int:
-    """Be what proxies ask; named as the gateway is."""
     status: int = import_module("taskbound.wiring.proxied").main(list(words))
     return status
 
 
 def _loot(home: Path) -> Loot:
-    """The log and the key of a copied data directory that no daemon holds."""
     from taskbound.adapters.keys.file import KeyDirectory  # noqa: PLC0415 -- as above
     from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Loot  # noqa: PLC0415 -- as above
@@ -458,7 +447,6 @@ def _cover(application: str, python: str, seconds: float) -> Coverage:
 
 
 def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
-    """Become the daemon; a process of its own says when it is ready."""
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
     from taskbound.wiring.listening import ApiPlace, CannotListenError, require_place  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above

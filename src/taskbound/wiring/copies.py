@@ -1,15 +1,15 @@
-"""Copies of a store: a file, and beside it a manifest that says what it holds (`taskbound db backup`).
+"""Backups of a store: a database file and a manifest (`taskbound db backup`).
 
-1. A copy is one state of the store, at one place of its log. It gets its name once all of it is written,
-   durable and looked at: every page, every index, and the log computed anew from its records.
-2. No file is ever written over. One that was being written when its process was killed is in the way of
-   nothing, and is taken away by the next.
-3. The manifest is there before the copy is, `NAME.manifest.json`. It has the copy's SHA-256: a row that was
-   changed shows, also where the log says nothing of it. Whoever could write both could change both; that the
-   log is ours, its key says when the copy is put back.
-4. Which copy was made last from a data directory is written down there, in `newest-copy`.
-5. A copy holds what the store holds: names, arguments of calls, what people were asked. Only this account may
-   read it. It has no key of ours in it, and no admin access but sealed.
+1. A copy is one state of the store, at one position of its log. It gets its final name only after it is
+   written, synced and verified: every page and index, and the log recomputed from its records.
+2. No existing file is overwritten. A partial file of a killed process blocks nothing and is removed by the
+   next backup.
+3. The manifest `NAME.manifest.json` is written before the copy is named and has its SHA-256, which also
+   detects changes to rows that the log doesn't cover. An attacker who can write both files can change both;
+   the log's origin is proven by the log's key at restore.
+4. The newest copy of a data directory is recorded there in `newest-copy`.
+5. A copy contains what the store contains: names, call arguments, approval requests. Only the account may
+   read it. It contains no key, and admin access only in sealed form.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class CopyExistsError(MalformedError):
-    """There is something under the name that a copy was to have."""
+    """A file with the copy's name exists."""
 
     code = "copy-exists"
     remedy = "name another file: a copy is never written over one"
 
 
 class CopyBrokenError(UnavailableError):
-    """A file is not the copy that its manifest says, or has none."""
+    """A copy does not match its manifest, or has no manifest."""
 
     code = "copy-broken"
     remedy = "take another copy: this one is not put back"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a copy holds."""
+    """Describes the contents of a copy."""
 
     format: str
     v: int
@@ -95,7 +95,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NewestCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which copy was made last (rule 4)."""
+    """Identifies the newest copy (rule 4)."""
 
     path: str
     made: int
@@ -104,11 +104,7 @@ class NewestCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def remember_copy(home: Path, copy: Path, manifest: Manifest) -> None:
-    """Write down in this data directory that it was made last (rule 4).
-
-    Raises:
-        StoreUnavailableError: It can't be.
-    """
+    """Records in the data directory that this is the newest copy (rule 4)."""
     newest = NewestCopy(path=str(copy), made=manifest.made, sha256=manifest.sha256)
     try:
         replace_durably(home / _NEWEST, msgspec.json.encode(newest))
@@ -119,11 +115,7 @@ def remember_copy(home: Path, copy: Path, manifest: Manifest) -> None:
 
 
 def newest_copy(home: Path) -> NewestCopy | None:
-    """Which copy was made last from this data directory; None for none that is known.
-
-    Raises:
-        CopyBrokenError: What was written down can't be read.
-    """
+    """Returns the newest copy of this data directory, or None."""
     path = home / _NEWEST
     try:
         with path.open("rb") as file:
@@ -135,7 +127,7 @@ def newest_copy(home: Path) -> NewestCopy | None:
 
 
 def look_at_copies(home: Path) -> Copies:
-    """What is known in the data directory of copies of its store, and of a restore."""
+    """Returns what the data directory records about copies and restores."""
     unfinished = trouble = ""
     try:
         require_no_restore(home / DATABASE)
@@ -156,23 +148,15 @@ def look_at_copies(home: Path) -> Copies:
 
 
 def manifest_of(copy: Path) -> Path:
-    """Where the manifest of a copy is (rule 3)."""
+    """Returns the path of a copy's manifest (rule 3)."""
     return copy.with_name(f"{copy.name}.manifest.json")
 
 
 def back_up_sqlite(database: Path, to: Path, now: int, told: Callable[[int, int], None]) -> Manifest:
-    """Copy a SQLite database, whoever writes to it; what the copy holds.
+    """Copies a SQLite database, which may be in use, to a file in an existing folder.
 
-    Args:
-        database: The file.
-        to: The copy, in a folder that is there.
-        now: The instant.
-        told: Told how many pages are copied, and of how many.
-
-    Raises:
-        CopyExistsError: There is something there already.
-        TamperedError: The log is not whole.
-        UnavailableError: It can't be read, or not be written.
+    `told` gets the number of copied pages and the total. Raises CopyExistsError if the name is taken,
+    TamperedError if the log is incomplete, UnavailableError after an I/O error.
     """
     from taskbound.adapters.store.sql.sqlite.copying import (  # noqa: PLC0415 -- only the one that is used
         copy_database,
@@ -188,18 +172,9 @@ def back_up_sqlite(database: Path, to: Path, now: int, told: Callable[[int, int]
 
 
 def back_up_postgres(address: str, to: Path, now: int, environ: Mapping[str, str]) -> Manifest:
-    """Copy a PostgreSQL database by its server's own tools, whoever writes to it; what the copy holds.
+    """Copies a PostgreSQL database with the server's own tools; arguments and errors as `back_up_sqlite`.
 
-    Args:
-        address: Of the database, as a role that may read all of it.
-        to: The copy, in a folder that is there.
-        now: The instant.
-        environ: What this process was given, for libpq.
-
-    Raises:
-        CopyExistsError: There is something there already.
-        TamperedError: The log is not whole.
-        UnavailableError: It can't be read, or not be written.
+    The address must use a role that can read everything; `environ` is given to libpq.
     """
     from taskbound.adapters.store.postgres.server.dumping import (  # noqa: PLC0415 -- only the one that is used
         dump_database,
@@ -214,17 +189,9 @@ def back_up_postgres(address: str, to: Path, now: int, environ: Mapping[str, str
 
 
 def write_copy(to: Path, make: Callable[[Path], WholeLog], engine: str, now: int) -> Manifest:
-    """Have a copy made, and give it its name once it is whole (rules 1 to 3).
+    """Makes a copy and names it once it is complete (rules 1 to 3).
 
-    Args:
-        to: Its name.
-        make: Writes it into the file of this name, which is not there, durably; what it holds.
-        engine: What it is a copy of.
-        now: The instant.
-
-    Raises:
-        CopyExistsError: There is something under that name already.
-        UnavailableError: It can't be made.
+    `make` must write the named, not yet existing file durably and return the log that it contains.
     """
     from taskbound.adapters.store.sql.schema.initial import REVISION  # noqa: PLC0415 -- a command that is rare
 
@@ -266,11 +233,7 @@ def write_copy(to: Path, make: Callable[[Path], WholeLog], engine: str, now: int
 
 
 def read_manifest(copy: Path) -> Manifest:
-    """The manifest beside a copy.
-
-    Raises:
-        CopyBrokenError: There is none, or it can't be read.
-    """
+    """Returns the manifest beside a copy; raises CopyBrokenError if it is missing or malformed."""
     path = manifest_of(copy)
     try:
         with path.open("rb") as file:
@@ -284,7 +247,7 @@ def read_manifest(copy: Path) -> Manifest:
 
 
 def digest_of(path: Path) -> tuple[int, str]:
-    """How long a file is, and its SHA-256 in hexadecimal."""
+    """Returns the length of a file and its SHA-256 in hexadecimal."""
     digest, size = sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
@@ -295,12 +258,7 @@ def digest_of(path: Path) -> tuple[int, str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """The only one that makes a copy in this folder, for the length of the context (rule 2).
-
-    Raises:
-        StoreUnavailableError: Another one is at it.
-        OSError: There is no such folder.
-    """
+    """Locks the folder against other backups (rule 2)."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -315,7 +273,6 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _name(fresh: Path, to: Path) -> None:
-    """Give it its name, where nothing has that (rule 2)."""
     try:
         to.hardlink_to(fresh)
     except FileExistsError:

@@ -1,14 +1,13 @@
-"""The process that loads an application and prints which tools it exposes.
+"""Child process that loads an application and prints which tools it exposes.
 
     python -P -m taskbound.wiring.coverage desk.agents:triage
 
-It needs nothing but the SDK, and is run by the application's own Python: `taskbound audit coverage --python`.
-The application's module is imported, and does what it does then; nothing of it is called, and no network is
-reached by us.
+It needs only the SDK and is run by the application's own Python (`taskbound audit coverage --python`). It
+imports the application's module but calls nothing of it, and makes no network connection of its own.
 
-1. Standard output is the report's alone: what the module prints goes to standard error.
-2. It ends at once when the report is written, whatever threads the module has left behind.
-3. What an application raises, or a name that names nothing, is one error, which is a report too.
+1. Standard output carries only the report; output of the module goes to standard error.
+2. It exits as soon as the report is written, whatever threads the module left running.
+3. An exception of the application, or an unknown name, is reported as one error.
 """
 
 from __future__ import annotations
@@ -33,14 +32,7 @@ _LONGEST: Final = 2000
 
 
 def load(name: str) -> object:
-    """What is named.
-
-    Args:
-        name: `MODULE`, or `MODULE:OBJECT`, where the object may be an attribute of one.
-
-    Raises:
-        BadApplicationError: The module can't be imported, or has no such object.
-    """
+    """Returns the object named by `MODULE` or `MODULE:OBJECT`; the object may be a dotted attribute."""
     module, _, path = name.partition(":")
     names = path.split(".") if path else []
     if not all(one.isidentifier() for one in (*module.split("."), *names)):
@@ -54,11 +46,7 @@ def load(name: str) -> object:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Tell what an application raises while it is loaded (rule 3).
-
-    Raises:
-        BadApplicationError: It raised something.
-    """
+    """Turns exceptions of the application into BadApplicationError (rule 3)."""
     try:
         yield
     except KeyboardInterrupt:
@@ -69,7 +57,7 @@ def loading(name: str) -> Iterator[None]:
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Print what an application exposes, and end."""
+    """Prints the tools that an application exposes, and exits."""
     if len(words) != 1:
         sys.stderr.write("python -P -m taskbound.wiring.coverage MODULE:OBJECT\n")
         os._exit(_FAILED)
@@ -77,7 +65,7 @@ def main(words: Sequence[str]) -> NoReturn:
 
 
 def report(look: Callable[[], object]) -> NoReturn:
-    """Print what is found once the application is loaded, and end (rules 1 and 2)."""
+    """Prints the result of `look`, and exits (rules 1 and 2)."""
     to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as `python -m` itself does
@@ -93,7 +81,6 @@ def report(look: Callable[[], object]) -> NoReturn:
 
 
 def _words(error: BaseException) -> str:
-    """What it says, where that can be said."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 -- an application's own error, whose words fail too

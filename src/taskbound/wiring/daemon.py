@@ -1,21 +1,17 @@
-"""The daemon's process: owns a data directory, decides, records, and has the log signed.
+"""The daemon process: owns a data directory, decides, records, and has the log signed.
 
-1. One daemon owns a directory: it holds `run/daemon.lock` for as long as it lives. A holder that answers
-   nobody is beginning or ending (what a killed daemon was just forking holds its lock for an instant), and
-   is waited for.
-2. It answers nobody before the store is open, its first record is durable, and permits
-   of an earlier process are on their way to being settled.
-3. Without `--signer` it starts a signer of its own beside it, under the same user, and
-   starts it again when it ends; with it, the signer is another account's process. So it is with `--egress`
-   and `--broker`.
-4. A store that failed (an I/O error, damage) is believed no more by this process: it answers what waits
-   with that, says so and ends with status 5. Whoever watches it, or the next client, starts another,
-   which looks at the files anew.
-5. Its end has a bound: what is not done by then is left as a killed daemon leaves it, and the next one goes
-   on from there. What it runs beside itself ends at once while it is just starting, and in its own time
-   otherwise.
-6. Where a group may connect, an account that is no person here speaks for the agents
-   that `--gateway` names for it, as their gateway, and for nothing else.
+1. One daemon owns a directory and holds `run/daemon.lock` while it lives. A holder that doesn't answer is
+   starting or ending (a fork of a killed daemon can hold the lock for a moment) and is waited for.
+2. It answers only once the store is open, its first record is durable, and the settling of permits of an
+   earlier process has begun.
+3. Without `--signer` it starts and restarts a signer under the same user; with it, another account runs the
+   signer. `--egress` and `--broker` work the same way.
+4. After a store failure (I/O error, damage) this process stops using the store: it answers waiting requests
+   with the failure, logs it and exits with status 5. A supervisor or the next client starts a new daemon.
+5. Shutdown is bounded: unfinished work is left as after a kill, and the next daemon continues. Children that
+   are still starting end at once.
+6. With a group socket, an account that is not a person speaks as gateway only for the agents that `--gateway`
+   assigns to it.
 """
 
 from __future__ import annotations
@@ -113,14 +109,14 @@ class HomeInUseError(UnavailableError):
 
 
 class UnwritableHomeError(UnavailableError):
-    """The data directory can't be written, such as on a disk that was made read-only for its faults."""
+    """The data directory can't be written, for example on a disk remounted read-only after errors."""
 
     code = "data-directory-unwritable"
     remedy = "see in the system's log why, have its file system writable, and start the daemon again"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 5 the store failed, else as a command's error."""
+    """Serves until terminated; returns 0 after that, 5 if the store failed, else a command's error status."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
@@ -196,15 +192,11 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def hold_home(home: Path, socket: Path) -> int:
-    """Own the directory until the process ends (rule 1); the descriptor that holds it.
-
-    Args:
-        home: The data directory.
-        socket: Where a daemon that owns it answers.
+    """Takes the directory's lock until the process ends (rule 1); returns the descriptor that holds it.
 
     Raises:
-        HomeInUseError: Another process owns it.
-        UnwritableHomeError: It can't be written.
+        HomeInUseError: Another process owns the directory.
+        UnwritableHomeError: The directory can't be written.
     """
     require_own_home(home)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -236,7 +228,7 @@ def _in_use(home: Path, pid: int) -> HomeInUseError:
 
 
 def read_origin(home: Path, told: str) -> str:
-    """The name of this directory's log: as told, or made once and kept in `log-origin`."""
+    """Returns the log's name: as given, or created once and kept in `log-origin`."""
     if told:
         return told
     kept = home / "log-origin"
@@ -318,7 +310,6 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
 def _signer_beside(
     home: Path, told: argparse.Namespace, origin: str, store: OpenedStore, database: Path
 ) -> tuple[SignerChild | None, Path]:
-    """The daemon's own signer, unless another account runs one (rule 3), and where a signer listens."""
     if told.signer:
         return None, Path(told.signer)
     with store.read() as snapshot:
@@ -329,14 +320,12 @@ def _signer_beside(
 
 
 def _where(told: argparse.Namespace, database: Path) -> tuple[str, str]:
-    """Where the store is, for a process that reads it."""
     return ("--store", told.store) if told.store else ("--database", str(database))
 
 
 def _keep_beside(
     home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon, where: tuple[str, str]
 ) -> list[Keeping | Trusting]:
-    """What keeps its own egress and broker running once they are wanted, its API, and trust domains fresh."""
     found: list[Keeping | Trusting] = [Trusting(daemon.means, daemon.trusts)]
     if told.egress is None:
         found.append(Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted))
@@ -360,7 +349,7 @@ def _status(store: OpenedStore) -> int:
 
 
 def _end_by(seconds: float, *, status: int) -> None:
-    """End this process with this status after so long, whatever it still waits for (rule 5)."""
+    """Exits with this status after the given time, whatever is still running (rule 5)."""
 
     def give_up() -> None:
         _log.error("the end took more than %g seconds: what is not done is left to the next daemon", seconds)
@@ -372,12 +361,10 @@ def _end_by(seconds: float, *, status: int) -> None:
 
 
 def _issuer(told: argparse.Namespace) -> str:
-    """Our own name as an issuer of tokens, which is how the API is known outside."""
     return parse_origin(told.issuer, secured=False, where="--issuer")
 
 
 def _place(home: Path, told: argparse.Namespace) -> Place:
-    """Where this daemon runs, and for whom."""
     return Place(
         home=str(home),
         pid=os.getpid(),
@@ -396,7 +383,6 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
 
 
 def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
-    """Open the writer's chain and what sends spans, see to the mark, and give bundles this version's base."""
     hosts = parse_hosts(told.private_clients, where="--private-clients")
     daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.means.clock, private=hosts)
     spans = open_spans(told.traces, service="taskbound-daemon")
@@ -410,7 +396,6 @@ def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
 
 
 async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
-    """Do what waits, record what was only counted, and end what runs beside the loop."""
     daemon.pages.close()
     daemon.looking.close()
     try:
@@ -426,7 +411,6 @@ async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
 
 
 async def _tell(failure: UnavailableError) -> None:
-    """Say why this process ends, and let those who wait have their answers (rule 4)."""
     _log.error(
         "the store failed, and this process ends: %s [%s]; %s", failure.message, failure.code, failure.advice
     )
@@ -444,12 +428,7 @@ def _raise_limit() -> None:
 
 
 def _choose_socket(home: Path, told: str) -> Path:
-    """Where to listen; nobody listens there now.
-
-    Raises:
-        ForeignHomeError: Others could put a socket of their own there.
-        HomeInUseError: Another daemon listens there.
-    """
+    """Returns the socket path; raises HomeInUseError if another daemon listens there."""
     if not told:
         return place_socket(home)
     path = Path(told)

@@ -1,14 +1,14 @@
-"""Where the SQLite file of a daemon is, and which group may read it.
+"""Locates the daemon's SQLite file and sets which group may read it.
 
-1. It lies in the data directory, which is this account's alone, unless a place is told. That is a folder of
-   this account, which nobody else can write or enter.
-2. With a group of readers that folder is theirs to enter, and gives its group to what is made in it (mode
-   2750): SQLite makes `-wal` and `-shm` with the file's own mode, and can give them no group itself. The
-   file and those two are 0640; what else lies there stays 0600.
-3. SQLite reads a write-ahead log with read access alone, and no reader is ever given more: whoever could
-   write `-shm` could have the daemon read pages that it never wrote.
-4. A database that is still in the data directory, or was moved only in part, is not left behind for a new
-   one: its mark, which says what it held, is moved last.
+1. The file lies in the data directory, which only this account can enter, or in a configured folder that this
+   account owns and no other account can write or enter.
+2. With a reader group, the group may enter that folder, and new files inherit the group (mode 2750): SQLite
+   creates `-wal` and `-shm` with the database's mode but can't set their group. These three are 0640, other
+   files 0600.
+3. Readers get read access only, which SQLite supports for WAL. A reader that could write `-shm` could make
+   the daemon read forged pages.
+4. A database still in the data directory, or moved only in part, is never replaced by a new one. Its
+   high-water mark is moved last.
 """
 
 from __future__ import annotations
@@ -29,34 +29,30 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 
 class DatabaseElsewhereError(UnavailableError):
-    """The database is in the data directory, and another place was told."""
+    """The database is in the data directory although another location is configured."""
 
     code = "database-elsewhere"
     remedy = "with the daemon ended, move it there with all that begins with its name; `deploy/install` does"
 
 
 class OpenFolderError(DeniedError):
-    """The database's folder does not let in whom it should, and nobody else."""
+    """The database's folder has the wrong mode or group."""
 
     code = "open-database-folder"
     remedy = "`deploy/tmpfiles.d` says which owner, group and mode it has"
 
 
 def place_database(home: Path, told: str, readers: int | None) -> Path:
-    """Where the database is or will be, with its modes as they have to be (rules 1 to 4).
+    """Returns the database's path after checking folder and modes (rules 1 to 4).
 
-    Only the process that owns the data directory may call this, before it opens the store.
-
-    Args:
-        home: The data directory.
-        told: The file, absolute; empty for the one in the data directory.
-        readers: The gid of a group that may read it; None for nobody.
+    Only the owner of the data directory may call this, before it opens the store. `readers` is the gid of the
+    reader group.
 
     Raises:
-        ForeignHomeError: The folder is not there, or is another account's.
-        OpenFolderError: Its mode or group is another than it has to be.
-        DatabaseElsewhereError: The data directory has one.
-        RestoreUnfinishedError: A restore of it was begun and is not over.
+        ForeignHomeError: The folder is missing or belongs to another account.
+        OpenFolderError: The folder's mode or group is wrong.
+        DatabaseElsewhereError: The data directory has a database.
+        RestoreUnfinishedError: A restore has begun and is not finished.
     """
     path = Path(told) if told else home / DATABASE
     require_no_restore(path)
@@ -75,7 +71,6 @@ def place_database(home: Path, told: str, readers: int | None) -> Path:
 
 
 def _require_folder(path: Path, readers: int | None) -> None:
-    """Go on only with a folder as it has to be (rules 1 and 2)."""
     if not path.is_absolute():
         raise OpenFolderError(f"`{path}` is not absolute")
     folder, wanted = path.parent, _OWN if readers is None else _SHARED
@@ -102,7 +97,6 @@ def _require_folder(path: Path, readers: int | None) -> None:
 
 
 def _give(one: Path, readers: int | None) -> None:
-    """Let the group read this file, or nobody (rule 2)."""
     seen = one.lstat()
     if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid():
         raise ForeignHomeError(f"`{one}` is no file of this account", remedy=OpenFolderError.remedy)

@@ -1,12 +1,10 @@
-"""Where a process listens, with TLS from what may be replaced while it does.
+"""Network listener with replaceable TLS files and authorities.
 
-1. Files are looked at every few seconds, and whenever somebody says so. What can't be used leaves what is
-   served as it is.
-2. Authorities of trust domains are the daemon's to say: whoever was taken away is believed no more by the
-   next handshake.
-3. So many handshakes of TLS are under way at most. One more ends the oldest of the network with the most:
-   connections that say nothing keep no client out whose own handshake takes milliseconds, and those of one
-   network end none of another.
+1. Files are checked every few seconds and on request. Unusable files leave the current ones in use.
+2. The daemon supplies the authorities of trust domains; a removed authority is rejected from the next
+   handshake.
+3. The number of TLS handshakes in progress is bounded. A new one ends the oldest of the network with the
+   most, so silent connections can't lock out clients of other networks.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ _LOOK: Final = 10.0
 
 
 class Door:
-    """What is listened on, with TLS from files and authorities that may be replaced."""
+    """Listens with TLS files and authorities that can be replaced while it serves."""
 
     def __init__(
         self,
@@ -52,14 +50,6 @@ class Door:
         *,
         handshakes: int = HANDSHAKES,
     ) -> None:
-        """Prepare; `open` listens.
-
-        Args:
-            listening: What is listened on.
-            files: The files for TLS; none without.
-            serve: Makes what serves one connection.
-            handshakes: How many are under way at most.
-        """
         self._listening = listening
         self._files = files
         self._serve = serve
@@ -77,15 +67,11 @@ class Door:
 
     @property
     def asks(self) -> bool:
-        """Whether clients are asked for certificates now."""
+        """Whether clients are asked for certificates."""
         return self._context is not None and self._context.verify_mode is not VerifyMode.CERT_NONE
 
     async def open(self) -> None:
-        """Listen; with other files from now on, where that was done before.
-
-        Raises:
-            BadTlsError: The files can't be used.
-        """
+        """Starts listening, or replaces the files in use; raises BadTlsError if they are unusable."""
         loop = asyncio.get_running_loop()
         if self._files is None:
             self._plain = await loop.create_server(self._serve, sock=self._listening.dup(), backlog=BACKLOG)
@@ -97,7 +83,6 @@ class Door:
             self._accepting = loop.create_task(self._accept())
 
     async def _accept(self) -> None:
-        """Take connections, each with the files of that moment; those that were taken before go on."""
         loop = asyncio.get_running_loop()
         self._listening.settimeout(0)
         while True:
@@ -114,14 +99,13 @@ class Door:
             task.add_done_callback(partial(self._over, one))
 
     def _end_one(self) -> None:
-        """End a handshake to make room for another one (rule 3)."""
+        """Ends a handshake to make room (rule 3)."""
         ((most, _),) = Counter(self._handshakes.values()).most_common(1)
         oldest = next(task for task, network in self._handshakes.items() if network == most)
         del self._handshakes[oldest]
         oldest.cancel()
 
     async def _secure(self, one: socket.socket) -> None:
-        """Agree on TLS with who connected, and have them served."""
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._serve,
@@ -135,13 +119,13 @@ class Door:
             one.close()
 
     def _over(self, one: socket.socket, task: asyncio.Task[None]) -> None:
-        """A handshake is over; one that was ended, perhaps before it began, leaves nothing open."""
+        """Closes the socket of a handshake that was cancelled, possibly before it began."""
         self._handshakes.pop(task, None)
         if task.cancelled():
             one.close()
 
     async def believe(self, authorities: Sequence[bytes]) -> None:
-        """Ask clients for certificates of these authorities from now on, and of no others before (rule 2)."""
+        """Requests client certificates issued by exactly these authorities from now on (rule 2)."""
         async with self._turn:
             self._authorities = tuple(authorities)
             if self._files is None or self._accepting is None:
@@ -157,7 +141,7 @@ class Door:
                 _log.info("%d authorities of trust domains are asked for", len(self._authorities))
 
     def look(self) -> None:
-        """Take the files anew if they were replaced (rule 1)."""
+        """Reloads the files if they were replaced (rule 1)."""
         task = asyncio.get_running_loop().create_task(self._look())
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
@@ -180,7 +164,7 @@ class Door:
                 _log.info("the files for TLS were replaced, and are taken")
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stops listening."""
         if self._timer is not None:
             self._timer.cancel()
         if self._plain is not None:

@@ -1,12 +1,12 @@
-"""The egress' process: it opens sealed secrets, and runs or reaches the servers that they are for.
+"""The egress process: opens sealed secrets and runs or connects to the servers that need them.
 
-1. Where the system can, no other process reads its memory, of the same account neither, and neither it nor a
-   server of it leaves a core behind. What a server is started with is in that server's memory, and in its
-   `/proc/PID/environ`: out of reach of other accounts, and of no other program of this one.
-2. A key is made only when told so.
-3. It is the daemon's client, under a right of its own, and believes nobody else.
-4. Its log says no secret that a running server was given: a line with one is held back whole.
-5. When it ends, or whoever holds its lifeline does, its servers end.
+1. Where the system supports it, no other process can read its memory, not even one of the same account, and
+   neither it nor its servers leave core dumps. A server's secrets are in that server's memory and
+   `/proc/PID/environ`: protected from other accounts, not from programs of this account.
+2. It creates a key only with `--create`.
+3. It is a client of the daemon with its own right and trusts only the daemon.
+4. A log line that contains a secret of a running server is suppressed.
+5. Its servers end when it exits or its lifeline closes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _WHOLE: Final = logging.Formatter()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    """Serves until terminated; returns 0 after that, 4 if it could not start."""
     told = _read_arguments(arguments)
     open_log("egress", told.log_level)
     os.umask(0o077)
@@ -141,8 +141,6 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
 
 
 class _Starter:
-    """Starts and reaches servers with values in their slots (`surfaces.egress.served.StartFilled`)."""
-
     def __init__(self) -> None:
         self._stdio = StdioStarter()
         self._http = HttpStarter()
@@ -165,7 +163,6 @@ class _Starter:
 
 
 def _issuer(client: OAuthClient, secret: str) -> TokenEndpoint:
-    """The authorization server of a client; loaded once a server wants tokens."""
     from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint  # noqa: PLC0415 -- as said above
 
     return TokenEndpoint(client, secret, _sign)
@@ -178,8 +175,6 @@ def _sign(key: str, client: str, audience: str) -> str:
 
 
 class _Held(logging.Filter):
-    """Holds lines of the log back that say a secret (rule 4)."""
-
     def __init__(self) -> None:
         super().__init__()
         self._values: dict[object, frozenset[str]] = {}
@@ -190,7 +185,6 @@ class _Held(logging.Filter):
         self._leaks = Leaks(())
 
     def keep(self, whose: object, values: frozenset[str]) -> None:
-        """A server was given these; none once it has ended."""
         before = self._values.pop(whose, frozenset())
         if values:
             self._values[whose] = values
@@ -198,18 +192,15 @@ class _Held(logging.Filter):
         self._look()
 
     def keep_token(self, token: str) -> None:
-        """A server is about to be given this token."""
         self._tokens.append(token)
         self._look()
 
     def _look(self) -> None:
-        """Look for all of them from now on."""
         self._leaks = Leaks(
             {one for some in (*self._values.values(), self._over, self._tokens) for one in some}
         )
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line may be written; one that may not is written without its words."""
         if self._leaks.found_in(_WHOLE.format(record)):
             record.msg, record.args = "a line was held back: it says a secret", ()
             record.exc_info = record.exc_text = record.stack_info = None
@@ -237,7 +228,6 @@ def _look(connection: socket) -> Holder:
 
 
 def _accounts(told: argparse.Namespace) -> frozenset[int] | None:
-    """Who may ask: those that are named, or the group's, or this account alone."""
     if told.account or told.group is None:
         return frozenset(told.account or [os.geteuid()])
     return None

@@ -1,12 +1,12 @@
-"""Ending the daemon of a data directory, from outside of it.
+"""Stops the daemon of a data directory from another process.
 
-1. Only that of a directory that exists and is this user's alone.
-2. The daemon is who listens on the directory's socket while its lock is held: both, because a socket that
-   is left over can be anybody's, and the lock says nothing of who holds it.
-3. What is signalled is what was seen: a process is held by a descriptor (pidfd_open(2)) before it is seen to
-   listen once more, so that a number which another process has got by then is not signalled.
-4. It is over when the process is. A daemon has a bound of its own for its end; past that this gives up, and
-   says what is left to do.
+1. The directory must exist and be accessible to this user alone.
+2. The daemon is the process that listens on the directory's socket while its lock is held. Both are required:
+   a stale socket can be taken over, and the lock doesn't identify its holder.
+3. The process is held by a pidfd (pidfd_open(2)) before its socket is checked again, so that a reused pid is
+   never signalled.
+4. Stopping is complete when the process is gone. If the daemon exceeds its own bound, the caller gets an
+   error that says what to do.
 """
 
 from __future__ import annotations
@@ -33,26 +33,16 @@ _PAUSE: Final = 0.05
 
 
 class DaemonNotEndedError(UnavailableError):
-    """A daemon of this data directory is there still."""
+    """The daemon of this data directory is still running."""
 
     code = "daemon-not-ended"
 
 
 def end_daemon(home: Path, *, patience: float = _PATIENCE) -> int:
-    """End the daemon of a data directory, and wait until it has.
+    """Stops the daemon of a data directory and waits; returns its pid, or 0 if there was no daemon.
 
-    Args:
-        home: The data directory, absolute.
-        patience: Seconds until one that goes on counts as not ended.
-
-    Returns:
-        The number of the process that ended; 0 where none was there.
-
-    Raises:
-        NoHomeError: The directory does not exist.
-        ForeignHomeError: It is not this user's.
-        OpenHomeError: Others may enter it.
-        DaemonNotEndedError: It did not end in time, is another account's, or can't be told from others.
+    Raises DaemonNotEndedError after `patience` seconds, or if the daemon is another account's or can't be
+    identified.
     """
     require_own_home(home)  # 1
     until = time.monotonic() + patience
@@ -69,7 +59,6 @@ def end_daemon(home: Path, *, patience: float = _PATIENCE) -> int:
 
 
 def _is_free(home: Path) -> bool:
-    """Whether nobody holds the daemon's lock (rule 2)."""
     try:
         lock = os.open(home / "run" / "daemon.lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -90,7 +79,7 @@ def _is_free(home: Path) -> bool:
 
 
 def _end(home: Path, until: float) -> int:
-    """Who listens, ended; 0 where nobody does now, or somebody else by the time it is held."""
+    """Stops the listening process; returns 0 if it is gone or was replaced before it could be held."""
     socket = find_socket(home)
     pid = listener(socket)
     if not pid:

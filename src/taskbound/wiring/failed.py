@@ -1,7 +1,7 @@
-"""Why one of our processes ends or goes without something, on standard error, for a person's terminal.
+"""Prints why a process ends or runs degraded, on standard error.
 
-What it says has parts from elsewhere: a path, a server's words, a line of a settings file. Each of the two
-is one line in which everything is visible (`core.action.escape`): nothing moves a cursor or begins a line.
+Paths, server texts and lines of settings files are escaped (`core.action.escape`) to one visible line each,
+so that they can't move the cursor or forge a line.
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ from taskbound.core.errors import TaskboundError
 
 
 def tell_failure(error: Exception | str, *, code: str = "") -> str:
-    """Say it, and what to do about it where the error knows; the first line's words, as they are.
-
-    Args:
-        error: What failed, or a sentence about it.
-        code: What it is called where that is not the error's own code.
-    """
+    """Prints the error and its remedy; returns the first line's words. `code` replaces the error's code."""
     words = str(error)
     if isinstance(error, TaskboundError):
         words = f"{error.message} [{code or error.code}]"

@@ -1,11 +1,10 @@
-"""Looks at the log for the feed, again and again, in a thread of its own.
+"""Thread that reads the log for the revocation feed.
 
-1. It waits for nothing but the store: neither for the signer, which the daemon's other rounds ask, nor for
-   whoever gives records their places.
-2. Where nobody asked for the feed lately it looks half a second later, and else a tenth; at once where
-   somebody waits for it, but never more often than fifty times a second.
-3. A look that fails is logged once, and the next one is a moment later: what can't be looked at makes the
-   feed stale, and whoever reads it is told so.
+1. It waits only for the store, not for the signer or the sequencer.
+2. It looks every half second, every tenth while the feed is in use, and at once while a request waits, at
+   most fifty times a second.
+3. A failed look is logged once and retried after a moment. Meanwhile the feed is stale, and readers are
+   notified.
 """
 
 from __future__ import annotations
@@ -28,22 +27,21 @@ _LEAST: Final = 0.02
 
 
 class Following:
-    """Looks for the daemon's feed until it is stopped."""
+    """Reads the log for the daemon's feed until stopped."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Prepare; `start` begins."""
         self._daemon = daemon
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._said = ""
 
     def start(self) -> None:
-        """Look once, so that whoever asks a daemon that has just started is answered, and begin."""
+        """Looks once, so that a new daemon can answer feed requests, and starts the thread."""
         self._look()
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after a last look."""
+        """Ends the thread after a last look."""
         self._ending.set()
         self._daemon.feed_news.hurry.set()
         self._thread.join()

@@ -1,13 +1,13 @@
-"""The process of the HTTP front: `taskbound gateway --listen ADDRESS:PORT`, started by a person.
+"""The HTTP front process: `taskbound gateway --listen ADDRESS:PORT`.
 
-1. It listens on an address of the loopback, or with TLS: what is shown to it must not be read on the way.
-2. It verifies no token. One that a client shows it says to the daemon alone, and has the newest of a task in
-   memory as long as its seat is open: the connection has to be made again when it breaks.
-3. What servers leave behind is ended once no server of any agent runs.
-4. A daemon that knows the gateway by another name is found at the start, and ends it. One that is not there
-   is waited for.
-5. With TLS clients are asked for certificates by the authorities of trust domains, as the daemon says them,
-   and by those of a file.
+1. It listens on a loopback address, or with TLS: requests carry tokens.
+2. It verifies no token. It passes a client's token to the daemon only, and keeps a task's newest token in
+   memory while its seat is open, to reconnect.
+3. Left-over processes of servers are ended once no agent has a running server.
+4. If the daemon's configured gateway origin differs, the front exits at start. A missing daemon is waited
+   for.
+5. With TLS, clients are asked for certificates issued by the trust domains' authorities, which the daemon
+   supplies, or by those of a file.
 """
 
 from __future__ import annotations
@@ -66,13 +66,9 @@ _FIRST: Final = 2.0
 
 
 def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Path] | None = None) -> int:
-    """Serve until the process is told to end; the exit status.
+    """Serves until terminated; returns the exit status.
 
-    Args:
-        listen: `ADDRESS:PORT`; port 0 takes a free one, and says which.
-        home: The data directory, as typed.
-        namespace: The namespace to work in; the settings' own when empty.
-        ensure: Finds the daemon's socket for a data directory, starting a daemon if it may.
+    Port 0 takes a free port and prints it. `ensure` returns the daemon's socket and may start a daemon.
     """
     place = find_home(home, os.environ)
     try:
@@ -108,8 +104,6 @@ def _failed(error: OSError | TaskboundError, status: int) -> int:
 
 
 class _Daemons:
-    """Makes the front's own connections, and those of its seats."""
-
     def __init__(
         self,
         home: Path,
@@ -118,7 +112,6 @@ class _Daemons:
         ensure: Callable[[Path], Path],
         look: Callable[[Path], Path],
     ) -> None:
-        """Connect to the daemon of this data directory; `ensure` may start it, and `look` does not."""
         self._home = home
         self._ensure = ensure
         self._look = look
@@ -128,17 +121,14 @@ class _Daemons:
 
     @property
     def starting(self) -> bool:
-        """Whether a daemon may be being started."""
         return self._turn.locked()
 
     @property
     def own(self) -> Connect:
-        """What makes the front's own."""
         return self._reach(self._front, self._ensure)
 
     @property
     def there(self) -> Connect:
-        """What makes it where there is a daemon already."""
         return self._reach(self._front, self._look)
 
     @property
@@ -146,7 +136,6 @@ class _Daemons:
         return Open(role="front", version=__version__, namespace=self.namespace, origin=self.origin)
 
     def seat(self, agent: str, token: str) -> Connect:
-        """What makes one of a seat, with the text of a token."""
         return self._reach(
             Open(role="gateway", version=__version__, namespace=self.namespace, agent=agent, token=token),
             self._ensure,

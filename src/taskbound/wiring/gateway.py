@@ -1,4 +1,4 @@
-"""The gateway's process: `taskbound gateway --agent NAME`, started by an MCP client."""
+"""The gateway process: `taskbound gateway --agent NAME`, started by an MCP client."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ _MICROSECOND: Final = 1_000
 
 
 def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Path] | None = None) -> int:
-    """Serve one MCP client on standard input and output until it is gone; the exit status.
+    """Serves one MCP client on standard input and output; returns the exit status.
 
-    Args:
-        arguments: As typed, without the command's name.
-        ensure: Finds the daemon's socket for a data directory, starting a daemon if it may.
+    `ensure` returns the daemon's socket and may start a daemon.
     """
     told = _read_arguments(arguments)
     if told.listen:
@@ -75,7 +73,6 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
 
 
 def _listen(told: argparse.Namespace, ensure: Callable[[Path], Path] | None) -> int:
-    """Be the front instead; who speaks over pipes loads nothing of HTTP."""
     from taskbound.wiring.front import serve  # noqa: PLC0415 -- as said above
 
     if told.agent:
@@ -115,11 +112,7 @@ async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: T
 
 
 def _require_watchable(reading: int) -> None:
-    """Go on only when the end of this input would be noticed; asyncio would only log that it can't wait.
-
-    Raises:
-        ValueError: Nobody is told when something can be read here, as of `/dev/null`.
-    """
+    """Raises ValueError if asyncio can't detect the end of this input, as with `/dev/null`."""
     with selectors.DefaultSelector() as selector:
         try:
             selector.register(reading, selectors.EVENT_READ)
@@ -132,7 +125,7 @@ def _now() -> int:
 
 
 def _take_wire() -> tuple[int, int]:
-    """Private descriptors for the client's two pipes; nothing else that prints can reach them."""
+    """Returns private descriptors for the client's pipes, so that stray prints can't reach them."""
     reading, writing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -142,7 +135,6 @@ def _take_wire() -> tuple[int, int]:
 
 
 def _settings(home: Path) -> Settings:
-    """The settings of the data directory; a file that can't be read is said when a call is made."""
     try:
         return read_settings(home, os.environ)
     except TaskboundError as error:

@@ -1,4 +1,4 @@
-"""A service's own way to verify what it is asked: `taskbound.sdk.verify` with keys, signatures and claims.
+"""Token verifier for services: `taskbound.sdk.verify` with keys, signatures and claims.
 
     from taskbound.sdk.verify import Endpoints, Holders
     from taskbound.sdk.verify.asgi import AsgiGuard
@@ -7,11 +7,11 @@
     verifier = guard(name="payments", issuer="https://as.example", domain="corp.example", …)
     app = AsgiGuard(app, verifier, Endpoints({"POST /pay": "bank__pay"}))
 
-It needs the extra `services`, and nothing of a server: no daemon runs where a service does.
+It needs the extra `services` and no daemon on the service's machine.
 
-1. What is fetched comes from the issuer's own address, or not at all (`taskbound.wiring.issuer`).
-2. The clock goes on from the latest instant that the claims have seen. Where that is more than two minutes
-   ahead of the machine's, one of the two was wrong, and the service doesn't start.
+1. Keys and status come only from the issuer's own address (`taskbound.wiring.issuer`).
+2. The clock continues from the latest instant in the claims. If that is more than two minutes ahead of the
+   machine's clock, one of them was wrong, and the service doesn't start.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FINE: Final = 200
 
 
 class ClaimsAheadError(UnavailableError):
-    """The claims have seen an instant that is yet to come."""
+    """The claims contain an instant in the future."""
 
     code = "claims-ahead"
     remedy = (
@@ -67,25 +67,25 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
     asking: Asking | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Verifier:
-    """What verifies requests of one service; the service closes it as it ends.
+    """Returns the verifier of one service; the service must close it.
 
     Args:
-        name: The service's own.
-        issuer: `iss` of tokens, and where their keys are published.
-        domain: The trust domain that they have to be for.
-        claims: The file of claims, in a folder of this service's own, that all its processes share; or what
-            keeps them for all its machines (`ServiceLink.claims`).
-        holding: How it knows who sent a request (`Holders`), or the word that it doesn't.
-        namespace: The one whose tokens it takes, and whose ends `status` hears.
-        status: What was heard of ends of authority.
-        asking: Asks the issuer, where that is not fresh; one of the two has to be there.
-        tls: How the issuer's certificate is looked at; by the system's authorities where it is not given.
+        name: The service's registered name.
+        issuer: `iss` of tokens; their keys are published there.
+        domain: Trust domain that tokens must be issued for.
+        claims: A claims file in a private folder, shared by all processes of the service, or
+            `ServiceLink.claims` to share them between machines.
+        holding: How the sender of a request is known (`Holders`), or the word that it isn't.
+        namespace: Namespace of accepted tokens and of `status`.
+        status: The revocation feed's state.
+        asking: Token introspection while `status` is stale; one of the two is required.
+        tls: Verifies the issuer's certificate; the system's authorities by default.
 
     Raises:
-        BadIssuerNameError: The issuer can't be asked.
-        ClaimsUnavailableError: The file can't be used.
+        BadIssuerNameError: The issuer's name is no usable address.
+        ClaimsUnavailableError: The file is unusable.
         ClaimsAheadError: Rule 2.
-        OtherNamespaceError: `status` hears another namespace.
+        OtherNamespaceError: `status` follows another namespace.
     """
     fetch = published_keys(issuer, tls=tls)
     with ExitStack() as refused:
@@ -107,7 +107,6 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
 def _opened(
     claims: Path | SharedClaims, name: str, refused: ExitStack
 ) -> tuple[SqliteClaims | SharedClaims, Instant]:
-    """The claims, and from when on this machine's clock goes; a file that is opened goes on `refused`."""
     if isinstance(claims, SharedClaims):
         if claims.name != name:
             raise ClaimsUnavailableError(
@@ -123,11 +122,7 @@ def _opened(
 
 
 def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callable[[], bytes]:
-    """What reads the issuer's keys (rule 1).
-
-    Raises:
-        BadIssuerNameError: The issuer can't be asked.
-    """
+    """Returns a function that fetches the issuer's keys (rule 1)."""
     require_issuer(issuer)
     return lambda: _asked(issuer, _KEYS, None, tls)
 
@@ -135,26 +130,15 @@ def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callabl
 def introspection(
     issuer: str, prove: Callable[[], Mapping[str, str]], *, tls: ssl.SSLContext | None = None
 ) -> Asking:
-    """What asks the issuer what a token is worth (rule 1).
+    """Returns the issuer's token introspection (rule 1).
 
-    Args:
-        issuer: Who is asked.
-        prove: The parameters by which the service proves itself there, made anew each time.
-        tls: As of `guard`.
-
-    Raises:
-        BadIssuerNameError: The issuer can't be asked.
+    `prove` returns the service's client authentication parameters and is called for each request.
     """
     require_issuer(issuer)
     return Asking(lambda text: _asked(issuer, _INTROSPECT, {"token": text, **prove()}, tls))
 
 
 def _asked(issuer: str, path: str, form: Mapping[str, str] | None, tls: ssl.SSLContext | None) -> bytes:
-    """The body of an answer with status 200.
-
-    Raises:
-        OSError: There is none.
-    """
     if form is None:
         answer = send(issuer, "GET", path, tls=tls)
     else:

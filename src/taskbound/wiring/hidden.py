@@ -1,7 +1,7 @@
-"""Keeping the memory of a process that has secrets to itself, where the system can.
+"""Protects the memory of processes that hold secrets.
 
-No other process reads it then, of the same account neither (`PR_SET_DUMPABLE` of Linux' `prctl(2)`), but for
-root's; and it leaves no core behind, nor does what it starts.
+With `PR_SET_DUMPABLE` (Linux, `prctl(2)`) only root can read the process's memory. It and its children leave
+no core dumps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DUMPABLE: Final = 4
 
 
 def hide() -> None:
-    """Take this process out of reach of tracers, and it and what it starts of core dumps."""
+    """Makes this process untraceable, and disables core dumps for it and its children."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)

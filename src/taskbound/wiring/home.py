@@ -1,9 +1,8 @@
-"""The data directory: where it is, whose it may be, and where its daemon listens.
+"""The data directory: location, ownership, and the daemon's socket.
 
-1. A data directory belongs to the user that runs the process and to nobody else: mode 0700, or nothing
-   starts.
-2. A Unix socket's path has a limit of 107 bytes (103 on macOS). A data directory that is too deep for it gets
-   a folder elsewhere, made with a name that nobody can guess, and written down in `run/socket`.
+1. A data directory belongs to the user that runs the process, with mode 0700; otherwise nothing starts.
+2. A Unix socket path is limited to 107 bytes (103 on macOS). For a deeper data directory the socket lies in a
+   folder with an unguessable name, recorded in `run/socket`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _OWN: Final = 0o700
 
 
 class NoHomeError(UnavailableError):
-    """There is no data directory yet."""
+    """The data directory does not exist."""
 
     code = "no-data-directory"
     remedy = (
@@ -41,7 +40,7 @@ class NoHomeError(UnavailableError):
 
 
 class ForeignHomeError(DeniedError):
-    """The data directory, or a place that it needs, is not this user's."""
+    """The data directory, or a place that it needs, belongs to another user."""
 
     code = "foreign-data-directory"
     remedy = (
@@ -51,14 +50,14 @@ class ForeignHomeError(DeniedError):
 
 
 class OpenHomeError(DeniedError):
-    """The data directory can be read or changed by other users."""
+    """Other users can read or change the data directory."""
 
     code = "open-data-directory"
     remedy = "close it with `chmod 700`, after a look at who may have been in it"
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """The user's data directory for Taskbound, by the custom of the system (XDG Base Directory, Apple's)."""
+    """Returns the user's default data directory (XDG Base Directory, or Apple's convention)."""
     told = environ.get("XDG_DATA_HOME", "")
     if os.path.isabs(told):  # noqa: PTH117 -- the XDG specification says to ignore a relative one
         return Path(told) / "taskbound"
@@ -68,18 +67,18 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 def find_home(told: str, environ: Mapping[str, str]) -> Path:
-    """The data directory, absolute: as told, or `TASKBOUND_HOME`, or the user's own."""
+    """Returns the absolute data directory: as given, else `TASKBOUND_HOME`, else the default."""
     named = told or environ.get("TASKBOUND_HOME", "")
     return Path(os.path.abspath(Path(named).expanduser())) if named else default_home(environ)  # noqa: PTH100 -- keeps links: the path is what the person wrote
 
 
 def require_own_home(home: Path) -> None:
-    """Go on only with a directory that is this user's alone (rule 1).
+    """Requires a directory that only this user can access (rule 1).
 
     Raises:
         NoHomeError: It does not exist.
-        ForeignHomeError: It is another's, or no directory.
-        OpenHomeError: Others may enter it.
+        ForeignHomeError: It belongs to another user or is not a directory.
+        OpenHomeError: Other users can access it.
     """
     try:
         seen = home.stat()
@@ -98,11 +97,7 @@ def require_own_home(home: Path) -> None:
 
 
 def require_reachable_home(home: Path) -> None:
-    """Go on only unless this can't be entered because it is another account's.
-
-    Raises:
-        ForeignHomeError: It belongs to another account.
-    """
+    """Raises ForeignHomeError if another account's directory can't be entered."""
     try:
         owner = home.stat().st_uid
     except OSError as error:
@@ -114,7 +109,7 @@ def require_reachable_home(home: Path) -> None:
 
 
 def name_account(uid: int) -> str:
-    """The account's name in backticks; its number where it has none."""
+    """Returns the account's name in backticks, or its number if it has no name."""
     try:
         return f"`{pwd.getpwuid(uid).pw_name}`"
     except KeyError:
@@ -122,12 +117,7 @@ def name_account(uid: int) -> str:
 
 
 def make_home(home: Path) -> None:
-    """Make the data directory unless it is there; its parents get the usual mode, it gets 0700.
-
-    Raises:
-        ForeignHomeError: It is another's, or can't be made.
-        OpenHomeError: It is there, and others may enter it.
-    """
+    """Creates the data directory (0700) if missing; its parents get the usual mode."""
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         home.mkdir(mode=_OWN, exist_ok=True)
@@ -139,11 +129,7 @@ def make_home(home: Path) -> None:
 
 
 def find_socket(home: Path) -> Path:
-    """Where the daemon of this directory listens, or would (rule 2).
-
-    Raises:
-        ForeignHomeError: What is written down leads to a place of another user.
-    """
+    """Returns the daemon's socket path (rule 2); raises ForeignHomeError if another user owns its folder."""
     direct = home / "run" / "daemon.sock"
     if _fits(direct):
         return direct
@@ -156,12 +142,9 @@ def find_socket(home: Path) -> Path:
 
 
 def place_socket(home: Path) -> Path:
-    """Where the daemon of this directory is to listen; the folder of that path exists when this returns.
+    """Returns the path to listen on, after creating its folder.
 
-    Only the process that owns the directory may call this (the daemon, under its lock).
-
-    Raises:
-        ForeignHomeError: A folder on the way is another user's.
+    Only the daemon that holds the directory's lock may call this.
     """
     run = home / "run"
     run.mkdir(mode=_OWN, exist_ok=True)
@@ -181,11 +164,7 @@ def place_socket(home: Path) -> Path:
 
 
 def require_socket_folder(path: Path) -> None:
-    """Go on only where no other account could put a socket in the place of ours (for `--socket`).
-
-    Raises:
-        ForeignHomeError: The folder is not there, others can write it, or the path is too long.
-    """
+    """Raises ForeignHomeError if another account could replace a socket at this path (`--socket`)."""
     if not path.is_absolute() or not _fits(path):
         raise ForeignHomeError(
             f"`{path}` can't be a socket's path",
@@ -207,7 +186,7 @@ def require_socket_folder(path: Path) -> None:
 
 
 def remove_own(path: Path, inode: int) -> None:
-    """Remove the socket, unless another process has put its own into that place meanwhile."""
+    """Removes the socket unless another process has replaced it."""
     with suppress(FileNotFoundError):
         if path.stat().st_ino == inode:
             path.unlink()
@@ -218,7 +197,6 @@ def _fits(path: Path) -> bool:
 
 
 def _runtime() -> str:
-    """A short directory for sockets: the session's own, or the one for temporary files."""
     told = os.environ.get("XDG_RUNTIME_DIR", "")
     if (
         told
@@ -231,11 +209,6 @@ def _runtime() -> str:
 
 
 def _require_own_folder(folder: Path) -> None:
-    """Go on only when the folder, if it is there, is this user's alone and no link.
-
-    Raises:
-        ForeignHomeError: It isn't.
-    """
     try:
         seen = folder.lstat()
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""Requests of a service to the issuer of the tokens that it is shown.
+"""HTTP requests of a service to its token issuer.
 
-1. What is sent goes to the issuer's own address, over TLS but for the loopback, by no proxy, without
-   redirects; the answer is there within five seconds, and has so many bytes at most. That is the time for all
-   of it and not for each part: an issuer that sends a byte now and then holds nobody for longer.
-2. An answer that is not whole is none.
-3. An answer may have a token in it, and is in no `repr`.
+1. A request goes to the issuer's own address, over TLS except on the loopback, without proxy or redirects.
+   The whole answer must arrive within five seconds and a size bound; the time is for all of it, so a slow
+   issuer can't prolong it.
+2. An incomplete answer is an error.
+3. An answer may contain a token and is never in a `repr`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class BadIssuerNameError(MalformedError):
-    """The issuer's name is no address that could be asked."""
+    """The issuer's name is no usable address."""
 
     code = "bad-issuer-name"
     remedy = "give an origin, such as `https://as.example`; without TLS only on the loopback"
@@ -41,7 +41,7 @@ class BadIssuerNameError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerAnswer:
-    """One answer, whole."""
+    """One complete HTTP answer."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -50,11 +50,7 @@ class IssuerAnswer:
 
 
 def require_issuer(issuer: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an issuer that can be asked (rule 1).
-
-    Raises:
-        BadIssuerNameError: It can't.
-    """
+    """Returns scheme, host and port; raises BadIssuerNameError if the issuer can't be asked (rule 1)."""
     parts = urlsplit(issuer)
     secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     plain = issuer == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
@@ -73,20 +69,13 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
     tls: ssl.SSLContext | None = None,
     most: int = 262_144,
 ) -> IssuerAnswer:
-    """The answer to one request, of any status.
+    """Returns the answer to one request, of any status, with at most `most` bytes.
 
-    Args:
-        issuer: Whom to ask.
-        method: As in HTTP.
-        path: With its query.
-        body: None for none.
-        headers: Beside `Host` and `Content-Length`.
-        tls: How the certificate is looked at; by the system's authorities where it is not given.
-        most: Bytes that the answer may have.
+    Headers are added to `Host` and `Content-Length`; `tls` defaults to the system's authorities.
 
     Raises:
-        OSError: There is none, or it is not whole (rule 2), or too long.
-        BadIssuerNameError: It can't be asked.
+        OSError: There is no answer, or it is incomplete (rule 2) or too long.
+        BadIssuerNameError: The issuer can't be asked.
     """
     ends = _Ends()
     connection = _connected(issuer, tls, ends)
@@ -109,17 +98,12 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
 
 
 class _Ends:
-    """When all of a question has to be over (rule 1)."""
+    """Deadline of one request (rule 1)."""
 
     def __init__(self) -> None:
         self._at = time.monotonic() + _PATIENCE
 
     def left(self) -> float:
-        """Seconds until then.
-
-        Raises:
-            TimeoutError: There are none.
-        """
         left = self._at - time.monotonic()
         if left <= 0:
             raise TimeoutError("the issuer's answer did not come in time")
@@ -127,7 +111,7 @@ class _Ends:
 
 
 class _Arriving(RawIOBase):
-    """What comes over a socket, each part of it in the time that is left for all of it (rule 1)."""
+    """Socket reader; each read is limited to the time left for the whole request (rule 1)."""
 
     def __init__(self, raw: RawIOBase, sock: socket.socket, ends: _Ends) -> None:
         self._raw, self._sock, self._ends = raw, sock, ends
@@ -145,7 +129,6 @@ class _Arriving(RawIOBase):
 
 
 def _connected(issuer: str, tls: ssl.SSLContext | None, ends: _Ends) -> HTTPConnection:
-    """A connection to the issuer's own address, made in the time that is left (rule 1)."""
     scheme, host, port = require_issuer(issuer)
     secure = (tls or ssl.create_default_context()) if scheme == "https" else None
     connection = HTTPConnection(host, port) if secure is None else HTTPSConnection(host, port, context=secure)

@@ -1,18 +1,17 @@
-"""A program's own way to its task and to credentials: `taskbound.sdk.credential` with what opens secrets.
+"""A program's access to its task and credentials: `taskbound.sdk.credential` with the key that opens secrets.
 
     from taskbound.wiring.joining import join
 
     with join(agent="helper") as task, task.credential("orders-db") as credential:
         …
 
-With a credential of a host, OpenSSH's programs can use its key, which they can't read:
+OpenSSH programs can use the key of a host credential, but can't read it:
 
     with join(agent="helper") as task, task.credential("build-host", "deploy") as credential:
         with ssh_agent(credential) as ssh:
             subprocess.run(["ssh", "-F", ssh.config, "build-host", "uptime"], check=True)
 
-Where to find the daemon is what any program of ours does: the
-data directory, and what its settings say; it starts none.
+The daemon is found by the data directory and its settings and is never started.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ def join(
     home: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> Task:
-    """A connection that belongs to a task of the agent.
+    """Returns a connection that belongs to a task of the agent.
 
     Args:
-        agent: Whose task it is; that of the settings where it is not said.
-        task: Which one is meant, where several run; `TASKBOUND_TASK` where it is not said.
-        namespace: Where agent and task are; that of the settings where it is not said.
-        home: The data directory; the user's own where it is not said.
-        environ: The variables that are read; the process's own where none are given.
+        agent: Defaults to the settings.
+        task: Required if several run; defaults to `TASKBOUND_TASK`.
+        namespace: Defaults to the settings.
+        home: Defaults to the user's data directory.
+        environ: Defaults to the process's environment.
 
     Raises:
         TaskboundError: There is no daemon, or no such task.
@@ -66,18 +65,16 @@ def join(
 
 
 def ssh_agent(*credentials: TaskCredential) -> ServedHosts:
-    """An agent for credentials of hosts, for the length of a context; none of them in a file or a variable.
+    """Runs an SSH agent for host credentials; no secret is in a file or variable.
 
-    What it yields has the agent's `socket`, a `config` for `ssh -F` that knows each host by its target's
-    name, and `variables` for whatever program looks for those (`SSH_AUTH_SOCK`, `SSH_CONFIG`, …).
-
-    Args:
-        credentials: What was obtained; those that are of no host are left out.
+    Yields an object with the agent's `socket`, a `config` for `ssh -F` that knows each host by its target's
+    name, and environment `variables` (`SSH_AUTH_SOCK`, `SSH_CONFIG`, …). Credentials of other targets are
+    ignored.
 
     Raises:
-        BadSshCredentialError: One of a host is not whole.
-        SameHostError: Two are of one host.
-        BadSshKeyError: A key can't be read, or its certificate is another's.
-        NoAgentError: Nothing can be served from here.
+        BadSshCredentialError: A host credential is incomplete.
+        SameHostError: Two credentials are for one host.
+        BadSshKeyError: A key can't be read, or its certificate belongs to another key.
+        NoAgentError: The agent can't listen.
     """
     return ServedHosts(credentials)

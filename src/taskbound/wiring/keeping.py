@@ -1,9 +1,9 @@
-"""Keeping a process beside the daemon running, from a thread of its own.
+"""Keeps a child process of the daemon running, in a thread of its own.
 
-1. Nothing of the daemon's waits for it: it may take seconds to start, or never say that it is ready.
-2. It is started once it is wanted, and again when it has ended; why it does not start is logged when that is
-   another reason than before.
-3. The daemon's end ends it, also while it is just starting, within the bounds of `Child`.
+1. The daemon never waits for a child, which may take seconds to start or never become ready.
+2. A child is started when it is wanted and restarted when it has exited. A failed start is logged when its
+   reason changes.
+3. The daemon's end also ends a child that is still starting, within the bounds of `Child`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ _EVERY: Final = 0.5
 
 
 class Keeping:
-    """Keeps one child running."""
+    """Supervises one child."""
 
     def __init__(self, child: Child, wanted: threading.Event) -> None:
-        """Prepare; `start` begins to look, and starts the child once it is wanted (rule 2)."""
         self._child = child
         self._wanted = wanted
         self._ending = threading.Event()
@@ -35,16 +34,16 @@ class Keeping:
         self._thread = threading.Thread(target=self._run, name="keeping", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Starts the thread, which starts the child once it is wanted (rule 2)."""
         self._thread.start()
 
     def leave(self) -> None:
-        """Start it no more; one that is just starting is ended (rule 3). Returns at once."""
+        """Prevents further starts and ends a child that is still starting (rule 3). Returns at once."""
         self._ending.set()
         self._child.leave()
 
     def stop(self) -> None:
-        """End it; waits until it is gone."""
+        """Ends the child and waits until it is gone."""
         self.leave()
         self._thread.join()
         self._child.stop()

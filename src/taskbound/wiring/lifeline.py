@@ -1,4 +1,4 @@
-"""A process that ends with whoever started it: its standard input ends when nobody holds the other end."""
+"""Ends a process with its parent: standard input reaches end of file when the parent exits."""
 
 from __future__ import annotations
 
@@ -15,31 +15,26 @@ if TYPE_CHECKING:
 
 
 class NoLifelineError(MalformedError):
-    """Standard input is nothing that somebody holds, so a process would never end by it."""
+    """Standard input is no pipe or socket, so it would never close."""
 
     code = "no-lifeline"
     remedy = "give it a pipe that whoever starts it holds open, or leave `--lifeline` out"
 
 
 class Lifeline(asyncio.Protocol):
-    """Says once that nobody holds the other end any more."""
+    """Calls `over` when the other end is closed."""
 
     def __init__(self, over: Callable[[], None]) -> None:
-        """Call this then."""
         self._over = over
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody does."""
+        """Reports that the other end is closed."""
         del exc
         self._over()
 
 
 async def hold(over: Callable[[], None]) -> None:
-    """Call this once nobody holds standard input any more.
-
-    Raises:
-        NoLifelineError: It is a file, or what has no end, such as `/dev/null`.
-    """
+    """Calls `over` when standard input closes; raises NoLifelineError for a file or `/dev/null`."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
         raise NoLifelineError("standard input is no pipe that somebody holds")

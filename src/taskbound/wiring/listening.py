@@ -1,11 +1,9 @@
-"""Where a process that the network reaches listens: one way for the API, gateways and guards.
+"""Opens network sockets for the API, gateways and guards.
 
-1. A place that somebody else has, that this machine doesn't have, or that this account may not take is told
-   by its name, and by what to change.
-2. What an API is told (`ApiPlace`) is looked at by who is about to start it, too (`require_place`): a daemon
-   goes on without its API, and tries again for as long as it runs, which no person wants who has just
-   mistyped a port. The API of a daemon that was killed ends a moment after it: a place that is taken is
-   waited for, for some seconds.
+1. An address that is in use, not of this machine, or not permitted is reported with what to change.
+2. Commands check the API's address before they start a daemon (`require_place`), because a daemon without API
+   keeps running and retries. The API of a killed daemon exits a moment later, so an address in use is waited
+   for.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ _WHY: Final = {
 
 
 class CannotListenError(UnavailableError):
-    """Nothing can be listened to at an address and port now (rule 1)."""
+    """The process can't listen at this address and port (rule 1)."""
 
     code = "cannot-listen"
     remedy = "see why in what the system says of it, or take another address or port"
@@ -46,7 +44,7 @@ class CannotListenError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiPlace:
-    """Where an API listens and how it is known outside, each as it was written; empty where it was not."""
+    """The API's configured address, origin and TLS files, unparsed; empty if not set."""
 
     address: str
     """`ADDRESS:PORT`."""
@@ -57,7 +55,7 @@ class ApiPlace:
 
     @classmethod
     def of(cls, settings: Settings, address: str = "") -> ApiPlace:
-        """What the settings say, and the address where another one is told."""
+        """Returns the configured values; a non-empty `address` replaces the configured one."""
         return cls(
             address=address or settings.api_address,
             origin=settings.api_origin,
@@ -67,12 +65,7 @@ class ApiPlace:
         )
 
     def open(self, backlog: int) -> tuple[socket.socket, TlsFiles | None, str]:
-        """What it listens on, its files for TLS, and its origin.
-
-        Raises:
-            BadAddressError: One of them is none, or they don't fit together.
-            CannotListenError: Rule 1.
-        """
+        """Returns the listening socket, TLS files and origin; raises BadAddressError or CannotListenError."""
         address, port = parse_address(self.address, where="api_address")
         files = read_files(self.certificate, self.key, self.client_roots, address=address, word="api")
         if not self.origin and not ip_address(address).is_loopback:
@@ -86,15 +79,13 @@ class ApiPlace:
 
 
 def require_place(place: ApiPlace, *, patience: float = _PATIENCE) -> None:
-    """Go on only where an API could listen there now, with these files (rule 2).
+    """Raises an error unless an API could listen there now with these files (rule 2).
 
-    Args:
-        place: What the API would be told.
-        patience: Seconds for which a place that is taken may become free.
+    An address in use may become free within `patience` seconds.
 
     Raises:
-        BadAddressError: As `ApiPlace.open`.
-        BadTlsError: The files can't be used.
+        BadAddressError: A value is malformed, or they don't fit together.
+        BadTlsError: The files are unusable.
         CannotListenError: Rule 1.
     """
     found, files, _ = _opened(place, time.monotonic() + patience)
@@ -104,7 +95,6 @@ def require_place(place: ApiPlace, *, patience: float = _PATIENCE) -> None:
 
 
 def _opened(place: ApiPlace, until: float) -> tuple[socket.socket, TlsFiles | None, str]:
-    """As `ApiPlace.open`, once the place is free (rule 2)."""
     while True:
         try:
             return place.open(1)
@@ -116,16 +106,7 @@ def _opened(place: ApiPlace, until: float) -> tuple[socket.socket, TlsFiles | No
 
 
 def listen_at(address: str, port: int, *, backlog: int) -> socket.socket:
-    """Listen there.
-
-    Args:
-        address: A number of either family, without brackets.
-        port: 0 takes a free one.
-        backlog: How many connections may wait to be taken.
-
-    Raises:
-        CannotListenError: Rule 1.
-    """
+    """Returns a socket that listens at an IPv4 or IPv6 address without brackets; port 0 takes a free port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family, backlog=backlog)

@@ -1,9 +1,9 @@
-"""Looking at a pinned server as a gateway would: started or reached as pinned, and asked what it offers.
+"""Inspects a pinned server as a gateway would start or connect to it, and lists what it offers.
 
-1. What is pinned is compared before anything of it runs, and so is the revision that it speaks.
-2. No tool of it is called, and nothing of what it serves is read.
-3. One with secrets is started by the egress, which asks the daemon whether a person looks.
-4. It is ended before this returns, with what it started and did not take out of its session.
+1. Pinned values, including the MCP revision, are compared before any of its code runs.
+2. None of its tools is called and none of its resources is read.
+3. The egress starts a server with secrets; it asks the daemon whether the caller is a person.
+4. The server, and its child processes in the same session, end before this returns.
 """
 
 from __future__ import annotations
@@ -34,16 +34,11 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def look_at(spec: ServerSpec, namespace: str, egress: Path) -> Looked:
-    """What a pinned server shows of itself now, for plain code.
-
-    Args:
-        spec: How it is pinned.
-        namespace: Where.
-        egress: Where the egress listens.
+    """Returns what a pinned server offers now (blocking).
 
     Raises:
-        DeniedError: Something pinned is different (rule 1).
-        UnavailableError: It does not start, is not reached, does not prove who it is, answer or list.
+        DeniedError: A pinned value differs (rule 1).
+        UnavailableError: It doesn't start, can't be reached, fails its identity proof, or doesn't answer.
     """
     return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace), egress))
 

@@ -1,19 +1,15 @@
-"""The process that proxies ask whether a request may pass: `taskbound guard FILE`, beside nginx or Envoy.
+"""The guard process: tells nginx or Envoy whether a request may pass (`taskbound guard FILE`).
 
-1. It listens on a socket that its own account and one group can connect to, or on the loopback, and nowhere
-   else: who may ask can use a permit up, and learns what is missing from a request.
-2. It has the service's own key, by which it hears what ended and asks what a token is worth, and the
-   service's claims, which are a file, or asked of the issuer by that key for all guards of the service. It
-   reaches no store, no signing key and no daemon's socket.
-3. It answers once it listens. Until it has heard what ended it asks the issuer about each token, and where it
-   can do neither, nothing passes.
-4. Of its own accord it ends by a signal, or with whoever holds its lifeline. What is being looked at then is
-   looked at to its end; a proxy that gets no answer lets nothing pass.
-5. So many requests are looked at at once; those that come beside wait, and whose proxy has gone by then are
-   not begun.
-6. Who is asked at a socket has the lock beside it for as long as it lives: of guards that start at once one
-   is asked, and none takes away the socket of another that is busy, stopped or has yet to listen. Nor does it
-   take that of a program that is no guard.
+1. It listens only on a socket that its account and one group can use, or on the loopback: a caller can use up
+   permits and learns what a request lacks.
+2. It has the service's key, to follow the revocation feed and introspect tokens, and the service's claims, in
+   a file or at the issuer. It reaches no store, signing key or daemon socket.
+3. It answers as soon as it listens. Until the feed is fresh it introspects each token at the issuer; if
+   neither is possible, every request is denied.
+4. A signal or a closed lifeline ends it. Running checks are completed; a proxy that gets no answer denies.
+5. The number of concurrent checks is bounded. Others wait, and are dropped if their proxy disconnects.
+6. The guard of a Unix socket holds the lock beside it. Of several guards starting at once, one serves; none
+   removes the socket of another live guard or of another program.
 """
 
 from __future__ import annotations
@@ -76,21 +72,21 @@ _BOUNDS: Final = Bounds(
 
 
 class GuardInUseError(UnavailableError):
-    """Another guard is asked at this socket, or another program."""
+    """Another guard or program listens at this socket."""
 
     code = "guard-in-use"
     remedy = "end the other one, or give this one a socket of its own"
 
 
 class GuardNotStartedError(UnavailableError):
-    """The system does not let the guard listen, or read what it needs."""
+    """The system does not let the guard listen or read its files."""
 
     code = "guard-not-started"
     remedy = "look at the socket's folder, the address, and the file and folder of claims"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Answer proxies until ended; the exit status: 0 ended, 2 the file is wrong, 4 could not start."""
+    """Serves until terminated; returns 0 after that, 2 for an invalid file, 4 if it could not start."""
     told = _read_arguments(arguments)
     open_log("guard", told.log_level)
     os.umask(0o077)
@@ -119,12 +115,6 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _beside(file: GuardFile) -> tuple[Es256Key, ssl.SSLContext | None, int | None]:
-    """The service's key, whom the issuer's certificate is believed by, and who may ask.
-
-    Raises:
-        BadServiceKeyError: The key is none.
-        BadGuardFileError: The authorities or the group are none.
-    """
     key = read_key(file.key)
     tls = group = None
     if file.authorities is not None:
@@ -142,14 +132,6 @@ def _beside(file: GuardFile) -> tuple[Es256Key, ssl.SSLContext | None, int | Non
 
 @contextmanager
 def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
-    """What is listened on (rule 1); its place is left as it was found.
-
-    Raises:
-        ForeignHomeError: Others could put a socket of their own into that folder.
-        GuardInUseError: Another guard, or another program, is asked there.
-        CannotListenError: It can't be listened there.
-        OSError: The same of a socket with a path.
-    """
     if isinstance(file.listen, tuple):
         with listen_at(*file.listen, backlog=BACKLOG) as found:
             yield found
@@ -175,11 +157,7 @@ def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Have the lock beside a socket (rule 6).
-
-    Raises:
-        GuardInUseError: Another guard has it.
-    """
+    """Holds the lock beside a socket (rule 6)."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     held = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
     try:
@@ -193,11 +171,7 @@ def _turn(path: Path) -> Iterator[None]:
 
 
 def _take_place(path: Path) -> None:
-    """Take away a socket that nobody listens at any more.
-
-    Raises:
-        GuardInUseError: Somebody does.
-    """
+    """Removes a stale socket; raises GuardInUseError if a process listens on it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(0)
         try:
@@ -273,7 +247,6 @@ def _shown(file: GuardFile) -> dict[str, object]:
 
 
 def _say(told: argparse.Namespace, document: dict[str, object]) -> int:
-    """One document, or a line for each of its parts; 0."""
     lines = (
         [json.dumps(document)]
         if told.json
@@ -288,7 +261,6 @@ def _say(told: argparse.Namespace, document: dict[str, object]) -> int:
 
 
 def _tell(error: TaskboundError, *, as_json: bool) -> str:
-    """Why it ends, on standard error; the words for whoever waits for it."""
     if not as_json:
         return tell_failure(error)
     document = {"code": error.code, "message": error.message, "where": error.where, "advice": error.advice}

@@ -1,14 +1,13 @@
-"""The file of a guard before a service: who it is, what asks it, and which tool each endpoint is.
+"""The guard's configuration file: service, proxy, and the tool of each endpoint.
 
-1. Every key is known, stands once, and has the kind that it has to have; what is left out has no guess where
-   leaving it out would let something pass.
-2. A file that others can write is refused: whoever writes it decides what passes. Paths are absolute.
-3. Where nobody is to be known who sends a request, the word for it is written out (`holding`).
-4. nginx' `auth_request` shows no body, so behind it an endpoint has none: the body is the arguments, which
-   nobody would have looked at.
-5. The guard listens on a socket of this machine: what is shown to it must not be read on the way.
-6. Claims are a file of this machine's, or those that all guards of one service share, by the word for it:
-   with a file each, two guards let a request pass once each.
+1. Keys are known, unique and typed. A key has no default where a default could let a request pass.
+2. A file that others can write is refused. Paths are absolute.
+3. If the sender of a request is not authenticated, the file must say so (`holding`).
+4. nginx `auth_request` passes no body, so an endpoint behind nginx can't have body arguments: they would not
+   be checked.
+5. The guard listens on this machine only, because requests carry tokens.
+6. Claims are a local file, or shared by all guards of the service, as the file says. With a local file each,
+   two guards would each admit the same request once.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ T = TypeVar("T")
 
 
 class BadGuardFileError(MalformedError):
-    """The file of a guard can't be read, or doesn't say what it has to."""
+    """The guard's file is unreadable or incomplete."""
 
     code = "bad-guard-file"
     remedy = "see docs/guides/proxies.md"
@@ -59,7 +58,7 @@ class BadGuardFileError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardFile:
-    """What the file says."""
+    """The parsed guard file."""
 
     proxy: Proxy
     listen: Path | tuple[str, int]
@@ -86,14 +85,14 @@ class GuardFile:
 
 
 def read_file(path: Path) -> GuardFile:
-    """What the file says.
+    """Parses the file.
 
     Raises:
-        BadGuardFileError: Anything of rules 1 to 6.
-        BadEndpointError: An endpoint is not declared as it has to be.
-        BadHoldersError: The holders are not.
-        BadAddressError: The address is none.
-        BadTrustDomainError: The trust domain is none.
+        BadGuardFileError: It violates rules 1 to 6.
+        BadEndpointError: An endpoint is declared wrongly.
+        BadHoldersError: The holders are declared wrongly.
+        BadAddressError: The address is malformed.
+        BadTrustDomainError: The trust domain is malformed.
     """
     told = _parsed(path)
     _require_known(told, _KNOWN, "")
@@ -127,7 +126,6 @@ def read_file(path: Path) -> GuardFile:
 
 
 def _parsed(path: Path) -> Mapping[str, object]:
-    """The file's document (rule 2)."""
     try:
         with path.open("rb") as stream:
             seen = os.fstat(stream.fileno())
@@ -200,7 +198,6 @@ def _absolute(text: str, where: str) -> Path:
 
 
 def _listen(text: str) -> Path | tuple[str, int]:
-    """Where the guard is asked (rule 5)."""
     if text.startswith("/"):
         return _absolute(text, "listen")
     address, port = parse_address(text, where="listen")
@@ -234,7 +231,6 @@ def _hosts(told: Mapping[str, object]) -> frozenset[str]:
 
 
 def _endpoint(name: str, told: object, proxy: Proxy) -> Endpoint:
-    """What one endpoint is (rule 4)."""
     where = f"endpoints.{name}"
     if isinstance(told, str):
         told = {"tool": told}
@@ -261,7 +257,6 @@ def _endpoint(name: str, told: object, proxy: Proxy) -> Endpoint:
 
 
 def _holding(told: Mapping[str, object]) -> Holding:
-    """How the guard knows who sends a request (rule 3)."""
     if ("holding" in told) is ("holders" in told):
         raise BadGuardFileError(
             "who holds a token is said by `[holders]`, or given up by a word",

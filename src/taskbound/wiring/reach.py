@@ -1,4 +1,4 @@
-"""How a gateway's process reaches the daemon, which it starts where it may."""
+"""Connects a gateway process to the daemon, which it may start."""
 
 from __future__ import annotations
 
@@ -20,19 +20,14 @@ if TYPE_CHECKING:
 
 
 class Reach:
-    """Makes connections to the daemon of one data directory, which is started if it may be."""
+    """Connects to the daemon of one data directory.
+
+    `turn` is shared by all instances of a process: only one of them starts a daemon at a time.
+    """
 
     def __init__(
         self, home: Path, hello: Open, ensure: Callable[[Path], Path], *, turn: asyncio.Lock | None = None
     ) -> None:
-        """Say this when a connection is opened.
-
-        Args:
-            home: The data directory.
-            hello: How a connection begins.
-            ensure: Finds the daemon's socket for a data directory, starting a daemon if it may.
-            turn: Shared by all of one process that has several: only one at a time starts a daemon.
-        """
         self._home = home
         self._hello = hello
         self._ensure = ensure
@@ -42,7 +37,7 @@ class Reach:
     async def __call__(
         self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
-        """The connection, and what the daemon said when it opened."""
+        """Returns the connection and the daemon's first answer."""
         async with self._turn:
             self.starting = True
             try:
@@ -56,7 +51,7 @@ class Reach:
 
 @contextlib.contextmanager
 def _not_adopting() -> Iterator[None]:
-    """Let a daemon that is started now be the system's child, and not this process's."""
+    """Lets a daemon started now become a child of init instead of this process."""
     adopt_orphans(on=False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""How a process says that it answers now, or why it never will: on a descriptor, and to systemd."""
+"""Reports readiness or failure of a process: on a descriptor, and to systemd."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def say_ready(descriptor: int) -> None:
-    """Write `ready` to the descriptor, if there is one, and tell systemd, if it asked (sd_notify(3))."""
+    """Writes `ready` to the descriptor, if given, and notifies systemd (sd_notify(3))."""
     _write(descriptor, "ready\n")
     told = os.environ.get("NOTIFY_SOCKET", "")
     if told.startswith(("/", "@")):
@@ -16,7 +16,7 @@ def say_ready(descriptor: int) -> None:
 
 
 def say_failed(descriptor: int, sentence: str) -> None:
-    """Write why it will not be ready to the descriptor, if there is one."""
+    """Writes the reason of a failed start to the descriptor, if given."""
     _write(descriptor, f"{sentence}\n")
 
 

@@ -1,24 +1,22 @@
-"""Putting a copy of a store in its place, and going on with a store that lacks what was seen (I-15, F45).
+"""Restores a store from a copy, and reconciles a store that lacks records that were seen (I-15, F45).
 
-Restoring (`taskbound db restore`) takes these steps, and whoever is killed in any of them leaves the older
-database whole or the copy, and the same command finishes:
+A restore (`taskbound db restore`) has these steps. If it is killed at any step, either the old database or
+the copy is complete, and the same command finishes:
 
-1. Whoever does it owns the data directory as a daemon does, by its lock, and the database by the lock beside
-   it: none serves meanwhile, neither from here nor from another directory. That lock is never moved.
-2. The copy is copied beside the database, into `NAME-restore/`, and looked at there: its digest, its tables,
-   its log, and that the log's key signed the newest checkpoint.
-3. There, before it is anybody's database, what may have ended is ended (`flows.audit.anew`), and everything
-   is stopped.
-4. What is to be done is written down beside the database, `NAME-restoring`: from here on no daemon starts.
-5. What was the database until then is moved into `NAME-before-…/` with all that lies beside it, then the copy
-   is moved to where that was. Nothing is deleted.
-6. The log gets another name, where this directory makes it, and what was seen of it is what the copy holds.
-   Both are the epoch, and are kept outside of the database. Then the note goes.
+1. It holds the data directory's lock and the lock beside the database, which is never moved, so no daemon
+   serves.
+2. The copy is copied to `NAME-restore/` and verified there: digest, tables, log, and the log key's signature
+   of the newest checkpoint.
+3. There, before it is in use, everything that may have ended is ended (`flows.audit.anew`), and a stop is
+   set.
+4. The plan is written to `NAME-restoring` beside the database; from then on no daemon starts.
+5. The old database and its files are moved to `NAME-before-…/`, then the copy into place. Nothing is deleted.
+6. The log gets a new name if this directory chooses it, and the seen checkpoint becomes the copy's. Both form
+   the epoch and are kept outside the database. Then the plan is removed.
 
-Going on (`taskbound db reconcile`) does 3 and 6 with the database that is there: what a server of PostgreSQL
-was loaded with, a standby that took over, or a file that somebody put there by hand. Of several daemons each
-has a data directory: the first one does it, and the others only forget what they had seen (`follow`), where
-the store says that it was done and they don't know of that yet.
+A reconcile (`taskbound db reconcile`) does steps 3 and 6 on the existing database: a reloaded PostgreSQL
+server, a promoted standby, or a replaced file. Of several daemons the first does it; the others only forget
+what they had seen (`follow`), if the store says so and they have not followed yet.
 """
 
 from __future__ import annotations
@@ -58,21 +56,21 @@ _ENDINGS: Final = ("", "-wal", "-shm", "-journal", "-mark", "-reserve")
 
 
 class UnknownLogKeyError(UnavailableError):
-    """Nobody here can tell whether the log's key signed a copy's checkpoint."""
+    """The log's key is not known here, so the copy's checkpoint can't be verified."""
 
     code = "unknown-log-key"
     remedy = "name the log's key with `--key`, as you kept it elsewhere"
 
 
 class NotBehindError(DeniedError):
-    """The store holds all that was seen of it: there is nothing to be reconciled."""
+    """The store has everything that was seen of it; there is nothing to reconcile."""
 
     code = "not-behind"
     remedy = "start the daemon"
 
 
 class NotReconciledError(DeniedError):
-    """The store lacks what was seen of it, and nobody has ended yet what may have ended since."""
+    """The store lacks records that were seen, and was not reconciled yet."""
 
     code = "not-reconciled"
     remedy = "say `taskbound db reconcile` at one data directory first, and `--follow` at the others"
@@ -87,7 +85,7 @@ class OtherDaemonsError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What a restore came to."""
+    """Result of a restore."""
 
     manifest: Manifest | None
     """Of the copy; None where this run only finished what another one had begun."""
@@ -100,7 +98,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What it came to to go on with a store."""
+    """Result of a reconcile."""
 
     begun: Begun | None
     """None where another data directory did it."""
@@ -110,27 +108,22 @@ class Reconciled:
 
 
 def _pass(_point: str) -> None:
-    """Do nothing at a step."""
+    pass
 
 
 def restore_sqlite(
     home: Path, database: Path, copy: Path, *, key: str = "", at: Callable[[str], None] = _pass
 ) -> Restored:
-    """Put a copy in the place of a SQLite database, or finish what another run has begun.
+    """Replaces a SQLite database with a copy, or finishes an interrupted restore.
 
-    Args:
-        home: The data directory, which nobody else owns now.
-        database: Where the database is.
-        copy: The file; its manifest lies beside it.
-        key: The log's key as a vkey; empty for the one of this directory's own signer.
-        at: Told each step that is over; what it raises ends it there.
+    The caller holds the data directory's lock. `key` is the log's vkey, by default that of this directory's
+    signer. `at` is called after each step; an exception from it stops there.
 
     Raises:
-        DatabaseInUseError: A daemon serves the database, of whichever data directory.
-        CopyBrokenError: The copy is not what its manifest says.
-        TamperedError: Its log is not whole, or the log's key did not sign it.
-        UnknownLogKeyError: There is no key to tell that by.
-        UnavailableError: It can't be read, or not be written.
+        DatabaseInUseError: A daemon of any data directory serves the database.
+        CopyBrokenError: The copy does not match its manifest.
+        TamperedError: The copy's log is incomplete or not signed by the log's key.
+        UnknownLogKeyError: The log's key is unknown.
     """
     from taskbound.adapters.store.sql import hold_database  # noqa: PLC0415 -- only the one that is used
 
@@ -164,7 +157,6 @@ def _put_back(home: Path, database: Path, copy: Path, key: str, at: Callable[[st
 def _prepare(
     home: Path, database: Path, copy: Path, manifest: Manifest, key: str, at: Callable[[str], None]
 ) -> tuple[Begun, str]:
-    """Steps 2 to 4; what was ended, and the log's new name."""
     from taskbound.adapters.store.sql import SqlStore, lock_of  # noqa: PLC0415 -- only the one that is used
 
     work = _work(database)
@@ -202,7 +194,6 @@ def _prepare(
 
 
 def _finish(home: Path, database: Path, at: Callable[[str], None]) -> tuple[str, str]:
-    """Steps 5 and 6, from wherever they ended; where the older database is, and the log's new name."""
     note = journal_of(database)
     told = json.loads(note.read_bytes())
     work, aside = _work(database), database.with_name(told["aside"])
@@ -233,16 +224,12 @@ def _finish(home: Path, database: Path, at: Callable[[str], None]) -> tuple[str,
 
 
 def begin_here(home: Path, store: OpenedStore) -> Reconciled:
-    """Go on with the store that is there, although it lacks what was seen of it.
-
-    Args:
-        home: The data directory, which nobody else owns now.
-        store: What its daemon would open.
+    """Reconciles the existing store (steps 3 and 6); the caller owns the data directory.
 
     Raises:
-        NotBehindError: It lacks nothing that was seen.
+        NotBehindError: The store lacks nothing.
         OtherDaemonsError: Other daemons use it.
-        UnavailableError: It could not be written: run it again.
+        UnavailableError: Writing failed; the command can be repeated.
     """
     seen, doubted = _known(home)
     if not store.leads():
@@ -259,12 +246,11 @@ def begin_here(home: Path, store: OpenedStore) -> Reconciled:
 
 
 def follow_here(home: Path, store: OpenedStore) -> Reconciled:
-    """Forget what this directory had seen of a store that was reconciled in another one.
+    """Forgets what this directory had seen of a store that another directory reconciled.
 
     Raises:
-        NotReconciledError: It was not.
-        NotBehindError: It lacks nothing that was seen.
-        UnavailableError: It can't be read or written.
+        NotReconciledError: It was not reconciled.
+        NotBehindError: The store lacks nothing.
     """
     seen, doubted = _known(home)
     with store.read() as snapshot:
@@ -306,7 +292,6 @@ def _begin(store: OpenedStore, told: Anew) -> Begun:
 
 
 def _believe(home: Path, store: OpenedStore, origin: str) -> None:
-    """Give the log its name, and remember the store as it is (step 6)."""
     with store.read() as snapshot:
         known = snapshot.audit.checkpoint()
         name = origin or (known.note.split("\n", 1)[0] if known is not None else "none")
@@ -320,7 +305,6 @@ def _believe(home: Path, store: OpenedStore, origin: str) -> None:
 
 
 def _require_own_log(home: Path, fresh: Path, key: str, manifest: Manifest) -> None:
-    """Go on only with a copy whose log is whole, and signed by the log's key (step 2)."""
     from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- a command that is rare
     from taskbound.adapters.store.sql.sqlite.copying import look_at_copy  # noqa: PLC0415 -- as above
 
@@ -332,10 +316,10 @@ def _require_own_log(home: Path, fresh: Path, key: str, manifest: Manifest) -> N
 
 
 def key_of(home: Path, told: str) -> Callable[[str], VerifierKey]:
-    """The log's key, by the log's name: as it was told, or that of this directory's own signer.
+    """Returns the log's key by log name, from the given vkey or this directory's signer.
 
     Raises:
-        UnknownLogKeyError: It is neither.
+        UnknownLogKeyError: There is neither.
         KeyUnusableError: The signer's directory can't be read, or a signer runs.
     """
     if told:
@@ -351,7 +335,7 @@ def key_of(home: Path, told: str) -> Callable[[str], VerifierKey]:
 
 
 def _known(home: Path) -> tuple[Checkpoint | None, bool]:
-    """What was seen of the log, and whether the store is in doubt whatever it holds of that."""
+    """Returns the seen checkpoint, and whether the store is in doubt whatever it contains."""
     try:
         seen = Seen(home)
     except StoreBehindError:
@@ -360,7 +344,7 @@ def _known(home: Path) -> tuple[Checkpoint | None, bool]:
 
 
 def _new_name(home: Path) -> str:
-    """Another name for the log, where our own signer signs it; empty where it is given by hand."""
+    """Returns a new log name if this directory's signer signs the log; '' if the name is configured."""
     own = (home / "log-origin").exists() or (home / "signer").is_dir()
     return f"taskbound.local/{SystemChance().name('log')}" if own else ""
 
@@ -374,13 +358,11 @@ def _copy(copy: Path, to: Path) -> None:
 
 
 def _beside(database: Path) -> list[Path]:
-    """The database and all that belongs to it."""
     found = [database.with_name(f"{database.name}{end}") for end in _ENDINGS]
     return [one for one in found if os.path.lexists(one)]
 
 
 def _free(database: Path) -> Path:
-    """A folder beside the database that nothing has the name of yet."""
     number = 1
     while os.path.lexists(found := database.with_name(f"{database.name}-before-{number}")):
         number += 1

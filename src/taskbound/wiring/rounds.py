@@ -1,23 +1,22 @@
-"""What the daemon does by itself, over and over: places, signatures, deliveries, deadlines.
+"""The daemon's periodic work: sequencing, checkpoints, deliveries, deadlines.
 
-1. Records get places and a checkpoint within the merge delay of a second (design 6).
-2. A round that fails is logged, once for each other reason that has a code, and tried again; it never ends
-   the rounds.
-3. What is due to end is ended by the worker, in its first lane: tasks past their deadline, tasks that nobody
-   is there for (`flows.task.watch`) or was let in to (`flows.task.unclaimed`), and tasks whose run was killed
-   (`taskbound run`) and can end nothing any more.
-4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
-5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
-6. Of several daemons on one database one gives places and has the log signed; the others
-   look at what it came to, and one of them takes that on when it ends. Where it hangs or does not reach the
-   signer, the others do it too: what several write is compared. Each says every second that it is there, and
-   every five seconds, a gateway's grace, looks for what those have left that are not.
-7. The feed's looks are rounds of their own (`following`), which wait for none of these.
-8. What was seen of the log, here and by the signer, is in the store in every round, or the store is used no
-   more and this process ends; that is remembered, and no daemon starts before a person said what counts.
-9. Their end waits for no signer that is just starting: one that runs signs what is left.
-10. Each round compares the store with the signer's memory. Until the signer vouches for all that the store
-   held at a round, and when that was too long ago, the daemon refuses decisions (`flows.audit.freshness`).
+1. Records get positions and a checkpoint within the merge delay of one second (design 6).
+2. A failed round is logged once per distinct coded reason and retried; it never stops the rounds.
+3. Tasks past their deadline, abandoned (`flows.task.watch`), unclaimed (`flows.task.unclaimed`) or whose
+   `taskbound run` was killed are ended by the worker in its first lane.
+4. Refusals beyond an agent's rate limit are recorded as a sum when their window ends.
+5. Descendants of runs and gateways are scanned every two seconds (`surfaces.api.insiders`).
+6. Of several daemons on one database, one sequences and requests signatures. The others check its progress
+   and take over when it ends, hangs or can't reach the signer; concurrent writes are compared. Each daemon
+   announces itself every second and every five seconds, a gateway's grace period, cleans up after absent
+   daemons.
+7. The feed has its own rounds (`following`).
+8. In every round, the checkpoints seen here and by the signer must be in the store. Otherwise this process
+   stops using the store, records that, and exits; no daemon starts until a person decides.
+9. Shutdown doesn't wait for a signer that is still starting; a running one signs what is left.
+10. Each round compares the store with the signer's memory. If the signer has not confirmed a recent enough
+   state of
+    the store, the daemon refuses decisions (`flows.audit.freshness`).
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ _CREDENTIALS: Final = 2
 
 
 class Rounds:
-    """Runs the daemon's own rounds."""
+    """Runs the periodic work."""
 
     def __init__(
         self,
@@ -89,7 +88,6 @@ class Rounds:
         store: OpenedStore,
         seen: Seen,
     ) -> None:
-        """Prepare; `start` begins."""
         self._store = store
         self._seen = seen
         self._looked = threading.Event()
@@ -104,7 +102,7 @@ class Rounds:
         self._following = Following(daemon)
 
     async def start(self) -> None:
-        """Begin, and wait for the first round, at most `_FIRST` seconds; called in the loop."""
+        """Starts the thread and waits for the first round, at most `_FIRST` seconds; call it in the loop."""
         self._daemon.watch.begin()
         self._thread.start()
         self._following.start()
@@ -112,7 +110,7 @@ class Rounds:
         await asyncio.to_thread(self._looked.wait, _FIRST)
 
     def stop(self) -> None:
-        """Place and sign what there is, and end."""
+        """Sequences and signs what is left, and ends the thread."""
         self._ending.set()
         if self._child is not None:
             self._child.leave()  # 9
@@ -166,7 +164,7 @@ class Rounds:
                 self._looked.set()  # a daemon that doesn't lead waits for the other's signature
 
     def _extend(self) -> bool:
-        """Give records their places where that is this daemon's part (rule 6); whether it is."""
+        """Sequences records if this daemon is responsible (rule 6); returns whether it is."""
         means = self._daemon.means
         if not (means.store.leads() or means.freshness.late):
             return False
@@ -174,7 +172,7 @@ class Rounds:
         return True
 
     def _look(self) -> None:
-        """Find what was seen of the log in the store, and remember how far it is now (rule 8)."""
+        """Checks that the store has the seen checkpoint, and records the new one (rule 8)."""
         if self._seen.newest is not None:
             require_held(self._store, self._seen.newest)
         with self._store.read() as snapshot:
@@ -182,22 +180,22 @@ class Rounds:
         self._seen.see(now)
 
     def _mark(self) -> None:
-        """How much the signer has to vouch for: all that can have a place by now (rule 10).
+        """Sets how much the signer must confirm: all records that can have a position by now (rule 10).
 
-        A record whose place a transaction of another program keeps back (PostgreSQL) is not counted.
+        A record held back by another program's PostgreSQL transaction is not counted.
         """
         with self._store.read() as snapshot:
             records = snapshot.audit.size() + len(snapshot.audit.pending(_MARKED))
         self._daemon.means.freshness.mark(records)
 
     def _compare(self) -> None:
-        """Find all that the signer vouched for in the store, which lets decisions go on (rule 10)."""
+        """Checks that the store has all that the signer confirmed, which permits decisions (rule 10)."""
         vouched = self._signer.last_signed(self._origin)
         require_held(self._store, vouched, "the signer")
         self._daemon.means.freshness.confirm(vouched.size)
 
     def _sign(self) -> StoredCheckpoint | None:
-        """Have the log signed; where what the signer knows is in the way, see whether it is here (rule 8)."""
+        """Requests a signature; if the signer knows more, checks whether the store has it (rule 8)."""
         try:
             return self._daemon.sequencer.sign()
         except (DeniedError, TamperedError):
@@ -234,11 +232,10 @@ class Rounds:
                 await _due(self._end(daemon.end_orphans))
 
     async def _end(self, work: Callable[[], list[Moved]]) -> None:
-        """End what is due, and tell it at once: no other step's fault keeps it back."""
+        """Ends what is due and publishes it at once, independently of other steps' failures."""
         self._daemon.tell_ended(await self._daemon.first(work))
 
     def _end_claims(self) -> list[Moved]:
-        """End memberships by claim that nobody said anew; in the worker's thread."""
         ended, moved = end_claims(self._daemon.means)
         if ended:
             self._daemon.views.forget()

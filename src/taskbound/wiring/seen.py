@@ -1,17 +1,15 @@
-"""What a data directory has seen of its log, and whether a restore is over: kept outside of the store (I-15).
+"""What a data directory has seen of its log, and the state of restores; kept outside the store (I-15).
 
-1. `log-seen` holds the newest checkpoint that a daemon of this directory saw: name, size and root, by one
-   line. It is replaced whole and durable, and only ever by a larger one while a daemon runs.
-2. A file that can't be read is no reason to believe a store: nothing starts before a person said what counts.
-3. A directory without it has seen nothing yet: a new one, or one of an older version.
-4. `log-behind` says why a daemon of this directory found that the store lacks something, from the moment in
-   which it did: what only that daemon knew, its own last commits, is known to no other. No daemon starts
-   while it is there.
-5. `log-begun` is the newest word that another store counts (`store-begun-anew`) which this directory knows,
-   by its hash. A daemon looks for it, at its start, in what this directory had not seen yet, which is all of
-   the log where it has seen nothing.
-6. While `NAME-restoring` lies beside the database a restore was begun and did not come to its end: no
-   daemon starts, or it would make a new database where the old one is aside and the copy is not there yet.
+1. `log-seen` has the newest checkpoint that a daemon of this directory saw: name, size, root. It is replaced
+   atomically and durably and only grows while a daemon runs.
+2. If the file can't be read, no daemon starts until a person decides which store counts.
+3. A directory without it is new or was made by an older version.
+4. `log-behind` says why a daemon found that the store lacks records. It is written at detection, because only
+   that daemon may know its last commits. While it exists, no daemon starts.
+5. `log-begun` has the hash of the newest `store-begun-anew` record known here. At start, a daemon looks for
+   such records in the part of the log that this directory has not seen yet.
+6. While `NAME-restoring` lies beside the database, a restore is unfinished and no daemon starts; otherwise it
+   could create a new database between the two moves.
 """
 
 from __future__ import annotations
@@ -41,33 +39,29 @@ _LIMIT: Final = 4096
 
 
 class RestoreUnfinishedError(UnavailableError):
-    """A restore was begun and did not come to its end: neither database is in place for sure."""
+    """A restore was begun and not finished; neither database is reliably in place."""
 
     code = "restore-unfinished"
     remedy = "run `taskbound db restore` again with the same file: it goes on where it ended"
 
 
 class Seen:
-    """The newest checkpoint that daemons of a data directory saw; used from one thread at a time."""
+    """The newest checkpoint that this data directory's daemons saw; not safe for concurrent use."""
 
     def __init__(self, home: Path) -> None:
-        """Read what is there.
-
-        Raises:
-            StoreBehindError: It can't be read (rule 2).
-        """
+        """Reads the files; raises StoreBehindError if they are unreadable (rule 2)."""
         self._path = home / _FILE
         self._doubt = home / _DOUBT
         self._newest = _read(self._path)
 
     @property
     def newest(self) -> Checkpoint | None:
-        """What was seen; None for nothing yet (rule 3)."""
+        """Returns the seen checkpoint, or None (rule 3)."""
         return self._newest
 
     @property
     def doubt(self) -> str:
-        """Why the store is not believed (rule 4); empty where it is."""
+        """Returns why the store is in doubt (rule 4), or ''."""
         try:
             return self._doubt.read_bytes().decode("utf-8", "replace").strip() or "nobody knows why"
         except FileNotFoundError:
@@ -76,22 +70,14 @@ class Seen:
             return f"`{self._doubt}` can't be read: {error.strerror}"
 
     def condemn(self, why: str) -> None:
-        """Write down that the store lacks something (rule 4). Safe from any thread.
-
-        Raises:
-            StoreUnavailableError: It can't be made durable.
-        """
+        """Records that the store lacks something (rule 4). Safe from any thread."""
         try:
             replace_durably(self._doubt, f"{why[:_LONGEST]}\n".encode())
         except OSError as error:
             raise StoreUnavailableError(f"`{self._doubt}` can't be written: {error.strerror}") from error
 
     def see(self, checkpoint: Checkpoint) -> None:
-        """Remember it, where it is larger than what was seen (rule 1).
-
-        Raises:
-            StoreUnavailableError: It can't be made durable.
-        """
+        """Records the checkpoint durably if it is larger (rule 1); raises StoreUnavailableError."""
         if self._newest is not None and checkpoint.size <= self._newest.size:
             return
         try:
@@ -102,11 +88,7 @@ class Seen:
 
 
 def read_begun(home: Path) -> str:
-    """The newest word that another store counts which this directory knows (rule 5); empty for none.
-
-    Raises:
-        StoreUnavailableError: It can't be read.
-    """
+    """Returns the hash of the newest known `store-begun-anew` record (rule 5), or ''."""
     try:
         return (home / _BEGUN).read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -116,15 +98,9 @@ def read_begun(home: Path) -> str:
 
 
 def forget(home: Path, instead: str, begun: str) -> None:
-    """Have this text as what was seen, and no doubt any more: a person said that another store counts.
+    """Replaces the seen checkpoint and clears doubt, after a person accepted another store.
 
-    Args:
-        home: The data directory.
-        instead: The log as that store has it.
-        begun: What says so in it (rule 5); written first, so that it is not believed twice.
-
-    Raises:
-        OSError: It can't be made durable.
+    `begun` is written first, so that the same record is not accepted twice (rule 5).
     """
     replace_durably(home / _BEGUN, f"{begun}\n".encode("ascii"))
     replace_durably(home / _FILE, instead.encode())
@@ -135,18 +111,14 @@ def forget(home: Path, instead: str, begun: str) -> None:
 def open_believed(
     home: Path, database: Path, address: str, *, failed: Callable[[], None]
 ) -> tuple[OpenedStore, Seen]:
-    """The store of a daemon, which holds all that its data directory has seen, and what that is.
+    """Opens the daemon's store and verifies that it has everything this directory has seen.
 
-    Args:
-        home: The data directory.
-        database: The SQLite file.
-        address: Of a PostgreSQL database; empty for SQLite.
-        failed: Told when the store can be used no more in this process.
+    `failed` is called when the store becomes unusable in this process. An empty `address` means SQLite.
 
     Raises:
-        StoreBehindError: It does not hold it.
-        RestoreUnfinishedError: A restore of it was begun meanwhile, and is not over.
-        UnavailableError: It can't be opened.
+        StoreBehindError: The store lacks something.
+        RestoreUnfinishedError: A restore is unfinished.
+        UnavailableError: The store can't be opened.
     """
     seen = Seen(home)
     if seen.doubt:
@@ -174,7 +146,7 @@ def open_believed(
 
 
 def _note_begun(home: Path, store: OpenedStore, start: int) -> None:
-    """Know what this directory has not seen yet and is about to believe (rule 5)."""
+    """Records the reconcile records in the new part of the log (rule 5)."""
     with store.read() as snapshot:
         begun = last_begun(snapshot.audit, start)
     if begun and begun != read_begun(home):
@@ -185,11 +157,7 @@ def _note_begun(home: Path, store: OpenedStore, start: int) -> None:
 
 
 def replace_durably(path: Path, data: bytes) -> None:
-    """Put a private file in this place, whole and durable or not at all.
-
-    Raises:
-        OSError: It can't be written; what was there is there still.
-    """
+    """Replaces a private file atomically and durably; on OSError the old file is unchanged."""
     fresh = path.with_name(f"{path.name}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -204,11 +172,7 @@ def replace_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable what was put into a folder or taken out of it.
-
-    Raises:
-        OSError: It can't be.
-    """
+    """Syncs a folder's entries."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -217,16 +181,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def journal_of(database: Path) -> Path:
-    """Where it is written down that a restore of this database was begun (rule 6)."""
+    """Returns the path of a database's restore plan (rule 6)."""
     return database.with_name(f"{database.name}-restoring")
 
 
 def require_no_restore(database: Path) -> None:
-    """Go on only where no restore was begun that is not over (rule 6).
-
-    Raises:
-        RestoreUnfinishedError: One was.
-    """
+    """Raises RestoreUnfinishedError if a restore is unfinished (rule 6)."""
     if os.path.lexists(journal_of(database)):
         raise RestoreUnfinishedError(f"a restore of `{database}` was begun and is not over")
 

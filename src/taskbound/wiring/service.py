@@ -1,4 +1,4 @@
-"""What a service asks its issuer in its own name: what ended, and what a token is worth.
+"""A service's client of its issuer: revocation feed, token introspection, shared claims.
 
     from taskbound.wiring.service import ServiceLink, read_key
 
@@ -6,19 +6,16 @@
     reader, follower = link.follow()
     verifier = guard(name="payments", …, status=reader, asking=link.asking(), claims=link.claims())
 
-It needs the extra `services`, and that the service is registered with this key.
+It needs the extra `services`, and the service registered with this key.
 
-1. The service's own key signs statements about it, each shown once. A token for the feed is bound to a key
-   that is made here and stays here, and is asked for anew before it ends.
-2. A request that was refused for its token or proof (401) was not looked at: it is sent once more, with a new
-   token, and with the nonce that the issuer gave out.
-3. A question waits for no other one: a feed that is asked for news hangs for seconds, and whoever begins a
-   request meanwhile does not. Threads wait for each other while a token is asked for, and for nothing else.
-4. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
-   asked is raised too, and makes nothing fresh.
-5. That the feed is not heard is said in the log, once for each reason and for twenty at most, and that it is
-   heard again: a service whose key proves nothing does nothing for anybody, and whoever runs it has to see
-   why. An issuer that is asked five times a second, and says something else each time, fills no log.
+1. The service's key signs single-use client assertions. The feed token is bound to a key generated here and
+   is renewed before it expires.
+2. A request refused with 401 was not processed; it is sent once more with a new token and the issuer's nonce.
+3. Requests don't block each other: a feed request may wait for seconds. Threads only wait for each other
+   while a token is obtained.
+4. A refusal is raised with the issuer's code; `other-log` makes the feed reader start over. An unreachable
+   issuer also raises and never makes the feed fresh.
+5. Loss of the feed is logged once per reason, for at most twenty reasons, and so is its recovery.
 """
 
 from __future__ import annotations
@@ -91,25 +88,21 @@ _MALFORMED: Final = frozenset({400, 405, 411, 413, 415, 422})
 
 
 class BadServiceKeyError(MalformedError):
-    """What is to be a service's key is none."""
+    """The file is no usable service key."""
 
     code = "bad-service-key"
     remedy = "make one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out payments.pem`"
 
 
 class IssuerSilentError(UnavailableError):
-    """The issuer can't be asked, or answers what can't be read."""
+    """The issuer can't be reached, or its answer can't be parsed."""
 
     code = "issuer-silent"
     remedy = "look whether the issuer is reached from here, and whether its certificate is believed"
 
 
 def read_key(path: Path) -> Es256Key:
-    """A service's private key on P-256, from a PEM file without a passphrase.
-
-    Raises:
-        BadServiceKeyError: The file has none, or can't be read.
-    """
+    """Reads a P-256 private key from a PEM file without passphrase; raises BadServiceKeyError."""
     try:
         return read_pem(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -117,7 +110,7 @@ def read_key(path: Path) -> Es256Key:
 
 
 class ServiceLink:
-    """A service before its issuer. Safe from any thread."""
+    """A service's connection to its issuer. Safe from any thread."""
 
     def __init__(
         self,
@@ -128,17 +121,17 @@ class ServiceLink:
         namespace: str = DEFAULT_NAMESPACE,
         tls: SSLContext | None = None,
     ) -> None:
-        """Say who it is; nothing is asked yet.
+        """Configures the link; nothing is requested yet.
 
         Args:
-            issuer: `iss` of tokens, and where they are issued.
-            name: The service's, as it is registered.
-            key: One of those that prove it.
-            namespace: Where it is.
-            tls: How the issuer's certificate is looked at; by the system's authorities where it is not given.
+            issuer: `iss` of tokens and address of the issuer.
+            name: The service's registered name.
+            key: One of its registered keys.
+            namespace: The service's namespace.
+            tls: Verifies the issuer's certificate; the system's authorities by default.
 
         Raises:
-            BadIssuerNameError: The issuer can't be asked.
+            BadIssuerNameError: The issuer's name is no usable address.
         """
         require_issuer(issuer)
         self._issuer, self._tls = issuer, tls
@@ -154,10 +147,9 @@ class ServiceLink:
     def follow(
         self, *, failed: Callable[[TaskboundError], None] = lambda _: None
     ) -> tuple[FeedReader, FeedFollower]:
-        """A reader of the namespace's feed, and what keeps it fresh in a thread that has begun.
+        """Returns a reader of the namespace's feed and the running thread that keeps it fresh.
 
-        Args:
-            failed: Told each time that it could not be asked, beside the log (rule 5); called in the thread.
+        `failed` is called in that thread after each failed request, besides the log (rule 5).
         """
         reader, hearing = FeedReader(self._namespace), _Hearing()
 
@@ -175,29 +167,26 @@ class ServiceLink:
         return reader, follower
 
     def asking(self) -> Asking:
-        """What asks the issuer what a token is worth, where the feed is not fresh."""
+        """Returns token introspection, used while the feed is stale."""
         return Asking(self._introspect)
 
     def claims(self, *, takes: int = 30, seal: bytes = b"") -> SharedClaims:
-        """The service's claims, kept by the daemon for all machines that it runs on.
+        """Returns the service's claims, which the daemon keeps for all of its machines.
 
         Args:
-            takes: Seconds that a request takes at most: from then on a repeat of one that has no answer is
-                told that nobody knows, and no more that it is being done.
-            seal: 16 or 32 bytes that all machines of the service have: what was answered is kept sealed with
-                them, and can't be read where it is kept. Empty for none.
-
-        Raises:
-            ClaimsUnavailableError: Either can't be.
+            takes: Maximum duration of a request in seconds. After that, a repeat of an unanswered request
+                gets "outcome unknown" instead of "in progress".
+            seal: A secret of 16 or 32 bytes shared by the service's machines that encrypts stored answers;
+                empty to store none.
         """
         return SharedClaims(self._plain, self._exchanged, takes=takes, seal=Seal(seal) if seal else None)
 
     def fetch(self, ask: ReadFeed) -> FeedRows:
-        """What the feed says behind a place.
+        """Returns the feed's rows after a position.
 
         Raises:
-            RefusedByDaemonError: The issuer says no, and why (rule 3).
-            IssuerSilentError: It can't be asked.
+            RefusedByDaemonError: The issuer refused, with its reason (rule 4).
+            IssuerSilentError: The issuer can't be reached.
         """
         told = {"after": ask.after, "mark": ask.mark, "limit": ask.limit, "wait": ask.wait}
         query = urlencode({name: one for name, one in told.items() if one != ""})
@@ -210,11 +199,6 @@ class ServiceLink:
             raise IssuerSilentError("what the issuer says of the feed can't be read") from error
 
     def _exchanged(self, ask: Asked) -> RequestRow | Done | Fault:
-        """What the daemon says of a claim.
-
-        Raises:
-            IssuerSilentError: No answer came, or none that can be read.
-        """
         method, target = _address(ask)
         told = {name: one for name, one in msgspec.to_builtins(ask).items() if name != "op"}
         if isinstance(ask, AnswerRequest):
@@ -229,7 +213,6 @@ class ServiceLink:
             raise IssuerSilentError("what the issuer says of a claim can't be read") from error
 
     def _shown(self, method: str, target: str, body: bytes | None = None) -> IssuerAnswer:
-        """The answer to a request that is shown with the service's token (rule 2)."""
         token = self._fresh("")
         answer = self._asked(method, target, body, token)
         if answer.status == _UNPROVEN:
@@ -244,7 +227,7 @@ class ServiceLink:
         return self._sent(method, target, headers, body)
 
     def _fresh(self, refused: str) -> str:
-        """A token that is not over, and not the one that was refused (rule 3)."""
+        """Returns a valid token other than the refused one (rule 3)."""
         with self._lock:
             return self._token if awake() < self._renew and self._token != refused else self._renewed()
 
@@ -277,7 +260,6 @@ class ServiceLink:
         return answer.body
 
     def _proven(self) -> dict[str, str]:
-        """What proves the service, once (rule 1)."""
         now = int(time.time())
         claims: dict[str, JsonValue] = {
             "iss": self._name,
@@ -308,20 +290,15 @@ class ServiceLink:
 
 
 class _Hearing:
-    """What was said of whether the feed is heard, since it was heard last (rule 5)."""
-
     def __init__(self) -> None:
-        """Have said nothing."""
         self._said: set[str] = set()
 
     def hears(self) -> None:
-        """Say so, where the last word was another."""
         if self._said:
             _log.info("what ended is heard again")
         self._said.clear()
 
     def hears_nothing(self, error: TaskboundError) -> None:
-        """Say why, once for each reason; what the issuer says is shown as it is, on one line."""
         code = error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
         said = escape_rest(f"{error.message} [{code}]")
         if said not in self._said and len(self._said) < _REASONS:
@@ -338,7 +315,6 @@ def _object(answer: IssuerAnswer) -> Mapping[str, object]:
 
 
 def _refusal(answer: IssuerAnswer) -> RefusedByDaemonError:
-    """The issuer's no, in its own words: a problem's, or OAuth's."""
     said = _object(answer)
 
     def word(*names: str) -> str:
@@ -356,7 +332,6 @@ def _refusal(answer: IssuerAnswer) -> RefusedByDaemonError:
 
 
 def _address(ask: Asked) -> tuple[str, str]:
-    """Method and path of what is asked of a claim."""
     match ask:
         case BeginRequest():
             return "POST", _REQUESTS
@@ -373,7 +348,6 @@ def _fault(answer: IssuerAnswer) -> Fault:
 
 
 def _family(status: int) -> str:
-    """Of which kind a refusal is, by its status."""
     if status == _UNPROVEN:
         return "unproven"
     if status in _MALFORMED:

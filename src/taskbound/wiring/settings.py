@@ -1,10 +1,10 @@
-"""The settings of one installation: `taskbound.toml` in the data directory, and `TASKBOUND_…`.
+"""The settings of an installation: `taskbound.toml` in the data directory and `TASKBOUND_…` variables.
 
-1. The command line goes before the environment, the environment before the file, the file before the default.
-2. An unknown key, a key that stands twice, and a value of the wrong kind are errors, never a guess.
-3. A file that others can write is refused: whoever writes it decides.
-4. No setting holds a secret, since settings are shown, and stand in command lines.
-5. A file that can't be read because the directory is another account's says so: no setting is wrong.
+1. The command line overrides the environment, the environment the file, the file the default.
+2. Unknown or duplicate keys and values of the wrong type are errors.
+3. A file that others can write is refused.
+4. No setting contains a secret: settings are displayed and appear in command lines.
+5. If another account owns the directory, the error says so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TOLD: Final = frozenset({"TASKBOUND_TASK"})
 
 
 class BadSettingError(MalformedError):
-    """A setting that does not exist, or a value that it can't have."""
+    """An unknown setting or an invalid value."""
 
     code = "bad-setting"
     remedy = "see docs/reference/settings.md"
@@ -110,13 +110,13 @@ class Settings:
 
 
 def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings for this data directory (rule 1).
+    """Returns the settings of this data directory (rule 1).
 
     Raises:
-        BadSettingError: Anything of rules 2 and 3.
-        BadAddressError: An origin that is none.
-        BadTrustDomainError: A trust domain that is none.
-        ForeignHomeError: The directory is another account's (rule 5).
+        BadSettingError: Rules 2 and 3.
+        BadAddressError: An origin is malformed.
+        BadTrustDomainError: A trust domain is malformed.
+        ForeignHomeError: Another account owns the directory (rule 5).
     """
     told: dict[str, object] = dict(_from_file(home / FILE))
     for field in fields(Settings):
@@ -169,11 +169,7 @@ def _count(name: str, told: object, *, least: int = 1, most: int = _MOST) -> int
 
 
 def require_store(text: str) -> None:
-    """Go on only with a database's address that holds no secret (rule 4).
-
-    Raises:
-        BadSettingError: It is none, or holds a password.
-    """
+    """Raises BadSettingError unless this is a database address without a password (rule 4)."""
     try:
         seen = urlsplit(text)
         secret = seen.password is not None or "password" in parse_qs(seen.query)
@@ -192,7 +188,7 @@ def require_store(text: str) -> None:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The `TASKBOUND_…` variables that are no setting: a misspelled one would go unnoticed."""
+    """Returns the `TASKBOUND_…` variables that are no setting, to detect misspellings."""
     known = _DEVELOPMENT | _TOLD | {PREFIX + field.name.upper() for field in fields(Settings)}
     return tuple(sorted(name for name in environ if name.startswith(PREFIX) and name not in known))
 

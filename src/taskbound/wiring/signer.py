@@ -1,12 +1,11 @@
-"""The signer's process: the only one that reads the log's private key, and those of agents and tokens.
+"""The signer process: the only process that reads the private keys of the log, of agents and of tokens.
 
-1. Where the system can, no other process reads its memory, of the same account neither,
-   and it leaves no core behind.
-2. A key is made only when told so: one that has gone is an error, never a new log.
-3. A signal ends it where it stands, as a lost machine would: what it signed is durable before it
-   leaves, and a second signal finds nobody. A thread waits for signals and for nothing else: Python's
-   handlers run in the main thread, which a signal just before `accept` would leave waiting for a client.
-4. Tokens are signed only where it is told their issuer; then it reads the store, and signs what stands there.
+1. Where the system supports it, no other process can read its memory, not even one of the same account, and
+   it leaves no core dump.
+2. It creates a key only with `--create`: a missing key is an error, never a new log.
+3. A signal ends it at once, like a crash: signatures are durable before they leave. A separate thread waits
+   for signals, because Python's handlers run in the main thread, which may be blocked in `accept`.
+4. It signs tokens only with `--issuer`; then it reads the store and signs the rows there.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    """Serves until terminated; returns 0 after that, 4 if it could not start."""
     told = _read_arguments(arguments)
     os.umask(0o077)  # a daemon that is binding its socket meanwhile has another one, for a moment
     open_log("signer")
@@ -120,14 +119,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _await_end() -> NoReturn:
-    """End this process once nobody holds its standard input any more."""
     while os.read(0, 64):
         pass
     os._exit(0)
 
 
 def _await_signal() -> NoReturn:
-    """End this process once it is asked to."""
     signal.sigwait(_ENDING)
     os._exit(0)
 

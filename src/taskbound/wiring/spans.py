@@ -1,4 +1,4 @@
-"""Where spans go: to the collector that a setting names, or nowhere; what sends them is loaded only then."""
+"""Opens the exporter of trace spans to the configured collector; its code is loaded only if there is one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_spans(origin: str, *, service: str) -> OtlpSpans | None:
-    """What sends spans to this collector; None without one.
-
-    Raises:
-        BadAddressError: The collector's address is none.
-    """
+    """Returns the exporter, or None without a collector; raises BadAddressError for a malformed address."""
     if not origin:
         return None
     place = parse_origin(origin, secured=False, where="traces")

@@ -1,8 +1,8 @@
-"""Hosts for OpenSSH's programs: an agent with what opens them beside a configuration, in a folder of its own.
+"""Serves host credentials to OpenSSH programs: an SSH agent and a configuration in a private folder.
 
-1. The folder is this account's alone. In it stand public things and a socket: no secret is in any file.
-2. It is made before anybody is served, so that a process may still be forked in between. It is gone when it
-   is closed; where this process is killed before that, what it holds is as public as it was.
+1. Only this account can access the folder. It contains public data and a socket, no secret.
+2. The folder is created before serving starts, so that the process can still fork. If the process is killed,
+   what remains is public.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ if TYPE_CHECKING:
 
 
 class ServedHosts:
-    """Some hosts' credentials, which programs can use and not read, from `start` to `stop`."""
+    """Host credentials that programs can use but not read, from `start` to `stop`."""
 
     def __init__(self, credentials: Iterable[TaskCredential]) -> None:
-        """Make the folder; nobody is served yet (rule 2).
-
-        Args:
-            credentials: What was obtained; those that are of no host are left out.
+        """Creates the folder; serving starts later (rule 2). Credentials of other targets are ignored.
 
         Raises:
-            BadSshCredentialError: One of a host is not whole.
-            SameHostError: Two are of one host.
-            BadSshKeyError: A key can't be read, or its certificate is another's.
-            NoAgentError: There is no room for them, or nothing can listen.
+            BadSshCredentialError: A host credential is incomplete.
+            SameHostError: Two credentials are for one host.
+            BadSshKeyError: A key can't be read, or its certificate belongs to another key.
+            NoAgentError: The folder or socket can't be created.
         """
         hosts = parse_hosts(credentials)
         identities = [
@@ -62,31 +59,25 @@ class ServedHosts:
         """Where programs find all this."""
 
     def start(self) -> None:
-        """Serve from now on; once."""
+        """Starts serving; may be called once."""
         self._agent.start()
 
     def stop(self) -> None:
-        """Serve nobody any more, open connections neither; once more changes nothing."""
+        """Stops serving and closes open connections; idempotent."""
         self._agent.close()
 
     def close(self) -> None:
-        """Serve nobody any more, and remove the folder; once more changes nothing.
-
-        Raises:
-            NoAgentError: Something of the folder is still there.
-        """
+        """Stops serving and removes the folder; idempotent. Raises NoAgentError if files remain."""
         self.stop()
         self._remove()
         if self.folder.exists():
             raise NoAgentError(f"`{self.folder}` can't be removed")
 
     def __enter__(self) -> Self:
-        """Use as a context."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close at the end."""
         self.close()
 
     def _remove(self) -> None:

@@ -1,11 +1,10 @@
-"""Starting the daemon of a data directory when nobody has yet (design 6).
+"""Starts the daemon of a data directory on demand (design 6).
 
-1. Only for a directory that exists and is this user's alone; for anything else the command is printed.
-2. Starters take turns at a file lock, and look again once they have it: many at once make one daemon.
-3. The daemon gets a session of its own, a closed list of environment variables, and no `TASKBOUND_…` setting:
-   what it obeys stands in its directory, and does not depend on who happened to start it.
-4. It has started when it says so on a pipe, and a daemon that refuses to start says why there, as the fault
-   that a client gets; no starter waits for a fixed time.
+1. Only for a directory that exists and only this user can access; otherwise the error names the command.
+2. Starters take a file lock and check again once they have it, so that one daemon starts.
+3. The daemon gets its own session, an allow-list of environment variables and no `TASKBOUND_…` setting: its
+   configuration is in its directory and doesn't depend on who started it.
+4. The daemon reports readiness or the reason of its failure on a pipe; no starter waits for a fixed time.
 """
 
 from __future__ import annotations
@@ -62,11 +61,9 @@ class DaemonNotStartedError(UnavailableError):
 
 
 def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
-    """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251).
+    """Returns the daemon's command, independent of the working directory and PYTHONPATH (A251).
 
-    Args:
-        home: The data directory.
-        api: Where its API listens; empty for what the settings say, which is nowhere unless they do.
+    An empty `api` means the configured API address.
     """
     settings = read_settings(home, {})
     words = _api_words(settings, api or settings.api_address)
@@ -85,7 +82,6 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
 
 
 def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
-    """How the daemon's own API is told where to listen, and how; nothing where it listens nowhere."""
     told = {
         "address": address,
         "origin": settings.api_origin,
@@ -99,18 +95,17 @@ def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
 
 
 def _issuer(settings: Settings, address: str) -> str:
-    """Our own name as an issuer of tokens: how the API is known outside; empty where it listens nowhere."""
     scheme = "https" if settings.api_tls_certificate else "http"
     return settings.api_origin or (f"{scheme}://{address}" if address else "")
 
 
 def serve_command(home: Path) -> str:
-    """What a person types to start it."""
+    """Returns the command that a person types to start the daemon."""
     return f"taskbound serve --home {shlex.quote(str(home))}"
 
 
 def announce(home: Path, *, as_json: bool) -> int:
-    """A descriptor for `--ready-fd`; once the daemon has written to it, standard output says so."""
+    """Returns a descriptor for `--ready-fd`; a write to it is reported on standard output."""
     listening, speaking = os.pipe()
     if os.fork() == 0:
         os.close(speaking)
@@ -127,7 +122,7 @@ def announce(home: Path, *, as_json: bool) -> int:
 
 
 def answers(path: Path) -> bool:
-    """Whether a process listens on this socket now."""
+    """Whether a process listens on this socket."""
     try:
         _reach(path)
     except OSError:
@@ -136,7 +131,7 @@ def answers(path: Path) -> bool:
 
 
 def listener(path: Path) -> int:
-    """The process that listens on this socket; 0 where none does, or the system does not say."""
+    """Returns the pid that listens on this socket; 0 if no process does or the system can't tell."""
     option = getattr(unix, "SO_PEERCRED", None)
     try:
         with _reached(path) as one:
@@ -163,16 +158,11 @@ def _reached(path: Path) -> unix.socket:
 
 
 def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:
-    """The socket of a daemon that answers: one that another account runs, or that of a data directory.
-
-    Args:
-        home: The data directory, absolute.
-        socket: Where another account's daemon listens; empty when there is none.
-        may_start: Whether the data directory's daemon may be started.
+    """Returns the socket of a running daemon: another account's at `socket`, or the data directory's.
 
     Raises:
-        DaemonNotStartedError: None answers.
-        NoHomeError: `ForeignHomeError`, `OpenHomeError`: as `ensure_daemon`.
+        DaemonNotStartedError: No daemon answers.
+        NoHomeError: Also ForeignHomeError and OpenHomeError, as `ensure_daemon`.
     """
     if not socket:
         return ensure_daemon(home, may_start=may_start)
@@ -187,17 +177,13 @@ def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:
 
 
 def ensure_daemon(home: Path, *, may_start: bool = True) -> Path:
-    """The socket of a daemon that answers, which is started if need be.
-
-    Args:
-        home: The data directory, absolute.
-        may_start: Whether to start one; without, an absent daemon is an error.
+    """Returns the socket of the data directory's daemon, which is started if needed and `may_start`.
 
     Raises:
         NoHomeError: The directory does not exist.
-        ForeignHomeError: It, or the socket's folder, is not this user's.
-        OpenHomeError: Others may enter it.
-        DaemonNotStartedError: None answers, and none may be started or it failed to start.
+        ForeignHomeError: The directory or the socket's folder belongs to another user.
+        OpenHomeError: Other users can access the directory.
+        DaemonNotStartedError: No daemon answers, and none may be started or the start failed.
     """
     require_own_home(home)  # 1.
     if answers(find_socket(home)):
@@ -214,11 +200,7 @@ def ensure_daemon(home: Path, *, may_start: bool = True) -> Path:
 
 @contextmanager
 def _turn(home: Path) -> Iterator[None]:
-    """Hold the lock of starters, or leave early once somebody else's daemon answers.
-
-    Raises:
-        DaemonNotStartedError: Another starter holds the lock for too long.
-    """
+    """Holds the starters' lock, or returns early once another starter's daemon answers."""
     (home / "run").mkdir(mode=0o700, exist_ok=True)
     lock = os.open(home / "run" / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -246,11 +228,6 @@ def _try_lock(lock: int) -> bool:
 
 
 def _start(home: Path) -> None:
-    """Run the daemon detached and wait until it is ready (rules 3 and 4).
-
-    Raises:
-        DaemonNotStartedError: It ended, or said nothing in time.
-    """
     listening, speaking = os.pipe()
     log = _open_log(home)
     try:
@@ -293,7 +270,6 @@ def _start(home: Path) -> None:
 
 
 def _reason(said: bytes) -> Fault | None:
-    """Why the daemon does not start, in its own words; None where it gave none."""
     try:
         return msgspec.json.decode(said, type=Fault)
     except msgspec.MsgspecError:
@@ -301,7 +277,6 @@ def _reason(said: bytes) -> Fault | None:
 
 
 def _read_word(fd: int) -> bytes:
-    """What the daemon said before it went silent, ended, or took too long."""
     said = b""
     end = time.monotonic() + PATIENCE
     while b"\n" not in said and (left := end - time.monotonic()) > 0:
@@ -325,7 +300,7 @@ def _soon(home: Path) -> bool:
 
 
 def daemon_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment the daemon gets (rule 3)."""
+    """Returns the variables that the daemon gets (rule 3)."""
     return {name: text for name, text in environ.items() if name in _KEPT or name.startswith("LC_")}
 
 
@@ -339,7 +314,6 @@ def _open_log(home: Path) -> int:
 
 
 def _last_words(home: Path) -> str:
-    """The last line of the daemon's log, as it may stand in a message."""
     try:
         text = (home / "log" / "daemon.log").read_bytes()[-_TAIL:].decode("utf-8", "replace")
     except OSError:

@@ -1,7 +1,4 @@
-"""What starts the servers of a gateway, reaches them, or has them started where their secrets are.
-
-A server with slots is the egress', and is never started or reached from here.
-"""
+"""Starts or connects to a gateway's servers; servers with slots are started only by the egress."""
 
 from __future__ import annotations
 
@@ -18,10 +15,9 @@ if TYPE_CHECKING:
 
 
 class Starters:
-    """Starts servers that have a command, reaches those that have a URL (`ports.upstream.StartUpstream`)."""
+    """Implements `ports.upstream.StartUpstream` for command, URL and egress servers."""
 
     def __init__(self, stdio: StdioStarter, egress: Path) -> None:
-        """Start by command with this; servers with slots are the egress', which listens there."""
         self._stdio = stdio
         self._socket = egress
         self._http: StartUpstream | None = None
@@ -37,7 +33,7 @@ class Starters:
         offers: bytes = b"{}",
         task: str = "",
     ) -> Upstream:
-        """The server, ready for calls; who has no server of a kind loads nothing of what that kind takes."""
+        """Returns the server, ready for calls; the code of each transport is loaded on first use."""
         if identity.slots:
             if self._egress is None:
                 from taskbound.adapters.upstream.egress import EgressStarter  # noqa: PLC0415 -- as said above
@@ -54,7 +50,7 @@ class Starters:
 
 
 def find_broker(home: Path, settings: Settings) -> Path:
-    """Where the broker of a data directory listens, or the one that another account runs."""
+    """Returns the socket of the configured or own broker."""
     if settings.broker:
         return Path(settings.broker)
     daemon = Path(settings.socket) if settings.socket else find_socket(home)
@@ -62,7 +58,7 @@ def find_broker(home: Path, settings: Settings) -> Path:
 
 
 def find_egress(home: Path, settings: Settings) -> Path:
-    """Where the egress of a data directory listens, or the one that another account runs."""
+    """Returns the socket of the configured or own egress."""
     if settings.egress:
         return Path(settings.egress)
     daemon = Path(settings.socket) if settings.socket else find_socket(home)

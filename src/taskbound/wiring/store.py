@@ -1,4 +1,4 @@
-"""Which store an installation has: SQLite in its data directory, or a PostgreSQL database."""
+"""Opens an installation's store: SQLite in the data directory, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,43 +20,40 @@ DATABASE: Final = "taskbound.db"
 
 
 class OpenedStore(Store, Protocol):
-    """A store, and whether it still can be one."""
+    """A store that reports whether it is still usable."""
 
     @property
     def failure(self) -> StoreUnavailableError | None:
-        """Why it refuses everything until this process ends; None as long as it does not."""
+        """Returns why the store is unusable until this process ends, or None."""
 
     def refuse(self, error: StoreUnavailableError) -> None:
-        """Refuse everything from now on, with this."""
+        """Makes every later use fail with this error."""
 
 
 class DriverMissingError(UnavailableError):
-    """The settings name a PostgreSQL database, and its driver is not installed."""
+    """A PostgreSQL database is configured, but its driver is not installed."""
 
     code = "driver-missing"
     remedy = "from a checkout, into the environment of this process: `pip install '.[server,postgres]'`"
 
 
 def _pass() -> None:
-    """Tell nobody."""
+    pass
 
 
 def open_store(
     database: Path, address: str, *, failed: Callable[[], None] = _pass, owned: Callable[[], None] = _pass
 ) -> OpenedStore:
-    """The store of a daemon.
+    """Opens the daemon's store: SQLite, or PostgreSQL if `address` is not empty.
 
-    Args:
-        database: The SQLite file.
-        address: Of a PostgreSQL database; empty for SQLite.
-        failed: Told when the store can be used no more in this process; a lost server comes back.
-        owned: Asked, for SQLite, once no other process has the file in use or moves it, and before it is
-            opened; what it raises ends the opening.
+    `failed` is called when the store becomes unusable in this process (a lost server connection is retried).
+    `owned` is called for SQLite once the file is locked and before it is opened; an exception stops the
+    opening.
 
     Raises:
-        DatabaseInUseError: Another process has the file in use.
-        UnavailableError: It can't be opened.
-        BadSettingError: The address is none, or holds a password.
+        DatabaseInUseError: Another process uses the file.
+        UnavailableError: The store can't be opened.
+        BadSettingError: The address is malformed or contains a password.
     """
     if not address:
         return _open_sqlite(database, failed, owned)
@@ -69,7 +66,7 @@ def open_store(
 
 
 def _open_sqlite(database: Path, failed: Callable[[], None], owned: Callable[[], None]) -> OpenedStore:
-    """The SQLite store, which keeps everybody else from the file until it is closed."""
+    """Opens the SQLite store and holds its lock until it is closed."""
     from taskbound.adapters.store.sql import SqlStore, hold_database  # noqa: PLC0415 -- only the one that is used
 
     try:
@@ -85,15 +82,11 @@ def _open_sqlite(database: Path, failed: Callable[[], None], owned: Callable[[],
 
 
 def open_reader(database: str, address: str) -> Readable:
-    """The store of a daemon, for a process that only reads it.
-
-    Args:
-        database: The daemon's SQLite file; empty where it has none.
-        address: Of a PostgreSQL database, as a role that reads; empty for none.
+    """Opens the daemon's store read-only: the SQLite file, or PostgreSQL with a role that reads.
 
     Raises:
-        UnavailableError: It can't be opened, or nothing says where it is.
-        BadSettingError: The address is none, or holds a password.
+        UnavailableError: The store can't be opened, or no location is given.
+        BadSettingError: The address is malformed or contains a password.
     """
     if address:
         return open_store(Path(), address)
@@ -105,17 +98,9 @@ def open_reader(database: str, address: str) -> Readable:
 
 
 def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
-    """Make the tables of a PostgreSQL database that has none, and grant what is needed; the revision.
+    """Creates missing tables of a PostgreSQL database and grants rights; returns the revision.
 
-    Args:
-        address: Of the database, as the role that owns it.
-        daemon: The role that daemons log in with, made a member; empty for none.
-        signer: The same for the signer.
-        broker: The same for the broker.
-
-    Raises:
-        UnavailableError: It can't be done.
-        BadSettingError: The address is none, or holds a password.
+    The address uses the owning role. The roles of daemons, signer and broker get memberships unless empty.
     """
     require_store(address)
     try:
@@ -130,12 +115,7 @@ def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
 
 
 def examine(address: str) -> Sequence[tuple[bool, str]]:
-    """How a PostgreSQL database stands: whether each thing is as it should be, and in words.
-
-    Raises:
-        UnavailableError: It can't be looked at.
-        BadSettingError: The address is none, or holds a password.
-    """
+    """Returns checks of a PostgreSQL database: whether each holds, and a sentence."""
     require_store(address)
     try:
         from taskbound.adapters.store.postgres.server.opening import (  # noqa: PLC0415 -- as above
@@ -147,7 +127,6 @@ def examine(address: str) -> Sequence[tuple[bool, str]]:
 
 
 def _missing(error: ModuleNotFoundError) -> Exception:
-    """Our error, when it is the driver that is missing."""
     if error.name is None or error.name.split(".")[0] != "psycopg":
         return error
     from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where it is missing

@@ -1,14 +1,13 @@
-"""TLS for a process that listens: from files that may be replaced while it does.
+"""TLS for listeners, with files that can be replaced while they are in use.
 
-1. TLS 1.2 at least, no compression, no renegotiation, no session that is taken up again: each connection
-   shows its certificate itself.
-2. A client's certificate is asked for where there are authorities for it, in the file or of trust domains,
-   and is no condition: who shows none may have another proof, and one that they did not issue ends the
-   connection. An authority that is named is one, whoever issued it. Whether a certificate has ended is told
-   by the daemon, whose clock is not set back, and which names the refusal and records it.
-3. A key that every account of the machine can read is no key.
-4. Files that can't be taken leave what is served as it is, and say why.
-5. What is reached from elsewhere than this machine has TLS: what is shown to it must not be read on the way.
+1. TLS 1.2 or later, without compression, renegotiation or session resumption: each connection presents its
+   own certificate.
+2. A client certificate is requested if there are authorities, and is optional: the client may have another
+   proof. One of another issuer ends the connection. A named authority is a trust anchor whatever issued it.
+   The daemon checks expiry, because its clock can't be set back and it records the refusal.
+3. A key file readable by every account is refused.
+4. Unusable files leave the current ones in use and are reported.
+5. A listener that other machines can reach must use TLS.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ANY_TIME: Final = ssl.VerifyFlags(0x200000)
 
 
 class BadTlsError(MalformedError):
-    """The certificate, its key or the authorities of clients can't be used for TLS."""
+    """The certificate, its key or the client authorities are unusable."""
 
     code = "bad-tls"
     remedy = "name PEM files that belong together; the key is readable by its own account, and by no others"
@@ -43,7 +42,7 @@ class BadTlsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Where everything is."""
+    """Paths of certificate chain, key and client authorities."""
 
     certificate: Path
     """The chain that is shown, leaf first, PEM."""
@@ -52,7 +51,7 @@ class TlsFiles:
     """The authorities of client certificates, beside those of trust domains; none where there are none."""
 
     def seen(self) -> tuple[tuple[int, int, int], ...]:
-        """What tells that a file was replaced: inode, size and time of each; zeros for none."""
+        """Returns inode, size and mtime of each file, to detect replacement; zeros if it is missing."""
         found: list[tuple[int, int, int]] = []
         for one in (self.certificate, self.key, *([self.roots] if self.roots is not None else [])):
             try:
@@ -64,14 +63,7 @@ class TlsFiles:
         return tuple(found)
 
     def context(self, authorities: Sequence[bytes] = ()) -> ssl.SSLContext:
-        """What serves with these files as they are now (rules 1 to 3).
-
-        Args:
-            authorities: Of trust domains, DER.
-
-        Raises:
-            BadTlsError: They can't be used.
-        """
+        """Returns a server context of these files (rules 1 to 3); `authorities` of trust domains are DER."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
@@ -92,7 +84,7 @@ class TlsFiles:
 
 
 def _trust(context: ssl.SSLContext, authorities: Sequence[bytes]) -> bool:
-    """Believe these; whether one is. One that TLS can't read is believed by nobody, and hinders no other."""
+    """Adds the authorities that OpenSSL can parse and skips others; returns whether any was added."""
     believed = False
     for one in authorities:
         try:
@@ -105,17 +97,9 @@ def _trust(context: ssl.SSLContext, authorities: Sequence[bytes]) -> bool:
 
 
 def read_files(certificate: str, key: str, roots: str, *, address: str, word: str) -> TlsFiles | None:
-    """The files that were named; none on the loopback without (rule 5).
+    """Returns the configured files, or None on the loopback without files (rule 5).
 
-    Args:
-        certificate: The chain's path, or empty.
-        key: Its key's.
-        roots: That of the authorities of clients.
-        address: Where is listened.
-        word: With what the names of these settings begin.
-
-    Raises:
-        BadAddressError: It would be reached from elsewhere without TLS, or one of them is missing.
+    `word` is the prefix of the settings' names in errors. Raises BadAddressError if TLS or a file is missing.
     """
     if certificate and key:
         return TlsFiles(certificate=Path(certificate), key=Path(key), roots=Path(roots) if roots else None)
@@ -129,7 +113,6 @@ def read_files(certificate: str, key: str, roots: str, *, address: str, word: st
 
 
 def _no_password() -> str:
-    """A key that wants one is refused: nobody is there to be asked."""
     return ""
 
 

@@ -1,14 +1,13 @@
-"""Where the keys are that sign tokens, as one text names it: files, a device of PKCS #11, or OpenBao.
+"""Opens the token signing keys that a text names: files, a PKCS #11 device, or OpenBao.
 
 1. `file:PATH`: a directory of this account, mode 0700.
-2. `pkcs11:token=LABEL?module-path=PATH&pin-source=PATH` (RFC 7512): the device's library, the token in it,
-   and the file with the user's PIN.
-3. `openbao:https://HOST:PORT/MOUNT/PREFIX?token=PATH&ca=PATH`: the server, its transit engine, how the names
-   of our keys begin, the file with the server's token, and the authorities whose certificates count (the
-   system's without).
-4. A text holds no secret: PINs and tokens are in files that only the signer's account can read. What stands
-   twice, or is unknown, is an error.
-5. What is not used isn't loaded: PKCS #11 needs a package of its own.
+2. `pkcs11:token=LABEL?module-path=PATH&pin-source=PATH` (RFC 7512): token, library, and the file with the
+   user PIN.
+3. `openbao:https://HOST:PORT/MOUNT/PREFIX?token=PATH&ca=PATH`: server, transit engine, prefix of key names,
+   token file, and certificate authorities (the system's by default).
+4. The text contains no secret: PINs and tokens are in files that only the signer's account can read.
+   Duplicate or unknown parameters are errors.
+5. Only the code in use is loaded; PKCS #11 needs an extra package.
 """
 
 from __future__ import annotations
@@ -31,28 +30,26 @@ _PARTS: Final = 2
 
 
 class BadKeyPlaceError(MalformedError):
-    """The text names no place where keys for tokens can be."""
+    """The text names no valid key location."""
 
     code = "bad-key-place"
     remedy = "see docs/guides/token-keys.md: `file:PATH`, `pkcs11:token=…?…` or `openbao:https://…`"
 
 
 class KeyPackageMissingError(UnavailableError):
-    """The keys are in a device of PKCS #11, and the package that speaks to it is not installed."""
+    """The keys are in a PKCS #11 device, and its package is not installed."""
 
     code = "key-package-missing"
     remedy = "from a checkout, into the environment of the signer: `pip install '.[server,pkcs11]'`"
 
 
 def open_token_keys(place: str, *, create: bool = False) -> Opened:
-    """The store that this text names, open: close it, or use it in a `with`.
+    """Opens the named key store; the caller closes it.
 
-    Args:
-        place: Where the keys are (rules 1 to 3).
-        create: Whether a directory that isn't there is made; nothing else is.
+    `create` permits a missing directory to be created, nothing else.
 
     Raises:
-        BadKeyPlaceError: The text is none of these.
+        BadKeyPlaceError: The text is malformed.
         KeyPackageMissingError: Rule 5.
         SignerUnavailableError: The store can't be opened.
     """
@@ -114,7 +111,6 @@ def _open_openbao(rest: str) -> OpenBaoTokenKeys:
 
 
 def _told(query: str, *, needed: set[str], may: frozenset[str] | set[str] = frozenset()) -> dict[str, str]:
-    """What a query says (rule 4)."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""What signs tokens in the signer's process, plugged together when the first one is asked for.
+"""Token signing in the signer process, loaded when the first token is signed.
 
-A signer may vouch for a log for weeks without one, and a store's libraries are most of its memory. The daemon
-makes the database; until it is there nothing can be signed, and that is said.
+Store libraries are most of the signer's memory, and many signers never sign a token. Until the daemon has
+created the database, signing fails with that reason.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class LaterTokenSigner:
-    """The `TokenSigner` of a signer's process; safe from any thread."""
+    """Lazily loaded `TokenSigner`; safe from any thread."""
 
     def __init__(self, *, keys: str, database: str, store: str, issuer: str) -> None:
-        """Prepare.
+        """Configures the signer.
 
         Args:
-            keys: Where the keys of tokens are (`token_keys`); a folder is made when it is not there.
-            database: The daemon's SQLite file; empty where there is none.
-            store: The address of a PostgreSQL database; empty where there is none.
-            issuer: The name that every token has in `iss`; empty for a signer that signs none.
+            keys: Location of the token keys (`token_keys`); a missing folder is created.
+            database: The daemon's SQLite file, or empty.
+            store: Address of a PostgreSQL database, or empty.
+            issuer: `iss` of every token; empty for a signer that signs none.
         """
         self._keys = keys
         self._database = database
@@ -38,28 +38,23 @@ class LaterTokenSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """The token of this row.
-
-        Raises:
-            DeniedError: It doesn't hold, or is not what was issued.
-            UnavailableError: It can't be read or signed now.
-        """
+        """Returns the signed token of a row; raises DeniedError if the row is invalid."""
         return self._plugged().sign_token(namespace, token)
 
     def sign_status_list(self, number: int) -> SignedList:
-        """The status list of this number; raises as `sign_token`."""
+        """Returns the signed status list of this number; raises as `sign_token`."""
         return self._plugged().sign_status_list(number)
 
     def make_key(self) -> MadeKey:
-        """A new key; raises as `sign_token`."""
+        """Creates a key; raises as `sign_token`."""
         return self._plugged().make_key()
 
     def look(self, issuer: str) -> None:
-        """Return where tokens of this issuer could be signed; raises as `sign_token`."""
+        """Returns if tokens of this issuer could be signed; raises as `sign_token`."""
         self._plugged().look(issuer)
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroy what signs nothing any more; raises as `sign_token`."""
+        """Destroys keys that are no longer used; raises as `sign_token`."""
         return self._plugged().destroy_keys()
 
     def _plugged(self) -> RowSigner:

@@ -1,9 +1,8 @@
-"""The process that prints which tools an application's guarded functions are: `taskbound tool pin`.
+"""Child process that prints the tools of an application's guarded functions (`taskbound tool pin`).
 
     python -P -m taskbound.wiring.tools notes.py notes
 
-The application is loaded, and nothing of it is called; what it does when it is loaded it does. It reports as
-`taskbound.wiring.coverage` does.
+It imports the application and calls nothing of it. It reports as `taskbound.wiring.coverage` does.
 """
 
 from __future__ import annotations
@@ -30,14 +29,9 @@ _FAILED: Final = 2
 
 
 def define(application: str, server: str) -> Defined:
-    """The guarded functions of an application.
+    """Returns the guarded functions of one server in an application (a `.py` file or a module).
 
-    Args:
-        application: A file whose name ends in `.py`, or a module.
-        server: The server whose functions are meant; the only one where it is empty.
-
-    Raises:
-        BadApplicationError: It can't be loaded, or has no guarded functions of one server.
+    An empty `server` means the only one. Raises BadApplicationError if there are no such functions.
     """
     if application.endswith(".py"):
         sys.path.insert(0, str(Path(application).absolute().parent))
@@ -57,7 +51,7 @@ def define(application: str, server: str) -> Defined:
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Report an application's guarded functions, and end."""
+    """Prints an application's guarded functions, and exits."""
     match list(words):
         case [application] | [application, "--server", ""]:
             server = ""

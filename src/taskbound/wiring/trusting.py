@@ -1,15 +1,12 @@
-"""What asks the sources of trust domains, in a thread of its own with a loop of its own.
+"""Thread that polls the bundle sources of trust domains.
 
-1. Each domain that is believed is followed by one task, as long as it is believed with this source. What
-   changed is seen at once where this daemon was asked for it, and within five seconds where another one
-   was.
-2. What a source says counts once it is written (`flows.identity.trust`). One that fails is asked again
-   after 1, 2, 4 … seconds, half a minute at most and often enough for the bound; one that refuses, after as
-   long as it is asked anyway.
-3. A source that fails, hangs or says nonsense holds up no other, no decision, and not the daemon's end:
-   that waits two seconds for this thread. Names are looked up in threads, as the system has no other way:
-   `_NAMES` of them, one for each source that may hang in that.
-4. Nothing of a source is loaded before a domain has it.
+1. One task follows each trusted domain and source. A change is noticed at once if this daemon made it, else
+   within five seconds.
+2. A bundle counts once it is stored (`flows.identity.trust`). A failed source is retried after 1, 2, 4 …
+   seconds, at most half a minute and often enough for the bound; one that refuses, after its normal interval.
+3. A failing or hanging source delays no other source, no decision and the daemon's end by at most two
+   seconds. Names are resolved in `_NAMES` threads, because the system's resolver blocks.
+4. The code of a source kind is loaded on first use.
 """
 
 from __future__ import annotations
@@ -47,18 +44,14 @@ _PART: Final = 6
 
 
 class Trusting:
-    """Follows every trust domain that is believed."""
+    """Follows every trusted domain.
+
+    `made` replaces the real bundle sources.
+    """
 
     def __init__(
         self, means: Means, sources: Sources, *, made: Callable[[Trust], BundleSource] | None = None
     ) -> None:
-        """Prepare; `start` begins.
-
-        Args:
-            means: Where what they say is written.
-            sources: Is told what keeps one from answering.
-            made: Makes what asks a domain's source, in place of the real ones.
-        """
         self._means = means
         self._sources = sources
         self._made = made or self._real
@@ -69,20 +62,20 @@ class Trusting:
         self._begun = threading.Event()
 
     def start(self) -> None:
-        """Begin."""
+        """Starts the thread."""
         self._thread.start()
         self._begun.wait()
         self._sources.attend(self._look)
 
     def leave(self) -> None:
-        """Begin to end; returns at once."""
+        """Begins to stop; returns at once."""
         self._sources.attend(None)
         if self._loop is not None and self._main is not None:
             with suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._main.cancel)
 
     def stop(self) -> None:
-        """End, within a bound (rule 3)."""
+        """Stops within a bound (rule 3)."""
         self.leave()
         self._thread.join(_END)
 
@@ -117,7 +110,6 @@ class Trusting:
     def _settle(
         self, followed: dict[tuple[object, ...], asyncio.Task[None]], wanted: dict[tuple[object, ...], Trust]
     ) -> None:
-        """Follow what is believed now, and nothing else (rule 1)."""
         for key in [one for one in followed if one not in wanted or followed[one].done()]:
             followed.pop(key).cancel()
             if key not in wanted:
@@ -154,7 +146,6 @@ class Trusting:
             _log.warning("the bundle of trust domain `%s` is not confirmed: %s", trust.domain, trouble)
 
     def _real(self, trust: Trust) -> BundleSource:
-        """What asks a domain's source (rule 4)."""
         match trust.source:
             case TrustSource.FILE:
                 from taskbound.adapters.identity.spiffe.file import FileBundles  # noqa: PLC0415 -- OpenSSL

@@ -1,6 +1,6 @@
-"""Who tells in the daemon what signatures prove, loaded when the first one comes.
+"""Signature and token verifiers of the daemon, loaded on first use.
 
-A daemon may decide for weeks without one, and OpenSSL and the library for tokens are 12 MB of its memory.
+OpenSSL and the token library take 12 MB, and many daemons never need them.
 """
 
 from __future__ import annotations
@@ -36,30 +36,18 @@ _PATIENCE: Final = 5.0
 
 
 class LaterSignatures:
-    """What the keys of persons have signed, by `adapters/identity`."""
+    """Verifies persons' signatures with `adapters/identity`."""
 
     def read(self, kind: PersonKeyKind, public: bytes) -> PublicHalf:
-        """The public half of a key that is to be enrolled.
-
-        Raises:
-            BadPersonKeyError: It can't be read, is weak, or nobody signs with its kind here.
-        """
+        """Returns the key to enroll; raises BadPersonKeyError if it is malformed, weak or unsupported."""
         return self._own.read(kind, public)
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
-        """Return when the signature is by this key over exactly this statement.
-
-        Raises:
-            BadSignatureError: It is not.
-        """
+        """Raises BadSignatureError unless the key signed exactly this statement."""
         self._own.verify(key, statement, signature)
 
     def counter(self, key: PersonKey, signature: bytes) -> int:
-        """How many signatures the device says it has made; 0 where it doesn't count.
-
-        Raises:
-            BadSignatureError: The signature can't be read, or names another key.
-        """
+        """Returns the device's signature counter; 0 if it has none."""
         return self._own.counter(key, signature)
 
     @cached_property
@@ -70,14 +58,10 @@ class LaterSignatures:
 
 
 class LaterTokens:
-    """Whether a token's signature is its key's, by `adapters/jose`."""
+    """Verifies token signatures with `adapters/jose`."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
-        """Return only when the signature is the key's.
-
-        Raises:
-            TokenUnprovenError: It is not, or the library can't say.
-        """
+        """Raises TokenUnprovenError unless the key made the signature."""
         self._own.verify(compact, key)
 
     @cached_property
@@ -88,46 +72,25 @@ class LaterTokens:
 
 
 class LaterSvids:
-    """What certificates of workloads prove, by `adapters/identity/spiffe`."""
+    """Verifies workload certificates with `adapters/identity/spiffe`."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
-        """The trust domain that a chain says it is of.
-
-        Raises:
-            SvidSizeError: It is too long.
-            BadSvidError: It can't be read.
-            SvidFormError: It is no X.509-SVID of a workload.
-        """
+        """Returns the trust domain that a certificate chain claims, unverified."""
         return self._own.domain_of(chain)
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
-        """What a chain says that is by these authorities of its own trust domain.
+        """Returns the identity of a chain issued by these authorities of its trust domain.
 
-        Raises:
-            SvidUnprovenError: None of them stands behind it.
-            SvidExpiredError: It has ended.
-            SvidNotYetError: It has not begun.
-            TaskboundError: As `domain_of`.
+        Raises SvidUnprovenError, SvidExpiredError or SvidNotYetError, and errors as `domain_of`.
         """
         return self._own.prove(chain, authorities, now=now)
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:
-        """Return only when a certificate has begun and has not ended.
-
-        Raises:
-            BadSvidError: It can't be read.
-            SvidExpiredError: It has ended.
-            SvidNotYetError: It has not begun.
-        """
+        """Raises SvidExpiredError or SvidNotYetError unless the certificate is valid now."""
         self._own.require_current(certificate, now=now)
 
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
-        """Return only when a bundle's certificates are authorities, and of this domain.
-
-        Raises:
-            BadBundleError: One is none.
-            ForeignAuthorityError: One is of another domain.
-        """
+        """Raises an error unless all certificates of the bundle are authorities of this domain."""
         self._own.require_authorities(domain, bundle)
 
     @cached_property
@@ -138,14 +101,10 @@ class LaterSvids:
 
 
 class LaterDocuments:
-    """What clients' documents say, fetched by `adapters/upstream`."""
+    """Fetches client metadata documents with `adapters/upstream`."""
 
     def fetch(self, url: str, *, private: bool) -> bytes | None:
-        """The document at this URL; None where there is none.
-
-        Raises:
-            IssuerUnreachableError: It is not reached, or gives no document.
-        """
+        """Returns the document at this URL, or None; raises IssuerUnreachableError."""
         return self._own.fetch(url, private=private)
 
     @cached_property
@@ -156,27 +115,22 @@ class LaterDocuments:
 
 
 class LaterOidc:
-    """What issuers say of workloads, by `adapters/identity/oidc`."""
+    """Verifies workload tokens of issuers with `adapters/identity/oidc`."""
 
     def __init__(self, store: Store, check: SignatureCheck) -> None:
-        """Verify with these."""
         self._store = store
         self._check = check
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What a token says.
-
-        Raises:
-            TaskboundError: It can't be read, is not believed, or nobody can tell now.
-        """
+        """Returns the verified identity; raises TaskboundError if that fails."""
         return self._own.verify(namespace, credential, now)
 
     def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
-        """What an issuer has to be asked for before a token can be verified."""
+        """Returns what must be fetched from an issuer before the token can be verified, or None."""
         return self._own.awaited(namespace, credential, now)
 
     def ask(self, awaited: Awaited) -> None:
-        """Ask for it; may wait for the issuer."""
+        """Fetches it; may block on the issuer."""
         self._own.ask(awaited)
 
     @cached_property
@@ -188,32 +142,23 @@ class LaterOidc:
 
 
 class LaterParty:
-    """Who somebody is that signs in at an issuer, by `adapters/identity/oidc`."""
+    """Signs persons in at an issuer with `adapters/identity/oidc`."""
 
     def __init__(self, check: SignatureCheck) -> None:
-        """Verify with this."""
         self._check = check
 
     def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
-        """Where the browser goes, and whether the issuer promises to say `iss` when it sends it back.
-
-        Raises:
-            TaskboundError: The issuer is not reached, or not believed.
-        """
+        """Returns the browser's URL, and whether the issuer promises `iss` in its redirect."""
         return self._own.address(issuer, wanted, now)
 
     def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
-        """Why nobody could sign in there now; empty where they could."""
+        """Returns why sign-in at this issuer would fail now, or ''."""
         return self._own.trouble(issuer, now)
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:
-        """What the issuer says of whoever came back with this code.
-
-        Raises:
-            TaskboundError: It is not believed, or nobody can tell now.
-        """
+        """Exchanges an authorization code for the person's verified claims."""
         return self._own.redeem(issuer, code, verifier, redirect, now)
 
     @cached_property

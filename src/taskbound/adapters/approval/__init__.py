@@ -1,1 +1,1 @@
-"""What approvals need of the world: what stands behind the arguments of a call."""
+"""Reads the objects that a call's arguments refer to, for approvals."""

@@ -1,39 +1,30 @@
-"""Reads files and git refs that the arguments of a call name, one path component at a time.
+"""Reads files and git refs named by a call's arguments, one path component at a time.
 
-Of `operands`:
+1. A file's version is its content, resolved path, inode and device. It is read through the opened handle and
+   refused if it changes meanwhile.
+2. A revision is the object that the ref names now.
+3. The bytes read for one call are bounded.
 
-1. A file is what its content, its resolved path, its inode and its device are. It is read whole, through the
-   one handle that was walked to, and is refused when it changed meanwhile, or holds more or less than said.
-2. A revision is the object that the ref names now (`revision`).
-3. For one call so many bytes are read in all: what is larger can't be asked about.
+Git refs: repository configuration can make git run programs, so refs are read here by gitrepository-layout.
 
-Of `revision`:
+1. A name is `HEAD`, a full object id, `refs/…` or a short name. Ambiguous names, revision operators (`~1`,
+   `^`, `@{…}`, `:`) and names that git forbids are refused.
+2. A loose ref overrides a packed one; symbolic refs are followed a bounded number of times.
+3. An object id is immutable, so a tag's own id suffices.
+4. Reftable repositories and linked work trees are refused.
 
-What a repository configures can have git run programs and fetch what is missing, and whoever can write in the
-repository is not trusted. So its refs are read here, in the format that git documents (gitrepository-layout):
+Path walk: authors of the path and writers of the folder are not trusted.
 
-1. A name is `HEAD`, a whole object id, `refs/…`, or a short name. A short name that stands for two refs is
-   refused: another reader may take the other one. What selects beyond a name (`~1`, `^`, `@{…}`, `:`), begins
-   with a dash or is none of git's names is refused too.
-2. A loose ref goes before a packed one; symbolic refs are followed so many times.
-3. An id names its object for good, so a tag's own id is enough: what it names can't change.
-4. Repositories whose refs are not in files (reftable), and work trees beside their repository, are refused.
+1. Each component is opened relative to the held folder without following links; everything else uses that
+   handle, so a swap has no effect.
+2. Links are resolved by hand and must stay beneath the folder, as must `..`.
+3. Mount points beneath the folder are not entered or queried: their server may never answer.
+4. Closed folders, such as the daemon's own, are not entered.
+5. Only regular files are opened: devices and pipes have effects or block.
+6. A file has one name; another name may lie outside the folder.
+7. Links and path length are bounded.
 
-Of `walk`:
-
-Whoever names the path, and whoever can write in the folder, is not trusted.
-
-1. Each name is taken hold of in the folder that is held already, without following a link, and everything
-   after is asked of that handle: what a name is swapped for meanwhile is not what was looked at.
-2. Links are read and walked by hand, so that what they lead to is beneath the folder too. `..` is the folder
-   that the walk came through, and never one above the first.
-3. Nothing that is mounted beneath the folder is entered, nor asked about: whoever serves it may never answer.
-4. Folders that are closed, the daemon's own among them, are not entered.
-5. What is no plain file is not opened: a device does something when it is opened, a pipe waits.
-6. A file has one name: another name of it may be outside of the folder, where this can't see it.
-7. So many links are followed, and a path has so many bytes.
-
-A handle that opens nothing (`O_PATH`) is Linux's; elsewhere nothing is looked at.
+It needs Linux' `O_PATH`; on other systems nothing is read.
 """
 
 from __future__ import annotations
@@ -70,12 +61,7 @@ _PLACES: Final = ("refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}",
 
 
 def revision_of(walk: Walk, name: str) -> dict[str, str]:
-    """What a probe says of the revision of the repository where the walk is.
-
-    Raises:
-        OperandOutsideError: A way leads out of the folder.
-        OperandUnreadableError: There is no such repository or ref, or none that has one reading.
-    """
+    """Returns the revision in the walk's repository; raises OperandOutsideError or OperandUnreadableError."""
     if len(name) > _LONGEST or _NO_NAME.search(name) is not None or not name.isascii():
         raise OperandUnreadableError("it is no plain name of a ref")  # 1
     _enter_repository(walk)
@@ -111,7 +97,6 @@ def _enter_repository(walk: Walk) -> None:
 
 
 def _one(walk: Walk, name: str, packed: dict[str, str]) -> tuple[str, str]:
-    """The one ref that this is the name of (rule 1)."""
     if name == "HEAD":
         return name, _read(walk, name, packed)
     places = [name] if name.startswith("refs/") else [one.format(name) for one in _PLACES]
@@ -124,7 +109,7 @@ def _one(walk: Walk, name: str, packed: dict[str, str]) -> tuple[str, str]:
 
 
 def _read(walk: Walk, ref: str, packed: dict[str, str]) -> str:
-    """What the ref holds; empty when there is none. A folder of that name is another ref's."""
+    """Returns the ref's content, '' if there is no such ref; a folder of that name belongs to other refs."""
     if stat.S_ISREG(walk.kind(ref)):
         return _text(walk, ref, _LOOSE).strip()
     return packed.get(ref, "")
@@ -161,7 +146,7 @@ _OWN: Final = "it is in a folder of Taskbound itself"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A plain file that was opened, with the path that led to it."""
+    """An opened regular file and its path."""
 
     descriptor: int
     path: str
@@ -170,7 +155,7 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """A place beneath one folder; `opened_folder` makes one, and closes what it holds."""
+    """A position beneath one folder; `opened_folder` makes it and closes its handles."""
 
     folder: str
     """As it was declared."""
@@ -185,7 +170,7 @@ class Walk:
 
     @property
     def path(self) -> str:
-        """Where the walk is."""
+        """The current path."""
         path = "/".join([self.real.rstrip("/"), *self.names]) or "/"
         try:
             path.encode()
@@ -194,11 +179,7 @@ class Walk:
         return path
 
     def beneath(self, path: str) -> str:
-        """The rest of an absolute path behind the folder.
-
-        Raises:
-            OperandOutsideError: It is not beneath it.
-        """
+        """Returns an absolute path relative to the folder; raises OperandOutsideError."""
         for top in (self.folder, self.real):
             if path == top or path.startswith(f"{top.rstrip('/')}/"):
                 return path[len(top) :]
@@ -206,15 +187,11 @@ class Walk:
 
     @contextmanager
     def file(self, rest: str, *, names: int = 1) -> Iterator[Found]:
-        """The plain file that the rest of a path names, open for reading.
-
-        Args:
-            rest: The path behind the place where the walk is.
-            names: How many names the file may have at most (rule 6).
+        """Opens a regular file with at most `names` hard links (rule 6).
 
         Raises:
-            OperandOutsideError: The way leads out of the folder.
-            OperandUnreadableError: There is no such file, or none that may be read.
+            OperandOutsideError: The path leaves the folder.
+            OperandUnreadableError: There is no readable file.
         """
         with self._aside() as way, _told():
             way.enter(rest)
@@ -232,12 +209,7 @@ class Walk:
                 os.close(descriptor)
 
     def kind(self, rest: str) -> int:
-        """What the rest of a path names, as `stat.S_IFMT` says; 0 when it names nothing.
-
-        Raises:
-            OperandOutsideError: The way leads out of the folder.
-            OperandUnreadableError: It can't be looked at.
-        """
+        """Returns the file type (`stat.S_IFMT`), 0 if nothing exists; raises as `file`."""
         with self._aside() as way, _told():
             try:
                 way.enter(rest)
@@ -246,17 +218,12 @@ class Walk:
             return stat.S_IFMT(os.fstat(way.stack[-1]).st_mode)
 
     def go(self, rest: str) -> None:
-        """Go where the rest of a path leads.
-
-        Raises:
-            OperandOutsideError: The way leads out of the folder.
-            OperandUnreadableError: There is nothing, or it can't be looked at.
-        """
+        """Moves to a relative path; raises as `file`."""
         with _told():
             self.enter(rest)
 
     def enter(self, rest: str) -> None:
-        """Walk on, with the system's own errors."""
+        """Moves on, raising the system's own errors."""
         if len(os.fsencode(rest)) > _WALK_LONGEST:
             raise OperandUnreadableError("its path is too long")  # 7
         todo = deque(rest.split("/"))
@@ -274,7 +241,6 @@ class Walk:
                     todo.extendleft(reversed(self._target().split("/")))
 
     def _take(self, name: str) -> None:
-        """Hold what stands under this name (rule 1)."""
         held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.stack[-1])
         self.stack.append(held)
         self.names.append(name)
@@ -285,7 +251,6 @@ class Walk:
             raise OperandOutsideError(_OWN)  # 4
 
     def _target(self) -> str:
-        """Where the link that is held leads, from the place where the walk is then (rule 2)."""
         target = os.readlink("", dir_fd=self.stack[-1])
         self._back(len(self.stack) - 1)
         if not target.startswith("/"):
@@ -306,7 +271,6 @@ class Walk:
 
     @contextmanager
     def _aside(self) -> Iterator[Walk]:
-        """Another walk from here, that leaves this one where it is."""
         with _told():
             stack = [os.dup(one) for one in self.stack]
         way = Walk(
@@ -325,11 +289,7 @@ class Walk:
 
 @contextmanager
 def opened_folder(folder: str, closed: frozenset[tuple[int, int]]) -> Iterator[Walk]:
-    """A walk that begins at a declared folder, whose own links are followed: a person wrote it.
-
-    Raises:
-        OperandUnreadableError: There is no such folder, or none that may be entered.
-    """
+    """Opens a declared folder, following its own links; raises OperandUnreadableError."""
     if not hasattr(os, "O_PATH"):
         raise OperandUnreadableError("this system has no way to look at it that nobody can mislead")
     with ExitStack() as held:
@@ -350,7 +310,7 @@ def _close(some: list[int]) -> None:
 
 
 def _mount_of(descriptor: int) -> str:
-    """The number of the mount that a handle is on, by the system's word: whoever serves it is not asked."""
+    """Returns the handle's mount number from the kernel, without asking the file system's server."""
     for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines():
         name, _, number = line.partition(":")
         if name == "mnt_id":
@@ -360,7 +320,6 @@ def _mount_of(descriptor: int) -> str:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the system says, as an error of ours."""
     try:
         yield
     except OSError as error:
@@ -376,15 +335,14 @@ _PIECE: Final = 1_048_576
 
 
 class DiskOperands:
-    """Looks at files and repositories of this machine (`ports.approval.operands.Operands`)."""
+    """Looks up files and repositories (`ports.approval.operands.Operands`)."""
 
     def __init__(self, *, closed: Iterable[Path] = ()) -> None:
-        """Never look into these folders."""
         states = [one.stat() for one in closed]
         self._closed = frozenset((one.st_dev, one.st_ino) for one in states)
 
     def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
-        """What is behind each of these now."""
+        """Returns the operands."""
         found: list[Operand] = []
         left = MAX_BYTES
         for one in looks:
@@ -435,12 +393,10 @@ def _operand(look: Look, said: dict[str, str]) -> Operand:
 
 
 def _absolute(path: str, directory: str) -> str:
-    """The path as the server's own system would read it."""
     return path if path.startswith("/") else f"{directory.rstrip('/')}/{path}"
 
 
 def _digest(found: Found, left: int) -> str:
-    """The SHA-256 of the whole file (rule 1)."""
     before = found.state
     if before.st_size > left:
         raise OperandUnreadableError(f"it is larger than the {MAX_BYTES} bytes that are read for one call")

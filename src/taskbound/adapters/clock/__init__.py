@@ -1,1 +1,1 @@
-"""The machine's clock and its source of chance."""
+"""The system clock and random source."""

@@ -1,16 +1,11 @@
-"""The operating system's clock, held to law 10, and its generator of what nobody can guess.
+"""The operating system's clock, made monotonic (law 10), and random names and codes.
 
-1. Each answer is kept with the monotonic instant at which it was given, and the next
-   one starts from there: a wall clock that is set back, stands still or jumps forward
-   and back again never makes an answer less than one before it.
-2. Where the system has it, the monotonic clock is the one that goes on while the
-   machine sleeps: what was due in the night is due in the morning.
-3. What nobody can guess in names and codes comes from the operating system at each
-   call: nothing is kept that a fork could copy.
-4. A name begins with the millisecond at which it was made, so that rows under names
-   that are made together lie together, and a commit writes few pages of an index. The
-   rest of it makes it one that nobody else has: a clock that is set back costs pages,
-   not rules.
+1. Each answer is stored with its monotonic instant, and the next continues from there: setting the wall clock
+   back never decreases an answer.
+2. The monotonic clock includes sleep where the system supports it.
+3. Random values come from the operating system at each call; a fork can't copy state.
+4. A name begins with its millisecond, so that rows created together share index pages. The rest makes it
+   unique.
 """
 
 from __future__ import annotations
@@ -41,12 +36,11 @@ _SECRET: Final = 32
 
 
 def _elapsed() -> int:
-    """Nanoseconds since the machine's start, sleep included where the system counts it (rule 2)."""
     return time.clock_gettime_ns(_STEADY)
 
 
 def elapsed() -> float:
-    """Seconds since the machine's start, as rule 2 says: a clock that is never set."""
+    """Returns seconds since boot (rule 2)."""
     return time.clock_gettime(_STEADY)
 
 
@@ -54,7 +48,7 @@ _STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """The wall clock, never less than it was, nor than the last recorded instant. Safe from any thread."""
+    """The monotonic wall clock, at least the last recorded instant. Safe from any thread."""
 
     def __init__(
         self,
@@ -63,13 +57,7 @@ class SystemClock:
         wall: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], int] = _elapsed,
     ) -> None:
-        """Go on from the latest instant that the store has recorded.
-
-        Args:
-            last: The latest instant that was recorded.
-            wall: The wall clock in nanoseconds since the epoch.
-            elapsed: A clock in nanoseconds that is never set.
-        """
+        """Continues from `last`, the latest recorded instant; `wall` and `elapsed` are in nanoseconds."""
         self._wall = wall
         self._elapsed = elapsed
         self._lock = threading.Lock()
@@ -77,7 +65,7 @@ class SystemClock:
         self._at = elapsed()
 
     def now(self) -> Instant:
-        """Microseconds since the epoch (rule 1)."""
+        """Returns microseconds since the epoch (rule 1)."""
         with self._lock:
             passed = (self._elapsed() - self._at) // _MICROSECOND
             self._last = advance(self._last, Instant(self._wall() // _MICROSECOND), Duration(passed))
@@ -86,10 +74,9 @@ class SystemClock:
 
 
 class SystemChance:
-    """Names and codes from the operating system's generator (rule 3)."""
+    """Random names and codes (rule 3)."""
 
     def __init__(self, *, wall: Callable[[], int] = time.time_ns) -> None:
-        """Take the time of names from a wall clock in nanoseconds since the epoch."""
         self._wall = wall
 
     def name(self, prefix: str) -> str:
@@ -109,5 +96,4 @@ class SystemChance:
 
 @lru_cache(maxsize=1)
 def _when(milliseconds: int) -> str:
-    """Nine characters for an instant: a later one sorts after it."""
     return "".join([_DIGITS[milliseconds >> place & 31] for place in _PLACES])

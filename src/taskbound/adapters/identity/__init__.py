@@ -1,1 +1,1 @@
-"""What proves who somebody is, grouped by how."""
+"""Verifies identities, grouped by method."""

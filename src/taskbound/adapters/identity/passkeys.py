@@ -1,10 +1,10 @@
-"""What passkeys have signed, told by `webauthn` behind a gate of our own.
+"""Verifies passkey signatures with `webauthn`, after strict checks of our own.
 
-1. Everything is read strictly and held to our rules before the library sees it; then the library repeats the
-   comparisons of a signature, and verifies it. A new key has signed nothing yet, so there it has no part.
-2. This module is imported when the first passkey is met, since it brings 6 packages that nothing else needs.
-3. Attestation is not asked for, and the page leaves it out whatever a browser gives: what a device says of
-   its maker would be believed by nobody here, and tell whose it is.
+1. Our parser enforces all rules first; then the library repeats the comparisons and verifies the signature.
+   It has no part in reading a new key, which has signed nothing.
+2. This module is imported with the first passkey, as it brings 6 packages.
+3. Attestation is not requested and is removed by the page: it would not be trusted and could identify the
+   person.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ _REFUSED: Final = (WebAuthnException, UnsupportedAlgorithm, ValueError, KeyError
 
 
 def read_passkey(public: bytes) -> PublicHalf:
-    """The public half of a passkey that a browser brings.
+    """Parses a passkey's public half.
 
     Raises:
-        PasskeyAlgorithmError: It signs with another algorithm.
-        BadPersonKeyError: It can't be read.
-        BadSignatureError: It was not made for our page, or its device did not know the person.
+        PasskeyAlgorithmError: Its algorithm is unsupported.
+        BadPersonKeyError: It is malformed.
+        BadSignatureError: It was not made for our page, or without user verification.
     """
     try:
         return _read(parse_registration(public))
@@ -93,11 +93,7 @@ def _read(offered: Registration) -> PublicHalf:
 
 
 def verify_passkey(key: PersonKey, statement: bytes, signature: bytes) -> None:
-    """Return when the signature is by this passkey, over exactly this statement, for our page.
-
-    Raises:
-        BadSignatureError: It is not; each reason has a code of its own.
-    """
+    """Raises BadSignatureError, with a code for each reason, unless the passkey signed this for our page."""
     kept = parse_passkey(key.public)
     found = parse_assertion(signature)
     client, device = parse_client_data(found.client_data), parse_device_data(found.device_data)
@@ -127,16 +123,11 @@ def verify_passkey(key: PersonKey, statement: bytes, signature: bytes) -> None:
 
 
 def passkey_counter(signature: bytes) -> int:
-    """How many signatures the device says it has made; 0 where it doesn't count.
-
-    Raises:
-        BadSignatureError: The signature can't be read.
-    """
+    """Returns the device's signature counter; 0 if it has none."""
     return parse_device_data(parse_assertion(signature).device_data).counter
 
 
 def _named(cose: bytes) -> str:
-    """The algorithm of a public half that is not taken, by its name where it has one."""
     try:
         number = parse_cbor(cose)[_ALGORITHM]
     except _REFUSED:

@@ -1,10 +1,10 @@
-"""Signatures of persons, told by the kind of their key.
+"""Verifies persons' signatures by kind of key.
 
-1. A signature counts only for the key that it is asked of: one that names another key is refused.
-2. A device's signature is over its application, its flags and its counter too (PROTOCOL.u2f).
-3. Of an ECDSA signature there are two (r, s) and (r, -s), and OpenSSH writes either: nothing may hang on a
-   signature's bytes. What is used up is the statement.
-4. What reads passkeys is imported when the first one is met: a daemon that has none doesn't carry it.
+1. A signature that names another key is refused.
+2. A device's signature also covers its application, flags and counter (PROTOCOL.u2f).
+3. ECDSA signatures are malleable and OpenSSH writes either form, so uses are counted by statement, not by
+   signature.
+4. The passkey module is imported with the first passkey.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _HALF: Final = 32
 
 
 class PersonSignatures:
-    """Tells what the keys of persons have signed; holds nothing, so that any thread may ask."""
+    """Stateless verifier; safe from any thread."""
 
     def read(self, kind: PersonKeyKind, public: bytes) -> PublicHalf:
-        """The public half of a key that is to be enrolled.
+        """Returns the key to enroll.
 
         Raises:
-            BadPersonKeyError: It can't be read, is weak, or nobody signs with its kind here.
-            BadSignatureError: A passkey was not made for our page, or its device did not know the person.
+            BadPersonKeyError: It is malformed, weak or unsupported.
+            BadSignatureError: A passkey was not made for our page, or without user verification.
         """
         if kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import read_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
@@ -54,11 +54,7 @@ class PersonSignatures:
         )
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
-        """Return when the signature is by this key over exactly this statement.
-
-        Raises:
-            BadSignatureError: It is not.
-        """
+        """Raises BadSignatureError unless the key signed exactly this statement."""
         if key.kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import verify_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
 
@@ -81,11 +77,7 @@ class PersonSignatures:
             raise BadSignatureError(f"the signature is not by key `{key.id}` over this statement") from error
 
     def counter(self, key: PersonKey, signature: bytes) -> int:
-        """How many signatures the device says it has made; 0 where it doesn't count.
-
-        Raises:
-            BadSignatureError: The signature can't be read, or names another key.
-        """
+        """Returns the device's signature counter; 0 if it has none."""
         if key.kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import passkey_counter  # noqa: PLC0415  # rule 4: with the first passkey, not before
 
@@ -105,11 +97,6 @@ def _read(key: PersonKey, signature: bytes) -> SshSignature:
 
 
 def _verifier(public: SshPublic) -> Ed25519PublicKey | ec.EllipticCurvePublicKey:
-    """Whoever verifies for this key.
-
-    Raises:
-        ValueError: It is no point of its curve.
-    """
     if public.curve == "ssh-ed25519":
         return Ed25519PublicKey.from_public_bytes(public.point)
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public.point)

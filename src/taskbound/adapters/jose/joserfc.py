@@ -28,14 +28,10 @@ _KEPT: Final = 1_024
 
 
 class JoserfcCheck:
-    """The `SignatureCheck` of our servers."""
+    """Implements `SignatureCheck`."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
-        """Return only when the signature is the key's.
-
-        Raises:
-            TokenUnprovenError: It is not, or the library can't say.
-        """
+        """Raises TokenUnprovenError unless the key made the signature."""
         judged = f"{encode_base64url(compact.header)}.{encode_base64url(compact.payload)}".encode("ascii")
         if judged != compact.signed:
             raise TokenUnprovenError("what was read is not what was signed")  # 1
@@ -50,7 +46,6 @@ class JoserfcCheck:
 
 @lru_cache(maxsize=_KEPT)
 def _prepared(key: Jwk) -> tuple[ECKey | OKPKey | RSAKey, JWSAlgModel]:
-    """The library's key, and the one algorithm that it is for (rules 2 and 3)."""
     members: dict[str, str | list[str]] = {**key.members}
     kinds: dict[str | list[str], type[ECKey | OKPKey | RSAKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
     return kinds[members["kty"]].import_key(members), JWSRegistry.algorithms[key.algorithm.value]

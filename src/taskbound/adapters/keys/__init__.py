@@ -1,1 +1,1 @@
-"""Where signing keys live, and what their holder remembers."""
+"""Signing keys and the memory of their holders."""

@@ -1,10 +1,9 @@
-"""What a client proves itself with by a signature: a JWT of its own (RFC 7523 §2.2), by `joserfc`.
+"""Signed client assertions (RFC 7523 §2.2), by `joserfc`.
 
-1. The key is one private JWK on one line: of the curve P-256 (`ES256`), or RSA with 2048 bits at least
-   (`PS256`, or `RS256` where its own `alg` says so). One key has one algorithm.
-2. A statement names who says it (`iss`), of whom (`sub`: a client says it of itself), and the one it is for
-   (`aud`, a single text). It lives a minute, and has a number that no other one has (`jti`).
-3. No error says anything of the key.
+1. The key is a private JWK on one line: P-256 (`ES256`), or RSA of at least 2048 bits (`PS256`, or `RS256` if
+   its `alg` says so).
+2. An assertion has `iss`, `sub` (the client itself), one `aud`, a unique `jti` and a lifetime of a minute.
+3. Errors never quote the key.
 """
 
 from __future__ import annotations
@@ -35,34 +34,14 @@ _Key = ECKey | RSAKey
 
 
 def assertion(key: str, *, client: str, audience: str) -> str:
-    """A fresh statement of a client, signed.
-
-    Args:
-        key: Its private key, a JWK as JSON.
-        client: Its id.
-        audience: Whom the statement is for.
-
-    Raises:
-        BadSecretError: The key is none that can sign (rule 1).
-    """
+    """Returns a new client assertion; raises BadSecretError for an unusable key (rule 1)."""
     return statement(key, issuer=client, subject=client, audience=audience)
 
 
 def statement(
     key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue] | None = None
 ) -> str:
-    """A fresh statement, signed.
-
-    Args:
-        key: A private key, a JWK as JSON.
-        issuer: Who says it.
-        subject: Of whom.
-        audience: Whom it is for.
-        more: What else it says.
-
-    Raises:
-        BadSecretError: The key is none that can sign (rule 1).
-    """
+    """Returns a signed statement with `more` claims; raises BadSecretError for an unusable key (rule 1)."""
     algorithm, found, name = _read(key)
     now = int(time.time())
     claims = {
@@ -85,7 +64,6 @@ _REMEDY: Final = "set a private JWK on one line: P-256, or RSA with 2048 bits"
 
 
 def _read(text: str) -> tuple[str, _Key, str]:
-    """The algorithm, the key and its name."""
     try:
         members = parse_object(text.encode())
     except (MalformedError, UnicodeEncodeError):

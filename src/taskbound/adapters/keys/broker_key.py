@@ -1,4 +1,4 @@
-"""The broker's public key, asked of the broker itself: no daemon stands between who seals and who opens."""
+"""Asks the broker itself for its public key, so that no daemon can replace it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,21 @@ _CHUNK: Final = 65_536
 
 
 class BrokerSilentError(UnavailableError):
-    """No broker answers where one has to."""
+    """The broker does not answer."""
 
     code = "broker-unavailable"
     remedy = "look whether the broker runs, with `taskbound doctor`"
 
 
 class BrokerUnwillingError(DeniedError):
-    """The broker does not speak to this account."""
+    """The broker refuses this account."""
 
     code = "broker-refused"
     remedy = "do it under an account that may connect to the broker"
 
 
 def ask_broker_key(path: Path, *, patience: float = _PATIENCE) -> str:
-    """The public key that the broker at this socket shows, as base64url.
-
-    Raises:
-        BrokerSilentError: None answers.
-        BrokerUnwillingError: It does not speak to this account.
-    """
+    """Returns the broker's public key as base64url; raises BrokerSilentError or BrokerUnwillingError."""
     end = time.monotonic() + patience
     while True:
         try:

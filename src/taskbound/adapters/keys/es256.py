@@ -1,10 +1,8 @@
-"""ES256 (RFC 7518 §3.4): keys on P-256, and their signatures in the one form that the gate takes.
+"""ES256 keys (RFC 7518 §3.4) and signatures in the form that the verifier accepts.
 
-1. A signature is `r` and `s`, 32 bytes each. Of the two `s` that are right it is always the lower one,
-   whatever made it.
-2. A key's name is its thumbprint (RFC 7638): whoever has the key can say it, and nobody can choose it.
-3. What a device or a server signed is verified before it leaves: a fault there, or another key behind the
-   name, gives no signature at all.
+1. A signature is `r` and `s`, 32 bytes each, always with the lower `s`.
+2. A key's name is its thumbprint (RFC 7638), which can be computed but not chosen.
+3. A signature made by a device or server is verified before use.
 """
 
 from __future__ import annotations
@@ -37,10 +35,9 @@ _HALF: Final = 32
 
 
 class Es256Key:
-    """A private key in memory; it is in no repr, and only `file` writes it anywhere."""
+    """A private key in memory; it is in no repr, and only `file` stores it."""
 
     def __init__(self, private: EllipticCurvePrivateKey) -> None:
-        """Sign with this key, which is on P-256."""
         self.private = private
         numbers = private.public_key().public_numbers()
         jwk = es256_jwk(numbers.x.to_bytes(_HALF), numbers.y.to_bytes(_HALF))
@@ -49,20 +46,16 @@ class Es256Key:
 
     @classmethod
     def generate(cls) -> Es256Key:
-        """A new key from the operating system's generator."""
+        """Returns a new key."""
         return cls(generate_private_key(SECP256R1()))
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes (rule 1)."""
+        """Returns the signature, 64 bytes (rule 1)."""
         return raw_signature(*decode_dss_signature(self.private.sign(message, _ECDSA)))
 
 
 def read_pem(text: bytes) -> Es256Key:
-    """The private key that stands in a PEM document, without a password.
-
-    Raises:
-        ValueError: It has none, one with a password, or one on another curve.
-    """
+    """Returns the private key of an unencrypted PEM document on P-256; raises ValueError."""
     try:
         found = load_pem_private_key(text, password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
@@ -75,21 +68,17 @@ def read_pem(text: bytes) -> Es256Key:
 
 
 def public_text(key: Jwk) -> bytes:
-    """A public key as it is shown: a JWK as canonical JSON."""
+    """Returns the public JWK as canonical JSON."""
     return canonical({**key.members})
 
 
 def raw_signature(r: int, s: int) -> bytes:
-    """The signature of these two numbers, as rule 1 says."""
+    """Returns the signature of these numbers in the form of rule 1."""
     return r.to_bytes(_HALF) + min(s, P256_ORDER - s).to_bytes(_HALF)
 
 
 def require_signed(key: Jwk, message: bytes, r: int, s: int) -> bytes:
-    """The signature that a store gave, when it is one of this key over this (rule 3).
-
-    Raises:
-        SignerUnavailableError: It is not.
-    """
+    """Returns the verified signature of an external key store (rule 3); raises SignerUnavailableError."""
     public = EllipticCurvePublicNumbers(
         int.from_bytes(key.x), int.from_bytes(key.y), SECP256R1()
     ).public_key()

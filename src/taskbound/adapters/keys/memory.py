@@ -1,4 +1,4 @@
-"""A signer's memory that ends with the process: for demos, tests and logs that end with it too."""
+"""A signer's memory that ends with the process, for demos and tests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from taskbound.core.audit import EMPTY_ROOT, Checkpoint
 
 
 class MemorySignedHeads:
-    """Remembers per log the newest checkpoint that was about to be signed."""
+    """The newest checkpoint that was about to be signed, per log."""
 
     def __init__(self) -> None:
-        """Start with an empty memory."""
         self._heads: dict[str, Checkpoint] = {}
 
     def read(self, origin: str) -> Checkpoint:
-        """What was written last; size 0 when nothing was."""
+        """Returns the last checkpoint, of size 0 if there was no write."""
         return self._heads.get(origin, Checkpoint(origin=origin, size=0, root=EMPTY_ROOT))
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replace what is remembered of its log."""
+        """Replaces the log's checkpoint."""
         self._heads[checkpoint.origin] = checkpoint

@@ -1,27 +1,22 @@
-"""Keys for tokens in OpenBao's transit engine.
+"""Token signing keys in OpenBao's transit engine.
 
-Of `client`:
+Client (`BaoClient`):
 
-1. The address is `https`, with a certificate that the system's authorities or the given ones vouch for;
-   `http` only to this machine's own loopback.
-2. The server's token is read anew from its file for each request, so that whoever renews it needs no new
-   start. The file is this user's alone. The token stands in the one header, and in no error.
-3. A request ends after five seconds, whatever the server does meanwhile, and an answer has at most 1 MiB. No
-   redirect is followed: the token would follow it.
-4. Whatever isn't an answer is one error: nobody there, sealed, refused, too busy, or not what an OpenBao
-   says.
+1. The address is `https` with a certificate of the system's or given authorities; `http` only on the
+   loopback.
+2. The token file is private and read for each request, so renewal needs no restart. The token is in one
+   header and in no error.
+3. A request ends after five seconds, an answer has at most 1 MiB, and redirects are not followed: they would
+   get the token.
+4. Any failure (unreachable, sealed, refused, busy, malformed) is one error.
 
-Of `store`:
+Keys (`OpenBaoTokenKeys`):
 
-1. A key of ours is a key of transit with the name `PREFIX-NUMBER`, of type `ecdsa-p256`. What is in its
-   versions is what signs: each version is one of our keys, named by its public half. We make one version a
-   key; whoever rotates it there makes another one of ours.
-2. A key that could leave the server (exportable, plain backups), came from outside or is derived is refused,
-   and so is one of another type.
-3. The server signs with the version that is named, never with the latest; what it gives is verified before it
-   leaves (`es256`).
-4. To destroy a key is to delete it there, with all that it had. Of a key with several versions the oldest can
-   go, by trimming; another one can't, and the error says so.
+1. A transit key is named `PREFIX-NUMBER`, of type `ecdsa-p256`. Each of its versions is one key, named by its
+   public half. We create one version a key; a rotation creates another.
+2. Exportable, backup-enabled, imported, derived or other types of keys are refused.
+3. The server signs with the named version, and the signature is verified (`es256`).
+4. Destroying deletes the transit key. Of several versions only the oldest can be removed, by trimming.
 """
 
 from __future__ import annotations
@@ -76,15 +71,11 @@ _NOT_FOUND: Final = 404
 
 
 class NotThereError(Exception):
-    """What was asked for is not there (404); never leaves this folder."""
+    """The server answered 404; used only in this module."""
 
 
 def parse_bao_address(text: str) -> HttpAddress:
-    """The server that this address names (rule 1).
-
-    Raises:
-        SignerUnavailableError: It is none, or one whose connections others could read.
-    """
+    """Parses the server's address; raises SignerUnavailableError if it is invalid or unprotected (rule 1)."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -101,7 +92,7 @@ def parse_bao_address(text: str) -> HttpAddress:
 
 
 class BaoClient:
-    """Asks one server."""
+    """Client of one server."""
 
     def __init__(
         self,
@@ -131,12 +122,7 @@ class BaoClient:
     def ask(
         self, method: str, path: str, body: Mapping[str, JsonValue] | None = None, *, query: str = ""
     ) -> dict[str, JsonValue]:
-        """The `data` of the answer; empty where it has none.
-
-        Raises:
-            NotThereError: It answers 404.
-            SignerUnavailableError: Rule 4.
-        """
+        """Returns the answer's `data`, or {}; raises NotThereError for 404, else SignerUnavailableError."""
         token = read_secret(self._token, _TOKEN)
         connection = BaoConnection(self._address, self._tls, token=token, patience=self._patience)
         try:
@@ -183,8 +169,6 @@ _WORD: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where a key of ours is: a version of a key of transit."""
-
     name: str
     version: int
     jwk: Jwk
@@ -196,46 +180,26 @@ class OpenBaoTokenKey:
     """A key in the server."""
 
     def __init__(self, store: OpenBaoTokenKeys, place: _Place) -> None:
-        """The key at this place."""
         self._store, self._place = store, place
         self.kid = place.jwk.kid
         self.public = public_text(place.jwk)
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes (rule 3).
-
-        Raises:
-            TokenKeyGoneError: The server has the key no longer.
-            SignerUnavailableError: The server can't be reached, is sealed, refuses, or signs wrongly.
-        """
+        """Returns the signature, 64 bytes (rule 3); raises TokenKeyGoneError or SignerUnavailableError."""
         return self._store.sign(self._place, message)
 
 
 class OpenBaoTokenKeys:
-    """The keys of one installation in one transit engine."""
+    """The keys of one installation, distinguished by `prefix`, in one transit engine."""
 
     def __init__(self, client: BaoClient, *, mount: str = "transit", prefix: str = "taskbound") -> None:
-        """Keep keys there.
-
-        Args:
-            client: Who asks the server.
-            mount: Where its transit engine is.
-            prefix: How the names of our keys begin; another installation has another.
-
-        Raises:
-            SignerUnavailableError: The server can't be asked, or a name is none.
-        """
         if _WORD.fullmatch(mount) is None or _WORD.fullmatch(prefix) is None:
             raise SignerUnavailableError("mount and prefix are words of small letters, digits and `-`")
         self._client, self._mount, self._prefix = client, mount, f"{prefix}-"
         self.kids()
 
     def make(self) -> OpenBaoTokenKey:
-        """A new key, which never leaves the server (rules 1 and 2).
-
-        Raises:
-            SignerUnavailableError: The server can't make it.
-        """
+        """Creates a key that never leaves the server (rules 1 and 2)."""
         name = self._prefix + secrets.token_hex(8)
         self._ask(
             "POST", f"keys/{name}", {"type": _TYPE, "exportable": False, "allow_plaintext_backup": False}
@@ -244,29 +208,15 @@ class OpenBaoTokenKeys:
         return OpenBaoTokenKey(self, place)
 
     def open(self, kid: str) -> OpenBaoTokenKey:
-        """The key of this name.
-
-        Raises:
-            TokenKeyGoneError: There is none.
-            TokenKeyWeakError: A key of ours there could leave the server (rule 2).
-            SignerUnavailableError: The server can't say.
-        """
+        """Returns the key; raises TokenKeyGoneError, or TokenKeyWeakError (rule 2)."""
         return OpenBaoTokenKey(self, self._find(kid))
 
     def kids(self) -> tuple[str, ...]:
-        """The names of all keys that are there.
-
-        Raises:
-            SignerUnavailableError: The server can't say.
-        """
+        """Returns the names of all keys."""
         return tuple(sorted(place.jwk.kid for name in self._names() for place in self._places(name)))
 
     def destroy(self, kid: str) -> None:
-        """Destroy the key; nothing, where there is none (rule 4).
-
-        Raises:
-            SignerUnavailableError: It may still be there.
-        """
+        """Destroys the key, if it exists (rule 4); after SignerUnavailableError it may still exist."""
         try:
             place = self._find(kid)
         except TokenKeyGoneError:
@@ -288,12 +238,7 @@ class OpenBaoTokenKeys:
         self._ask("POST", f"{at}/trim", {"min_available_version": following})
 
     def sign(self, place: _Place, message: bytes) -> bytes:
-        """The signature of the key at this place (rule 3).
-
-        Raises:
-            TokenKeyGoneError: The server has the key no longer.
-            SignerUnavailableError: The server can't be reached, is sealed, refuses, or signs wrongly.
-        """
+        """Returns the signature (rule 3); raises TokenKeyGoneError or SignerUnavailableError."""
         body: dict[str, JsonValue] = {
             "input": b64encode(sha256(message).digest()).decode("ascii"),
             "prehashed": True,
@@ -316,20 +261,17 @@ class OpenBaoTokenKeys:
         return require_signed(place.jwk, message, int.from_bytes(raw[:_HALF]), int.from_bytes(raw[_HALF:]))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
     def __enter__(self) -> Self:
-        """The store itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
         self.close()
 
     def _require_there(self, place: _Place) -> None:
-        """Go on where the server still has the key, or can't say."""
         try:
             self._find(place.jwk.kid)
         except TokenKeyGoneError:

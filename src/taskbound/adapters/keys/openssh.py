@@ -1,10 +1,8 @@
-"""Key pairs as OpenSSH writes them: made here, and read to see whose they are.
+"""OpenSSH key pairs.
 
-1. A key that is made is Ed25519, from the operating system's generator, and its private half is written
-   nowhere.
-2. A private key that is closed by a passphrase is none here: nobody is there who could type it. One of RSA
-   has 2,048 bits at least.
-3. No error says anything of a key.
+1. A new key is Ed25519; its private half is not stored.
+2. Keys with a passphrase are refused. RSA keys have at least 2,048 bits.
+3. Errors never quote a key.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _LEAST: Final = 2_048
 
 
 def make_key() -> str:
-    """A new private key, in OpenSSH's own format (rule 1)."""
+    """Returns a new private key in OpenSSH format (rule 1)."""
     return (
         Ed25519PrivateKey.generate()
         .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
@@ -38,11 +36,7 @@ def make_key() -> str:
 
 
 def public_half(private: str) -> str:
-    """Type and base64 of the public key, as in `authorized_keys`, without a comment.
-
-    Raises:
-        BadAdminAccessError: The private key can't be read, or not without a passphrase, or is too short.
-    """
+    """Returns type and base64 of the public key, without comment; raises BadAdminAccessError (rule 2)."""
     try:
         key = load_ssh_private_key(private.encode(), password=None)
     except TypeError:  # what the library raises for want of a password

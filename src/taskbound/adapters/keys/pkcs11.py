@@ -1,16 +1,13 @@
-"""Keys for tokens in a token of PKCS 11 (OASIS 2.40, 3.1).
+"""Token signing keys in a PKCS #11 token (OASIS 2.40, 3.1).
 
-1. A key is a pair of objects that lie in the token for good, with the label `taskbound-token` and its `kid`
-   as `CKA_ID`. Others' objects are not looked at.
-2. Its private half never leaves: it is made sensitive and not extractable, and one that isn't so, or that
-   derives others, is refused when it is opened. Its name is that of its public half, or it is none.
-3. The device signs SHA-256 digests (CKM_ECDSA, §6.3.6), and what it gives is verified before it leaves
-   (`es256`).
-4. A session that is lost is opened again, once, with the module initialized anew; then the signer says that
-   it is unavailable.
-5. A PIN that was wrong is not tried again by this process: three wrong ones lock most devices for good.
-6. One thread at a time speaks to the device. How long it takes is the device's: no call of PKCS #11 has a
-   bound.
+1. A key is a pair of persistent objects labelled `taskbound-token` with its `kid` as `CKA_ID`. Other objects
+   are ignored.
+2. The private half is sensitive and not extractable; one that isn't, or that derives keys, is refused at
+   opening. Its name must match its public half.
+3. The device signs SHA-256 digests (CKM_ECDSA, §6.3.6), and the signature is verified (`es256`).
+4. A lost session is reopened once with the module initialized anew; then the signer is unavailable.
+5. A wrong PIN is never retried by this process: three lock most devices permanently.
+6. One thread at a time uses the device; PKCS #11 calls have no time limit.
 """
 
 from __future__ import annotations
@@ -76,36 +73,21 @@ class Pkcs11TokenKey:
     """A key in the device."""
 
     def __init__(self, store: Pkcs11TokenKeys, jwk: Jwk) -> None:
-        """The key with this public half."""
         self._store = store
         self._jwk = jwk
         self.kid = jwk.kid
         self.public = public_text(jwk)
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes (rule 3).
-
-        Raises:
-            TokenKeyGoneError: The device has the key no longer.
-            SignerUnavailableError: The device can't be reached, or signs wrongly.
-        """
+        """Returns the signature, 64 bytes (rule 3); raises TokenKeyGoneError or SignerUnavailableError."""
         return self._store.sign(self._jwk, message)
 
 
 class Pkcs11TokenKeys:
-    """One token of one module, in a session of this process until it is closed."""
+    """A token of one module, in a session until it is closed."""
 
     def __init__(self, *, module: Path, token: str, pin: Path) -> None:
-        """Open a session.
-
-        Args:
-            module: The device's library.
-            token: The label of the token in it.
-            pin: The file with the user's PIN, for this process's user alone.
-
-        Raises:
-            SignerUnavailableError: The device, the token or the file isn't there, or the PIN is wrong.
-        """
+        """Opens a session with the token of this label; `pin` is a private file with the user PIN."""
         self._module, self._token, self._pin = module, token, pin
         self._lock = threading.Lock()
         self._session: pkcs11.Session | None = None
@@ -113,51 +95,28 @@ class Pkcs11TokenKeys:
         self._run(lambda _: None)
 
     def make(self) -> Pkcs11TokenKey:
-        """A new key, which never leaves the device (rule 2).
-
-        Raises:
-            SignerUnavailableError: The device can't make it.
-        """
+        """Creates a key that never leaves the device (rule 2)."""
         return Pkcs11TokenKey(self, self._run(_make))
 
     def open(self, kid: str) -> Pkcs11TokenKey:
-        """The key of this name.
-
-        Raises:
-            TokenKeyGoneError: There is none.
-            TokenKeyWeakError: It could leave the device, or is another than its name says (rule 2).
-            SignerUnavailableError: The device can't say.
-        """
+        """Returns the key; raises TokenKeyGoneError, or TokenKeyWeakError (rule 2)."""
         name = _name(kid)
         if name is None:
             raise TokenKeyGoneError("there is no key of such a name")
         return Pkcs11TokenKey(self, self._run(lambda session: _open(session, name)))
 
     def kids(self) -> tuple[str, ...]:
-        """The names of all keys that are there.
-
-        Raises:
-            SignerUnavailableError: The device can't say.
-        """
+        """Returns the names of all keys."""
         return self._run(_kids, sure=bool)
 
     def destroy(self, kid: str) -> None:
-        """Destroy both halves of the key; nothing, where there is none.
-
-        Raises:
-            SignerUnavailableError: It may still be there.
-        """
+        """Destroys both halves of the key, if it exists; after SignerUnavailableError it may still exist."""
         name = _name(kid)
         if name is not None:
             self._run(lambda session: _destroy(session, name), sure=bool)
 
     def sign(self, key: Jwk, message: bytes) -> bytes:
-        """The signature of this key (rule 3).
-
-        Raises:
-            TokenKeyGoneError: The device has the key no longer.
-            SignerUnavailableError: The device can't be reached, or signs wrongly.
-        """
+        """Returns the signature (rule 3); raises TokenKeyGoneError or SignerUnavailableError."""
         digest = sha256(message).digest()
         raw = self._run(
             lambda session: _private(session, key.kid.encode()).sign(digest, mechanism=Mechanism.ECDSA)
@@ -166,25 +125,23 @@ class Pkcs11TokenKeys:
         return require_signed(key, message, int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
 
     def close(self) -> None:
-        """End the session."""
+        """Closes the session."""
         with self._lock:
             self._end()
 
     def __enter__(self) -> Self:
-        """The store itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
         self.close()
 
     def _run(self, act: Callable[[pkcs11.Session], _T], *, sure: Callable[[_T], bool] = lambda _: True) -> _T:
-        """What this gives in a session that is alive (rules 4 to 6).
+        """Runs `act` in a live session (rules 4 to 6).
 
-        A device that was taken out looks like an empty one: what is not there is looked for once more after
-        the module was initialized anew, and so is what is not `sure`.
+        A removed device looks empty: a missing object, or an unsure result, is looked up again after
+        reinitialization.
         """
         with self._lock:
             with suppress(PKCS11Error):
@@ -249,22 +206,13 @@ def _name(kid: str) -> bytes | None:
 
 
 def _require_alive(session: pkcs11.Session) -> None:
-    """Go on in a session that was not lost: in one that was, the library complains of operations left behind.
-
-    Raises:
-        PKCS11Error: It was lost.
-    """
+    """Raises PKCS11Error for a lost session, in which the library would complain of open operations."""
     with suppress(RandomNoRNG, FunctionNotSupported):
         session.generate_random(64)
 
 
 def _one(session: pkcs11.Session, kind: ObjectClass, name: bytes) -> pkcs11.Object:
-    """The one object of ours of this kind and name.
-
-    Raises:
-        NoSuchKey: There is none.
-        TokenKeyWeakError: There are two: whoever put the second there may mean it to sign.
-    """
+    """Returns the only object of this kind and name; two are refused, as one may be planted."""
     wanted = {Attribute.CLASS: kind, Attribute.LABEL: _LABEL, Attribute.ID: name}
     found = list(session.get_objects(wanted))
     if not found:
@@ -314,7 +262,6 @@ def _kids(session: pkcs11.Session) -> tuple[str, ...]:
 
 
 def _destroy(session: pkcs11.Session, name: bytes) -> int:
-    """How many objects were destroyed."""
     found = list(session.get_objects({Attribute.ID: name, Attribute.LABEL: _LABEL}))
     for one in found:
         one.destroy()

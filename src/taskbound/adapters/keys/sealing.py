@@ -1,21 +1,16 @@
-"""Sealing secrets to a key of the egress or of who asked, and opening them (JWE, X25519).
+"""Seals secrets to a key of the egress or of a requester (JWE, X25519).
 
-Of `sealing`:
+1. The sender knows only the public key, identified by its thumbprint (RFC 7638) in the header.
+2. An opened value counts only if the authenticated header equals the requested binding completely.
+3. Errors never quote a value.
 
-1. Who seals knows the public key alone. A key is compared by its thumbprint (RFC 7638), which is in the
-   header.
-2. What is opened counts when the authenticated header is that of the binding that was asked for, whole.
-3. No error says anything of a value.
+Handing over credentials (`hand`, `AskerKey`):
 
-Of `handing`:
-
-1. It is `ECDH-ES` on X25519 with `A256GCM`, by `joserfc`, to a key that was made for this one request. Its
-   protected header says which credential of which target it is, and has exactly these members; it is
-   compared whole before anything is opened, and again with what was authenticated.
-2. What is sealed is canonical JSON, `{"open": {…}, "secret": {…}}`: texts by the name of the variable that
-   programs of the target read. It is read as strictly as it is written, and within bounds; a name that
-   decides what runs or who is spoken to is no name of a credential (`core.tool.slot`, rule 2).
-3. No error says anything of a value.
+1. `ECDH-ES` on X25519 with `A256GCM`, by `joserfc`, to a key made for one request. The protected header
+   identifies the credential, has exactly these members, and is compared before and after opening.
+2. The content is canonical JSON, `{"open": {…}, "secret": {…}}`, by variable name, parsed strictly and
+   bounded. Variables that control execution or destinations are refused (`core.tool.slot`, rule 2).
+3. Errors never quote a value.
 """
 
 from __future__ import annotations
@@ -57,17 +52,16 @@ _REGISTRY: Final = jwe.JWERegistry(
 
 
 class OtherKeyError(BadSecretError):
-    """A secret was sealed to a key that is not the egress'."""
+    """A secret was sealed to another key."""
 
     code = "other-sealing-key"
     remedy = "set it again with `taskbound upstream secret SERVER SLOT`: the egress has another key now"
 
 
 class SealingKey:
-    """The private key in memory; it is in no repr, and only `file` writes it anywhere."""
+    """A private key in memory; it is in no repr, and only `file` stores it."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
-        """Open with this key."""
         self.private = private
         self.public = _text(private.public_key().public_bytes_raw())
         self.thumbprint = thumbprint(self.public)
@@ -75,24 +69,15 @@ class SealingKey:
 
     @classmethod
     def generate(cls) -> SealingKey:
-        """A new key from the operating system's generator."""
+        """Returns a new key."""
         return cls(X25519PrivateKey.generate())
 
     def seal(self, value: str, binding: Binding) -> str:
-        """The value, as only this key can read it.
-
-        Raises:
-            BadSecretError: The value can't stand in the slot.
-        """
+        """Seals a value to this key; raises BadSecretError if the slot can't hold it."""
         return seal(value, binding, public=self.public)
 
     def open(self, sealed: str, binding: Binding) -> str:
-        """The value that was sealed to this key for exactly this (rule 2).
-
-        Raises:
-            OtherKeyError: It was sealed to another key.
-            BadSecretError: It was sealed for something else, or changed since.
-        """
+        """Opens a value sealed to this key for this exact binding; raises OtherKeyError or BadSecretError."""
         said = require_for(sealed, binding)
         if said.key != self.thumbprint:
             raise OtherKeyError(
@@ -114,15 +99,9 @@ class SealingKey:
 
 
 def seal(value: str, binding: Binding, *, public: str) -> str:
-    """The value, as only the holder of this key can read it.
+    """Seals a value to a public key (32 bytes of X25519, base64url).
 
-    Args:
-        value: The secret.
-        binding: What it is for.
-        public: The egress' public key: 32 bytes of X25519, as base64url.
-
-    Raises:
-        BadSecretError: The value can't stand in the slot, or the key is none.
+    Raises BadSecretError if the slot can't hold it, or for a malformed key.
     """
     require_secret(parse_slot(binding.slot), value)
     key = OKPKey.import_key({**_jwk(public)})
@@ -131,11 +110,7 @@ def seal(value: str, binding: Binding, *, public: str) -> str:
 
 
 def thumbprint(public: str) -> str:
-    """The key's name (RFC 7638).
-
-    Raises:
-        BadSecretError: The key is none.
-    """
+    """Returns the key's name (RFC 7638); raises BadSecretError for a malformed key."""
     return _text(sha256(canonical(dict(_jwk(public)))).digest())
 
 
@@ -169,25 +144,20 @@ _HANDING_REGISTRY: Final = jwe.JWERegistry(
 
 
 class AskerKey:
-    """The key of one request, in memory alone; it is in no repr."""
+    """The in-memory key of one request; it is in no repr."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
-        """Open with this key."""
         self.public = _text(private.public_key().public_bytes_raw())
         self._thumbprint = thumbprint(self.public)
         self._key = OKPKey.import_key({**_handing_jwk(self.public), "d": _text(private.private_bytes_raw())})
 
     @classmethod
     def generate(cls) -> AskerKey:
-        """A new key from the operating system's generator."""
+        """Returns a new key."""
         return cls(X25519PrivateKey.generate())
 
     def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Minted:
-        """The credential that was handed to this key, and is exactly this one.
-
-        Raises:
-            BadHandedError: It is another one, was handed to another key, or changed since.
-        """
+        """Opens exactly this credential handed to this key; raises BadHandedError."""
         wanted = _header(self._thumbprint, namespace, target, credential)
         epk = _require_header(sealed, wanted)  # 1
         try:
@@ -200,17 +170,9 @@ class AskerKey:
 
 
 def hand(minted: Minted, *, public: str, namespace: str, target: str, credential: str) -> str:
-    """The credential, as only the holder of this key can read it.
+    """Seals a credential to the requester's public key (32 bytes of X25519, base64url).
 
-    Args:
-        minted: What the target made.
-        public: The asker's public key: 32 bytes of X25519, as base64url.
-        namespace: Whose.
-        target: The name of where it was minted.
-        credential: Its id.
-
-    Raises:
-        BadHandedError: The key is none, or it is nothing that can be handed out (rule 2).
+    Raises BadHandedError for a malformed key or an unsuitable credential (rule 2).
     """
     if _PUBLIC.fullmatch(public) is None:
         raise BadHandedError("the public key of who asked is none")
@@ -228,7 +190,6 @@ def hand(minted: Minted, *, public: str, namespace: str, target: str, credential
 
 
 def _header(key: str, namespace: str, target: str, credential: str) -> dict[str, JsonValue]:
-    """The protected header but for the sender's key (rule 1)."""
     return {
         "alg": ALGORITHM,
         "credential": credential,
@@ -241,7 +202,6 @@ def _header(key: str, namespace: str, target: str, credential: str) -> dict[str,
 
 
 def _require_header(sealed: str, wanted: dict[str, JsonValue]) -> JsonValue:
-    """Go on only with a header that is what it has to be; the sender's key in it."""
     found = _SHAPE.fullmatch(sealed) if len(sealed) <= MAX_HANDED else None
     if found is None:
         raise BadHandedError("what was handed out is no sealed credential")
@@ -265,7 +225,6 @@ def _is_key(epk: dict[str, JsonValue]) -> bool:
 
 
 def _read(plain: bytes) -> Minted:
-    """What was sealed (rule 2)."""
     try:
         value = parse_object(plain)
         again = canonical(value)
@@ -284,7 +243,6 @@ def _texts(values: Mapping[str, JsonValue]) -> dict[str, str]:
 
 
 def _fits(opens: Mapping[str, object], secrets: Mapping[str, object]) -> bool:
-    """Whether that can be handed out (rule 2)."""
     if not 1 <= len(opens) + len(secrets) <= MAX_VALUES or opens.keys() & secrets.keys():
         return False
     return all(

@@ -1,1 +1,1 @@
-"""Channels by which news reaches whoever watches over an agent."""
+"""Delivery channels to the monitors of agents."""

@@ -1,1 +1,1 @@
-"""Servers on the far side of the gateway, by the protocol that they speak."""
+"""Upstream servers, by protocol."""

@@ -1,13 +1,11 @@
-"""A server with secrets, behind the egress' socket: a gateway's side.
+"""A gateway's client of the egress: one connection is one server with secrets.
 
-1. One connection is one server. Closing it ends the server, and its end ends what is open.
-2. What was written to the egress may have been sent on: a call whose answer is lost with the connection is
-   unknown. Until the connection was there, and once it is gone, a call is not sent.
-3. What the server asks is handed on, and answered by the action that it was: the egress asks the daemon what
-   came of that, and tells the server those bytes or none. A call with which the server goes on while it asks
-   is cancelled under the number of the answer that asks.
-4. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
-   it.
+1. Closing the connection ends the server; the server's end closes it.
+2. A call written to the egress may have been sent, so a lost connection makes it *unknown*. Before the
+   connection is made and after it is closed, a call is *not sent*.
+3. A server's questions are handed on. The egress obtains the recorded answer from the daemon. A call that
+   waits for answers is cancelled under the number of the answer that asks.
+4. The egress may need time to start listening: the daemon starts it when it sees slots.
 """
 
 from __future__ import annotations
@@ -47,14 +45,14 @@ _CLOSING: Final = 10.0
 
 
 class EgressUnavailableError(UnavailableError):
-    """The egress can't be reached, or could not do what it was asked."""
+    """The egress can't be reached, or failed to do what was asked."""
 
     code = "egress-unavailable"
     remedy = "see that the daemon runs (`taskbound doctor`), and try again"
 
 
 class EgressRefusedError(DeniedError):
-    """The egress does not start the server."""
+    """The egress refused to start the server."""
 
     code = "egress-refused"
 
@@ -68,10 +66,9 @@ class _Open:
 
 
 class EgressServer(asyncio.Protocol):
-    """One server (`ports.upstream.Upstream`)."""
+    """A server run by the egress (`ports.upstream.Upstream`)."""
 
     def __init__(self, events: UpstreamEvents) -> None:
-        """Prepare; `EgressStarter` makes the connection."""
         self._events = events
         self._buffer = FrameBuffer(limit=wire.MAX_SAID)
         self._transport: asyncio.Transport | None = None
@@ -92,36 +89,36 @@ class EgressServer(asyncio.Protocol):
 
     @property
     def era(self) -> str:
-        """The revision of MCP that it speaks."""
+        """The MCP revision that it speaks."""
         return self._started.era if self._started is not None else ""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it says that it can be asked for beside its tools."""
+        """The supported methods besides tools."""
         return self._started.methods if self._started is not None else ()
 
     @property
     def logs(self) -> bool:
-        """Whether it says that it logs."""
+        """Whether it declares logging."""
         return self._started is not None and self._started.logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent to it."""
+        """Whether calls can be sent."""
         return not self._over
 
     @property
     def unsent(self) -> int:
-        """Bytes that the egress has not taken yet; what the server leaves unread the egress minds."""
+        """Bytes not yet written to the egress."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     async def begin(self, ask: wire.StartServer, *, patience: float) -> None:
-        """Have the server started.
+        """Starts the server.
 
         Raises:
-            EgressRefusedError: Somebody has to change something first.
-            CredentialHeldError: It waits for people's answer about a credential.
-            EgressUnavailableError: It does not start, or not in time.
+            EgressRefusedError: A person must change something first.
+            CredentialHeldError: It waits for an approval of a credential.
+            EgressUnavailableError: It doesn't start, or not in time.
         """
         self._write(ask)
         try:
@@ -131,29 +128,21 @@ class EgressServer(asyncio.Protocol):
             raise EgressUnavailableError("the egress does not start the server in time") from error
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Every tool object that it lists now, each exactly as received."""
+        """Lists its tools, each exactly as received."""
         return await self.list_entries("tools/list")
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """All that it lists by this method, each exactly as received.
-
-        Raises:
-            EgressUnavailableError: It does not list, or is gone.
-        """
+        """Lists entries by this method, each exactly as received."""
         self._last += 1
         return await self._answered(wire.ListServer(number=self._last, method=method))
 
     async def log_from(self, level: str) -> None:
-        """Have a legacy server that logs log from this level on.
-
-        Raises:
-            EgressUnavailableError: It does not say that it does, or is gone.
-        """
+        """Sets a legacy server's log level."""
         self._last += 1
         await self._answered(wire.LogFrom(number=self._last, level=level))
 
     async def unsubscribe(self, uri: str) -> None:
-        """Have it say nothing more of this URI."""
+        """Ends the subscription of this URI."""
         self._last += 1
         with contextlib.suppress(EgressUnavailableError):
             await self._answered(wire.Unsubscribe(number=self._last, uri=uri))
@@ -181,7 +170,7 @@ class EgressServer(asyncio.Protocol):
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Hand one call to the egress and return its number, or its next round (rule 3)."""
+        """Sends a call, or its next round, and returns its number (rule 3)."""
         self._last += 1
         number = self._last
         said = turn or Turn()
@@ -216,32 +205,32 @@ class EgressServer(asyncio.Protocol):
         return number
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask it to stop working on a call; an answer may still come."""
+        """Asks it to cancel a call; an answer may still come."""
         if number in self._open or self._working.pop(number, ""):
             self._write(wire.CancelCall(number=number, reason=reason))
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer to the call may come."""
+        """Discards any later answer to the call."""
         if self._open.pop(number, None) is not None:
             self._write(wire.ForgetCall(number=number))
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Stops reading until `resume`."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continues reading."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def kill(self, reason: str) -> None:
-        """End it and all that it started, at once."""
+        """Ends it and its descendants at once."""
         self._write(wire.KillServer(reason=reason))
         self._end(reason, "")
 
     async def close(self) -> None:
-        """End it in peace; by force when the egress does not say in time that it is over."""
+        """Ends it gracefully, then by force if the egress doesn't confirm in time."""
         self.resume()
         self._write(wire.CloseServer())
         await asyncio.wait([self.gone], timeout=_CLOSING)
@@ -249,7 +238,7 @@ class EgressServer(asyncio.Protocol):
         await asyncio.wait([self.gone])
 
     def abort(self) -> None:
-        """Break the connection."""
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -260,12 +249,12 @@ class EgressServer(asyncio.Protocol):
             self._transport.write(encode_frame(ask))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio calls this)."""
+        """Keeps the transport."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what the egress says (asyncio calls this)."""
+        """Dispatches the egress' messages."""
         try:
             for body in self._buffer.feed(data):
                 self._hear(decode_frame(wire.said_decoder, body))
@@ -274,7 +263,7 @@ class EgressServer(asyncio.Protocol):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what is open (asyncio calls this)."""
+        """Ends open calls."""
         del exc
         self._end(_LOST, "")
         if not self.gone.done():
@@ -318,7 +307,6 @@ class EgressServer(asyncio.Protocol):
                 self._events.updated(uri)
 
     def _hear_question(self, said: wire.Asked | wire.Withdrawn) -> None:
-        """The server asks, or wants no answer any more (rule 3)."""
         if isinstance(said, wire.Withdrawn):
             question = self._questions.pop(said.question, None)
             if question is not None:
@@ -383,14 +371,12 @@ class EgressServer(asyncio.Protocol):
             waiting.set_exception(found)
 
     def _stop(self, said: wire.Stopped) -> None:
-        """The server is gone; while it is not started yet, why is what the answer to the start says."""
         if self._begun.done():
             self._end(said.reason, said.detail)
         else:
             self._early = said
 
     def _end(self, reason: str, detail: str) -> None:
-        """Answer everything that is open: nothing that is said later counts."""
         if self._over:
             return
         self._over = reason
@@ -406,16 +392,12 @@ class EgressServer(asyncio.Protocol):
 
 
 class EgressStarter:
-    """Has servers started by the egress (`ports.upstream.StartUpstream`)."""
+    """Starts servers through the egress (`ports.upstream.StartUpstream`).
+
+    `patience` limits a server's start, `find` the wait for the egress, both in seconds.
+    """
 
     def __init__(self, path: Path, *, patience: float = 75.0, find: float = 15.0) -> None:
-        """Ask at this socket.
-
-        Args:
-            path: Where the egress listens.
-            patience: Seconds that a server may take to start.
-            find: Seconds that the egress itself may take to listen.
-        """
         self._path = path
         self._patience = patience
         self._find = find
@@ -430,13 +412,7 @@ class EgressStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> EgressServer:
-        """The server, started or reached by the egress, ready for calls.
-
-        Raises:
-            EgressRefusedError: Somebody has to change something first.
-            CredentialHeldError: It waits for people's answer about a credential.
-            EgressUnavailableError: The egress is not there, or the server does not start.
-        """
+        """Returns the server, ready for calls; raises as `EgressServer.begin`."""
         server = await self._connected(events)
         ask = wire.StartServer(
             namespace=identity.namespace,
@@ -455,7 +431,6 @@ class EgressStarter:
         return server
 
     async def _connected(self, events: UpstreamEvents) -> EgressServer:
-        """A connection (rule 4)."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + self._find, _FIRST_PAUSE
         while True:
@@ -472,7 +447,6 @@ class EgressStarter:
 
 
 def _given(turn: Turn) -> tuple[wire.Given, ...]:
-    """The answers of a turn, each with its key and its action."""
     answers = msgspec.json.decode(turn.answers or b"{}", type=dict[str, msgspec.Raw])
     return tuple(
         wire.Given(key=key, action=turn.actions.get(key, ""), answer=raw) for key, raw in answers.items()
@@ -499,12 +473,7 @@ _CHUNK: Final = 65_536
 
 
 def ask_key(path: Path, *, patience: float = _PATIENCE) -> str:
-    """The public key that the egress at this socket shows, as base64url.
-
-    Raises:
-        EgressUnavailableError: None answers.
-        EgressRefusedError: It does not speak to this account.
-    """
+    """Returns the egress' public key as base64url; raises EgressRefusedError for other accounts."""
     end = time.monotonic() + patience
     while True:
         try:

@@ -1,1 +1,1 @@
-"""The broker's side of its two connections: work that is due in targets, and its own socket."""
+"""The broker's work in targets and its socket."""

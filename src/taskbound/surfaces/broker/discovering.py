@@ -1,21 +1,19 @@
-"""What stands in targets beside what is minted here, looked for in turns.
+"""Discovers standing logins and keys in targets, and reports the broker's view of the store.
 
-Of `discovering`:
+Discovery (`Discoveries`):
 
-1. A target is looked through by one thread at a time, and each by one of its own: one that hangs delays no
-   other. Who asks meanwhile gets what that look finds.
-2. What is asked names a target; what is opened is the store's row of that name, and nothing is changed there.
-3. Names of each mark that this broker knows are left out: what the store's predecessors minted is ended by
-   sweeps (`sweep`, rule 3).
-4. What is told is bounded: so many rows, and each so long. What was cut says so, a name by how long it is.
-5. A target that can't show it, can't be reached or isn't there is told with the reason, in our words.
+1. Each target is examined by one thread of its own; concurrent requests share the result.
+2. A request names a target; the store's row of that name is opened, and nothing is changed there.
+3. Names with a known mark are left out; `sweep` ends what predecessors of the store minted (rule 3 there).
+4. The report is bounded in rows and lengths and says what was cut.
+5. A target that can't be examined is reported with a reason in the broker's words.
 
-Of `standings`:
+Reports (`Standings`):
 
-1. Once on each connection, and when it is another: whoever asks the daemon how it is sees that.
-2. What the log is to say is told until the daemon has written it, and forgotten then (`memory`).
-3. What can't be told is told again after `AGAIN` seconds. It keeps nothing waiting but a mint.
-4. Where there is no target, and nothing to be said of a doubt, the daemon isn't asked.
+1. The state is reported once per connection and after changes.
+2. What the log must record is repeated until the daemon has recorded it (`memory`).
+3. A failed report is retried after `AGAIN` seconds and delays only mints.
+4. Without targets and doubt, the daemon is not asked.
 """
 
 from __future__ import annotations
@@ -58,10 +56,9 @@ _BYTES: Final = 2 * 1024 * 1024
 
 
 class Discoveries:
-    """Looks that are under way."""
+    """Running discoveries."""
 
     def __init__(self, desk: Desk) -> None:
-        """Look with this."""
         self._desk = desk
         self._asked: dict[tuple[str, str], list[str]] = {}
         """By namespace and target that is looked through: the names of the questions that wait."""
@@ -69,7 +66,7 @@ class Discoveries:
         self._idle = threading.Condition(self._lock)
 
     def want(self, namespace: str, target: str, look: str) -> None:
-        """A person wants to know what stands there; it doesn't block."""
+        """Starts a discovery for a person; doesn't block."""
         place = (namespace, target)
         with self._lock:
             waiting = self._asked.get(place)
@@ -86,7 +83,7 @@ class Discoveries:
             self._over(place)
 
     def settle(self, *, patience: float) -> bool:
-        """Wait for so many seconds until no target is looked through; whether that is so."""
+        """Waits up to `patience` seconds until no discovery runs; returns whether that is so."""
         with self._idle:
             return self._idle.wait_for(lambda: not self._asked, patience)
 
@@ -119,7 +116,6 @@ class Discoveries:
         return found
 
     def _seen(self, namespace: str, name: str) -> partial[TellDiscovered]:
-        """What is to be told of a target (rules 2 to 4)."""
         desk = self._desk
         with desk.store.read() as snapshot:
             stored = snapshot.targets.target(namespace, name)
@@ -138,7 +134,6 @@ class Discoveries:
 
 
 def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:
-    """As many of them as one message takes (rule 4)."""
     left = _BYTES
     for one in found:
         row = _row(one)
@@ -149,7 +144,6 @@ def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:
 
 
 def _cut(lines: Sequence[str]) -> Iterator[str]:
-    """As many of them as are told, and how many there are beyond (rule 4)."""
     told = lines if len(lines) <= _LINES else lines[: _LINES - 1]
     for one in told:
         yield one if len(one) <= _LINE else f"{one[: _LINE - 1]}…"
@@ -181,24 +175,15 @@ AGAIN: Final = 5.0
 
 
 class Standings:
-    """Tells it; used from one thread at a time."""
+    """Reports the broker's state; used from one thread at a time."""
 
     def __init__(self, desk: Desk) -> None:
-        """Tell with this."""
         self._desk = desk
         self._due = 0.0
         """On the clock that is never set."""
 
     def round(self, *, targets: int, left: int) -> None:
-        """Tell what is to be told.
-
-        Args:
-            targets: How many there are.
-            left: In how many of them something of before may be left.
-
-        Raises:
-            TaskboundError: The store can't be read, or what that shows can't be remembered.
-        """
+        """Reports what is due; `left` is the number of targets that may contain earlier names."""
         desk = self._desk
         standing = desk.memory.look()
         is_quiet = standing.doubt is None and standing.untold is None

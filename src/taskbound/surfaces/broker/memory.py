@@ -1,31 +1,23 @@
-"""What the broker remembers across a restart.
+"""The broker's memory across restarts, which detects a restored or replaced store.
 
-Of `memory`:
+1. It has the record count, the newest record used for a mint with its digest, and every mark of the
+   installation. It is durable before a target is called.
+2. A store with fewer records, a different record at that number, or another mark was restored or replaced. So
+   is any store if the memory is missing or unreadable.
+3. The detection begins a new *epoch* in which the store is in doubt, durably. Until the doubt ends nothing is
+   minted, renewed or handed out. If the epoch number is lost too, the first epoch begins again, in doubt.
+4. The doubt ends once every target was swept and none of the earlier names is left (`sweep`); then the
+   current store is remembered. If yet another store appears meanwhile, all targets are swept again in the
+   same epoch. Known marks stay.
+5. What the log must record of it is kept until the daemon has recorded it; before that nothing is minted. A
+   change found meanwhile is another epoch, whose doubt ends only after the earlier one is recorded.
+6. A mint begun in one epoch is not handed out in a later one.
+7. The store is read under one lock, so that an older state is never compared with a newer one.
+8. A row created after this process began to follow the store, or accepted it again, is trusted as current:
+   rule 2 detects a store that goes back.
 
-1. It remembers how many records there were, the newest record that it minted by, with its digest, and each
-   mark of the installation that it saw. It is durable before the target is called.
-2. A store that has fewer records, another one under that number, or another mark was restored or replaced.
-   So is any store where what was remembered has gone or can't be read.
-3. With the look that finds it another *epoch* begins, in which the store is in doubt: both are durable before
-   anything else is done. Nothing is minted, renewed or handed out then, whatever store is there meanwhile,
-   and after any kill. Where the number of the epoch has gone too, the first one begins anew, in doubt.
-4. The doubt ends once every target was looked through and nothing of what was there is left (`sweep`), and
-   the store as it is then is remembered. Where yet another store came meanwhile, all of them are looked
-   through anew; it is the same epoch. The marks that it saw stay: what has one of them is looked for from
-   then on, too.
-5. What the log is to say of that is kept until the daemon has written it, and nothing is minted before: what
-   came before an access has to be known to whoever judges it. A mint needs the daemon in any case. What is
-   found meanwhile is another epoch, whose doubt doesn't end before the one of before is told.
-6. What was begun in an epoch is handed out in none that came after it.
-7. The store is read under one lock, so that no older state of it is compared with a newer one.
-8. A row that was made after this process began to follow the store, or believed it again, is no older state
-   of itself: a store that goes back is seen by rule 2, and is followed from its own last instant on.
-
-Of `remembered`:
-
-1. It is read as it was written, byte for byte, or it can't be read: each number is a whole one within its
-   bounds, each mark is a mark, each word is one that is known.
-2. What was written before there were epochs (`v` 1) is of the first one, and nothing is in doubt.
+The file is read strictly: bounded integers, valid marks, known words. Version 1 files, written before epochs,
+belong to the first epoch without doubt.
 """
 
 from __future__ import annotations
@@ -49,21 +41,21 @@ if TYPE_CHECKING:
 
 
 class StoreRestoredError(UnavailableError):
-    """The store knows less than the broker saw, or is another one: it was restored or replaced."""
+    """The store was restored or replaced: it lacks what the broker saw."""
 
     code = "store-restored"
     remedy = "wait until every target was looked through, and what was left there is revoked"
 
 
 class EpochUntoldError(UnavailableError):
-    """The store was restored and is believed again, and the daemon has not recorded that yet."""
+    """The restored store is accepted again, but the daemon has not recorded that yet."""
 
     code = "epoch-untold"
     remedy = "look whether the daemon runs and takes what the broker tells: it is told every few seconds"
 
 
 class OtherTargetError(DeniedError):
-    """What is to be revoked was minted in another target than the one that has its name now."""
+    """The credential was minted in another target than the one that has its name now."""
 
     code = "target-replaced"
     remedy = (
@@ -72,21 +64,21 @@ class OtherTargetError(DeniedError):
 
 
 class KeptMissingError(DeniedError):
-    """What was kept to end a credential is not in its row any more."""
+    """The data needed to end a credential is missing from its row."""
 
     code = "kept-missing"
     remedy = "look for who writes to the store beside the daemon; it ends by itself when its row says"
 
 
 class NotShowingError(UnavailableError):
-    """A target of this kind can't show what stands in it beside what is minted here."""
+    """Targets of this kind can't list standing logins."""
 
     code = "not-showing"
     remedy = "look there by its own means"
 
 
 class UnknownKindError(UnavailableError):
-    """This broker can't mint in targets of such a kind."""
+    """This broker has no adapter for such targets."""
 
     code = "no-such-kind"
     remedy = "run a broker of the daemon's version"
@@ -98,7 +90,7 @@ _DIGEST: Final = re.compile(r"|[0-9a-f]{64}")
 
 
 class Why(Enum):
-    """What a store was found by to be restored or replaced."""
+    """How a restored or replaced store was detected."""
 
     GONE = "gone"
     MARK = "mark"
@@ -107,7 +99,7 @@ class Why(Enum):
 
     @property
     def words(self) -> str:
-        """The same, for people."""
+        """The reason in words."""
         return _WORDS[self]
 
 
@@ -121,7 +113,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A store was restored or replaced, and something of before may be left."""
+    """A restored or replaced store whose targets may contain earlier names."""
 
     since: Instant
     why: Why
@@ -131,7 +123,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untold:
-    """What the log is to say of an epoch whose store is believed again."""
+    """What the log must record about an epoch whose store is accepted again."""
 
     epoch: int
     since: Instant
@@ -143,7 +135,7 @@ class Untold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What is remembered of a store."""
+    """The remembered state of a store."""
 
     marks: tuple[str, ...] = ()
     """Each that the installation had; the newest last."""
@@ -159,7 +151,7 @@ class Remembered:
 
 
 def render_memory(memory: Remembered) -> bytes:
-    """It, as it is written down."""
+    """Returns the memory as file contents."""
     doubt, untold = memory.doubt, memory.untold
     value: dict[str, Any] = {
         **_first(memory),
@@ -182,7 +174,7 @@ def render_memory(memory: Remembered) -> bytes:
 
 
 def parse_memory(data: bytes | None) -> Remembered | None:
-    """What is written there; nothing where that can't be read (rules 1 and 2)."""
+    """Parses file contents; returns None if they are malformed."""
     try:
         value = json.loads(data or b"")
         found = Remembered(
@@ -200,7 +192,6 @@ def parse_memory(data: bytes | None) -> Remembered | None:
 
 
 def _second(value: dict[str, Any]) -> dict[str, Any]:
-    """What stands there since there are epochs."""
     doubt, untold = value["doubt"], value["untold"]
     return {
         "epoch": _whole(value["epoch"], least=1),
@@ -230,7 +221,6 @@ def _whole(value: object, *, least: int = 0) -> int:
 
 
 def _first(memory: Remembered) -> dict[str, Any]:
-    """What stood there before there were epochs."""
     return {
         "count": memory.count,
         "digest": memory.digest,
@@ -251,18 +241,18 @@ _MOST_ENDED: Final = 2**53 - 2
 
 
 class Kept(Protocol):
-    """Where it is kept."""
+    """Storage of the memory."""
 
     def read(self) -> bytes | None:
-        """What was written last; nothing where it has gone."""
+        """Returns the last contents, or None if they are missing."""
 
     def write(self, data: bytes) -> None:
-        """Replace it. MUST be durable when it returns, whole or not at all."""
+        """Replaces the contents. MUST be durable and atomic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How the broker stands to the store."""
+    """The broker's view of the store."""
 
     epoch: int
     doubt: Doubt | None
@@ -272,7 +262,7 @@ class Standing:
 
     @property
     def why(self) -> str:
-        """Why the store is in doubt, in words; empty while it is not."""
+        """Why the store is in doubt; empty if it isn't."""
         return self.doubt.why.words if self.doubt is not None else ""
 
 
@@ -280,7 +270,6 @@ class Memory:
     """The broker's memory; safe from any thread."""
 
     def __init__(self, kept: Kept, store: Readable, clock: Clock) -> None:
-        """Remember what is kept there, of this store."""
         self._kept = kept
         self._store = store
         self._clock = clock
@@ -296,53 +285,37 @@ class Memory:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Each mark that the installation had, as far as is known; the newest last."""
+        """The known marks of the installation, newest last."""
         return self._now.marks if self._now is not None else ()
 
     @property
     def doubts(self) -> bool:
-        """Whether the store was in doubt at the last look; it isn't read for it."""
+        """Whether the store was in doubt at the last look; doesn't read the store."""
         with self._lock:
             return self._now is None or self._now.doubt is not None
 
     def look(self) -> Standing:
-        """How it stands to the store; what that shows is durable then (rule 3).
-
-        Raises:
-            StoreUnavailableError: It can't be read.
-            UnavailableError: It can't be remembered durably.
-        """
+        """Compares the store with the memory and records the result durably (rule 3)."""
         with self._lock, self._store.read() as snapshot:
             now = self._look(snapshot)
             return Standing(epoch=now.epoch, doubt=now.doubt, untold=now.untold, turn=self._turn)
 
     def trouble(self) -> str:
-        """Why the store is in doubt, in words; empty while it is not. Raises as `look`."""
+        """Why the store is in doubt, or ''; reads the store as `look`."""
         return self.look().why
 
     def followed(self, made: Instant) -> bool:
-        """Whether a row that was made at this instant is no older state of itself (rule 8).
-
-        Raises:
-            TaskboundError: As `look`.
-        """
+        """Whether a row created at this instant is trusted as current (rule 8)."""
         with self._lock, self._store.read() as snapshot:
             since = self._followed
             return self._look(snapshot).doubt is None and since is not None and made > since
 
     def note(self, record: int) -> int:
-        """Remember the state of now, and the record that something is about to be minted by (rule 1).
-
-        Args:
-            record: Its number; 0 for none.
-
-        Returns:
-            The epoch (rule 6).
+        """Records the store's state and the record used for a mint, 0 for none; returns the epoch.
 
         Raises:
-            StoreRestoredError: The store is in doubt: then nothing is minted.
-            EpochUntoldError: The log doesn't say yet that it was.
-            UnavailableError: It can't be remembered durably, or the store can't be read.
+            StoreRestoredError: The store is in doubt, so nothing may be minted.
+            EpochUntoldError: The log has not recorded the accepted store yet.
         """
         with self._lock, self._store.read() as snapshot:
             now = self._look(snapshot)
@@ -354,22 +327,14 @@ class Memory:
             return now.epoch
 
     def require_epoch(self, epoch: int) -> None:
-        """Go on only in the epoch in which something was begun (rule 6); the store isn't read for it.
-
-        Raises:
-            StoreRestoredError: Another one has begun.
-        """
+        """Raises StoreRestoredError if another epoch has begun (rule 6); doesn't read the store."""
         with self._lock:
             now = self._now
             if now is None or now.doubt is not None or now.epoch != epoch:
                 raise StoreRestoredError("the store was restored while it was being minted")
 
     def ended(self, names: int) -> None:
-        """The broker ended so many names by itself; they are counted while the store is in doubt.
-
-        Raises:
-            UnavailableError: It can't be remembered durably.
-        """
+        """Counts names that the broker ended by itself while the store is in doubt."""
         with self._lock:
             now = self._now
             if names and now is not None and now.doubt is not None:
@@ -377,15 +342,7 @@ class Memory:
                 self._keep(replace(now, doubt=replace(now.doubt, ended=some)))
 
     def accept(self, *, targets: int, turn: int) -> bool:
-        """Believe the store as it is now, whatever was seen before (rule 4); whether it is believed.
-
-        Args:
-            targets: How many were looked through.
-            turn: In which turn (`Standing.turn`).
-
-        Raises:
-            UnavailableError: It can't be remembered durably, or the store can't be read.
-        """
+        """Accepts the current store if `targets` were swept in this turn (rule 4); returns whether it is."""
         with self._lock, self._store.read() as snapshot:
             now = self._look(snapshot)
             doubt = now.doubt
@@ -402,11 +359,7 @@ class Memory:
             return True
 
     def told(self, untold: Untold) -> None:
-        """The log says this now (rule 5).
-
-        Raises:
-            UnavailableError: It can't be remembered durably.
-        """
+        """Records that the log has this entry (rule 5)."""
         with self._lock:
             now = self._now
             if now is not None and now.untold == untold:
@@ -415,7 +368,6 @@ class Memory:
                 self._now, self._durable = after, True
 
     def _look(self, snapshot: Snapshot) -> Remembered:
-        """What is remembered, durably; what a look at the store adds to it (rules 2 and 3)."""
         now = self._now
         if now is None:
             now = Remembered(doubt=Doubt(since=self._clock.now(), why=Why.GONE))
@@ -430,13 +382,11 @@ class Memory:
         return now
 
     def _note_other(self, snapshot: Snapshot) -> None:
-        """See whether yet another store is there (rule 4)."""
         before, self._doubted = self._doubted, (snapshot.targets.mark(), snapshot.audit.count())
         if before is not None and (before[0] != self._doubted[0] or self._doubted[1] < before[1]):
             self._turn += 1
 
     def _keep(self, now: Remembered) -> None:
-        """Remember it, durably; what can't be written now is known, and is written before anything else."""
         self._durable = self._durable and now == self._now
         self._now = now
         if not self._durable:
@@ -445,7 +395,6 @@ class Memory:
 
 
 def _why(snapshot: Snapshot, seen: Remembered) -> Why | None:
-    """What shows that it is another store, or an older state of it (rule 2)."""
     if seen.marks and snapshot.targets.mark() != seen.marks[-1]:
         return Why.MARK
     if snapshot.audit.count() < seen.count:

@@ -1,37 +1,25 @@
-"""One step of a credential in its target.
+"""One step of a credential in its target, the connection to the daemon, and leases.
 
-Of `steps`:
+1. An order names a row; row and related rows are read anew.
+2. Each call to a target requires a lease that lasts for it (`Grip`), checked right before. A worker that lost
+   its lease does and reports nothing more (I-55).
+3. A mint is remembered before the target is called (`memory`). Its secret is kept only until the daemon has
+   taken or refused it; an undelivered one ends with the row's lease (K9).
+4. A canary is used by the broker only; renewal is tried too if its kind supports it.
+5. A failure is reported with code, broker's words, permanence, and for a mint whether nothing was sent. The
+   lease's end reports what can't be sent.
+6. What has no name of ours in its target is ended by data kept with the row (`targets`).
+7. A credential of another target that had this name is not looked for here: it would appear to be gone
+   (I-07).
+8. A result begun before a restore was detected is not handed out and counts as not renewed (`memory`).
 
-1. The order names a row. What is done is made of the row and of what it speaks of, read anew.
-2. Nothing begins in a target without a grip on the lease that lasts for it (`grip`); that is asked for right
-   before each call. A worker that lost its grip does and says nothing more: whoever has the row then looks
-   anew (I-55).
-3. A mint is remembered before the target is called (`memory`). Its secret is held until the daemon has it, or
-   does not take it, and by nobody afterwards: what was minted then ends with the row's lease (K9).
-4. A canary is used by the broker itself, and handed to nobody. Where its kind can be renewed, that is tried
-   too: what a target can't do is known before anybody asks for it.
-5. What failed is told with its code, in our words, and whether that lasts; of a mint also whether nothing was
-   sent of it. What can't be told is told by the lease's end.
-6. What has no name of ours in its target is kept with the row, and ended by that (`keeping`).
-7. What was minted in another target than the one that has its name now is not looked for in that: it would be
-   found gone (I-07).
-8. What was begun before the store was found restored is handed out to nobody, and counts as not renewed: the
-   row that it was made of may be another one now (`memory`).
+Daemon connection (`DaemonAuthority`): one for each namespace with targets, remade when it breaks. A missing
+answer or fault means refusal. Threads ask; connections live in one loop. Reports about the whole store go to
+the namespace `default`.
 
-Of `authority`:
-
-1. A connection is made for each namespace that has targets, and again when it broke: over it the daemon says
-   what is due.
-2. Whatever the daemon does not answer, and answers with a fault, is a no.
-3. Threads ask; the connections live in the loop of one thread.
-4. What concerns the whole store is told in the namespace `default`, in which it is recorded.
-
-Of `grip`:
-
-1. A lease counts from before it was asked for: it never lasts longer here than at the daemon.
-2. What has passed is the longer of two measures: a clock that is never set, and the wall clock. A process
-   that was stopped, or a machine that slept or was moved, has lost its lease in doubt.
-3. A call begins only where its patience ends before the lease's last `MARGIN`, and is asked for right before.
+Leases (`Grip`): 1. A lease counts from before it was requested. 2. Elapsed time is the longer of the
+monotonic and the wall clock, because a process or machine may be suspended. 3. A call begins only if its time
+limit ends before the lease's last `MARGIN`.
 """
 
 from __future__ import annotations
@@ -107,15 +95,15 @@ _NOTHING: Final = Shown(exists=False, open=0)
 
 
 class Hand(Protocol):
-    """Seals what was minted to who asked."""
+    """Seals a minted credential to its requester."""
 
     def __call__(self, minted: Minted, *, public: str, namespace: str, target: str, credential: str) -> str:
-        """As only the holder of this key can read it. MUST raise `TaskboundError` where that can't be."""
+        """Returns it sealed to the public key. MUST raise `TaskboundError` if that fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What every worker works with."""
+    """Dependencies of every worker."""
 
     store: Readable
     watch: Watch
@@ -128,7 +116,7 @@ class Desk:
 
 
 def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Mint it, and hand it over (rules 1 to 4)."""
+    """Mints a credential and hands it over (rules 1 to 4)."""
     try:
         found, target, epoch = _mintable(desk, namespace, credential, grip)
         patience = grip.patience(PATIENCE)
@@ -159,7 +147,6 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any], int]:
-    """What is to be minted, remembered (rule 3), where, and in which epoch; nothing was sent so far."""
     with desk.store.read() as snapshot:
         now = desk.watch.clock.now()
         found = require_mintable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
@@ -182,7 +169,7 @@ def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip
 
 
 def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Let it live longer in its target, and say so."""
+    """Renews a credential in its target and reports it."""
     try:
         with desk.store.read() as snapshot:
             now = desk.watch.clock.now()
@@ -202,7 +189,7 @@ def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Revoke it, and say what the target showed afterwards."""
+    """Revokes a credential and reports what the target showed afterwards."""
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -234,9 +221,9 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def look_for(desk: Desk, namespace: str, credential: str) -> bool:
-    """Look whether what was gone is gone still, and say so; whether the target could be asked.
+    """Checks that an ended credential is still gone; returns whether the target could be asked.
 
-    It takes no lease, as it does nothing. What is no longer gone, or was swept meanwhile, is no trouble.
+    It changes nothing and so takes no lease.
     """
     try:
         with desk.store.read() as snapshot:
@@ -261,12 +248,6 @@ def _target_of(snapshot: Snapshot, row: Credential | None) -> StoredTarget | Non
 
 
 def _opened(desk: Desk, row: Credential, stored: StoredTarget | None) -> Target[Any]:
-    """The target in which it was minted (rule 7).
-
-    Raises:
-        OtherTargetError: It is another one now.
-        TaskboundError: It can't be opened.
-    """
     if stored is None or stored.identity != row.identity:
         raise OtherTargetError(f"`{row.target}` is another target now than the one it was minted in")
     return desk.targets.open(stored)
@@ -275,7 +256,6 @@ def _opened(desk: Desk, row: Credential, stored: StoredTarget | None) -> Target[
 def _fail(
     desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError, *, unsent: bool = False
 ) -> None:
-    """Say what was met (rule 5); what lasts until somebody changes something, louder."""
     lasting = not isinstance(error, UnavailableError)
     level = logging.WARNING if lasting else logging.INFO
     _log.log(level, "%s: %s [%s]", credential, error.message, error.code)
@@ -292,7 +272,6 @@ def _fail(
 
 
 def _tell(desk: Desk, namespace: str, told: Told) -> bool:
-    """Say what was seen; whether that is known to be written."""
     try:
         desk.authority.tell(namespace, told)
     except TaskboundError as error:  # 5
@@ -309,47 +288,49 @@ _PATIENCE: Final = 12.0
 
 
 class Pushed(Protocol):
-    """Hears what is due."""
+    """Receives notifications of due work."""
 
     def __call__(self, namespace: str, target: str, *, sweep: bool) -> None:
-        """Something is due there; MUST NOT block."""
+        """Handles due work in a target; MUST NOT block."""
 
 
 class Authority(Protocol):
-    """Whom the broker asks, from any thread. Each MUST raise `TaskboundError` where there is no answer."""
+    """The daemon as the broker uses it, from any thread.
+
+    Every method MUST raise `TaskboundError` without an answer.
+    """
 
     def attend(self, namespaces: Collection[str]) -> None:
-        """Be there for what these namespaces have to say; that one can't be reached is no error."""
+        """Listens to these namespaces; an unreachable one is no error."""
 
     def lease(self, namespace: str, credentials: Collection[str]) -> Orders:
-        """What of these the broker may see to now."""
+        """Returns leases of those credentials that the broker may work on."""
 
     def tell(self, namespace: str, told: Told) -> None:
-        """Have it written what was seen. MUST return only where it is durable."""
+        """Reports what was seen. MUST return only once it is durable."""
 
     def swept(self, namespace: str, told: TellSwept) -> Swept:
-        """Have it written what a sweep found."""
+        """Reports the result of a sweep."""
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
-        """Have whoever asked know what stands in a target."""
+        """Reports a discovery to its requester."""
 
     def stand(self, told: TellEpoch) -> None:
-        """Have it known how the broker stands to the store, as long as the daemon hears from it."""
+        """Reports the broker's view of the store, valid while the connection lasts."""
 
     def reconciled(self, told: TellReconciled) -> None:
-        """Have it written that a store is believed again. MUST return only where it is durable."""
+        """Reports that the store is accepted again. MUST return only once it is durable."""
 
     def heard(self, namespace: str) -> Instant:
-        """The daemon's instant, as it was heard last."""
+        """Returns the daemon's last known instant."""
 
 
 class DaemonAuthority:
-    """The daemon's answers."""
+    """Implements `Authority` with the daemon."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connect: Connect, pushed: Pushed, wanted: Wanted
     ) -> None:
-        """Ask in this loop by connections that this makes, and pass on what is pushed."""
         self._loop = loop
         self._connect = connect
         self._pushed = pushed
@@ -362,7 +343,7 @@ class DaemonAuthority:
         """How the broker stands to the store, as it was told, and over which connection."""
 
     def attend(self, namespaces: Collection[str]) -> None:
-        """Be connected in these namespaces (rule 1)."""
+        """Connects to these namespaces."""
         for one in sorted(set(namespaces) - self._open.keys()):
             try:
                 self._wait(self._client(one))
@@ -370,7 +351,7 @@ class DaemonAuthority:
                 _log.debug("namespace %s can't be attended: %s", one, error.message)
 
     def lease(self, namespace: str, credentials: Collection[str]) -> Orders:
-        """What of these the broker may see to now."""
+        """Requests leases."""
         found = self._wait(
             self._ask(namespace, LeaseCredentials(credentials=tuple(sorted(credentials))), Orders)
         )
@@ -378,42 +359,37 @@ class DaemonAuthority:
         return found
 
     def tell(self, namespace: str, told: Told) -> None:
-        """Have it written what was seen."""
+        """Reports what was seen."""
         self._wait(self._ask(namespace, told, Done))
 
     def swept(self, namespace: str, told: TellSwept) -> Swept:
-        """Have it written what a sweep found."""
+        """Reports the result of a sweep."""
         return self._wait(self._ask(namespace, told, Swept))
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
-        """Have whoever asked know what stands in a target."""
+        """Reports a discovery."""
         self._wait(self._ask(namespace, told, Done))
 
     def stand(self, told: TellEpoch) -> None:
-        """Have it known how the broker stands to the store; told once over each connection."""
+        """Reports the view of the store, once over each connection."""
         self._wait(self._stand(told))
 
     def reconciled(self, told: TellReconciled) -> None:
-        """Have it written that a store is believed again."""
+        """Reports that the store is accepted again."""
         self._wait(self._ask(_WHOLE, told, Done))
 
     def heard(self, namespace: str) -> Instant:
-        """The daemon's instant, as it was heard last; it is asked where it never was."""
+        """Returns the daemon's last known instant, after asking if there is no such instant yet."""
         if namespace not in self._heard:
             self.lease(namespace, ())
         return self._heard[namespace]
 
     def close(self) -> None:
-        """End every connection; called in the loop."""
+        """Closes every connection; called in the loop."""
         for one, _ in tuple(self._open.values()):
             one.close()
 
     def _wait(self, asking: Coroutine[object, object, A]) -> A:
-        """What comes of it (rule 3).
-
-        Raises:
-            DaemonLostError: The loop did not come to it.
-        """
         future = asyncio.run_coroutine_threadsafe(asking, self._loop)
         try:
             return future.result(_PATIENCE)
@@ -454,7 +430,6 @@ class DaemonAuthority:
             self._wanted(namespace, push.target, push.look)
 
     def _lost(self, namespace: str, broken: asyncio.Event) -> None:
-        """The connection of this namespace is gone: the next look makes another."""
         broken.set()
         if self._open.get(namespace, (None, None))[1] is broken:
             del self._open[namespace]
@@ -467,7 +442,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One instant, by both measures."""
+    """An instant on the monotonic and the wall clock."""
 
     elapsed: float
     """Seconds on the clock that is never set."""
@@ -477,25 +452,25 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Measures what has passed (rule 2)."""
+    """Measures elapsed time by both clocks."""
 
     clock: Clock
     elapsed: Callable[[], float]
     """Seconds on a clock that is never set; that of the machine's sleep too, where the system has one."""
 
     def now(self) -> Moment:
-        """The moment."""
+        """Returns the current instant."""
         return Moment(elapsed=self.elapsed(), wall=self.clock.now())
 
     def since(self, moment: Moment) -> float:
-        """Seconds that have passed since then."""
+        """Returns the elapsed seconds: the larger of both measures."""
         now = self.now()
         return max(now.elapsed - moment.elapsed, (now.wall - moment.wall) / _SECOND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grip:
-    """One lease as this process may rely on it."""
+    """A lease as far as this process may rely on it."""
 
     watch: Watch
     asked: Moment
@@ -505,11 +480,7 @@ class Grip:
     fence: int
 
     def patience(self, most: float) -> float:
-        """Seconds that a call may take which begins now; `most` at most (rule 3).
-
-        Raises:
-            LeaseLostError: Nothing may begin any more.
-        """
+        """Returns the seconds that a call beginning now may take, at most `most`; raises LeaseLostError."""
         left = self.lasts - MARGIN / _SECOND - self.watch.since(self.asked)
         if left < LEAST:
             raise LeaseLostError("the lease is over, or about to be")

@@ -1,19 +1,15 @@
-"""What targets have under this installation's names: told to the daemon, so that it revokes what has no row.
+"""Sweeps targets for names of this installation, so that the daemon revokes those without a row.
 
-1. Each target is looked through when the broker starts, each minute, and when a person wants it. Each by a
-   thread of its own: one that hangs delays no other.
-2. What has this installation's mark is told with the daemon's instant from before it was looked for.
-3. What has a mark that the store had before it was replaced has no row, and never will: the broker ends it
-   itself.
-4. Of a store that was restored or replaced no row is believed: all that has our marks is ended by the broker
-   itself, and counted, until a look shows nothing. Once every target has shown that, of the store that is
-   there then, it is believed again, and credentials are minted (`memory`, I-15).
-5. Nothing of another name is touched (I-14).
-6. Where a target may bring back what was taken away when it is started anew (`ports.target.Restarts`), it
-   is asked for its starts every few seconds, and is looked through once they are others (F15). They are asked
-   for before a look, so that none comes between.
-7. A target is listened to up to `MOST_NAMES` names: of one that goes on, the rest is seen to by a later
-   sweep, and it has not shown that nothing is left.
+1. Each target is swept at start, each minute and on request, by a thread of its own.
+2. Names with this installation's mark are reported with the daemon's instant from before the sweep.
+3. Names with a mark of a replaced store have no row; the broker ends them itself.
+4. While the store is in doubt its rows are not trusted: the broker ends and counts all names with its marks,
+   until a sweep finds none. Once every target has shown that for the current store, the store is accepted
+   (`memory`, I-15).
+5. Other names are never touched (I-14).
+6. A target that may restore old names at a restart (`ports.target.Restarts`) is polled for restarts, also
+   before each sweep, and swept after each (F15).
+7. At most `MOST_NAMES` names are read; a target with more is swept again and doesn't count as empty.
 """
 
 from __future__ import annotations
@@ -61,8 +57,6 @@ MOST_NAMES: Final = 50_000
 
 @dataclass(slots=True)
 class _Round:
-    """How it stands with the sweeps of one target."""
-
     due: float = 0.0
     """On the clock that is never set."""
     under_way: bool = False
@@ -77,10 +71,9 @@ class _Round:
 
 
 class Sweeps:
-    """When which target is looked through."""
+    """Schedules the sweeps of targets."""
 
     def __init__(self, desk: Desk) -> None:
-        """Look with this."""
         self._desk = desk
         self._rounds: dict[tuple[str, str], _Round] = {}
         self._under: tuple[int, int] | None = None
@@ -89,25 +82,21 @@ class Sweeps:
         self._idle = threading.Condition(self._lock)
 
     def settle(self, *, patience: float) -> bool:
-        """Wait for so many seconds until no target is looked through; whether that is so."""
+        """Waits up to `patience` seconds until no sweep runs; returns whether that is so."""
         with self._idle:
             return self._idle.wait_for(
                 lambda: not any(one.under_way for one in self._rounds.values()), patience
             )
 
     def want(self, namespace: str, target: str) -> None:
-        """A person wants it looked through; an empty name is every target of the namespace."""
+        """Requests a sweep for a person; an empty name means every target of the namespace."""
         with self._lock:
             for place, one in self._rounds.items():
                 if place[0] == namespace and target in {"", place[1]}:
                     one.due = 0.0
 
     def round(self, targets: Sequence[StoredTarget]) -> int:
-        """Begin what is due of these, which are all; in how many of them something may be left (rule 4).
-
-        Raises:
-            TaskboundError: The store can't be read, or what that shows can't be remembered.
-        """
+        """Starts due sweeps of all targets; returns in how many something may be left (rule 4)."""
         memory = self._desk.memory
         standing = memory.look()
         doubt = standing.why
@@ -133,7 +122,6 @@ class Sweeps:
         return left
 
     def _follow(self, targets: Sequence[StoredTarget], under: tuple[int, int] | None) -> None:
-        """Have a round for each of these and for no other; with another store all begin anew (rule 4)."""
         known, self._rounds = self._rounds, {}
         for stored in targets:
             place = (stored.namespace, stored.name)
@@ -146,7 +134,6 @@ class Sweeps:
         self._under = under
 
     def _begin(self, name: str, one: _Round, work: Callable[[], None]) -> None:
-        """Have it done by a thread of its own (rule 1)."""
         try:
             threading.Thread(target=work, name=name, daemon=True).start()
         except RuntimeError:  # no thread can be had now
@@ -155,7 +142,6 @@ class Sweeps:
                 one.under_way, one.due = False, self._desk.watch.elapsed() + AGAIN
 
     def _look_again(self, stored: StoredTarget, one: _Round) -> None:
-        """Have it looked through where it was started anew (rule 6)."""
         anew = False
         try:
             anew = _starts(self._desk, stored, _GLANCE) != one.starts
@@ -195,25 +181,14 @@ class Sweeps:
 
 
 def _starts(desk: Desk, stored: StoredTarget, patience: float) -> tuple[str, ...]:
-    """The starts of a target that may bring something back; none of another (rule 6).
-
-    Raises:
-        TaskboundError: It can't be asked.
-    """
     target = desk.targets.open(stored)
     return called(partial(target.starts, patience=patience)) if isinstance(target, Restarts) else ()
 
 
 def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
-    """Look through one target (rules 2 to 4); whether nothing of ours was there.
+    """Sweeps one target (rules 2 to 4); returns whether nothing of this installation was there.
 
-    Args:
-        desk: What to work with.
-        stored: The target.
-        believed: Whether the rows of the store are.
-
-    Raises:
-        TaskboundError: It can't be done.
+    `believed` says whether the store's rows are trusted.
     """
     with desk.store.read() as snapshot:
         mark = snapshot.targets.mark()
@@ -247,7 +222,6 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
 
 
 def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
-    """The names of this mark that are there, and no other (rule 5); whether these are all (rule 7)."""
     found: list[str] = []
     for number, name in enumerate(target.sweep(prefix_of(mark), patience=_PATIENCE)):
         if number >= MOST_NAMES:
@@ -262,7 +236,6 @@ def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
 
 
 def _empty(desk: Desk, target: Target[Any], mark: str, names: Iterable[str]) -> bool:
-    """End all of these; whether there was anything."""
     found, ended = False, 0
     latest = Instant(desk.watch.clock.now() + seconds(LONGEST) + GRACE)  # no row says when
     try:

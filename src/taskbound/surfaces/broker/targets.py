@@ -1,29 +1,26 @@
-"""The targets that the broker reaches, and what is kept for them.
+"""Open targets, and the data kept to end credentials.
 
-Of `targets`:
+Targets (`Targets`):
 
-1. Admin access is opened when a target is first worked in, for exactly that target: another identity, another
-   number or another namespace opens nothing.
-2. It is held by what speaks to the target alone. One that was given anew, or whose target changed, is
-   forgotten with that.
-3. Whatever an adapter raises that is no error of ours is taken for a target that can't be reached, by its
-   name alone: its words may be a target's.
-4. What is minted in one target may be seen in another one of the same namespace. That is found anew each time
-   it is needed: it has to be there, ready, and one that needs no other.
+1. Admin access is opened on first use, for exactly this target's identity, number and namespace.
+2. Only the target's adapter holds it. Replaced access, or access of a changed target, is dropped with the
+   adapter.
+3. An adapter's foreign exception counts as an unreachable target and is reported by type only: its text may
+   come from the target.
+4. A target may depend on another ready target of its namespace, looked up on each use, which must not depend
+   on a third.
 
-Of `keeping`:
+Kept data (`Keeping`):
 
-1. What a target gave to keep is sealed by the broker to itself, for this credential of this target alone
-   (`core.credential.keeping`), and is told with what was minted: it is durable before anybody has the secret.
-2. Of what could not be told, this process remembers it until the row is over: it ends by that what a lost
-   daemon or lease kept from the store. Only with the process that is lost, too.
-3. What was begun and of which nothing is kept has been given by nobody knows which name: it is said to be
-   over once everything is that the target gave until then, and never that it is gone.
-4. What is not as it was sealed is a failure as long as the credential may live, as somebody changed the row,
-   and is said like rule 3 afterwards. So is the lack of it in a row whose secret was handed out.
-5. Of a mint that its row says was never begun nothing is there. That is believed of rows that were written
-   since this broker follows the store without a break, and of no older ones: a store that was restored shows
-   a row as it was before its mint (I-15).
+1. It is sealed by the broker to itself for this credential and target (`core.credential.keeping`) and
+   reported with the mint, so it is durable before the secret is handed out.
+2. Until it is reported, or the row is over, this process remembers it and uses it to end the credential.
+3. If a mint began and nothing is kept, its name is unknown: the row ends as *over* once everything the target
+   issued until then is over, never as *gone*.
+4. Altered kept data, or its absence from a row whose secret was handed out, is a failure while the credential
+   may live, and *over* afterwards.
+5. A row that says its mint never began is trusted only if it was written while this broker followed the store
+   without a gap (I-15).
 """
 
 from __future__ import annotations
@@ -64,14 +61,14 @@ T = TypeVar("T")
 
 
 class Opens(Protocol):
-    """The broker's key."""
+    """The broker's private key."""
 
     def open(self, sealed: str, binding: Binding) -> str:
-        """What was sealed to it for exactly this. MUST raise `TaskboundError` for anything else."""
+        """Opens a value sealed for exactly this binding. MUST raise `TaskboundError` for anything else."""
 
 
 class Targets:
-    """Those that are open; safe from any thread."""
+    """Open targets; safe from any thread."""
 
     def __init__(
         self,
@@ -81,14 +78,6 @@ class Targets:
         seeing: Mapping[str, SeeingPlug] | None = None,
         store: Readable | None = None,
     ) -> None:
-        """Open with this key, and speak by these.
-
-        Args:
-            key: The broker's.
-            plugs: By kind of target.
-            seeing: By kind, of those that are seen in others (rule 4).
-            store: Where the others are found.
-        """
         self._key = key
         self._plugs = plugs
         self._seeing = seeing or {}
@@ -97,12 +86,7 @@ class Targets:
         self._lock = Lock()
 
     def open(self, stored: StoredTarget) -> Target[Any]:
-        """The target with its admin access (rule 1).
-
-        Raises:
-            TaskboundError: What was sealed is for something else, or is no access to it.
-            UnknownKindError: There is no adapter for its kind.
-        """
+        """Returns the target with its admin access (rule 1); raises UnknownKindError without an adapter."""
         place = (stored.namespace, stored.name)
         said = (stored.identity, stored.number, stored.sealed)
         with self._lock:
@@ -115,7 +99,7 @@ class Targets:
             return fresh
 
     def forget(self, kept: frozenset[tuple[str, str]]) -> None:
-        """Let go of every target but these, by namespace and name (rule 2)."""
+        """Drops every target except these, by namespace and name (rule 2)."""
         with self._lock:
             for one in self._open.keys() - kept:
                 del self._open[one]
@@ -138,12 +122,6 @@ class Targets:
         return plug(file, parse_admin_access(file.kind, self._key.open(stored.sealed, binding)))
 
     def _beside(self, namespace: str, name: str) -> Target[Any]:
-        """Another target (rule 4).
-
-        Raises:
-            TargetUnreachedError: It can't be had.
-            TaskboundError: As `open`.
-        """
         stored = None
         if self._store is not None:
             with self._store.read() as snapshot:
@@ -166,12 +144,7 @@ def _seeing(plug: SeeingPlug, beside: Beside, file: TargetFile, access: AdminAcc
 
 
 def called(call: Callable[[], T]) -> T:
-    """What the call of a target answers (rule 3).
-
-    Raises:
-        TaskboundError: As the call does.
-        TargetUnavailableError: It raised anything else.
-    """
+    """Calls a target's adapter; raises TargetUnavailableError for foreign exceptions (rule 3)."""
     try:
         return call()
     except TaskboundError:
@@ -186,20 +159,19 @@ _MOST: Final = 10_000
 
 
 class SealsToItself(Protocol):
-    """The broker's key."""
+    """The broker's key pair."""
 
     def seal(self, value: str, binding: Binding) -> str:
-        """The value, as only this key opens it. MUST raise `TaskboundError` where that can't be."""
+        """Seals a value that only this key opens. MUST raise `TaskboundError` if that fails."""
 
     def open(self, sealed: str, binding: Binding) -> str:
-        """What was sealed to it for exactly this. MUST raise `TaskboundError` for anything else."""
+        """Opens a value sealed for exactly this binding. MUST raise `TaskboundError` for anything else."""
 
 
 class Keeping:
-    """What is kept; safe from any thread."""
+    """Kept data; safe from any thread."""
 
     def __init__(self, key: SealsToItself, memory: Memory) -> None:
-        """Keep it under this key; the memory tells what rows are believed (rule 5)."""
         self._key = key
         self._memory = memory
         self._untold: dict[tuple[str, str], str] = {}
@@ -207,12 +179,7 @@ class Keeping:
         self._lock = Lock()
 
     def keep(self, row: Credential, target: Target[Any], minted: Minted) -> str:
-        """What is to be told as kept of this: sealed, and remembered until `told` (rules 1 and 2).
-
-        Raises:
-            TargetUnavailableError: The target kept nothing and should have, or the other way round.
-            TaskboundError: It can't be sealed.
-        """
+        """Returns the sealed data to report, remembered until `told` (rules 1 and 2)."""
         if isinstance(target, Keeps) is not bool(minted.kept):
             raise TargetUnavailableError("what speaks to the target keeps not what it has to")
         if not minted.kept:
@@ -224,24 +191,16 @@ class Keeping:
         return sealed
 
     def told(self, row: Credential) -> None:
-        """The row has it, or is over: it is remembered no more."""
+        """Forgets the data: the row has it, or is over."""
         with self._lock:
             self._untold.pop((row.namespace, row.id), None)
 
     def end(
         self, row: Credential, target: Keeps, *, ends: Instant, now: Instant, patience: float
     ) -> Gone | Left:
-        """End it by what was kept, and say what the target showed.
+        """Ends a credential by its kept data and returns what the target showed.
 
-        Args:
-            row: The credential, being revoked.
-            target: What it was minted in.
-            ends: When it ends there by itself at the latest.
-            now: When.
-            patience: Seconds that the target may take.
-
-        Raises:
-            TaskboundError: It can't be ended this time.
+        `ends` is when it expires in the target at the latest; `patience` is in seconds.
         """
         with self._lock:
             sealed = row.kept or self._untold.get((row.namespace, row.id), "")

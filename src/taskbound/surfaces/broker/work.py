@@ -1,34 +1,20 @@
-"""The broker's rounds, and what it serves.
+"""The broker's scheduler and its socket.
 
-Of `work`:
+1. The store is polled each half second, and at once after a notification, which only names a target. Free
+   workers continue with the last look's rows until there are fewer rows than workers; with a large backlog
+   notifications don't cause a look, so a mint waits at most half a second. Only leased rows are worked on.
+2. Each target has `WORKERS` workers; one is reserved for the other kind of work, so that revocation never
+   blocks mints and renewals or the reverse. A hanging target occupies only its own (I-59). The agent with the
+   fewest running jobs is next, and an agent whose ends take long has one worker fewer for a while. With a
+   backlog of quick ends one worker fewer ends credentials: a third adds a fifth to the throughput of two,
+   while decisions take 2.1 instead of 1.7 times as long.
+3. Only as many rows are leased as workers can begin; with a backlog of quick ends `AHEAD` more, since a lease
+   costs the daemon a commit. Unused leases expire and the rows are due again.
+4. A refused row is skipped for a second unless a notification names its target. A failed look is skipped for
+   five.
+5. An unreachable store or daemon ends nothing; the scheduler retries.
 
-1. The store is looked at each half second, and at once when the daemon says that something is due: what it
-   says names a target, and what is due there stands in the store. What that showed is what workers who are
-   free meanwhile are given, until there is less of it than there are workers: it is looked up anew then, and
-   not for each of ten thousand. Where more is due than one look shows, nor is it for what the daemon says
-   meanwhile: a mint waits half a second at most then, beside thousands of ends. Only what the daemon leases
-   counts.
-2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
-   keeps all of them from minting or renewing, nor these from revoking; so where more is due than is looked
-   at, what lives of it is looked at as well, also of whom all the rest is. A target that hangs keeps its
-   own busy and no other's (I-59). The agent that has the fewest in hand is next, and those whose ends took
-   long have one worker fewer for a while: who draws out what it had (by a lock that it holds in a
-   database), or had a thousand of it, is in no other agent's way. Where more is due than one look shows and
-   each end is quick, one worker fewer ends: a third adds a fifth to what two do and takes the machine from
-   the daemon, whose decisions take 2.1 times as long beside three and 1.7 beside two. Where a system is far
-   away, time goes into waiting for it, and the third is worth having.
-3. No more is leased than there are workers who can begin at once; where more is due than one look shows and
-   each end is quick, `AHEAD` ends more, by the same question: a lease is a commit of the daemon's, which its
-   decisions wait for, and all of these are begun long before it is over. Whoever ends one goes on with the
-   next of them. What can't be begun any more stays where it is, and is due again when its lease is over.
-4. What the daemon doesn't give is passed over for a second, unless it says that something is due there. What
-   can't be looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
-5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
-
-Of `serving`:
-
-1. What is asked of it changes nothing and tells no secret: whoever may connect may ask.
-2. What can't be read, and a connection that asks for nothing, is ended.
+The socket changes nothing and returns no secret, so any peer may ask; unreadable requests end the connection.
 """
 
 from __future__ import annotations
@@ -89,7 +75,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker is at."""
+    """A running job."""
 
     giving: bool
     """Whether it mints or renews."""
@@ -100,7 +86,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """An end that is leased, and that nobody has begun."""
+    """A leased end that has not begun."""
 
     row: Credential
     work: Callable[[], None]
@@ -129,11 +115,11 @@ class Hall:
 
     @property
     def short(self) -> bool:
-        """Whether a look may show more that a worker could begin (rule 1)."""
+        """Whether a look may find more that a worker could begin (rule 1)."""
         return not self.due or (self.more and len(self.due) < WORKERS)
 
     def choose(self, elapsed: float) -> list[Credential]:
-        """What of it can begin at once (rules 2 and 3)."""
+        """Returns the rows that can begin now (rules 2 and 3)."""
         self.passed = {name: until for name, until in self.passed.items() if until > elapsed}
         self._note_slow(elapsed)
         busy = list(self.in_hand.values())
@@ -156,19 +142,18 @@ class Hall:
         return found
 
     def _ahead_of(self, found: list[Credential], free: list[tuple[Credential, Step]]) -> list[Credential]:
-        """Ends that are leased with these, where there is nobody for them yet (rule 3)."""
         if not (found and self.more and self.quick) or self.ahead:
             return []
         ends = [row for row, step in free if step is Step.REVOKE and row.agent not in self.slow]
         return ends[:AHEAD]
 
     def can_begin(self, job: Job) -> bool:
-        """Whether there is a worker for it now."""
+        """Whether a worker is free for it."""
         busy = list(self.in_hand.values())
         return len(busy) < WORKERS and self._has_room(job, busy)
 
     def next(self, elapsed: float) -> Ahead | None:
-        """What is leased already and can be begun, which is in hand from now on; None where nothing is."""
+        """Takes a leased row that can begin now, or None."""
         for name, one in self.ahead.items():
             job = Job(giving=False, agent=one.row.agent, begun=elapsed)
             if self.can_begin(job):
@@ -178,7 +163,7 @@ class Hall:
         return None
 
     def done(self, credential: str, elapsed: float) -> None:
-        """A worker is free again."""
+        """Frees a worker."""
         self._note_slow(elapsed)
         job = self.in_hand.pop(credential, None)
         if job is not None and not job.giving:
@@ -192,7 +177,6 @@ class Hall:
                 self.slow[job.agent] = elapsed + _SLOW_FOR
 
     def _has_room(self, job: Job, busy: list[Job]) -> bool:
-        """Whether it can begin beside these, with a worker left for the others (rule 2)."""
         same = [one for one in busy if one.giving is job.giving]
         slow = [one for one in same if one.agent in self.slow]
         drawn_out = not job.giving and job.agent in self.slow
@@ -205,10 +189,9 @@ def _job(row: Credential, step: Step, elapsed: float) -> Job:
 
 
 class Work:
-    """The broker's work; `start` begins it."""
+    """The broker's scheduler."""
 
     def __init__(self, desk: Desk) -> None:
-        """Work with this."""
         self._desk = desk
         self._halls: dict[tuple[str, str], Hall] = {}
         self._lock = threading.Lock()
@@ -223,11 +206,11 @@ class Work:
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Starts the scheduler."""
         self._thread.start()
 
     def stop(self, *, patience: float) -> None:
-        """Begin nothing any more; what is under way in targets has so many seconds to end, and no more."""
+        """Starts no more jobs and waits up to `patience` seconds for running ones."""
         self._ending.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -235,7 +218,7 @@ class Work:
         self.settle(patience=patience)
 
     def settle(self, *, patience: float) -> bool:
-        """Wait for so many seconds until no worker is at anything any more; whether that is so."""
+        """Waits up to `patience` seconds until no worker is busy; returns whether that is so."""
         with self._idle:
             idle = self._idle.wait_for(self._is_idle, patience)
         swept = idle and self._sweeps.settle(patience=patience)
@@ -245,7 +228,7 @@ class Work:
         return not any(hall.in_hand for hall in self._halls.values())
 
     def push(self, namespace: str, target: str, *, sweep: bool) -> None:
-        """Something is due there, the daemon says (rules 1 and 4); an empty name is all of its targets."""
+        """Handles a notification of the daemon (rules 1 and 4); an empty name means all its targets."""
         with self._lock:
             there = [
                 hall
@@ -262,14 +245,7 @@ class Work:
         self._wake.set()
 
     def round(self, *, look: bool = True) -> None:
-        """Have done what is due.
-
-        Args:
-            look: Whether the store is looked at; else what the last look showed is gone on with (rule 1).
-
-        Raises:
-            TaskboundError: The store can't be read.
-        """
+        """Starts what is due; without `look` it continues with the last look's rows (rule 1)."""
         targets = self._look() if look else None
         self._go_on()
         chosen = self._choose()
@@ -288,7 +264,6 @@ class Work:
             self._standings.round(targets=len(targets), left=left)
 
     def _look(self) -> tuple[StoredTarget, ...]:
-        """Find what is due in each target; all targets."""
         desk = self._desk
         now, elapsed = desk.watch.clock.now(), desk.watch.elapsed()
         with desk.store.read() as snapshot:
@@ -304,7 +279,6 @@ class Work:
         return tuple(targets.values())
 
     def _halls_of(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hall]:
-        """The halls of these targets; those of others go, once nobody works there."""
         for place, hall in list(self._halls.items()):
             if place not in places:
                 hall.due, hall.more = [], False
@@ -319,7 +293,6 @@ class Work:
         return {place: rows for place, rows in chosen.items() if rows}
 
     def _lease(self, namespace: str, wanted: dict[str, tuple[str, Credential]]) -> None:
-        """Ask for these, with their targets, and have done what is given."""
         asked = self._desk.watch.now()
         try:
             orders = self._desk.authority.lease(namespace, wanted.keys())
@@ -348,7 +321,6 @@ class Work:
     def _work_of(
         self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment
     ) -> Callable[[], None]:
-        """What is done under this lease."""
         grip = Grip(
             watch=self._desk.watch,
             asked=asked,
@@ -373,7 +345,6 @@ class Work:
             self._done(namespace, target, credential, goes_on=False)
 
     def _go_on(self) -> None:
-        """Begin what is leased already, where there is a worker for it (rule 3)."""
         elapsed = self._desk.watch.elapsed()
         begun: list[tuple[str, str, Ahead]] = []
         with self._lock:
@@ -403,7 +374,6 @@ class Work:
             credential, work = following.row.id, following.work
 
     def _done(self, namespace: str, target: str, credential: str, *, goes_on: bool = True) -> Ahead | None:
-        """A worker is free; what it goes on with, which is in its hand already (rule 3)."""
         with self._lock:
             hall = self._halls.get((namespace, target))
             following = None
@@ -438,7 +408,6 @@ class Work:
 def _due(
     snapshot: Snapshot, place: tuple[str, str], hall: Hall, now: Instant, elapsed: float
 ) -> tuple[list[tuple[Credential, Step]], bool]:
-    """What is due there; whether there is more than is looked at."""
     due = snapshot.credentials.due(*place, now, limit=_LOOKED_AT)
     more = len(due) == _LOOKED_AT
     found = {one.id: one for one in due}
@@ -460,23 +429,22 @@ _LONGEST: Final = 4_096
 
 
 class BrokerSocket(asyncio.Protocol):
-    """One connection; asyncio makes one for each."""
+    """One connection."""
 
     def __init__(self, public: str) -> None:
-        """Say this key."""
         self._public = public
         self._buffer = FrameBuffer(limit=_LONGEST)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for a question (rule 2)."""
+        """Waits for a request."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
             self._timer = asyncio.get_running_loop().call_later(_OPENING, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Answer it."""
+        """Answers a request."""
         if self._transport is None:
             return
         try:
@@ -488,7 +456,7 @@ class BrokerSocket(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forgets the connection."""
         del exc
         if self._timer is not None:
             self._timer.cancel()

@@ -1,1 +1,1 @@
-"""The egress as gateways meet it: servers that hold secrets, run or reached where no gateway can look."""
+"""The egress' socket for gateways: servers with secrets, run or reached where no gateway can look."""

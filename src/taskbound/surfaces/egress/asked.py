@@ -1,29 +1,21 @@
-"""What gateways ask of the egress: servers opened and filled for them.
+"""Questions that servers ask gateways, and the values that fill a server's slots.
 
-Of `asked`:
+Questions (`Asked`):
 
-1. A question goes to the gateway as it came, but for one in which a secret stands: that one is refused here,
-   and what comes of the calls that it may be of is held back.
-2. An answer goes to the server by the action that the question was: the daemon says which act that was, what
-   came of it, and that the task is live. It has to be the very question, of this server, decided after it
-   was asked, and the bytes have to be those whose digest is recorded as its outcome. Each is used once.
-3. Where nothing was recorded the server is told that there is no answer, in words of this process.
-4. What a modern server asked with its answer is kept, with its state: the call goes on with the answers to
-   all of it, by the permit that it had, which has to be open still, and so often. Nothing of the gateway's
-   own goes with it.
+1. A question is forwarded unchanged, unless it contains a secret: then it is refused here and the results of
+   the calls that it may belong to are withheld.
+2. An answer reaches the server only if the daemon confirms the recorded act: the same question of this
+   server, decided after it was asked, with the recorded outcome's digest, for a live task. Each is used once.
+3. If nothing was recorded, the server gets a refusal in this process's words.
+4. A modern server's question is kept with its state. The call continues with all answers under its own
+   permit, which must still be open, a bounded number of times.
 
-Of `filled`:
+Slots (`Filled`):
 
-1. Sealed values are opened for exactly the pin (`opening`). Of each the number is known, and a permit that
-   names others is not used for the server.
-2. Tokens and credentials are one task's (`owning`, `minted`): a permit of another is not used either.
-3. A person who looks at what a server lists is no task: nothing is minted for that, and the slots are
-   filled with a text that opens nothing (`core.tool.source`).
-4. Whatever may not be said is known before the server has it.
-
-Of `opening`:
-
-Nothing here is kept. What credentials fill is not opened here (`minted`).
+1. Sealed values are opened only for exactly this pin; a permit that names other value numbers is not used.
+2. Tokens and credentials belong to one task; another task's permit is not used.
+3. For a person's look at a server nothing is minted: slots get a placeholder (`core.tool.source`).
+4. The leak filter knows each secret before the server does.
 """
 
 from __future__ import annotations
@@ -79,8 +71,6 @@ _ABSENT: Final = "this client offers nothing of the kind"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Put:
-    """One question that has no answer yet."""
-
     method: str
     sha256: str
     """Of its canonical parameters without `_meta`: of the action that it is."""
@@ -90,7 +80,7 @@ class _Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One call as it was sent, for its next round."""
+    """A sent call, kept for its next round."""
 
     action: str
     tool: str
@@ -102,7 +92,7 @@ class Sent:
 
 @dataclass(slots=True, eq=False)
 class Open:
-    """One call of a gateway, until it is answered."""
+    """An unanswered call of a gateway."""
 
     number: int = -1
     """The upstream's own; below 0 until the call was sent."""
@@ -143,16 +133,7 @@ class Asked:
         say: Callable[[wire.EgressSaid], None],
         spilled: Callable[[int], None],
     ) -> None:
-        """Start with none.
-
-        Args:
-            authority: The daemon.
-            permits: What was used already.
-            start: What was started.
-            holder: Whose gateway it is.
-            say: Sends a message to the gateway.
-            spilled: Called with the number of the call whose question held a secret; 0 where nobody knows.
-        """
+        """`spilled` gets the number of the call whose question held a secret, or 0 if it is unknown."""
         self._authority = authority
         self._permits = permits
         self._start = start
@@ -168,7 +149,7 @@ class Asked:
     # --- a legacy server -------------------------------------------------------------------------
 
     async def ask(self, question: Question, number: int, leaks: Leaks) -> None:
-        """A legacy server asks, in the exchange of the gateway's call of this number if that is known (1)."""
+        """Handles a legacy server's question, in the call of this number if that is known (rule 1)."""
         self._last += 1
         name = self._names[question] = self._last
         raw = msgspec.json.encode(question.params)
@@ -190,13 +171,13 @@ class Asked:
             )
 
     def withdraw(self, question: Question) -> None:
-        """The server wants no answer to it any more."""
+        """Handles a server's withdrawal of its question."""
         name = self._names.pop(question, 0)
         if self._open.pop(name, None) is not None:
             self._say(wire.Withdrawn(question=name))
 
     async def answer(self, ask: wire.AnswerServer) -> None:
-        """The gateway answers (rules 2 and 3)."""
+        """Handles the gateway's answer (rules 2 and 3)."""
         question, put = self._open.pop(ask.question, (None, None))
         if question is None or put is None:
             return  # it was taken back, or answered
@@ -217,7 +198,7 @@ class Asked:
     # --- a modern server -------------------------------------------------------------------------
 
     def asks(self, era: str, found: Answered, sent: Sent) -> None:
-        """Keep what a modern server asks for with its answer, if it does (rule 4)."""
+        """Keeps a modern server's question from its answer, if it has one (rule 4)."""
         if not is_modern(era) or found.value.get("resultType") != "input_required":
             return
         members = msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw])
@@ -238,11 +219,9 @@ class Asked:
         self._rounds[sent.action] = Round(sent=sent, state=state, puts=puts, working=found.is_working)
 
     async def go_on(self, ask: wire.ContinueCall) -> tuple[Round, bytes]:
-        """The round that a call goes on from, and the answers to it, as one JSON object (rules 2 and 4).
+        """Returns the round to continue and its answers as one JSON object (rules 2 and 4).
 
-        Raises:
-            OtherActError: There is none, or the answers are not those to all of it.
-            TaskboundError: The daemon does not say that an answer is one.
+        Raises OtherActError if there is no such round or an answer is missing.
         """
         known = self._rounds.pop(ask.action, None)
         if known is None or known.sent.round >= MAX_ROUNDS:
@@ -259,18 +238,12 @@ class Asked:
     # --- one answer ------------------------------------------------------------------------------
 
     def _put(self, method: str, params: Mapping[str, JsonValue], raw: bytes) -> _Put:
-        """What is kept of a question.
-
-        Raises:
-            MalformedError: It is none that can be decided on.
-        """
         if method not in QUESTION_NAMES or len(raw) > MAX_QUESTION:
             raise MalformedError("the question is none of MCP's, or too long")
         arguments = canonical({name: value for name, value in params.items() if name != "_meta"})
         return _Put(method=method, sha256=sha256(arguments).hexdigest(), since=self._permits.now)
 
     async def _checked(self, put: _Put, given: wire.Given) -> dict[str, JsonValue]:
-        """The value of an answer, once the daemon says that it is one to this question (rule 2)."""
         raw = bytes(given.answer)
         value = _value_of(raw)
         said = await self._authority.answer(self._start.namespace, given.action, self._holder)
@@ -287,11 +260,6 @@ class Asked:
 
 
 def _value_of(raw: bytes) -> dict[str, JsonValue]:
-    """The value of an answer, which is one object in canonical bytes, in one line.
-
-    Raises:
-        OtherActError: It is none.
-    """
     try:
         if len(raw) > MAX_ANSWER:
             raise OtherActError("the answer is too long")
@@ -312,11 +280,11 @@ def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
 
 
 def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-    """The value of every slot that a sealed one fills.
+    """Opens every sealed slot value.
 
     Raises:
-        SecretMissingError: One is empty.
-        BadSecretError: What is in one was sealed for something else.
+        SecretMissingError: A slot is empty.
+        BadSecretError: A value was sealed for something else.
     """
     sealed = {one.slot: one for one in told.secrets}
     values: dict[Slot, str] = {}
@@ -338,12 +306,12 @@ def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIde
 
 
 def hidden(values: Mapping[Slot, str]) -> frozenset[str]:
-    """All that no answer and no line of the log may say."""
+    """Returns the values that must not appear in an answer or log line."""
     return frozenset(one for slot, value in values.items() for one in hidden_in(slot, value))
 
 
 class Filled:
-    """What one server of one connection has; nothing before `fill`."""
+    """The slot values of one server of one connection."""
 
     def __init__(
         self,
@@ -355,16 +323,7 @@ class Filled:
         begin: Callable[[Coroutine[None, None, None]], None],
         busy: Callable[[], bool],
     ) -> None:
-        """Have nothing.
-
-        Args:
-            desk: What to work with.
-            holder: The gateway, by the kernel's word.
-            ask: What it wants started.
-            keep: Hears of all that may not be said, whenever there is more (rule 4).
-            begin: Does this beside everything else, as long as the server is there.
-            busy: Whether a call to the server is open.
-        """
+        """Starts empty; `keep` gets each new secret (rule 4), `begin` runs a task while the server lives."""
         self._desk = desk
         self._holder = holder
         self._ask = ask
@@ -384,11 +343,7 @@ class Filled:
         return self._owned.tokens if self._owned is not None else None
 
     async def fill(self, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-        """What goes into the slots of a server that is about to be started.
-
-        Raises:
-            TaskboundError: One can't be filled.
-        """
+        """Returns the slot values of a server about to start; raises TaskboundError if one is unavailable."""
         values = opened(self._desk, self._ask, told, identity)
         self._numbers = tuple(sorted((one.slot, one.number) for one in told.secrets))
         self._hide(hidden(values))
@@ -404,7 +359,6 @@ class Filled:
         return values
 
     async def _credentials(self, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-        """What goes into the slots that credentials fill."""
         if not told.tasks or all(one.source is None for one in identity.slots):
             return stand_ins(identity.slots)  # 3
         self._minted = minted = Minted(self._desk, self._holder, self._ask, told, busy=self._busy)
@@ -424,34 +378,22 @@ class Filled:
         self._keep((*self._secrets, *tokens))
 
     async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
-        """The server that this starts, while what it was filled with lasts.
-
-        Raises:
-            TaskboundError: It does not start, or not in time.
-        """
+        """Runs the start while the slot values are valid; returns the server."""
         return await (start if self._minted is None else self._minted.during(start))
 
     def serve(self, upstream: Upstream) -> None:
-        """This is the server."""
+        """Registers the started server."""
         for one in (self._owned, self._minted):
             if one is not None:
                 one.serve(upstream)
 
     async def ready(self) -> None:
-        """Have a token at hand (`owning`, rule 3).
-
-        Raises:
-            TaskboundError: There is none.
-        """
+        """Makes a token available before a permit is requested (`minted`)."""
         if self._owned is not None:
             await self._owned.ready()
 
     def require_same(self, permit: Permit) -> None:
-        """Go on only with a permit for a server that has these values, of the task that they are of.
-
-        Raises:
-            SecretChangedError: It is for another (rules 1 and 2).
-        """
+        """Raises SecretChangedError for a permit of another task or other values (rules 1 and 2)."""
         if permit.secrets != self._numbers:
             raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")
         for one in (self._owned, self._minted):
@@ -459,7 +401,7 @@ class Filled:
                 one.require_owner(permit)
 
     def end(self) -> None:
-        """Give back what can be."""
+        """Returns tokens and credentials."""
         for one in (self._owned, self._minted):
             if one is not None:
                 one.end()

@@ -1,15 +1,14 @@
-"""Asking for the credentials of one server: a connection of its own, decisions, holds and hand-outs.
+"""Requests the credentials of one server from the daemon.
 
-1. One connection is one server of one task (`surfaces.api.injecting`). It is closed when its credentials
-   are needed no more, and the daemon ends with it what was permitted on it.
-2. Each request has a key of its own. What can't be opened is given back and never acknowledged.
-3. People who have to be asked are waited for, `HOLD` seconds at a time. The daemon says when they have
-   answered; since that can be lost, it is asked every few seconds too. What they answered is decided by the
-   daemon alone: the same is asked again, by the held action's id.
-4. What people made less is taken where only the time is: parameters are pinned with the server.
-5. What was minted for any server that runs is known to all of them as what may not be said (`leaks`).
-6. A question that is open when nobody waits any more is kept, with its connection, while the gateway that
-   it is for is one of its task, and for `KEPT` seconds at most.
+1. One connection serves one server of one task (`surfaces.api.injecting`). Closing it makes the daemon revoke
+   what was permitted on it.
+2. Each request has a key of its own. A credential that can't be opened is given back and never acknowledged.
+3. Approvals are awaited for `HOLD` seconds. The daemon pushes the answer, which can be lost, so it is also
+   polled. The daemon alone decides: the same request is repeated with the held action's id.
+4. A narrowed approval is accepted only if it shortens the lifetime; parameters are pinned with the server.
+5. Secrets minted for one server are hidden in the output of all servers (`leaks`).
+6. A pending question without a waiting caller is kept with its connection while its gateway belongs to the
+   task, at most `KEPT` seconds.
 """
 
 from __future__ import annotations
@@ -68,14 +67,14 @@ _LOST: Final = "the connection that its credentials were had on is lost"
 
 
 class CredentialRefusedError(DeniedError):
-    """The task does not get a credential that the server is started with."""
+    """The task was refused a credential that the server needs."""
 
     code = "credential-refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Had:
-    """One credential that was handed out here."""
+    """A credential that was handed out here."""
 
     id: str
     source: Source
@@ -85,7 +84,7 @@ class Had:
 
 
 class Seat:
-    """A connection that has the credentials of one server (rule 1)."""
+    """The connection that holds one server's credentials (rule 1)."""
 
     def __init__(
         self,
@@ -95,15 +94,6 @@ class Seat:
         holder: Holder,
         task: str,
     ) -> None:
-        """Prepare; `join` makes the connection.
-
-        Args:
-            authority: Makes it.
-            asker: Makes the key of a request (rule 2).
-            ask: The server that is to be started.
-            holder: The gateway, by the kernel's word.
-            task: Whose credentials they are.
-        """
         self._authority = authority
         self._asker = asker
         self._ask = ask
@@ -121,15 +111,11 @@ class Seat:
         """Hears why, once."""
 
     async def join(self) -> None:
-        """Make the connection.
-
-        Raises:
-            TaskboundError: There is none.
-        """
+        """Connects to the daemon."""
         self._client = await self._authority.seat(self._ask.namespace, self._pushed, self._is_lost)
 
     async def is_wanted(self) -> bool:
-        """Whether the gateway that it is for is one of its task still, by the daemon's word."""
+        """Whether the daemon says that the gateway still belongs to the task."""
         ask = self._ask
         try:
             async with asyncio.timeout(_LOOK):
@@ -139,7 +125,7 @@ class Seat:
         return self._task in told.tasks
 
     async def rest(self) -> None:
-        """Wait for a while, or until something is said on it."""
+        """Waits for a push or a pause."""
         self._news.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK):
@@ -147,16 +133,15 @@ class Seat:
 
     @property
     def is_asking(self) -> bool:
-        """Whether a question is open on it."""
+        """Whether an approval is pending."""
         return bool(self._held) and not self.lost
 
     async def have(self, source: Source) -> Had:
-        """A credential from this source, opened and acknowledged.
+        """Returns a credential, opened and acknowledged.
 
         Raises:
-            CredentialHeldError: People are being asked (rule 3).
-            CredentialRefusedError: The task does not get it.
-            TaskboundError: It could not be had.
+            CredentialHeldError: An approval is pending (rule 3).
+            CredentialRefusedError: The task was refused it.
         """
         key = self._asker()  # 2
         permitted = await self._permitted(source, recipient=key.public)
@@ -174,11 +159,7 @@ class Seat:
         return Had(id=name, source=source, ends=handed.ends, opened=opened)
 
     async def renewed(self, had: Had) -> Had:
-        """The same, once its target lets it live longer.
-
-        Raises:
-            TaskboundError: It does not, or nobody says so.
-        """
+        """Renews the credential in its target; raises TaskboundError if that fails."""
         while True:
             with contextlib.suppress(CredentialHeldError):  # asked for as long as it lives
                 await self._permitted(had.source, renews=had.id)
@@ -187,7 +168,6 @@ class Seat:
         return replace(had, ends=found.ends)
 
     async def _permitted(self, source: Source, *, recipient: str = "", renews: str = "") -> Permitted:
-        """The permit, once there is one (rule 3)."""
         self._asked += 1
         key, seconds = _key(source, renews), 0
         end = _now() + HOLD
@@ -226,7 +206,6 @@ class Seat:
         return await self._connected().ask_any(ask)
 
     async def _wait(self, source: Source, key: str, seconds: float) -> None:
-        """Wait for people's answer, at most so long; raises where it is no."""
         self._news.clear()
         if self._held[key] not in self._over:
             with contextlib.suppress(TimeoutError):
@@ -244,7 +223,6 @@ class Seat:
             raise CredentialRefusedError(f"`{source.tool}` is refused: {why}")
 
     async def _patient(self, ask: TakeCredential | AwaitRenewal, kind: type[A]) -> A:
-        """The answer, once it is there; the daemon lets one question wait for some seconds."""
         end = _now() + _MINTED
         while True:
             try:
@@ -254,7 +232,7 @@ class Seat:
                     raise
 
     async def give_back(self, credentials: Iterable[str]) -> None:
-        """Have these revoked; what the daemon can't be told of ends with the connection."""
+        """Requests revocation; what the daemon doesn't receive ends with the connection."""
         client = self._client
         with contextlib.suppress(TaskboundError, TimeoutError):
             async with asyncio.timeout(_LEAVING):
@@ -262,7 +240,7 @@ class Seat:
                     await self._connected().ask(EndCredential(credential=one), CredentialRow)
 
     def close(self) -> None:
-        """End the connection, and with it all that was permitted on it."""
+        """Closes the connection, which ends everything permitted on it."""
         self.heard = None
         self.lost = self.lost or _LOST
         if self._client is not None:
@@ -292,10 +270,9 @@ class Seat:
 
 
 class Asking:
-    """What all seats of one process share: questions that are open, and seats that are on their way out."""
+    """Pending questions and closing seats, shared by all seats of the process."""
 
     def __init__(self, asker: Callable[[], Asker]) -> None:
-        """Have none; `asker` makes the key of a request."""
         self.asker = asker
         self._kept: dict[Key, tuple[Seat, asyncio.Task[None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -304,14 +281,14 @@ class Asking:
         """Looks for all that was minted for servers that run (rule 5)."""
 
     def minted(self, whose: object, secrets: frozenset[str]) -> None:
-        """This server has these; none once it is over."""
+        """Records the secrets of a server; an empty set when it has ended."""
         self._minted.pop(whose, None)
         if secrets:
             self._minted[whose] = secrets
         self.leaks = Leaks({one for some in self._minted.values() for one in some})
 
     def taken(self, key: Key) -> Seat | None:
-        """The seat whose question is open for this, which is the caller's from now on."""
+        """Removes and returns the seat with a pending question for this key."""
         seat, watch = self._kept.pop(key, (None, None))
         if watch is not None:
             watch.cancel()
@@ -321,7 +298,7 @@ class Asking:
         return None
 
     def keep(self, key: Key, seat: Seat) -> None:
-        """Nobody waits for its question now (rule 6)."""
+        """Keeps a seat whose question has no waiting caller (rule 6)."""
         before = self.taken(key)
         if before is not None:
             before.close()
@@ -339,7 +316,7 @@ class Asking:
                 seat.close()
 
     def leave(self, seat: Seat, credentials: list[str]) -> None:
-        """Give these back, and close the seat."""
+        """Gives credentials back and closes the seat."""
 
         async def leave() -> None:
             try:
@@ -352,7 +329,7 @@ class Asking:
         task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
-        """End all of it; what the daemon is not told of by then ends with its connection."""
+        """Closes all seats; the daemon revokes whatever it wasn't notified of."""
         for seat, watch in tuple(self._kept.values()):
             watch.cancel()
             seat.close()
@@ -362,7 +339,6 @@ class Asking:
 
 
 def _require_held(answer: Answer, source: Source) -> Refused:
-    """Go on only where people have to be asked."""
     if isinstance(answer, Fault):
         raise RefusedByDaemonError(answer)
     if not isinstance(answer, Refused):
@@ -383,11 +359,6 @@ def _key(source: Source, renews: str) -> str:
 
 
 def _seconds_of(answer: Narrowed, source: Source) -> int:
-    """For how long people let it live (rule 4).
-
-    Raises:
-        CredentialRefusedError: They made something else of it than its slot is pinned with.
-    """
     value = dict(parse_object(bytes(answer.arguments)))
     seconds = value.pop(SECONDS, 0)
     value.pop(RENEWS, None)

@@ -1,20 +1,17 @@
-"""What the daemon permits the egress, each start and each call.
+"""What the daemon permits the egress: each start and each call.
 
-Of `authority`:
+1. There is one connection for each namespace, made when needed, up to a bound; credentials have their own.
+2. A missing answer or a fault means refusal.
 
-1. One connection for each namespace, made when it is needed and again when it broke; so many at most. What
-   has credentials has one of its own beside it.
-2. Whatever the daemon does not answer, and answers with a fault, is a no.
+Permits (`Permits`):
 
-Of `permits`:
-
-1. A permit counts for the tool, the server's identity, the canonical arguments and the idempotency key that
-   it was given for, and until its instant, by the daemon's clock.
-2. It is used once. What was used is remembered until it would have lapsed.
-3. An answer to a server's question counts for the question, the server's identity and the bytes that are
-   recorded as its outcome, recorded after the server asked, and once.
-4. One that is older than what this process first heard of the daemon's clock is not used: the process before
-   this one may have used it.
+1. A permit holds for its tool, server identity, canonical arguments and idempotency key, until its expiry by
+   the daemon's clock.
+2. It is used once; used permits are remembered until they would have expired.
+3. An answer to a server's question holds for the question, the server identity and the recorded outcome
+   bytes, recorded after the server asked, and is used once.
+4. A permit older than the first daemon time known to this process is refused: a previous process may have
+   used it.
 """
 
 from __future__ import annotations
@@ -45,54 +42,49 @@ _MOST: Final = 16
 
 
 class Line(Protocol):
-    """A connection of its own (`sdk.client.AsyncClient`)."""
+    """A dedicated connection (`sdk.client.AsyncClient`)."""
 
     async def ask(self, ask: Ask, kind: type[A], *, patience: float = ...) -> A:
-        """The daemon's answer, of this kind. MUST raise `TaskboundError` for a fault and without one."""
+        """MUST raise `TaskboundError` for a fault, another kind of answer or no answer."""
 
     async def ask_any(self, ask: Ask) -> Answer:
-        """The daemon's answer, of any kind, faults included."""
+        """Returns the daemon's answer of any kind, including faults."""
 
     def close(self) -> None:
-        """End it."""
+        """Closes the connection."""
 
 
 class Authority(Protocol):
-    """What an egress has to be told before it does anything."""
+    """The decisions that the egress obtains before it acts."""
 
     async def server(
         self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
     ) -> SealedServer:
-        """How the server is pinned, with its sealed secrets, for a gateway that is this process.
+        """Returns the pin, sealed secrets and which of the credentials have ended.
 
-        Of these credentials it says which are over. MUST raise `TaskboundError` unless that gateway's task
-        may use the server now.
+        MUST raise `TaskboundError` unless this gateway process's task may use the server now.
         """
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
-        """The open permit of this action, held by this process. MUST raise `TaskboundError` without one."""
+        """Returns the open permit of this process. MUST raise `TaskboundError` without one."""
 
     async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
-        """What came of this action, which is a question of a server's and was decided for this process.
+        """Returns the outcome of a server's question that was decided for this process.
 
         MUST raise `TaskboundError` unless it is recorded and released, and its task is live.
         """
 
     async def tell(self, namespace: str, told: TellToken) -> None:
-        """Have it recorded what becomes of a token. MUST raise `TaskboundError` unless it is, durably."""
+        """Records a token's state. MUST raise `TaskboundError` unless that is durable."""
 
     async def seat(self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]) -> Line:
-        """A connection of its own, for the credentials of one server: with its end they end.
-
-        `pushed` hears what is said unasked on it, and `lost` once that it is gone.
-        """
+        """Opens a connection for one server's credentials, which end when it closes."""
 
 
 class DaemonAuthority:
-    """The daemon's answers."""
+    """Implements `Authority` with the daemon."""
 
     def __init__(self, connect: Connect) -> None:
-        """Ask by connections that this makes."""
         self._connect = connect
         self._open: dict[str, tuple[AsyncClient, asyncio.Event]] = {}
         """By namespace: the connection, and what is set once it is lost."""
@@ -101,30 +93,30 @@ class DaemonAuthority:
     async def server(
         self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
     ) -> SealedServer:
-        """How the server is pinned, with its sealed secrets."""
+        """Returns the pin and sealed secrets."""
         ask = ShowSealed(server=name, holder=holder, credentials=credentials)
         return await self._ask(namespace, ask, SealedServer)
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
-        """The open permit of this action."""
+        """Returns the open permit."""
         return await self._ask(namespace, ShowPermit(action=action, holder=holder), Permit)
 
     async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
-        """What came of this action."""
+        """Returns the recorded outcome."""
         return await self._ask(namespace, ShowAnswer(action=action, holder=holder), AnswerOf)
 
     async def tell(self, namespace: str, told: TellToken) -> None:
-        """Have it recorded what becomes of a token."""
+        """Records a token's state."""
         await self._ask(namespace, told, Done)
 
     async def seat(
         self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> AsyncClient:
-        """A connection of its own."""
+        """Opens a dedicated connection."""
         return await self._connect(namespace, pushed, lost)
 
     def close(self) -> None:
-        """End every connection but for seats."""
+        """Closes every connection except seats."""
         for one, _ in tuple(self._open.values()):
             one.close()
 
@@ -149,7 +141,6 @@ class DaemonAuthority:
             return fresh
 
     def _lost(self, namespace: str, broken: asyncio.Event) -> None:
-        """The connection of this namespace is gone: the next question makes another."""
         broken.set()
         if self._open.get(namespace, (None, None))[1] is broken:
             del self._open[namespace]
@@ -160,10 +151,9 @@ _KEPT: Final = 60_000_000
 
 
 class Permits:
-    """What was used; shared by every connection of one process."""
+    """Used permits; shared by every connection of the process."""
 
     def __init__(self) -> None:
-        """Have used none, and know no instant."""
         self._used: dict[str, int] = {}
         self._answered: dict[str, int] = {}
         """Actions whose answers went to servers, and when they were recorded."""
@@ -172,7 +162,7 @@ class Permits:
         """The latest instant of the daemon's that was heard."""
 
     def hear(self, now: int) -> None:
-        """The daemon's clock stands so; the first one counts (rule 4)."""
+        """Records the daemon's clock; the first value counts (rule 4)."""
         self.now = max(self.now, now)
         if self._since < 0:
             self._since = now
@@ -188,20 +178,11 @@ class Permits:
         arguments: bytes,
         key: str = "",
     ) -> None:
-        """Use a permit for this call.
-
-        Args:
-            permit: As the daemon told it just now.
-            action: Which one was asked for.
-            server: The server's name.
-            tool: What is called, by the server's own name.
-            identity: Digest of the identity of the server that is started.
-            arguments: The bytes that are about to be sent, but for what goes into slots.
-            key: The client's idempotency key that goes with them.
+        """Uses a permit for a call; `arguments` are the bytes to be sent without slot values.
 
         Raises:
             OtherActError: It is for something else (rule 1).
-            PermitLapsedError: It has run out.
+            PermitLapsedError: It has expired.
             PermitUsedError: It was used, or may have been (rules 2 and 4).
         """
         self.now = max(self.now, permit.now)
@@ -226,21 +207,14 @@ class Permits:
         answer: str,
         since: int,
     ) -> None:
-        """Use an answer for this question (rule 3).
+        """Uses an answer for a question (rule 3).
 
-        Args:
-            said: As the daemon told it just now.
-            action: Which one was asked for.
-            tool: What the question is called, `server__method`.
-            identity: Digest of the identity of the server that asks.
-            arguments: SHA-256 of the question's canonical parameters.
-            answer: SHA-256 of the bytes that are about to be told.
-            since: The instant that was heard last when the server asked.
+        `arguments` and `answer` are SHA-256 digests; `since` is the daemon time when the server asked.
 
         Raises:
-            OtherActError: It is to something else, or something else was answered.
-            PermitLapsedError: It was given too long ago.
-            PermitUsedError: It was used, or is to what was asked before.
+            OtherActError: It belongs to another question or has other bytes.
+            PermitLapsedError: It has expired.
+            PermitUsedError: It was used, or predates the question.
         """
         self.now = max(self.now, said.now)
         wanted = (action, tool, identity, arguments, answer)

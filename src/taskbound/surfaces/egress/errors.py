@@ -1,4 +1,4 @@
-"""What the egress refuses, and the fault that it reports to a gateway."""
+"""Errors of the egress, and the faults that it reports to a gateway."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ HELD_BACK: Final = "the server said a secret that it or another was given, and i
 
 
 class NotStartedError(MalformedError):
-    """A server was asked for something before it was started, or started twice."""
+    """The server was not started yet, or was started twice."""
 
     code = "not-started"
     remedy = "start it first, once for each connection"
 
 
 class OtherPinError(DeniedError):
-    """A server is pinned to something else than whoever asks for it believes."""
+    """The server's pin differs from the one that the gateway sent."""
 
     code = "other-pin"
     remedy = "ask the daemon anew how it is pinned"
 
 
 class SecretMissingError(DeniedError):
-    """A slot of the server is empty, so that it can't be started."""
+    """A slot of the server is empty."""
 
     code = "secret-missing"
     remedy = "have the person who pinned it fill the slot: `taskbound upstream secret SERVER SLOT`"
 
 
 class NoSingleTaskError(DeniedError):
-    """A server whose slots credentials fill is to be started for nobody's task, or for several."""
+    """A server with credentials must start for exactly one task."""
 
     code = "no-single-task"
     remedy = "start it for one task of the gateway's process"
 
 
 class NotGivenError(DeniedError):
-    """A credential has nothing that can stand in the slot that it is to fill."""
+    """The credential has no field for this slot."""
 
     code = "not-given"
     remedy = "pin the server with a name that the kind of credential gives"
 
 
 class SecretChangedError(UnavailableError):
-    """A slot was filled anew, or emptied, after the server was started."""
+    """A slot value was set or removed after the server started."""
 
     code = "secret-changed"
     remedy = "try again: it is started anew with what is in the slot now"
 
 
 class SecretInAnswerError(UnavailableError):
-    """A server said a secret that it was given."""
+    """A server's output contains one of its secrets."""
 
     code = "secret-in-answer"
     remedy = "ask the person who pinned the server to look at it, and to think of the secret as known"
 
 
 class TokenNotTakenError(UnavailableError):
-    """The server takes no token that its authorization server gives, or its connection is over."""
+    """The server rejects its authorization server's tokens, or its connection is closed."""
 
     code = "token-not-taken"
     remedy = "see that the server is the resource that the client is registered for, and try again later"
 
 
 class OtherActError(DeniedError):
-    """The permit is for another call than this one."""
+    """The permit is for another call."""
 
     code = "other-act"
     remedy = "send the bytes that were decided on, to the server that they were decided for"
@@ -88,14 +88,14 @@ class PermitUsedError(DeniedError):
 
 
 class PermitLapsedError(UnavailableError):
-    """The permit ran out before the call was sent."""
+    """The permit expired before the call was sent."""
 
     code = "permit-over"
     remedy = "have the call decided anew"
 
 
 def fault_of(error: TaskboundError) -> Fault:
-    """The error as one message: the daemon's own when it is the daemon's."""
+    """Returns the error as a fault; the daemon's own faults are passed on."""
     if isinstance(error, RefusedByDaemonError):
         return error.fault
     return Fault(
@@ -108,7 +108,7 @@ def fault_of(error: TaskboundError) -> Fault:
 
 
 def fault_without(error: TaskboundError, leaks: Leaks) -> Fault:
-    """The error as one message, without what may hold a secret."""
+    """Returns the error as a fault without text that may contain a secret."""
     fault = fault_of(error)
     detail = str(getattr(error, "detail", ""))
     if leaks.cut_in(fault.message, fault.advice, detail):

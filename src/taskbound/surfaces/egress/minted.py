@@ -1,35 +1,28 @@
-"""Credentials that fill the slots of servers, and whose each is.
+"""Credentials and tokens of servers, and the task that owns them.
 
-Of `minted`:
+Credentials (`Minted`):
 
-1. They are one task's: the one that the gateway says, where the daemon has it as a live one of the
-   gateway's process, or the only one there is. A permit of another task is not sent with them.
-2. Each source is asked for before the server is started, with a key that is made for this one request. What
-   is minted is opened here alone, and acknowledged before the server has it. One credential fills all the
-   slots that differ in its names alone.
-3. Where people have to be asked they are waited for, for as long as a gateway waits. Then the gateway is
-   told so, and the question stays open while its process does (`asking`): the next start goes on with it.
-4. What a kind calls secret is what nothing may say (`core.tool.leak`); what it calls open may be said.
-5. Every `FRESH` seconds the daemon is asked whether the task is live, the server pinned as it was, and none
-   of the credentials over. Where it says no, or nothing for as long again, or the connection that has them
-   is lost, the server is ended, also one that is being started: what it holds is revoked, or about to be.
-6. A credential that is about to end is renewed where its kind allows that, by a decision of its own.
-   Otherwise its server is ended once no call to it is open, at the latest when the credential ends; the
-   next call starts it anew, with another credential.
-7. When the server's end is there, however it came, they are given back, and the connection is closed. With
-   that the daemon revokes what it was not told of (`credential_desk`, rule 5).
+1. They belong to one live task of the gateway's process; permits of other tasks are refused.
+2. Each source is requested before the start, with a key made for this request. The secret is opened only
+   here, and acknowledged before the server gets it. One credential fills all slots that differ only in its
+   fields.
+3. Approvals are awaited as long as a gateway waits; then the question stays open for the next start
+   (`asking`).
+4. What a credential kind declares secret must never be output (`core.tool.leak`).
+5. Every `FRESH` seconds the daemon must confirm the task, the pin and the credentials. After a no, silence
+   for as long again, or a lost connection, the server ends, also while it starts.
+6. An expiring credential is renewed by a decision of its own if its kind allows that. Otherwise the server
+   ends when no call is open, at the latest at expiry; the next call starts it with a new credential.
+7. After the server's end the credentials are given back and the connection is closed, which revokes the rest
+   (`credential_desk`, rule 5).
 
-Of `owning`:
+Tokens (`Owned`):
 
-1. They are of the one task that the gateway's process has, or of the first whose permit is used; those of a
-   look are a person's. A permit of another task is not sent with them: the server is ended, and another call
-   starts it with tokens of its own.
-2. From the first token on, every `FRESH` seconds, the daemon is asked whether the task is live, the server
-   pinned as it was and the client's secret the same. Where it says no, or says nothing for as long again, the
-   server is ended and the token given back, whatever its gateway does, and whether it has started or not. Who
-   was held up itself meanwhile asks once more (`in_time`).
-3. A token is at hand before a permit is asked for: a permit is good for seconds, and none of them is spent
-   waiting for an issuer.
+1. They belong to the gateway's one task, or to the first task whose permit is used. A permit of another task
+   ends the server; the next call starts it with new tokens.
+2. Every `FRESH` seconds the daemon must confirm the task, the pin and the client's secret; otherwise the
+   server ends and the token is given back. A process that was itself delayed asks once more (`in_time`).
+3. A token is obtained before a permit is requested, because a permit lasts only seconds.
 """
 
 from __future__ import annotations
@@ -74,14 +67,10 @@ _OWNER_GONE: Final = "its task is not live any more, or the server or its client
 
 
 async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
-    """What the daemon answers within `FRESH` seconds.
+    """Returns the daemon's answer within `FRESH` seconds; raises TimeoutError.
 
-    Who was held up itself, by a server that said very much or by a stop of this process, had no ear for the
-    answer: it asks once more, for else one server's words could end all others.
-
-    Raises:
-        TimeoutError: Nothing.
-        TaskboundError: As `ask` does.
+    A process that was itself delayed, by a flood of output or a stop, asks once more; otherwise one server's
+    output could end all others.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + FRESH
@@ -107,15 +96,6 @@ class Owned:
         *,
         keep: Callable[[Iterable[str]], None],
     ) -> None:
-        """Have none yet.
-
-        Args:
-            desk: What to work with.
-            holder: The gateway, by the kernel's word.
-            ask: What it wants started.
-            told: What the daemon says of that.
-            keep: Hears of the server's tokens that live, the last ones, whenever there is another.
-        """
         self._desk = desk
         self._holder = holder
         self._ask = ask
@@ -128,11 +108,7 @@ class Owned:
         self.tokens: ServerTokens | None = None
 
     async def begin(self, client: OAuthClient, secret: str) -> None:
-        """Have the first token.
-
-        Raises:
-            TaskboundError: There is none.
-        """
+        """Obtains the first token."""
         desk, who = self._desk.tokens, f"{self._server} {_numbers(self._told)}"
         self.tokens = ServerTokens(
             desk,
@@ -146,32 +122,24 @@ class Owned:
         await self.tokens.current()
 
     def serve(self, upstream: Upstream) -> None:
-        """This is the server; it is ended at once if its tokens are nobody's any more."""
+        """Registers the server, which ends at once if its tokens have no owner any more."""
         self._upstream = upstream
         if self._over:
             upstream.kill(_OWNER_GONE)
 
     async def ready(self) -> None:
-        """Have a token at hand (rule 3).
-
-        Raises:
-            TaskboundError: There is none.
-        """
+        """Makes a token available (rule 3)."""
         if self.tokens is not None:
             await self.tokens.current()
 
     def require_owner(self, permit: Permit) -> None:
-        """Go on only with a permit of the task whose tokens these are (rule 1).
-
-        Raises:
-            SecretChangedError: It is another's.
-        """
+        """Raises SecretChangedError for a permit of another task (rule 1)."""
         self._owner = self._owner or permit.task
         if permit.task != self._owner:
             raise SecretChangedError(f"the tokens of server `{self._ask.server}` are another task's")
 
     async def watch(self) -> None:
-        """End the server once its tokens are nobody's any more (rule 2)."""
+        """Ends the server when its tokens have no owner any more (rule 2)."""
         live = True
         while live and not self._over:
             await asyncio.sleep(FRESH)
@@ -181,7 +149,7 @@ class Owned:
             self._upstream.kill(_OWNER_GONE)
 
     def end(self) -> None:
-        """Give the token back."""
+        """Gives the token back."""
         self._over = True
         if self.tokens is not None:
             self.tokens.end()
@@ -231,8 +199,6 @@ _ENDING: Final = "its credential is about to end"
 
 @dataclass(slots=True, eq=False)
 class _One:
-    """One credential that the server has."""
-
     had: Had
     counted: int = 0
     """The end that `over` was last counted from, as the daemon said it: another one is a renewal."""
@@ -257,18 +223,6 @@ class Minted:
         *,
         busy: Callable[[], bool],
     ) -> None:
-        """Have none yet.
-
-        Args:
-            desk: What to work with.
-            holder: The gateway, by the kernel's word.
-            ask: What it wants started.
-            told: What the daemon says of that.
-            busy: Whether a call to the server is open.
-
-        Raises:
-            NoSingleTaskError: It is not for one task (rule 1).
-        """
         self._desk = desk
         self._holder = holder
         self._ask = ask
@@ -289,11 +243,9 @@ class Minted:
         self._seat: Seat | None = None
 
     async def begin(self, identity: ServerIdentity) -> dict[Slot, str]:
-        """Have every credential; what goes into the slots (rule 2).
+        """Obtains every credential; returns the slot values (rule 2). After an error all are given back.
 
-        Raises:
-            CredentialHeldError: People are being asked; the question stays open (rule 3).
-            TaskboundError: One can't be had. Those that were had are given back.
+        Raises CredentialHeldError while approvals are pending (rule 3).
         """
         key = (self._holder, self._ask.namespace, self._ask.server, identity.digest, self.task)
         self._seat = seat = self._desk.asking.taken(key) or await self._joined()
@@ -321,7 +273,6 @@ class Minted:
         return seat
 
     async def _value(self, seat: Seat, slot: Slot, source: Source) -> str:
-        """What goes into one slot."""
         one = self._all.get(source.credential)
         if one is None:
             had = await seat.have(source)
@@ -341,11 +292,6 @@ class Minted:
         return source.value(found)
 
     def _keep(self, opened: Opened) -> None:
-        """Look for these from now on (rule 4).
-
-        Raises:
-            BadSecretError: One is too short to be told from other text.
-        """
         self.secrets |= frozenset(opened.secret.values())
         if any(len(one.encode()) < MIN_SECRET for one in opened.secret.values()):
             raise BadSecretError("what was minted is too short to be told from other text")
@@ -353,11 +299,9 @@ class Minted:
         self._desk.asking.minted(self, self.secrets)
 
     async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
-        """The server that this starts, for as long as they last: it may take its time, and has them already.
+        """Runs the start while the credentials last; the starting server already has them.
 
-        Raises:
-            SecretChangedError: They were given back before it was there; it is ended.
-            TaskboundError: It does not start.
+        Raises SecretChangedError if they ended before it was ready; the server is ended.
         """
         starting, ended = asyncio.ensure_future(start), asyncio.ensure_future(self._ended.wait())
         taken = False
@@ -375,24 +319,20 @@ class Minted:
         raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
 
     def serve(self, upstream: Upstream) -> None:
-        """This is the server; it is ended at once if what it holds is over."""
+        """Registers the server, which ends at once if its credentials have ended."""
         self._upstream = upstream
         if self._over:
             upstream.kill(self._over)
 
     def require_owner(self, permit: Permit) -> None:
-        """Go on only with a permit of the task whose credentials these are, while they last (rules 1 and 6).
-
-        Raises:
-            SecretChangedError: It is another's, or one is about to end.
-        """
+        """Raises SecretChangedError for another task's permit, or near a credential's end (rules 1 and 6)."""
         if permit.task != self.task:
             raise SecretChangedError(f"the credentials of server `{self._ask.server}` are another task's")
         if self._over or any(_now() >= one.over - _LAST for one in self._all.values()):
             raise SecretChangedError(f"a credential of server `{self._ask.server}` is over, or about to end")
 
     async def watch(self) -> None:
-        """End the server once what it holds is over, or about to be (rules 5 and 6)."""
+        """Ends the server when its credentials end or are about to (rules 5 and 6)."""
         live = True
         while live and not self.is_over:
             await asyncio.sleep(min(FRESH, self._pause()))
@@ -402,7 +342,6 @@ class Minted:
         self._stop(_MINT_OVER)
 
     def _see_to(self, one: _One) -> None:
-        """Have what is about to end renewed, or end its server (rule 6)."""
         now = _now()
         if now < one.over - one.early:
             return
@@ -413,11 +352,10 @@ class Minted:
 
     @property
     def is_over(self) -> bool:
-        """Whether they are given back."""
+        """Whether the credentials were given back."""
         return bool(self._over)
 
     def _pause(self) -> float:
-        """Seconds until something of the credentials is due."""
         due = [
             one.over - (_LAST if one.lasting and self._busy() else one.early) for one in self._all.values()
         ]
@@ -428,7 +366,6 @@ class Minted:
             one.renewing = asyncio.get_running_loop().create_task(self._renewed(one))
 
     async def _renewed(self, one: _One) -> None:
-        """Have it live longer, while there is time for that (rule 6)."""
         seat = self._seat
         try:
             if seat is not None:
@@ -450,12 +387,6 @@ class Minted:
         return True
 
     async def _see(self) -> None:
-        """See that all is as it was, and how long the credentials have (rule 5).
-
-        Raises:
-            SecretChangedError: It is not.
-            TaskboundError: The daemon doesn't say.
-        """
         ask, before = self._ask, _now()
         ids = tuple(one.had.id for one in self._all.values())
         told = await self._desk.authority.server(ask.namespace, ask.server, self._holder, ids)
@@ -472,7 +403,6 @@ class Minted:
             one.lasting = False
 
     def _lost(self, why: str) -> None:
-        """The connection that has the credentials is lost, or the daemon says that the task is over."""
         self._stop(why)
 
     def _stop(self, why: str) -> None:
@@ -482,7 +412,7 @@ class Minted:
             self._upstream.kill(why)
 
     def end(self) -> None:
-        """Give them back (rule 7)."""
+        """Gives the credentials back (rule 7)."""
         self._over = self._over or "the server has ended"
         self._ended.set()
         self._desk.kept(self, frozenset())
@@ -497,7 +427,6 @@ class Minted:
 
 
 def _let_go(starting: asyncio.Future[Upstream]) -> None:
-    """End what is there just now, and nobody takes any more: it has its secret already."""
     if not starting.cancelled() and starting.exception() is None:
         starting.result().kill("nobody waits for it any more")
 

@@ -1,26 +1,21 @@
-"""One server that runs, or is reached, for one connection of a gateway (`ports.upstream.UpstreamEvents`).
+"""One server for one gateway connection (`ports.upstream.UpstreamEvents`).
 
-1. It is started as the daemon says that it is pinned, with every slot filled by what was sealed for exactly
-   that pin (`wire.secret`). The gateway's word is compared with it, and is good for nothing else.
-2. A call is sent by its permit, which the daemon is asked for (`permits`), and in the bytes of that permit,
-   with what goes into slots of its arguments (`core.tool.argument`). From the answer of the daemon to the
-   send nothing is awaited.
-3. A value that was filled anew or taken away is not used for another call: the server is ended, and started
-   anew.
-4. Nothing in which a secret stands leaves: no result, error, progress, list or reason (`core.tool.leak`).
-   Nor one that was minted for another server: who runs under the same account can read what that was started
-   with. (Not so what people set: an agent could find out by it what others have.)
-5. What needs no permit says nothing of the gateway's own to a server: levels are MCP's, a URI is let go that
-   was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
-   a list; only a call that was sent is cancelled without.
-6. What a server asks of its caller is carried, and answered with what is recorded of it (`asked`). What it is
-   told that can be asked are words of MCP's. A call with which the server goes on while it asks goes on or is
-   cancelled: also where the question is held back, or the answers are none.
-7. What is asked and not done yet has a bound; whoever asks past it is cut off.
-8. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
-   that are long or come too often are dropped before they are looked at.
-9. A server that wants tokens, or whose slots credentials fill, has those of one task (`filled`), which end
-   with it.
+1. It starts as the daemon says it is pinned, with values sealed for exactly that pin (`wire.secret`). The
+   gateway's pin is only compared.
+2. A call is sent under its permit, in the permitted bytes plus slot values (`core.tool.argument`). Nothing is
+   awaited between the daemon's answer and the send.
+3. A changed or removed value is not used for another call: the server is restarted.
+4. Output that contains a secret of this server, or a minted secret of any server, is withheld
+   (`core.tool.leak`). Values set by people are compared for their own server only, or an agent could probe
+   for them.
+5. Messages without a permit carry no gateway data: MCP's log levels, unsubscription of a URI subscribed by a
+   permit, cancellation with a fixed reason. Except for cancelling a sent call, the daemon is asked first.
+6. A server's questions are forwarded and answered by the recorded act (`asked`). A call that waits for
+   answers is continued or cancelled.
+7. Pending requests are bounded; exceeding the bound ends the connection.
+8. Long output is scanned outside the loop. Long or frequent progress and log messages are dropped before
+   scanning.
+9. Tokens and credentials belong to one task and end with it (`asked`).
 """
 
 from __future__ import annotations
@@ -81,14 +76,6 @@ class Served:
     def __init__(
         self, desk: Desk, holder: wire.Holder, ask: wire.StartServer, say: Callable[[wire.EgressSaid], None]
     ) -> None:
-        """Prepare; `start` starts it.
-
-        Args:
-            desk: What to work with.
-            holder: Who is at the other end, by the kernel's word.
-            ask: What is to be started.
-            say: Sends a message to the gateway.
-        """
         self._desk = desk
         self._holder = holder
         self._ask = ask
@@ -111,7 +98,7 @@ class Served:
         self._questions = Asked(desk.authority, desk.permits, ask, holder, say=say, spilled=self._spilled)
 
     async def start(self) -> wire.Started | wire.Failure:
-        """Start it (rule 1); the answer to `StartServer`."""
+        """Starts the server (rule 1); returns the answer to `StartServer`."""
         try:
             upstream = await self._started()
         except TaskboundError as error:
@@ -144,22 +131,16 @@ class Served:
         )
 
     def _keep(self, secrets: Iterable[str]) -> None:
-        """Look for these in all that the server says from now on."""
         self._own = Leaks(secrets)
 
     @property
     def _leaks(self) -> Leaks:
-        """What may not be said: its own, and all that was minted for others (rule 4)."""
         return self._own.beside(self._desk.asking.leaks)
 
     # --- what the gateway asks -------------------------------------------------------------------
 
     def take(self, ask: wire.EgressAsk) -> None:
-        """Do what the gateway asks of a server that is started.
-
-        Raises:
-            NotStartedError: It is not, or this can't be asked of it.
-        """
+        """Executes a gateway's request; raises NotStartedError before the start."""
         upstream = self.upstream
         if upstream is None:
             raise NotStartedError("the server was not started")
@@ -213,7 +194,6 @@ class Served:
             self._say(wire.Entries(number=ask.number, entries=tuple(map(msgspec.Raw, found))))
 
     async def _told(self, upstream: Upstream, ask: wire.LogFrom | wire.Unsubscribe) -> None:
-        """Tell the server what needs no permit: which logs are wanted, and what is no longer (rule 5)."""
         try:
             await self._desk.authority.server(self._ask.namespace, self._ask.server, self._holder)
             if isinstance(ask, wire.LogFrom):
@@ -254,7 +234,6 @@ class Served:
         self._send(upstream, ask, one, one.sent, turn)  # 2
 
     async def _go_on(self, upstream: Upstream, ask: wire.ContinueCall, one: Open) -> None:
-        """Send a call's next round to a modern server that asked (rule 6)."""
         before = next((name for name, other in self._asking.items() if other.is_of(ask.action)), 0)
         try:
             known, answers = await self._questions.go_on(ask)
@@ -274,11 +253,6 @@ class Served:
         self._send(upstream, ask, one, one.sent, turn)
 
     def _may_send(self, upstream: Upstream, permit: wire.Permit, number: int, one: Open) -> bool:
-        """Whether the call can be sent now; if it can't be, the gateway was told.
-
-        Raises:
-            SecretChangedError: The server has other values than the slots (rule 3).
-        """
         if one.forgotten or one.cancelled:
             self._end(number, wire.Unsent(number=number, code="cancelled", reason=one.cancelled))
             return False
@@ -325,7 +299,6 @@ class Served:
                 upstream.cancel(one.number, _CANCELLED)  # 5
 
     def _let_go(self, number: int) -> None:
-        """A call that waits for answers gets none (rule 6)."""
         one = self._asking.pop(number, None)
         if one is not None and self.upstream is not None:
             self.upstream.cancel(one.number, _CANCELLED)
@@ -367,7 +340,6 @@ class Served:
         self._say(said)
 
     def _hears(self, raw: bytes) -> bool:
-        """Whether a notification is looked at, and told (rule 8)."""
         now = asyncio.get_running_loop().time()
         often = len(self._last) == MAX_A_SECOND and now - self._last[0] < 1.0
         if often or len(raw) > MAX_TOLD:
@@ -376,7 +348,6 @@ class Served:
         return True
 
     def _shown(self, number: int, found: UpstreamAnswer, *, told: bool) -> wire.EgressSaid:
-        """The answer as it may leave (rule 4)."""
         match found:
             case Answered(raw=raw) if not told and not self._leaks.found_in(raw):
                 return wire.Resulted(number=number, raw=msgspec.Raw(raw), working=found.is_working)
@@ -403,7 +374,6 @@ class Served:
     def _noted(
         self, kind: type[wire.Progressed | wire.LoggedHere], number: int, params: Mapping[str, JsonValue]
     ) -> None:
-        """It tells of its progress, or logs, in this call."""
         one = self._open.get(number)
         raw = msgspec.json.encode(params)
         if one is None or not self._hears(raw):
@@ -414,40 +384,39 @@ class Served:
             self._say(kind(number=number, params=msgspec.Raw(raw)))
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """It logs, of no call that can be told; what has a secret in it is dropped (rule 4)."""
+        """Handles a log message outside a call; one with a secret is dropped (rule 4)."""
         raw = msgspec.json.encode(params)
         if self._hears(raw) and not self._leaks.found_in(raw):
             self._say(wire.LoggedHere(params=msgspec.Raw(raw)))
 
     def listed(self, kind: str) -> None:
-        """It says that its list of this kind changed."""
+        """Handles a changed list of this kind."""
         self._say(wire.ListMoved(kind=kind))
 
     def updated(self, uri: str) -> None:
-        """It says that what is under this URI is another; a URI with a secret in it is not told (rule 4)."""
+        """Handles an updated resource; a URI with a secret is dropped (rule 4)."""
         if not self._leaks.found_in(uri):
             self._say(wire.Updated(uri=uri))
 
     def asked(self, question: Question) -> None:
-        """It asks the one who called it (rule 6)."""
+        """Handles a server's question to its caller (rule 6)."""
         number = next((name for name, one in self._open.items() if one.number == question.number), 0)
         self._begin(self._questions.ask(question, number, self._leaks))
 
     def withdrawn(self, question: Question) -> None:
-        """It wants no answer to this any more."""
+        """Handles a withdrawn question."""
         self._questions.withdraw(question)
 
     def _spilled(self, number: int) -> None:
-        """A question held a secret: what comes of its call is held back, or of any that it may be of."""
         for name, one in self._open.items():
             one.told = one.told or number in {0, name}
 
     def tools_changed(self) -> None:
-        """It says that its list of tools changed."""
+        """Handles a changed list of tools."""
         self._say(wire.ToolsMoved())
 
     def ended(self, reason: str, detail: str) -> None:
-        """It is gone."""
+        """Handles the server's end."""
         self._filled.end()  # 9
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
@@ -459,19 +428,17 @@ class Served:
             self._say(said)
 
     async def _say_last(self, said: wire.Stopped, before: Iterable[asyncio.Future[wire.EgressSaid]]) -> None:
-        """Say that it is gone, after every answer that it gave."""
         await asyncio.gather(*before, return_exceptions=True)
         self._say(said)
 
     async def _permit(self, action: str) -> wire.Permit:
-        """The open permit of an action, asked for when a token is at hand (`owning`, rule 3)."""
         await self._filled.ready()
         return await self._desk.authority.permit(self._ask.namespace, action, self._holder)
 
     # --- the end ---------------------------------------------------------------------------------
 
     async def close(self, *, at_once: bool) -> None:
-        """End it, in peace or at once, and all that is done for it."""
+        """Ends the server, gracefully or at once, and all work for it."""
         for task in tuple(self._tasks):
             task.cancel()
         upstream = self.upstream

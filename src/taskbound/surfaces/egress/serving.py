@@ -1,10 +1,10 @@
-"""The egress' Unix socket: who connects, what they ask, and what they are told.
+"""The egress' Unix socket.
 
-1. The account and process at the other end are read from the socket at accept; where accounts were named,
-   others get one fault and no more.
-2. A connection asks for the public key, or is one server: started once, and ended with the connection.
-3. What can't be read ends the connection, and with it the server; so does what is asked out of order.
-4. What the gateway does not read holds the server up: nothing more is read from it meanwhile.
+1. Account and process of the peer are read from the socket at accept; accounts that aren't allowed get a
+   fault.
+2. A connection asks for the public key, or is one server, which ends with the connection.
+3. An unreadable or out-of-order message ends the connection and the server.
+4. A gateway that doesn't read causes back-pressure on its server.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ OPENING: Final = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class EgressHouse:
-    """What all connections of one egress share."""
+    """State shared by all connections of an egress."""
 
     desk: Desk
     look: Callable[[socket], Holder]
@@ -63,7 +63,7 @@ class EgressHouse:
     ending: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def close(self) -> None:
-        """End every server."""
+        """Ends every server."""
         for one in tuple(self.running):
             one.leave()
         while self.running:  # that its connection is lost is told to each in the loop's next round
@@ -73,10 +73,9 @@ class EgressHouse:
 
 
 class EgressSocket(asyncio.Protocol):
-    """One connection; asyncio makes one for each."""
+    """One connection."""
 
     def __init__(self, house: EgressHouse) -> None:
-        """Serve for this egress."""
         self._house = house
         self._buffer = FrameBuffer()
         self._transport: asyncio.Transport | None = None
@@ -86,7 +85,7 @@ class EgressSocket(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Look at who is there (rule 1)."""
+        """Identifies the peer (rule 1)."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -103,11 +102,6 @@ class EgressSocket(asyncio.Protocol):
         )
 
     def _welcome(self, transport: asyncio.Transport) -> Holder:
-        """Who is at the other end (rule 1).
-
-        Raises:
-            UnprovenError: Nobody who may ask, or somebody with too many connections.
-        """
         holder = self._house.look(transport.get_extra_info("socket"))
         if self._house.accounts is not None and holder.uid not in self._house.accounts:
             raise UnprovenError("this account may not ask the egress")
@@ -116,7 +110,7 @@ class EgressSocket(asyncio.Protocol):
         return holder
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived (rule 3)."""
+        """Handles received bytes (rule 3)."""
         if self._holder is None:
             return
         try:
@@ -154,12 +148,12 @@ class EgressSocket(asyncio.Protocol):
             self._transport.close()
 
     def leave(self) -> None:
-        """Break the connection: what runs for it ends."""
+        """Closes the connection and ends its work."""
         if self._transport is not None:
             self._transport.abort()
 
     def say(self, said: EgressSaid) -> None:
-        """Send one message; what is too long for one is said to be so."""
+        """Sends one message, or a fault if it is too long."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -176,17 +170,17 @@ class EgressSocket(asyncio.Protocol):
             self._transport.close()
 
     def pause_writing(self) -> None:
-        """The gateway does not read (rule 4)."""
+        """Pauses reading from the server (rule 4)."""
         if self._served is not None and self._served.upstream is not None:
             self._served.upstream.pause()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Resumes reading from the server."""
         if self._served is not None and self._served.upstream is not None:
             self._served.upstream.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the server (rule 2)."""
+        """Ends the server (rule 2)."""
         del exc
         if self._timer is not None:
             self._timer.cancel()

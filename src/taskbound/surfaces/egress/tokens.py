@@ -1,42 +1,34 @@
-"""Tokens for servers behind a URL, and how they end.
+"""OAuth tokens for servers behind a URL.
 
-Of `tokens`:
+Obtaining (`ServerTokens`):
 
-1. A token is asked for as the client that is pinned with the server, and nothing of a caller's goes with it.
-   The daemon has recorded that one is about to be asked for before anybody is asked, and that it was given
-   before it is used: who can't record asks for none, and uses none.
-2. It is in this process' memory, and nowhere else. Before it is used it is among what no answer and no line
-   of the log may say (`restraint`, rule 5).
-3. One is asked for at a time. It is renewed a fifth of its life before that is over, at most a minute and at
-   least 1.5 s, since issuers count whole seconds; by a clock that nobody sets, and counted from before it was
-   asked for. While its issuer is away the one before is used for as long as it is good.
-4. A token that the server does not take is not sent again, and another one is asked for with the next
-   request, within bounds (`restraint`, rules 1 to 3).
-5. Each token is given back (`ending`): at once when its server's connection is over or the server does not
-   take it; when another one came in its place, after the few seconds in which a request may be on its way
-   with it.
+1. A token is requested as the pinned client, without data of the caller. The daemon records the intent before
+   the request and the grant before use; without a record no token is requested or used.
+2. Tokens exist only in this process's memory, and the leak filter knows one before it is used.
+3. Requests are serialized. A token is renewed a fifth of its lifetime before expiry (1.5 s to a minute), by a
+   monotonic clock counted from before the request. While the issuer is unreachable the old token is used
+   until expiry.
+4. A token that the server rejected is never sent again; the next request gets another, within bounds.
+5. Each token is revoked: at once after rejection or the connection's end; after replacement, once requests in
+   flight are done.
 
-Of `ending`:
+Ending (`Endings`):
 
-1. A token is given back, again and again until its issuer confirms that or its own life is over, beside
-   everything else. Nothing that its server or its gateway does holds that up.
-2. What became of it is recorded, and the recording is tried until it is done: a daemon that is away for a
-   while hears of it after that. That the first attempt failed is recorded as well, so that a token which is
-   still good after its task can be seen to be.
-3. When the process ends, what can't be given back within a few seconds is said to be left.
+1. Revocation is retried until the issuer confirms it or the token expires, independent of server and gateway.
+2. The result is recorded, and recording is retried; a failed first attempt is recorded too, so that a token
+   that outlives its task is visible.
+3. At process exit, tokens not revoked within a few seconds are reported as left.
 
-Of `restraint`:
+Bounds (`Refusals`, `Known`):
 
-1. A client that its authorization server has refused is not tried again for `PATIENCE` seconds, whoever asks:
-   no agent can have an account locked.
-2. When a server does not take a token that was asked for after the last one that it did not take, within
-   `PATIENCE` seconds, nothing more is sent to it with tokens of those tasks for so long. Who starts it anew
-   meanwhile does not change that; tasks of others are not held up by it.
-3. For the tasks of one process no more than `MOST_ASKED` tokens are asked for in `PATIENCE` seconds: who
-   starts a server again and again floods no issuer.
-4. A token is one server's of one connection. When an issuer gives one that it had given before, it is not
-   used: two tasks would have it, and end each other's.
-5. Every token of a server that lives may not be said by it, to whichever task: it has seen them all.
+1. A client that its authorization server refused is not retried for `PATIENCE` seconds: no agent can have an
+   account locked.
+2. After a server rejects two successive tokens within `PATIENCE` seconds, it gets no tokens of those tasks
+   for that time, also after a restart. Other tasks are unaffected.
+3. The tasks of one process get at most `MOST_ASKED` tokens in `PATIENCE` seconds.
+4. A token belongs to one server connection. A token that an issuer returns twice is refused: two tasks would
+   share it.
+5. Every live token of a server is hidden in its output to all tasks.
 """
 
 from __future__ import annotations
@@ -89,13 +81,13 @@ class Issuer(Protocol):
 
     @property
     def revocable(self) -> bool:
-        """Whether it takes tokens back."""
+        """Whether it supports token revocation."""
 
     async def ask(self) -> Token:
-        """A new token. MUST raise `TaskboundError` without one, and send nothing twice."""
+        """Returns a new token. MUST raise `TaskboundError` without one, and send nothing twice."""
 
     async def revoke(self, token: str) -> None:
-        """Give a token back. MUST raise `UnavailableError` unless the issuer says that it took it."""
+        """Revokes a token. MUST raise `UnavailableError` unless the issuer confirms it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,21 +104,20 @@ class Held:
 
 
 class Endings:
-    """Tokens that are being given back; one for the process."""
+    """Tokens that are being revoked; one instance for the process."""
 
     def __init__(self) -> None:
-        """Have none."""
         self._open: set[asyncio.Task[None]] = set()
         self._leaving = asyncio.Event()
         self._bounds: set[asyncio.Timeout] = set()
         """Of what issuers are being asked now."""
 
     def begin(self, held: Held, issuer: Issuer, tell: Tell) -> None:
-        """Give this one back."""
+        """Starts the revocation of a token."""
         self.mind(asyncio.get_running_loop().create_task(self._end(held, issuer, tell)))
 
     async def close(self) -> None:
-        """Give back what can be within a few seconds, and say of the rest that it is left (rule 3)."""
+        """Revokes what it can within a few seconds, and reports the rest as left (rule 3)."""
         self._leaving.set()
         now = asyncio.get_running_loop().time()
         for one in self._bounds:
@@ -139,7 +130,7 @@ class Endings:
             task.cancel()
 
     def mind(self, task: asyncio.Task[None]) -> None:
-        """Wait for this, too, before the process ends."""
+        """Also waits for this task before the process exits."""
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
@@ -164,7 +155,6 @@ class Endings:
         return "lapsed", ""
 
     async def _asked_back(self, held: Held, issuer: Issuer) -> str:
-        """Give it back once: empty, or the code of why that was not confirmed."""
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(now + _LAST_WORD if self._leaving.is_set() else None) as bound:
@@ -181,7 +171,6 @@ class Endings:
         return ""
 
     async def _paused(self, pause: float) -> float:
-        """Wait so long, or until the process ends; how long the pause after that is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._leaving.wait()
@@ -189,7 +178,6 @@ class Endings:
 
 
 async def _recorded(tell: Tell, held: Held, state: TokenState, why: str) -> bool:
-    """Have the daemon record what became of one; whether it did."""
     rest = max(int(held.over - asyncio.get_running_loop().time()) + 1, 1)
     try:
         await tell(held.name, state, rest if state in {"left", "unconfirmed"} else 0, why)
@@ -210,7 +198,7 @@ _OVER: Final = "the server's connection is over"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenDesk:
-    """What all tokens of one process share."""
+    """State shared by all tokens of the process."""
 
     issuer: Callable[[OAuthClient, str], Issuer]
     """The authorization server of a pinned client, asked with this secret."""
@@ -234,15 +222,10 @@ class ServerTokens:
         place: str,
         tell: Tell,
     ) -> None:
-        """Have no token yet.
+        """Starts without a token.
 
-        Args:
-            desk: What all tokens of the process share.
-            issuer: Who gives them.
-            client: What stands for the pinned client and its secret.
-            server: What stands for the server that sees them.
-            place: What stands for the client with the tasks that they are for.
-            tell: Has the daemon record what becomes of one.
+        `client` identifies the pinned client and its secret, `place` that client with its tasks; `tell`
+        has the daemon record a token's state.
         """
         self._desk = desk
         self._issuer = issuer
@@ -257,12 +240,7 @@ class ServerTokens:
         self._over = False
 
     async def current(self) -> str:
-        """A token that is good now.
-
-        Raises:
-            TokenNotTakenError: The server takes none (rule 4).
-            TaskboundError: There is none.
-        """
+        """Returns a valid token; raises TokenNotTakenError if the server rejects its tokens (rule 4)."""
         self._require_open()
         self._desk.refusals.require_taken(self._place)
         held = self._held
@@ -282,7 +260,7 @@ class ServerTokens:
             raise TokenNotTakenError(_OVER)
 
     def refused(self, token: str) -> None:
-        """The server did not take this one (rule 4)."""
+        """Records that the server rejected this token (rule 4)."""
         held = self._held
         if held is None or held.value != token or held.untaken:
             return
@@ -290,7 +268,7 @@ class ServerTokens:
         self._desk.refusals.note_untaken(self._place, held.began)
 
     def end(self) -> None:
-        """Its server's connection is over (rule 5)."""
+        """Revokes the token after the server's connection ended (rule 5)."""
         self._over = True
         self._leave()
         for name in tuple(self._before):
@@ -326,7 +304,6 @@ class ServerTokens:
             self._retire(before)
 
     def _retire(self, held: Held) -> None:
-        """Another one came in the place of this (rule 5)."""
         grace = 0.0 if held.untaken else min(_GRACE, max(held.over - _now(), 0.0) / 2)
         timer = asyncio.get_running_loop().call_later(grace, self._retired, held.name)
         self._before[held.name] = (held, timer)
@@ -337,7 +314,6 @@ class ServerTokens:
         self._give_back(held)
 
     async def _fresh(self) -> Held:
-        """Another token, of which is recorded that it was given."""
         self._desk.refusals.require_none(self._client, self._place)
         name = f"tok_{secrets.token_hex(16)}"
         await self._tell(name, "asked", 0, "")  # 1
@@ -367,12 +343,10 @@ class ServerTokens:
 
 
 def _lasts(held: Held) -> bool:
-    """Whether it can be used a little longer."""
     return not held.untaken and _now() < held.over - _LATEST
 
 
 def _seen(task: asyncio.Task[None]) -> None:
-    """Its error is that of whoever waits; nobody may."""
     if not task.cancelled():
         task.exception()
 
@@ -394,8 +368,6 @@ _NEVER: Final = float("-inf")
 
 @dataclass(slots=True)
 class _Place:
-    """What is known of a server with the tokens of some tasks."""
-
     untaken: float = _NEVER
     """When a token was not taken last."""
     rest: float = _NEVER
@@ -405,44 +377,34 @@ class _Place:
 
 
 class Refusals:
-    """Clients that were refused lately, and servers that take no token or too many (rules 1 to 3)."""
+    """Recently refused clients and servers that reject tokens (rules 1 to 3)."""
 
     def __init__(self) -> None:
-        """Know of none."""
         self._until: dict[str, tuple[float, DeniedError]] = {}
         self._places: dict[str, _Place] = {}
 
     def note(self, client: str, error: DeniedError) -> None:
-        """This client was refused just now."""
+        """Records that this client was refused."""
         self._until.pop(client, None)
         while len(self._until) >= _KEPT:
             del self._until[next(iter(self._until))]
         self._until[client] = (_now() + PATIENCE, error)
 
     def note_untaken(self, place: str, began: float) -> None:
-        """A token that was asked for then was not taken just now (rule 2)."""
+        """Records the rejection of a token that was requested at `began` (rule 2)."""
         one, now = self._place(place), _now()
         if began > one.untaken and now - one.untaken < PATIENCE:
             one.rest = now + PATIENCE
         one.untaken = now
 
     def require_taken(self, place: str) -> None:
-        """Go on only with a server that is not left alone.
-
-        Raises:
-            TokenNotTakenError: It is (rule 2).
-        """
+        """Raises TokenNotTakenError if the server gets no tokens for now (rule 2)."""
         one = self._places.get(place)
         if one is not None and _now() < one.rest:
             raise TokenNotTakenError("the server does not take the tokens that its issuer gives")
 
     def require_none(self, client: str, place: str) -> None:
-        """Go on only with a client that may be asked for now; it counts as asked for.
-
-        Raises:
-            DeniedError: It was refused, and with this.
-            TokenUnavailableError: So many were asked for (rule 3).
-        """
+        """Counts a request; raises DeniedError for a refused client, TokenUnavailableError at the limit."""
         until, error = self._until.get(client, (0.0, None))
         one, now = self._place(place), _now()
         if error is not None and now < until:
@@ -461,19 +423,14 @@ class Refusals:
 
 
 class Known:
-    """Tokens that live, also of those that are given back (rules 4 and 5)."""
+    """Live tokens, including those being revoked (rules 4 and 5)."""
 
     def __init__(self) -> None:
-        """Know of none."""
         self._live: dict[str, tuple[str, float]] = {}
         self._ears: dict[str, list[Hear]] = {}
 
     def add(self, server: str, token: str, over: float) -> None:
-        """This one was given, and lives until then.
-
-        Raises:
-            BadTokenError: It was given before.
-        """
+        """Adds a token valid until `over`; raises BadTokenError if it was added before."""
         now = _now()
         self._live = {one: found for one, found in self._live.items() if found[1] > now}
         if token in self._live:
@@ -489,12 +446,12 @@ class Known:
             ear(last)
 
     def hear(self, server: str, ear: Hear) -> None:
-        """Have this hear of the server's tokens that live, now and whenever there is another (rule 5)."""
+        """Reports the server's live tokens to `ear`, now and after each addition (rule 5)."""
         self._ears.setdefault(server, []).append(ear)
         ear(self._last(server))
 
     def leave(self, server: str, ear: Hear) -> None:
-        """Have it hear no more."""
+        """Stops reporting to `ear`."""
         ears = [one for one in self._ears.pop(server, []) if one != ear]
         if ears:
             self._ears[server] = ears
@@ -505,14 +462,14 @@ class Known:
 
 
 class OpenSealed(Protocol):
-    """The egress' key."""
+    """The egress' private key."""
 
     @property
     def public(self) -> str:
-        """Its public half."""
+        """The public key."""
 
     def open(self, sealed: str, binding: Binding) -> str:
-        """What was sealed for exactly this. MUST raise `BadSecretError` for anything else."""
+        """Opens a value sealed for exactly this binding. MUST raise `BadSecretError` for anything else."""
 
 
 class StartFilled(Protocol):
@@ -528,12 +485,12 @@ class StartFilled(Protocol):
         offers: bytes,
         tokens: ServerTokens | None,
     ) -> Upstream:
-        """The server, ready for calls; duties as `ports.upstream.StartUpstream`."""
+        """Returns the server, ready for calls; duties as `ports.upstream.StartUpstream`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What servers are started and called with; one for the process."""
+    """Dependencies for starting and calling servers; one instance for the process."""
 
     authority: Authority
     key: OpenSealed

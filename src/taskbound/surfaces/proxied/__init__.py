@@ -1,1 +1,1 @@
-"""What proxies ask a guard: whether a request may pass to the service behind them."""
+"""Answers proxies that ask whether a request may pass to the service behind them."""

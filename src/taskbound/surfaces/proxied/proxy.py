@@ -1,17 +1,15 @@
-"""Which proxy asks, and how it is told: each takes something else for *no*.
+"""Answers in the form that each proxy takes as yes or no.
 
-1. What passes is said in the one form that the proxy takes for it. Any other answer, and none, is *no* to it.
-2. nginx as the guide has it sends the request itself, whole, and passes it on when it is told to
-   (`X-Accel-Redirect` to a named location, which nobody can ask for). A refusal goes to the client as it is.
-3. The subrequest of nginx' `auth_request` knows two answers beside yes: 401, whose challenge nginx passes on
-   by itself, and 403. Any other is 500 to the client, without a word. So all that is no 401 is 403 there, and
-   its challenge stands in `Taskbound-Challenge`, for a line of nginx' configuration to pass on.
-4. Envoy takes 5xx for a guard that failed: it drops the challenge, and lets the request *pass* where
-   `failure_mode_allow` is set. So a guard that answers says 403 instead, and what it could not tell is no
-   leave to pass, whatever that setting is.
-5. What became of the status by that stands in `Taskbound-Status`.
-6. No answer may be kept by a proxy: one yes is for one request. nginx hands the `Cache-Control` of what told
-   it to pass something on to the client, as if the service had said it, so it is told in a header of its own.
+1. Only the proxy's exact form of yes lets a request pass; any other answer, or none, means no.
+2. nginx in the guide's configuration sends the whole request and forwards it after `X-Accel-Redirect` to an
+   internal location. A refusal goes to the client unchanged.
+3. nginx `auth_request` knows 401, whose challenge it forwards, and 403; other statuses become 500. So any
+   refusal but 401 is 403, with its challenge in `Taskbound-Challenge` for the configuration to forward.
+4. Envoy treats 5xx as a failed guard, drops the challenge and passes the request if `failure_mode_allow` is
+   set. So the guard sends 403 instead.
+5. `Taskbound-Status` has the original status.
+6. Answers must not be cached. nginx gives the `Cache-Control` of an accepting answer to the client, so for
+   nginx it is sent in a separate header.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _UNKEPT: Final = ("Cache-Control", "no-store")
 
 
 class Proxy(Enum):
-    """What asks; its value is how the guard's file says it."""
+    """The kind of proxy; the value is its name in the guard's file."""
 
     NGINX = "nginx"
     AUTH_REQUEST = "nginx-auth-request"
@@ -51,17 +49,12 @@ _YES: Final[Mapping[Proxy, tuple[tuple[str, str], ...]]] = {
 
 
 def tell_yes(proxy: Proxy) -> Told:
-    """That the request passes (rules 1 and 6)."""
+    """Returns the answer that lets the request pass (rules 1 and 6)."""
     return Told(_FINE, (*_YES[proxy], ("Content-Length", "0")), b"")
 
 
 def tell_no(proxy: Proxy, told: Told) -> Told:
-    """A refusal, as this proxy passes it on (rules 2 to 5).
-
-    Args:
-        proxy: Which one.
-        told: The refusal, as a service itself tells it.
-    """
+    """Adapts the service's refusal to the proxy (rules 2 to 5)."""
     changed = proxy is not Proxy.NGINX and told.status >= _FAILED
     headers = told.headers
     if proxy is Proxy.AUTH_REQUEST and told.status != _UNPROVEN:

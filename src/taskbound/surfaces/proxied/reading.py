@@ -1,13 +1,12 @@
-"""The head of a request that a proxy shows, as far as it has to be the one that the proxy passes on.
+"""Parses the head of a request that a proxy shows.
 
-1. Method and target are those of the request line that the proxy sends: the request's own, as they came.
-   Nothing is read of headers that say the same, which a client can send, too.
-2. The host is one of the service's: by it a proxy chooses where a request goes.
-3. A header by which a service takes another method or path, or by which a proxy repeats a request, makes
-   another request of it: it is refused.
-4. The body has a length that is told, and is whole. Envoy says of each that it is. `auth_request` shows none:
-   nginx says there how long it would be, or how it is sent, and then it has to be none.
-5. A refusal of what was read whole is no error of the connection: it is answered, and the next one read.
+1. Method and target are those of the proxy's request line; headers with the same data could come from the
+   client.
+2. The host must be one of the service's, because the proxy routes by it.
+3. Headers that override method or path, or make a proxy repeat a request, are refused.
+4. The body's length is declared and complete. `auth_request` shows no body, so its declared body must be
+   empty.
+5. Refusing a completely read request keeps the connection open.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _ONCE: Final = frozenset({"host", "content-length", "transfer-encoding", _PARTIA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What the guard stands before."""
+    """The services that the guard protects."""
 
     proxy: Proxy
     hosts: frozenset[str]
@@ -54,7 +53,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request's head, and what is known of it so far."""
+    """A request's head and what is known of it."""
 
     length: int
     """Bytes of its body."""
@@ -65,26 +64,19 @@ class Asked:
 
     @property
     def tool(self) -> str:
-        """The tool that it is; empty where that is not known."""
+        """The endpoint's tool; empty if unknown."""
         return "" if self.endpoint is None else self.endpoint.tool
 
 
 def read_head(
     verb: str, target: str, fields: Sequence[tuple[bytes, bytes]], *, before: Before, most: int
 ) -> Asked:
-    """What a head says.
-
-    Args:
-        verb: The method.
-        target: What it asks for, as it was written.
-        fields: Names in lower case and values of headers, in order.
-        before: What the guard stands before.
-        most: Bytes of a body that are read.
+    """Parses a head; header names in `fields` are lower case, `most` bounds the body in bytes.
 
     Raises:
         BodyLargeError: The body is longer.
-        BodyLengthError: Its length is not told.
-        BadHttpError: What may stand once stands twice.
+        BodyLengthError: Its length is not declared.
+        BadHttpError: A singular header is repeated.
     """
     found: dict[str, list[str]] = {}
     for name, value in fields:
@@ -126,7 +118,6 @@ def read_head(
 
 
 def _length(headers: Mapping[str, str], most: int) -> int:
-    """Bytes of the body (rule 4)."""
     try:
         return read_length(headers, most)
     except TooLargeError as error:
@@ -136,20 +127,17 @@ def _length(headers: Mapping[str, str], most: int) -> int:
 
 
 def _require_host(found: Mapping[str, Sequence[str]], hosts: frozenset[str]) -> None:
-    """Go on only with a request for the service (rule 2)."""
     (host,) = found.get("host", ("",))
     if host.lower() not in hosts:
         raise OtherHostError("the request is for another host than the service's", where="host")
 
 
 def _require_alone(found: Mapping[str, Sequence[str]]) -> None:
-    """Go on only with a request that nothing in it makes another one of (rule 3)."""
     for one in sorted(_UNCOVERED & found.keys()):
         raise HeaderUncoveredError(f"the header `{one}` makes another request of this one", where=one)
 
 
 def _require_shown(found: Mapping[str, Sequence[str]], length: int, proxy: Proxy) -> None:
-    """Go on only with a body that is whole (rule 4)."""
     match proxy:
         case Proxy.ENVOY if length and found.get(_PARTIAL) != ["false"]:
             raise BodyUnseenError("the proxy does not say that it showed the whole body")

@@ -1,14 +1,12 @@
-"""The guard: each request that a proxy shows is verified by the one verifier, and passes once or not at all.
+"""The guard's server: verifies each request that a proxy shows.
 
-1. What is looked at, and in which order, is `taskbound.sdk.verify`'s: nothing is decided here. What passes is
-   public by name, or was begun just now by its claim.
-2. What the service does with it is not seen here. So as soon as it is begun it is said that nobody knows what
-   came of it, and only then that it passes: a repeat, whoever sends it and whatever was lost between, is
-   refused, and so is one whose answer somebody else kept under the same name.
-3. Whoever asked and is gone is not answered, and what is not begun by then is not begun: a proxy that waited
-   long enough has refused already.
-4. Of each refusal a line stands in the log: its error, step and tool, and nothing that a client chose.
-5. One request's failure is no other's: what nobody foresaw is a refusal too, and stands in the log.
+1. All checks are `taskbound.sdk.verify`'s. A request passes if its endpoint is public by name, or its claim
+   began just now.
+2. The guard can't see the service's result, so it records the outcome as unknown before it answers yes. Every
+   repeat is refused.
+3. A request whose proxy disconnected is not begun and not answered.
+4. Each refusal is logged with error, step and tool, without client-chosen text.
+5. An unexpected error refuses only its own request and is logged.
 """
 
 from __future__ import annotations
@@ -49,36 +47,23 @@ _ACCEL: Final = "X-Accel-Redirect"
 
 
 class Reply(http.Reply):
-    """How a proxy is answered."""
+    """An answer to a proxy."""
 
     def __init__(self, carrier: Carrier, *, last: bool, proxy: Proxy, domain: str) -> None:
-        """Answer over this connection.
-
-        Args:
-            carrier: The connection.
-            last: Whether nothing more is read from it.
-            proxy: Which one asks.
-            domain: The trust domain that tokens have to be for.
-        """
         super().__init__(carrier, last=last)
         self._proxy = proxy
         self._domain = domain
 
     def let_pass(self) -> None:
-        """Let the request pass."""
+        """Lets the request pass."""
         self._tell(tell_yes(self._proxy))
 
     def refuse(self, error: TaskboundError) -> None:
-        """Refuse what could not be read."""
+        """Refuses an unreadable request."""
         self.refuse_at(Refused(error=error, step=Step.REQUEST), "")
 
     def refuse_at(self, refused: Refused, tool: str) -> None:
-        """Refuse it, for what is missing.
-
-        Args:
-            refused: The refusal.
-            tool: The tool that the endpoint is; empty where that is not known.
-        """
+        """Refuses a request; `tool` is empty if unknown."""
         _log.info("refused: %s, at %s, %s", refused.error.code, refused.step.value, tool or "no tool")  # 4
         self._tell(tell_no(self._proxy, tell_refused(refused, domain=self._domain, tool=tool)))
 
@@ -98,39 +83,32 @@ class GuardServer(Room["Bounds", "Connection"]):
     """Answers proxies (`surfaces.http.connection.Server`); used in the loop."""
 
     def __init__(self, verifier: Verifier, before: Before, *, bounds: Bounds) -> None:
-        """Stand before a service.
-
-        Args:
-            verifier: Verifies.
-            before: What the guard stands before.
-            bounds: How much is taken of everything.
-        """
         super().__init__(bounds)
         self._verifier = verifier
         self._before = before
         self._work: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End every connection, and wait for what is being looked at: what was begun stays begun."""
+        """Closes every connection and waits for running checks."""
         self.abort_all()
         await asyncio.gather(*self._work, return_exceptions=True)
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Asked:
-        """What the head of a request says; raises as `read_head`."""
+        """Parses a request's head; raises as `read_head`."""
         return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
 
     def reply(self, connection: Connection, head: Asked | None, raw: RawHead | None) -> Reply:
-        """How a proxy is answered over this connection."""
+        """Returns the reply for this connection."""
         del raw
         domain = self._verifier.service.domain
         return Reply(connection, last=head is None, proxy=self._before.proxy, domain=domain)
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """A request was refused before it was whole: the reply has said so in the log."""
+        """Does nothing: the reply has logged the refusal."""
         del error, raw
 
     def take(self, head: Asked, body: bytes, reply: Reply) -> None:
-        """Answer a whole request."""
+        """Answers a complete request."""
         if head.refused is not None:
             reply.refuse_at(head.refused, head.tool)
         elif head.endpoint is None:
@@ -153,7 +131,6 @@ class GuardServer(Room["Bounds", "Connection"]):
             reply.let_pass()
 
     def _refusal(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> Refused | None:
-        """Why it does not pass; None where it does. Called in a thread (rules 1 to 3)."""
         opened = self._verifier.open(asked.head, endpoint)
         if isinstance(opened, Refused):
             return opened

@@ -1,4 +1,4 @@
-"""Looking at what is behind a database, in a process apart that is ended when it takes too long."""
+"""Reads rows and pages in a separate process that is killed when it takes too long."""
 
 from __future__ import annotations
 

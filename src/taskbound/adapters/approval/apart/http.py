@@ -1,18 +1,14 @@
-"""The version of a page, by one `HEAD` that follows nothing and shows nothing of anybody's.
+"""The version of a web page, by one `HEAD` request.
 
-The other end may be whoever chose the argument, and so may be the answer to the question where it is.
+The server, and name resolution, may be controlled by the author of the argument.
 
-1. A host's name is resolved once, and what was checked is what is connected to. All addresses of a name
-   must be public ones: a name that leads to this machine or its network is refused. An address counts where
-   a person declared it itself.
-2. No redirect is followed, no proxy used, no cookie and no credential sent. TLS is verified as the system
-   does.
-3. The answer is 200 with one strong ETag. A weak one says that two contents may do for one another, a date
-   has seconds, and an answer that can be read in two ways is none.
-4. So many bytes of headers are read, in so much time.
+1. A name is resolved once and the checked address is used. All its addresses must be public, unless a person
+   declared the address itself.
+2. Redirects, proxies, cookies and credentials are not used. TLS is verified as the system does.
+3. The answer is 200 with one strong ETag. Weak ETags and dates don't identify content.
+4. Header size and time are bounded.
 
-Python's own client does it: a few lines, where what a larger one brings (redirects, proxies, cookies) would
-have to be taken away again.
+Python's client suffices; a larger one would need its redirects, proxies and cookies disabled.
 """
 
 from __future__ import annotations
@@ -39,11 +35,7 @@ _OK: Final = 200
 
 
 def page_version(base: PageRoot, page: str) -> dict[str, str]:
-    """What a probe says of this page, which is beneath the base.
-
-    Raises:
-        OperandUnreadableError: It has no version that can be relied on.
-    """
+    """Returns the page's version; raises OperandUnreadableError without a reliable one."""
     target = page[len(base.origin) :]
     try:
         with _connected(base) as connected:
@@ -63,7 +55,6 @@ def page_version(base: PageRoot, page: str) -> dict[str, str]:
 
 
 def _connected(base: PageRoot) -> socket.socket:
-    """A connection to the host (rule 1)."""
     found = socket.getaddrinfo(base.host, base.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     if not base.is_address and not all(is_public(ip_address(one)) for one in addresses):
@@ -86,7 +77,6 @@ def _connected(base: PageRoot) -> socket.socket:
 
 
 def _etag(response: http.client.HTTPResponse) -> str:
-    """The page's strong ETag (rule 3)."""
     if 300 <= response.status < 400:  # noqa: PLR2004 - what HTTP calls a redirection
         raise OperandUnreadableError("it leads elsewhere, and is not followed there")
     if response.status != _OK:

@@ -1,14 +1,9 @@
-"""Having a process apart look, within bounds that hold whatever is at the other end.
+"""Runs look-ups in a separate, bounded process; servers and file authors are not trusted.
 
-Whoever answers there, and whoever can write the file there, is not trusted.
-
-1. One process a call, ended after some seconds: a name that nobody resolves, a file system that never
-   answers, a server that sends a byte a second, and a library that loops are all the same to who waits.
-2. It reads what others wrote (a database's file above all), so it is not the daemon: what breaks it breaks
-   one look. It limits its own memory, and inherits no handle. What it says is read up to a bound: whoever
-   broke it would otherwise fill the daemon's memory.
-3. Of the environment it gets what libpq and TLS need to find their own files, and nothing that would lead it
-   elsewhere: no proxy, no option, no password.
+1. There is one process a call, killed after some seconds, whatever blocks it.
+2. It parses foreign data, so a crash must not reach the daemon. It limits its memory, inherits no handle, and
+   its output is bounded.
+3. Its environment has only what libpq and TLS need to find their files: no proxy, option or password.
 """
 
 from __future__ import annotations
@@ -61,7 +56,7 @@ _COMMAND: Final = (sys.executable, "-P", "-E", "-m", "taskbound.adapters.approva
 
 
 class ApartOperands:
-    """Looks at rows and pages (`ports.approval.operands`); waits, so it is asked beside the loop."""
+    """Looks up rows and pages (`ports.approval.operands`); blocks. Folders in `closed` are never entered."""
 
     def __init__(
         self,
@@ -70,13 +65,12 @@ class ApartOperands:
         patience: float = PATIENCE,
         command: Sequence[str] = _COMMAND,
     ) -> None:
-        """Never look into these folders; keep how long it may take, and what does it."""
         self._closed = tuple(map(str, closed))
         self._patience = patience
         self._command = tuple(command)
 
     def see(self, looks: Sequence[Look]) -> tuple[Operand | DeniedError, ...]:
-        """What is behind each of these now, or why it can't be said."""
+        """Returns each operand, or why it can't be read."""
         asked = AskedLooks(
             looks=tuple(AskedLook(probe=one.probe.text, value=one.value) for one in looks),
             closed=self._closed,
@@ -115,12 +109,6 @@ class ApartOperands:
 
 
 def _converse(process: subprocess.Popen[bytes], words: bytes, until: float) -> bytes:
-    """What the process says to these words until it ends (rules 1 and 2).
-
-    Raises:
-        subprocess.TimeoutExpired: It has not ended by then.
-        OperandUnreadableError: It says more than it can have found.
-    """
     left, said = memoryview(words), bytearray()
     stdin, stdout = process.stdin, process.stdout
     if stdin is None or stdout is None:
@@ -155,7 +143,6 @@ def _rest(process: subprocess.Popen[bytes], until: float) -> float:
 
 
 def _tell(handle: int, left: memoryview) -> memoryview:
-    """Write some of it; what is left, which is nothing where nobody reads any more."""
     try:
         return left[os.write(handle, left[:_PIECE]) :]
     except BrokenPipeError:
@@ -163,7 +150,6 @@ def _tell(handle: int, left: memoryview) -> memoryview:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it, if it has not ended, and let go of it."""
     process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -173,7 +159,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _said(look: Look, looked: Looked) -> Operand | DeniedError:
-    """What the process said of this look; what is no operand of its kind is none."""
     try:
         if not looked.error:
             found = tuple(sorted(looked.found.items()))

@@ -1,15 +1,14 @@
-"""The row of a PostgreSQL table, asked for in a transaction that can write nothing.
+"""A row of a PostgreSQL table, read in a transaction that can't write.
 
-1. The transaction is read-only, and statements, locks and the connection have bounds of time.
-2. The search path is the system's own catalog, so neither a name nor an operator is another's. Text has one
-   form, whatever server or role are set to. All of it is said once more in the transaction: a pooler may
-   leave out what is said when the connection begins.
-3. The table is a table: a view or a foreign table could call what its owner likes, as this account. It is
-   locked against being replaced by one before its catalog is read.
-4. Columns are looked up before they are named: a name that is no column's is read as a function's.
-5. Where policies of the table would hide rows the question fails, instead of finding none.
-6. What the database says of a failure is not passed on but its name: it may quote what others wrote.
-7. A server that only follows another is not asked: what it has not heard yet is not absent.
+1. The transaction is read-only; statements, locks and connection have time limits.
+2. The search path is the system catalog, and text has one format. Both are repeated in the transaction, since
+   a pooler may drop connection settings.
+3. Only a real table is read, locked before its catalog is read: a view or foreign table could run its owner's
+   code.
+4. Columns are looked up first: an unknown name could be read as a function.
+5. Row policies that would hide rows make the query fail.
+6. Only an error's class is reported; its text may quote foreign data.
+7. A replica is refused: its missing rows may exist.
 """
 
 from __future__ import annotations
@@ -73,11 +72,7 @@ WHERE attrelid = %s AND NOT attisdropped ORDER BY attnum
 
 
 def postgresql_row(place: RowPlace, key: str) -> dict[str, str]:
-    """What a probe says of the row with this key.
-
-    Raises:
-        OperandUnreadableError: There is no such table, or nothing that can be read as this one row.
-    """
+    """Returns the row of this key; raises OperandUnreadableError."""
     try:
         with psycopg.connect(**_where(place)) as connection:
             connection.read_only = True  # 1
@@ -139,7 +134,6 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, k
 
 
 def _said(column: str) -> sql.Composed:
-    """The type of a column's value, and its text as the type writes it, without a cast of somebody's own."""
     return sql.SQL(
         "pg_catalog.pg_typeof(t.{0})::pg_catalog.text,"
         " CASE WHEN t.{0} IS NOT NULL THEN pg_catalog.format('%%s', t.{0}) END"
@@ -147,7 +141,7 @@ def _said(column: str) -> sql.Composed:
 
 
 def _named(*names: str) -> sql.Identifier:
-    """The name in a statement with values, where a percent sign would announce another value."""
+    """Escapes percent signs, which would start a placeholder."""
     return sql.Identifier(*(one.replace("%", "%%") for one in names))
 
 

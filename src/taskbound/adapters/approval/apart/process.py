@@ -1,8 +1,8 @@
-"""The process apart: reads what to look at, looks, says what it found, and ends.
+"""The look-up process: reads requests, looks, prints results, exits.
 
-1. The process limits itself before it reads anything: more memory and time of the processor it is not given.
-2. What can't be looked at is said of that one, and the rest is looked at.
-3. Only the library of what is looked at is loaded: each takes longer than the look.
+1. It limits its memory and CPU time before it reads anything.
+2. A failed look-up is reported and the others continue.
+3. Only the needed library is loaded; each takes longer than the look-up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LIMITS: Final = (
 
 
 def main() -> None:
-    """Look at what standard input says, and write to standard output what was found."""
+    """Handles the requests on standard input."""
     _limit(_LIMITS)  # 1
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=AskedLooks)
     states = [Path(one).stat() for one in asked.closed]

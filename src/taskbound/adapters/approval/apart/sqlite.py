@@ -1,13 +1,12 @@
-"""The row of a SQLite file, read as one that somebody else wrote and goes on writing.
+"""A row of a SQLite file that other processes may write.
 
-1. The file is there, is a plain one, and its path leads through no link; it is opened for reading, by the
-   path that was declared. Nothing is made where there is none, and nothing is mended. It is not said to be
-   immutable: then changes would not be seen. (Of a database in WAL mode any reader may make the shared memory
-   beside it.)
-2. The table is a table, neither a view nor virtual, and its columns have these very names. They are named
-   with their table: alone, SQLite takes a name that it doesn't know for a text.
-3. Columns that the schema computes are not read: so nothing that the schema says is run.
-4. A lock of another is waited for so long, and what is read is bounded.
+1. The file is regular, reached without links and opened read-only by its declared path; nothing is created or
+   repaired. It is not opened as immutable, which would hide changes. (A reader of a WAL database may create
+   its shared memory file.)
+2. The table is neither view nor virtual and has exactly these columns, qualified by table: SQLite reads an
+   unknown bare name as text.
+3. Generated columns are not read, so no expression of the schema runs.
+4. Lock waits and reads are bounded.
 """
 
 from __future__ import annotations
@@ -39,12 +38,7 @@ _INTEGERS: Final = range(-(2**63), 2**63)
 
 
 def sqlite_row(place: RowPlace, key: str, closed: frozenset[tuple[int, int]]) -> dict[str, str]:
-    """What a probe says of the row with this key.
-
-    Raises:
-        OperandOutsideError: The file is in a folder that is closed.
-        OperandUnreadableError: There is no such table, or nothing that can be read as this one row.
-    """
+    """Returns the row of this key; raises OperandOutsideError for a closed folder, OperandUnreadableError."""
     device, inode = _state(Path(place.path), closed)
     try:
         connection = driver.connect(
@@ -60,7 +54,6 @@ def sqlite_row(place: RowPlace, key: str, closed: frozenset[tuple[int, int]]) ->
 
 
 def _state(path: Path, closed: frozenset[tuple[int, int]]) -> tuple[int, int]:
-    """Device and inode of the file (rule 1)."""
     try:
         state = path.lstat()
         above = [one.lstat() for one in path.parents]
@@ -101,7 +94,6 @@ def _read(connection: driver.Connection, place: RowPlace, key: str) -> dict[str,
 
 
 def _columns(connection: driver.Connection, place: RowPlace) -> list[str]:
-    """The names of the table's columns, in order (rule 2)."""
     known = connection.execute(
         "SELECT 1 FROM main.sqlite_schema WHERE name = ? AND rootpage > 0", (place.table,)
     ).fetchall()
@@ -119,13 +111,11 @@ def _quoted(name: str) -> str:
 
 
 def _spellings(key: str) -> tuple[str | int | bytes, ...]:
-    """The key in each type that a column without one may hold it in."""
     plain = key.removeprefix("-").isdecimal() and str(int(key)) == key and int(key) in _INTEGERS
     return key, int(key) if plain else key, key.encode()
 
 
 def _value(value: object) -> tuple[str, str | None]:
-    """The type of a value, and its text."""
     match value:
         case int():
             return "integer", str(value)

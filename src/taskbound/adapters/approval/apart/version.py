@@ -1,10 +1,9 @@
-"""What a row is at one moment, in words that differ whenever it does.
+"""The version of a row: text that differs whenever the row does.
 
-1. A value is said with its type, so that the number 7 and the text `7` are two versions, and no value reads
-   like *no such row*.
-2. A version that is empty says nothing of any change, and one that is long is none: both are refused.
-3. The row has to hold the key as the argument says it, letter by letter. A database that folds case, pads or
-   reads numbers leniently finds rows that another reader of the same argument does not mean.
+1. Values are tagged with their type, so 7 and `7` differ and no value looks like a missing row.
+2. Empty and overlong versions are refused.
+3. The row's key must equal the argument exactly: case folding, padding or lenient numbers could match another
+   row.
 """
 
 from __future__ import annotations
@@ -24,16 +23,12 @@ LONGEST: Final = 1_024
 
 
 def tagged(kind: str, text: str) -> str:
-    """A value with its type (rule 1)."""
+    """Returns a value with its type (rule 1)."""
     return f"{kind} {canonical(text).decode()}"
 
 
 def require_version(kind: str, text: str | None) -> str:
-    """The version of a row.
-
-    Raises:
-        OperandUnreadableError: It is empty, or too long to be one (rule 2).
-    """
+    """Returns the row's version; raises OperandUnreadableError (rule 2)."""
     if text is None:
         raise OperandUnreadableError("the row's version is empty")
     if len(text) > LONGEST:
@@ -42,15 +37,11 @@ def require_version(kind: str, text: str | None) -> str:
 
 
 def require_key(said: str, asked: str) -> None:
-    """Go on only with the row whose key is what the argument says.
-
-    Raises:
-        OperandUnreadableError: It is written in another way (rule 3).
-    """
+    """Raises OperandUnreadableError unless the key is spelled as in the argument (rule 3)."""
     if said != asked:
         raise OperandUnreadableError("the database takes it for a row whose key is written in another way")
 
 
 def row_hash(columns: Iterable[tuple[str, str]]) -> str:
-    """The version of a row without a version column: of all its columns, each by name and tagged value."""
+    """Returns a digest of all columns, for a table without version column."""
     return f"row sha256 {sha256(canonical([[name, value] for name, value in columns])).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What the daemon and the process that looks say to each other."""
+"""Messages between the daemon and the look-up process."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import msgspec
 
 
 class AskedLook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing to look at."""
+    """One look-up."""
 
     probe: str
     value: str
 
 
 class AskedLooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is to be looked at for one call, and folders that are not entered."""
+    """All look-ups of a call, and folders that must not be entered."""
 
     looks: tuple[AskedLook, ...]
     closed: tuple[str, ...]
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was found behind one argument, or why it can't be said."""
+    """The result of one look-up."""
 
     found: dict[str, str] = {}
     error: str = ""

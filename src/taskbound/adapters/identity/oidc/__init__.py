@@ -1,4 +1,4 @@
-"""What OpenID Connect issuers say of workloads and people, and their keys."""
+"""OpenID Connect issuers of workload and person identities."""
 
 from __future__ import annotations
 

@@ -1,24 +1,17 @@
-"""An issuer's metadata and published keys, kept for a while.
+"""Cached metadata and keys of issuers.
 
-Of `keys`:
+1. Keys are fetched on first use, when older than `FRESH`, and when a token names an unknown key, so issuers
+   can rotate.
+2. An issuer is asked at most once in `PAUSE`, so invented key names can't cause requests.
+3. After a failed fetch the old keys count until `STALE`, also for callers that don't wait.
+4. Configured keys are never fetched and never expire.
+5. The cache belongs to one row; a changed issuer starts anew.
+6. One request an issuer runs at a time. `known` and `need` never wait, so an invented key name delays no
+   other caller.
 
-1. They are fetched when the first token needs them, again when they are older than `FRESH`, and at once when
-   a token names a key that is not among them: so an issuer rotates without anybody here being told.
-2. However many tokens ask, an issuer is asked once in `PAUSE` at most: who invents names of keys has nobody
-   asked.
-3. Where a fetch fails, the keys of before count until they are `STALE`; from then on nothing of the issuer
-   is believed. So they do for whoever does not wait until a fetch has ended.
-4. Keys that were written down are never fetched, and never older.
-5. What is kept is of one row: an issuer that was changed begins anew.
-6. An issuer is asked once at a time. What is known is told without waiting for that, and whether that is
-   enough (`need`): a name of a key that somebody made up keeps nobody waiting whose key is known.
-
-Of `metadata`:
-
-1. It is at the place of OpenID Connect Discovery (§4), else at that of RFC 8414 (§3).
-2. It has to name the issuer that it was asked of, letter by letter.
-3. Its keys are at its own origin, or at the other one that was named for it; so is where it gives tokens.
-   People sign in at its own origin and nowhere else.
+Metadata: 1. It is at OpenID Connect Discovery's place (§4) or RFC 8414's (§3). 2. It must name the requested
+issuer exactly. 3. Keys and token endpoint are at the issuer's origin or the one configured; sign-in is at its
+origin only.
 """
 
 from __future__ import annotations
@@ -53,17 +46,12 @@ _LIMITS: Final = Limits(size=65_536, depth=8, parts=2_048)
 
 
 def find_keys(issuer: IdentityIssuer, documents: Documents) -> str:
-    """Where the issuer's keys are; raises as the two that it is made of."""
+    """Returns the URL of the issuer's keys; raises as `find_metadata` and `keys_in`."""
     return keys_in(find_metadata(issuer, documents), issuer)
 
 
 def find_metadata(issuer: IdentityIssuer, documents: Documents) -> Said:
-    """What the issuer says of itself.
-
-    Raises:
-        IssuerUnreachableError: It is not reached.
-        BadMetadataError: It says nothing that can be believed.
-    """
+    """Fetches the issuer's metadata; raises IssuerUnreachableError or BadMetadataError."""
     for place in _places(issuer.issuer):
         body = documents.fetch(place, private=issuer.private)
         if body is not None:
@@ -93,28 +81,15 @@ def _read(body: bytes, issuer: IdentityIssuer) -> Said:
 
 
 def keys_in(said: Said, issuer: IdentityIssuer) -> str:
-    """Where the issuer's keys are, as it says.
-
-    Raises:
-        BadMetadataError: Nowhere, or where nobody said that they may be (rule 3).
-    """
+    """Returns the URL of the issuer's keys; raises BadMetadataError (metadata rule 3)."""
     advice = "name that origin for this issuer (`--keys-at`) if it is known to be the issuer's"
     return place_in(said, "jwks_uri", issuer, other=issuer.keys_at, what="the keys", advice=advice)
 
 
 def place_in(said: Said, member: str, issuer: IdentityIssuer, *, other: str, what: str, advice: str) -> str:
-    """Where something of the issuer's is, as it says.
+    """Returns the URL in this member, at the issuer's origin or `other`; raises BadMetadataError.
 
-    Args:
-        said: What it says of itself.
-        member: The member that says it.
-        issuer: The issuer.
-        other: The other origin at which it may be; empty for none.
-        what: What is looked for, in words.
-        advice: What to do where it is elsewhere.
-
-    Raises:
-        BadMetadataError: Nowhere, or where nobody said that it may be (rule 3).
+    `what` and `advice` are words of the error.
     """
     named = said.get(member)
     try:
@@ -158,26 +133,20 @@ class _Kept:
 
 
 class IssuerKeys:
-    """The keys of issuers; asked from any thread, and may wait for an issuer."""
+    """The issuers' keys; safe from any thread, may block on an issuer."""
 
     def __init__(self, documents: Documents) -> None:
-        """Fetch with these; nothing is fetched yet."""
         self._documents = documents
         self._kept: dict[IdentityIssuer, _Kept] = {}
         self._lock = threading.Lock()
 
     def keys(self, issuer: IdentityIssuer, kid: str, now: Instant) -> tuple[Jwk, ...]:
-        """The issuer's keys; newly fetched where none has this id, as often as that may be.
-
-        Raises:
-            UnavailableError: There are none now that are fresh enough.
-            MalformedError: What it publishes can't be read.
-        """
+        """Returns the issuer's keys, fetched anew if this id is unknown; raises UnavailableError."""
         self.ask(issuer, kid, now)
         return self.known(issuer, now)
 
     def known(self, issuer: IdentityIssuer, now: Instant) -> tuple[Jwk, ...]:
-        """The issuer's keys as they are known; waits for nobody, and raises as `keys`."""
+        """Returns the cached keys without waiting; raises as `keys`."""
         if issuer.keys:
             return parse_foreign_jwks(issuer.keys)  # 4
         said = self._of(issuer).said
@@ -188,7 +157,7 @@ class IssuerKeys:
         )  # 3
 
     def need(self, issuer: IdentityIssuer, kid: str, now: Instant) -> Need:
-        """Whether the issuer has to be asked before a key of this id can be told; waits for nobody."""
+        """Whether the issuer must be asked for this key id; doesn't wait."""
         if issuer.keys:
             return Need.NOTHING  # 4
         kept = self._of(issuer)
@@ -200,7 +169,7 @@ class IssuerKeys:
         return Need.NOTHING if said.fresh(FRESH, now) else Need.NEWS  # 6
 
     def ask(self, issuer: IdentityIssuer, kid: str, now: Instant) -> None:
-        """Ask the issuer where that has to be (rules 1 and 2); may wait for it."""
+        """Asks the issuer if needed (rules 1 and 2); may block."""
         if issuer.keys:
             return  # 4
         kept = self._of(issuer)

@@ -1,22 +1,16 @@
-"""Signs people in at issuers (OpenID Connect Core, code flow with PKCE), and our client secrets there.
+"""Signs persons in at issuers (OpenID Connect Core, code flow with PKCE), with client secrets from files.
 
-Of `relying`:
+1. Metadata is cached for `FRESH` and requested at most once in `PAUSE`.
+2. The browser goes to the issuer's own origin with only this sign-in's parameters. The token answer never
+   passes through a browser.
+3. The client authenticates by `client_secret_basic`, or `client_secret_post` if the issuer supports only
+   that, or without secret by PKCE alone (RFC 9700 §2.1.1).
+4. The ID token passes the strict verifier (`wire/jose`, ID_TOKEN), and its access token hash must match if
+   present (§3.1.3.8).
+5. Access and refresh tokens are not requested, stored or shown.
 
-1. What the issuer says of itself is kept for `FRESH`, and asked for once in `PAUSE` where it is not to be
-   had: who begins sign-ins has nobody asked.
-2. The browser is sent to the issuer's own origin with nothing in the address but what this sign-in is. What
-   comes back from the token endpoint is read there: nothing of it passes through a browser.
-3. Our client has a secret there, sent as `client_secret_basic`, or as `client_secret_post` where the issuer
-   takes only that; or it has none, and PKCE alone ties code and browser (RFC 9700 §2.1.1).
-4. The ID token goes through the strict gate (`wire/jose`, ID_TOKEN): by the issuer, for our client, of now.
-   Where it says the hash of the access token, it is that of the one that came with it (§3.1.3.8).
-5. Access and refresh tokens are for nothing here: none is asked for, kept or shown.
-
-Of `secret`:
-
-1. The file is a plain one of the daemon's own account, which nobody else may read or write, with one line of
-   visible ASCII. It is read each time it is needed: a secret that was changed counts at once.
-2. No error says anything of what stands in it.
+Secrets: 1. A file of the daemon's account, private, with one line of visible ASCII, read on each use. 2.
+Errors never quote it.
 """
 
 from __future__ import annotations
@@ -73,12 +67,11 @@ class _Kept:
 
 
 class OidcRelyingParty:
-    """Asks issuers; from any thread, and may wait for one."""
+    """The relying party; safe from any thread, may block on an issuer."""
 
     def __init__(
         self, web: Documents, forms: Forms, keys: IssuerKeys, check: SignatureCheck, secrets: SecretFiles
     ) -> None:
-        """Ask through these; nobody is asked yet."""
         self._web = web
         self._forms = forms
         self._keys = keys
@@ -88,12 +81,7 @@ class OidcRelyingParty:
         self._lock = threading.Lock()
 
     def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
-        """Where the browser goes, and whether the issuer promises to say `iss` when it sends it back.
-
-        Raises:
-            UnavailableError: The issuer is not reached.
-            MalformedError: What it says of itself can't be believed.
-        """
+        """Returns the browser's URL, and whether the issuer promises `iss` in its redirect."""
         said = self._said(issuer, now)
         place, _ = self._places(said, issuer)
         asked = {
@@ -112,7 +100,7 @@ class OidcRelyingParty:
         return f"{place}?{urlencode(asked)}", promised
 
     def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
-        """Why nobody could sign in there now; empty where they could."""
+        """Returns why sign-in at this issuer would fail now, or ''."""
         try:
             self._places(self._said(issuer, now), issuer)
             if issuer.secret_file:
@@ -124,13 +112,7 @@ class OidcRelyingParty:
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:
-        """What the issuer says of whoever came back with this code.
-
-        Raises:
-            DeniedError: It is not believed, or the code is none.
-            MalformedError: It can't be read.
-            UnavailableError: The issuer, or our secret, is not to be had.
-        """
+        """Exchanges an authorization code for the person's verified claims."""
         found = self._token(issuer, code, verifier, redirect, now)
         text = found.get("id_token")
         if not isinstance(text, str):
@@ -153,7 +135,6 @@ class OidcRelyingParty:
     def _token(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> dict[str, JsonValue]:
-        """What the token endpoint gives for the code (rules 2 and 3)."""
         said = self._said(issuer, now)
         _, place = self._places(said, issuer)
         form = {
@@ -185,7 +166,6 @@ class OidcRelyingParty:
         return found
 
     def _places(self, said: Said, issuer: IdentityIssuer) -> tuple[str, str]:
-        """Where people sign in, and where we get tokens (rule 2)."""
         pages = place_in(
             said,
             "authorization_endpoint",
@@ -205,7 +185,6 @@ class OidcRelyingParty:
         return pages, tokens
 
     def _said(self, issuer: IdentityIssuer, now: Instant) -> Said:
-        """What the issuer says of itself (rule 1)."""
         kept = self._of(issuer)
         with kept.lock:
             waits = FRESH if kept.failure is None else PAUSE
@@ -230,7 +209,6 @@ class OidcRelyingParty:
 
 
 def _require_hash(said: JsonValue, token: JsonValue, algorithm: Algorithm) -> None:
-    """Go on only where the access token is the one that the ID token speaks of (rule 4)."""
     if said is None:
         return
     hashed = _HASHES.get(algorithm.value[-3:], hashlib.sha512)  # EdDSA: of Ed25519, which hashes so itself
@@ -245,21 +223,17 @@ _SECRET_MOST: Final = 2_048
 
 
 class ClientSecretError(UnavailableError):
-    """The file of our client secret at an issuer can't be used."""
+    """The client secret's file is unusable."""
 
     code = "client-secret-file"
     remedy = "have the daemon's account own it, with mode 0600, and one line in it"
 
 
 class SecretFiles:
-    """Reads them."""
+    """Reads client secrets."""
 
     def read(self, path: str) -> str:
-        """The secret in this file.
-
-        Raises:
-            ClientSecretError: It is not there, is others' to read, or holds no secret (rule 1).
-        """
+        """Returns the secret; raises ClientSecretError if the file is missing, exposed or malformed."""
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:

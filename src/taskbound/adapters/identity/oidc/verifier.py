@@ -1,13 +1,10 @@
-"""Workloads by an issuer's word: service accounts of Kubernetes, jobs of GitHub Actions, any other.
+"""Verifies workload tokens of issuers (Kubernetes service accounts, GitHub Actions jobs, others).
 
-1. The token goes through the strict gate (`wire/jose`, WORKLOAD_TOKEN), against the one issuer of the
-   namespace that it names for workloads, for the one audience that was written down for it.
-2. Which issuers are asked for keys was said by whoever owns the data directory: a token chooses among
-   those, and no other address.
-3. Verifying waits for nobody: it takes the keys as they are known. What has to be asked for before is told,
-   and asked for, apart from that.
-4. A workload shows the same token as often as it likes while it lives: what is issued for it is bound to a
-   key.
+1. The token passes the strict verifier (`wire/jose`, WORKLOAD_TOKEN) for the namespace's issuer that it names
+   and that issuer's configured audience.
+2. The owner of the data directory configured the issuers; a token can't name another address.
+3. Verifying never waits: it uses cached keys. What must be fetched first is reported and fetched separately.
+4. A workload may show its token repeatedly; issued tokens are bound to a key.
 """
 
 from __future__ import annotations
@@ -32,21 +29,20 @@ if TYPE_CHECKING:
 
 
 class OidcVerifier:
-    """Verifies tokens of issuers of workloads."""
+    """Verifies workload tokens."""
 
     def __init__(self, store: Store, keys: IssuerKeys, check: SignatureCheck) -> None:
-        """Verify with these."""
         self._store = store
         self._keys = keys
         self._check = check
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What it says.
+        """Returns the verified identity.
 
         Raises:
-            MalformedError: It can't be read.
-            UnknownIdentityIssuerError: It is by nobody whose word counts here.
-            DeniedError: It is not believed.
+            MalformedError: The token is malformed.
+            UnknownIdentityIssuerError: Its issuer is not configured.
+            DeniedError: It doesn't verify.
             UnavailableError: The issuer's keys are not known.
         """
         unverified, issuer = self._read(namespace, credential)
@@ -62,7 +58,7 @@ class OidcVerifier:
         )
 
     def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
-        """What has to be asked for before this can be verified; nothing where it is refused anyway."""
+        """Returns what must be fetched before verifying, or None."""
         try:
             unverified, issuer = self._read(namespace, credential)
         except (MalformedError, UnknownIdentityIssuerError):
@@ -72,11 +68,10 @@ class OidcVerifier:
         return None if need is Need.NOTHING else Awaited(issuer=issuer, kid=kid, need=need, asked=now)
 
     def ask(self, awaited: Awaited) -> None:
-        """Ask the issuer for its keys; what it failed by is told by verifying."""
+        """Fetches the issuer's keys; a failure shows at verifying."""
         self._keys.ask(awaited.issuer, awaited.kid, awaited.asked)
 
     def _read(self, namespace: str, credential: Credential) -> tuple[UnverifiedJws, IdentityIssuer]:
-        """What a token says, unverified, and the issuer that it names (rule 2)."""
         try:
             text = credential.raw.decode("ascii")
         except UnicodeDecodeError:

@@ -1,1 +1,1 @@
-"""SPIFFE: where bundles of trust domains come from, and what proves a workload by them."""
+"""SPIFFE: sources of trust bundles, and verification of workloads."""

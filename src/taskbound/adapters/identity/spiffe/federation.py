@@ -1,30 +1,21 @@
-"""Bundles of other trust domains, fetched from their bundle endpoints.
+"""Fetches trust bundles from SPIFFE bundle endpoints (SPIFFE Federation §5).
 
-Of `federation`:
+1. The poll interval is `spiffe_refresh_hint`, by default five minutes, and short enough that a lost answer
+   doesn't make the bundle stale.
+2. An `https_spiffe` endpoint is verified by the bundle of its SPIFFE ID's domain. If that is the fetched
+   domain, its stored bundle counts at any age for this purpose only (`core.identity.trust`, rule 5); another
+   domain must be trusted and fresh.
 
-Source: SPIFFE Federation §5.
+Connections (SPIFFE Federation §5.2, RFC 9110 §15.4):
 
-1. It is asked as often as it wishes (`spiffe_refresh_hint`, five minutes where it says nothing), and never
-   so rarely that a lost answer makes the bundle stale.
-2. An endpoint of `https_spiffe` is proven by the bundle of its own ID's domain. If that is the domain
-   itself, the kept bundle counts however old it is, and for nothing but this (`core.identity.trust`, rule
-   5); if it is another one, that one has to be believed here, and within its bound.
-
-Of `endpoint`:
-
-Source: SPIFFE Federation §5.2; RFC 9110 §15.4. `h11` takes HTTP/1.1 apart.
-
-1. A name is looked up once, and what was looked at is what is connected to. One address that isn't admitted
-   (`core.identity.trust.admits`) refuses all of them, also after a redirection.
-2. `https_web`: the server proves its name by those that this machine's OpenSSL was built to trust. What the
-   environment says of it counts for nothing.
-3. `https_spiffe`: it proves the SPIFFE ID that was configured, by the authorities of that ID's domain, and
-   names of hosts are not compared. Before that nothing is sent.
-4. The endpoint is told nothing: no credential, no cookie, no certificate of ours. No proxy is used.
-5. A redirection is followed three times, to https, under the same rules, and is forgotten afterwards
-   (§5.2.1).
-6. The whole has a bound in time, the head and the body have one in bytes, and a body that is encoded is not
-   read.
+1. A name is resolved once; one address that isn't admitted (`core.identity.trust.admits`) refuses all, also
+   after redirects.
+2. `https_web` uses OpenSSL's built-in authorities; environment variables are ignored.
+3. `https_spiffe` requires the configured SPIFFE ID by its domain's authorities, before anything is sent; host
+   names are not compared.
+4. No credential, cookie, client certificate or proxy is used.
+5. At most three redirects to https are followed under the same rules, and not remembered (§5.2.1).
+6. Time, head and body are bounded; an encoded body is refused.
 """
 
 from __future__ import annotations
@@ -78,20 +69,13 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host's name, as the system finds them."""
+    """Returns a host's addresses from the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(one[4][0]) for one in found]
 
 
 def web_context(authorities: str = "") -> ssl.SSLContext:
-    """What is believed of a web server (rule 2).
-
-    Args:
-        authorities: A file with certificates to be believed in place of the system's.
-
-    Raises:
-        TrustSourceError: This machine has no authorities where OpenSSL looks for them.
-    """
+    """Returns a TLS context for web servers; raises TrustSourceError if OpenSSL has no authorities."""
     context = _context()
     if authorities:
         context.load_verify_locations(cafile=authorities)
@@ -109,11 +93,7 @@ def web_context(authorities: str = "") -> ssl.SSLContext:
 
 
 def spiffe_context(authorities: Sequence[bytes]) -> ssl.SSLContext:
-    """What is believed of an endpoint with a SPIFFE ID: a path to these authorities (rule 3).
-
-    Raises:
-        TrustSourceError: There are none.
-    """
+    """Returns a TLS context for a SPIFFE endpoint (rule 3); raises TrustSourceError without authorities."""
     if not authorities:
         raise TrustSourceError(
             "the endpoint's own trust domain has no authorities that it could be proven by"
@@ -126,18 +106,7 @@ def spiffe_context(authorities: Sequence[bytes]) -> ssl.SSLContext:
 
 
 async def fetch(trust: Trust, context: ssl.SSLContext, *, patience: float, look: LookUp = look_up) -> bytes:
-    """What the endpoint of this domain says now.
-
-    Args:
-        trust: The domain, with the endpoint's URL.
-        context: Whom to believe.
-        patience: Seconds for all of it.
-        look: Finds a name's addresses.
-
-    Raises:
-        TrustSourceError: It isn't reached, isn't the one, or says nothing that can be read.
-        BundleSizeError: It says more than is read.
-    """
+    """Returns the endpoint's body within `patience` seconds; raises TrustSourceError or BundleSizeError."""
     place = trust.place
     try:
         async with asyncio.timeout(patience):
@@ -163,7 +132,6 @@ async def fetch(trust: Trust, context: ssl.SSLContext, *, patience: float, look:
 
 
 def _followed(place: str, location: str) -> str:
-    """Where a redirection leads: a whole URL of https, or a path on the same host (rule 5)."""
     if location.startswith("/") and not location.startswith("//"):
         location = "/".join(place.split("/", 3)[:3]) + location
     read = read_url(location)
@@ -180,7 +148,6 @@ def _context() -> ssl.SSLContext:
 
 
 async def _get(trust: Trust, place: str, context: ssl.SSLContext, look: LookUp) -> tuple[int, str, bytes]:
-    """Status, where it sends, and the body."""
     read = read_url(place)
     if not isinstance(read, ReadUrl):
         raise TrustSourceError("the endpoint's URL can't be read")
@@ -197,7 +164,6 @@ async def _get(trust: Trust, place: str, context: ssl.SSLContext, look: LookUp) 
 async def _connected(
     trust: Trust, read: ReadUrl, context: ssl.SSLContext, look: LookUp
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to an address that is admitted, after TLS (rule 1)."""
     addresses: Sequence[str] = _LOOPBACK if read.host == _LOCALHOST else await look(read.host, read.port)
     found = list(dict.fromkeys(addresses))[:_ADDRESSES]
     if not found or not all(admits(trust, read.host, one) for one in addresses):
@@ -212,7 +178,6 @@ async def _connected(
 
 
 def _require_endpoint(trust: Trust, writer: asyncio.StreamWriter) -> None:
-    """Go on only with the endpoint whose SPIFFE ID was configured."""
     held: ssl.SSLObject = writer.get_extra_info("ssl_object")
     try:
         spiffe = read_chain([held.getpeercert(binary_form=True) or b""]).spiffe
@@ -281,15 +246,7 @@ class EndpointBundles:
         look: LookUp = look_up,
         authorities: str = "",
     ) -> None:
-        """Prepare; nothing is asked.
-
-        Args:
-            known: Finds the domain by which an endpoint proves itself.
-            now: Tells whether that one is within its bound.
-            patience: Seconds for one answer.
-            look: Finds a name's addresses.
-            authorities: A file with those who certify web servers, in place of the system's.
-        """
+        """`known` finds the domain that verifies an endpoint; `now` decides whether its bundle is fresh."""
         self._known = known
         self._now = now
         self._patience = patience
@@ -297,12 +254,12 @@ class EndpointBundles:
         self._authorities = authorities
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """The bundle, each time that the endpoint was asked (rule 1).
+        """Yields the bundle after each poll (rule 1).
 
         Raises:
-            TrustSourceError: It isn't reached, isn't the one, or says nothing that can be read.
-            BadBundleError: What it says is no bundle.
-            BundleSizeError: It says more than is read.
+            TrustSourceError: The endpoint can't be reached or verified, or its answer is malformed.
+            BadBundleError: It is no bundle.
+            BundleSizeError: It is too large.
             ForeignAuthorityError: It is another domain's.
         """
         while True:
@@ -314,7 +271,6 @@ class EndpointBundles:
             await asyncio.sleep(trust.every / seconds(1))
 
     def _context(self, trust: Trust) -> ssl.SSLContext:
-        """Whom to believe (rule 2)."""
         if trust.source is TrustSource.HTTPS_WEB:
             return web_context(self._authorities)
         domain = parse_spiffe_id(trust.endpoint).domain

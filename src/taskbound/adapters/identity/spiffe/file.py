@@ -1,9 +1,8 @@
-"""A bundle in a file: read again whenever it is another one, and looked at anew before it could become stale.
+"""Reads a trust bundle from a file, after changes and before it becomes stale.
 
-1. The file is the daemon's account's or root's, and nobody else may write it: whoever writes it makes agents.
-2. What can't be read as a whole bundle is no bundle: a file that is half written leaves what was known as
-   it was, until that is too old.
-3. What is looked at is what is read: one descriptor, a regular file, and no more bytes than a bundle has.
+1. The file belongs to the daemon's account or root and others can't write it: its writer can create agents.
+2. A malformed file is ignored, and the previous bundle counts until it is stale.
+3. One descriptor is checked and read: a regular file within the size bound.
 """
 
 from __future__ import annotations
@@ -31,21 +30,13 @@ _PART: Final = 10
 
 
 class FileBundles:
-    """The `BundleSource` of files."""
+    """The `BundleSource` of files; `look` is the poll interval in seconds."""
 
     def __init__(self, *, look: float = _LOOK) -> None:
-        """Look this often, in seconds, whether a file is another one."""
         self._look = look
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """The bundle, whenever the file is another one, and again before it could become stale.
-
-        Raises:
-            TrustFileError: It can't be read, or others could have written it (rule 1).
-            BadBundleError: It holds no bundle (rule 2).
-            BundleSizeError: It holds too large a one.
-            ForeignAuthorityError: It holds another domain's.
-        """
+        """Yields the bundle after changes and before it becomes stale; raises as `read_bundle_file`."""
         loop = asyncio.get_running_loop()
         while True:
             seen, bundle = _read(trust.place)
@@ -58,12 +49,12 @@ class FileBundles:
 
 
 def read_bundle_file(place: str) -> Bundle:
-    """The bundle in a file (rules 1 to 3).
+    """Returns the bundle in a file (rules 1 to 3).
 
     Raises:
-        TrustFileError: It can't be read, or others could have written it.
-        BadBundleError: It holds no bundle.
-        BundleSizeError: It holds too large a one.
+        TrustFileError: It can't be read, or others can write it.
+        BadBundleError: It is no bundle.
+        BundleSizeError: It is too large.
     """
     return _read(place)[1]
 
@@ -90,7 +81,6 @@ def _read(place: str) -> tuple[tuple[int, ...], Bundle]:
 
 
 def _seen(place: str) -> tuple[int, ...]:
-    """What tells the file from another one; nothing while it is not there."""
     try:
         return _key(os.stat(place))  # noqa: PTH116 -- no object for a path that is looked at each second
     except OSError:

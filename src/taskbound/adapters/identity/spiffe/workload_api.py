@@ -1,34 +1,21 @@
-"""Bundles from the SPIFFE Workload API: gRPC over HTTP/2, read from protocol buffers.
+"""Trust bundles from the SPIFFE Workload API: gRPC over HTTP/2.
 
-Of `workload_api`:
+1. A domain missing in a message was withdrawn; without authorities it is the empty bundle, which trusts
+   nothing.
+2. Nothing counts until both streams have delivered their first message. A server without JWT bundles has no
+   authorities for tokens.
+3. The streams are reopened at the confirmation interval, so that a hanging or outdated server is noticed.
+4. Only the entry under the domain's own SPIFFE ID counts.
 
-1. A domain that is not in a message was withdrawn: its authorities of that kind count no more. Without any
-   it is the empty bundle, which trusts nothing.
-2. Nothing counts before both streams have said what there is: half of a state is none. A server that offers
-   no tokens has no authorities for them.
-3. The streams are opened anew as often as the bundle is to be confirmed: each time the server says all that
-   there is, so that one that hangs, or serves a state that nobody renews any more, is noticed.
-4. Of a domain counts what stands under its own SPIFFE ID, and nothing under another's.
+Calls (SPIFFE Workload Endpoint §3 to §6, gRPC over HTTP/2; `h2` parses HTTP/2):
 
-Of `calls`:
+1. Every call sends `workload.spiffe.io: true` (§6.1).
+2. Messages, headers and the time to each first message are bounded; compression is refused.
+3. The end of a stream is an error with the server's status.
+4. No credential is sent: the server identifies the peer by the kernel.
 
-Source: SPIFFE Workload Endpoint §3 to §6; the gRPC protocol over HTTP/2. `h2` takes HTTP/2 apart and does
-nothing else.
-
-1. Every call says `workload.spiffe.io: true`, exactly (§6.1).
-2. A message has a bound, and so have the time to the first of each call and the headers. Nothing is
-   compressed: nobody was told that it could be.
-3. An end is an error with the server's status: a stream that says all there is never ends by itself.
-4. No credential is sent: whom the server talks to it sees from the kernel.
-
-Of `protobuf`:
-
-Source: `workloadapi.proto` of SPIFFE; the encoding of Protocol Buffers. Two responses hold what is asked
-for here, each a map from a trust domain's SPIFFE ID to bytes, so that a library with its own descriptors
-has nothing to add.
-
-1. A number has at most ten bytes, a field at least one, and nothing ends before its length says.
-2. A trust domain that stands twice is refused: two readers would take two bundles for it.
+Protocol Buffers (`workloadapi.proto`): two responses with one map each are parsed here. Numbers have at most
+ten bytes and nothing may be truncated; a duplicate trust domain is refused, because parsers would disagree.
 """
 
 from __future__ import annotations
@@ -91,7 +78,7 @@ _PATIENCE: Final = 10.0
 
 
 class Calls:
-    """Some calls on one connection, until one of them ends."""
+    """Calls on one connection, until one of them ends."""
 
     def __init__(self, place: str, methods: Sequence[str], *, patience: float = _PATIENCE) -> None:
         """Prepare; nothing is connected.
@@ -113,12 +100,12 @@ class Calls:
         self._waiting: set[int] = set()
 
     async def messages(self) -> AsyncGenerator[tuple[str, bytes | None], None]:
-        """Method and message of each that comes; no message for a method that the server doesn't offer.
+        """Yields method and message, or None for a method that the server doesn't offer.
 
         Raises:
-            TrustSourceError: The server is not reached, or ended a call (rule 3).
-            TrustRefusedError: It takes no such call.
-            BundleSizeError: A message is larger than is read.
+            TrustSourceError: The server can't be reached, or ended a call (rule 3).
+            TrustRefusedError: It refuses such calls.
+            BundleSizeError: A message is too large.
         """
         try:
             async with asyncio.timeout(self._patience):
@@ -142,7 +129,7 @@ class Calls:
             raise TrustSourceError(f"the Workload API can't be reached: {words}") from error
 
     def close(self) -> None:
-        """End the connection, and every call on it."""
+        """Closes the connection and its calls."""
         if self._writer is not None:
             self._writer.transport.abort()
 
@@ -221,7 +208,6 @@ class Calls:
         raise TrustSourceError(words)  # 3
 
     def _cut(self, stream: int, data: bytes) -> Iterator[tuple[str, bytes | None]]:
-        """The messages that are whole now."""
         buffer = self._buffers[stream]
         buffer += data
         while len(buffer) >= _PREFIX:
@@ -254,11 +240,7 @@ _KEY, _VALUE = 1, 2
 
 
 def read_map(message: bytes, number: int) -> dict[str, bytes]:
-    """The map with texts as keys and bytes as values that stands in this field of a message.
-
-    Raises:
-        BadBundleError: The message is none, or a key stands twice.
-    """
+    """Returns the string-to-bytes map in this field; raises BadBundleError if malformed or duplicate."""
     found: dict[str, bytes] = {}
     for field, entry in _fields(message):
         if field != number:
@@ -277,7 +259,6 @@ def read_map(message: bytes, number: int) -> dict[str, bytes]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each field that has a length."""
     at = 0
     while at < len(message):
         tag, at = _number(message, at)
@@ -322,19 +303,10 @@ class WorkloadApiBundles:
     """The `BundleSource` of the Workload API."""
 
     def __init__(self, *, patience: float = _PATIENCE) -> None:
-        """Wait this long, in seconds, for a connection, and for what it first says."""
         self._patience = patience
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """The bundle of this domain, whenever the server says what there is.
-
-        Raises:
-            TrustSourceError: The server is not reached, or ended a call.
-            TrustRefusedError: It offers no bundles.
-            BadBundleError: What it says can't be read.
-            BundleSizeError: It is too much.
-            ForeignAuthorityError: It is another domain's.
-        """
+        """Yields this domain's bundle after each message; raises as `Calls.messages` and `read_map`."""
         while True:
             calls = Calls(trust.place, (_X509, _JWT), patience=self._patience)
             try:
@@ -346,7 +318,6 @@ class WorkloadApiBundles:
                 calls.close()
 
     async def _once(self, calls: Calls, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """What one connection says, until it is time for another one (rule 3)."""
         loop = asyncio.get_running_loop()
         until = loop.time() + trust.every / seconds(1)
         said: dict[str, tuple[bytes, ...]] = {}
@@ -365,7 +336,6 @@ class WorkloadApiBundles:
 
 
 def _authorities(method: str, message: bytes | None, domain: str) -> tuple[bytes, ...]:
-    """What a message says of this domain (rules 1 and 4)."""
     if message is None:
         if method == _X509:
             raise TrustRefusedError("the Workload API offers no bundles")

@@ -1,18 +1,15 @@
-"""X.509-SVIDs: whether a chain proves a workload, by the authorities of its trust domain.
+"""X.509-SVIDs: verifies a workload's certificate chain by its trust domain's authorities.
 
-Source: X509-SVID §2 to §5; RFC 5280 §6. `cryptography` builds the path; what it has no words for is looked
-at here.
+Source: X509-SVID §2 to §5; RFC 5280 §6. `cryptography` builds the path; the rest is checked here.
 
-1. Bounds come first: bytes, certificates, and how deep a path may go. A certificate stands once in a chain.
-2. The workload's certificate has exactly one URI, a SPIFFE ID with a path; it is no authority, may sign
-   (`digitalSignature`, in a critical extension), and not certificates or lists. Where purposes are named,
-   they are server and client both. With an empty subject the names are critical.
-3. It says the trust domain, and the domain says the authorities: no other is tried, and no certificate of
-   the chain is believed for standing in it. An authority in between that has a SPIFFE ID has one of this
-   domain.
-4. A path is one by signature, time and RFC 5280: authorities say that they are, may sign certificates, and
-   are as deep as they allow. Names of hosts are never compared.
-5. Time has no skew: an SVID that ended a moment ago has ended, and so has one whose authority has.
+1. Bytes, certificates and path depth are bounded; a certificate occurs once in a chain.
+2. The leaf has exactly one URI, a SPIFFE ID with a path; it is no authority, has critical `digitalSignature`
+   usage but no certificate or CRL signing. If purposes are named, they are server and client. With an empty
+   subject the names are critical.
+3. The leaf's trust domain determines the authorities; certificates in the chain are never trust anchors. An
+   intermediate with a SPIFFE ID must have this domain's.
+4. The path is verified by signature, time and RFC 5280 constraints. Host names are never compared.
+5. Time has no tolerance, for the leaf and its authorities.
 """
 
 from __future__ import annotations
@@ -95,7 +92,7 @@ _LEAF: Final = ExtensionPolicy.permit_all().require_present(x509.SubjectAlternat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """A chain that can be read, by nobody knows whom."""
+    """A parsed, unverified chain."""
 
     leaf: x509.Certificate
     between: tuple[x509.Certificate, ...]
@@ -104,12 +101,12 @@ class Chain:
 
 
 def read_chain(chain: Sequence[bytes]) -> Chain:
-    """The chain that these certificates are, the workload's first, each in DER (rules 1 and 2).
+    """Parses a DER chain, leaf first (rules 1 and 2).
 
     Raises:
-        SvidSizeError: It is longer than is read.
-        BadSvidError: One is no certificate, or stands twice.
-        SvidFormError: The first is no X.509-SVID of a workload.
+        SvidSizeError: It is too long.
+        BadSvidError: A certificate is malformed or repeated.
+        SvidFormError: The leaf is no X.509-SVID of a workload.
     """
     if not 1 <= len(chain) <= _MOST or sum(map(len, chain)) > _MOST_BYTES:
         raise SvidSizeError(f"a chain has 1 to {_MOST} certificates in at most {_MOST_BYTES} bytes")  # 1
@@ -120,17 +117,12 @@ def read_chain(chain: Sequence[bytes]) -> Chain:
 
 
 def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> Shown:
-    """What this chain says, which is by these authorities, which are those of its own domain (rules 3 to 5).
-
-    Args:
-        chain: As it was read.
-        authorities: Certificates in DER, of the bundle of the chain's trust domain.
-        now: Compared with each certificate of the path.
+    """Verifies a chain by its domain's DER authorities (rules 3 to 5).
 
     Raises:
-        SvidExpiredError: The workload's certificate has ended.
-        SvidNotYetError: It has not begun.
-        SvidUnprovenError: There is no path from it to one of them.
+        SvidExpiredError: The leaf has expired.
+        SvidNotYetError: The leaf is not valid yet.
+        SvidUnprovenError: There is no valid path.
     """
     leaf = chain.leaf
     _require_within(*_span(leaf), now)
@@ -164,23 +156,12 @@ def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> 
 
 
 def require_current(certificate: bytes, *, now: Instant) -> None:
-    """Go on only with a certificate (DER) that has begun and has not ended (rule 5), whoever issued it.
-
-    Raises:
-        BadSvidError: It can't be read.
-        SvidExpiredError: It has ended.
-        SvidNotYetError: It has not begun.
-    """
+    """Raises SvidExpiredError or SvidNotYetError unless a DER certificate is valid now (rule 5)."""
     _require_within(*_span_of(certificate), now)
 
 
 def require_authority_certificates(domain: str, bundle: Bundle) -> None:
-    """Go on only with a bundle whose certificates are authorities, and of this domain if they say of which.
-
-    Raises:
-        BadBundleError: One is no certificate, or none of an authority.
-        ForeignAuthorityError: One has the SPIFFE ID of another domain.
-    """
+    """Raises BadBundleError or ForeignAuthorityError unless all are authorities of this domain."""
     for at, raw in enumerate(bundle.x509):
         where = f"x509-svid[{at}]"
         try:
@@ -195,11 +176,6 @@ def require_authority_certificates(domain: str, bundle: Bundle) -> None:
 
 
 def _certificate(raw: bytes) -> x509.Certificate:
-    """One certificate, and nothing behind it.
-
-    Raises:
-        BadSvidError: It is none, or one with an extension twice.
-    """
     try:
         found = x509.load_der_x509_certificate(raw)
         _ = (
@@ -218,13 +194,12 @@ def _certificate(raw: bytes) -> x509.Certificate:
 
 
 def _span(one: x509.Certificate) -> tuple[Instant, Instant]:
-    """When it begins, and when it has ended."""
     return _instant(one.not_valid_before_utc), _instant(one.not_valid_after_utc)
 
 
 @lru_cache(maxsize=256)
 def _span_of(certificate: bytes) -> tuple[Instant, Instant]:
-    """The same of one that comes with each request of its connection: the same bytes are read once."""
+    """Caches a certificate's validity, because it comes with each request of a connection."""
     return _span(_certificate(certificate))
 
 
@@ -236,7 +211,6 @@ def _require_within(begins: Instant, ends: Instant, now: Instant) -> None:
 
 
 def _require_leaf(leaf: x509.Certificate) -> SpiffeId:
-    """What the workload's certificate says it is (rule 2)."""
     uris = _uris(leaf)
     if len(uris) != 1:
         raise SvidFormError(f"an X.509-SVID has one URI, and this certificate has {len(uris)}", where="san")
@@ -264,7 +238,6 @@ def _require_leaf(leaf: x509.Certificate) -> SpiffeId:
 
 
 def _require_between(one: x509.Certificate, spiffe: SpiffeId) -> None:
-    """Go on only with an authority, and one of this domain where it says of which (rule 3)."""
     _require_authority(one)
     for name in _uris(one):
         if name.lower().startswith("spiffe:") and name != f"spiffe://{spiffe.domain}":
@@ -294,7 +267,6 @@ def _extension(one: x509.Certificate, kind: type[_T]) -> x509.Extension[_T] | No
 
 
 def _instant(moment: datetime) -> Instant:
-    """Whole microseconds: a certificate has whole seconds."""
     return Instant(int(moment.timestamp()) * _MICROSECOND)
 
 
@@ -304,12 +276,7 @@ _MOST_LENGTH: Final = 3
 
 
 def split_certificates(raw: bytes) -> tuple[bytes, ...]:
-    """Each certificate, in order and once.
-
-    Raises:
-        BadBundleError: Something else stands there, or it ends too early.
-        BundleSizeError: There are more than are read.
-    """
+    """Splits concatenated DER certificates, without repeats; raises BadBundleError or BundleSizeError."""
     found: dict[bytes, None] = {}
     at = 0
     while at < len(raw):
@@ -338,46 +305,20 @@ def _end(raw: bytes, at: int) -> int:
 
 
 class SpiffeSvids:
-    """The `Svids` of our servers."""
+    """Implements `Svids`."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
-        """The trust domain that a chain says it is of.
-
-        Raises:
-            SvidSizeError: It is too long.
-            BadSvidError: It can't be read.
-            SvidFormError: It is no X.509-SVID of a workload.
-        """
+        """Returns the trust domain that a chain claims, unverified; raises as `read_chain`."""
         return read_chain(chain).spiffe.domain
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
-        """What a chain says that is by these authorities of its own trust domain.
-
-        Raises:
-            SvidSizeError: It is too long.
-            BadSvidError: It can't be read.
-            SvidFormError: It is no X.509-SVID of a workload.
-            SvidUnprovenError: None of them stands behind it.
-            SvidExpiredError: It has ended.
-            SvidNotYetError: It has not begun.
-        """
+        """Returns the verified identity; raises as `read_chain` and `prove_chain`."""
         return prove_chain(read_chain(chain), authorities, now=now)
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:
-        """Return only when a certificate has begun and has not ended.
-
-        Raises:
-            BadSvidError: It can't be read.
-            SvidExpiredError: It has ended.
-            SvidNotYetError: It has not begun.
-        """
+        """Raises SvidExpiredError or SvidNotYetError unless the certificate is valid now."""
         require_current(certificate, now=now)
 
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
-        """Return only when a bundle's certificates are authorities, and of this domain.
-
-        Raises:
-            BadBundleError: One is none.
-            ForeignAuthorityError: One is of another domain.
-        """
+        """Raises BadBundleError or ForeignAuthorityError unless all are authorities of this domain."""
         require_authority_certificates(domain, bundle)

@@ -1,4 +1,4 @@
-"""A key in a file of its own directory: the signer's and broker's with a memory beside it, the egress'."""
+"""Keys in files of private directories: the signer's, the broker's and the egress'."""
 
 from __future__ import annotations
 

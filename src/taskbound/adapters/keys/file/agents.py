@@ -1,12 +1,12 @@
-"""Keys of agents on the disk, in a folder of the signer's own directory.
+"""Agents' keys in the signer's directory.
 
     <directory>/agents/        0700
         <kid>                  0600   namespace, agent and private key (PKCS #8, PEM), as JSON
 
-1. A key is bound to its agent when it is made: asked for another agent's statement it can give none.
-2. What is signed is a statement of the agent itself (`iss` and `sub`), for one audience, with a number of
-   its own, for a minute by this process' own clock: whoever asks says none of it but the audience.
-3. A `kid` is the key's thumbprint, and the only name that opens a file.
+1. A key is bound to its agent when it is made and signs no other agent's statement.
+2. It signs only the agent's own statement (`iss`, `sub`), for one audience, with a unique id, valid for a
+   minute by this process's clock. The caller chooses only the audience.
+3. The `kid` is the key's thumbprint and the only name of the file.
 """
 
 from __future__ import annotations
@@ -57,25 +57,15 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 
 
 class AgentKeyFiles:
-    """The keys of agents; used by the process that holds the directory."""
+    """The agents' keys; used by the process that holds the directory."""
 
     def __init__(self, directory: Path, now: Callable[[], float] = time.time) -> None:
-        """Keep them in this directory, which its holder has open.
-
-        Args:
-            directory: The signer's.
-            now: Seconds since 1970 (rule 2).
-        """
         self._now = now
         self._directory = directory
         self._path = directory / _FOLDER
 
     def make_key(self, namespace: str, agent: str) -> bytes:
-        """A new key of this agent, durable; its public half.
-
-        Raises:
-            KeyUnusableError: The folder can't be written, or is open to others.
-        """
+        """Creates a key durably; returns its public half."""
         key = generate_private_key(SECP256R1())
         public = _public(key)
         pem = key.private_bytes(
@@ -97,12 +87,7 @@ class AgentKeyFiles:
         return canonical({**public.members})
 
     def assert_agent(self, kid: str, audience: str) -> str:
-        """A statement of the key's agent (rules 1 and 2).
-
-        Raises:
-            UnknownAgentKeyError: There is no such key.
-            KeyUnusableError: It can't be read.
-        """
+        """Returns a statement of the key's agent (rules 1 and 2); raises UnknownAgentKeyError."""
         namespace, agent, key = self._read(kid)
         now = int(self._now())
         client = client_of(namespace, agent)
@@ -117,11 +102,7 @@ class AgentKeyFiles:
         return write_jws(said, kind=CLIENT_ASSERTION, key=_public(key), sign=lambda raw: _sign(key, raw))
 
     def forget_key(self, kid: str) -> None:
-        """Destroy the key; nothing happens when there is none.
-
-        Raises:
-            KeyUnusableError: The folder can't be written.
-        """
+        """Destroys the key, if it exists."""
         if _KID.fullmatch(kid) is None or not self._path.is_dir():
             return
         folder = open_directory(self._path)
@@ -136,7 +117,6 @@ class AgentKeyFiles:
             os.close(folder)
 
     def _read(self, kid: str) -> tuple[str, str, EllipticCurvePrivateKey]:
-        """The namespace and the agent of this key, and the key (rule 3)."""
         if _KID.fullmatch(kid) is None or not self._path.is_dir():
             raise UnknownAgentKeyError("the signer has no such key")
         folder = open_directory(self._path)
@@ -177,6 +157,5 @@ def _coordinate(number: int) -> str:
 
 
 def _sign(key: EllipticCurvePrivateKey, raw: bytes) -> bytes:
-    """`r` and `s`, the lower of the two that there are."""
     r, s = decode_dss_signature(key.sign(raw, ECDSA(SHA256())))
     return r.to_bytes(32) + min(s, _ORDER - s).to_bytes(32)

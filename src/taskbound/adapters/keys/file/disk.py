@@ -1,20 +1,16 @@
-"""Private files and directories that survive a crash and that one process holds.
+"""Private, durable files in directories held by one process.
 
-Of `disk`:
-
-1. A directory belongs to this process's user and has mode 0700; a file in it belongs to the same user, has
-   mode 0600 (or 0400), one name, and is no link. Anything else is refused, not mended.
-2. A file is replaced by writing another, syncing it, renaming it over, and syncing the directory; until the
-   last step has returned nobody may rely on it.
+1. A directory belongs to this user with mode 0700; a file to the same user with mode 0600 or 0400, one name
+   and no link. Others are refused, not repaired.
+2. A file is replaced by write, sync, rename, and sync of the directory; it is durable only after the last
+   step.
 3. One process at a time holds a directory.
 
-Of `directory`:
+A new directory is built beside its place and renamed, so it is complete or absent:
 
     <directory>/       0700
         key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
         lock           0600   held while a process has it open
-
-It is made beside its place and renamed into it, so it is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -45,13 +41,13 @@ _VISIBLE: Final = re.compile(rb"[!-~]+")
 
 
 class KeyUnusableError(SignerUnavailableError):
-    """The signing key can't be used as it lies on the disk."""
+    """The signing key on the disk is unusable."""
 
     code = "key-unusable"
 
 
 class KeyMissingError(KeyUnusableError):
-    """The key's directory, the key, or the signer's memory is not there."""
+    """The key's directory, the key, or the signer's memory is missing."""
 
     code = "key-missing"
     remedy = (
@@ -61,21 +57,21 @@ class KeyMissingError(KeyUnusableError):
 
 
 class KeyExposedError(KeyUnusableError):
-    """Others than the owner can reach the key."""
+    """Other accounts can access the key."""
 
     code = "key-exposed"
     remedy = "think of the key as stolen if others use this machine; else set mode 0700 and 0600"
 
 
 class KeyForeignError(KeyUnusableError):
-    """The key belongs to another user, or is not a file of its own."""
+    """The key belongs to another user, or is not a regular file of its own."""
 
     code = "key-foreign"
     remedy = "run the signer as the user that owns its key"
 
 
 class KeyTornError(KeyUnusableError):
-    """The key or the signer's memory is damaged or was half written."""
+    """The key or the signer's memory is damaged or incomplete."""
 
     code = "key-torn"
     remedy = "put back all three files from one backup; a new key starts a new log"
@@ -89,20 +85,14 @@ class KeyInUseError(KeyUnusableError):
 
 
 class KeyExistsError(KeyUnusableError):
-    """There is something already where the new key was to be."""
+    """The place for the new key is taken."""
 
     code = "key-exists"
     remedy = "name another directory; a key is never overwritten"
 
 
 def open_directory(path: Path) -> int:
-    """A descriptor of the directory, when it is private (rule 1).
-
-    Raises:
-        KeyMissingError: It isn't there.
-        KeyForeignError: It is no directory, or another user's.
-        KeyExposedError: Others can reach it.
-    """
+    """Returns a descriptor of a private directory (rule 1); raises a KeyUnusableError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with _named(str(path)):
         descriptor = os.open(path, flags)
@@ -115,11 +105,7 @@ def open_directory(path: Path) -> int:
 
 
 def hold(directory: int) -> int:
-    """A descriptor that keeps every other process from holding the directory until it is closed (rule 3).
-
-    Raises:
-        KeyInUseError: Another holds it.
-    """
+    """Returns a descriptor that locks the directory (rule 3); raises KeyInUseError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with _named(_LOCK):
         descriptor = os.open(_LOCK, flags, 0o600, dir_fd=directory)
@@ -132,13 +118,13 @@ def hold(directory: int) -> int:
 
 
 def read_private(directory: int, name: str, limit: int) -> bytes:
-    """The whole of a file that nobody else can reach (rule 1), at most ``limit`` bytes.
+    """Reads a private file of at most ``limit`` bytes (rule 1).
 
     Raises:
-        KeyMissingError: It isn't there.
-        KeyForeignError: It is no file of its own, or another user's.
-        KeyExposedError: Others can reach it.
-        KeyTornError: It is longer than it can be.
+        KeyMissingError: It doesn't exist.
+        KeyForeignError: It is no regular file of this user.
+        KeyExposedError: Other accounts can access it.
+        KeyTornError: It is too long.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with _named(name):
@@ -158,14 +144,7 @@ def read_private(directory: int, name: str, limit: int) -> bytes:
 
 
 def read_secret(path: Path, limit: int) -> str:
-    """The one line of a file that nobody else can reach (rule 1), wherever it lies: a PIN, a server's token.
-
-    Raises:
-        KeyMissingError: It isn't there.
-        KeyForeignError: It is no file of its own, or another user's.
-        KeyExposedError: Others can reach it.
-        KeyTornError: It is empty, longer than it can be, or more than one line of visible ASCII.
-    """
+    """Reads one visible ASCII line of a private file, such as a PIN or token; raises as `read_private`."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     with _named(str(path.parent)):
         folder = os.open(path.parent, flags)
@@ -185,17 +164,13 @@ def read_secret(path: Path, limit: int) -> str:
 
 
 def write_new(directory: int, name: str, data: bytes) -> None:
-    """Write a new private file and sync it; the caller syncs the directory."""
+    """Writes and syncs a new private file; the caller syncs the directory."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     _write(os.open(name, flags, 0o600, dir_fd=directory), data)
 
 
 def replace_private(directory: int, name: str, data: bytes) -> None:
-    """Replace a file, durably (rule 2).
-
-    Raises:
-        SignerUnavailableError: A step failed: either the old or the new content is there.
-    """
+    """Replaces a file durably (rule 2); after an error either content may be there."""
     new = f"{name}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -210,7 +185,7 @@ def replace_private(directory: int, name: str, data: bytes) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Bring what was written to the disk itself."""
+    """Syncs a descriptor to the disk itself."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
     if full is None:
         os.fsync(descriptor)
@@ -239,7 +214,6 @@ def _require_private(found: os.stat_result, name: str, modes: tuple[int, ...]) -
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Give each way in which a name can't be opened its own error."""
     try:
         yield
     except FileNotFoundError as error:
@@ -260,12 +234,7 @@ class HeldDirectory(ABC):
     """An open directory with a key, held by this process until it is closed."""
 
     def __init__(self, path: Path) -> None:
-        """Open it and hold it.
-
-        Raises:
-            KeyUnusableError: `KeyMissingError`, `KeyForeignError`, `KeyExposedError`, `KeyTornError` or
-                `KeyInUseError`; nothing is mended.
-        """
+        """Opens and locks the directory; raises a KeyUnusableError and repairs nothing."""
         self._directory = open_directory(path)
         self._held = -1
         try:
@@ -277,37 +246,26 @@ class HeldDirectory(ABC):
 
     @abstractmethod
     def _read(self, key: bytes) -> None:
-        """Read what is in it; its own process alone has it open.
-
-        Raises:
-            KeyUnusableError: It is not whole.
-        """
+        pass
 
     def close(self) -> None:
-        """Let go of it."""
+        """Releases the directory."""
         for descriptor in (self._held, self._directory):
             if descriptor >= 0:
                 os.close(descriptor)
         self._held = self._directory = -1
 
     def __enter__(self) -> Self:
-        """The directory itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
         self.close()
 
 
 def make_directory(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make a private directory with these files, whole and durable or not at all.
-
-    Raises:
-        KeyExistsError: There is something at that place already.
-        KeyUnusableError: It can't be made there.
-    """
+    """Creates a private directory with these files, atomically and durably; raises KeyExistsError."""
     try:
         if os.path.lexists(path):
             raise KeyExistsError(f"there is something at `{path}` already")

@@ -1,10 +1,8 @@
-"""The egress' key on the disk: an X25519 key, and the lock of whoever holds it.
+"""The egress' X25519 key on the disk.
 
-    <directory>/       0700
-        key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
-        lock           0600   held while an egress runs
-
-It is made, opened and refused as the signer's is.
+<directory>/       0700
+key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
+lock           0600   held while an egress runs
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ _NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class SealingDirectory(HeldDirectory):
-    """An egress' directory: its key."""
+    """The egress' key."""
 
     key: SealingKey
 
@@ -36,16 +34,7 @@ class SealingDirectory(HeldDirectory):
 
 
 def create_sealing_directory(path: Path, beside: Mapping[str, bytes] = _NOTHING) -> str:
-    """Make a new key, whole and durable or not at all; its public half, as base64url.
-
-    Args:
-        path: Where.
-        beside: Files that are made with it, by their names.
-
-    Raises:
-        KeyExistsError: There is something at that place already.
-        KeyUnusableError: It can't be made there.
-    """
+    """Creates a key and the files `beside` it, durably and atomically; returns the base64url public key."""
     key = SealingKey.generate()
     make_directory(path, {KEY_FILE: _render_key(key), **beside})
     return key.public

@@ -1,11 +1,11 @@
-"""A signing key on the disk, and the signer's memory beside it.
+"""The log's signing key on the disk, and the signer's memory.
 
     <directory>/       0700
         key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
         signed.json    0600   what was about to be signed last, per log
         lock           0600   held while a signer runs
 
-A copy of ``signed.json`` from a backup forgets what was signed since: put it back only together with the log.
+A backup of ``signed.json`` is out of date; restore it only together with the log.
 """
 
 from __future__ import annotations
@@ -41,27 +41,17 @@ _ROOT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class FileSignedHeads:
-    """Reads the file each time, so that what it says is what the disk says."""
+    """The signer's memory; the file is read each time."""
 
     def __init__(self, directory: int) -> None:
-        """Keep the file in the directory of this descriptor, which this process holds."""
         self._directory = directory
 
     def read(self, origin: str) -> Checkpoint:
-        """What was written last; size 0 when nothing was.
-
-        Raises:
-            KeyUnusableError: The file is gone, torn, or within others' reach.
-        """
+        """Returns the last checkpoint, of size 0 if there was no write; raises KeyUnusableError."""
         return self._load().get(origin, Checkpoint(origin=origin, size=0, root=EMPTY_ROOT))
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replace what is remembered of its log, durably.
-
-        Raises:
-            KeyUnusableError: The file is gone, torn, or within others' reach.
-            SignerUnavailableError: It can't be made durable.
-        """
+        """Replaces the log's checkpoint durably; raises KeyUnusableError or SignerUnavailableError."""
         heads = {**self._load(), checkpoint.origin: checkpoint}
         replace_private(self._directory, HEADS_FILE, _render(heads))
 
@@ -93,7 +83,7 @@ def _parse_head(origin: str, value: dict[str, object]) -> Checkpoint:
 
 
 class KeyDirectory(HeldDirectory):
-    """A signer's directory: its key, and what it was about to sign last."""
+    """The signer's key and memory."""
 
     key: Ed25519Key
     heads: FileSignedHeads
@@ -105,12 +95,7 @@ class KeyDirectory(HeldDirectory):
 
 
 def create_key_directory(path: Path) -> bytes:
-    """Make a new key, whole and durable or not at all; its public key.
-
-    Raises:
-        KeyExistsError: There is something at that place already.
-        KeyUnusableError: It can't be made there.
-    """
+    """Creates a key, atomically and durably; returns its public key."""
     key = Ed25519Key.generate()
     make_directory(path, {KEY_FILE: _render_key(key), HEADS_FILE: EMPTY_HEADS})
     return key.public

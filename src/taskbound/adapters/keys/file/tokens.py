@@ -1,12 +1,11 @@
-"""Keys for tokens on the disk: one file a key, and the lock of whoever holds them.
+"""Token signing keys on the disk.
 
     <directory>/       0700
         KID.pem        0600   a private key on P-256 (PKCS #8, PEM, not encrypted), named by its thumbprint
         lock           0600   held while a signer runs
 
-1. A key is written beside its place and renamed into it: it is there whole or not at all.
-2. A file whose key is not the one that its name says is none: whoever can put files there can't choose what
-   signs in the name of another key.
+1. A key is written beside its place and renamed, so it is complete or absent.
+2. A file whose key doesn't match its name is refused, so that a planted file can't sign for another key.
 """
 
 from __future__ import annotations
@@ -44,15 +43,10 @@ _TORN: Final = "take the key out of use, and have a new one made; or put the fil
 
 
 class TokenKeyDirectory:
-    """A signer's directory of keys for tokens, held by this process until it is closed."""
+    """The token keys' directory, held by this process until it is closed."""
 
     def __init__(self, path: Path) -> None:
-        """Open it and hold it.
-
-        Raises:
-            KeyUnusableError: `KeyMissingError`, `KeyForeignError`, `KeyExposedError` or `KeyInUseError`;
-            nothing is mended.
-        """
+        """Opens and locks the directory; raises a KeyUnusableError and repairs nothing."""
         self._directory = open_directory(path)
         self._held = -1
         try:
@@ -62,22 +56,13 @@ class TokenKeyDirectory:
             raise
 
     def make(self) -> Es256Key:
-        """A new key, durably there (rule 1).
-
-        Raises:
-            SignerUnavailableError: It can't be made durable.
-        """
+        """Creates a key durably (rule 1)."""
         key = Es256Key.generate()
         replace_private(self._directory, key.kid + _SUFFIX, _render(key))
         return key
 
     def open(self, kid: str) -> Es256Key:
-        """The key of this name.
-
-        Raises:
-            TokenKeyGoneError: There is none.
-            KeyUnusableError: Its file is within others' reach, torn, or of another key (rule 2).
-        """
+        """Returns the key; raises TokenKeyGoneError, or KeyUnusableError for an invalid file (rule 2)."""
         if _KID.fullmatch(kid) is None:
             raise TokenKeyGoneError("there is no key of such a name")
         try:
@@ -90,11 +75,7 @@ class TokenKeyDirectory:
         return key
 
     def kids(self) -> tuple[str, ...]:
-        """The names of all keys that are there.
-
-        Raises:
-            KeyUnusableError: The directory can't be read.
-        """
+        """Returns the names of all keys."""
         try:
             names = os.listdir(self._directory)  # noqa: PTH208 -- of the directory that is held
         except OSError as error:
@@ -103,11 +84,7 @@ class TokenKeyDirectory:
         return tuple(sorted(stem for stem in stems if _KID.fullmatch(stem)))
 
     def destroy(self, kid: str) -> None:
-        """Take the key's file away, durably; nothing, where there is none.
-
-        Raises:
-            KeyUnusableError: It may still be there.
-        """
+        """Deletes the key's file durably, if it exists; after KeyUnusableError it may still exist."""
         if _KID.fullmatch(kid) is None:
             return
         try:
@@ -118,30 +95,23 @@ class TokenKeyDirectory:
             raise KeyUnusableError(f"the key `{kid}` may still be there: {error.strerror}") from error
 
     def close(self) -> None:
-        """Let go of it."""
+        """Releases the directory."""
         for descriptor in (self._held, self._directory):
             if descriptor >= 0:
                 os.close(descriptor)
         self._held = self._directory = -1
 
     def __enter__(self) -> Self:
-        """The directory itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
         self.close()
 
 
 def create_token_key_directory(path: Path) -> None:
-    """Make a directory for keys, without one.
-
-    Raises:
-        KeyExistsError: There is something at that place already.
-        KeyUnusableError: It can't be made there.
-    """
+    """Creates an empty directory for keys; raises KeyExistsError."""
     make_directory(path, {})
 
 

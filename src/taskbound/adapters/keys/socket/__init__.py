@@ -1,4 +1,4 @@
-"""The signer behind a Unix socket: its serving side, and the daemon's side."""
+"""The signer over a Unix socket: server and the daemon's clients."""
 
 from __future__ import annotations
 

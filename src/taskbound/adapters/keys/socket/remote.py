@@ -1,23 +1,11 @@
-"""The signer as the daemon reaches it: its heads, the keys of agents, and tokens.
+"""The daemon's clients of the signer: log, agents' keys, tokens.
 
-Of `remote`:
+1. A request without an answer in time means that the signer is unreachable.
+2. A refusal is raised as the signer's error, by its code; an unknown code counts as unreachable, and nothing
+   was signed.
 
-1. Every request ends within the patience; then the signer counts as unreachable.
-2. A refusal comes back as the error that the signer raised, by its code; one that this
-   side does not know counts as unreachable: nothing was signed.
-
-Of `agents`:
-
-The signer serves one connection at a time, and the log's own rounds ask it too: nobody keeps it.
-
-Of `tokens`:
-
-1. Every request ends within the patience; then the signer counts as unreachable.
-2. What is asked for is the same when it is asked again, and a key that was made for an answer which never
-   came is in nobody's way: so what broke on a connection of before is asked once more on a new one, as
-   after a new start of the signer.
-3. A refusal comes back as the error that the signer raised, by its code and with its advice; one that this
-   side does not know counts as unreachable: nothing was signed.
+The signer serves few connections, so agents' requests close theirs. Token requests are idempotent: one that
+fails on an old connection is repeated once on a new one.
 """
 
 from __future__ import annotations
@@ -78,10 +66,9 @@ _KNOWN: Final[dict[str, type[TaskboundError]]] = {
 
 
 class SignerConnection:
-    """One connection to the signer, made when something is asked; used from one thread at a time."""
+    """A lazily made connection to the signer; used from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Ask at this path."""
         self._path = path
         self._socket: socket.socket | None = None
         self._buffer = FrameBuffer()
@@ -90,23 +77,18 @@ class SignerConnection:
 
     @property
     def open(self) -> bool:
-        """Whether it was made before, and has not broken."""
+        """Whether it is connected."""
         return self._socket is not None
 
     def close(self) -> None:
-        """End it."""
+        """Closes it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
             self._buffer = FrameBuffer()
 
     def exchange(self, ask: SignerAsk) -> SignerAnswer:
-        """What the signer answers.
-
-        Raises:
-            OSError: It can't be reached, or does not answer within the patience.
-            FrameError: It answers something that can't be read.
-        """
+        """Returns the answer; raises OSError without an answer in time, FrameError if it is malformed."""
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.settimeout(_PATIENCE)
@@ -124,41 +106,32 @@ class SignerConnection:
 
 
 class SocketSigner:
-    """Asks the signer behind a socket; used from one thread at a time."""
+    """The signer of the log; used from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Ask at this path; the connection is made when it is needed."""
         self._path = path
         self._connection = SignerConnection(path)
 
     @property
     def account(self) -> int:
-        """The account that made the socket, as the kernel says; -1 while nobody was reached."""
+        """The uid that made the socket, from the kernel; -1 before a connection."""
         return self._connection.account
 
     def verifier_key(self, origin: str) -> str:
-        """The log's public key as a vkey.
-
-        Raises:
-            SignerUnavailableError: The signer can't be reached.
-        """
+        """Returns the log's public key as a vkey."""
         return self._about(origin).key
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """What was signed last.
-
-        Raises:
-            SignerUnavailableError: The signer can't be reached.
-        """
+        """Returns the last signed checkpoint."""
         about = self._about(origin)
         return Checkpoint(origin=origin, size=about.size, root=about.root)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """A signed note of the checkpoint.
+        """Returns a signed note of the checkpoint.
 
         Raises:
-            CheckpointOlderError: It has signed for a larger log.
-            TamperedError: The log does not only append to what was signed.
+            CheckpointOlderError: A larger log was signed.
+            TamperedError: The log doesn't append to what was signed.
             SignerUnavailableError: The signer can't be reached.
         """
         answer = self.ask(Sign(origin=origin, size=size, root=root, proof=tuple(proof)))
@@ -167,7 +140,7 @@ class SocketSigner:
         raise SignerUnavailableError("the signer answered something else than it was asked")
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         self._connection.close()
 
     def _about(self, origin: str) -> VerifierKey:
@@ -177,12 +150,7 @@ class SocketSigner:
         raise SignerUnavailableError("the signer answered something else than it was asked")
 
     def ask(self, ask: SignerAsk) -> SignerAnswer:
-        """The signer's answer.
-
-        Raises:
-            SignerUnavailableError: The signer can't be reached.
-            TaskboundError: It refuses, by its code.
-        """
+        """Returns the signer's answer; raises its refusal, or SignerUnavailableError."""
         try:
             answer = self._connection.exchange(ask)
         except (OSError, FrameError) as error:
@@ -212,41 +180,27 @@ def _tampered() -> tuple[type[TamperedError], ...]:
 
 
 class SocketCustody:
-    """Asks the signer behind a socket; used from any thread."""
+    """The signer of agents' statements; safe from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Ask at this path."""
         self._path = path
 
     def make_key(self, namespace: str, agent: str) -> bytes:
-        """A new key of this agent; its public half.
-
-        Raises:
-            SignerUnavailableError: The signer can't be reached, or can't keep it.
-        """
+        """Creates an agent's key; returns its public half."""
         answer = self._ask(MakeAgentKey(namespace=namespace, agent=agent))
         if isinstance(answer, AgentKeyMade):
             return answer.public
         raise _strange()
 
     def assert_agent(self, kid: str, audience: str) -> str:
-        """A statement of the key's agent.
-
-        Raises:
-            UnknownAgentKeyError: There is no such key.
-            SignerUnavailableError: The signer can't be reached, or can't sign.
-        """
+        """Returns a statement of the key's agent; raises UnknownAgentKeyError."""
         answer = self._ask(AssertAgent(kid=kid, audience=audience))
         if isinstance(answer, Asserted):
             return answer.token
         raise _strange()
 
     def forget_key(self, kid: str) -> None:
-        """Destroy the key.
-
-        Raises:
-            SignerUnavailableError: The signer can't be reached, or can't do it.
-        """
+        """Destroys the key."""
         if not isinstance(self._ask(ForgetAgentKey(kid=kid)), Forgotten):
             raise _strange()
 
@@ -266,33 +220,27 @@ _FAMILIES = (DeniedError, MalformedError, UnavailableError)
 
 
 class SocketTokenSigner:
-    """Asks the signer behind a socket; safe from any thread."""
+    """The signer of tokens; safe from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Ask at this path; the connection is made when it is needed."""
         self._path = path
         self._connection = SignerConnection(path)
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """The token of this row.
-
-        Raises:
-            DeniedError: The row doesn't hold, or is not what was issued.
-            UnavailableError: It can't be read or signed now.
-        """
+        """Returns the signed token of a row; raises DeniedError if the row is invalid."""
         answer = self._ask(SignToken(namespace=namespace, token=token))
         return answer.text if isinstance(answer, SignedToken) else _tokens_strange()
 
     def sign_status_list(self, number: int) -> SignedList:
-        """The status list of this number; raises as `sign_token`."""
+        """Returns the signed status list of this number; raises as `sign_token`."""
         answer = self._ask(SignStatusList(number=number))
         if not isinstance(answer, SignedStatusList):
             return _tokens_strange()
         return SignedList(text=answer.text, until=Instant(answer.until))
 
     def make_key(self) -> MadeKey:
-        """A new key; raises as `sign_token`."""
+        """Creates a key; raises as `sign_token`."""
         answer = self._ask(MakeTokenKey())
         return (
             MadeKey(kid=answer.kid, public=answer.public)
@@ -301,17 +249,17 @@ class SocketTokenSigner:
         )
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroy what signs nothing any more; raises as `sign_token`."""
+        """Destroys keys that are no longer used; raises as `sign_token`."""
         answer = self._ask(DestroyTokenKeys())
         return answer.kids if isinstance(answer, TokenKeysDestroyed) else _tokens_strange()
 
     def look(self, issuer: str) -> None:
-        """Return where tokens of this issuer could be signed; raises as `sign_token`."""
+        """Returns if tokens of this issuer could be signed; raises as `sign_token`."""
         if not isinstance(self._ask(LookAtStore(issuer=issuer)), LookedAtStore):
             _tokens_strange()
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         with self._lock:
             self._connection.close()
 
@@ -341,7 +289,6 @@ class SocketTokenSigner:
 
 
 def _tokens_error(fault: Fault) -> TaskboundError:
-    """The error that the signer raised (rule 3)."""
     known = {one.code: one for one in error_classes() if issubclass(one, _FAMILIES)}
     return known.get(fault.code, SignerUnavailableError)(fault.message, remedy=fault.advice)
 

@@ -1,12 +1,10 @@
-"""Serving a signer on a Unix socket, to a few connections at a time.
+"""Serves a signer on a Unix socket.
 
-1. Only accounts that were named may connect: the kernel says who is there.
-2. Every request gets an answer or a fault; a frame that can't be read ends the
-   connection, and nothing was signed.
-3. The socket is made 0600 in a directory that the signer's account owns; where the
-   daemon is another account, a group that holds both may use it (0660).
-4. Sixteen connections are served at once; another one waits to be accepted. Each is asked one thing after
-   the other.
+1. Only named accounts may connect, by the kernel's peer credentials.
+2. Every request gets an answer or a fault; an unreadable frame ends the connection, and nothing was signed.
+3. The socket is 0600 in a directory of the signer's account, or 0660 for a group shared with the daemon's
+   account.
+4. At most sixteen connections are served at once, each one request at a time.
 """
 
 from __future__ import annotations
@@ -65,8 +63,6 @@ _MOST: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """What answers."""
-
     signer: Signer
     agents: Custody
     tokens: TokenSigner
@@ -84,17 +80,7 @@ def serve_signer(  # noqa: PLR0913 - what answers, and whom, each by its name
     mode: int,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until the process is ended.
-
-    Args:
-        signer: What signs the log.
-        agents: What keeps the keys of agents.
-        tokens: What signs tokens.
-        path: Where to listen; an old socket there is replaced.
-        accounts: The uids that may ask.
-        mode: The socket's mode, 0o600 or 0o660.
-        ready: Called once it listens.
-    """
+    """Serves until the process ends; `mode` is 0o600 or 0o660, an old socket is replaced."""
     path.unlink(missing_ok=True)
     before = os.umask(0o777 & ~mode)
     try:

@@ -1,4 +1,4 @@
-"""Monitors on this machine: a file that grows by a line, or a program that is given each message."""
+"""Local monitors: a file that gets one line a message, or a program."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Delivering to a file or to a program.
+"""Delivers monitor messages to a file or a program.
 
-1. A file gets one line a message, and is synced before the message counts as brought.
-   It is made 0600 when it does not exist; a link in the last place is not followed.
-2. A program gets the message on its standard input and nothing as arguments, a short
-   environment, and 10 seconds; only its exit status 0 counts as brought.
+1. A file gets one line a message and is synced before the message counts as delivered. It is created with
+   mode 0600; a link is not followed.
+2. A program gets the message on standard input, no arguments, a short environment and 10 seconds; only exit
+   status 0 means delivered.
 """
 
 from __future__ import annotations
@@ -30,14 +30,10 @@ _LINE: Final = 65536
 
 
 class LocalMonitor:
-    """Monitors on this machine; see `taskbound.ports.monitor.Monitor` for the duties."""
+    """Local monitors; implements `taskbound.ports.monitor.Monitor`."""
 
     def parse(self, address: str) -> str:
-        """The address in its one normal form: `file:` or `exec:` and an absolute, plain path.
-
-        Raises:
-            BadMonitorError: It is another kind, or the path is not absolute and plain.
-        """
+        """Returns the normalized address: `file:` or `exec:` and an absolute path; raises BadMonitorError."""
         kind, _, path = address.partition(":")
         plain = PurePosixPath(path)
         if kind not in {"file", "exec"} or not plain.is_absolute() or ".." in plain.parts or "\0" in path:
@@ -45,11 +41,7 @@ class LocalMonitor:
         return f"{kind}:{plain}"
 
     def deliver(self, address: str, message: bytes) -> None:
-        """Bring one message.
-
-        Raises:
-            MonitorUnreachableError: It was not taken.
-        """
+        """Delivers one message; raises MonitorUnreachableError."""
         if b"\n" in message or len(message) >= _LINE:
             raise MonitorUnreachableError(f"a message of {len(message)} bytes is no single line of a monitor")
         kind, _, path = self.parse(address).partition(":")

@@ -1,1 +1,1 @@
-"""MCP servers: pinning a command or a URL, starting or reaching it as pinned, speaking to it, ending it."""
+"""MCP servers: pins, starts or connects to them, and talks to them."""

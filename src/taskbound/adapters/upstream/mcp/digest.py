@@ -1,7 +1,4 @@
-"""Hashes of files: when a server is pinned, and again right before it is started.
-
-What remains between the last look and the start is said in `process`.
-"""
+"""Hashes of pinned files, at pinning and right before a start (`process`, rule 1)."""
 
 from __future__ import annotations
 
@@ -18,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a regular file's bytes, in lower-case hexadecimal.
-
-    Raises:
-        NoSuchCommandError: There is no regular file here, or it can't be read.
-    """
+    """Returns a regular file's SHA-256 in hexadecimal; raises NoSuchCommandError if it can't be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -35,11 +28,7 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 
 def require_pinned(identity: ServerIdentity) -> None:
-    """Go on only when every file of the identity is what it was when it was pinned (A170).
-
-    Raises:
-        ServerChangedError: One is gone, leads elsewhere, or has other bytes.
-    """
+    """Raises ServerChangedError if a pinned file is missing, moved or changed (A170)."""
     if os.path.realpath(identity.command) != identity.resolved:
         raise ServerChangedError(f"`{shown(identity.command)}` leads to another file than when it was pinned")
     pinned = [(identity.resolved, identity.sha256), *((one.path, one.sha256) for one in identity.files)]

@@ -1,13 +1,11 @@
-"""Opening a connection to a server in an era that is known, and finding out which era that is.
+"""Opens a connection in a known MCP era, and detects the era.
 
-1. A pinned server is spoken to in its pinned era and no other: a server that answers in
-   another one is not the server that was pinned.
-2. To find out, `server/discover` comes first, because a server of either era may safely
-   refuse it. Only an error, silence or an end makes it legacy; after silence or an end
-   `initialize` goes to a fresh process, so that no process ever sees both unanswered.
-3. An answer that names no revision in common is no server of ours.
-4. A modern server may refuse the first request for its revision and name the very same one: that request
-   has not run, and is asked once more.
+1. Only the pinned era is spoken; a server that answers in another is not the pinned one.
+2. Detection sends `server/discover` first, which servers of either era may refuse. An error, silence or end
+   means legacy; after silence or an end, `initialize` goes to a new process, so that no process sees both.
+3. A server without a common revision is refused.
+4. A modern server may refuse the first request's revision and name the same one: that request did not run and
+   is repeated once.
 """
 
 from __future__ import annotations
@@ -60,22 +58,18 @@ _WHO: Final = canonical({INFO_KEY: _INFO, VERSION_KEY: MODERN})[1:-1]
 
 
 class Asking(Protocol):
-    """A connection on which questions of our own are asked, whatever it is made of."""
+    """A connection for the gateway's own requests."""
 
     async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
-        """The server's answer.
-
-        Raises:
-            ServerLostError: There is none, or none that can be believed.
-        """
+        """Returns the server's answer; raises ServerLostError without a valid one."""
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Send a notification."""
+        """Sends a notification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a server said of itself; for show, never for a decision."""
+    """The server's self-description; displayed, never used for a decision."""
 
     era: str
     server: str
@@ -99,15 +93,10 @@ def params_for(
     level: str = "",
     offers: bytes = _NOTHING,
 ) -> bytes:
-    """The parameters of a request in an era; its `_meta` has what stands here, and nothing else.
+    """Returns a request's parameters with exactly this `_meta`.
 
-    Args:
-        era: The server's.
-        members: What stands in the object, without braces.
-        key: The client's idempotency key, for a call that has one.
-        token: A progress token of ours, for a call whose progress somebody wants to hear of.
-        level: From which level on what is logged of it is wanted; legacy servers are told in another way.
-        offers: The capabilities, canonical, of the one who calls; a modern request says them.
+    `members` are the object's other members, without braces; `level` and `offers` (canonical client
+    capabilities) are sent only in modern eras.
     """
     more = [b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key))] if key else []
     more += [b'"%b":%b' % (LOG_LEVEL_KEY.encode(), text(level))] if level and is_modern(era) else []
@@ -124,17 +113,15 @@ def params_for(
 
 
 def token_in(params: Mapping[str, JsonValue]) -> int:
-    """The token of a notification of progress; 0, which is no request's, when it is none of ours."""
+    """Returns a progress notification's token; 0, never a request's number, if it isn't ours."""
     token = params.get("progressToken")
     return token if type(token) is int else 0
 
 
 def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
-    """The method and the members of the parameters with which an action is asked for, made of its bytes.
+    """Returns method and parameter members of an action's request, from the decided bytes.
 
-    Args:
-        tool: What the server calls it, or a method beside its tools, whose parameters the arguments are.
-        arguments: The canonical bytes that were decided.
+    `tool` is the server's tool name, or a method whose parameters the arguments are.
     """
     if tool in METHOD_NAMES:
         return tool, arguments[1:-1]
@@ -142,29 +129,24 @@ def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
 
 
 async def log_from(session: Asking, level: str) -> None:
-    """Have a legacy server log from this level on.
-
-    Raises:
-        LevelRefusedError: It says that it does not.
-        ServerLostError: It ended, or does not say in time.
-    """
+    """Sets a legacy server's log level; raises LevelRefusedError."""
     found = await session.ask("logging/setLevel", b'{"level":%b}' % text(level), patience=_SOON)
     if isinstance(found, Errored):
         raise LevelRefusedError(f"the server does not log from `{level}` on: {shown(found.message)}")
 
 
 def members_of(turn: Turn) -> bytes:
-    """The answers and the state that a modern server asked for, to stand before the other members."""
+    """Returns the answers and state requested by a modern server, as leading members."""
     answers = b'"inputResponses":%b,' % turn.answers if turn.answers else b""
     return answers + (b'"requestState":%b,' % turn.state if turn.state else b"")
 
 
 async def open_session(session: Asking, era: str, *, patience: float, offers: bytes = _NOTHING) -> Opened:
-    """Open the connection in the pinned era; a legacy server is told these capabilities of its clients.
+    """Opens the connection in the pinned era; `offers` are the clients' capabilities for a legacy server.
 
     Raises:
-        EraChangedError: The server does not speak it any more (rule 1).
-        StartFailedError: It refuses, or its answer can't be read.
+        EraChangedError: The server no longer speaks it (rule 1).
+        StartFailedError: It refuses, or its answer is malformed.
         ServerLostError: It ended, or does not answer in time.
     """
     if is_modern(era):
@@ -181,11 +163,9 @@ async def open_session(session: Asking, era: str, *, patience: float, offers: by
 
 
 async def discover(session: Asking, *, patience: float) -> Opened | None:
-    """What a modern server says of itself, or nothing when this is a legacy one (rule 2).
+    """Returns a modern server's self-description, or None for a legacy one (rule 2).
 
-    Raises:
-        StartFailedError: It is modern, and speaks no revision that is spoken here (rule 3).
-        ServerLostError: It ended, or does not answer in time.
+    Raises StartFailedError without a common revision (rule 3), ServerLostError without an answer.
     """
     found = await session.ask("server/discover", params_for(MODERN), patience=patience)
     if isinstance(found, Errored) and found.code == _UNSUPPORTED and MODERN.encode() in found.raw:
@@ -209,12 +189,7 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
 
 
 async def initialize(session: Asking, *, patience: float) -> Opened:
-    """Open the connection to a server of which only that it is legacy is known.
-
-    Raises:
-        StartFailedError: It refuses, or speaks no revision that is spoken here (rule 3).
-        ServerLostError: It ended, or does not answer in time.
-    """
+    """Opens the connection to a legacy server of any revision; raises as `discover`."""
     return await _initialize(session, LATEST_LEGACY, patience=patience, offers=_NOTHING)
 
 
@@ -239,7 +214,6 @@ async def _initialize(session: Asking, version: str, *, patience: float, offers:
 
 
 def _require_common(found: Errored) -> None:
-    """Go on only when a modern refusal does not say that there is nothing in common."""
     if found.code == _UNSUPPORTED and not any(version.encode() in found.raw for version in LEGACY):
         raise StartFailedError(
             f"the server speaks no revision of MCP that is spoken here: {shown(found.message)}"
@@ -253,7 +227,6 @@ def _methods(capabilities: JsonValue) -> tuple[str, ...]:
 
 
 def _has(method: str, capability: Mapping[str, JsonValue]) -> bool:
-    """Whether a capability is one for this method: it may say of some that it has them."""
     return method != "resources/subscribe" or capability.get("subscribe") is True
 
 
@@ -268,7 +241,6 @@ def _logs(capabilities: JsonValue) -> bool:
 
 
 def _tasks(capabilities: JsonValue, era: str) -> bool:
-    """Whether these say that calls of tools can be tasks, in an era that has any."""
     found: JsonValue = capabilities
     if is_modern(era):
         return isinstance(found, dict) and declares_tasks(found)

@@ -1,17 +1,15 @@
-"""Becomes a server: takes on the limits that it is told, and runs the pinned file in its own place.
+"""Launcher that sets limits and then executes the pinned server: ``python -I -S launch.py FD``.
 
-Run it: ``python -I -S launch.py FD``
+It is a separate single-threaded program: code between fork and exec in a threaded process may hang, and
+limits set from outside come too late for a quick program.
 
-It is a program of its own, with one thread and no imports of ours: what stands between fork and exec in a
-process with threads may hang, and limits that are set from outside come too late for a program that is quick.
-
-1. What is to be run comes by a socket, and not by arguments or environment, which others may read or which
-   would be this program's own: fields that end with a zero byte, the number of them first.
-2. Nothing is made writable for others (umask). The signals that this interpreter ignores, a server does not.
-3. The socket is closed by exec itself: its end says that the server runs. A number on it says why it can't.
-4. Where the socket ends before all was said, whoever starts servers is gone: nothing is run.
-5. A server with something in its slots ends with whoever started it, also when that is killed: the kernel
-   kills it then (`PR_SET_PDEATHSIG` of Linux' `prctl(2)`). What it started itself hears nothing of that.
+1. The command arrives on a socket, not in arguments or environment, as zero-terminated fields preceded by
+   their count.
+2. The umask keeps files private. Signals that Python ignores are restored.
+3. The socket is closed by exec, which signals success; a number on it is an error.
+4. If the socket ends early, the starter is gone and nothing runs.
+5. A server with secrets is killed by the kernel when its starter dies (Linux `PR_SET_PDEATHSIG`, `prctl(2)`);
+   its own children are not.
 """
 
 from __future__ import annotations
@@ -38,7 +36,6 @@ def _read(descriptor: int) -> list[bytes]:
 
 
 def _limit(name: str, soft: str, hard: int) -> None:
-    """Take on a limit; what can't be passed already stays, and so does what is not passed if that is kept."""
     kind = getattr(resource, name)
     was_soft, was_hard = resource.getrlimit(kind)
     hard = hard if was_hard == resource.RLIM_INFINITY else min(hard, was_hard)
@@ -47,7 +44,6 @@ def _limit(name: str, soft: str, hard: int) -> None:
 
 
 def _ends_with(parent: int) -> bool:
-    """End with this process, which started this one (rule 5); whether it is there still."""
     if sys.platform == "linux":
         import _ctypes  # noqa: PLC0415 -- who has no slots needs none, and `ctypes` takes as long as all of this
 
@@ -58,7 +54,7 @@ def _ends_with(parent: int) -> bool:
 
 
 def main() -> None:
-    """Run what the socket says."""
+    """Executes the command from the socket."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # noqa: FBT003 -- it has no names # 3
     said = _read(descriptor)

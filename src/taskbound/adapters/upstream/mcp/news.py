@@ -1,16 +1,13 @@
-"""What a server says unasked: that a list or what is under a URI is another, and how it is asked to say so.
+"""A server's change notifications: lists and subscribed resources.
 
-1. A legacy server says it by itself, and is asked for each URI (`resources/subscribe`). A modern one says it
-   on a stream that it is asked for (`subscriptions/listen`): one is open as long as the server is, for its
-   lists and for the URIs that somebody wants.
-2. When the URIs change, another stream is asked for; the one before is ended once the server has acknowledged
-   the new one, so that nothing is missed between them. Of one server one such change is made at a time.
-3. A URI is subscribed to when the server has acknowledged it, and not before. One that it leaves out is
-   refused.
-4. That something is another under a URI counts on a stream of ours that is open, and for a URI that was
-   subscribed to. That a list changed is believed wherever it is said: all that it leads to is another look.
-5. A stream that ends is asked for again, ever more rarely; a server that knows none is not asked again. What
-   was said between the two nobody knows: everything that is listened to is said to be another.
+1. A legacy server sends list changes unasked and subscribes by URI (`resources/subscribe`). A modern server
+   uses one open stream (`subscriptions/listen`) for lists and wanted URIs.
+2. When the URIs change, a new stream is requested and the old one ends after the acknowledgement, so nothing
+   is missed. One change runs at a time.
+3. A URI is subscribed once the server acknowledges it; an omitted one is refused.
+4. A resource update counts only on an open stream and for a subscribed URI. A list change counts anywhere: it
+   only causes another listing.
+5. An ended stream is requested again with increasing pauses; everything followed is then reported as changed.
 """
 
 from __future__ import annotations
@@ -54,24 +51,22 @@ _DONE: Final = b'{"resultType":"complete"}'
 
 
 class _Sending(Protocol):
-    """A session on which a stream can be asked for."""
-
     @property
     def alive(self) -> bool:
-        """Whether anything can still be asked."""
+        pass
 
     def send(self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Send a request; `answer` is called once, later."""
+        pass
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask the server to stop."""
+        pass
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
+        pass
 
 
 def pass_on(notice: Notice, events: UpstreamEvents, listening: Listening | None) -> None:
-    """Have a gateway hear one notification, but for progress and logs; `listening` is a modern server's."""
+    """Forwards a notification other than progress and logs; `listening` is a modern server's."""
     kind = _LISTS.get(notice.method, "")
     if kind:
         _listed(events, kind)  # 4
@@ -82,13 +77,13 @@ def pass_on(notice: Notice, events: UpstreamEvents, listening: Listening | None)
 
 
 async def unsubscribe(session: Asking, uri: str) -> None:
-    """Have a legacy server say nothing more of this URI; one that says it all the same is not believed."""
+    """Unsubscribes at a legacy server; later updates of the URI are ignored."""
     with contextlib.suppress(ServerLostError):
         await session.ask("resources/unsubscribe", b'{"uri":%b}' % text(uri), patience=_SOON)
 
 
 def listen(session: _Sending, events: UpstreamEvents, opened: Opened) -> Listening | None:
-    """Begin to listen to a modern server that says that it has news; nothing for any other (rule 1)."""
+    """Opens a modern server's stream if it declares notifications (rule 1)."""
     if not (is_modern(opened.era) and opened.news):
         return None
     made = Listening(session, events)
@@ -97,10 +92,9 @@ def listen(session: _Sending, events: UpstreamEvents, opened: Opened) -> Listeni
 
 
 class Listening:
-    """The stream of one modern server; used in the loop."""
+    """The notification stream of one modern server; used in the loop."""
 
     def __init__(self, session: _Sending, events: UpstreamEvents) -> None:
-        """Listen to nothing yet."""
         self._session = session
         self._events = events
         self._uris: frozenset[str] = frozenset()
@@ -123,11 +117,11 @@ class Listening:
         """Whether the server knows no such streams."""
 
     def begin(self) -> None:
-        """Ask for the first stream."""
+        """Requests the first stream."""
         self._next()
 
     def subscribe(self, uri: str, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Hear of changes under this URI; `answer` is called once, later. The number is below zero."""
+        """Subscribes a URI; `answer` is called once, later. Returns a negative number."""
         self._number -= 1
         self._due.setdefault(uri, {})[self._number] = answer
         self._left.discard(uri)
@@ -135,24 +129,24 @@ class Listening:
         return self._number
 
     def cancel(self, number: int) -> None:
-        """Whoever waits under this number is told that nothing came of it."""
+        """Answers a pending subscription as cancelled."""
         answer = self._take(number)
         if answer is not None:
             answer(NoAnswer("cancelled", "the subscription was cancelled before it was acknowledged"))
 
     def forget(self, number: int) -> None:
-        """Nobody waits under this number any more."""
+        """Drops a pending subscription."""
         self._take(number)
 
     def leave(self, uri: str) -> None:
-        """Hear of this URI no more."""
+        """Unsubscribes a URI."""
         asked = self._asking[1] if self._asking is not None else frozenset()
         if uri in self._uris | asked and uri not in self._due and not self._answers.get(uri):
             self._left.add(uri)
             asyncio.get_running_loop().call_soon(self._next)
 
     def noticed(self, notice: Notice) -> None:
-        """One notification of the server, but for progress and logs (rule 4)."""
+        """Handles a notification other than progress and logs (rule 4)."""
         meta = notice.params.get("_meta")
         stream = meta.get(SUBSCRIPTION_KEY) if isinstance(meta, dict) else None
         number = stream if type(stream) is int and stream in self._streams else 0
@@ -162,7 +156,7 @@ class Listening:
             self._events.updated(uri)
 
     def over(self) -> None:
-        """The server is gone: whoever waits is told."""
+        """Answers pending subscriptions after the server's end."""
         self._off = True
         if self._timer is not None:
             self._timer.cancel()
@@ -175,7 +169,6 @@ class Listening:
     # --- streams ---------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        """Ask for the stream that is wanted now, unless one is being asked for (rule 2)."""
         if self._asking is not None or (self._timer is not None and not self._due):
             return
         self._stop_timer()
@@ -228,7 +221,6 @@ class Listening:
         self._next()
 
     def _ended(self, number: int, found: UpstreamAnswer) -> None:
-        """A stream is over, or was refused (rule 5)."""
         if self._streams.pop(number, None) is None:
             return
         if not self._session.alive:
@@ -253,7 +245,6 @@ class Listening:
         self._next()
 
     def _late(self, number: int) -> None:
-        """The server did not acknowledge a stream in time: it is given up."""
         self._timer = None
         self._session.cancel(number, "the stream was not acknowledged")
         self._session.forget(number)
@@ -283,7 +274,6 @@ def _listed(events: UpstreamEvents, kind: str) -> None:
 
 
 def _updated_in(notice: Notice) -> str:
-    """The URI under which a notification says that something is another; empty for none."""
     uri = notice.params.get("uri") if notice.method == _UPDATED else None
     return uri if isinstance(uri, str) and len(uri) <= MAX_URI else ""
 
@@ -293,7 +283,6 @@ def _lost() -> NoAnswer:
 
 
 def _refusal(uri: str) -> Errored:
-    """What a server says by leaving a URI out of what it acknowledges."""
     words = "the server does not carry changes of this resource"
     raw = b'{"code":%d,"data":{"uri":%b},"message":%b}' % (_REFUSED, text(uri), text(words))
     return Errored(raw, _REFUSED, words)

@@ -1,34 +1,25 @@
-"""From a typed command to what is pinned: a program, and every file that decides what it runs.
+"""Resolves a typed command to a pinned program and the files that decide what it runs.
 
-Of `pin`:
+1. A name without slash is looked up in PATH; relative entries are skipped, since they depend on the caller.
+2. Links in the directory are resolved, the last is kept, because `.venv/bin/python`'s path selects the
+   environment. Its destination is pinned too.
+3. Relative script arguments become absolute.
+4. The working directory is pinned; the gateway's own is never used.
 
-1. A name without a slash is looked for in PATH; entries of PATH that are not absolute are
-   passed over, because they mean another place for every caller.
-2. Links in the directory are followed, the last one is kept: `.venv/bin/python` is a link,
-   and its place says which environment it is. Where it leads is pinned beside it.
-3. Relative scripts among the arguments are written out, so that no directory decides.
-4. The directory is pinned; the gateway's own is never used.
+Runners:
 
-Of `runner`:
+1. `npx`, `uvx`, `pipx run` and the like need an exact package version, `docker run` an image digest.
+2. An unknown option refuses, because the package can't be identified.
+3. Shell lines, `env`, `sudo` and the like hide what runs, and are refused.
+4. The lock text says that the package's dependencies are resolved anew.
 
-1. `npx`, `uvx`, `pipx run` and the like run whatever is newest unless the package has an
-   exact version; then the version is the lock (design 2, tool). `docker run` needs the
-   image's digest: a tag floats too.
-2. Options are known by name. With an unknown one nobody can tell which word is the
-   package, so it refuses.
-3. A shell line, `env`, `sudo` and the like hide what runs, and refuse.
-4. A lock says how far it goes: what the package itself depends on is resolved anew.
+Scripts:
 
-Of `script`:
-
-1. A script that begins with `#!` is run by another program, which is pinned too. When that
-   program is found through `env`, it is found now, and named from then on: at a start
-   PATH is whatever the agent's client made it.
-2. The first plain argument of a known interpreter is its script; so is any argument that
-   names a file with a script's ending.
-3. `python -m` runs a module's file, and the interpreter itself says which; so does what an
-   installer wrote for a console script, which does nothing but import one module.
-4. Not pinned is what a script reads in its turn: its imports, its configuration.
+1. A `#!` interpreter is pinned too. One found through `env` is resolved now, because PATH at start belongs to
+   the agent's client.
+2. An interpreter's first plain argument, and any argument with a script's suffix that exists, is a script.
+3. For `python -m` and installers' console scripts, the interpreter itself is asked for the module's file.
+4. What a script reads (imports, configuration) is not pinned.
 """
 
 from __future__ import annotations
@@ -77,8 +68,6 @@ _IMAGE: Final = re.compile(r"[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Runner:
-    """How one runner's command line is read."""
-
     exact: tuple[re.Pattern[str], ...]
     example: str
     packages: frozenset[str] = frozenset()
@@ -161,15 +150,11 @@ _ALIASES: Final = {"npx-cli.js": "npx", "npm-cli.js": "npm", "pnpm.cjs": "pnpm",
 
 
 def lock_of(program: str, arguments: Sequence[str]) -> str:
-    """The exact version that a runner was given and how far that goes; empty for a program of its own.
-
-    Args:
-        program: The last part of the command's path.
-        arguments: What stands behind it.
+    """Returns a runner's locked version and its extent; '' for a plain program.
 
     Raises:
-        FloatingVersionError: The version floats (rule 1); the advice says how to lock it.
-        UnpinnableError: Nobody can tell what would run (rules 2 and 3).
+        FloatingVersionError: The version is not exact (runner rule 1).
+        UnpinnableError: What would run is unknown (runner rules 2 and 3).
     """
     name = _ALIASES.get(program, program.removesuffix(".exe").removesuffix(".cmd"))
     if name in _WRAPPERS:
@@ -192,7 +177,6 @@ def lock_of(program: str, arguments: Sequence[str]) -> str:
 
 
 def _packages(runner: _Runner, words: Sequence[str]) -> list[str]:
-    """Every package that this command line fetches, each with its exact version."""
     found: list[str] = []
     sourced = False
     at = 0
@@ -228,7 +212,6 @@ def _floating(runner: _Runner, package: str) -> FloatingVersionError:
 
 
 def _other_verb(name: str, runner: _Runner, arguments: Sequence[str]) -> str:
-    """What a package manager does beside fetching: run a project, which its lock file pins."""
     if name == "uv" and "run" in arguments:
         return _uv_run(arguments)
     verb = " ".join((name, *arguments[:1]))
@@ -239,7 +222,6 @@ def _other_verb(name: str, runner: _Runner, arguments: Sequence[str]) -> str:
 
 
 def _uv_run(arguments: Sequence[str]) -> str:
-    """The project's own lock file, when uv is told to leave it as it is."""
     said: set[str] = set()
     at = 0
     while at < len(arguments) and (arguments[at].startswith("-") or arguments[at] == "run"):
@@ -322,11 +304,7 @@ class Module:
 
 
 def shebang_of(path: Path) -> list[str]:
-    """The words behind `#!` at the beginning of a file; nothing when it does not begin so.
-
-    Raises:
-        UnpinnableError: There is no word, or the line is longer than every system reads.
-    """
+    """Returns the words after `#!`, or an empty list; raises UnpinnableError for an unusable line."""
     with path.open("rb") as file:
         head = file.read(_SHEBANG)
     if not head.startswith(b"#!"):
@@ -341,7 +319,6 @@ def shebang_of(path: Path) -> list[str]:
 
 
 def _through_env(path: Path, words: list[str]) -> list[str]:
-    """`env` and what it would start (rule 1)."""
     rest = words[1].strip() if len(words) > 1 else ""
     parts = shlex.split(rest.removeprefix("-S")) if rest.startswith("-S") else rest.split()
     if not parts or parts[0].startswith("-") or "=" in parts[0]:
@@ -350,7 +327,7 @@ def _through_env(path: Path, words: list[str]) -> list[str]:
 
 
 def scripts_of(program: str, arguments: Sequence[str], directory: Path) -> list[Path]:
-    """The absolute paths of the scripts that a command line names (rule 2), as far as they exist."""
+    """Returns the absolute paths of existing scripts on a command line (script rule 2)."""
     named: list[Path] = []
     plain = _INTERPRETER.fullmatch(program) is not None and module_of(program, arguments) is None
     skip = False
@@ -370,12 +347,12 @@ def scripts_of(program: str, arguments: Sequence[str], directory: Path) -> list[
 
 
 def is_python(program: str) -> bool:
-    """Whether a program of this name is a Python interpreter."""
+    """Whether the name is a Python interpreter's."""
     return _SCRIPT_PYTHON.fullmatch(program) is not None
 
 
 def module_of(program: str, arguments: Sequence[str]) -> str | None:
-    """The module of `python -m`, when that is what the command line says."""
+    """Returns the module of `python -m`, or None."""
     if not is_python(program):
         return None
     skip = False
@@ -394,7 +371,7 @@ def module_of(program: str, arguments: Sequence[str]) -> str | None:
 
 
 def entry_of(script: Path) -> str:
-    """The module that an installer's console script imports, or nothing."""
+    """Returns the module that a console script imports, or ''."""
     with script.open("rb") as file:
         text = file.read(_ENTRY_SIZE + 1)
     found = _ENTRY.findall(text)
@@ -404,17 +381,9 @@ def entry_of(script: Path) -> str:
 def find_module(
     python: Path, module: str, *, main: bool, environment: Mapping[str, str], directory: Path
 ) -> Module:
-    """The file of a module, as the interpreter itself finds it (rule 3).
+    """Asks the interpreter for a module's file (script rule 3); raises NoSuchModuleError.
 
-    Args:
-        python: The interpreter.
-        module: The module's name.
-        main: Whether it is run, and not imported.
-        environment: What the server will see.
-        directory: Where it will run.
-
-    Raises:
-        NoSuchModuleError: It finds none, or does not say so in time.
+    `main` means that it is run, not imported.
     """
     try:
         done = subprocess.run(  # noqa: S603 -- the program that the person asked to pin
@@ -439,7 +408,7 @@ _TURNS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A command line as it is pinned."""
+    """A resolved command line."""
 
     command: str
     resolved: str
@@ -454,19 +423,13 @@ class Resolved:
 def resolve_command(
     command: str, arguments: Sequence[str], *, environment: Mapping[str, str], directory: str
 ) -> Resolved:
-    """The program behind a command line, with everything that is pinned.
-
-    Args:
-        command: A path, or a name to look for in PATH.
-        arguments: What stands behind it.
-        environment: What the server will see; its PATH is the one that is searched.
-        directory: Absolute path in which the server will run.
+    """Resolves a command with everything that is pinned; PATH is taken from `environment`.
 
     Raises:
-        NoSuchCommandError: There is no such program, or it can't be read.
-        NoSuchModuleError: The interpreter knows no such module.
-        FloatingVersionError: A runner was given no exact version; the advice says how to lock it.
-        UnpinnableError: Nobody can tell what would run.
+        NoSuchCommandError: The program doesn't exist or can't be read.
+        NoSuchModuleError: The interpreter doesn't find the module.
+        FloatingVersionError: A runner has no exact version.
+        UnpinnableError: What would run is unknown.
     """
     where = Path(directory).resolve()
     if not where.is_dir():
@@ -496,7 +459,6 @@ def resolve_command(
 
 
 def _find(command: str, search: str, directory: Path) -> Path:
-    """The absolute path of the program, its last link kept (rules 1 and 2)."""
     if "/" in command:
         try:
             places = [directory / Path(command).expanduser()]
@@ -513,7 +475,6 @@ def _find(command: str, search: str, directory: Path) -> Path:
 def _interpreted(
     program: Path, words: list[str], search: str, directory: Path
 ) -> tuple[Path, list[str], list[Path]]:
-    """The program that runs in the end, its arguments, and every script and interpreter on the way."""
     files: list[Path] = []
     for _ in range(_TURNS):
         target = program.resolve()
@@ -535,7 +496,6 @@ def _interpreted(
 def _module(
     program: Path, words: list[str], files: list[Path], environment: Mapping[str, str], directory: Path
 ) -> Module | None:
-    """The module that `python -m` or an installer's script would run."""
     module, python = module_of(program.name, words), program
     main = module is not None
     if module is None and files and is_python(files[-1].name):
@@ -546,7 +506,6 @@ def _module(
 
 
 def _lock_file(words: list[str], directory: Path) -> Path:
-    """The lock file of the project that `uv run` would run."""
     place = directory
     for at, word in enumerate(words):
         option, mark, value = word.partition("=")
@@ -562,6 +521,5 @@ def _lock_file(words: list[str], directory: Path) -> Path:
 
 
 def _written_out(word: str, scripts: list[Path], directory: Path) -> str:
-    """The argument, as an absolute path without links when it is one of the scripts (rule 3)."""
     path = (directory / word).resolve() if word and "\0" not in word else directory
     return str(path) if path in scripts else word

@@ -1,9 +1,7 @@
-"""Looking at a server before it is pinned: its era, what it says of itself, its tools.
+"""Probes a server before it is pinned: era, self-description, tools.
 
-The process that is looked at carries no calls (design 6), and is ended before this returns.
-
-What a server that was given a secret shows is pinned, stored and offered only without it; where it stands in
-anything, also in an error, the look is refused (`core.tool.leak`).
+The probed process carries no calls (design 6) and ends before this returns. A probe whose output, including
+errors, contains a given secret is refused (`core.tool.leak`).
 """
 
 from __future__ import annotations
@@ -64,29 +62,29 @@ class Probe:
 
 
 class Deaf:
-    """A probe hears nothing unasked."""
+    """Ignores a probed server's notifications."""
 
     def tools_changed(self) -> None:
-        """Nothing depends on it: the list is read once."""
+        """Ignored: the list is read once."""
 
     def listed(self, kind: str) -> None:
-        """The same."""
+        """Ignored: lists are read once."""
 
     def updated(self, uri: str) -> None:
-        """Nothing was asked for."""
+        """Ignored: there are no subscriptions."""
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """Nobody made a call that it could be about."""
+        """Ignored: there are no calls."""
 
     def asked(self, question: Question) -> None:
-        """Nobody is there to answer."""
+        """Ignored: a probe answers no questions."""
         question.answer(errored(METHOD_NOT_FOUND, REFUSAL))
 
     def withdrawn(self, question: Question) -> None:
-        """It was refused."""
+        """Ignored."""
 
     def ended(self, reason: str, detail: str) -> None:
-        """Whoever asks is told by the question that fails."""
+        """Ignored: the failing request reports it."""
 
 
 def pin_server(  # noqa: PLR0913 -- what a server is started by, as a person types it
@@ -99,19 +97,9 @@ def pin_server(  # noqa: PLR0913 -- what a server is started by, as a person typ
     ours: Mapping[str, str] | None = None,
     slots: Iterable[Slot] = (),
 ) -> ServerSpec:
-    """The spec of a server that a command line starts; its era is not known yet.
+    """Returns a command line's spec, without era; raises MalformedError if it can't be pinned.
 
-    Args:
-        name: What the server is called here.
-        command: Program and arguments, as a person types them.
-        environment: Declared variables, by name.
-        directory: Absolute path in which it will run.
-        limits: What it may use of the machine, as `memory=1GiB`.
-        ours: This process's environment; by default the real one.
-        slots: Where its secrets go.
-
-    Raises:
-        MalformedError: The command can't be pinned; the advice says what would.
+    `limits` look like `memory=1GiB`; `ours` replaces this process's environment.
     """
     parse_server_name(name)
     limited = parse_limits(limits)
@@ -144,12 +132,12 @@ async def probe(
     ours: Mapping[str, str] | None = None,
     filling: Filling | None = None,
 ) -> Probe:
-    """Start the server, find out its era, list its tools, and end it.
+    """Starts the server, detects its era, lists its tools and ends it.
 
     Raises:
-        DeniedError: Something pinned is different.
-        UnavailableError: It does not start, answer, or list.
-        MalformedError: One of its tools can't be pinned.
+        DeniedError: A pinned value differs.
+        UnavailableError: It doesn't start, answer or list.
+        MalformedError: A tool can't be pinned.
     """
     limits = patience or Patience()
     mine = dict(os.environ) if ours is None else ours
@@ -172,11 +160,7 @@ async def probe(
 
 
 async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Probe | None:
-    """What a server shows that is asked for its modern face first; nothing when it has to be asked afresh.
-
-    Raises:
-        UnavailableError: It does not answer, or refuses.
-    """
+    """Probes by `server/discover`; returns None if a fresh connection is needed."""
     try:
         opened = await discover(session, patience=patience.discover)
     except ServerLostError:
@@ -187,11 +171,7 @@ async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Pro
 
 
 async def look_legacy(session: Asking, *, show: Show, patience: Patience) -> Probe:
-    """What a server shows on a fresh connection that is opened by the handshake.
-
-    Raises:
-        UnavailableError: It does not answer, or refuses.
-    """
+    """Probes a fresh connection by `initialize`."""
     try:
         opened = await initialize(session, patience=patience.start)
     except StartFailedError as refusal:
@@ -215,22 +195,13 @@ def probe_command(
     limits: Sequence[str] = (),
     secrets: Mapping[Slot, str | None] | None = None,
 ) -> tuple[ServerSpec, Probe]:
-    """Pin a command line and look at its server, for plain code.
+    """Pins a command line and probes its server (blocking); `secrets` has values of slots filled for it.
 
-    Args:
-        name: What the server is called here.
-        command: Program and arguments.
-        environment: Declared variables, by name.
-        directory: Absolute path in which it will run.
-        limits: What it may use of the machine.
-        secrets: Its slots, and what is in those that are filled while it is looked at.
-
-    Returns:
-        The spec, with the era that the server showed, and what else it showed.
+    Returns the spec with its era, and what the server showed.
 
     Raises:
-        MalformedError: As `pin_server`, or one of its tools can't be pinned.
-        SecretShownError: It showed a secret that it was given.
+        MalformedError: As `pin_server`, or a tool can't be pinned.
+        SecretShownError: It output a given secret.
         UnavailableError: As `probe`.
     """
     spec = pin_server(
@@ -243,12 +214,7 @@ def probe_command(
 
 
 def look_guarded(secrets: Iterable[str], look: Callable[[], Probe]) -> Probe:
-    """What a look sees, when none of the secrets that the server was given for it stands there.
-
-    Raises:
-        SecretShownError: One does, or in the reason why nothing is seen.
-        TaskboundError: As the look.
-    """
+    """Returns the probe; raises SecretShownError if it, or its error, contains one of the secrets."""
     leaks = Leaks(secrets)
     try:
         found = look()
@@ -278,7 +244,6 @@ async def _with(
     patience: Patience,
     look: Callable[[Session], Awaitable[R]],
 ) -> R:
-    """What is seen of a process that is started for this and ended after it."""
     session = Session(Deaf())
     process = await start(session)
     session.attach(process)

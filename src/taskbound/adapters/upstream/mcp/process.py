@@ -1,33 +1,25 @@
-"""One server as a process: started as pinned, within limits, ended with all that it started.
+"""One server process: started as pinned, limited, and ended with its descendants.
 
-Of `process`:
+1. Every pinned file is hashed right before exec. A writer of the file can still win that race, and could as
+   well be the server. Files that a script reads later are not checked.
+2. It sees the declared variables and those of ours that every program needs.
+3. It leads its own session. Ending it kills its process group and, on Linux, every descendant still beneath
+   it.
+4. Standard error is drained and only its tail kept.
+5. Reading can be paused; the caller bounds writing.
+6. Output is handled when it is read, not one loop iteration later as in asyncio.
+7. It has three pipes, no terminal, a pinned directory and its limits, set by `launch` before exec.
+8. A server with secrets dies with this process (`launch`, rule 5).
 
-1. Every pinned file is hashed right before the start, when all that is left to do is to run it. Between
-   that look and the start a writer of the file can still change it; whoever may write there could as well
-   be the server. What a script reads later is not seen at all.
-2. It sees the declared variables and, of ours, only those that every program needs.
-3. It is the leader of a session of its own. Ending it ends its process group and, on
-   Linux, every descendant that left the group and is still beneath it.
-4. Its standard error is read to the end and forgotten, but for a tail.
-5. Reading its output can be paused, and what is written to it is bounded by who calls.
-6. Its output is heard in the moment it is read, and not, as asyncio has it, a round of the loop later.
-7. It has three pipes and no other descriptor, no terminal, a pinned directory, and the limits that are
-   declared or that every server has (`limits`). They are taken on before the pinned file runs, by `launch`.
-8. One with secrets ends with this process, also when that is killed (`launch`, rule 5).
+Limits:
 
-Of `limits`:
+1. Defaults: no core dump, 4,096 files, 4 GiB of data (`RLIMIT_DATA`). Address space is unlimited, since
+   runtimes reserve tens of gigabytes.
+2. Limits that the system can't enforce are refused: `memory` outside Linux, `processes` as root.
+3. The soft limit of files is left to the program; the hard limit is bounded.
+4. Exceeding `cpu` sends a signal and a second later kills; exceeding `size` sends another.
 
-1. By default a server writes no core dump, which would hold all that it knows, may have 4,096 files open, and
-   4 GiB of data. Data is what it can write to (`RLIMIT_DATA`): what runtimes only reserve, tens of gigabytes
-   in Chromium's case, is none of it. Address space is not limited for that reason.
-2. What this system does not keep can't be declared: `memory` outside of Linux, `processes` as root.
-3. The number of files that a program starts with is left to it by default: what it raises it to is bounded.
-4. Who uses up `cpu` is told so by a signal, and killed a second later; who writes past `size`, by another.
-
-Of `family`:
-
-Linux tells through `/proc`; elsewhere nothing is found here, and a server's process group
-is all that is ended with it.
+Descendants are found by `/proc`; on other systems only the process group is ended.
 """
 
 from __future__ import annotations
@@ -68,18 +60,14 @@ _SIGNALS: Final[dict[int, str]] = {signal.SIGXCPU: "cpu", signal.SIGXFSZ: "size"
 
 
 def require_kept(limits: Sequence[Limit]) -> None:
-    """Go on only with limits that this system keeps (rule 2).
-
-    Raises:
-        LimitNotKeptError: It does not keep one of them.
-    """
+    """Raises LimitNotKeptError for a limit that this system can't enforce (limit rule 2)."""
     for name, much in limits:
         if much and (why := _not_kept(name)):
             raise LimitNotKeptError(f"`{name}` can't be limited here: {why}")
 
 
 def kept(limits: Sequence[Limit]) -> str:
-    """What `launch` is told: `NAME:SOFT:HARD` for each; a soft limit `-` stays as it is."""
+    """Returns `NAME:SOFT:HARD` for each limit; a soft limit `-` is unchanged."""
     declared = dict(limits)
     wanted = {name: much for name, much in DEFAULTS.items() if not _not_kept(name)} | declared
     words = ["RLIMIT_CORE:0:0"]  # 1
@@ -91,7 +79,7 @@ def kept(limits: Sequence[Limit]) -> str:
 
 
 def died_of(status: int | None, limits: Sequence[Limit]) -> str:
-    """The limit that a server with this status died of, as it was declared; empty when nothing says so."""
+    """Returns the declared limit that explains this exit status, or ''."""
     name = _SIGNALS.get(-status) if status is not None and status < 0 else None
     return limit_words([one for one in limits if one[0] == name])
 
@@ -116,27 +104,22 @@ _STDERR: Final = 2
 
 
 class Ears(Protocol):
-    """Who hears what a process says."""
+    """Receives a process's output."""
 
     def heard(self, data: bytes) -> None:
-        """Bytes of its standard output."""
+        """Receives bytes of standard output."""
 
     def fell_silent(self, reason: str, detail: str) -> None:
-        """Its standard output ended, or the process did; called once, with the tail of its errors."""
+        """Called once when output or process ended, with the tail of its errors."""
 
 
 def environment_for(declared: tuple[tuple[str, str], ...], ours: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a server (rule 2)."""
+    """Returns a server's whole environment (rule 2)."""
     kept = {name: value for name, value in ours.items() if name in _INHERITED or name.startswith("LC_")}
     return {**kept, **dict(declared)}
 
 
 async def _become(told_by: socket.socket, whole: bytes, called: str) -> None:
-    """Tell a launched process what to run, and wait until it does.
-
-    Raises:
-        StartFailedError: It can't.
-    """
     told_by.setblocking(False)  # noqa: FBT003 -- it has no name
     loop = asyncio.get_running_loop()
     try:
@@ -149,7 +132,6 @@ async def _become(told_by: socket.socket, whole: bytes, called: str) -> None:
 
 
 def _fields(identity: ServerIdentity, environment: Mapping[str, str], *, parent: str) -> bytes:
-    """What `launch` reads: limits, file, with whom it ends, variables with their number, and the command."""
     variables = [part for pair in environment.items() for part in pair]
     texts = (kept(identity.limits), identity.resolved, parent, str(len(environment)), *variables)
     fields = [os.fsencode(one) for one in (*texts, identity.command, *identity.arguments)]
@@ -160,7 +142,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
     """A running server; made by `start`."""
 
     def __init__(self, ears: Ears, limits: Sequence[Limit] = ()) -> None:
-        """Prepare; nothing runs yet."""
         self._ears = ears
         self._limits = limits
         self._tail = bytearray()
@@ -181,16 +162,10 @@ class ServerProcess(asyncio.SubprocessProtocol):
         ours: Mapping[str, str],
         secret: tuple[tuple[str, str], ...] = (),
     ) -> ServerProcess:
-        """The server, running.
-
-        Args:
-            identity: What is started.
-            ears: Who hears it.
-            ours: This process's environment.
-            secret: Variables in slots of it, beside those that are declared.
+        """Starts the server; `secret` are variables of slots, besides the declared ones.
 
         Raises:
-            ServerChangedError: Something pinned is different.
+            ServerChangedError: A pinned file differs.
             StartFailedError: The system could not start it.
         """
         require_kept(identity.limits)
@@ -210,11 +185,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
 
     @classmethod
     async def _launched(cls, identity: ServerIdentity, ears: Ears, told_by: int) -> ServerProcess:
-        """A process that becomes the server once it is told to by this descriptor (rule 7).
-
-        Raises:
-            StartFailedError: The system could not start it.
-        """
         try:
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 lambda: cls(ears, identity.limits),
@@ -232,34 +202,34 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return process
 
     async def abandon(self) -> None:
-        """End what has not become the server, and say nothing of it."""
+        """Kills a launcher that has not become the server, without reporting its end."""
         self._silent = True
         self.kill()
         await self.stop(grace=_MOMENT)
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its session's and its group's too."""
+        """The process id, also of its session and group."""
         return self._transport.get_pid() if self._transport is not None else 0
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and that it has not taken yet."""
+        """Bytes that it has not taken yet."""
         return self._input.get_write_buffer_size() if self._input is not None else 0
 
     def write(self, data: bytes) -> None:
-        """Send these bytes, in order; they are dropped once it is silent."""
+        """Sends these bytes in order; ignored after its end."""
         if self._input is not None and not self._silent and not self._input.is_closing():
             self._input.write(data)
 
     def pause(self) -> None:
-        """Read nothing more of its output (rule 5)."""
+        """Stops reading its output (rule 5)."""
         pipe = self._output()
         if pipe is not None and pipe.is_reading():
             pipe.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continues reading."""
         pipe = self._output()
         if pipe is not None and not pipe.is_reading():
             pipe.resume_reading()
@@ -269,24 +239,24 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return pipe if isinstance(pipe, asyncio.ReadTransport) and not pipe.is_closing() else None
 
     def tail(self) -> str:
-        """The end of what it wrote to standard error, escaped, for a person who looks for the cause."""
+        """The escaped end of its standard error."""
         words = self._tail.decode("utf-8", "replace").strip()[-_TAIL_SHOWN:]
         return escape_text(words)
 
     def kill(self) -> None:
-        """End it and all beneath it at once (rule 3)."""
+        """Kills it and its descendants (rule 3)."""
         others = beneath(self.pid) if self.pid else []
         self.signal(signal.SIGKILL)
         for other in others:
             send_signal(other, signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        """Send a signal to its whole group."""
+        """Signals its process group."""
         if self.pid:
             send_group((self.pid, self._started), number)
 
     async def stop(self, *, grace: float) -> None:
-        """End its input and wait, then ask it by signal and wait, then kill it; `grace` seconds each."""
+        """Closes its input, then signals, then kills; waits `grace` seconds after each."""
         if self._input is not None:
             self._input.close()
         if not await self._ends_within(grace):
@@ -302,7 +272,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return self._ended.done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio calls this)."""
+        """Keeps the transport."""
         if isinstance(transport, asyncio.SubprocessTransport):
             self._transport = transport
             self._started = started_of(transport.get_pid())
@@ -313,12 +283,12 @@ class ServerProcess(asyncio.SubprocessProtocol):
                 output.set_protocol(_Output(self.hear, output.get_protocol()))  # 6
 
     def hear(self, data: bytes) -> None:
-        """Hand on its output."""
+        """Passes on its output."""
         if not self._silent:
             self._ears.heard(data)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Hand on what it wrote before rule 6 held, keep the tail of its errors (asyncio calls this)."""
+        """Passes on output read before rule 6 applies, and keeps the tail of errors."""
         if fd == _STDOUT:
             self.hear(data)
         elif fd == _STDERR:
@@ -326,7 +296,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
             del self._tail[:-_TAIL]  # 4
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Note the end of its output (asyncio calls this)."""
+        """Records the end of its output."""
         del exc
         if fd == _STDOUT:
             self._closed = True
@@ -337,11 +307,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
                 loop.call_later(_MOMENT, self._fall_silent, "the server closed its output")
 
     def process_exited(self) -> None:
-        """Note its end, and end what it left in its group (asyncio calls this).
-
-        Its output may still hold an answer that it wrote before it ended, so silence waits for
-        the end of the pipe; but a child that holds the pipe open is ended here.
-        """
+        """Kills what is left in its group; output may still be in the pipe, so its end is awaited."""
         self.signal(signal.SIGKILL)
         if not self._ended.done():
             self._ended.set_result(None)
@@ -349,7 +315,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
             self._fall_silent("the server ended")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that process and pipes are gone (asyncio calls this)."""
+        """Records that process and pipes are gone."""
         del exc
         self._fall_silent("the server ended")
 
@@ -365,19 +331,14 @@ class ServerProcess(asyncio.SubprocessProtocol):
 
 
 class _Output(asyncio.Protocol):
-    """A server's output: heard at once (rule 6); its end is told by asyncio, behind all that was read."""
-
     def __init__(self, hear: Callable[[bytes], None], before: asyncio.BaseProtocol) -> None:
-        """Take the pipe over from asyncio's own protocol."""
         self._hear = hear
         self._before = before
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
         self._hear(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let asyncio see the end: it waits for all pipes."""
         self._before.connection_lost(exc)
 
 
@@ -387,34 +348,24 @@ _SUBREAPER: Final = 36
 
 
 def adopt_orphans(*, on: bool = True) -> bool:
-    """Become the parent of every descendant that loses its own, or stop; whether the system can do that.
-
-    With it, what a server starts and leaves behind stays beneath the gateway, and is found.
-    """
+    """Sets or clears subreaper mode, so that orphans of servers stay findable; returns whether supported."""
     if not _PROC.joinpath("self/stat").exists():
         return False
     return bool(ctypes.CDLL(None).prctl(_SUBREAPER, int(on), 0, 0, 0) == 0)
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process beneath this one now."""
+    """Returns all current descendants."""
     return [one for one, _ in beneath(pid)]
 
 
 def children(pid: int) -> list[int]:
-    """Every process whose parent this one is."""
+    """Returns all current children."""
     return [one for one in descendants(pid) if parent_of(one) == pid]
 
 
 def end_orphans(known: set[int]) -> list[int]:
-    """Kill and reap this process's children that are not known: what servers left behind.
-
-    Args:
-        known: Children that are somebody's to wait for.
-
-    Returns:
-        The processes that were ended.
-    """
+    """Kills and reaps this process's children except `known`; returns their pids."""
     found: list[int] = []
     for orphan in children(os.getpid()):
         if orphan in known:

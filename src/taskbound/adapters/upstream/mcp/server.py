@@ -1,26 +1,22 @@
-"""A running upstream server, ready for calls: its lists, and its filled slots.
+"""A running stdio server: calls, listings, and filled slots.
 
-Of `server`:
+1. A call carries name, canonical arguments, `_meta` built here (client capabilities, idempotency key, log
+   level, progress token), and for a modern server the answers and state that it requested. Nothing else comes
+   from the client's request.
+2. Starting ends with a ready server, or with an error and no process.
 
-1. A call carries the name, the canonical arguments and `_meta` that is built here: what the modern era
-   asks for (what the client can be asked is said there), a key, a level of logs, and its own number as the
-   token of its progress. A modern server also gets the answers to what it asked for, and its own state.
-   Nothing else of a client's request goes upstream.
-2. Starting ends in a server that is ready, or in an error and no process.
+Listing:
 
-Of `listing`:
+1. At most 100 pages, 1,000 objects and 3 MiB (`core.tool`).
+2. A repeated cursor is an error (A164).
+3. Objects keep their received bytes.
+4. An unknown method means an empty list, except for tools.
 
-1. At most 100 pages, 1,000 objects and 3 MiB of them (`core.tool`); beyond, nothing is listed.
-2. A cursor that came before ends the listing with an error: the pages go round (A164).
-3. The objects are cut out of the line, never written again.
-4. A server that doesn't know the method has nothing of the kind, but for tools: those it has to list.
+Slots (`Filling`):
 
-Of `filling`:
-
-1. A variable goes into the environment that the server is started with, a header and a parameter go with each
-   request to its URL. An argument goes into a call, and is not put in here.
-2. Tokens of OAuth go with each request to a URL as well. They come and go while the server is spoken to, so
-   that each request asks for the one of its moment.
+1. Variables go into the environment, headers and parameters into each request; arguments are filled
+   elsewhere.
+2. Each request to a URL carries the current OAuth token.
 3. No value is in a repr.
 """
 
@@ -86,17 +82,12 @@ _page: Final = msgspec.json.Decoder(_Page)
 
 
 async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[bytes, ...]:
-    """Every tool object that the server lists now.
-
-    Raises:
-        ListRefusedError: The list is none, goes round, or is beyond rule 1.
-        ServerLostError: The server ended, or does not answer in time.
-    """
+    """Lists all tool objects; raises ListRefusedError beyond the bounds, or ServerLostError."""
     return await _list(session, era, "tools/list", patience=patience)
 
 
 async def list_entries(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
-    """All that the server lists by this method, in so many seconds altogether; raises as `list_tools`."""
+    """Lists all entries by this method within `patience` seconds in total; raises as `list_tools`."""
     try:
         async with asyncio.timeout(patience):
             return await _list(session, era, method, patience=patience)
@@ -145,7 +136,7 @@ def _read(answer: Answered | Errored, member: str) -> _Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How many seconds each step may take."""
+    """Seconds for each step."""
 
     start: float = 60.0
     """From the start to the first answer; a runner may fetch its package meanwhile."""
@@ -163,7 +154,6 @@ class StdioServer:
     """One running server (`ports.upstream.Upstream`)."""
 
     def __init__(self, process: ServerProcess, session: Session, opened: Opened, patience: Patience) -> None:
-        """Take over a server whose connection is open."""
         self._process = process
         self._session = session
         self._era = opened.era
@@ -174,27 +164,27 @@ class StdioServer:
 
     @property
     def era(self) -> str:
-        """The revision of MCP that it speaks."""
+        """The MCP revision that it speaks."""
         return self._era
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it says that it can be asked for beside its tools."""
+        """The supported methods besides tools."""
         return self._methods
 
     @property
     def logs(self) -> bool:
-        """Whether it says that it logs."""
+        """Whether it declares logging."""
         return self._logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent to it."""
+        """Whether calls can be sent."""
         return self._session.alive
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -203,13 +193,13 @@ class StdioServer:
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Every tool object that it lists now, each exactly as received."""
+        """Lists its tools, each exactly as received."""
         found = await list_tools(self._session, self._era, patience=self._patience.listing)
         self._tasks.learn(found)
         return found
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """All that it lists by this method, each exactly as received."""
+        """Lists entries by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
@@ -224,7 +214,7 @@ class StdioServer:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Send one call and return its number (rule 1)."""
+        """Sends one call and returns its number (rule 1)."""
         del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
@@ -241,54 +231,53 @@ class StdioServer:
         return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
-        """Have it log from this level on, if it is a legacy one that logs."""
+        """Sets a legacy server's log level."""
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
 
     def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Subscribe by a modern server's stream of news."""
         listening = self._session.listening
         if listening is None:
             return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
         return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
     async def unsubscribe(self, uri: str) -> None:
-        """Have it say nothing more of this URI."""
+        """Ends the subscription of this URI."""
         if self._session.listening is not None:
             self._session.listening.leave(uri)
         elif not is_modern(self._era):
             await unsubscribe(self._session, uri)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask it to stop working on a call; an answer may still come."""
+        """Asks it to cancel a call; an answer may still come."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.cancel(number)
         elif not self._tasks.cancel(number):
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer to the call may come."""
+        """Discards any later answer to the call."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
         elif not self._tasks.forget(number):
             self._session.forget(number)
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Stops reading until `resume`."""
         self._tasks.pause()
         self._process.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continues reading."""
         self._tasks.resume()
         self._process.resume()
 
     def kill(self, reason: str) -> None:
-        """End it and all that it started, at once."""
+        """Kills it and its descendants."""
         self._session.end(reason)
 
     async def close(self) -> None:
-        """End it in peace, then by force, once it was told which of its tasks are cancelled."""
+        """Reports cancelled tasks, then ends it gracefully, then by force."""
         if self.alive:
             await self._tasks.finish(self._patience.stop)
         await self._process.stop(grace=self._patience.stop)
@@ -296,25 +285,19 @@ class StdioServer:
 
 
 class StdioStarter:
-    """Starts servers as they are pinned (`ports.upstream.StartUpstream`)."""
+    """Starts servers as pinned (`ports.upstream.StartUpstream`).
+
+    `ours` is this process's environment, filtered for servers.
+    """
 
     def __init__(self, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None) -> None:
-        """Start with this patience.
-
-        Args:
-            patience: How long each step may take.
-            ours: This process's environment, of which a server gets what every program needs.
-        """
         self._patience = patience or Patience()
         self._ours = dict(os.environ) if ours is None else ours
         self._pids: set[int] = set()
         self._starting = 0
 
     def sweep(self) -> None:
-        """End and reap what servers have left behind beneath this process.
-
-        Not while one is being started: until it is known it looks like something left behind.
-        """
+        """Kills and reaps orphans of servers, unless a server is starting, which would look like one."""
         if not self._starting:
             end_orphans(self._pids)
 
@@ -329,12 +312,12 @@ class StdioStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> StdioServer:
-        """The server, started, of the pinned era, ready for calls; `filling` is in its slots.
+        """Returns the server in its pinned era, ready for calls.
 
         Raises:
-            ServerChangedError: Something pinned is different.
-            EraChangedError: It speaks another revision than it did.
-            StartFailedError: It does not start, or not in time.
+            ServerChangedError: A pinned file differs.
+            EraChangedError: It speaks another revision.
+            StartFailedError: It doesn't start, or not in time.
         """
         del name, task
         session = Session(events, offers=b"{}" if is_modern(era) else offers)
@@ -361,18 +344,18 @@ class StdioStarter:
 
 
 class Tokens(Protocol):
-    """The tokens of one server (rule 2)."""
+    """The tokens of one server."""
 
     async def current(self) -> str:
-        """A token that is good now. MUST raise `TaskboundError` without one."""
+        """Returns a valid token. MUST raise `TaskboundError` without one."""
 
     def refused(self, token: str) -> None:
-        """The server did not take this one."""
+        """Records that the server rejected this token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """What is put in, by name (rule 1)."""
+    """Slot values by kind and name."""
 
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -381,14 +364,14 @@ class Filling:
     tokens: Tokens | None = field(default=None, repr=False)
 
     def target(self, target: str) -> str:
-        """A request's target with the parameters."""
+        """Returns a request target with the slot parameters."""
         if not self.query:
             return target
         return f"{target}{'&' if '?' in target else '?'}{self.query}"
 
 
 def fill(values: Mapping[Slot, str], tokens: Tokens | None = None) -> Filling:
-    """What is put into a server with these values, and with these tokens."""
+    """Returns the filling of these values and tokens."""
     ordered = sorted(values.items(), key=lambda one: one[0].text)
     return Filling(
         environment=tuple((slot.name, value) for slot, value in ordered if slot.kind == "environment"),

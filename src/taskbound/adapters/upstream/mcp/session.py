@@ -1,20 +1,17 @@
-"""What is said between the gateway and one server: our ids out, strictly read lines back.
+"""The stdio session with one server: own request ids, strictly parsed lines.
 
-1. Requests carry ids of our own, counted up; an answer counts only for an id that is open,
-   written as we wrote it. Late, second and unasked answers are dropped.
-2. A line is one strict JSON document of at most `MAX_LINE` bytes, or it is garbage. Garbage
-   that surely answers an open call ends that call as unknown. Garbage that begins like a
-   message and can't be told to be anyone's ends the server: every open call is unknown.
-   Other text (greetings, log lines) is dropped unread, within bounds; what begins like a message and is none
-   counts for as many bytes as it costs to see that.
-3. Of a server's requests `ping` is answered. A question that its client was said to answer is handed on,
-   so many at once, and answered once; all else is refused (A161). Notifications are dropped, but for news
-   (`news`), a question taken back, the progress of an open call, whose token is the number of its request,
-   and logs: those name no request, so that they are the call's that is open alone, and nobody's otherwise.
-4. What is said unasked is bounded between two answers; a server that floods is ended.
-5. A request whose answer was that the server goes on with it is heard of until it is dropped, or the server
-   lost. A question that says of which task of the server's it is counts for that task's call, or is refused;
-   its answer says the same (`task`).
+1. Request ids count up; an answer counts only for an open id, spelled as sent. Late, repeated and unrequested
+   answers are dropped.
+2. A line is one strict JSON document of at most `MAX_LINE` bytes. An invalid line that clearly answers an
+   open call makes it *unknown*; one that looks like a message but can't be attributed ends the server. Other
+   text is dropped within bounds.
+3. Of server requests `ping` is answered, questions that the client supports are handed on within a bound and
+   answered once, others are refused (A161). Notifications are dropped except changes (`news`), withdrawn
+   questions, progress by request number, and logs, which belong to the only open call or to none.
+4. Messages between two answers are bounded; a flooding server is ended.
+5. A request that continues as a server's task keeps its notifications until it is dropped or the server is
+   lost. A question that names a task belongs to that task's call, or is refused; its answer names the task
+   too (`task`).
 """
 
 from __future__ import annotations
@@ -77,10 +74,9 @@ _MOST_QUESTIONS: Final = 8
 
 
 class Asks:
-    """What a legacy server asks and nobody has answered yet (rule 3)."""
+    """Unanswered questions of a legacy server (rule 3), limited to the capabilities in `offers`."""
 
     def __init__(self, events: UpstreamEvents, offers: bytes, write: Callable[[bytes], None]) -> None:
-        """Hand questions to `events`, as far as `offers` has the capability; answers go to `write`."""
         declared = msgspec.json.decode(offers, type=dict[str, Any])
         self._able = frozenset(one for one in QUESTION_NAMES if one.partition("/")[0] in declared)
         self._events = events
@@ -90,7 +86,7 @@ class Asks:
         """The call of a task, by its name and the exchange in which it is named (rule 5)."""
 
     def ask(self, message: Request, number: int = 0) -> None:
-        """A request of the server, in the exchange of this call if that is known."""
+        """Handles a server's request, in the exchange of call `number` if known."""
         if message.method == "ping":
             self._write(result_line(message.id_raw, b"{}"))
         elif message.method not in self._able:
@@ -116,7 +112,6 @@ class Asks:
             self._events.asked(question)
 
     def _task_of(self, message: Request, number: int) -> tuple[int, str] | None:
-        """The call that a question is of and the task that it names, if any; nothing where there is none."""
         name = related_in(message.params)
         if name is None:
             return number, ""
@@ -124,7 +119,7 @@ class Asks:
         return (number, name) if number >= 0 else None
 
     def take_back(self, notice: Notice) -> None:
-        """The server cancels a request of its own."""
+        """Handles a server's cancellation of its own request."""
         request = notice.params.get("requestId")
         if isinstance(request, int | str) and not isinstance(request, bool):
             question = self._open.pop(request, None)
@@ -142,24 +137,23 @@ class Asks:
 
 
 class Channel(Protocol):
-    """What a session speaks to: a process."""
+    """The process that a session talks to."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and that the server has not taken yet."""
+        """Bytes that the server has not taken yet."""
 
     def write(self, data: bytes) -> None:
-        """Send one line."""
+        """Sends one line."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Ends it at once."""
 
 
 class Session:
-    """One connection to one server, in either era."""
+    """One connection to one server, in either era; `attach` gives it the process."""
 
     def __init__(self, events: UpstreamEvents, *, offers: bytes = b"{}") -> None:
-        """Prepare; `attach` gives it the process. Its clients have these capabilities."""
         self._events = events
         self._asks = Asks(events, offers, self._say)
         self._cutter = LineCutter(MAX_LINE)
@@ -177,12 +171,12 @@ class Session:
         """The stream of a modern server's news."""
 
     def attach(self, channel: Channel) -> None:
-        """Speak to this process from now on."""
+        """Sets the process."""
         self._channel = channel
 
     @property
     def alive(self) -> bool:
-        """Whether anything can still be asked."""
+        """Whether requests can be sent."""
         return self._channel is not None and not self._over
 
     @property
@@ -194,7 +188,7 @@ class Session:
 
     @property
     def upcoming(self) -> int:
-        """The id that the next request has."""
+        """The next request's id."""
         return self._last + 1
 
     def send(
@@ -206,7 +200,7 @@ class Session:
         progress: Told | None = None,
         logged: Logged | None = None,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
+        """Sends a request; `answer` is called once, later, after the other callbacks."""
         number = self._last = self._last + 1
         if not self.alive or self._channel is None:
             lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
@@ -221,24 +215,24 @@ class Session:
         return number
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Send a notification."""
+        """Sends a notification."""
         if self._channel is not None:
             self._channel.write(notice_line(method, params))
 
     def cancel(self, number: int, reason: str) -> None:
-        """Ask the server to stop working on an open request."""
+        """Asks the server to cancel an open request."""
         if number in self._open:
             params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
             self.tell("notifications/cancelled", params)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
+        """Discards any later answer."""
         self._open.pop(number, None)
         self._progress.pop(number, None)
         self._logged.pop(number, None)
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Have this find the call of a task (rule 5)."""
+        """Sets the lookup of a task's call (rule 5)."""
         self._asks.whose = whose
 
     def keep(
@@ -249,7 +243,7 @@ class Session:
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Go on hearing of a request that was answered (rule 5); `lost` is called once the server is lost."""
+        """Keeps an answered request's notifications (rule 5); `lost` is called when the server is lost."""
         self._kept[number] = lost
         if progress is not None:
             self._progress[number] = progress
@@ -257,7 +251,7 @@ class Session:
             self._logged[number] = logged.told
 
     def drop(self, number: int) -> None:
-        """Hear nothing more of it."""
+        """Ends its notifications."""
         self._kept.pop(number, None)
         self.forget(number)
 
@@ -270,11 +264,7 @@ class Session:
         headers: tuple[tuple[str, str], ...] = (),
         of: int = 0,
     ) -> Answered | Errored:
-        """The server's answer to a question of our own; a process has neither headers nor exchanges.
-
-        Raises:
-            ServerLostError: It ended, could not be believed, or did not answer in time.
-        """
+        """Returns the answer to the gateway's own request; raises ServerLostError."""
         del headers, of
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
@@ -297,7 +287,7 @@ class Session:
     # --- from the server -------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
-        """Bytes of the server's output."""
+        """Handles output bytes."""
         self._unasked += len(data)
         for line in self._cutter.feed(data):
             if self._over:
@@ -312,11 +302,11 @@ class Session:
             self.end(f"the server said more than {MAX_UNASKED} bytes that nobody asked for")  # 4
 
     def fell_silent(self, reason: str, detail: str) -> None:
-        """The server's output ended; half a line at its end is nothing."""
+        """Handles the output's end; an incomplete last line is ignored."""
         self._lose(reason, detail)
 
     def end(self, reason: str, detail: str = "") -> None:
-        """End the server: nothing it says counts any more."""
+        """Ends the server; later messages are ignored."""
         if self._channel is not None:
             self._channel.kill()
         self._lose(reason, detail)
@@ -399,5 +389,4 @@ class Session:
 
 
 def _may_be_message(line: bytes) -> bool:
-    """Whether it begins like one."""
     return line[:1] in _BEGINNINGS or (line[:1].isspace() and line.lstrip()[:1] in _BEGINNINGS)

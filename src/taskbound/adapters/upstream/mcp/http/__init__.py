@@ -1,1 +1,1 @@
-"""MCP servers behind a URL: streamable HTTP in both eras, with the gateway as the client."""
+"""MCP servers over streamable HTTP in both eras."""

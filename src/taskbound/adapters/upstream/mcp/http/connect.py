@@ -1,20 +1,16 @@
-"""Connections to one pinned server, and the public key that is pinned.
+"""Connections to a pinned server, and its public key's hash.
 
-Of `connect`:
+1. A name is resolved once for a connection, and only a checked address is connected to. One address that the
+   pin doesn't admit refuses all (`core.tool.remote`).
+2. TLS is always verified, by the pinned authorities or OpenSSL's built-in paths. Environment variables
+   (`SSL_CERT_FILE`, `SSLKEYLOGFILE`) come from the agent's client and are ignored. A pinned key is compared
+   before a byte is sent.
+3. Proxies are never used.
+4. Until then nothing of the request is written, so a failed connection means *not sent*.
+5. An idle connection is reused for a few seconds if no byte or end arrived.
 
-1. A name is looked up once for a connection, and what was looked at is what is connected to. One address
-   that the pin does not admit refuses all of them (`core.tool.remote`).
-2. TLS is verified always: by the pinned authorities, else by those that this machine's OpenSSL was built
-   to trust. What the environment says of it (`SSL_CERT_FILE`, `SSLKEYLOGFILE`) comes from the agent's
-   client, and counts for nothing. Where a key is pinned, it is compared before a byte is sent.
-3. No proxy is used, whatever the environment says.
-4. Nothing of the request is written before all that: who can't be reached was sent nothing.
-5. An idle connection is used again for a few seconds, as long as nothing came on it and its end did not.
-
-Of `spki`:
-
-A few lines instead of a library for certificates, which this process is not to load: OpenSSL has read and
-verified the certificate already, and only one field of it is cut out here (RFC 5280 section 4.1).
+The certificate was verified by OpenSSL; only its SubjectPublicKeyInfo is cut out here (RFC 5280 section 4.1),
+which avoids loading a certificate library.
 """
 
 from __future__ import annotations
@@ -51,11 +47,7 @@ _LONG: Final = 0x80
 
 
 def key_hash(certificate: bytes) -> str:
-    """The SHA-256 of a DER certificate's SubjectPublicKeyInfo, in lower-case hexadecimal.
-
-    Raises:
-        ValueError: It is no certificate.
-    """
+    """Returns the hexadecimal SHA-256 of a DER certificate's SubjectPublicKeyInfo; raises ValueError."""
     start, end = _inside(certificate, 0, _SEQUENCE)
     at, end = _inside(certificate[:end], start, _SEQUENCE)
     if certificate[at] == _VERSION:
@@ -70,14 +62,12 @@ def key_hash(certificate: bytes) -> str:
 
 
 def _inside(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Where the content of the element at this place begins and ends."""
     if at + 1 >= len(data) or data[at] != tag:
         raise ValueError("the certificate is not built as one")
     return _content(data, at)
 
 
 def _after(data: bytes, at: int) -> int:
-    """Where the element behind the one at this place begins."""
     return _content(data, at)[1]
 
 
@@ -101,7 +91,7 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host's name, as the system finds them."""
+    """Returns a host's addresses from the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(one[4][0]) for one in found]
 
@@ -112,17 +102,10 @@ class Dialer:
     def __init__(
         self, remote: Remote, *, patience: float, look: LookUp = look_up, private: bool = False
     ) -> None:
-        """Prepare; nothing is connected.
+        """`patience` (seconds) covers name resolution to TLS.
 
-        Args:
-            remote: The pinned server.
-            patience: Seconds for one connection, from the look-up to the end of TLS.
-            look: Finds a name's addresses.
-            private: Whether the person said of this place that its name may lead to a network of their own;
-                to addresses of the link itself, of nobody and of many it never does.
-
-        Raises:
-            ServerChangedError: The pinned file of authorities is another one.
+        `private` permits private addresses, never link-local, unspecified or multicast ones. Raises
+        ServerChangedError if the pinned file of authorities changed.
         """
         self._remote = remote
         self._patience = patience
@@ -134,11 +117,7 @@ class Dialer:
         """The hash of the key that the server showed last; empty without TLS."""
 
     async def take(self) -> Wire:
-        """A connection on which nothing is under way.
-
-        Raises:
-            NotReachedError: There is none; nothing was sent (rule 4).
-        """
+        """Returns an unused connection; raises NotReachedError, and then nothing was sent (rule 4)."""
         while self._idle:
             wire, timer = self._idle.pop()
             timer.cancel()
@@ -152,7 +131,7 @@ class Dialer:
             raise NotReachedError(f"`{self._shown}` can't be reached in {self._patience:g} s") from error
 
     def give(self, wire: Wire) -> None:
-        """Keep a connection whose last answer is complete (rule 5)."""
+        """Keeps a connection after a complete answer (rule 5)."""
         if not wire.fresh or len(self._idle) >= _MOST_IDLE:
             wire.abort()
             return
@@ -160,7 +139,7 @@ class Dialer:
         self._idle.append((wire, timer))
 
     def close(self) -> None:
-        """End every idle connection."""
+        """Closes every idle connection."""
         for wire, timer in self._idle:
             timer.cancel()
             wire.abort()
@@ -192,7 +171,6 @@ class Dialer:
             raise NotReachedError(f"`{self._shown}` can't be reached: {words}") from error
 
     async def _addresses(self) -> Sequence[str]:
-        """Where the host is, each address admitted (rule 1)."""
         host, port = self._remote.read.host, self._remote.read.port
         if host == "localhost":
             return _LOOPBACK
@@ -208,11 +186,9 @@ class Dialer:
         return found[:_ADDRESSES]
 
     def _admits(self, address: str) -> bool:
-        """Whether this address of the host is connected to (rule 1)."""
         return self._remote.admits(address, private=self._private)
 
     async def _to(self, address: str) -> Wire:
-        """A connection to this address, which is the host's (rules 1 and 2)."""
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         plain = socket.socket(family, socket.SOCK_STREAM)
@@ -230,7 +206,6 @@ class Dialer:
         return wire
 
     def _require_key(self, wire: Wire) -> None:
-        """Go on only with the server whose key is pinned, if one is."""
         try:
             self.key = key_hash(wire.certificate())
         except (ValueError, IndexError) as error:
@@ -242,7 +217,6 @@ class Dialer:
 
 
 def _context(authorities: PinnedFile | None) -> ssl.SSLContext:
-    """What is believed of a server (rule 2)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

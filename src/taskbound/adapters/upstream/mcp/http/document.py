@@ -1,9 +1,9 @@
-"""What issuers of identities publish, fetched as servers are spoken to (`connect`, `oauth.exchange`).
+"""Fetches documents that identity issuers publish (`connect`, `oauth.exchange`).
 
-1. Nothing is followed: a redirection is no document.
-2. An answer has `MAX_ANSWER` bytes at most, and the whole exchange 20 seconds.
-3. A name leads to public addresses only, unless the person said otherwise of this issuer; never to those of
-   the link itself, where clouds give out credentials.
+1. Redirects are not followed.
+2. An answer has at most `MAX_ANSWER` bytes, and an exchange takes at most 20 seconds.
+3. A name may resolve only to public addresses unless a person permitted private ones; never to link-local
+   ones, where clouds serve credentials.
 """
 
 from __future__ import annotations
@@ -32,24 +32,14 @@ _JSON: Final = frozenset({b"application/json", b"application/jwk-set+json"})
 
 
 class HttpDocuments:
-    """Fetches documents; for plain code, from any thread."""
+    """Fetches documents (blocking); safe from any thread."""
 
     def __init__(self, *, patience: float = _PATIENCE, look: LookUp = look_up) -> None:
-        """Fetch so.
-
-        Args:
-            patience: Seconds for one document.
-            look: Finds a name's addresses.
-        """
         self._patience = patience
         self._look = look
 
     def fetch(self, url: str, *, private: bool) -> bytes | None:
-        """The document at this URL; None where there is none.
-
-        Raises:
-            IssuerUnreachableError: It is not reached, or gives no document.
-        """
+        """Returns the document, or None; raises IssuerUnreachableError."""
         said = self._asked(url, "GET", (), b"", private=private)
         if said.status in _GONE:
             return None
@@ -61,11 +51,7 @@ class HttpDocuments:
     def post(
         self, url: str, form: Mapping[str, str], *, authorization: str, private: bool
     ) -> tuple[int, bytes]:
-        """The status and the JSON of the answer to a form; no bytes where it is no JSON.
-
-        Raises:
-            IssuerUnreachableError: It is not reached.
-        """
+        """Returns status and JSON of a form's answer, b'' if not JSON; raises IssuerUnreachableError."""
         body = urlencode(form).encode()
         headers = [
             ("Content-Type", "application/x-www-form-urlencoded"),

@@ -1,19 +1,14 @@
-"""One request and its answer on one connection: HTTP/1.1 by h11, within bounds.
+"""One HTTP/1.1 request and its answer on one connection, by h11 within bounds.
 
-Of `exchange`:
+1. The request is built here completely and written at once; nothing in it comes from a client's request.
+2. An answer's head has at most 32 KiB, after at most 8 interim answers. Ambiguous framing, two content types
+   or a `Content-Encoding` make it invalid.
+3. Redirects are not followed and cookies are ignored.
+4. Head and each later silence have time limits, which don't run while reading is paused.
+5. A connection is reused only after a complete answer.
 
-1. What is sent is built here, whole, and written at once; nothing of it comes from a client's request.
-2. The head of an answer is at most 32 KiB, of at most 8 interim answers. A head that frames its body in two
-   ways, says its type twice, or has a coded body (`Content-Encoding`) is no answer: nothing is unpacked.
-3. Nothing is followed and nothing kept: redirections are answers like any other, cookies are not read.
-4. There is a bound of time for the head, and one for each silence after it; time in which nothing is read
-   because nobody keeps up counts for neither.
-5. The connection is used again only after an answer that ended as it said it would.
-
-Of `bearing`:
-
-1. A server that wants tokens is given the one of the moment with each request. Without one nothing is sent.
-2. One that the server does not take (401) is not sent again.
+Tokens (`Bearing`): 1. Each request carries the current token; without one nothing is sent. 2. A token
+rejected with 401 is not sent again.
 """
 
 from __future__ import annotations
@@ -44,7 +39,7 @@ _SINGLE: Final = (b"content-type", b"mcp-session-id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The beginning of an answer."""
+    """The head of an answer."""
 
     status: int
     kind: bytes
@@ -53,10 +48,9 @@ class Head:
 
 
 class Exchange:
-    """One request on one connection."""
+    """One request on one connection; nothing is read while `flowing` is not set."""
 
     def __init__(self, wire: Wire, flowing: asyncio.Event) -> None:
-        """Use this connection; nothing is read from it while `flowing` is not set."""
         self._wire = wire
         self._flowing = flowing
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
@@ -74,7 +68,7 @@ class Exchange:
         return self._wire.unsent
 
     def send(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Write a request (rule 1)."""
+        """Writes a request (rule 1)."""
         request = h11.Request(method=method, target=target, headers=list(headers))
         parts = [self._http.send(request)]
         if body:
@@ -83,11 +77,7 @@ class Exchange:
         self._wire.write(b"".join(part for part in parts if part))
 
     async def head(self, *, patience: float) -> Head:
-        """The answer's head.
-
-        Raises:
-            BrokenAnswerError: There is none in time, or none that can be believed.
-        """
+        """Returns the answer's head; raises BrokenAnswerError if it is late or invalid."""
         self._left = patience
         try:
             for _ in range(_MAX_INTERIM + 1):
@@ -100,18 +90,13 @@ class Exchange:
         raise BrokenAnswerError("bad-http", "the server's interim answers do not end")
 
     def _require_one_length(self) -> None:
-        """Go on only with a head that says one length (rule 2)."""
         behind, heads = len(self._http.trailing_data[0]), bytes(self._heads or b"")
         self._heads = None
         if not has_one_length(read_lengths(heads[: len(heads) - behind])):
             raise BrokenAnswerError("bad-http", "the server frames its answer in two ways")
 
     async def more(self, *, silence: float) -> bytes:
-        """The next piece of the body; empty at its end.
-
-        Raises:
-            BrokenAnswerError: It is cut off, or the server falls silent.
-        """
+        """Returns the next piece of the body, b'' at its end; raises BrokenAnswerError if it is cut off."""
         self._left = silence
         try:
             while True:
@@ -148,7 +133,6 @@ class Exchange:
         return event
 
     async def _read(self) -> bytes:
-        """The next bytes, few at once, so that rule 2 holds: `h11` bounds only what is not complete."""
         if not self._pending:
             self._pending = await self._heard()
         data, self._pending = self._pending[:_SLICE], self._pending[_SLICE:]
@@ -164,7 +148,7 @@ class Exchange:
 
 
 def headers_for(remote: Remote, body: bytes) -> tuple[tuple[str, str], ...]:
-    """What goes with every request to a server, with a body or without one; nothing of it is the client's."""
+    """Returns the headers of every request; none comes from the client."""
     found = [
         ("Host", remote.authority),
         ("User-Agent", "taskbound"),
@@ -197,10 +181,9 @@ _ENOUGH: Final = 65_536
 
 
 class Wire(asyncio.Protocol):
-    """One connection; made by asyncio."""
+    """One connection, made by asyncio."""
 
     def __init__(self) -> None:
-        """Wait to be connected."""
         self._held = bytearray()
         self._over = False
         self._waiter: asyncio.Future[None] | None = None
@@ -208,28 +191,28 @@ class Wire(asyncio.Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing came that nobody has asked for, and the other side is still there."""
+        """Whether the peer is connected and sent nothing unrequested."""
         open_ = self._transport is not None and not self._transport.is_closing()
         return open_ and not self._over and not self._held
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and that the other side has not taken yet."""
+        """Bytes that the peer has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def certificate(self) -> bytes:
-        """The certificate that the other side showed; empty without TLS."""
+        """The peer's certificate; b'' without TLS."""
         inside = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         found = inside.getpeercert(binary_form=True) if isinstance(inside, ssl.SSLObject) else None
         return found or b""
 
     def write(self, data: bytes) -> None:
-        """Send these bytes."""
+        """Sends these bytes."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     async def read(self) -> bytes:
-        """What came; empty at the end."""
+        """Returns received bytes; b'' at the end."""
         while not self._held and not self._over:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -243,30 +226,30 @@ class Wire(asyncio.Protocol):
         return data
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport (asyncio calls this)."""
+        """Keeps the transport."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came (asyncio calls this)."""
+        """Buffers received bytes."""
         self._held += data
         if len(self._held) >= _ENOUGH and self._transport is not None:
             self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
-        """Note that nothing more comes (asyncio calls this)."""
+        """Records the end of input."""
         self._over = True
         self._wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the connection is gone (asyncio calls this)."""
+        """Records the loss of the connection."""
         del exc
         self._over = True
         self._wake()
@@ -282,18 +265,13 @@ _Headers = tuple[tuple[str, str], ...]
 
 
 class Bearing:
-    """The tokens of one session; none for a server that wants none."""
+    """The tokens of one session; None if the server needs none."""
 
     def __init__(self, tokens: Tokens | None) -> None:
-        """Send these."""
         self._tokens = tokens
 
     async def headers(self) -> _Headers:
-        """The header in which a token goes (RFC 6750 §2.1), for one request.
-
-        Raises:
-            NoTokenError: The server wants one, and there is none (rule 1).
-        """
+        """Returns the token's header (RFC 6750 §2.1) for one request; raises NoTokenError."""
         if self._tokens is None:
             return ()
         try:
@@ -302,11 +280,7 @@ class Bearing:
             raise NoTokenError(f"{error.message} [{error.code}]", remedy=error.advice) from error
 
     def require_taken(self, head: Head, sent: _Headers, *, ours: bool) -> None:
-        """See whether the server takes the token that it was sent (rule 2).
-
-        Raises:
-            UntakenTokenError: It does not, and it was a question of our own that can be asked again.
-        """
+        """Raises UntakenTokenError if the server rejected the token of a repeatable request (rule 2)."""
         if head.status != _UNAUTHORIZED or self._tokens is None:
             return
         for _, value in sent:

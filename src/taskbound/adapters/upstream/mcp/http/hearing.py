@@ -1,23 +1,14 @@
-"""Who hears what a server says in which exchange, and what is asked again of a new session.
+"""Routes a server's notifications to calls, and restores subscriptions in a new session.
 
-Of `hearing`:
+1. A progress token is its request's number. It counts in the call's own exchange and on the stream outside
+   calls, where older servers send it, never in another call's exchange.
+2. Logs in a call's exchange belong to that call; outside calls, to the only open call, or to none.
+3. Requests about a call that continues as a server's task have their own exchanges; their notifications
+   belong to that call until it is dropped or the server is lost (`session`, rule 6).
 
-1. The token of a call's progress is the number of its request. It counts in the call's own exchange, and on
-   the stream outside of calls, where older servers say it; in another call's exchange it is dropped.
-2. What is logged in the exchange of a call is that call's; outside of calls it is that of the one that is
-   open alone, and nobody's otherwise.
-3. What is asked about a call whose server goes on with it as a task has exchanges of its own. What the server
-   says in them is of that call. It is heard of until it is dropped, or the server lost (`session`, rule 6).
-
-Of `again`:
-
-1. A URI counts from the server's word that it is subscribed to until it is let go, a level from its word that
-   it logs from there on.
-2. A server that has forgotten its session (404) has forgotten both. In the new one it is asked for all of it
-   again, at once. What it would have said in between nobody knows: its lists, and what is under each URI, are
-   said to be another.
-3. Where it does not do it again the server is ended: so those who rely on it see that it is over, and what is
-   asked for next opens it anew.
+Restoring (`Again`): 1. A subscription or log level counts from the server's confirmation. 2. After a lost
+session (404) all are requested again, and lists and resources are reported as changed, because notifications
+may be missing. 3. If that fails the server is ended.
 """
 
 from __future__ import annotations
@@ -46,7 +37,7 @@ NOBODY: Final = 0
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """What waits for an answer, or is heard of after one."""
+    """An open exchange."""
 
     answer: Callable[[UpstreamAnswer], None]
     progress: Told | None = None
@@ -55,10 +46,9 @@ class Waiting:
 
 
 class Exchanges:
-    """What is open with one server, by number."""
+    """Open exchanges of one server by number; `logged` gets logs of no known call."""
 
     def __init__(self, logged: Told) -> None:
-        """Have nothing open; `logged` hears what is logged of no call that can be told."""
         self._logged = logged
         self.open: dict[int, Waiting] = {}
         self._kept: dict[int, Waiting] = {}
@@ -66,43 +56,43 @@ class Exchanges:
         """By the number of a question that is open: the call that it is about (rule 3)."""
 
     def begin(self, number: int, one: Waiting, *, of: int = NOBODY) -> None:
-        """This waits for an answer, which may be about a call."""
+        """Opens an exchange, which may be about a call."""
         self.open[number] = one
         if of:
             self._of[number] = of
 
     def end(self, number: int) -> Waiting | None:
-        """Nothing waits under this number any more."""
+        """Closes an exchange."""
         self._of.pop(number, None)
         return self.open.pop(number, None)
 
     def keep(self, number: int, one: Waiting) -> None:
-        """This was answered and is heard of; its `answer` is told that the server is lost (rule 3)."""
+        """Keeps an answered exchange for notifications (rule 3)."""
         self._kept[number] = one
 
     def drop(self, number: int) -> None:
-        """It is not heard of any more."""
+        """Ends its notifications."""
         self._kept.pop(number, None)
 
     def lose(self, found: NoAnswer) -> None:
-        """The server is lost to all that was answered and is heard of."""
+        """Reports the server's loss to kept exchanges."""
         kept, self._kept = self._kept, {}
         for one in kept.values():
             one.answer(found)
 
     def about(self, within: int | None) -> int | None:
-        """The call that is spoken of in this exchange (rule 3)."""
+        """Returns the call that an exchange is about (rule 3)."""
         return self._of.get(within, within) if within is not None else None
 
     def progressed(self, params: Mapping[str, JsonValue], within: int | None) -> None:
-        """The server notifies of progress in this exchange (rule 1)."""
+        """Routes a progress notification (rule 1)."""
         token = token_in(params)
         one = self._heard_of(token) if self.about(within) in {token, NOBODY} else None
         if one is not None and one.progress is not None:
             one.progress(params)
 
     def log(self, params: Mapping[str, JsonValue], within: int | None) -> None:
-        """The server logs in this exchange (rule 2)."""
+        """Routes a log notification (rule 2)."""
         within = self.about(within)
         every = (*self.open.values(), *self._kept.values())
         calls = [one.logged for one in every if one.logged is not None]
@@ -120,10 +110,9 @@ _PATIENCE: Final = 10.0
 
 
 class Again:
-    """What one server was asked to tell; used in the loop."""
+    """Confirmed subscriptions and log level of one server; used in the loop."""
 
     def __init__(self, session: HttpSession, events: UpstreamEvents) -> None:
-        """Nothing yet; `session` says when it is another one."""
         self._session = session
         self._events = events
         self._uris: dict[str, None] = {}
@@ -134,7 +123,7 @@ class Again:
     def subscribes(
         self, uri: str, answer: Callable[[UpstreamAnswer], None]
     ) -> Callable[[UpstreamAnswer], None]:
-        """Hear the answer to a subscription before `answer` does (rule 1)."""
+        """Wraps `answer` so that a confirmed subscription is recorded (rule 1)."""
 
         def heard(found: UpstreamAnswer) -> None:
             if isinstance(found, Answered):
@@ -144,18 +133,17 @@ class Again:
         return heard
 
     def leave(self, uri: str) -> None:
-        """Nobody wants to hear of this URI any more."""
+        """Forgets this URI."""
         self._uris.pop(uri, None)
 
     def logs_from(self, level: str) -> None:
-        """It logs from this level on."""
+        """Records the log level."""
         self._level = level
 
     def _renewed(self) -> None:
         self._asking = asyncio.get_running_loop().create_task(self._ask())
 
     async def _ask(self) -> None:
-        """Ask for all of it again (rules 2 and 3)."""
         try:
             if self._level:
                 await log_from(self._session, self._level)
@@ -170,11 +158,6 @@ class Again:
             self._events.updated(uri)
 
     async def _subscribe(self, uri: str) -> None:
-        """Subscribe to a URI once more.
-
-        Raises:
-            ServerLostError: The server does not say that it is subscribed to.
-        """
         if uri not in self._uris:
             return
         asked = b'{"uri":%b}' % text(uri)

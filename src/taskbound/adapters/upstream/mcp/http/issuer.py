@@ -1,7 +1,4 @@
-"""Looking at an authorization server before a client of it is pinned, and at what a server says of that.
-
-Nothing secret is sent. What is found is shown to a person and pinned: nobody looks again.
-"""
+"""Reads an authorization server's metadata before a client is pinned; sends no secret."""
 
 from __future__ import annotations
 
@@ -41,22 +38,15 @@ _ERA: Final = "2025-11-25"
 def authorize(
     url: str, asked: OAuthSpec, *, key: str = "", authorities: str = ""
 ) -> tuple[OAuthSpec, tuple[str, ...]]:
-    """The client of the server at this URL, with its issuer's endpoints; for plain code.
+    """Returns the client to pin, with its issuer's endpoints, and notes for the person (blocking).
 
-    Args:
-        url: The server's, as a person types it.
-        asked: What the person named: an issuer or a token endpoint, and the resource unless it is the server.
-        key: The SHA-256 of the server's public key, when only that one is to be believed.
-        authorities: Absolute path of the file with those who certify the server.
-
-    Returns:
-        The client as it is to be pinned, and what the person should know besides.
+    `asked` names an issuer or token endpoint; `key` and `authorities` restrict the server's TLS.
 
     Raises:
-        BadClientError: It names neither an issuer nor a token endpoint, or it can't be pinned.
-        BadMetadataError: What the issuer or the server says can't be believed.
-        OtherIssuerError: The server says that others issue its tokens.
-        TokenUnavailableError: One of them is not reached.
+        BadClientError: It names neither, or can't be pinned.
+        BadMetadataError: The issuer's or server's metadata is invalid.
+        OtherIssuerError: The server names other issuers.
+        TokenUnavailableError: One of them is unreachable.
     """
     file = PinnedFile(path=authorities, sha256=hash_file(authorities)) if authorities else None
     key = key.lower().replace(":", "")
@@ -87,7 +77,6 @@ async def _authorized(server: Remote, asked: OAuthSpec) -> tuple[OAuthSpec, tupl
 
 
 def _place(resource: str) -> str:
-    """Scheme, host and port of a resource that is a URL; empty otherwise."""
     try:
         return Remote(url=canonical_url(resource), era=_ERA).origin
     except MalformedError:
@@ -95,7 +84,6 @@ def _place(resource: str) -> str:
 
 
 def _resource_of(server: Remote) -> str:
-    """The server as a resource: without a slash at the end of nothing (MCP, Authorization)."""
     return server.origin if server.target == "/" else server.url
 
 
@@ -108,20 +96,12 @@ async def look_at_issuer(
     look: LookUp = look_up,
     private: bool = False,
 ) -> Metadata:
-    """What an issuer says of its endpoints.
-
-    Args:
-        issuer: As it writes itself.
-        method: How the client is to prove itself.
-        grant: By what it is to get tokens.
-        patience: Seconds for one exchange.
-        look: Finds a name's addresses.
-        private: As in `Dialer`.
+    """Returns an issuer's metadata for this client authentication method and grant; `private` as in `Dialer`.
 
     Raises:
-        BadClientError: It is no URL that can be asked.
-        BadMetadataError: It says nothing, or nothing that can be believed.
-        TokenUnavailableError: It is not reached.
+        BadClientError: The issuer is no usable URL.
+        BadMetadataError: Its metadata is missing or invalid.
+        TokenUnavailableError: It is unreachable.
     """
     for place in places_of_issuer(issuer):
         body = await _document(endpoint(place), patience=patience, look=look, private=private)
@@ -133,13 +113,7 @@ async def look_at_issuer(
 async def is_issued_by(
     server: Remote, issuer: str, *, patience: float = _PATIENCE, look: LookUp = look_up
 ) -> bool:
-    """Whether the server says that this issuer issues its tokens; false where it says nothing.
-
-    Raises:
-        OtherIssuerError: It says that others do.
-        BadMetadataError: What it says can't be read.
-        TokenUnavailableError: It is not reached.
-    """
+    """Whether the server names this issuer; False without metadata, OtherIssuerError if it names others."""
     for place in places_of_resource(server):
         body = await _document(replace(server, url=place), patience=patience, look=look)
         if body is not None:
@@ -149,7 +123,6 @@ async def is_issued_by(
 
 
 async def _document(place: Remote, *, patience: float, look: LookUp, private: bool = False) -> bytes | None:
-    """A JSON document, where there is one."""
     said = await exchange(place, "GET", (), b"", patience=patience, look=look, private=private)
     if 300 <= said.status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         raise BadMetadataError(f"`{shown(place.url)}` sends elsewhere, and is not followed there")

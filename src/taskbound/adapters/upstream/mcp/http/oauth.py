@@ -1,14 +1,13 @@
-"""Tokens for a server behind a URL, asked of its pinned authorization server, and given back to it.
+"""Requests and revokes tokens at a pinned authorization server.
 
-1. An endpoint is spoken to as a server is (`connect`): the same rules of where it may be and who it has to
-   prove to be, one exchange a connection, nothing followed, nothing sent twice.
-2. An answer has `MAX_ANSWER` bytes at most, and the whole exchange `_WHOLE` seconds.
-3. The secret goes in the way that is pinned, into a request's header or body. The resource that a token is
-   for goes with it (RFC 8707).
-4. What an answer that is refused has in it of tokens is given back, as far as that goes.
-5. A token is given back when the endpoint says that it took it (RFC 7009 §2.2: status 200).
-6. No error quotes an answer.
-7. What was sent to prove who asks, or for whom, is no token, whatever is answered: it would be handed on.
+1. An endpoint is connected to like a server (`connect`): same address and identity rules, one exchange a
+   connection, no redirect, no repeat.
+2. An answer has at most `MAX_ANSWER` bytes, and an exchange takes at most `_WHOLE` seconds.
+3. The secret is sent as pinned, in header or body, with the resource (RFC 8707).
+4. Tokens in a refused answer are revoked if possible.
+5. Revocation succeeds with status 200 (RFC 7009 §2.2).
+6. Errors never quote an answer.
+7. An answer that returns sent credentials as a token is refused: they would be passed on.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """An answer, whole."""
+    """A complete answer."""
 
     status: int
     kind: bytes
@@ -73,7 +72,10 @@ class Said:
 
 
 class TokenEndpoint:
-    """The pinned authorization server of one client, with what that client proves itself with."""
+    """The pinned authorization server of one client.
+
+    `sign` makes the client's assertion if it authenticates by key; `private` as in `Dialer`.
+    """
 
     def __init__(
         self,
@@ -85,16 +87,6 @@ class TokenEndpoint:
         look: LookUp = look_up,
         private: bool = False,
     ) -> None:
-        """Ask for this client; nothing is asked yet.
-
-        Args:
-            client: As it is pinned.
-            secret: What is in its slot.
-            sign: Makes its statement, when it proves itself by a key.
-            patience: Seconds for one exchange.
-            look: Finds a name's addresses.
-            private: As in `Dialer`.
-        """
         self._client = client
         self._secret = secret
         self._sign = sign
@@ -104,7 +96,7 @@ class TokenEndpoint:
 
     @property
     def revocable(self) -> bool:
-        """Whether tokens can be given back."""
+        """Whether tokens can be revoked."""
         return bool(self._client.revocation)
 
     async def ask(
@@ -114,17 +106,12 @@ class TokenEndpoint:
         default: int | None = DEFAULT_LIFE,
         grant: str = GRANT,
     ) -> Token:
-        """A new token.
-
-        Args:
-            more: What is said beside scope and resource.
-            default: As in `parse_token`.
-            grant: By what it is asked for.
+        """Returns a new token; `more` are parameters besides scope and resource.
 
         Raises:
-            TokenRefusedError: There is none for this client.
-            TokenTooWideError: It is for more than was asked for.
-            UnavailableError: There is none now, or none that could be used.
+            TokenRefusedError: The client gets none.
+            TokenTooWideError: Its scope exceeds the request.
+            UnavailableError: None is available now, or it is unusable.
             BadSecretError: The client's key can't sign.
         """
         scope = {"scope": " ".join(self._client.scopes)} if self._client.scopes else {}
@@ -146,11 +133,7 @@ class TokenEndpoint:
         return token
 
     async def revoke(self, token: str) -> None:
-        """Give a token back (rule 5).
-
-        Raises:
-            TokenUnavailableError: That can't be done, or was not confirmed.
-        """
+        """Revokes a token (rule 5); raises TokenUnavailableError unless confirmed."""
         if not self.revocable:
             raise TokenUnavailableError("the authorization server takes no tokens back")
         said, _ = await self._posted(
@@ -160,12 +143,7 @@ class TokenEndpoint:
             raise TokenUnavailableError(f"the token was not taken back: HTTP status {said.status}")
 
     async def about(self, token: str) -> Mapping[str, JsonValue]:
-        """What the authorization server says of a token (RFC 7662), with `active`.
-
-        Raises:
-            TokenRefusedError: It does not tell this client.
-            UnavailableError: It does not tell.
-        """
+        """Returns a token's introspection (RFC 7662); raises TokenRefusedError if the client may not ask."""
         if not self._client.introspection:
             raise TokenUnavailableError("the authorization server can't be asked about tokens")
         words = {"token": token, "token_type_hint": "access_token"}
@@ -173,7 +151,6 @@ class TokenEndpoint:
         return parse_about(said.status, said.kind, said.body)
 
     async def _posted(self, url: str, words: dict[str, str]) -> tuple[Said, frozenset[str]]:
-        """What is answered, and all that was sent to prove who asks and for whom (rule 7)."""
         proof, headers = self._proof()
         body = urlencode({**words, **proof}).encode()
         sent = {*hidden_in(self._client.slot, self._secret), *(value.split()[-1] for _, value in headers)}
@@ -190,7 +167,6 @@ class TokenEndpoint:
         return said, frozenset(sent)
 
     def _proof(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
-        """What goes into body and headers (rule 3)."""
         client = self._client
         match client.method:
             case "client_secret_basic":
@@ -205,34 +181,24 @@ class TokenEndpoint:
 
 
 def _require_fresh(token: Token, sent: frozenset[str]) -> None:
-    """Go on only with a token in which nothing is that was sent (rule 7).
-
-    Raises:
-        BadTokenError: Something is.
-    """
     if any(one in token.value for one in sent):
         raise BadTokenError("the token endpoint's token is what was sent to it")
 
 
 class LookToken:
-    """One token for one look at a server (`filling.Tokens`)."""
+    """One token for one probe (`filling.Tokens`)."""
 
     def __init__(self, token: str) -> None:
-        """Send this one."""
         self._token = token
 
     async def current(self) -> str:
-        """The token.
-
-        Raises:
-            TokenUnavailableError: The server did not take it.
-        """
+        """Returns the token; raises TokenUnavailableError after a rejection."""
         if not self._token:
             raise TokenUnavailableError("the server does not take the token that its issuer gave for it")
         return self._token
 
     def refused(self, token: str) -> None:
-        """The server did not take it."""
+        """Records the rejection."""
         del token
         self._token = ""
 
@@ -248,10 +214,7 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
     private: bool = False,
     most: int = MAX_ANSWER,
 ) -> Said:
-    """One request and its answer, on a connection of its own (rules 1 and 2).
-
-    `private` as in `Dialer`; `most` bytes of an answer are read.
-    """
+    """Sends one request on its own connection (rules 1 and 2); reads at most `most` bytes of the answer."""
     flowing = asyncio.Event()
     flowing.set()
     sent = (

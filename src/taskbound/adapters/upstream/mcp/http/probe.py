@@ -1,9 +1,7 @@
-"""Looking at a server behind a URL before it is pinned: its era, its key, what it says of itself, its tools.
+"""Probes a server behind a URL before it is pinned: era, key, self-description, tools.
 
-Nothing is called (design 6), and every connection is ended before this returns.
-
-A server that refuses streamable HTTP with one of the statuses that MCP names for this (2025-11-25,
-Transports, Backwards Compatibility) speaks HTTP with SSE at most, which is not spoken here.
+No tool is called (design 6), and every connection is closed before this returns. HTTP with SSE, recognized by
+the statuses of MCP 2025-11-25 (Transports, Backwards Compatibility), is not supported.
 """
 
 from __future__ import annotations
@@ -61,19 +59,9 @@ def pin_url(  # noqa: PLR0913 -- what a server is reached by, as a person types 
     slots: Iterable[Slot] = (),
     oauth: OAuthSpec | None = None,
 ) -> ServerSpec:
-    """The spec of a server behind a URL; its era is not known yet.
+    """Returns the spec of a server behind a URL, without era; raises MalformedError if it can't be pinned.
 
-    Args:
-        name: What the server is called here.
-        url: As a person types it.
-        headers: Declared ones, by name.
-        key: The SHA-256 of its public key, when only that one is to be believed.
-        authorities: Absolute path of the file with those who certify it; without one they are the system's.
-        slots: Where its secrets go.
-        oauth: Whom it is reached as, when it wants tokens.
-
-    Raises:
-        MalformedError: It can't be pinned; the advice says what would.
+    `key` is the only trusted public key's SHA-256; `authorities` an absolute path, by default the system's.
     """
     parse_server_name(name)
     spec = ServerSpec(
@@ -96,13 +84,13 @@ async def probe(
     start: HttpStarter | None = None,
     filling: Filling | None = None,
 ) -> Probe:
-    """Reach the server, find out its era, and list its tools.
+    """Connects to the server, detects its era and lists its tools.
 
     Raises:
-        DeniedError: Something pinned is different.
+        DeniedError: A pinned value differs.
         NoStreamableHttpError: It refuses streamable HTTP.
-        UnavailableError: It is not reached, or does not answer, or list.
-        MalformedError: One of its tools can't be pinned.
+        UnavailableError: It can't be reached, or doesn't answer or list.
+        MalformedError: A tool can't be pinned.
     """
     limits = patience or Patience()
     starter = start or HttpStarter(patience=limits)
@@ -131,18 +119,15 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
     oauth: OAuthSpec | None = None,
     sign: Sign | None = None,
 ) -> tuple[ServerSpec, Probe]:
-    """Pin a URL and look at its server, for plain code; `secrets` as `mcp.probe.probe_command`.
+    """Pins a URL and probes its server (blocking); `secrets` as `mcp.probe.probe_command`.
 
-    A server that wants tokens is looked at with one that is asked for this, and given back after it; without
-    the client's secret it is looked at without one. `sign` makes the client's statement of itself.
-
-    Returns:
-        The spec, with the era that the server showed, and what else it showed.
+    A server that needs a token is probed with a temporary one, revoked afterwards, or without one if the
+    client's secret is missing. Returns the spec with its era, and what the server showed.
 
     Raises:
-        MalformedError: As `pin_url`, or one of its tools can't be pinned.
-        SecretShownError: It showed a secret that it was given, or its token.
-        DeniedError: Its authorization server gives no token.
+        MalformedError: As `pin_url`, or a tool can't be pinned.
+        SecretShownError: It output a given secret or its token.
+        DeniedError: Its authorization server refuses a token.
         UnavailableError: As `probe`, or there is no token now.
     """
     spec = pin_url(
@@ -166,10 +151,6 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
 def _token_for(
     spec: ServerSpec, filled: Mapping[Slot, str], sign: Sign | None, notes: list[str]
 ) -> Iterator[str]:
-    """A token for one look, given back after it; empty where none is wanted, or none can be asked for.
-
-    What could not be given back is noted.
-    """
     client = identity_of(spec, namespace="default").oauth
     secret = filled.get(client.slot) if client is not None else None
     if client is None or secret is None:
@@ -192,8 +173,6 @@ def _signs_nothing(key: str, client: str, audience: str) -> str:
 
 
 class _Looking:
-    """One look at one server."""
-
     def __init__(self, name: str, remote: Remote, starter: HttpStarter, patience: Patience) -> None:
         self._name = name
         self._remote = remote
@@ -205,11 +184,6 @@ class _Looking:
         """The HTTP status of its last answer to a question that opens a session."""
 
     async def seen(self) -> Probe:
-        """What it shows.
-
-        Raises:
-            UnavailableError: It is not reached, or does not answer, or list.
-        """
         found = await self._seen(partial(look_modern, show=self._shown, patience=self._patience))
         if found is not None:
             return found
@@ -232,7 +206,6 @@ class _Looking:
         )
 
     async def _seen(self, look: Callable[[Asking], Awaitable[P]]) -> P:
-        """What is seen in a session that is opened for this and ended after it."""
         session = self._starter.session(self._remote, Deaf(), filling=self.filling)
         try:
             return await look(session)

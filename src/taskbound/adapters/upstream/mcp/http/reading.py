@@ -1,27 +1,21 @@
-"""Answers as messages: one document or a stream of server-sent events.
+"""Parses answers: one JSON document, or a stream of server-sent events.
 
-Of `reading`:
+1. A document is the exchange's answer. A stream brings notifications, requests, and the answer under the
+   request's id; later events are ignored.
+2. For an error status, a JSON-RPC error in the body is the answer, whose id may be absent; otherwise only the
+   status is known.
+3. Bounds: `MAX_LINE` for a message, `MAX_HELD` for all exchanges, `MAX_UNASKED` before an exchange's answer.
+4. Long messages are parsed outside the loop: 16 MiB can take seconds.
 
-1. A document (`application/json`) is the one answer of its exchange. A stream (`text/event-stream`) brings
-   notifications, requests and, under the id of the request, its answer; what follows is not read.
-2. An HTTP status that is no success is the server's error when there is a JSON-RPC error in it; else all
-   that is known is the status. The exchange says whose error it is, so that its id may be absent.
-3. Bytes are held up to `MAX_LINE` for one message and up to `MAX_HELD` for all exchanges together, and one
-   exchange says at most `MAX_UNASKED` before its answer.
-4. What is long is read beside the loop, and nothing more of its exchange meanwhile: a document of 16 MiB can
-   take seconds, and others are not held up by that.
+Events (`EventCutter`):
 
-Of `events`:
-
-1. A line ends at a line feed, with at most one carriage return before it. The standard also ends one at a
-   bare carriage return; whoever sends one is not read here, because other readers see other lines.
-2. Fields are `data`, `event`, `id` and `retry`; others and comments are nothing. Events of another type than
-   `message` are nothing either.
-3. Where the stream can be taken up again (`last`) is known at the end of an event, never within one: what
-   was cut off comes again. What can't stand in a header is no place to take it up from.
-4. Lines and events are at most `limit` bytes; what is longer ends the stream.
-5. The lines of one message are JSON of several lines. Their ends become spaces: inside a text of JSON none
-   can stand, so that nothing but the space between tokens changes.
+1. A line ends at LF or CRLF. The standard also permits a bare CR, which is refused because parsers disagree
+   about it.
+2. Fields are `data`, `event`, `id` and `retry`; other fields, comments and events other than `message` are
+   ignored.
+3. The resume position (`last`) changes only at the end of an event and must be a valid header value.
+4. Lines and events have at most `limit` bytes.
+5. The line ends inside one message become spaces, which JSON strings can't contain unescaped.
 """
 
 from __future__ import annotations
@@ -62,15 +56,14 @@ _MARK: Final = b"\xef\xbb\xbf"
 
 
 def one_line(document: bytes) -> bytes:
-    """A JSON document as one line (rule 5)."""
+    """Returns a JSON document as one line (rule 5)."""
     return document.translate(_SPACES) if b"\n" in document or b"\r" in document else document
 
 
 class EventCutter:
-    """Cuts one answer of one server."""
+    """Splits an event stream into messages."""
 
     def __init__(self, limit: int) -> None:
-        """Start before the first event."""
         self._limit = limit
         self._first = True
         self._line: list[bytes] = []
@@ -86,15 +79,11 @@ class EventCutter:
 
     @property
     def held(self) -> int:
-        """Bytes that are kept of what is not complete."""
+        """Bytes of incomplete events."""
         return self._size + self._data_size
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that are complete now, each one line.
-
-        Raises:
-            BrokenAnswerError: Something is too long, or reads in two ways.
-        """
+        """Returns the completed messages, each as one line; raises BrokenAnswerError."""
         found: list[bytes] = []
         *lines, rest = data.split(b"\n")
         for line in lines:
@@ -165,7 +154,7 @@ _HINTS: Final = {
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """What one request waits for, over all the streams that its answer may come on."""
+    """The state of one request over all streams of its answer."""
 
     number: int | None
     """Its id; None for what gets no answer."""
@@ -183,7 +172,7 @@ class Reply:
     """Notifications and requests among them."""
 
     def hear(self, size: int) -> None:
-        """Count what came (rule 3)."""
+        """Counts received bytes (rule 3)."""
         self.said += size
         if self.said > MAX_UNASKED:
             words = f"the server said more than {MAX_UNASKED} bytes that nobody asked for"
@@ -194,15 +183,10 @@ class Reader:
     """Reads the answers of one server."""
 
     def __init__(self) -> None:
-        """Hold nothing."""
         self._held = 0
 
     async def read(self, head: Head, more: More, reply: Reply) -> UpstreamAnswer | None:
-        """The answer in one exchange; none when a stream ended before it came.
-
-        Raises:
-            BrokenAnswerError: There is none, or none that can be believed.
-        """
+        """Returns the exchange's answer, or None if its stream ended before; raises BrokenAnswerError."""
         if reply.number is None:
             await self._accepted(head, more)
             return None
@@ -219,14 +203,12 @@ class Reader:
         raise BrokenAnswerError("garbage", "the server's answer is neither JSON nor a stream of events")
 
     async def _accepted(self, head: Head, more: More) -> None:
-        """See that a notification was taken; what stands in the answer to one is nothing."""
         if head.status not in {_OK, *_TAKEN}:
             raise BrokenAnswerError("http-status", f"HTTP status {head.status}")
         if head.status in _TAKEN:
             await self._whole(more, _MAX_ERROR)
 
     async def _refused(self, head: Head, more: More) -> UpstreamAnswer:
-        """The error that an HTTP status stands for (rule 2)."""
         if head.status in _TAKEN:
             raise BrokenAnswerError("no-answer", "the server took the request and answers nothing")
         plain = _no_success(head.status)
@@ -279,14 +261,12 @@ class Reader:
         return None
 
     def _hold(self, more: int) -> None:
-        """Hold so many bytes more, or none of them (rule 3)."""
         if self._held + more > MAX_HELD:
             raise BrokenAnswerError("too-large", f"the server's answers are over {MAX_HELD} bytes together")
         self._held += more
 
 
 def _no_success(status: int) -> BrokenAnswerError:
-    """What a status that is no success says by itself."""
     if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         return BrokenAnswerError("redirected", "the server sends elsewhere, and is not followed there")
     return BrokenAnswerError(
@@ -295,11 +275,6 @@ def _no_success(status: int) -> BrokenAnswerError:
 
 
 async def _message(document: bytes) -> Message:
-    """The message that it is (rule 4).
-
-    Raises:
-        BrokenAnswerError: It is none.
-    """
     try:
         if len(document) > _AT_ONCE:
             return await asyncio.to_thread(parse_message, document, limits=_LIMITS)
@@ -312,7 +287,6 @@ async def _message(document: bytes) -> Message:
 
 
 def _heard(message: Message, reply: Reply) -> UpstreamAnswer | None:
-    """The answer, if this message is it."""
     match message:
         case Result(id=number, raw=raw, value=value):
             if number != reply.number:

@@ -1,12 +1,9 @@
-"""A server behind a URL, ready for calls: what a gateway is given, and who reaches it.
+"""A server behind a URL as the gateway uses it, and its starter.
 
-1. A call carries the name, the canonical arguments and `_meta` that is built here (what the modern era asks
-   for, a key, a level of logs, its own number as the token of its progress), and, in the modern era, the
-   headers that the tool's schema asks for and the answers to what the server asked for. Nothing else of a
-   client's request goes upstream.
-2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
-   asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
-3. Reaching ends in a server that is ready, or in an error and no connection.
+1. A call carries name, canonical arguments, `_meta` built here, and in the modern era the headers of the
+   tool's schema and the answers that the server requested. Nothing else comes from the client's request.
+2. A modern tool with unsupported header declarations is not listed.
+3. Starting ends with a ready server, or with an error and no connection.
 """
 
 from __future__ import annotations
@@ -68,7 +65,6 @@ class HttpServer:
         patience: Patience,
         events: UpstreamEvents,
     ) -> None:
-        """Take over a session that is open."""
         self._session = session
         self._era = opened.era
         self._methods = opened.methods
@@ -80,22 +76,22 @@ class HttpServer:
 
     @property
     def era(self) -> str:
-        """The revision of MCP that it speaks."""
+        """The MCP revision that it speaks."""
         return self._era
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it says that it can be asked for beside its tools."""
+        """The supported methods besides tools."""
         return self._methods
 
     @property
     def logs(self) -> bool:
-        """Whether it says that it logs."""
+        """Whether it declares logging."""
         return self._logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent to it."""
+        """Whether calls can be sent."""
         return self._session.alive
 
     @property
@@ -104,7 +100,7 @@ class HttpServer:
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Every tool object that it lists now and that can be called, each exactly as received (rule 2)."""
+        """Lists the callable tools, each exactly as received (rule 2)."""
         raws = await list_tools(self._session, self._era, patience=self._patience.listing)
         self._tasks.learn(raws)
         if not is_modern(self._era):
@@ -115,7 +111,7 @@ class HttpServer:
         return kept
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """All that it lists by this method, each exactly as received."""
+        """Lists entries by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
@@ -130,7 +126,7 @@ class HttpServer:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Send one call and return its number (rule 1)."""
+        """Sends one call and returns its number (rule 1)."""
         del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
@@ -156,21 +152,20 @@ class HttpServer:
         return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
-        """Have it log from this level on, if it is a legacy one that logs."""
+        """Sets a legacy server's log level."""
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
             if self._again is not None:
                 self._again.logs_from(level)
 
     def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Subscribe by a modern server's stream of news."""
         listening = self._session.listening
         if listening is None:
             return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
         return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
     async def unsubscribe(self, uri: str) -> None:
-        """Have it say nothing more of this URI."""
+        """Ends the subscription of this URI."""
         if self._session.listening is not None:
             self._session.listening.leave(uri)
         elif not is_modern(self._era):
@@ -179,47 +174,46 @@ class HttpServer:
             await unsubscribe(self._session, uri)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Have it stop working on a call; from a legacy one an answer may still come."""
+        """Cancels a call; a legacy server may still answer."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.cancel(number)
         elif not self._tasks.cancel(number):
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer to the call may come."""
+        """Discards any later answer to the call."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
         elif not self._tasks.forget(number):
             self._session.forget(number)
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Stops reading until `resume`."""
         self._tasks.pause()
         self._session.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continues reading."""
         self._tasks.resume()
         self._session.resume()
 
     def kill(self, reason: str) -> None:
-        """Close every exchange with it, at once."""
+        """Closes every exchange at once."""
         self._session.end(reason)
 
     async def close(self) -> None:
-        """End its session, and every connection, once it was told which of its tasks are cancelled."""
+        """Reports cancelled tasks, then ends session and connections."""
         if self.alive:
             await self._tasks.finish(self._patience.stop)
         await self._session.close(grace=self._patience.stop)
 
 
 class HttpStarter:
-    """Reaches servers as they are pinned (`ports.upstream.StartUpstream`)."""
+    """Connects to servers as pinned (`ports.upstream.StartUpstream`)."""
 
     def __init__(
         self, *, patience: Patience | None = None, waits: Waits | None = None, look: LookUp = look_up
     ) -> None:
-        """Reach servers with this patience; `look` finds the addresses of names."""
         self._patience = patience or Patience()
         self._waits = waits or Waits()
         self._look = look
@@ -227,7 +221,7 @@ class HttpStarter:
 
     @property
     def key(self) -> str:
-        """The hash of the public key that the server reached last has shown; empty without TLS."""
+        """The public key's hash of the server connected last; '' without TLS."""
         return self._dialer.key if self._dialer is not None else ""
 
     def session(
@@ -238,12 +232,7 @@ class HttpStarter:
         filling: Filling | None = None,
         offers: bytes = b"{}",
     ) -> HttpSession:
-        """A session with this server, in which nothing was said.
-
-        Raises:
-            ServerChangedError: The pinned file of authorities is another one.
-            NotReachedError: This machine trusts no authority.
-        """
+        """Returns an unused session; raises ServerChangedError if the pinned authorities changed."""
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
         return HttpSession(remote, self._dialer, events, self._waits, filling or Filling(), offers=offers)
 
@@ -258,12 +247,12 @@ class HttpStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> HttpServer:
-        """The server, reached, of the pinned era, ready for calls; `filling` is in its slots.
+        """Returns the server in its pinned era, ready for calls.
 
         Raises:
-            ServerChangedError: The pinned file of authorities is another one.
-            EraChangedError: It speaks another revision than it did.
-            StartFailedError: It is not reached, does not prove who it is, or does not answer in time.
+            ServerChangedError: The pinned file of authorities changed.
+            EraChangedError: It speaks another revision.
+            StartFailedError: It can't be reached, fails its identity proof, or times out.
         """
         del name, task
         remote = identity.remote
@@ -286,7 +275,6 @@ class HttpStarter:
 
 
 def _named(tool: str, arguments: bytes) -> tuple[tuple[str, str], ...]:
-    """The header that says what a request is about, by the bytes that were decided; completions have none."""
     if tool not in METHOD_NAMES:
         return (("Mcp-Name", encoded(tool)),)
     about = _ABOUT.get(tool)
@@ -298,11 +286,7 @@ def _named(tool: str, arguments: bytes) -> tuple[tuple[str, str], ...]:
 def offered(
     raws: Iterable[bytes],
 ) -> tuple[tuple[bytes, ...], dict[str, tuple[Mirror, ...]], tuple[str, ...]]:
-    """The tools of a modern list that can be called, their headers, and why others are left out (rule 2).
-
-    Args:
-        raws: Tool objects, each read strictly before.
-    """
+    """Returns a modern list's callable tools, their headers, and why others are left out (rule 2)."""
     kept: list[bytes] = []
     mirrors: dict[str, tuple[Mirror, ...]] = {}
     left_out: list[str] = []

@@ -1,25 +1,22 @@
-"""What is said between the gateway and one server behind a URL: a request an exchange, strictly read.
+"""The HTTP session with one server: one exchange a request, strictly parsed.
 
-1. Requests carry ids of our own, counted up. An answer counts in the exchange of its request, under its id,
-   once; it is one strict JSON document of at most `MAX_LINE` bytes, or the call is unknown.
-2. Before the first byte of a request is written nothing was sent (`NotSent`). From there on whatever goes
-   wrong is unknown, and no call is ever sent a second time.
-3. The session id of a legacy server is kept here. When the server ends the session (404), the call that was
-   told so is unknown; one new session is opened before the next, and what the server lists is looked at
-   again. A server that ends that one as well before it answered anything is given up.
-4. A stream that ends without its answer is taken up again where the server gave it a place to (legacy,
-   `Last-Event-ID`); so many attempts in a row may bring nothing.
-5. What a legacy server asks is handed on with the call in whose exchange it came (`session`, rule 3), and
-   answered by a POST of its own. A modern one can't ask on a stream (MCP 2026-07-28, Transports): its answer
-   can't be believed.
-6. A call is cancelled by closing its exchange (modern), or by a notification (legacy).
-7. What a legacy server says outside of calls is heard on a stream of its own, if it has one: that its tools
-   changed, above all. A stream that floods, refuses, or ends again and again without news is left.
-8. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
-   said in one exchange before its answer.
-9. Whose progress is told, and what is logged of whom, the exchange says (`hearing`).
-10. Tokens go with requests as `bearing` says: a list or an opening is asked once more with another one when a
-   server does not take the first. A call never is, since that it was not run is the server's word alone.
+1. Request ids count up. An answer counts once, in its request's exchange under its id, as one strict JSON
+   document of at most `MAX_LINE` bytes; otherwise the call is *unknown*.
+2. Before the first byte of a request is written it is *not sent* (`NotSent`); after that any failure is
+   *unknown*. No call is sent twice.
+3. When a legacy server ends its session (404), the refused call is unknown, and one new session is opened and
+   relisted. If that ends before an answer too, the server is given up.
+4. A legacy stream that ends without its answer is resumed (`Last-Event-ID`), for a bounded number of
+   fruitless attempts.
+5. A legacy server's question is handed on with its call and answered by a POST. A modern server can't ask on
+   a stream (MCP 2026-07-28, Transports), so such an answer is invalid.
+6. Cancelling closes the exchange (modern) or sends a notification (legacy).
+7. A legacy server's messages outside calls arrive on a separate stream, which is given up if it floods,
+   refuses or keeps ending.
+8. Incomplete answers and messages before an answer are bounded.
+9. Progress and logs are routed by exchange (`hearing`).
+10. Lists and handshakes are repeated once with a new token after 401. Calls never are: that a call did not
+   run is only the server's claim.
 """
 
 from __future__ import annotations
@@ -69,7 +66,7 @@ _Headers = tuple[tuple[str, str], ...]
 
 
 class HttpSession:
-    """Everything that is said to one server, in either era."""
+    """The session with one server, in either era."""
 
     def __init__(
         self,
@@ -81,7 +78,6 @@ class HttpSession:
         *,
         offers: bytes = b"{}",
     ) -> None:
-        """Speak to this server, with this in its slots, for clients that offer this; nothing is sent yet."""
         self._filling = filling
         self._bearing = Bearing(filling.tokens)
         self._target = filling.target(remote.target)
@@ -118,7 +114,7 @@ class HttpSession:
 
     @property
     def alive(self) -> bool:
-        """Whether anything can still be asked."""
+        """Whether requests can be sent."""
         return not self._over
 
     @property
@@ -130,7 +126,7 @@ class HttpSession:
 
     @property
     def upcoming(self) -> int:
-        """The id that the next request has."""
+        """The next request's id."""
         return self._last + 1
 
     def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
@@ -144,9 +140,9 @@ class HttpSession:
         logged: Logged | None = None,
         of: int = NOBODY,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later, and the others before it.
+        """Sends a request; `answer` is called once, later, after the other callbacks.
 
-        A question about a call says which it is `of`.
+        `of` names the call that a request is about.
         """
         self._last += 1
         number = self._last
@@ -162,13 +158,13 @@ class HttpSession:
         return number
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Send a notification."""
+        """Sends a notification."""
         task = self._begin(self._post(notice_line(method, params)))
         if method in _OPENING:
             self._greeting = task
 
     def cancel(self, number: int, reason: str) -> None:
-        """Have the server stop working on an open request (rule 6)."""
+        """Cancels an open request (rule 6)."""
         if number not in self._open:
             return
         if is_modern(self._version):
@@ -179,13 +175,13 @@ class HttpSession:
             self.tell("notifications/cancelled", params)
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come, and the exchange."""
+        """Closes the exchange and discards any answer."""
         one = self._every.end(number)
         if one is not None and one.task is not None:
             one.task.cancel()
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Have this find the call of a task by its name."""
+        """Sets the lookup of a task's call by the task's name."""
         self._asks.whose = whose
 
     def keep(
@@ -196,25 +192,21 @@ class HttpSession:
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Go on hearing of a request that was answered; `lost` is called once the server is lost."""
+        """Keeps an answered request's notifications; `lost` is called when the server is lost."""
         self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
 
     def drop(self, number: int) -> None:
-        """Hear nothing more of it."""
+        """Ends its notifications."""
         self._every.drop(number)
 
     def listen(self) -> None:
-        """Hear what a legacy server says outside of calls (rule 7)."""
+        """Opens a legacy server's stream outside calls (rule 7)."""
         self._begin(self._listened())
 
     async def ask(
         self, method: str, params: bytes, *, patience: float, headers: _Headers = (), of: int = NOBODY
     ) -> Answered | Errored:
-        """The server's answer to a question of our own.
-
-        Raises:
-            ServerLostError: It is not reached, could not be believed, or did not answer in time.
-        """
+        """Returns the answer to the gateway's own request; raises ServerLostError."""
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
         def answer(found: UpstreamAnswer) -> None:
@@ -234,15 +226,15 @@ class HttpSession:
         return found
 
     def pause(self) -> None:
-        """Read nothing more of any answer to a call or a question until `resume`."""
+        """Stops reading answers until `resume`."""
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continues reading."""
         self._flowing.set()
 
     def end(self, reason: str) -> None:
-        """Close every exchange: nothing that the server says counts any more."""
+        """Closes every exchange; later messages are ignored."""
         if self._over:
             return
         self._over = reason
@@ -255,7 +247,7 @@ class HttpSession:
         self._events.ended(reason, "")
 
     async def close(self, *, grace: float) -> None:
-        """End a legacy session as the server's own word has it, then everything."""
+        """Ends a legacy session as MCP requires, then everything."""
         self.end("the server was left")
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -283,7 +275,6 @@ class HttpSession:
                     self._resolve(number, NoAnswer("broken", "the answer could not be read"))
 
     async def _run(self, number: int, method: str, params: bytes, headers: _Headers) -> None:
-        """See one request through."""
         try:
             if method not in _OPENING:
                 await self._ready()
@@ -297,7 +288,6 @@ class HttpSession:
             self._resolve(number, found)
 
     async def _ready(self) -> None:
-        """Wait until a session is open."""
         for task, patience in ((self._renewal, None), (self._greeting, self._waits.greeting)):
             if task is not None and not task.done():
                 await asyncio.wait([task], timeout=patience)
@@ -322,7 +312,6 @@ class HttpSession:
     async def _answer_to(
         self, line: bytes, headers: _Headers, wanted: Reply, method: str
     ) -> UpstreamAnswer | None:
-        """The answer to a request, which is sent once, or twice when nothing of it was an act (rule 10)."""
         ours = method in _OPENING or method.endswith("/list")
         sent, body = (*self._headers_of(method, line=line), *headers), line.rstrip(b"\n")
         try:
@@ -333,7 +322,6 @@ class HttpSession:
     async def _exchanged(
         self, verb: str, headers: _Headers, body: bytes, wanted: Reply, method: str, *, ours: bool = False
     ) -> UpstreamAnswer | None:
-        """The answer that one exchange brings; none when it is a stream that ended before."""
         bearer = await self._bearing.headers()
         wire = await self._dialer.take()
         own = wanted.number is None or method in _OPENING  # small, and calls wait for it
@@ -355,7 +343,6 @@ class HttpSession:
         return found
 
     def _headers_of(self, method: str, *, line: bytes) -> _Headers:
-        """What goes with a request beside its body; nothing of it is the client's."""
         found = [*headers_for(self._remote, line.rstrip(b"\n")), *self._filling.headers]
         if self._is_modern(method):
             found += [("MCP-Protocol-Version", MODERN), ("Mcp-Method", encoded(method))]
@@ -388,11 +375,6 @@ class HttpSession:
     # --- sessions --------------------------------------------------------------------------------
 
     def _require_session(self, head: Head, method: str) -> None:
-        """Keep the session id that `initialize` brings; see that the session has ended (rule 3).
-
-        Raises:
-            BrokenAnswerError: It has ended: the call was not taken, by the server's word alone.
-        """
         if method in _OPENING:
             self.status = head.status
         if method == "initialize" and head.session is not None and head.status == _OK:
@@ -404,7 +386,6 @@ class HttpSession:
             raise BrokenAnswerError("session-ended", "the server has ended the session")
 
     def _learn(self, method: str, found: UpstreamAnswer) -> None:
-        """Know from an answer which revision is spoken from here on, and that a session works."""
         if method not in _OPENING:
             self._renewed = False
         elif method == "server/discover" and isinstance(found, Answered):
@@ -414,7 +395,6 @@ class HttpSession:
             self._version = version if isinstance(version, str) and version in LEGACY else ""
 
     def _renew(self) -> None:
-        """Open one new session (rule 3)."""
         if self._renewal is not None and not self._renewal.done():
             return
         if self._renewed:
@@ -434,7 +414,6 @@ class HttpSession:
             self.renewed()
 
     async def _leave(self) -> None:
-        """Tell a legacy server that its session is over; what it says to that is its own affair."""
         try:
             bearer = await self._bearing.headers()
             wire = await self._dialer.take()
@@ -461,7 +440,6 @@ class HttpSession:
         one.answer(found)
 
     def _noticed(self, notice: Notice, within: int | None) -> None:
-        """What the server says in the exchange of this request, or outside of calls (rules 7 and 9)."""
         if notice.method == "notifications/cancelled":
             self._asks.take_back(notice)
         elif notice.method == "notifications/progress":
@@ -472,11 +450,9 @@ class HttpSession:
             pass_on(notice, self._events, self.listening)
 
     def _asked_of_us(self, request: Request, within: int | None) -> None:
-        """A legacy server asks, in the exchange of this request or outside of calls (rule 5)."""
         self._asks.ask(request, self._every.about(within) or NOBODY)
 
     def _reply(self, line: bytes) -> None:
-        """Answer a request of the server; whoever asks without end is not answered without end."""
         if self._over or self._replies >= _MOST_REPLIES:
             return
         self._replies += 1
@@ -486,7 +462,6 @@ class HttpSession:
         self._replies -= 1
 
     async def _post(self, line: bytes) -> None:
-        """Send what gets no answer; nobody waits for what becomes of it."""
         wanted = Reply(None, None, self._noticed)
         headers: Sequence[tuple[str, str]] = self._headers_of("", line=line)
         try:

@@ -1,4 +1,4 @@
-"""How long what is said to a server behind a URL may take."""
+"""Time limits of exchanges with a server behind a URL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from taskbound.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """How many seconds each part of an exchange may take."""
+    """Seconds for each part of an exchange."""
 
     answer: float = 600.0
     """Until an answer begins: a server that answers with one document begins when its tool is done."""

@@ -1,4 +1,4 @@
-"""Tasks of servers: a call that a server answers with the name of a task is waited for, and answered once."""
+"""MCP tasks: calls that a server answers with a task are awaited and answered once."""
 
 from __future__ import annotations
 

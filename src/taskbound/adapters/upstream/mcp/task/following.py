@@ -1,16 +1,14 @@
-"""Calls that a server answers with the name of a task of its own: each is waited for, and answered once.
+"""Follows calls that a server runs as MCP tasks.
 
-1. A legacy server that says that it makes tasks of calls is asked for one where it has to be: for a tool
-   whose definition says `required`. A modern one that says that it knows the extension is told with each call
-   of a tool that it may answer with one. A task from whoever was not asked, or of another method, is no
-   answer: it is cancelled, and the call is unknown.
-2. A call that has a task was sent: whatever becomes of that task (`waiting`), the call is never `not sent`.
-3. Of all the time that a task takes there is a bound. None counts in which a client is asked something.
-4. A task's name is its server's, one for each call: one that was given before is no task of this call, and is
-   left alone.
-5. A task is cancelled by its name, and so is one whose name comes after its call was cancelled or left.
-6. What a legacy task asks is of the call whose task it names, and answered as that task's. A modern one is
-   answered where the state of ours comes back.
+1. A legacy server that declares tasks is asked for one for tools that say `required`. A modern server with
+   the extension is informed in each call that it may make one. An unrequested task is cancelled and its call
+   is *unknown*.
+2. A call that became a task was sent; it is never *not sent*.
+3. A task's total time is bounded, without the time for questions to the client.
+4. A task name that the server used before is not this call's task and is left alone.
+5. A task is cancelled by name, also if its name arrives after its call was cancelled.
+6. A legacy task's question belongs to the call of the named task. A modern one is answered when its state
+   comes back.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ _EXTENSION: Final = b'{"extensions":{%b:{}}' % text(TASKS_EXTENSION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a request says because its server may make a task of it."""
+    """Request members that permit or request a task."""
 
     members: bytes
     """To stand behind the other members of its parameters."""
@@ -60,17 +58,9 @@ class Wanted:
 
 
 class Tasks:
-    """The tasks of one server; used in the loop."""
+    """The tasks of one server; used in the loop. `able` says whether it declares tasks."""
 
     def __init__(self, session: Speaking, era: str, *, able: bool, bounds: Bounds | None = None) -> None:
-        """Ask in this session.
-
-        Args:
-            session: Where the server is spoken to.
-            era: The revision of MCP that it speaks.
-            able: Whether it says that it makes tasks of calls.
-            bounds: How long things may take.
-        """
         self._session = session
         self._modern = is_modern(era)
         self._able = able
@@ -86,7 +76,7 @@ class Tasks:
         session.relate(self._whose)
 
     def learn(self, tools: Iterable[bytes]) -> None:
-        """Know from a list of tools, each read strictly before, which are called as tasks (rule 1)."""
+        """Learns from a tool list which tools are called as tasks (rule 1)."""
         found: set[str] = set()
         if self._able and not self._modern:
             for raw in tools:
@@ -109,9 +99,9 @@ class Tasks:
         progress: Told | None,
         logged: Logged | None,
     ) -> int:
-        """Make a call, or go on with one whose state this turn brings (rule 6), and return its number.
+        """Makes a call, or continues the one of this turn's state (rule 6); returns its number.
 
-        `send` sends its request with what is wanted of it; it is not used for one that goes on.
+        `send` sends the request; it is not used when a call continues.
         """
         work = self._states.pop(turn.state, None) if turn is not None and turn.state else None
         if work is not None and turn is not None:
@@ -136,7 +126,6 @@ class Tasks:
         return work.number
 
     def _unasked(self, answer: Callable[[UpstreamAnswer], None], found: UpstreamAnswer) -> None:
-        """The server has answered a request of which it should have made no task (rule 1)."""
         if not isinstance(found, Answered) or not is_task(found.value, modern=self._modern):
             answer(found)
             return
@@ -147,7 +136,6 @@ class Tasks:
         answer(NoAnswer("unasked-task", "the server made a task of it, and was not asked to"))
 
     def _was_given(self, name: str) -> bool:
-        """Whether it is a name of before; one that is waited for is never forgotten."""
         return name in self._given or name in self._names
 
     def _remember(self, name: str) -> None:
@@ -156,7 +144,6 @@ class Tasks:
             self._given.popitem(last=False)
 
     def _first(self, work: Work, found: UpstreamAnswer) -> None:
-        """The server has answered the request itself."""
         if not isinstance(found, Answered) or not is_task(found.value, modern=self._modern):
             self._settle(work, found)
             return
@@ -171,7 +158,6 @@ class Tasks:
             self._begin(work, task)
 
     def _begin(self, work: Work, task: McpTask) -> None:
-        """There is a task: wait for it."""
         if work.is_left:  # 5
             self._let_go(work.name, work)
             self._end(work)
@@ -184,7 +170,6 @@ class Tasks:
             self._cancel(work)
 
     def _go_on(self, work: Work, answers: bytes) -> int:
-        """What a task has asked is answered (rule 6)."""
         work.state = b""
         if work.lost is not None:
             asyncio.get_running_loop().call_soon(self._settle, work, work.lost)
@@ -199,7 +184,6 @@ class Tasks:
         work.following = asyncio.get_running_loop().create_task(self._followed(work, waiting))
 
     async def _followed(self, work: Work, waiting: _Waiting) -> None:
-        """See a task through, or to its next question (rule 3)."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         found: UpstreamAnswer
@@ -220,7 +204,6 @@ class Tasks:
         self._settle(work, found)
 
     def _settle(self, work: Work, found: UpstreamAnswer) -> None:
-        """Answer the call for good."""
         if work.is_over:
             return
         self._end(work)
@@ -228,7 +211,6 @@ class Tasks:
             work.answer(found)
 
     def _end(self, work: Work) -> None:
-        """Nothing more is heard of it."""
         work.is_over = True
         self._works.pop(work.number, None)
         self._states.pop(work.state, None)
@@ -240,7 +222,7 @@ class Tasks:
     # --- what ends one ---------------------------------------------------------------------------
 
     def cancel(self, number: int) -> bool:
-        """Have a call's task cancelled; say whether it has one, or had, and not only a request."""
+        """Cancels a call's task; returns whether it has or had one."""
         work = self._works.get(number)
         if work is None:
             return False
@@ -255,7 +237,7 @@ class Tasks:
         return True
 
     def forget(self, number: int) -> bool:
-        """Drop whatever answer may come; say whether nothing is left to be done about a request."""
+        """Discards any later answer; returns whether no request is left to forget."""
         work = self._works.get(number)
         if work is None:
             return False
@@ -277,7 +259,6 @@ class Tasks:
         self._let_go(work.name, work).add_done_callback(lambda _: work.nudge.set())
 
     def _let_go(self, name: str, work: Work | None = None) -> asyncio.Task[None]:
-        """Have the server cancel a task (rule 5), which may be that of a call."""
         task = asyncio.get_running_loop().create_task(self._cancelled(name, work))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -291,31 +272,28 @@ class Tasks:
             )
 
     def pause(self) -> None:
-        """Nothing is read of the server until `resume`."""
+        """Stops polling until `resume`."""
         self._waiter.flowing.clear()
 
     def resume(self) -> None:
-        """It is read again."""
+        """Continues polling."""
         self._waiter.flowing.set()
 
     async def finish(self, grace: float) -> None:
-        """Wait until the server was told of what is cancelled just now, so many seconds at most."""
+        """Waits up to `grace` seconds until running cancellations are sent."""
         if self._leaving:
             await asyncio.wait(tuple(self._leaving), timeout=grace)
 
     def _lost(self, work: Work, found: UpstreamAnswer) -> None:
-        """The server is gone, and the task with it as far as anybody knows (rule 2)."""
         if work.state:
             work.lost = found
         else:
             self._settle(work, found)
 
     def _whose(self, name: str, number: int) -> int:
-        """The call that a question of this task is of; below zero where it is of none (rule 6)."""
         work = self._names.get(name)
         return work.number if work is not None and number in {0, work.number} else _NOBODY
 
 
 def _with_tasks(offers: bytes) -> bytes:
-    """The same capabilities, and that tasks are known."""
     return _EXTENSION + (b"}" if offers == b"{}" else b"," + offers[1:])

@@ -1,31 +1,19 @@
-"""Waits for one task of a server, and tells of it as progress.
+"""Waits for one MCP task and reports its state as progress.
 
-Of `waiting`:
+1. Polling a task has no new effect, so a failed poll is repeated, a bounded number of times. A task that is
+   unknown, cancelled, endless or described against MCP makes its call *unknown*.
+2. The server sets the poll interval within bounds that grow with time. Nothing is polled while reading is
+   paused.
+3. A legacy task's questions arrive in the exchange that requests its result. A modern task's are returned
+   with a state of ours; none is asked twice. Without a client that can answer, the call is unknown.
+4. Task names never leave this module.
 
-1. To ask about a task is to wait for its call, and reaches nothing new: a question that fails is asked again,
-   so many times in a row. A task that is not known any more, is cancelled, doesn't end, or of which anything
-   is said that MCP doesn't say, makes its call unknown.
-2. The server says how long to wait between two questions, within bounds; the longer it takes, the longer.
-   While nothing is read of the server nothing is asked, and what is not answered has not failed.
-3. What a legacy task asks comes as any question does, in the exchange in which its result is asked for. A
-   modern one says what it waits for: its call is answered with that and a state of ours. What was answered is
-   not asked a second time. Where nobody can be asked, the call is unknown.
-4. No name of a task leaves by anything that is told here.
+Parsing: 1. Only tasks as MCP defines them count; declared retention is ignored. 2. A task's result loses its
+task reference in `_meta` and is otherwise unchanged; it can't be a task itself. 3. A 2025-11-25 task can fail
+by status alone.
 
-Of `said`:
-
-1. What is no task as MCP has it is believed in nothing. How long a server keeps one is not believed either:
-   it is asked for until it is not known any more.
-2. What a task brought is a result as any: that it is of a task is taken out of its `_meta`, and all other
-   bytes are the server's. A task brings no other task, and asks in no other way than by its status.
-3. A task of 2025-11-25 can fail by its status alone: what it brought may say nothing of it, or be nothing.
-
-Of `telling`:
-
-1. The server's words for the state of its task are progress, where progress was asked for: all that are other
-   words than those before. Words with the task's name in them are not told.
-2. Numbers do not fall: words count one more than what was told last, and what the server itself tells of the
-   call's progress is counted on from there.
+Progress (`Teller`): 1. New status texts are progress if it was requested, unless they contain the task's
+name. 2. Progress numbers never decrease; a text counts one more than the last.
 """
 
 from __future__ import annotations
@@ -60,7 +48,7 @@ _Raws = dict[str, msgspec.Raw]
 
 
 def is_task(value: Mapping[str, JsonValue], *, modern: bool) -> bool:
-    """Whether a result is the name of a task, and no result."""
+    """Whether a result is a task."""
     if modern:
         return value.get("resultType") == "task"
     task = value.get("task")
@@ -68,13 +56,13 @@ def is_task(value: Mapping[str, JsonValue], *, modern: bool) -> bool:
 
 
 def made_by(value: Mapping[str, JsonValue], *, modern: bool) -> McpTask | NoAnswer:
-    """The task that an answer to a call is (`is_task`), or why it can't be believed."""
+    """Returns the task in a call's answer, or why it is invalid."""
     task = value if modern else value["task"]
     return _read(task if isinstance(task, dict) else {}, modern=modern)
 
 
 def said_by(value: Mapping[str, JsonValue], name: str, *, modern: bool) -> McpTask | NoAnswer:
-    """What an answer to a question about this task says, or why it can't be believed."""
+    """Returns the state in a poll's answer, or why it is invalid."""
     said = _read(value, modern=modern)
     if isinstance(said, McpTask) and said.name != name:
         return NoAnswer("other-task", "the server was asked about one task, and answers about another")
@@ -93,7 +81,7 @@ def _bad(words: str) -> NoAnswer:
 
 
 def brought_by(found: Answered, status: TaskStatus) -> Answered | Errored | NoAnswer:
-    """What a modern task that is over brought, from what is said of it, or why it can't be believed."""
+    """Returns a finished modern task's result, or why it is invalid."""
     done = status is TaskStatus.COMPLETED
     member = "result" if done else "error"
     value = found.value.get(member)
@@ -109,7 +97,7 @@ def brought_by(found: Answered, status: TaskStatus) -> Answered | Errored | NoAn
 
 
 def plain(found: Answered) -> Answered | NoAnswer:
-    """A task's result as that of any call (rule 2)."""
+    """Returns a task's result as a call's (parsing rule 2)."""
     if is_task(found.value, modern=False) or found.value.get("resultType", "complete") != "complete":
         return _bad("its result is that of a call")
     meta = found.value.get("_meta")
@@ -126,12 +114,7 @@ def plain(found: Answered) -> Answered | NoAnswer:
 
 
 def failed(found: Answered, words: str) -> UpstreamAnswer:
-    """The result of a legacy task whose status is that it failed (rule 3), as that of a call that has.
-
-    Args:
-        found: What it brought (`plain`).
-        words: The server's words for that.
-    """
+    """Returns a failed legacy task's result as a failed call's (parsing rule 3)."""
     value = found.value
     if value.get("isError") is True:
         return found
@@ -147,7 +130,7 @@ def _object(members: Mapping[str, msgspec.Raw]) -> bytes:
 
 
 def asked_by(found: Answered) -> dict[str, bytes] | NoAnswer:
-    """What a modern task waits for, by its keys, each byte for byte."""
+    """Returns a modern task's questions by key, bytes unchanged."""
     if not isinstance(found.value.get("inputRequests"), dict):
         return _bad("one that is `input_required` has `inputRequests`")
     inside = msgspec.json.decode(found.raw, type=_Raws)
@@ -156,7 +139,7 @@ def asked_by(found: Answered) -> dict[str, bytes] | NoAnswer:
 
 
 def related_in(params: Mapping[str, JsonValue]) -> str | None:
-    """Which task a legacy server's message says that it belongs to; None where it says nothing of one."""
+    """Returns the task that a legacy message names, or None."""
     meta = params.get("_meta")
     if not isinstance(meta, dict) or RELATED_KEY not in meta:
         return None
@@ -166,7 +149,7 @@ def related_in(params: Mapping[str, JsonValue]) -> str | None:
 
 
 def of_task(raw: bytes, name: str) -> bytes:
-    """An answer to a question of this task, which says so; `raw` is one canonical object without `_meta`."""
+    """Adds the task's name to an answer; `raw` is a canonical object without `_meta`."""
     meta = b'{"_meta":{%b:{"taskId":%b}}' % (text(RELATED_KEY), text(name))
     return meta + (b"}" if raw == b"{}" else b"," + raw[1:])
 
@@ -183,7 +166,7 @@ _EASE: Final = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Seconds."""
+    """Time limits in seconds."""
 
     least: float = 0.1
     """Between two questions; also how soon a task that was cancelled is asked about."""
@@ -199,16 +182,16 @@ class Bounds:
     """For a server to hear that a task is cancelled."""
 
     def pause(self, task: McpTask, taken: float) -> float:
-        """How long to wait before the next question, so many seconds after the first (rule 2)."""
+        """Returns the pause before the next poll, `taken` seconds after the first (rule 2)."""
         wanted = self.usual if task.interval is None else task.interval / 1000
         return min(max(wanted, self.least, taken * _EASE), self.most)
 
 
 class Speaking(Protocol):
-    """A session in which tasks are spoken of, whatever it is made of."""
+    """A session that supports tasks."""
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Have this find the call of a task by its name, and by the exchange in which the name came."""
+        """Sets the lookup of a task's call by name and exchange."""
 
     async def ask(
         self,
@@ -219,10 +202,10 @@ class Speaking(Protocol):
         headers: tuple[tuple[str, str], ...] = (),
         of: int = 0,
     ) -> Answered | Errored:
-        """The server's answer to a question about the call of this number; raises `ServerLostError`."""
+        """Returns the answer to a request about a call; raises `ServerLostError`."""
 
     def forget(self, number: int) -> None:
-        """Drop whatever answer may come."""
+        """Discards any later answer."""
 
     def keep(
         self,
@@ -232,15 +215,15 @@ class Speaking(Protocol):
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Go on hearing of a request that was answered, and say when the server is lost."""
+        """Keeps an answered request's notifications and reports the server's loss."""
 
     def drop(self, number: int) -> None:
-        """Hear nothing more of it."""
+        """Ends its notifications."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Work:
-    """One call that may be a task, until it is answered for good."""
+    """A call that may be a task, until its final answer."""
 
     answer: Callable[[UpstreamAnswer], None]
     offers: bytes
@@ -273,10 +256,9 @@ class Work:
 
 
 class Waiter:
-    """Asks one server about its tasks."""
+    """Polls one server's tasks."""
 
     def __init__(self, session: Speaking | None, era: str, bounds: Bounds) -> None:
-        """Ask in this session, within these bounds."""
         self.flowing = asyncio.Event()
         """Whether anything is read of the server (rule 2)."""
         self.flowing.set()
@@ -288,11 +270,7 @@ class Waiter:
     async def ask(
         self, method: str, name: str, *, offers: bytes, of: int, patience: float, members: bytes = b""
     ) -> Answered | Errored:
-        """The server's answer to a question about the task of this name, for a call that offers this.
-
-        Raises:
-            ServerLostError: There is none, or none that can be believed.
-        """
+        """Returns the answer to a request about a task; raises ServerLostError."""
         if self._session is None:
             raise ServerLostError("the server is spoken to in a way that has no tasks")
         params = params_for(self._era, b'"taskId":%b%b' % (text(name), members), offers=offers)
@@ -307,7 +285,7 @@ class Waiter:
         )
 
     async def told(self, work: Work, answers: bytes) -> UpstreamAnswer:
-        """Answer what the task has asked, and wait on."""
+        """Sends answers to a task's questions, and continues waiting."""
         members = b',"inputResponses":%b' % (answers or b"{}")
         try:
             found = await self._ask(work, "tasks/update", patience=self._bounds.answer, members=members)
@@ -318,13 +296,13 @@ class Waiter:
         return await self.waited(work, 0.0)
 
     async def begun(self, work: Work, task: McpTask) -> UpstreamAnswer:
-        """Wait for a task that was made just now."""
+        """Waits for a new task."""
         work.told.say(task.words, work.name)
         is_working = task.status is TaskStatus.WORKING
         return await self.waited(work, self._bounds.pause(task, 0.0) if is_working else 0.0)
 
     async def waited(self, work: Work, pause: float) -> UpstreamAnswer:
-        """What becomes of a task, so many seconds from now on; what it asks is `is_working`."""
+        """Returns the task's outcome, polling after `pause` seconds; its questions are `is_working`."""
         loop = asyncio.get_running_loop()
         began, failed = loop.time(), 0
         while True:
@@ -360,7 +338,6 @@ class Waiter:
                 await work.nudge.wait()
 
     async def _polled(self, work: Work) -> tuple[McpTask, Answered] | NoAnswer | None:
-        """What the server says of a task; nothing where it may say so later (rule 1)."""
         try:
             found = await self._ask(work, "tasks/get", patience=self._bounds.answer)
         except ServerLostError:
@@ -373,7 +350,6 @@ class Waiter:
         return (said, found) if isinstance(said, McpTask) else said
 
     async def _looked(self, work: Work, task: McpTask, found: Answered) -> UpstreamAnswer | None:
-        """What comes of a task that is so; nothing while it goes on, or could not be asked."""
         match task.status:
             case TaskStatus.WORKING:
                 return None
@@ -387,7 +363,6 @@ class Waiter:
                 return await self._result(work, task)
 
     async def _result(self, work: Work, task: McpTask) -> UpstreamAnswer | None:
-        """What a legacy task brought; one that waits for an answer asks for it meanwhile (rule 3)."""
         try:
             found = await self._ask(work, "tasks/result", patience=self._bounds.whole)
         except ServerLostError:
@@ -400,7 +375,6 @@ class Waiter:
         return failed(brought, "" if work.name in task.words else task.words)
 
     def _asks(self, work: Work, found: Answered) -> UpstreamAnswer | None:
-        """What a modern task waits for and was not asked for before, with a state of ours (rule 3)."""
         asked = asked_by(found)
         if isinstance(asked, NoAnswer):
             return asked
@@ -422,17 +396,16 @@ class Waiter:
 
 
 class Teller:
-    """Tells whoever made one call of its progress; used in the loop."""
+    """Reports one call's progress; used in the loop."""
 
     def __init__(self, told: Told | None) -> None:
-        """Tell this one, if anybody."""
         self.told = told
         self._words = ""
         self._more = 0
         self._last: int | float = 0
 
     def heard(self, params: Mapping[str, JsonValue]) -> None:
-        """What the server notifies of."""
+        """Handles the server's progress notification."""
         if self.told is None:
             return
         found = dict(params)
@@ -446,7 +419,7 @@ class Teller:
         self.told(found)
 
     def say(self, words: str, name: str) -> None:
-        """The server's words for the state of its task of this name."""
+        """Reports the server's status text of this task."""
         if self.told is None or words in {"", self._words} or name in words:
             return  # 1
         self._words = words
