@@ -130,11 +130,11 @@ _OUTCOMES: Final = """
 class PostgresWaiting(WaitingActions):
     """Buffers a transaction's new actions and their records' numbers; inserts them by one statement."""
 
-    __slots__ = ("_locks", "absent", "known")
+    __slots__ = ("absent", "known")
+    _link: PostgresLink
 
     def __init__(self, link: PostgresLink) -> None:
         super().__init__(link)
-        self._locks = link
         self.known: set[tuple[str, str, str]] = set()
         """Acts that were locked, by namespace, root and act key (rule 2)."""
         self.absent: set[tuple[str, str, str]] = set()
@@ -148,18 +148,18 @@ class PostgresWaiting(WaitingActions):
         self._rows = {}
         *columns, records = zip(*rows, strict=True)
         arrays = [_WRITERS[kind](column) for kind, column in zip(_KINDS, columns, strict=True)]
-        self._locks.later(_INSERT, (write_wholes(records), *arrays), rows=len(rows), what="an action")
+        self._link.later(_INSERT, (write_wholes(records), *arrays), rows=len(rows), what="an action")
 
 
 class PostgresActions(SqlActions):
     """Actions in PostgreSQL."""
 
-    __slots__ = ("_acts", "_locks")
+    __slots__ = ("_acts",)
+    _link: PostgresLink
 
     def __init__(self, link: PostgresLink, waiting: PostgresWaiting) -> None:
         super().__init__(link, waiting)
         self._acts = waiting
-        self._locks = link
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
         """Returns the permitted actions that were presented under these names."""
@@ -170,7 +170,7 @@ class PostgresActions(SqlActions):
         for query, asked in ((_BY_REQUEST, requests), (_BY_KEY, keys)):
             if asked:
                 values = (namespace, *_both(asked))
-                found += self._locks.locked(read_prior, query, values)
+                found += self._link.locked(read_prior, query, values)
         return dict(found)
 
     def lock_acts(
@@ -178,7 +178,7 @@ class PostgresActions(SqlActions):
     ) -> Mapping[tuple[str, str], ActHistory]:
         """Returns, by (root, act key), the histories of those acts that are known, locked in key order."""
         values = (namespace, *_both(sorted(keys)))
-        found = dict(self._locks.locked(read_known, _LOCK_ACTS, values))
+        found = dict(self._link.locked(read_known, _LOCK_ACTS, values))
         for root, act_key in keys:
             seen = self._acts.known if (root, act_key) in found else self._acts.absent
             seen.add((namespace, root, act_key))
@@ -187,7 +187,7 @@ class PostgresActions(SqlActions):
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
         """Returns, by id, those of these actions that exist, whatever their state."""
         self._waiting.write()
-        found = self._locks.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(sorted(actions))))
+        found = self._link.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(sorted(actions))))
         return {one.id: one for one in found}
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
@@ -215,7 +215,7 @@ class PostgresActions(SqlActions):
                     write_texts(one.last_action for one in rows.values()),
                     write_wholes(one.last_at for one in rows.values()),
                 )
-                self._locks.later(text, values, rows=len(rows), what="what is known of an act")
+                self._link.later(text, values, rows=len(rows), what="what is known of an act")
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
         """Writes outcomes."""
@@ -231,7 +231,7 @@ class PostgresActions(SqlActions):
             write_wholes(int(one.released) for one in changes),
             write_texts(one.note for one in changes),
         )
-        self._locks.later(_OUTCOMES, values, rows=len(changes), what="the state of an action")
+        self._link.later(_OUTCOMES, values, rows=len(changes), what="the state of an action")
 
 
 def _both(pairs: Collection[tuple[str, str]]) -> tuple[str, str]:

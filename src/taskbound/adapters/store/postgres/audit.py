@@ -112,11 +112,11 @@ class Chains:
 class PostgresAudit(SqlAudit):
     """The log over one connection."""
 
-    __slots__ = ("_chains", "_locks")
+    __slots__ = ("_chains",)
+    _link: PostgresLink
 
     def __init__(self, link: PostgresLink, waiting: PostgresWaiting, chains: Chains) -> None:
         super().__init__(link, waiting, Growth())
-        self._locks = link
         self._chains = chains
 
     def count(self) -> int:
@@ -141,7 +141,7 @@ class PostgresAudit(SqlAudit):
             return ()
         chain = self._chains.get(writer)
         if chain is None:
-            chain = next(iter(self._locks.locked(read_chain, _WRITER, (writer,))), None)
+            chain = next(iter(self._link.locked(read_chain, _WRITER, (writer,))), None)
             self._chains.require_whole(writer, chain)
         require_opened(chain, events, writer)
         before = chain or (0, NO_HASH, at)
@@ -156,13 +156,13 @@ class PostgresAudit(SqlAudit):
         raws = tuple([one.raw for one in grown.records])
         start = self._chains.appended
         self._chains.appended += len(raws)
-        self._locks.later(_INSERT, (namespace, start, write_bytes(raws)), rows=len(raws), what="the log")
+        self._link.later(_INSERT, (namespace, start, write_bytes(raws)), rows=len(raws), what="the log")
         self._link_actions(namespace, events, start)
         return raws
 
     def last_number(self) -> int:
         """Returns the number of the record that this transaction appended last."""
-        (before,) = self._locks.locked(int, _OWN)
+        (before,) = self._link.locked(int, _OWN)
         return before + self._chains.appended
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
@@ -173,7 +173,7 @@ class PostgresAudit(SqlAudit):
             self._link.conflict("the order of the records")
         if numbers:
             values = (start, write_wholes(numbers))
-            self._locks.later(_PLACE, values, rows=len(numbers), what="the size of the log")
+            self._link.later(_PLACE, values, rows=len(numbers), what="the size of the log")
 
     def _look(self) -> int:
         if not self._chains.settled:
@@ -184,18 +184,18 @@ class PostgresAudit(SqlAudit):
         after = grown.chain
         what = f"the chain of writer `{after.writer}`"
         if before[0] == 0:
-            self._locks.later(_OPEN, (after.writer, after.seq, after.prev, after.at), rows=1, what=what)
+            self._link.later(_OPEN, (after.writer, after.seq, after.prev, after.at), rows=1, what=what)
         else:
             values = (after.seq, after.prev, after.at, after.writer, before[0], before[1])
-            self._locks.later(_ADVANCE, values, rows=1, what=what)
+            self._link.later(_ADVANCE, values, rows=1, what=what)
         first = grown.records[0].record.event
         if isinstance(first, WriterStarted) and first.heads:
             named = [parse_head(text) for text in first.heads]
             writers = write_texts(one.writer for one in named)
-            if self._locks.locked(int, _NEWER, (writers,)):  # 5
+            if self._link.locked(int, _NEWER, (writers,)):  # 5
                 self._link.conflict("a head")
             seqs, hashes = write_wholes(one.seq for one in named), write_texts(one.hash for one in named)
-            self._locks.later(_NAME, (writers, seqs, hashes))
+            self._link.later(_NAME, (writers, seqs, hashes))
 
     def _link_actions(self, namespace: str, events: Sequence[Event], number: int) -> None:
         late: dict[str, int] = {}
@@ -208,4 +208,4 @@ class PostgresAudit(SqlAudit):
                 if not self._waiting.holds(namespace, event.action):
                     late[event.action] = place
         if late:
-            self._locks.later(_LINK, (namespace, write_texts(late), write_wholes(late.values())))
+            self._link.later(_LINK, (namespace, write_texts(late), write_wholes(late.values())))

@@ -32,44 +32,30 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
 from taskbound.adapters.store.sql.credential import COLUMNS, SqlCredentials, read_credential
 from taskbound.adapters.store.sql.identity import (
-    GROUPS,
-    ISSUERS,
-    PERSON_KEYS,
-    PERSONS,
+    PERSON_ROW,
+    SERVICE_KEY_ROW,
+    SERVICE_ROW,
     SqlIdentities,
     SqlServices,
-    read_group,
-    read_issuer,
-    read_person,
-    read_person_key,
-    read_service,
-    read_service_key,
 )
 from taskbound.adapters.store.sql.identity import read_version as read_person_version
 from taskbound.adapters.store.sql.policy import SqlPolicy, SqlRevocation, read_force, read_switch
 from taskbound.adapters.store.sql.schema import persons
 from taskbound.adapters.store.sql.schema.credential import LIVING
 from taskbound.adapters.store.sql.schema.service import service_keys, services
-from taskbound.adapters.store.sql.tool import SqlTargets, SqlTools, read_target, read_version
+from taskbound.adapters.store.sql.tool import SqlTools, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.credential import Credential
-    from taskbound.core.identity import Group, Person
-    from taskbound.core.identity.issuer import Issuer
-    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.core.identity import Person
     from taskbound.core.identity.service import Service, ServiceKey
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import Entry, KillSwitch
-    from taskbound.ports.target import StoredTarget
 
 
-_LOCK: Final = (
-    f"SELECT {COLUMNS} FROM credentials WHERE namespace = $1 AND id = $2"  # noqa: S608 - our own words
-    " FOR NO KEY UPDATE"
-)
 _LIVING: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = $1"  # noqa: S608 - our own words
     f" AND task = ANY($2::text[]) AND state IN ({LIVING}) ORDER BY id FOR NO KEY UPDATE"
@@ -79,20 +65,12 @@ _LIVING: Final = (
 class PostgresCredentials(SqlCredentials):
     """Credentials in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
-
-    def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """Returns the credential, locked (rule 1)."""
-        found = self._locks.locked(read_credential, _LOCK, (namespace, credential))
-        return found[0] if found else None
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
         """Returns these tasks' credentials that have not ended, locked by id (rules 1 and 2)."""
-        return self._locks.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
+        return self._link.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
 
 
 _POLICY_LOCK: Final = "SELECT epoch, digest FROM bundles_in_force WHERE namespace = ? FOR SHARE"
@@ -105,19 +83,16 @@ _MAKE: Final = (
 class PostgresPolicy(SqlPolicy):
     """Policy bundles in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
         """Returns what is in force, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
-        found = self._locks.locked(read_force, lock, (namespace,))
+        found = self._link.locked(read_force, lock, (namespace,))
         if not found:
-            self._locks.later(_MAKE, (namespace,))
-            found = self._locks.locked(read_force, lock, (namespace,))
+            self._link.later(_MAKE, (namespace,))
+            found = self._link.locked(read_force, lock, (namespace,))
         return found[0]
 
 
@@ -141,19 +116,16 @@ _ENTER: Final = """
 class PostgresRevocation(SqlRevocation):
     """The kill switch and the feed's entries in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
         """Returns the kill switch, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _REVOCATION_LOCK_ALONE if moves else _REVOCATION_LOCK
-        found = self._locks.locked(read_switch, lock, (namespace,))
+        found = self._link.locked(read_switch, lock, (namespace,))
         if not found:
-            self._locks.later(_REVOCATION_MAKE, (namespace,))
-            found = self._locks.locked(read_switch, lock, (namespace,))
+            self._link.later(_REVOCATION_MAKE, (namespace,))
+            found = self._link.locked(read_switch, lock, (namespace,))
         return found[0]
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
@@ -168,28 +140,7 @@ class PostgresRevocation(SqlRevocation):
             write_texts(one.thing.id for one in entries),
             write_texts(one.turn.value for one in entries),
         )
-        self._locks.later(_ENTER, values, rows=len(entries), what="what a record ended")
-
-
-_TARGET_LOCK: Final = (
-    "SELECT namespace, name, file, identity, state, sealed, number, trouble, begun, tested, version"
-    " FROM targets WHERE namespace = $1 AND name = $2 FOR NO KEY UPDATE"
-)
-
-
-class PostgresTargets(SqlTargets):
-    """Targets in PostgreSQL."""
-
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
-
-    def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Returns the target, locked until the transaction ends."""
-        found = self._locks.locked(read_target, _TARGET_LOCK, (namespace, name))
-        return found[0] if found else None
+        self._link.later(_ENTER, values, rows=len(entries), what="what a record ended")
 
 
 _TOOL_LOCK: Final = (
@@ -200,15 +151,12 @@ _TOOL_LOCK: Final = (
 class PostgresTools(SqlTools):
     """Servers and tools in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """Returns the version of each tool that exists, by name in order."""
-        return dict(self._locks.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
+        return dict(self._link.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
 
 
 _IDENTITIES_LOCK: Final = (
@@ -224,44 +172,17 @@ _LOCK_PERSONS: Final = (
 class PostgresIdentities(SqlIdentities):
     """Identities in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """Returns the version of each agent that exists, by name in order."""
-        return dict(
-            self._locks.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names)))
-        )
+        return dict(self._link.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names))))
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
         """Returns, by name, those of these persons that exist, locked in name order."""
         values = (namespace, write_texts(sorted(names)))
-        return {one.name: one for one in self._locks.locked(read_person, _LOCK_PERSONS, values)}
-
-    def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
-        """Returns every person and every group, by name in order."""
-        persons = self._locks.locked(
-            read_person, f"{PERSONS.text} FOR SHARE", PERSONS.values(namespace=namespace)
-        )
-        groups = self._locks.locked(
-            read_group, f"{GROUPS.text} FOR SHARE", GROUPS.values(namespace=namespace)
-        )
-        return {one.name: one for one in persons}, groups
-
-    def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Returns every issuer of evidence, by name in order."""
-        return self._locks.locked(
-            read_issuer, f"{ISSUERS.text} FOR SHARE", ISSUERS.values(namespace=namespace)
-        )
-
-    def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Returns every key, by id in order."""
-        return self._locks.locked(
-            read_person_key, f"{PERSON_KEYS.text} FOR SHARE", PERSON_KEYS.values(namespace=namespace)
-        )
+        return {one.name: one for one in self._link.locked(PERSON_ROW.read, _LOCK_PERSONS, values)}
 
 
 _SERVICE_LOCK: Final = (
@@ -277,17 +198,14 @@ _LOCK_KEYS: Final = (
 class PostgresServices(SqlServices):
     """Services in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
         """Returns those of these services and keys that exist, share-locked (rule 1)."""
         kids, asked = write_texts(sorted(keys)), write_texts(sorted(names))
-        proven = self._locks.locked(read_service_key, _LOCK_KEYS, (namespace, kids))
-        found = self._locks.locked(read_service, _SERVICE_LOCK, (namespace, asked))
+        proven = self._link.locked(SERVICE_KEY_ROW.read, _LOCK_KEYS, (namespace, kids))
+        found = self._link.locked(SERVICE_ROW.read, _SERVICE_LOCK, (namespace, asked))
         return {one.name: one for one in found}, {one.kid: one for one in proven}

@@ -39,7 +39,7 @@ from taskbound.adapters.store.sql.approval import (
 from taskbound.adapters.store.sql.approval import COLUMNS as APPROVAL_COLUMNS
 from taskbound.adapters.store.sql.rows import read_texts
 from taskbound.adapters.store.sql.task import COLUMNS as TASK_COLUMNS
-from taskbound.adapters.store.sql.task import SqlTasks, read_head, read_limit, read_task
+from taskbound.adapters.store.sql.task import TASK_ROW, SqlTasks, read_head, read_limit
 from taskbound.adapters.store.sql.task.amendment import COLUMNS, SqlAmendments, read_amendment
 from taskbound.core.task import ENDED
 
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM amendments a WHERE a.namespace = $1"  # noqa: S608  # our own columns
-_LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"
 _LOCK_OPEN: Final = f"""{_LOCK} AND a.task = ANY($2::text[]) AND a.state = 'pending'
     ORDER BY a.id FOR NO KEY UPDATE OF a
 """
@@ -67,24 +66,17 @@ _ANSWERS: Final = """
 class PostgresAmendments(SqlAmendments):
     """Amendments in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
-
-    def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Returns the amendment, locked (rule 1)."""
-        return self._first(self._locks.locked(read_amendment, _LOCK_ONE, (namespace, amendment)))
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
         """Returns these tasks' open amendments, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
-        return self._whole(self._locks.locked(read_amendment, _LOCK_OPEN, values))
+        return self._whole(self._link.locked(read_amendment, _LOCK_OPEN, values))
 
     def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
         """Reads without a lock: adding an answer requires the lock on the amendment, which is held."""
-        return self._locks.locked(read_answer, _ANSWERS, (namespace, write_texts(read_texts(ids))))
+        return self._link.locked(read_answer, _ANSWERS, (namespace, write_texts(read_texts(ids))))
 
 
 _HEADS: Final = """
@@ -135,11 +127,8 @@ _OPEN: Final = """
 class PostgresTasks(SqlTasks):
     """Tasks in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
         """Returns what is left of each limit, by name; not locked."""
@@ -152,17 +141,17 @@ class PostgresTasks(SqlTasks):
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`, locked in id order (rules 1 and 2)."""
-        found = self._locks.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
+        found = self._link.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
         """Returns the task and its living descendants, locked one generation after another (rule 1)."""
-        found = self._locks.locked(read_task, _LOCK_TASK, (namespace, task))
+        found = self._link.locked(TASK_ROW.read, _LOCK_TASK, (namespace, task))
         tree = {one.id: one for one in found}
         level = found
         while level:
             values = (namespace, write_texts([one.id for one in level]))
-            below = self._locks.locked(read_task, _LOCK_CHILDREN, values)
+            below = self._link.locked(TASK_ROW.read, _LOCK_CHILDREN, values)
             level = tuple(sorted(below, key=lambda one: (one.started, one.id)))
             level = tuple(one for one in level if one.id not in tree)
             tree.update((one.id, one) for one in level)
@@ -172,14 +161,14 @@ class PostgresTasks(SqlTasks):
         """Returns what is left of each limit, by task, locked in order of task and name (rule 1)."""
         left: dict[str, dict[str, int]] = {task: {} for task in tasks}
         values = (namespace, write_texts(sorted(tasks)))
-        for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, values):
+        for task, name, amount in self._link.locked(read_limit, _LOCK_LEFT, values):
             left[task][name] = amount
         return left
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
         """Writes the limits of a new task."""
         values = (namespace, task, write_texts(limits), write_wholes(limits.values()))
-        self._locks.later(_OPEN, values)
+        self._link.later(_OPEN, values)
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """Changes remainders: by (task, limit), the expected and the new amount."""
@@ -190,17 +179,14 @@ class PostgresTasks(SqlTasks):
             write_wholes(before for before, _ in changes.values()),
             write_wholes(after for _, after in changes.values()),
         )
-        self._locks.later(_TAKE, values, rows=len(changes), what="what is left of a limit")
+        self._link.later(_TAKE, values, rows=len(changes), what="what is left of a limit")
 
 
 _LOCK_APPROVALS: Final = f"SELECT {APPROVAL_COLUMNS} FROM approvals a WHERE a.namespace = $1"  # noqa: S608  # our own columns
-_LOCK_APPROVALS_ONE: Final = f"{_LOCK_APPROVALS} AND a.id = $2 FOR NO KEY UPDATE"
-_LOCK_NARROWED: Final = f"{_LOCK_APPROVALS} AND a.narrows = $2 AND a.narrows <> '' FOR NO KEY UPDATE"
 _LOCK_STEPS: Final = f"""{_LOCK_APPROVALS} AND a.plan = ANY($2::text[]) AND a.plan <> ''
     ORDER BY a.id FOR NO KEY UPDATE OF a
 """
 _LOCK_PLAN: Final = f"SELECT {PLAN_COLUMNS} FROM approval_plans p WHERE p.namespace = $1"  # noqa: S608  # our own columns
-_LOCK_ONE_PLAN: Final = f"{_LOCK_PLAN} AND p.id = $2 FOR NO KEY UPDATE"
 _LOCK_PLANS: Final = f"""{_LOCK_PLAN} AND p.task = ANY($2::text[]) AND p.state IN ('pending', 'approved')
     ORDER BY p.id FOR NO KEY UPDATE
 """
@@ -208,9 +194,6 @@ _LOCK_HOLDS: Final = f"""{_LOCK_APPROVALS} AND a.state IN ('pending', 'approved'
     AND (a.task, a.act) IN (SELECT n.task, n.act FROM unnest($2::text[], $3::text[]) AS n (task, act))
     ORDER BY a.asked, a.id FOR NO KEY UPDATE OF a
 """  # noqa: S608  # our own columns
-_LOCK_LAST_USED: Final = f"""{_LOCK_APPROVALS} AND a.task = $2 AND a.act = $3 AND a.state = 'consumed'
-    ORDER BY a.asked DESC, a.id DESC LIMIT 1 FOR NO KEY UPDATE OF a
-"""  # our own columns
 _LOCK_OPEN_APPROVALS: Final = f"""{_LOCK_APPROVALS}
     AND a.task = ANY($2::text[]) AND a.state IN ('pending', 'approved')
     ORDER BY a.id FOR NO KEY UPDATE OF a
@@ -224,46 +207,27 @@ _APPROVAL_ANSWERS: Final = f"""
 class PostgresApprovals(SqlApprovals):
     """Approvals in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
-
-    def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """Returns the approval, locked (rule 1)."""
-        return self._first(self._locks.locked(read_approval, _LOCK_APPROVALS_ONE, (namespace, approval)))
-
-    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """As `narrowed_to`, locked (rule 1)."""
-        return self._first(self._locks.locked(read_approval, _LOCK_NARROWED, (namespace, digest)))
-
-    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Returns the most recently requested approval that was used for this action, locked (rule 1)."""
-        return self._first(self._locks.locked(read_approval, _LOCK_LAST_USED, (namespace, task, act)))
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """Returns these tasks' open approvals, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
-        return self._whole(self._locks.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
-
-    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """Returns the plan, locked (rule 3)."""
-        return next(iter(self._locks.locked(read_plan, _LOCK_ONE_PLAN, (namespace, plan))), None)
+        return self._whole(self._link.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
         """Returns these tasks' open plans, locked in id order (rule 3)."""
-        return self._locks.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
+        return self._link.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
         """As `steps_of`, locked in id order."""
-        found = self._locks.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
+        found = self._link.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
         return self._in_order(found)
 
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
         values = (namespace, write_texts(task for task, _ in acts), write_texts(act for _, act in acts))
-        return self._locks.locked(read_approval, _LOCK_HOLDS, values)
+        return self._link.locked(read_approval, _LOCK_HOLDS, values)
 
     def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
         """Reads without a lock: adding an answer requires the lock on the approval, which is held."""
-        return self._locks.locked(read_answer, _APPROVAL_ANSWERS, (namespace, write_texts(read_texts(ids))))
+        return self._link.locked(read_answer, _APPROVAL_ANSWERS, (namespace, write_texts(read_texts(ids))))

@@ -29,30 +29,26 @@ Of `tokens`:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
 from taskbound.adapters.store.sql.schema.authorization import token_admissions
-from taskbound.adapters.store.sql.token.authorization import SqlAuthorizations, read_admission
+from taskbound.adapters.store.sql.token.authorization import ADMISSION_ROW, SqlAuthorizations
 from taskbound.adapters.store.sql.token.tokens import (
     COLUMNS,
-    KEYS,
     SqlClaims,
-    SqlSharedClaims,
     SqlTokens,
-    read_key,
     read_swept,
     read_token,
 )
 from taskbound.core.token import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
-    from taskbound.adapters.store.sql.rows import Value
     from taskbound.core.clock import Instant
-    from taskbound.core.token import Claim, IssuingKey, Token
+    from taskbound.core.token import Claim, Token
     from taskbound.core.token.authorization.request import Admission
 
 
@@ -65,16 +61,13 @@ _LOCK: Final = (
 class PostgresAuthorizations(SqlAuthorizations):
     """OAuth clients and admissions in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
         """Returns, by id, those of these admissions that exist, share-locked (rule 1)."""
         names = write_texts(sorted(admissions))
-        return {one.id: one for one in self._locks.locked(read_admission, _LOCK, (namespace, names))}
+        return {one.id: one for one in self._link.locked(ADMISSION_ROW.read, _LOCK, (namespace, names))}
 
 
 _USE: Final = (
@@ -91,11 +84,8 @@ _FORGOTTEN: Final = (
 class PostgresClaims(SqlClaims):
     """Claims in PostgreSQL."""
 
-    __slots__ = ("_turns",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._turns = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
         """Uses these claims; returns which use of each this is (rules 1 to 3)."""
@@ -108,7 +98,7 @@ class PostgresClaims(SqlClaims):
             write_texts([one.digest for one in ordered]),
             write_wholes([one.until for one in ordered]),
         )
-        fresh = set(self._turns.locked(_row, _USE, values))
+        fresh = set(self._link.locked(_row, _USE, values))
         forgotten = self._forgotten({key[:2] for key in fresh})
         uses: list[Use] = []
         for one in claims:
@@ -122,11 +112,8 @@ class PostgresClaims(SqlClaims):
         if not kinds:
             return {}
         values = (write_texts([one for one, _ in kinds]), write_texts([one for _, one in kinds]))
-        found = self._turns.locked(read_swept, _FORGOTTEN, values)
+        found = self._link.locked(read_swept, _FORGOTTEN, values)
         return {(namespace, kind): until for namespace, kind, until in found}
-
-    def _swept(self, text: str, values: Sequence[Value]) -> tuple[tuple[str, str, Instant], ...]:
-        return self._turns.locked(read_swept, text, values)
 
 
 def _key(claim: Claim) -> tuple[str, str, str]:
@@ -137,25 +124,6 @@ def _row(namespace: str, kind: str, digest: str) -> tuple[str, str, str]:
     return namespace, kind, digest
 
 
-T = TypeVar("T")
-
-
-class PostgresSharedClaims(SqlSharedClaims):
-    """Services' claims in PostgreSQL."""
-
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
-
-    def _locked(self, read: Callable[..., T], text: str, values: Sequence[Value]) -> tuple[T, ...]:
-        lock = " FOR UPDATE" if text.startswith("SELECT") else ""
-        return self._locks.locked(read, text + lock, values)
-
-
-_TOKENS_LOCK: Final = f"{KEYS} ORDER BY made, kid FOR SHARE"
-_LOCK_ALONE: Final = f"{KEYS} ORDER BY made, kid FOR NO KEY UPDATE"
 _LOCK_TOKENS: Final = (
     f"SELECT {COLUMNS} FROM tokens WHERE namespace = $1 AND id = ANY($2::text[])"  # noqa: S608 - our own words
     " ORDER BY id FOR SHARE"
@@ -165,17 +133,10 @@ _LOCK_TOKENS: Final = (
 class PostgresTokens(SqlTokens):
     """Tokens in PostgreSQL."""
 
-    __slots__ = ("_locks",)
-
-    def __init__(self, link: PostgresLink) -> None:
-        super().__init__(link)
-        self._locks = link
+    __slots__ = ()
+    _link: PostgresLink
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
         """Returns, by id, those of these tokens that exist, share-locked (rule 3)."""
         names = write_texts(sorted(tokens))
-        return {one.id: one for one in self._locks.locked(read_token, _LOCK_TOKENS, (namespace, names))}
-
-    def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
-        """Returns every key, share-locked, or exclusively if `moves` (rules 1 and 2)."""
-        return self._locks.locked(read_key, _LOCK_ALONE if moves else _TOKENS_LOCK)
+        return {one.id: one for one in self._link.locked(read_token, _LOCK_TOKENS, (namespace, names))}

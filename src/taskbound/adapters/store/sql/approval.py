@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert
 
-from taskbound.adapters.store.sql.rows import Statement, json_texts
+from taskbound.adapters.store.sql.rows import CHANGING, Statement, json_texts
 from taskbound.adapters.store.sql.schema import approval_answers, approval_plans, approvals
 from taskbound.core.approval import (
     Answer,
@@ -200,16 +200,16 @@ class SqlApprovals:
         return sorted_out
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """As `approval`; SQLite's write lock is held."""
-        return self.approval(namespace, approval)
+        """As `approval`, locked."""
+        return self._first(self._link.locked(read_approval, _ONE, (namespace, approval), CHANGING))
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """As `narrowed_to`."""
-        return self.narrowed_to(namespace, digest)
+        """As `narrowed_to`, locked."""
+        return self._first(self._link.locked(read_approval, _NARROWED, (namespace, digest), CHANGING))
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Returns the most recently requested approval that was used for this action, or None."""
-        return self._first(self._link.all(read_approval, _LAST_USED, (namespace, task, act)))
+        """Returns the most recently requested approval that was used for this action, locked, or None."""
+        return self._first(self._link.locked(read_approval, _LAST_USED, (namespace, task, act), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """Returns these tasks' open approvals, by id."""
@@ -218,8 +218,8 @@ class SqlApprovals:
         )
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """As `plan`; SQLite's write lock is held."""
-        return self.plan(namespace, plan)
+        """As `plan`, locked."""
+        return next(iter(self._link.locked(read_plan, _ONE_PLAN, (namespace, plan), CHANGING)), None)
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
         """Returns these tasks' open plans, by id."""

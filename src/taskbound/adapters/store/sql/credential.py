@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.store.sql.rows import json_texts
+from taskbound.adapters.store.sql.record import reader
+from taskbound.adapters.store.sql.rows import CHANGING, json_texts
 from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
@@ -78,6 +79,9 @@ _PUT: Final = (
 )
 
 
+_read_held: Final = reader("credential task connection", HeldCredential)
+
+
 class SqlCredentials:
     """Credentials."""
 
@@ -144,8 +148,9 @@ class SqlCredentials:
         self._link.change_many(_INSERT, [_row(one) for one in credentials])
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """As `credential`; SQLite's write lock is held."""
-        return self.credential(namespace, credential)
+        """As `credential`, locked."""
+        found = self._link.locked(read_credential, _ONE, (namespace, credential), CHANGING)
+        return found[0] if found else None
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
         """Returns these tasks' credentials that have not ended, by id."""
@@ -196,10 +201,6 @@ def _renewal(row: Credential) -> tuple[Value, ...]:
     if one is None:
         return ("", 0, 0, "", 0)
     return (one.action, one.ends, one.record, one.state.value, one.attempts)
-
-
-def _read_held(credential: str, task: str, connection: str) -> HeldCredential:
-    return HeldCredential(credential=credential, task=task, connection=connection)
 
 
 def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from taskbound.adapters.store.sql.record import FLAG, Form, reader
 from taskbound.core.clock import Instant
 from taskbound.core.policy import InForce
 from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
@@ -42,6 +43,15 @@ _ACTIVATE: Final = (
 )
 
 
+read_force: Final = reader("epoch digest", InForce)
+read_switch: Final = reader("stopped epoch reason", KillSwitch, stopped=FLAG)
+_read_bundle: Final = reader(
+    "namespace digest archive author at note record",
+    StoredBundle,
+    archive=Form(lambda column: bytes(column or b"")),
+)
+
+
 class SqlPolicy:
     """Bundles."""
 
@@ -52,11 +62,11 @@ class SqlPolicy:
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
         """Returns the bundle with this digest, or None."""
-        return self._link.one(_bundle, _BUNDLE, (namespace, digest))
+        return self._link.one(_read_bundle, _BUNDLE, (namespace, digest))
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
         """Returns every bundle without its archive, newest first."""
-        return self._link.all(_bundle, _BUNDLES, (namespace,))
+        return self._link.all(_read_bundle, _BUNDLES, (namespace,))
 
     def in_force(self, namespace: str) -> InForce:
         """Returns what is in force; epoch 0 and the base alone in an untouched namespace."""
@@ -111,25 +121,6 @@ class SqlPolicy:
             activation.record,
         )
         self._link.change(_ACTIVATE, values)
-
-
-def read_force(epoch: int, digest: str) -> InForce:
-    """Builds what is in force from its columns."""
-    return InForce(epoch=epoch, digest=digest)
-
-
-def _bundle(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, digest: str, archive: bytes | None, author: str, at: int, note: str, record: int
-) -> StoredBundle:
-    return StoredBundle(
-        namespace=namespace,
-        digest=digest,
-        archive=bytes(archive or b""),
-        author=author,
-        at=Instant(at),
-        note=note,
-        record=record,
-    )
 
 
 def _activation(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
@@ -210,11 +201,6 @@ class SqlRevocation:
         values = (int(switch.stopped), switch.epoch, switch.reason, namespace, expect)
         if self._link.change(_WRITE, values) != 1:
             self._link.conflict("the kill switch")
-
-
-def read_switch(stopped: int, epoch: int, reason: str) -> KillSwitch:
-    """Builds the kill switch from its columns."""
-    return KillSwitch(stopped=bool(stopped), epoch=epoch, reason=reason)
 
 
 def _read_entry(place: int, at: int, namespace: str, about: str, name: str, turn: str) -> Entry:

@@ -27,7 +27,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Text, bindparam, func, insert, select, update
@@ -59,6 +59,11 @@ Value = str | int | bytes | bytearray | None
 """What a column can hold."""
 
 _UNREAD = (ValueError, KeyError, TypeError, msgspec.MsgspecError, MalformedError)
+
+
+SHARED: Final = "FOR SHARE"
+CHANGING: Final = "FOR NO KEY UPDATE"
+ALONE: Final = "FOR UPDATE"
 
 
 class UnreadableRowError(StoreUnavailableError):
@@ -104,6 +109,16 @@ class Link(ABC):
         found = self.all(read, text, values)
         return found[0] if found else None
 
+    def locked(
+        self,
+        read: Callable[..., T],
+        text: str,
+        values: Sequence[Value] = (),
+        lock: str = "",  # noqa: ARG002 - for engines with row locks
+    ) -> tuple[T, ...]:
+        """As `all`, with rows locked by this clause; SQLite's transaction holds the write lock already."""
+        return self.all(read, text, values)
+
     def whole(self, text: str, values: Sequence[Value] = ()) -> int:
         """Returns the integer in the first column of the first row, or 0."""
         for row in self.rows(text, values):
@@ -124,6 +139,20 @@ class Link(ABC):
         if self.failure is None:
             self.failure = error
         return error
+
+
+class Part(Generic[T]):
+    """An attribute of a transaction: one group of tables over the transaction's link."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+
+    def __get__(self, transaction: _Linked, _owner: type | None = None) -> T:
+        return self._make(transaction._link)  # noqa: SLF001 - the transaction's own attribute
+
+
+class _Linked(Protocol):
+    _link: Any
 
 
 class Statement:

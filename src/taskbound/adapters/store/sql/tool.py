@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select, text
 
-from taskbound.adapters.store.sql.rows import Statement, Versioned, given, json_texts, look_up, read_texts
+from taskbound.adapters.store.sql.record import BYTES, FLAG, TEXTS, Form, Record, enum, reader
+from taskbound.adapters.store.sql.rows import CHANGING, Statement, given, json_texts, look_up, read_texts
 from taskbound.adapters.store.sql.schema import servers, tools
 from taskbound.adapters.store.sql.schema.target import targets
-from taskbound.core.clock import Instant
 from taskbound.core.target import TargetState
 from taskbound.ports.store import ConflictError
 from taskbound.ports.target import StoredTarget
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.sql.rows import Link
+    from taskbound.core.clock import Instant
 
 
 _SPACE, _NAME, _OF_SERVER = given("namespace"), given("name"), given("server")
@@ -31,8 +32,6 @@ _TOOLS: Final = Statement(select(tools).where(tools.c.namespace == _SPACE).order
 _TOOLS_OF_SERVER: Final = Statement(
     select(tools).where(tools.c.namespace == _SPACE, tools.c.server == _OF_SERVER).order_by(tools.c.name)
 )
-_PUT_SERVER: Final = Versioned(servers, "server")
-_PUT_TOOL: Final = Versioned(tools, "tool")
 _DROP_SERVER: Final = Statement(delete(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
 _DROP_TOOLS: Final = Statement(delete(tools).where(tools.c.namespace == _SPACE, tools.c.server == _OF_SERVER))
 
@@ -60,6 +59,18 @@ _VERSIONS: Final = (
 )
 
 
+_SERVER_ROW: Final = Record(
+    servers, PinnedServer, "server", agents=TEXTS, target=Form(bool, int, "is_target")
+)
+_TOOL_ROW: Final = Record(
+    tools, PinnedTool, "tool", idempotent=FLAG, probes=TEXTS, checks=TEXTS, roles=TEXTS, unwatched=FLAG
+)
+TARGET_ROW: Final = Record(targets, StoredTarget, "target", file=BYTES, state=enum(TargetState))
+
+
+_read_secret: Final = reader("namespace server slot number sealed at", StoredSecret)
+
+
 class SqlTools:
     """Servers and tools."""
 
@@ -70,26 +81,26 @@ class SqlTools:
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
         """Returns the server, or target, with this name, or None."""
-        return self._link.one(_server, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
+        return self._link.one(_SERVER_ROW.read, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
         """Returns every server except targets, by name."""
-        return self._link.all(_server, _SERVERS.text, _SERVERS.values(namespace=namespace))
+        return self._link.all(_SERVER_ROW.read, _SERVERS.text, _SERVERS.values(namespace=namespace))
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
         """Returns the tool with this name, or None."""
-        return self._link.one(_tool, _TOOL.text, _TOOL.values(namespace=namespace, name=name))
+        return self._link.one(_TOOL_ROW.read, _TOOL.text, _TOOL.values(namespace=namespace, name=name))
 
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
         """Returns every tool, by name; of one server when it is named."""
         if not server:
-            return self._link.all(_tool, _TOOLS.text, _TOOLS.values(namespace=namespace))
+            return self._link.all(_TOOL_ROW.read, _TOOLS.text, _TOOLS.values(namespace=namespace))
         values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
-        return self._link.all(_tool, _TOOLS_OF_SERVER.text, values)
+        return self._link.all(_TOOL_ROW.read, _TOOLS_OF_SERVER.text, values)
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
         """Returns the secrets of the server's slots, by slot."""
-        return self._link.all(_secret, _SEALED, (namespace, server))
+        return self._link.all(_read_secret, _SEALED, (namespace, server))
 
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
         """Returns the approvers of each tool, by tool name."""
@@ -106,17 +117,7 @@ class SqlTools:
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
         """Writes the server."""
-        _PUT_SERVER.put(
-            self._link,
-            expect,
-            namespace=server.namespace,
-            name=server.name,
-            spec=server.spec,
-            identity=server.identity,
-            agents=json_texts(server.agents),
-            version=server.version,
-            target=int(server.is_target),
-        )
+        _SERVER_ROW.put(self._link, server, expect)
 
     def drop_server(self, namespace: str, name: str) -> None:
         """Deletes the server with its tools and secrets."""
@@ -137,26 +138,7 @@ class SqlTools:
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
         """Writes the tool."""
-        _PUT_TOOL.put(
-            self._link,
-            expect,
-            namespace=tool.namespace,
-            name=tool.name,
-            server=tool.server,
-            identity=tool.identity,
-            definition=tool.definition,
-            digest=tool.digest,
-            state=tool.state,
-            seen=tool.seen,
-            version=tool.version,
-            idempotent=int(tool.idempotent),
-            probes=json_texts(tool.probes),
-            checks=json_texts(tool.checks),
-            effect=tool.effect,
-            roles=json_texts(tool.roles),
-            owner=tool.owner,
-            unwatched=int(tool.unwatched),
-        )
+        _TOOL_ROW.put(self._link, tool, expect)
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
         """Writes the tool's approvers."""
@@ -175,66 +157,6 @@ def _named(tool: str, approvers: str) -> tuple[str, tuple[str, ...]]:
     return tool, read_texts(approvers)
 
 
-def _secret(  # the columns of a row, in order
-    namespace: str, server: str, slot: str, number: int, sealed: str, at: int
-) -> StoredSecret:
-    return StoredSecret(
-        namespace=namespace, server=server, slot=slot, number=number, sealed=sealed, at=Instant(at)
-    )
-
-
-def _server(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str, name: str, spec: bytes, identity: str, agents: str, version: int, target: int
-) -> PinnedServer:
-    return PinnedServer(
-        namespace=namespace,
-        name=name,
-        spec=spec,
-        identity=identity,
-        agents=read_texts(agents),
-        version=version,
-        is_target=bool(target),
-    )
-
-
-def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    name: str,
-    server: str,
-    identity: str,
-    definition: bytes,
-    digest: str,
-    state: str,
-    seen: bytes,
-    version: int,
-    idempotent: int,
-    probes: str,
-    checks: str,
-    effect: str,
-    roles: str,
-    owner: str,
-    unwatched: int,
-) -> PinnedTool:
-    return PinnedTool(
-        namespace=namespace,
-        name=name,
-        server=server,
-        identity=identity,
-        definition=definition,
-        digest=digest,
-        state=state,
-        seen=seen,
-        version=version,
-        idempotent=bool(idempotent),
-        probes=read_texts(probes),
-        checks=read_texts(checks),
-        effect=effect,
-        roles=read_texts(roles),
-        owner=owner,
-        unwatched=bool(unwatched),
-    )
-
-
 _TARGET_SPACE, _TARGET_NAME = given("namespace"), given("name")
 _ONE: Final = Statement(
     select(targets).where(targets.c.namespace == _TARGET_SPACE, targets.c.name == _TARGET_NAME)
@@ -246,7 +168,6 @@ _ALL: Final = Statement(select(targets).order_by(targets.c.namespace, targets.c.
 _DROP: Final = Statement(
     delete(targets).where(targets.c.namespace == _TARGET_SPACE, targets.c.name == _TARGET_NAME)
 )
-_PUT: Final = Versioned(targets, "target")
 _MARK: Final = "SELECT mark FROM installation"
 _PUT_MARK: Final = "INSERT INTO installation (id, mark) VALUES (1, ?)"
 _EPOCH: Final = "SELECT 1 FROM epochs WHERE epoch = ? AND since = ?"
@@ -263,15 +184,15 @@ class SqlTargets:
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
         """Returns the target with this name, or None."""
-        return self._link.one(read_target, _ONE.text, _ONE.values(namespace=namespace, name=name))
+        return self._link.one(TARGET_ROW.read, _ONE.text, _ONE.values(namespace=namespace, name=name))
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
         """Returns every target, by name."""
-        return self._link.all(read_target, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
+        return self._link.all(TARGET_ROW.read, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
         """Returns the targets of every namespace, by namespace and name."""
-        return self._link.all(read_target, _ALL.text)
+        return self._link.all(TARGET_ROW.read, _ALL.text)
 
     def mark(self) -> str:
         """Returns the installation's mark, or '' before it is set."""
@@ -282,26 +203,14 @@ class SqlTargets:
         return self._link.one(bool, _EPOCH, (epoch, since)) is not None
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """As `target`; SQLite's write lock is held."""
-        return self.target(namespace, name)
+        """As `target`, locked."""
+        values = _ONE.values(namespace=namespace, name=name)
+        found = self._link.locked(TARGET_ROW.read, _ONE.text, values, CHANGING)
+        return found[0] if found else None
 
     def put_target(self, target: StoredTarget, *, expect: int) -> None:
         """Writes the target if its version is `expect`; 0 requires that it is absent."""
-        _PUT.put(
-            self._link,
-            expect,
-            namespace=target.namespace,
-            name=target.name,
-            file=target.file,
-            identity=target.identity,
-            state=target.state.value,
-            sealed=target.sealed,
-            number=target.number,
-            trouble=target.trouble,
-            begun=target.begun,
-            tested=target.tested,
-            version=target.version,
-        )
+        TARGET_ROW.put(self._link, target, expect)
 
     def drop_target(self, namespace: str, name: str) -> None:
         """Deletes the target."""
@@ -314,32 +223,3 @@ class SqlTargets:
     def put_epoch(self, epoch: int, since: Instant) -> None:
         """Stores that the epoch's record is written."""
         self._link.change(_PUT_EPOCH, (epoch, since))
-
-
-def read_target(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str,
-    name: str,
-    file: bytes,
-    identity: str,
-    state: str,
-    sealed: str,
-    number: int,
-    trouble: str,
-    begun: int | None,
-    tested: int | None,
-    version: int,
-) -> StoredTarget:
-    """Builds the target from its row."""
-    return StoredTarget(
-        namespace=namespace,
-        name=name,
-        file=bytes(file),
-        identity=identity,
-        state=TargetState(state),
-        sealed=sealed,
-        number=number,
-        trouble=trouble,
-        begun=None if begun is None else Instant(begun),
-        tested=None if tested is None else Instant(tested),
-        version=version,
-    )

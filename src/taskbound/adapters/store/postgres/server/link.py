@@ -226,9 +226,11 @@ class PostgresLink(Link):
             self._waiting.append(_Told(_ALONE))
         return self._run(text, values)
 
-    def locked(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
-        """Applies `read` to rows that the statement itself locks."""
-        return self._read(read, self._run(text, values))
+    def locked(
+        self, read: Callable[..., T], text: str, values: Sequence[Value] = (), lock: str = ""
+    ) -> tuple[T, ...]:
+        """Applies `read` to rows that the statement itself, or this clause, locks."""
+        return self._read(read, self._run(f"{text} {lock}" if lock else text, values))
 
     def change(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
+from taskbound.adapters.store.sql.record import FLAG, Form, Record, reader
 from taskbound.adapters.store.sql.rows import Statement, given
 from taskbound.adapters.store.sql.schema.account import accounts, browser_sessions, sign_ins
 from taskbound.core.clock import Instant
@@ -22,7 +23,6 @@ _MINE: Final = select(accounts).where(accounts.c.namespace == _SPACE)
 _ACCOUNTS: Final = Statement(_MINE.order_by(accounts.c.issuer, accounts.c.subject))
 _ONE: Final = (accounts.c.issuer == given("issuer"), accounts.c.subject == given("subject"))
 _ACCOUNT: Final = Statement(_MINE.where(*_ONE))
-_PUT: Final = Statement(insert(accounts))
 _DROP: Final = Statement(delete(accounts).where(accounts.c.namespace == _SPACE, *_ONE))
 
 _WAITING: Final = select(sign_ins).where(sign_ins.c.namespace == _SPACE)
@@ -30,7 +30,6 @@ _STATE: Final = Statement(_WAITING.where(sign_ins.c.state == given("state")))
 _OF: Final = Statement(
     _WAITING.where(sign_ins.c.address == given("address")).order_by(sign_ins.c.begun, sign_ins.c.state)
 )
-_PUT_SIGN_IN: Final = Statement(insert(sign_ins))
 _TAKE: Final = Statement(
     delete(sign_ins).where(sign_ins.c.namespace == _SPACE, sign_ins.c.state == given("state"))
 )
@@ -48,7 +47,6 @@ _SESSION: Final = Statement(_BROWSERS.where(browser_sessions.c.secret == given("
 _SESSION_UNTIL: Final = (  # the columns that a signer may read
     "SELECT until FROM browser_sessions WHERE namespace = ? AND id = ? AND person = ?"
 )
-_PUT_SESSION: Final = Statement(insert(browser_sessions))
 _DROP_SESSION: Final = Statement(
     delete(browser_sessions).where(
         browser_sessions.c.namespace == _SPACE, browser_sessions.c.id == given("id")
@@ -58,6 +56,14 @@ _SWEEP_SESSIONS: Final = (
     "DELETE FROM browser_sessions WHERE (namespace, id) IN"
     " (SELECT namespace, id FROM browser_sessions WHERE until < ? ORDER BY until LIMIT ?)"
 )
+
+
+_ACCOUNT_ROW: Final = Record(accounts, Account, linked_by=Form(field="by"))
+_SIGN_IN_ROW: Final = Record(sign_ins, SignIn, promised=FLAG)
+_SESSION_ROW: Final = Record(browser_sessions, Session)
+
+
+_read_answered: Final = reader("namespace principal key request until answer", Answered)
 
 
 class SqlAccounts:
@@ -70,16 +76,18 @@ class SqlAccounts:
 
     def accounts(self, namespace: str) -> tuple[Account, ...]:
         """Returns every account, by issuer and subject."""
-        return self._link.all(_account, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
+        return self._link.all(_ACCOUNT_ROW.read, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
         """Returns the account, or None if it is not linked to a person."""
         values = _ACCOUNT.values(namespace=namespace, issuer=issuer, subject=subject)
-        return self._link.one(_account, _ACCOUNT.text, values)
+        return self._link.one(_ACCOUNT_ROW.read, _ACCOUNT.text, values)
 
     def session(self, namespace: str, secret: str) -> Session | None:
         """Returns the session whose browser secret has this digest, or None."""
-        return self._link.one(_session, _SESSION.text, _SESSION.values(namespace=namespace, secret=secret))
+        return self._link.one(
+            _SESSION_ROW.read, _SESSION.text, _SESSION.values(namespace=namespace, secret=secret)
+        )
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
         """Returns when this session of this person ends."""
@@ -87,7 +95,7 @@ class SqlAccounts:
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Returns every session, the oldest first."""
-        return self._link.all(_session, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
+        return self._link.all(_SESSION_ROW.read, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
 
     def spaces(self) -> tuple[str, ...]:
         """Returns every namespace that has an account."""
@@ -95,15 +103,7 @@ class SqlAccounts:
 
     def put_account(self, account: Account) -> None:
         """Inserts an account."""
-        values = _PUT.values(
-            namespace=account.namespace,
-            issuer=account.issuer,
-            subject=account.subject,
-            person=account.person,
-            linked=account.linked,
-            linked_by=account.by,
-        )
-        self._link.change(_PUT.text, values)
+        _ACCOUNT_ROW.insert(self._link, account)
 
     def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
         """Deletes the account."""
@@ -112,29 +112,19 @@ class SqlAccounts:
 
     def put_sign_in(self, sign_in: SignIn) -> None:
         """Inserts a sign-in."""
-        values = _PUT_SIGN_IN.values(
-            namespace=sign_in.namespace,
-            state=sign_in.state,
-            browser=sign_in.browser,
-            issuer=sign_in.issuer,
-            begun=sign_in.begun,
-            address=sign_in.address,
-            back=sign_in.back,
-            promised=int(sign_in.promised),
-            max_age=sign_in.max_age,
-            acr=sign_in.acr,
-        )
-        self._link.change(_PUT_SIGN_IN.text, values)
+        _SIGN_IN_ROW.insert(self._link, sign_in)
 
     def take_sign_in(self, namespace: str, state: str) -> SignIn | None:
         """Deletes and returns the pending sign-in with this state, or None."""
-        found = self._link.one(_sign_in, _STATE.text, _STATE.values(namespace=namespace, state=state))
+        found = self._link.one(
+            _SIGN_IN_ROW.read, _STATE.text, _STATE.values(namespace=namespace, state=state)
+        )
         taken = self._link.change(_TAKE.text, _TAKE.values(namespace=namespace, state=state))
         return found if taken else None
 
     def sign_ins_of(self, namespace: str, address: str) -> tuple[SignIn, ...]:
         """Returns this address's pending sign-ins, oldest first."""
-        return self._link.all(_sign_in, _OF.text, _OF.values(namespace=namespace, address=address))
+        return self._link.all(_SIGN_IN_ROW.read, _OF.text, _OF.values(namespace=namespace, address=address))
 
     def count_sign_ins(self, namespace: str) -> int:
         """Returns how many sign-ins are pending."""
@@ -146,19 +136,7 @@ class SqlAccounts:
 
     def put_session(self, session: Session) -> None:
         """Inserts a session."""
-        values = _PUT_SESSION.values(
-            namespace=session.namespace,
-            id=session.id,
-            secret=session.secret,
-            person=session.person,
-            issuer=session.issuer,
-            subject=session.subject,
-            authenticated=session.authenticated,
-            acr=session.acr,
-            began=session.began,
-            until=session.until,
-        )
-        self._link.change(_PUT_SESSION.text, values)
+        _SESSION_ROW.insert(self._link, session)
 
     def drop_session(self, namespace: str, session: str) -> None:
         """Deletes the session with this id."""
@@ -171,69 +149,6 @@ class SqlAccounts:
     def sweep_sessions(self, before: Instant, *, limit: int) -> int:
         """Deletes up to `limit` sessions that ended before this; returns how many."""
         return self._link.change(_SWEEP_SESSIONS, (before, limit))
-
-
-def _account(namespace: str, issuer: str, subject: str, person: str, linked: int, linked_by: str) -> Account:
-    return Account(
-        namespace=namespace,
-        issuer=issuer,
-        subject=subject,
-        person=person,
-        linked=Instant(linked),
-        by=linked_by,
-    )
-
-
-def _sign_in(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str,
-    state: str,
-    browser: str,
-    issuer: str,
-    begun: int,
-    address: str,
-    back: str,
-    promised: int,
-    max_age: int,
-    acr: str,
-) -> SignIn:
-    return SignIn(
-        namespace=namespace,
-        state=state,
-        browser=browser,
-        issuer=issuer,
-        begun=Instant(begun),
-        address=address,
-        back=back,
-        promised=bool(promised),
-        max_age=max_age,
-        acr=acr,
-    )
-
-
-def _session(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str,
-    name: str,
-    secret: str,
-    person: str,
-    issuer: str,
-    subject: str,
-    authenticated: int,
-    acr: str,
-    began: int,
-    until: int,
-) -> Session:
-    return Session(
-        namespace=namespace,
-        id=name,
-        secret=secret,
-        person=person,
-        issuer=issuer,
-        subject=subject,
-        authenticated=Instant(authenticated),
-        acr=acr,
-        began=Instant(began),
-        until=Instant(until),
-    )
 
 
 _OVER: Final = "DELETE FROM answered WHERE namespace = ? AND principal = ? AND key = ? AND until < ?"
@@ -271,7 +186,7 @@ class SqlAnswered:
         self._link.change(_OVER, (*key, now))
         if self._link.change(_BEGIN, (*key, row.request, row.until)) == 1:
             return None
-        return self._link.one(_read, _KNOWN, key)
+        return self._link.one(_read_answered, _KNOWN, key)
 
     def finish(self, row: Answered) -> None:
         """Stores the answer to a reserved key."""
@@ -284,14 +199,3 @@ class SqlAnswered:
     def sweep(self, before: Instant, *, limit: int) -> int:
         """Deletes up to `limit` keys that expired before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
-
-
-def _read(namespace: str, principal: str, key: str, request: str, until: int, answer: str) -> Answered:
-    return Answered(
-        namespace=namespace,
-        principal=principal,
-        key=key,
-        request=request,
-        until=Instant(until),
-        answer=answer,
-    )

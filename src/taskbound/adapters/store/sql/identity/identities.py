@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
+from taskbound.adapters.store.sql.record import BYTES, FLAG, GRANTABLE, SCOPE, TEXTS, Form, Record, enum
 from taskbound.adapters.store.sql.rows import (
+    SHARED,
     Statement,
-    Versioned,
     given,
     json_texts,
     look_up,
-    read_grantable,
-    read_scope,
-    read_texts,
-    write_grantable,
 )
 from taskbound.adapters.store.sql.schema import (
     agents,
@@ -62,12 +59,6 @@ _DROP_ISSUER: Final = Statement(delete(issuers).where(issuers.c.namespace == _SP
 _NAMESPACE: Final = Statement(select(namespaces).where(namespaces.c.namespace == _SPACE))
 _AGENT: Final = Statement(select(agents).where(agents.c.namespace == _SPACE, agents.c.name == _NAME))
 _AGENTS: Final = Statement(select(agents).where(agents.c.namespace == _SPACE).order_by(agents.c.name))
-_PUT_PERSON: Final = Versioned(persons, "person")
-_PUT_GROUP: Final = Versioned(person_groups, "group")
-_PUT_PERSON_KEY: Final = Versioned(person_keys, "key")
-_PUT_ISSUER: Final = Versioned(issuers, "issuer")
-_PUT_NAMESPACE: Final = Versioned(namespaces, "namespace")
-_PUT_AGENT: Final = Versioned(agents, "agent")
 
 _NAMESPACES: Final = "SELECT DISTINCT namespace FROM agents ORDER BY namespace"
 _MONITORS: Final = (
@@ -75,6 +66,36 @@ _MONITORS: Final = (
 )
 _VERSIONS: Final = (
     "SELECT name, version FROM agents WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
+)
+
+
+PERSON_ROW: Final = Record(persons, Person, "person", state=enum(PersonState), grantable=GRANTABLE)
+GROUP_ROW: Final = Record(
+    person_groups,
+    Group,
+    "group",
+    members=TEXTS,
+    grantable=GRANTABLE,
+    claimed=Form(
+        lambda column: tuple(
+            Claimed(person=person, issuer=issuer, until=Instant(until))
+            for person, issuer, until in json.loads(column)
+        ),
+        lambda claimed: json.dumps([[one.person, one.issuer, one.until] for one in claimed]),
+    ),
+)
+PERSON_KEY_ROW: Final = Record(
+    person_keys,
+    PersonKey,
+    "key",
+    kind=enum(PersonKeyKind),
+    state=enum(PersonKeyState),
+    custody=enum(Custody),
+)
+ISSUER_ROW: Final = Record(issuers, Issuer, "issuer", keys=BYTES, thumbprints=TEXTS)
+_NAMESPACE_ROW: Final = Record(namespaces, Namespace, "namespace", namespace=Form(field="name"), demo=FLAG)
+_AGENT_ROW: Final = Record(
+    agents, Agent, "agent", state=enum(AgentState), approvers=TEXTS, ceiling=SCOPE, risk=enum(Risk)
 )
 
 
@@ -88,43 +109,43 @@ class SqlIdentities:
 
     def person(self, namespace: str, name: str) -> Person | None:
         """Returns the person with this name, or None."""
-        return self._link.one(read_person, _PERSON.text, _PERSON.values(namespace=namespace, name=name))
+        return self._link.one(PERSON_ROW.read, _PERSON.text, _PERSON.values(namespace=namespace, name=name))
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
         """Returns every person, by name in order."""
-        found = self._link.all(read_person, PERSONS.text, PERSONS.values(namespace=namespace))
+        found = self._link.all(PERSON_ROW.read, PERSONS.text, PERSONS.values(namespace=namespace))
         return {one.name: one for one in found}
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
         """Returns every group, by name."""
-        return self._link.all(read_group, GROUPS.text, GROUPS.values(namespace=namespace))
+        return self._link.all(GROUP_ROW.read, GROUPS.text, GROUPS.values(namespace=namespace))
 
     def person_key(self, namespace: str, key: str) -> PersonKey | None:
         """Returns the key with this id, in whatever state, or None."""
         return self._link.one(
-            read_person_key, _PERSON_KEY.text, _PERSON_KEY.values(namespace=namespace, name=key)
+            PERSON_KEY_ROW.read, _PERSON_KEY.text, _PERSON_KEY.values(namespace=namespace, name=key)
         )
 
     def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
         """Returns every key, in whatever state, by id."""
-        return self._link.all(read_person_key, PERSON_KEYS.text, PERSON_KEYS.values(namespace=namespace))
+        return self._link.all(PERSON_KEY_ROW.read, PERSON_KEYS.text, PERSON_KEYS.values(namespace=namespace))
 
     def namespace(self, name: str) -> Namespace:
         """Returns the namespace's attributes."""
-        found = self._link.one(_namespace, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
+        found = self._link.one(_NAMESPACE_ROW.read, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
         return Namespace(name=name) if found is None else found
 
     def issuers(self, namespace: str) -> tuple[Issuer, ...]:
         """Returns every issuer of evidence, by name."""
-        return self._link.all(read_issuer, ISSUERS.text, ISSUERS.values(namespace=namespace))
+        return self._link.all(ISSUER_ROW.read, ISSUERS.text, ISSUERS.values(namespace=namespace))
 
     def agent(self, namespace: str, name: str) -> Agent | None:
         """Returns the agent with this name, or None."""
-        return self._link.one(_agent, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
+        return self._link.one(_AGENT_ROW.read, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
 
     def agents(self, namespace: str) -> tuple[Agent, ...]:
         """Returns every agent, by name."""
-        return self._link.all(_agent, _AGENTS.text, _AGENTS.values(namespace=namespace))
+        return self._link.all(_AGENT_ROW.read, _AGENTS.text, _AGENTS.values(namespace=namespace))
 
     def namespaces(self) -> tuple[str, ...]:
         """Returns every namespace that has an agent, in order."""
@@ -149,30 +170,25 @@ class SqlIdentities:
         return {name: one for name, one in found.items() if one is not None}
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
-        """Returns every person and every group."""
-        return self.persons(namespace), self.groups(namespace)
+        """Returns every person and every group, share-locked in name order."""
+        values = PERSONS.values(namespace=namespace)
+        persons = self._link.locked(PERSON_ROW.read, PERSONS.text, values, SHARED)
+        groups = self._link.locked(GROUP_ROW.read, GROUPS.text, values, SHARED)
+        return {one.name: one for one in persons}, groups
 
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Returns every key."""
-        return self.person_keys(namespace)
+        """Returns every key, share-locked in id order."""
+        values = PERSON_KEYS.values(namespace=namespace)
+        return self._link.locked(PERSON_KEY_ROW.read, PERSON_KEYS.text, values, SHARED)
 
     def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Returns every issuer of evidence."""
-        return self.issuers(namespace)
+        """Returns every issuer of evidence, share-locked in name order."""
+        values = ISSUERS.values(namespace=namespace)
+        return self._link.locked(ISSUER_ROW.read, ISSUERS.text, values, SHARED)
 
     def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
         """Writes the issuer."""
-        _PUT_ISSUER.put(
-            self._link,
-            expect,
-            namespace=issuer.namespace,
-            name=issuer.name,
-            issuer=issuer.issuer,
-            audience=issuer.audience,
-            keys=issuer.keys,
-            thumbprints=json_texts(issuer.thumbprints),
-            version=issuer.version,
-        )
+        ISSUER_ROW.put(self._link, issuer, expect)
 
     def drop_issuer(self, namespace: str, name: str) -> None:
         """Deletes the issuer."""
@@ -180,82 +196,23 @@ class SqlIdentities:
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Writes the key."""
-        _PUT_PERSON_KEY.put(
-            self._link,
-            expect,
-            namespace=key.namespace,
-            id=key.id,
-            person=key.person,
-            kind=key.kind.value,
-            public=key.public,
-            fingerprint=key.fingerprint,
-            enrolled=key.enrolled,
-            usable_from=key.usable_from,
-            enrolled_by=key.enrolled_by,
-            state=key.state.value,
-            custody=key.custody.value,
-            nonce=key.nonce,
-            label=key.label,
-            counter=key.counter,
-            version=key.version,
-        )
+        PERSON_KEY_ROW.put(self._link, key, expect)
 
     def put_namespace(self, namespace: Namespace, *, expect: int) -> None:
         """Writes the namespace's attributes."""
-        _PUT_NAMESPACE.put(
-            self._link,
-            expect,
-            namespace=namespace.name,
-            demo=int(namespace.demo),
-            keys=namespace.keys,
-            version=namespace.version,
-        )
+        _NAMESPACE_ROW.put(self._link, namespace, expect)
 
     def put_person(self, person: Person, *, expect: int) -> None:
         """Writes the person."""
-        _PUT_PERSON.put(
-            self._link,
-            expect,
-            namespace=person.namespace,
-            name=person.name,
-            uid=person.uid,
-            state=person.state.value,
-            version=person.version,
-            grantable=write_grantable(person.grantable),
-            human=person.human,
-        )
+        PERSON_ROW.put(self._link, person, expect)
 
     def put_group(self, group: Group, *, expect: int) -> None:
         """Writes the group."""
-        _PUT_GROUP.put(
-            self._link,
-            expect,
-            namespace=group.namespace,
-            name=group.name,
-            members=json_texts(group.members),
-            version=group.version,
-            grantable=write_grantable(group.grantable),
-            claimed=json.dumps([[one.person, one.issuer, one.until] for one in group.claimed]),
-        )
+        GROUP_ROW.put(self._link, group, expect)
 
     def put_agent(self, agent: Agent, *, expect: int) -> None:
         """Writes the agent."""
-        _PUT_AGENT.put(
-            self._link,
-            expect,
-            namespace=agent.namespace,
-            name=agent.name,
-            state=agent.state.value,
-            owner=agent.owner,
-            approvers=json_texts(agent.approvers),
-            monitor=agent.monitor,
-            ceiling=agent.ceiling.canonical,
-            challenge=agent.challenge,
-            acknowledged=agent.acknowledged,
-            version=agent.version,
-            risk=agent.risk.value,
-            risk_by=agent.risk_by,
-        )
+        _AGENT_ROW.put(self._link, agent, expect)
 
 
 def read_version(name: str, version: int) -> tuple[str, int]:
@@ -263,123 +220,5 @@ def read_version(name: str, version: int) -> tuple[str, int]:
     return name, version
 
 
-def read_person(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, name: str, uid: int, state: str, version: int, grantable: bytes | None, human: str
-) -> Person:
-    """Builds a person from its columns."""
-    return Person(
-        namespace=namespace,
-        name=name,
-        uid=uid,
-        state=PersonState(state),
-        version=version,
-        grantable=read_grantable(grantable),
-        human=human,
-    )
-
-
-def read_person_key(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    key: str,
-    person: str,
-    kind: str,
-    public: bytes,
-    fingerprint: str,
-    enrolled: int,
-    usable_from: int,
-    enrolled_by: str,
-    state: str,
-    custody: str,
-    nonce: str,
-    label: str,
-    counter: int,
-    version: int,
-) -> PersonKey:
-    """Builds a key from its columns."""
-    return PersonKey(
-        namespace=namespace,
-        id=key,
-        person=person,
-        kind=PersonKeyKind(kind),
-        public=public,
-        fingerprint=fingerprint,
-        enrolled=Instant(enrolled),
-        usable_from=Instant(usable_from),
-        enrolled_by=enrolled_by,
-        state=PersonKeyState(state),
-        custody=Custody(custody),
-        nonce=nonce,
-        label=label,
-        counter=counter,
-        version=version,
-    )
-
-
-def read_issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, name: str, issuer: str, audience: str, keys: bytes, thumbprints: str, version: int
-) -> Issuer:
-    """Builds an issuer of evidence from its columns."""
-    return Issuer(
-        namespace=namespace,
-        name=name,
-        issuer=issuer,
-        audience=audience,
-        keys=bytes(keys),
-        thumbprints=read_texts(thumbprints),
-        version=version,
-    )
-
-
-def _namespace(namespace: str, demo: int, keys: int, version: int) -> Namespace:
-    return Namespace(name=namespace, demo=bool(demo), keys=keys, version=version)
-
-
-def read_group(
-    namespace: str, name: str, members: str, version: int, grantable: bytes | None, claimed: str
-) -> Group:
-    """Builds a group from its columns."""
-    return Group(
-        namespace=namespace,
-        name=name,
-        members=read_texts(members),
-        version=version,
-        grantable=read_grantable(grantable),
-        claimed=tuple(
-            Claimed(person=person, issuer=issuer, until=Instant(until))
-            for person, issuer, until in json.loads(claimed)
-        ),
-    )
-
-
 def _monitor(address: str, namespace: str) -> tuple[str, str]:
     return address, namespace
-
-
-def _agent(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    name: str,
-    state: str,
-    owner: str,
-    approvers: str,
-    monitor: str,
-    ceiling: bytes,
-    challenge: str,
-    acknowledged: int | None,
-    version: int,
-    risk: str,
-    risk_by: str,
-) -> Agent:
-    return Agent(
-        namespace=namespace,
-        name=name,
-        state=AgentState(state),
-        owner=owner,
-        approvers=read_texts(approvers),
-        monitor=monitor,
-        ceiling=read_scope(ceiling),
-        challenge=challenge,
-        acknowledged=None if acknowledged is None else Instant(acknowledged),
-        version=version,
-        risk=Risk(risk),
-        risk_by=risk_by,
-    )

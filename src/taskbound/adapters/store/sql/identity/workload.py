@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from taskbound.adapters.store.sql.rows import Statement, Versioned, given, json_texts, read_texts
+from taskbound.adapters.store.sql.record import BYTES, ENDED, FLAG, TEXTS, Form, Record, enum
+from taskbound.adapters.store.sql.rows import Statement, given, json_texts, read_texts
 from taskbound.adapters.store.sql.schema import agent_keys, identity_issuers, selectors
 from taskbound.adapters.store.sql.schema.service import service_keys, services
 from taskbound.adapters.store.sql.schema.trust import trusts
-from taskbound.core.clock import Duration, Instant
 from taskbound.core.identity.agent import AgentKey
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.sql.rows import Link
+    from taskbound.core.clock import Instant
 
 
 _SPACE: Final = given("namespace")
@@ -43,7 +44,6 @@ _BY_AGE: Final = (agent_keys.c.agent, agent_keys.c.made, agent_keys.c.kid)
 _ALL_KEYS: Final = Statement(_KEYS.order_by(*_BY_AGE))
 _AGENT_KEYS: Final = Statement(_KEYS.where(agent_keys.c.agent == given("agent")).order_by(*_BY_AGE))
 _KEY: Final = Statement(_KEYS.where(agent_keys.c.kid == given("kid")))
-_PUT_KEY: Final = Statement(insert(agent_keys))
 _END_KEY: Final = Statement(
     update(agent_keys)
     .where(agent_keys.c.namespace == _SPACE, agent_keys.c.kid == given("kid"), agent_keys.c.ended == 0)
@@ -53,12 +53,31 @@ _END_KEY: Final = Statement(
 _ISSUERS: Final = Statement(
     select(identity_issuers).where(identity_issuers.c.namespace == _SPACE).order_by(identity_issuers.c.name)
 )
-_PUT_ISSUER: Final = Statement(insert(identity_issuers))
 _DROP_ISSUER: Final = Statement(
     delete(identity_issuers).where(
         identity_issuers.c.namespace == _SPACE, identity_issuers.c.name == given("name")
     )
 )
+
+
+_AGENT_KEY_ROW: Final = Record(agent_keys, AgentKey, public=BYTES, ended=ENDED)
+_ISSUER_ROW: Final = Record(
+    identity_issuers,
+    IdentityIssuer,
+    use=enum(IssuerUse),
+    keys=BYTES,
+    private=FLAG,
+    groups_by=Form(
+        lambda column: tuple((value, group) for value, group in json.loads(column)),
+        lambda groups: json.dumps(groups, ensure_ascii=False, separators=(",", ":")),
+        "groups",
+    ),
+)
+_TRUST_ROW: Final = Record(
+    trusts, Trust, "trust domain", source=enum(TrustSource), private=FLAG, bundle=BYTES
+)
+SERVICE_ROW: Final = Record(services, Service, "service", tools=TEXTS)
+SERVICE_KEY_ROW: Final = Record(service_keys, ServiceKey, public=BYTES, removed=ENDED)
 
 
 class SqlWorkloads:
@@ -98,23 +117,15 @@ class SqlWorkloads:
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
         """Returns every key of the agent, or of all."""
         asked = _AGENT_KEYS if agent else _ALL_KEYS
-        return self._link.all(_agent_key, asked.text, asked.values(namespace=namespace, agent=agent))
+        return self._link.all(_AGENT_KEY_ROW.read, asked.text, asked.values(namespace=namespace, agent=agent))
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
         """Returns the key with this id, or None."""
-        return self._link.one(_agent_key, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
+        return self._link.one(_AGENT_KEY_ROW.read, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
 
     def put_agent_key(self, key: AgentKey) -> None:
         """Writes a new key."""
-        values = _PUT_KEY.values(
-            namespace=key.namespace,
-            kid=key.kid,
-            agent=key.agent,
-            public=key.public,
-            made=key.made,
-            ended=0 if key.ended is None else key.ended,
-        )
-        self._link.change(_PUT_KEY.text, values)
+        _AGENT_KEY_ROW.insert(self._link, key)
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
         """Marks the key as removed at `at`."""
@@ -122,25 +133,11 @@ class SqlWorkloads:
 
     def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
         """Returns every issuer of identities, by name."""
-        return self._link.all(_issuer, _ISSUERS.text, _ISSUERS.values(namespace=namespace))
+        return self._link.all(_ISSUER_ROW.read, _ISSUERS.text, _ISSUERS.values(namespace=namespace))
 
     def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
         """Writes a new issuer."""
-        values = _PUT_ISSUER.values(
-            namespace=issuer.namespace,
-            name=issuer.name,
-            issuer=issuer.issuer,
-            audience=issuer.audience,
-            use=issuer.use.value,
-            keys=issuer.keys,
-            keys_at=issuer.keys_at,
-            private=int(issuer.private),
-            token_at=issuer.token_at,
-            secret_file=issuer.secret_file,
-            groups_at=issuer.groups_at,
-            groups_by=json.dumps(issuer.groups, ensure_ascii=False, separators=(",", ":")),
-        )
-        self._link.change(_PUT_ISSUER.text, values)
+        _ISSUER_ROW.insert(self._link, issuer)
 
     def drop_identity_issuer(self, namespace: str, name: str) -> None:
         """Deletes the issuer."""
@@ -160,49 +157,6 @@ def _selector(  # the columns of a row, in order
     )
 
 
-def _agent_key(  # the columns of a row, in order
-    namespace: str, kid: str, agent: str, public: bytes, made: int, ended: int
-) -> AgentKey:
-    return AgentKey(
-        namespace=namespace,
-        kid=kid,
-        agent=agent,
-        public=bytes(public),
-        made=Instant(made),
-        ended=Instant(ended) if ended else None,
-    )
-
-
-def _issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    name: str,
-    issuer: str,
-    audience: str,
-    use: str,
-    keys: bytes,
-    keys_at: str,
-    private: int,
-    token_at: str,
-    secret_file: str,
-    groups_at: str,
-    groups_by: str,
-) -> IdentityIssuer:
-    return IdentityIssuer(
-        namespace=namespace,
-        name=name,
-        issuer=issuer,
-        audience=audience,
-        use=IssuerUse(use),
-        keys=bytes(keys),
-        keys_at=keys_at,
-        private=bool(private),
-        token_at=token_at,
-        secret_file=secret_file,
-        groups_at=groups_at,
-        groups=tuple((value, group) for value, group in json.loads(groups_by)),
-    )
-
-
 _TRUST_SPACE, _DOMAIN = given("namespace"), given("domain")
 _ONE: Final = Statement(select(trusts).where(trusts.c.namespace == _TRUST_SPACE, trusts.c.domain == _DOMAIN))
 _OF_SPACE: Final = Statement(
@@ -212,7 +166,6 @@ _ALL: Final = Statement(select(trusts).order_by(trusts.c.namespace, trusts.c.dom
 _TRUST_DROP: Final = Statement(
     delete(trusts).where(trusts.c.namespace == _TRUST_SPACE, trusts.c.domain == _DOMAIN)
 )
-_TRUST_PUT: Final = Versioned(trusts, "trust domain")
 
 
 class SqlTrusts:
@@ -225,62 +178,23 @@ class SqlTrusts:
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
         """Returns the trust domain with this name, or None."""
-        return self._link.one(_trust, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
+        return self._link.one(_TRUST_ROW.read, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
         """Returns every trust domain of a namespace, by name."""
-        return self._link.all(_trust, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
+        return self._link.all(_TRUST_ROW.read, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_trusts(self) -> tuple[Trust, ...]:
         """Returns every trust domain of every namespace, by both."""
-        return self._link.all(_trust, _ALL.text)
+        return self._link.all(_TRUST_ROW.read, _ALL.text)
 
     def put_trust(self, trust: Trust, *, expect: int) -> None:
         """Writes the trust domain."""
-        _TRUST_PUT.put(
-            self._link,
-            expect,
-            namespace=trust.namespace,
-            domain=trust.domain,
-            source=trust.source.value,
-            place=trust.place,
-            endpoint=trust.endpoint,
-            private=int(trust.private),
-            bound=trust.bound,
-            bundle=trust.bundle,
-            confirmed=trust.confirmed,
-            version=trust.version,
-        )
+        _TRUST_ROW.put(self._link, trust, expect)
 
     def drop_trust(self, namespace: str, domain: str) -> None:
         """Deletes the trust domain."""
         self._link.change(_TRUST_DROP.text, _TRUST_DROP.values(namespace=namespace, domain=domain))
-
-
-def _trust(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    domain: str,
-    source: str,
-    place: str,
-    endpoint: str,
-    private: int,
-    bound: int,
-    bundle: bytes,
-    confirmed: int,
-    version: int,
-) -> Trust:
-    return Trust(
-        namespace=namespace,
-        domain=domain,
-        source=TrustSource(source),
-        place=place,
-        endpoint=endpoint,
-        private=bool(private),
-        bound=Duration(bound),
-        bundle=bytes(bundle),
-        confirmed=Instant(confirmed),
-        version=version,
-    )
 
 
 _SERVICE_MINE: Final = select(services).where(services.c.namespace == _SPACE)
@@ -289,7 +203,6 @@ _SERVICE_ALL: Final = Statement(_SERVICE_MINE.order_by(services.c.name))
 _SERVICE_DROP: Final = Statement(
     delete(services).where(services.c.namespace == _SPACE, services.c.name == given("name"))
 )
-_SERVICE_PUT: Final = Versioned(services, "service")
 
 _SERVICE_KEYS: Final = select(service_keys).where(service_keys.c.namespace == _SPACE)
 _SERVICE_BY_AGE: Final = (service_keys.c.service, service_keys.c.added, service_keys.c.kid)
@@ -298,7 +211,6 @@ _KEYS_OF: Final = Statement(
     _SERVICE_KEYS.where(service_keys.c.service == given("service")).order_by(*_SERVICE_BY_AGE)
 )
 _SERVICE_KEY: Final = Statement(_SERVICE_KEYS.where(service_keys.c.kid == given("kid")))
-_SERVICE_PUT_KEY: Final = Statement(insert(service_keys))
 _SERVICE_END_KEY: Final = Statement(
     update(service_keys)
     .where(
@@ -319,12 +231,12 @@ class SqlServices:
     def service(self, namespace: str, name: str) -> Service | None:
         """Returns the service with this name, or None."""
         return self._link.one(
-            read_service, _SERVICE_ONE.text, _SERVICE_ONE.values(namespace=namespace, name=name)
+            SERVICE_ROW.read, _SERVICE_ONE.text, _SERVICE_ONE.values(namespace=namespace, name=name)
         )
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         """Returns every service, by name."""
-        return self._link.all(read_service, _SERVICE_ALL.text, _SERVICE_ALL.values(namespace=namespace))
+        return self._link.all(SERVICE_ROW.read, _SERVICE_ALL.text, _SERVICE_ALL.values(namespace=namespace))
 
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
@@ -339,17 +251,7 @@ class SqlServices:
 
     def put_service(self, service: Service, *, expect: int) -> None:
         """Writes the service."""
-        _SERVICE_PUT.put(
-            self._link,
-            expect,
-            namespace=service.namespace,
-            name=service.name,
-            owner=service.owner,
-            audience=service.audience,
-            tools=json_texts(service.tools),
-            added=service.added,
-            version=service.version,
-        )
+        SERVICE_ROW.put(self._link, service, expect)
 
     def drop_service(self, namespace: str, name: str) -> None:
         """Deletes the service."""
@@ -358,57 +260,20 @@ class SqlServices:
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
         """Returns the key with this id, or None."""
         return self._link.one(
-            read_service_key, _SERVICE_KEY.text, _SERVICE_KEY.values(namespace=namespace, kid=kid)
+            SERVICE_KEY_ROW.read, _SERVICE_KEY.text, _SERVICE_KEY.values(namespace=namespace, kid=kid)
         )
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
         """Returns every key of the service, or of all."""
         asked = _KEYS_OF if service else _SERVICE_ALL_KEYS
         return self._link.all(
-            read_service_key, asked.text, asked.values(namespace=namespace, service=service)
+            SERVICE_KEY_ROW.read, asked.text, asked.values(namespace=namespace, service=service)
         )
 
     def put_service_key(self, key: ServiceKey) -> None:
         """Writes a new key."""
-        values = _SERVICE_PUT_KEY.values(
-            namespace=key.namespace,
-            kid=key.kid,
-            service=key.service,
-            public=key.public,
-            added=key.added,
-            removed=0 if key.removed is None else key.removed,
-        )
-        self._link.change(_SERVICE_PUT_KEY.text, values)
+        SERVICE_KEY_ROW.insert(self._link, key)
 
     def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
         """Marks the key as removed at `at`."""
         self._link.change(_SERVICE_END_KEY.text, _SERVICE_END_KEY.values(namespace=namespace, kid=kid, at=at))
-
-
-def read_service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, name: str, owner: str, audience: str, tools: str, added: int, version: int
-) -> Service:
-    """Builds the service from its row."""
-    return Service(
-        namespace=namespace,
-        name=name,
-        owner=owner,
-        audience=audience,
-        tools=read_texts(tools),
-        added=Instant(added),
-        version=version,
-    )
-
-
-def read_service_key(
-    namespace: str, kid: str, service: str, public: bytes, added: int, removed: int
-) -> ServiceKey:
-    """Builds a service's key from its columns."""
-    return ServiceKey(
-        namespace=namespace,
-        kid=kid,
-        service=service,
-        public=bytes(public),
-        added=Instant(added),
-        removed=Instant(removed) if removed else None,
-    )

@@ -17,7 +17,7 @@ from taskbound.adapters.store.sql.identity import (
     SqlWorkloads,
 )
 from taskbound.adapters.store.sql.policy import SqlPolicy, SqlRevocation
-from taskbound.adapters.store.sql.rows import Link
+from taskbound.adapters.store.sql.rows import Link, Part
 from taskbound.adapters.store.sql.sqlite.driver import driver, translate
 from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks, SqlUnclaimed
 from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlSharedClaims, SqlTokens
@@ -82,6 +82,25 @@ class SqlTransaction:
 
     __slots__ = ("_link", "_waiting", "actions", "growth", "tasks")
 
+    identities = Part(SqlIdentities)
+    accounts = Part(SqlAccounts)
+    workloads = Part(SqlWorkloads)
+    services = Part(SqlServices)
+    trusts = Part(SqlTrusts)
+    tools = Part(SqlTools)
+    authorizations = Part(SqlAuthorizations)
+    amendments = Part(SqlAmendments)
+    targets = Part(SqlTargets)
+    credentials = Part(SqlCredentials)
+    unclaimed = Part(SqlUnclaimed)
+    answered = Part(SqlAnswered)
+    claims = Part(SqlClaims)
+    shared_claims = Part(SqlSharedClaims)
+    tokens = Part(SqlTokens)
+    approvals = Part(SqlApprovals)
+    policy = Part(SqlPolicy)
+    revocation = Part(SqlRevocation)
+
     def __init__(self, link: SqliteLink) -> None:
         self._link = link
         self._waiting = WaitingActions(link)
@@ -92,99 +111,9 @@ class SqlTransaction:
         """Actions and what is known of acts."""
 
     @property
-    def identities(self) -> SqlIdentities:
-        """Persons and agents."""
-        return SqlIdentities(self._link)
-
-    @property
-    def accounts(self) -> SqlAccounts:
-        """People's accounts at issuers."""
-        return SqlAccounts(self._link)
-
-    @property
-    def workloads(self) -> SqlWorkloads:
-        """Agents' selectors, keys and issuers."""
-        return SqlWorkloads(self._link)
-
-    @property
-    def services(self) -> SqlServices:
-        """Enforcement points and downstream systems."""
-        return SqlServices(self._link)
-
-    @property
-    def trusts(self) -> SqlTrusts:
-        """Trust domains."""
-        return SqlTrusts(self._link)
-
-    @property
-    def tools(self) -> SqlTools:
-        """Servers and pinned tools."""
-        return SqlTools(self._link)
-
-    @property
-    def authorizations(self) -> SqlAuthorizations:
-        """OAuth clients."""
-        return SqlAuthorizations(self._link)
-
-    @property
-    def amendments(self) -> SqlAmendments:
-        """Amendments and their answers."""
-        return SqlAmendments(self._link)
-
-    @property
-    def targets(self) -> SqlTargets:
-        """Systems in which credentials are minted."""
-        return SqlTargets(self._link)
-
-    @property
-    def credentials(self) -> SqlCredentials:
-        """Credentials of tasks."""
-        return SqlCredentials(self._link)
-
-    @property
-    def unclaimed(self) -> SqlUnclaimed:
-        """Tasks that no connection has claimed yet."""
-        return SqlUnclaimed(self._link)
-
-    @property
-    def answered(self) -> SqlAnswered:
-        """Answers by idempotency key."""
-        return SqlAnswered(self._link)
-
-    @property
-    def claims(self) -> SqlClaims:
-        """Claims that serve once."""
-        return SqlClaims(self._link)
-
-    @property
-    def shared_claims(self) -> SqlSharedClaims:
-        """Claims kept for services."""
-        return SqlSharedClaims(self._link)
-
-    @property
-    def tokens(self) -> SqlTokens:
-        """Tokens and signing keys."""
-        return SqlTokens(self._link)
-
-    @property
-    def approvals(self) -> SqlApprovals:
-        """Approval questions and answers."""
-        return SqlApprovals(self._link)
-
-    @property
     def audit(self) -> SqlAudit:
         """The log."""
         return SqlAudit(self._link, self._waiting, self.growth)
-
-    @property
-    def policy(self) -> SqlPolicy:
-        """Policy bundles."""
-        return SqlPolicy(self._link)
-
-    @property
-    def revocation(self) -> SqlRevocation:
-        """The kill switch."""
-        return SqlRevocation(self._link)
 
     def finish(self) -> None:
         """Writes buffered actions; raises the first failure, also one that the work swallowed."""

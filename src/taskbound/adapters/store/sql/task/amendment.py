@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert
 
 from taskbound.adapters.store.sql.approval import read_answer
-from taskbound.adapters.store.sql.rows import Statement, json_texts
+from taskbound.adapters.store.sql.rows import CHANGING, Statement, json_texts
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.core.approval.amendment import AmendmentState, parse_amendment
 from taskbound.core.clock import Instant
@@ -97,8 +97,8 @@ class SqlAmendments:
         return self._link.all(read_amendment, _OPEN)
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """As `amendment`; SQLite's write lock is held."""
-        return self.amendment(namespace, amendment)
+        """As `amendment`, locked."""
+        return self._first(self._link.locked(read_amendment, _ONE, (namespace, amendment), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
         """Returns these tasks' open amendments, by id."""

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, tuple_
 
+from taskbound.adapters.store.sql.record import FLAG, SCOPE, Form, Record, enum, reader
 from taskbound.adapters.store.sql.rows import (
     Statement,
-    Versioned,
     given,
     json_texts,
     look_up,
     one_of,
     read_base,
-    read_scope,
     read_shares,
     read_spent,
     read_texts,
@@ -24,7 +23,6 @@ from taskbound.adapters.store.sql.rows import (
     write_spent,
 )
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
-from taskbound.core.clock import Instant
 from taskbound.core.task import Heartbeat, Holds, Task, TaskHead, TaskState, Template
 from taskbound.core.task.evidence import evidence_text, read_evidence
 from taskbound.core.task.values import Unclaimed
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.sql.rows import Link
+    from taskbound.core.clock import Instant
 
 
 _SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
@@ -47,12 +46,10 @@ _TEMPLATES: Final = Statement(
 _DROP_TEMPLATE: Final = Statement(
     delete(templates).where(templates.c.namespace == _SPACE, templates.c.name == _NAME)
 )
-_PUT_TASK: Final = Versioned(tasks, "task")
 _EVIDENCE: Final = "SELECT token FROM task_evidence WHERE namespace = ? AND digest = ?"
 _KEEP_EVIDENCE: Final = (
     "INSERT INTO task_evidence (namespace, digest, token) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_PUT_TEMPLATE: Final = Versioned(templates, "template")
 _OPEN_LIMIT: Final = Statement(insert(remainders))
 
 COLUMNS: Final = ", ".join(f"t.{one.name}" for one in tasks.columns)
@@ -136,8 +133,31 @@ _REGISTERED: Final = (
 _OF_RUNS: Final = (
     "SELECT DISTINCT task FROM runs WHERE namespace = ? AND task IN (SELECT value FROM json_each(?))"
 )
-_STATES: Final = {one.value: one for one in TaskState}
-_HOLDS: Final = {one.value: one for one in Holds}
+
+
+TASK_ROW: Final = Record(
+    tasks,
+    Task,
+    "task",
+    evidence=Form(
+        lambda column: tuple(map(read_evidence, read_texts(column))),
+        lambda evidence: json_texts(tuple(map(evidence_text, evidence))),
+    ),
+    scope=SCOPE,
+    state=enum(TaskState),
+    learning=FLAG,
+    base=Form(read_base, write_base),
+    shares=Form(read_shares, write_shares),
+    holds=enum(Holds),
+    over=Form(read_base, write_base),
+    spent=Form(read_spent, write_spent),
+    for_token=FLAG,
+)
+_TEMPLATE_ROW: Final = Record(templates, Template, "template", scope=SCOPE, holds=enum(Holds))
+read_head: Final = reader("namespace id agent parent state deadline version", TaskHead, state=enum(TaskState))
+_read_heartbeat: Final = reader("namespace task due missed", Heartbeat, missed=FLAG)
+_read_run: Final = reader("namespace task boot pid started", Run)
+_read_unclaimed: Final = reader("namespace task until", Unclaimed)
 
 
 class SqlTasks:
@@ -150,7 +170,7 @@ class SqlTasks:
 
     def task(self, namespace: str, task: str) -> Task | None:
         """Returns the task with this id, or None."""
-        return self._link.one(read_task, _TASK.text, _TASK.values(namespace=namespace, id=task))
+        return self._link.one(TASK_ROW.read, _TASK.text, _TASK.values(namespace=namespace, id=task))
 
     def tasks(
         self,
@@ -171,11 +191,11 @@ class SqlTasks:
             limit=limit,
             before=before,
         )
-        return self._link.all(read_task, page.text, values)
+        return self._link.all(TASK_ROW.read, page.text, values)
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
         """Returns tasks of any namespace that passed their deadline and have not ended, oldest first."""
-        return self._link.all(read_task, _DUE, (now, limit))
+        return self._link.all(TASK_ROW.read, _DUE, (now, limit))
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """Returns the heads of these tasks and all their ancestors, by id."""
@@ -184,25 +204,25 @@ class SqlTasks:
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
         """Returns all descendants that are not ended, nearest first."""
-        return self._link.all(read_task, _CHILDREN, (namespace, task))
+        return self._link.all(TASK_ROW.read, _CHILDREN, (namespace, task))
 
     def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
         """Returns the task and all its ancestors, nearest first."""
-        found = self._link.all(read_task, _LINEAGE, (namespace, task))
+        found = self._link.all(TASK_ROW.read, _LINEAGE, (namespace, task))
         return tuple({one.id: one for one in found}.values())
 
     def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
         """Returns every task of the tree, in the order of their start."""
-        found = self._link.all(read_task, _TREE, (namespace, root))
+        found = self._link.all(TASK_ROW.read, _TREE, (namespace, root))
         return tuple(sorted(found, key=lambda one: (one.started, one.id)))
 
     def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
         """Returns missed heartbeats of any namespace, oldest first."""
-        return self._link.all(_heartbeat, _OVERDUE, (now, limit))
+        return self._link.all(_read_heartbeat, _OVERDUE, (now, limit))
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
         """Returns the expected heartbeats of these tasks, by task."""
-        found = self._link.all(_heartbeat, _HEARTBEATS, (namespace, json_texts(tuple(tasks))))
+        found = self._link.all(_read_heartbeat, _HEARTBEATS, (namespace, json_texts(tuple(tasks))))
         return {one.task: one for one in found}
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
@@ -215,11 +235,13 @@ class SqlTasks:
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
         """Returns every template, by name."""
-        return self._link.all(_template, _TEMPLATES.text, _TEMPLATES.values(namespace=namespace))
+        return self._link.all(_TEMPLATE_ROW.read, _TEMPLATES.text, _TEMPLATES.values(namespace=namespace))
 
     def template(self, namespace: str, name: str) -> Template | None:
         """Returns the template with this name, or None."""
-        return self._link.one(_template, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name))
+        return self._link.one(
+            _TEMPLATE_ROW.read, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name)
+        )
 
     def evidence(self, namespace: str, digest: str) -> str:
         """Returns the signed token with this digest, or ''."""
@@ -231,11 +253,11 @@ class SqlTasks:
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Returns the registered runs of this boot whose task has not ended."""
-        return self._link.all(_run, _RUNS, (namespace, boot))
+        return self._link.all(_read_run, _RUNS, (namespace, boot))
 
     def registered(self, boot: str) -> tuple[Run, ...]:
         """Returns every run of this boot, in any namespace and task state."""
-        return self._link.all(_run, _REGISTERED, (boot,))
+        return self._link.all(_read_run, _REGISTERED, (boot,))
 
     def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
         """Returns those of these tasks that have a registered run."""
@@ -278,35 +300,7 @@ class SqlTasks:
 
     def put_task(self, task: Task, *, expect: int) -> None:
         """Writes the task."""
-        _PUT_TASK.put(
-            self._link,
-            expect,
-            namespace=task.namespace,
-            id=task.id,
-            agent=task.agent,
-            requester=task.requester,
-            purpose=task.purpose,
-            evidence=json_texts(tuple(map(evidence_text, task.evidence))),
-            scope=task.scope.canonical,
-            state=task.state.value,
-            parent=task.parent,
-            root=task.root,
-            started=task.started,
-            deadline=task.deadline,
-            version=task.version,
-            learning=int(task.learning),
-            step=task.step,
-            scope_version=task.scope_version,
-            since=task.since,
-            base=write_base(task.base),
-            shares=write_shares(task.shares),
-            heartbeat=task.heartbeat,
-            grace=task.grace,
-            holds=task.holds.value,
-            over=write_base(task.over),
-            spent=write_spent(task.spent),
-            for_token=int(task.for_token),
-        )
+        TASK_ROW.put(self._link, task, expect)
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
         """Writes the limits of a new task."""
@@ -344,19 +338,7 @@ class SqlTasks:
 
     def put_template(self, template: Template, *, expect: int) -> None:
         """Writes the template."""
-        _PUT_TEMPLATE.put(
-            self._link,
-            expect,
-            namespace=template.namespace,
-            name=template.name,
-            scope=template.scope.canonical,
-            seconds=template.seconds,
-            purpose=template.purpose,
-            version=template.version,
-            heartbeat=template.heartbeat,
-            grace=template.grace,
-            holds=template.holds.value,
-        )
+        _TEMPLATE_ROW.put(self._link, template, expect)
 
     def drop_template(self, namespace: str, name: str) -> None:
         """Deletes the template."""
@@ -393,67 +375,6 @@ def _page(agent: bool, states: int, before: bool) -> Statement:  # noqa: FBT001 
     return Statement(query.order_by(tasks.c.started.desc(), tasks.c.id.desc()).limit(given("limit")))
 
 
-def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    id: str,  # noqa: A002  # the column's name
-    agent: str,
-    requester: str,
-    purpose: str,
-    evidence: str,
-    scope: bytes,
-    state: str,
-    parent: str,
-    root: str,
-    started: int,
-    deadline: int,
-    version: int,
-    learning: int,
-    step: int,
-    scope_version: int,
-    since: int,
-    base: str,
-    shares: str,
-    heartbeat: int,
-    grace: int,
-    holds: str,
-    over: str,
-    spent: str,
-    for_token: int,
-) -> Task:
-    """Builds a task from its columns."""
-    return Task(
-        namespace=namespace,
-        id=id,
-        agent=agent,
-        requester=requester,
-        purpose=purpose,
-        evidence=tuple(map(read_evidence, read_texts(evidence))),
-        scope=read_scope(scope),
-        state=_STATES[state],
-        parent=parent,
-        root=root,
-        started=Instant(started),
-        deadline=Instant(deadline),
-        version=version,
-        learning=bool(learning),
-        step=step,
-        scope_version=scope_version,
-        since=Instant(since),
-        base=read_base(base),
-        shares=read_shares(shares),
-        heartbeat=heartbeat,
-        grace=grace,
-        holds=_HOLDS[holds],
-        over=read_base(over),
-        spent=read_spent(spent),
-        for_token=bool(for_token),
-    )
-
-
-def _heartbeat(namespace: str, task: str, due: int, missed: int) -> Heartbeat:
-    return Heartbeat(namespace=namespace, task=task, due=Instant(due), missed=bool(missed))
-
-
 def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
     """Stops at a task seen before, so that a row with a descendant as its parent can't loop."""
     line: dict[str, TaskHead] = {}
@@ -463,52 +384,9 @@ def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
     return tuple(line.values())
 
 
-def read_head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, task: str, agent: str, parent: str, state: str, deadline: int, version: int
-) -> TaskHead:
-    """Builds the head of a task from its columns."""
-    return TaskHead(
-        namespace=namespace,
-        id=task,
-        agent=agent,
-        parent=parent,
-        state=_STATES[state],
-        deadline=Instant(deadline),
-        version=version,
-    )
-
-
-def _template(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str,
-    name: str,
-    scope: bytes,
-    seconds: int,
-    purpose: str,
-    version: int,
-    heartbeat: int,
-    grace: int,
-    holds: str,
-) -> Template:
-    return Template(
-        namespace=namespace,
-        name=name,
-        scope=read_scope(scope),
-        seconds=seconds,
-        purpose=purpose,
-        version=version,
-        heartbeat=heartbeat,
-        grace=grace,
-        holds=_HOLDS[holds],
-    )
-
-
 def read_limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
     """Builds task, name and what is left of a limit from its columns."""
     return task, name, amount
-
-
-def _run(namespace: str, task: str, boot: str, pid: int, started: int) -> Run:
-    return Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
 
 
 _UNCLAIMED_DUE: Final = (
@@ -530,11 +408,11 @@ class SqlUnclaimed:
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
         """Returns due notes, oldest first."""
-        return self._link.all(_read, _UNCLAIMED_DUE, (now, limit))
+        return self._link.all(_read_unclaimed, _UNCLAIMED_DUE, (now, limit))
 
     def note(self, namespace: str, task: str) -> Unclaimed | None:
         """Returns the note of this task, or None."""
-        return self._link.one(_read, _NOTE, (namespace, task))
+        return self._link.one(_read_unclaimed, _NOTE, (namespace, task))
 
     def put(self, note: Unclaimed) -> None:
         """Stores a note."""
@@ -543,7 +421,3 @@ class SqlUnclaimed:
     def drop(self, namespace: str, task: str) -> None:
         """Deletes the note."""
         self._link.change(_DROP, (namespace, task))
-
-
-def _read(namespace: str, task: str, until: int) -> Unclaimed:
-    return Unclaimed(namespace=namespace, task=task, until=Instant(until))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from sqlalchemy import delete, insert, select
 
+from taskbound.adapters.store.sql.record import TEXTS, Record
 from taskbound.adapters.store.sql.rows import Statement, Versioned, given, json_texts, read_texts
 from taskbound.adapters.store.sql.schema.authorization import (
     token_admissions,
@@ -176,18 +177,20 @@ _ADMISSIONS: Final = (
     " WHERE namespace = ?1 AND (?2 = '' OR client = ?2) AND (?3 = '' OR task = ?3)"
     " AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
 )
-_PUT_ADMISSION: Final = Versioned(token_admissions, "admission")
 _REFRESH: Final = Statement(
     select(token_refreshes).where(
         token_refreshes.c.namespace == _SPACE, token_refreshes.c.digest == given("digest")
     )
 )
-_PUT_REFRESH: Final = Statement(insert(token_refreshes))
 _SWEEP_REFRESHES: Final = (
     "DELETE FROM token_refreshes WHERE (namespace, digest) IN"
     " (SELECT r.namespace, r.digest FROM token_refreshes r JOIN token_admissions a"
     " ON a.namespace = r.namespace AND a.id = r.admission WHERE a.until < ? LIMIT ?)"
 )
+
+
+ADMISSION_ROW: Final = Record(token_admissions, Admission, "admission", scope=TEXTS)
+_REFRESH_ROW: Final = Record(token_refreshes, Refresh)
 
 
 class SqlAuthorizations:
@@ -243,23 +246,25 @@ class SqlAuthorizations:
     def admission(self, namespace: str, admission: str) -> Admission | None:
         """Returns the admission with this id, or None."""
         return self._link.one(
-            read_admission, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
+            ADMISSION_ROW.read, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
         )
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
         """Returns this client's admissions that have not ended."""
         values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
-        return self._link.all(read_admission, _ADMISSIONS_OF.text, values)
+        return self._link.all(ADMISSION_ROW.read, _ADMISSIONS_OF.text, values)
 
     def admissions(
         self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Admission, ...]:
         """Returns admissions, newest first."""
-        return self._link.all(read_admission, _ADMISSIONS, (namespace, client, task, before, limit))
+        return self._link.all(ADMISSION_ROW.read, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
         """Returns the refresh token with this digest, or None."""
-        return self._link.one(_refresh, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest))
+        return self._link.one(
+            _REFRESH_ROW.read, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest)
+        )
 
     def put_asked(self, asked: Asked, *, expect: int) -> None:
         """Writes a request."""
@@ -271,26 +276,7 @@ class SqlAuthorizations:
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
         """Writes an admission."""
-        _PUT_ADMISSION.put(
-            self._link,
-            expect,
-            namespace=admission.namespace,
-            id=admission.id,
-            client=admission.client,
-            agent=admission.agent,
-            task=admission.task,
-            person=admission.person,
-            resource=admission.resource,
-            scope=json_texts(admission.scope),
-            jkt=admission.jkt,
-            begun=admission.begun,
-            until=admission.until,
-            turn=admission.turn,
-            ended=admission.ended,
-            why=admission.why,
-            version=admission.version,
-            session=admission.session,
-        )
+        ADMISSION_ROW.put(self._link, admission, expect)
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
         """Returns, by id, those of these admissions that exist."""
@@ -299,13 +285,7 @@ class SqlAuthorizations:
 
     def put_refresh(self, refresh: Refresh) -> None:
         """Inserts a refresh token."""
-        values = _PUT_REFRESH.values(
-            namespace=refresh.namespace,
-            digest=refresh.digest,
-            admission=refresh.admission,
-            turn=refresh.turn,
-        )
-        self._link.change(_PUT_REFRESH.text, values)
+        _REFRESH_ROW.insert(self._link, refresh)
 
     def sweep_asked(self, before: Instant, *, limit: int) -> int:
         """Deletes up to `limit` requests older than this; returns how many."""
@@ -325,46 +305,3 @@ def _client(  # the columns of a row, in order
         added=Instant(added),
         by=added_by,
     )
-
-
-def read_admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    namespace: str,
-    name: str,
-    client: str,
-    agent: str,
-    task: str,
-    person: str,
-    resource: str,
-    scope: str,
-    jkt: str,
-    begun: int,
-    until: int,
-    turn: int,
-    ended: int,
-    why: str,
-    version: int,
-    session: str,
-) -> Admission:
-    """Builds the admission from its row."""
-    return Admission(
-        namespace=namespace,
-        id=name,
-        client=client,
-        agent=agent,
-        task=task,
-        person=person,
-        resource=resource,
-        scope=read_texts(scope),
-        jkt=jkt,
-        begun=Instant(begun),
-        until=Instant(until),
-        turn=turn,
-        ended=Instant(ended),
-        why=why,
-        version=version,
-        session=session,
-    )
-
-
-def _refresh(namespace: str, digest: str, admission: str, turn: int) -> Refresh:
-    return Refresh(namespace=namespace, digest=digest, admission=admission, turn=turn)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.adapters.store.sql.rows import json_texts, read_texts
+from taskbound.adapters.store.sql.record import BYTES, enum, reader
+from taskbound.adapters.store.sql.rows import ALONE, CHANGING, SHARED, json_texts, read_texts
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState, Use
 from taskbound.core.token.shared import LONGEST_ANSWER, ServedState, SharedClaim, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.token import Claim
 
 
@@ -57,6 +58,18 @@ _NEW_KEY: Final = (
 _MOVE_KEY: Final = (
     "UPDATE token_keys SET state = ?, used = ?, retired = ?, revoked = ?, why = ? WHERE kid = ? AND state = ?"
 )
+
+
+read_key: Final = reader(
+    "kid public state made used retired revoked why", IssuingKey, public=BYTES, state=enum(TokenKeyState)
+)
+_read_claim: Final = reader(
+    "namespace service txn request claimant until still state answer",
+    SharedClaim,
+    state=enum(ServedState),
+    answer=BYTES,
+)
+_read_tally: Final = reader("namespace service turn claims room forgotten", Tally)
 
 
 class SqlTokens:
@@ -150,9 +163,9 @@ class SqlTokens:
         """Deletes up to `limit` tokens that ended before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
 
-    def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
-        """Returns every key."""
-        return self.all_keys()
+    def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
+        """Returns every key, share-locked, or locked for a change if `moves`."""
+        return self._link.locked(read_key, _ALL_KEYS, lock=CHANGING if moves else SHARED)
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
         """Writes the key."""
@@ -225,22 +238,6 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     )
 
 
-def read_key(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
-    kid: str, public: bytes, state: str, made: int, used: int, retired: int, revoked: int, why: str
-) -> IssuingKey:
-    """Builds a key from its columns."""
-    return IssuingKey(
-        kid=kid,
-        public=bytes(public),
-        state=TokenKeyState(state),
-        made=Instant(made),
-        used=Instant(used),
-        retired=Instant(retired),
-        revoked=Instant(revoked),
-        why=why,
-    )
-
-
 _USE: Final = (
     "INSERT INTO claims (namespace, kind, digest, until) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (namespace, kind, digest) DO NOTHING"
@@ -272,7 +269,7 @@ class SqlClaims:
 
     def sweep(self, before: Instant, *, limit: int) -> int:
         """Deletes up to `limit` claims whose window ended before this; returns how many."""
-        over = self._swept(_CLAIM_SWEEP, (before, limit))
+        over = self._link.locked(read_swept, _CLAIM_SWEEP, (before, limit))
         last: dict[tuple[str, str], Instant] = {}
         for namespace, kind, until in over:
             last[namespace, kind] = max(until, last.get((namespace, kind), until))
@@ -284,9 +281,6 @@ class SqlClaims:
         if self._link.change(_USE, (*key, one.digest, one.until)) != 1:
             return Use.AGAIN
         return Use.LATE if one.until <= self._link.whole(_FORGOTTEN, key) else Use.FIRST  # 1
-
-    def _swept(self, text: str, values: Sequence[Value]) -> tuple[tuple[str, str, Instant], ...]:
-        return self._link.all(read_swept, text, values)
 
 
 def read_swept(namespace: str, kind: str, until: int) -> tuple[str, str, Instant]:
@@ -340,7 +334,7 @@ class SqlSharedClaims:
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
         """Returns a service's claim for a transaction, or None."""
-        return self._link.one(_claim, _CLAIM, (namespace, service, txn))
+        return self._link.one(_read_claim, _CLAIM, (namespace, service, txn))
 
     def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
         """Returns the services that have expired claims."""
@@ -350,12 +344,12 @@ class SqlSharedClaims:
         """Returns the service's tally, locked."""
         key = (namespace, service)
         self._link.change(_ROW, key)
-        (found,) = self._locked(_tally, _TALLY, key)
+        (found,) = self._link.locked(_read_tally, _TALLY, key, ALONE)
         return found
 
     def lock_claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
         """Returns the claim; the tally must be locked."""
-        return next(iter(self._locked(_claim, _CLAIM, (namespace, service, txn))), None)
+        return next(iter(self._link.locked(_read_claim, _CLAIM, (namespace, service, txn), ALONE)), None)
 
     def insert(self, claim: SharedClaim) -> None:
         """Writes a new claim."""
@@ -383,45 +377,7 @@ class SqlSharedClaims:
     ) -> tuple[tuple[Instant, int], ...]:
         """Deletes up to `limit` expired claims; returns (instant, size) of each."""
         key = (namespace, service)
-        return self._locked(_gone, _DROP, (*key, *key, before, limit))
-
-    def _locked(self, read: Callable[..., T], text: str, values: Sequence[Value]) -> tuple[T, ...]:
-        return self._link.all(read, text, values)
-
-
-def _claim(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    service: str,
-    txn: str,
-    request: str,
-    claimant: str,
-    until: int,
-    still: int,
-    state: str,
-    answer: bytes,
-) -> SharedClaim:
-    return SharedClaim(
-        namespace=namespace,
-        service=service,
-        txn=txn,
-        request=request,
-        claimant=claimant,
-        until=Instant(until),
-        still=Instant(still),
-        state=ServedState(state),
-        answer=bytes(answer),
-    )
-
-
-def _tally(namespace: str, service: str, turn: int, claims: int, room: int, forgotten: int) -> Tally:
-    return Tally(
-        namespace=namespace,
-        service=service,
-        turn=turn,
-        claims=claims,
-        room=room,
-        forgotten=Instant(forgotten),
-    )
+        return self._link.locked(_gone, _DROP, (*key, *key, before, limit))
 
 
 def _pair(namespace: str, service: str) -> tuple[str, str]:
