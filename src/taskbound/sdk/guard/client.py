@@ -153,9 +153,8 @@ class Client(Speaker):
 
         The agent is of the task's namespace; its owner is responsible for the child task.
 
-        Raises:
-            NoTaskHereError: The client is not over the network, or has no task.
-            NoTokenError: The daemon refuses.
+        Raises NoTaskHereError (the client is not over the network, or has no task) or NoTokenError (the
+        daemon refuses).
         """
         return drive(self._held().hand_to(agent), self._web.perform)
 

@@ -126,9 +126,8 @@ class Signature:
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Returns the canonical arguments of a call (rule 2).
 
-        Raises:
-            TypeError: They don't fit the function.
-            MalformedError: A value has the wrong type or can't be written.
+        Raises TypeError (they don't fit the function) or MalformedError (A value has the wrong type or can't
+        be written).
         """
         given = self.bound.bind(*args, **kwargs)
         given.apply_defaults()

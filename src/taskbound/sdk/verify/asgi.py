@@ -88,9 +88,7 @@ class AsgiGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI connection (rule 1); also raises what the application raises.
 
-        Raises:
-            EndpointUnknownError: The protocol is unknown.
-            AnswerUnkeptError: Rule 5.
+        Raises EndpointUnknownError (the protocol is unknown) or AnswerUnkeptError (rule 5).
         """
         match scope["type"]:
             case "lifespan":

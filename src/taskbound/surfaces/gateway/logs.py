@@ -299,9 +299,8 @@ def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
 def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
     """Returns the action that the parameters ask for.
 
-    Raises:
-        BadParamsError: They don't fit the method (rule 1).
-        MalformedError: A prompt's name is invalid (rule 3).
+    Raises BadParamsError: they don't fit the method (rule 1); MalformedError: A prompt's name is invalid
+    (rule 3).
     """
     match method:
         case "resources/read" | "resources/subscribe":

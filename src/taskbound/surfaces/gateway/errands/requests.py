@@ -98,9 +98,8 @@ class ErrandRequests:
         `tasks` says whether tasks were declared to a legacy client; `offers` are a modern client's
         capabilities.
 
-        Raises:
-            UnknownMethodError: The revision has no such method.
-            MissingCapabilityError: The client did not declare the extension.
+        Raises UnknownMethodError (the revision has no such method) or MissingCapabilityError (the client did
+        not declare the extension).
         """
         known = method in _OF_MODERN if modern else tasks and method != "tasks/update"
         if not known:
