@@ -20,8 +20,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.proof import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
-from taskbound.sdk.guard.signature import Effect, Signature
-from taskbound.sdk.guard.tools import definition_digest, tool_file
+from taskbound.sdk.guard.signature import Effect, Signature, definition_digest, tool_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

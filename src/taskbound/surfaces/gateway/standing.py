@@ -21,7 +21,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.binding import Binding
-from taskbound.surfaces.gateway.errands.errors import UncoveredErrandError, UnknownErrandError
+from taskbound.surfaces.gateway.errors import UncoveredErrandError, UnknownErrandError
 from taskbound.wire.connection import Bind, Bound, Fault
 from taskbound.wire.tool import CoverCalls, Coverings
 

@@ -25,14 +25,12 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.task import TaskEndedError
 from taskbound.surfaces.gateway.asking import BadCursorError
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.errands.errors import (
-    EndedErrandError,
-    UncoveredErrandError,
-    UnknownErrandError,
-)
 from taskbound.surfaces.gateway.errors import (
     BusyError,
+    EndedErrandError,
     MissingCapabilityError,
+    UncoveredErrandError,
+    UnknownErrandError,
     UnknownMethodError,
 )
 from taskbound.surfaces.gateway.outcomes import interrupted
