@@ -29,7 +29,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof
 from taskbound.sdk.guard.signature import Signature
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.wire.connection import Done, Ping
 from tests.sdk.notes import Here
 from tests.surfaces.network import asking

@@ -45,7 +45,7 @@ _PLACES = {
     "Guarded": f"{_GUARD}.guarded",
     "Proof": f"{_GUARD}.proof",
     "SubjectToken": f"{_GUARD}.proof",
-    "TaskHandle": f"{_GUARD}.told",
+    "TaskHandle": f"{_GUARD}.speaker",
     "TaskboundError": "taskbound.core.errors",
     "acarry": f"{_GUARD}.carried",
     "carry": f"{_GUARD}.carried",

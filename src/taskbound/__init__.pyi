@@ -18,7 +18,7 @@ from taskbound.sdk.guard.errors import (
 )
 from taskbound.sdk.guard.guarded import Guarded, guard
 from taskbound.sdk.guard.proof import Proof, SubjectToken
-from taskbound.sdk.guard.told import TaskHandle
+from taskbound.sdk.guard.speaker import TaskHandle
 from taskbound.wiring.agent import AsyncClient, Client
 
 __all__ = [

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from taskbound.sdk.guard.tools import definition_digest
+from taskbound.sdk.guard.signature import definition_digest
 from taskbound.sdk.tool.coverage.found import Found
 from taskbound.wiring.application import ask_coverage
 from tests.frameworks.peer import PYTHON, environ

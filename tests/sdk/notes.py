@@ -23,7 +23,7 @@ from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.link import Place
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled

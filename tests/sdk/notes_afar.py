@@ -17,7 +17,7 @@ from taskbound.flows.task import save_template
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.proof import Proof, SubjectToken
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from tests import token_world
 from tests.peers.ports import free_port
 from tests.sdk.noted import ran

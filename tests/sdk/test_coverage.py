@@ -9,7 +9,7 @@ import pytest
 
 import taskbound
 from taskbound import Client
-from taskbound.sdk.guard.tools import definition_digest
+from taskbound.sdk.guard.signature import definition_digest
 from taskbound.sdk.tool.coverage.found import MOST, Coverage, Walk
 from taskbound.sdk.tool.coverage.walk import cover
 from tests.sdk import exposed

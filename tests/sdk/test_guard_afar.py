@@ -31,7 +31,7 @@ from taskbound.sdk.guard.errors import (
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError, PlainHttpError
 from taskbound.sdk.guard.proof import Proof
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, OutcomeTaken
 from tests.sdk.noted import note, note_later, ran, spend

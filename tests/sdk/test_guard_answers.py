@@ -16,8 +16,8 @@ from taskbound.sdk.guard.errors import NotCarriedError, TaskNotEndedError, TaskN
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError
 from taskbound.sdk.guard.proof import Proof, SubjectToken
-from taskbound.sdk.guard.told import Told
-from taskbound.sdk.guard.tools import definition_digest
+from taskbound.sdk.guard.signature import definition_digest
+from taskbound.sdk.guard.speaker import Told
 from tests.sdk.notes import Here
 
 Answer = tuple[int, dict[str, str], Any]

@@ -205,7 +205,7 @@ import os, sys
 from pathlib import Path
 from tests.sdk.notes import Here, note
 from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.sdk.guard.errors import ForkedError
 
 with Client(Told(), Here(socket=Path(sys.argv[1]))):

@@ -16,7 +16,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof, UnreadableProofError
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import ActionPermitted, NotPermitted, OutcomeTaken
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed

@@ -22,7 +22,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError
 from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.owed import Debt
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.wire.action import Duplicate, Outcome, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
 from tests.sdk.noted import note_later, ran

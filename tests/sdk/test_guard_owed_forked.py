@@ -19,7 +19,7 @@ from tests.sdk.noted import note, note_later
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.link import Place
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 
 class Here:
     def place(self, told):

@@ -21,7 +21,7 @@ from taskbound.sdk.guard.errors import (
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.near import Listen
 from taskbound.sdk.guard.owed import Debt
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.wire.action import Duplicate, Permitted, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed

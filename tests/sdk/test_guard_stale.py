@@ -20,7 +20,7 @@ from taskbound.sdk.guard.flow import Flow, Pause, Run, drive
 from taskbound.sdk.guard.holder import ApiLostError, HttpAnswer, NoTokenError
 from taskbound.sdk.guard.owed import Debt
 from taskbound.sdk.guard.proof import Proof, SubjectToken, UnreadableProofError
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from taskbound.sdk.guard.web import AsyncWeb
 from tests.sdk.notes import Here
 from tests.sdk.notes_afar import Starting

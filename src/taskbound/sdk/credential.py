@@ -278,9 +278,8 @@ class Task:
 
         `seconds` counts from now, 0 for the kind's maximum; `held` is called when an approval is pending.
 
-        Raises:
-            CredentialDeniedError: The task does not get that.
-            TaskboundError: It failed; the credential then ends when it would have.
+        Raises CredentialDeniedError: the task does not get that; TaskboundError: it failed; the credential
+        then ends when it would have.
         """
         self._permitted(credential.renewed_for(seconds), "", held)
         end = time.monotonic() + _MINTED

@@ -163,9 +163,8 @@ class FeedReader:
     def require_clear(self, things: Iterable[Thing]) -> None:
         """Checks that none of these is revoked or stopped.
 
-        Raises:
-            StaleFeedError: The feed is stale (rule 1), or an item is of another namespace.
-            RevokedError: An item is revoked or stopped.
+        Raises StaleFeedError: the feed is stale (rule 1), or an item is of another namespace; RevokedError:
+        an item is revoked or stopped.
         """
         things = tuple(things)
         foreign = next((one for one in things if one.namespace not in {self.namespace, ""}), None)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.sdk.guard import async_client, client
 from taskbound.sdk.guard.proof import UnreadableProofError
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
-from taskbound.sdk.verify.told import MAX_BODY
+from taskbound.sdk.verify.refused import MAX_BODY
 from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.proxied.reading import Before
 from taskbound.surfaces.proxied.server import GuardServer

@@ -17,7 +17,7 @@ import msgspec
 
 from taskbound.core.errors import MalformedError
 from taskbound.sdk.guard.guarded import Guarded
-from taskbound.sdk.guard.tools import tool_file
+from taskbound.sdk.guard.signature import tool_file
 from taskbound.sdk.tool.coverage.found import BadApplicationError, Defined
 from taskbound.wiring.coverage import load, loading, report
 

@@ -17,7 +17,7 @@ from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.proof import ProofKey
-from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.speaker import Told
 from tests.sdk.noted import note, ran
 
 

@@ -9,7 +9,7 @@ import pytest
 from taskbound.core.token.shared import MAX_KEPT, ServedAnswer
 from taskbound.sdk.verify import Refused, Step
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenAbsentError
-from taskbound.sdk.verify.told import Recording, tell_answer, tell_refused
+from taskbound.sdk.verify.refused import Recording, tell_answer, tell_refused
 
 OF_A_CONNECTION = (
     *("Connection", "Content-Length", "Date", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization"),

@@ -12,7 +12,7 @@ import pytest
 from taskbound.ports.upstream import NoAnswer, UpstreamAnswer
 from taskbound.sdk.arrival import Arrival
 from taskbound.surfaces.gateway.call import Call, Cause
-from taskbound.surfaces.gateway.progress import MAX_A_SECOND, MAX_MESSAGE, MAX_TOLD, progress_of
+from taskbound.surfaces.gateway.logs import MAX_A_SECOND, MAX_MESSAGE, MAX_TOLD, progress_of
 from taskbound.wire.action import Outcome
 from taskbound.wire.connection import StopPush, TaskPush
 from tests.peers.commands import telling

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.sdk.verify.told import Told
+from taskbound.sdk.verify.refused import Told
 from taskbound.surfaces.proxied.proxy import Proxy, tell_no, tell_yes
 
 CHALLENGE = ("WWW-Authenticate", 'Taskbound error="x"')

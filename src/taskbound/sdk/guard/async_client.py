@@ -11,8 +11,7 @@ from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, steer
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.owed import AsyncOwed
-from taskbound.sdk.guard.speaker import Speaker, made_once
-from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
+from taskbound.sdk.guard.speaker import Speaker, TaskHandle, handle_afar, handle_of, made_once, order_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.holder import Granted
     from taskbound.sdk.guard.link import AsyncLink
     from taskbound.sdk.guard.owed import Debt
+    from taskbound.sdk.guard.speaker import Outside, Told
     from taskbound.sdk.guard.task import Order
-    from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import AsyncWeb
 
 

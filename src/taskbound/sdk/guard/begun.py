@@ -40,9 +40,8 @@ _PAUSE: Final = 0.25
 def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
     """Returns a new task, whose tokens the holder uses from now on (rules 1 and 2).
 
-    Raises:
-        TaskNotStartedError: The daemon refuses.
-        ApiLostError: It does not answer; the task may have been started.
+    Raises TaskNotStartedError: the daemon refuses; ApiLostError: it does not answer; the task may have been
+    started.
     """
     if order.scope is not None or not order.template:
         raise TaskNotStartedError(

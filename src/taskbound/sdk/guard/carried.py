@@ -104,9 +104,8 @@ def content_digest(body: bytes) -> str:
 def carry() -> Carried:
     """Returns the request that forwards the running function's permit, for a `Client` over the network.
 
-    Raises:
-        NotCarriedError: No forwardable permit is in use here, or no token is issued.
-        UnavailableError: The token can't be requested now.
+    Raises NotCarriedError (no forwardable permit is in use here, or no token is issued) or UnavailableError
+    (the token can't be requested now).
     """
     client, run = _running()
     found = client.carry(run)

@@ -11,8 +11,7 @@ from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, drive
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.owed import BlockingOwed
-from taskbound.sdk.guard.speaker import Speaker, made_once
-from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
+from taskbound.sdk.guard.speaker import Speaker, TaskHandle, handle_afar, handle_of, made_once, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.link import BlockingLink
     from taskbound.sdk.guard.owed import Debt
+    from taskbound.sdk.guard.speaker import Outside, Told
     from taskbound.sdk.guard.task import Order
-    from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import BlockingWeb
 
 
@@ -153,9 +152,8 @@ class Client(Speaker):
 
         The agent is of the task's namespace; its owner is responsible for the child task.
 
-        Raises:
-            NoTaskHereError: The client is not over the network, or has no task.
-            NoTokenError: The daemon refuses.
+        Raises NoTaskHereError (the client is not over the network, or has no task) or NoTokenError (the
+        daemon refuses).
         """
         return drive(self._held().hand_to(agent), self._web.perform)
 

@@ -267,11 +267,9 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
     `wait` is how many seconds approvers may take; `narrowed` allows a narrower call; debts go to `debt` (rule
     9).
 
-    Raises:
-        RefusedError: It was refused or is held.
-        UnavailableError: It could not be decided.
-        ResultWithheldError: It ran, and its result may not be used.
-        OutcomeUntoldError: It ran, and its outcome could not be reported.
+    Raises RefusedError (it was refused or is held), UnavailableError (it could not be decided),
+    ResultWithheldError (it ran, and its result may not be used) or OutcomeUntoldError (it ran, and its
+    outcome could not be reported).
     """
     asked = call
     try:

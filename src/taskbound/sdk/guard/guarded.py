@@ -20,8 +20,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.proof import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
-from taskbound.sdk.guard.signature import Effect, Signature
-from taskbound.sdk.guard.tools import definition_digest, tool_file
+from taskbound.sdk.guard.signature import Effect, Signature, definition_digest, tool_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,18 +130,15 @@ class Guarded(Generic[P, R]):
     def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         """Returns the canonical arguments of a call.
 
-        Raises:
-            MalformedError: A value has the wrong type.
-            TypeError: They do not fit the function.
+        Raises MalformedError (A value has the wrong type) or TypeError (they do not fit the function).
         """
         return self._signature.written(tuple(args), dict(kwargs))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Asks, and runs the function if permitted.
 
-        Raises:
-            RefusedError: It is refused or held; nothing ran.
-            TaskboundError: See `taskbound.sdk.guard.errors`.
+        Raises RefusedError: it is refused or held; nothing ran; TaskboundError: see
+        `taskbound.sdk.guard.errors`.
         """
         client = self._client or current.get()
         if client is None:

@@ -225,9 +225,7 @@ class Holder:
     def transaction(self, tool: str, action: str, content: str) -> Flow[str]:
         """Returns the transaction token of an action, for a request with this `Content-Digest` (rule 5).
 
-        Raises:
-            NotCarriedError: None is issued.
-            ApiLostError: It can't be requested now.
+        Raises NotCarriedError (none is issued) or ApiLostError (it can't be requested now).
         """
         _, answer = yield from self.exchanged(
             {

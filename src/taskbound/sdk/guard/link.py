@@ -161,9 +161,8 @@ class _Kept:
     def _entered(self, bound: Bound) -> None:
         """Binds a new connection to this task.
 
-        Raises:
-            OtherTaskBoundError: Another task is named.
-            RefusedError: The earlier task has ended and no call was refused with that yet (rule 5).
+        Raises OtherTaskBoundError: another task is named; RefusedError: the earlier task has ended and no
+        call was refused with that yet (rule 5).
         """
         _require(bound, self.task)
         before = self._last

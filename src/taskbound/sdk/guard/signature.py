@@ -1,4 +1,4 @@
-"""A function's signature as a tool: its schema, the decided bytes, and the way back.
+"""A function's signature as a tool: its schema, the decided bytes, the way back, and the tool file.
 
 1. The tool's name is `server__tool`, by default from the function's module and name.
 2. All parameters are stated, defaults included: nothing undecided affects the run.
@@ -13,8 +13,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_type_hints
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
@@ -26,7 +27,7 @@ from taskbound.sdk.guard.errors import DecisionAlteredError, SignatureError
 from taskbound.sdk.guard.shape import Shape, UnwritableArgumentError, object_schema, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
 
@@ -126,9 +127,8 @@ class Signature:
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Returns the canonical arguments of a call (rule 2).
 
-        Raises:
-            TypeError: They don't fit the function.
-            MalformedError: A value has the wrong type or can't be written.
+        Raises TypeError (they don't fit the function) or MalformedError (A value has the wrong type or can't
+        be written).
         """
         given = self.bound.bind(*args, **kwargs)
         given.apply_defaults()
@@ -230,3 +230,38 @@ def _property(one: inspect.Parameter, shape: Shape) -> dict[str, JsonValue]:
     if one.default is one.empty:
         return shape.schema
     return {**shape.schema, "default": shape.write(one.default, one.name)}
+
+
+class BadToolsError(MalformedError):
+    """There are no guarded functions, or they belong to several servers."""
+
+    code = "bad-tools"
+    remedy = "guard its functions with one `server=`, or name one of its servers (`--server`)"
+
+
+class Definable(Protocol):
+    """A guarded function."""
+
+    @property
+    def server(self) -> str:
+        """Returns the part before `__` in its tool's name."""
+
+    @property
+    def definition(self) -> Mapping[str, JsonValue]:
+        """Returns the tool object."""
+
+
+def definition_digest(definition: Mapping[str, JsonValue]) -> str:
+    """Returns the digest by which a tool object is pinned; raises MalformedError."""
+    from taskbound.core.tool.definition import parse_definition  # noqa: PLC0415 -- of a call, not of a guard
+
+    return parse_definition(canonical(dict(definition))).digest
+
+
+def tool_file(functions: Iterable[Definable]) -> str:
+    """Returns the tool file of these functions; raises BadToolsError."""
+    some = list(functions)
+    servers = sorted({one.server for one in some})
+    if len(servers) != 1:
+        raise BadToolsError(f"these are functions of {', '.join(servers) or 'no server'}")
+    return json.dumps([dict(one.definition) for one in some], ensure_ascii=True, indent=2) + "\n"

@@ -25,8 +25,7 @@ from langgraph.types import interrupt
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.errors import HeldError
 from taskbound.sdk.guard.guarded import Guarded  # noqa: TC001 -- pydantic reads the annotation
-from taskbound.sdk.tool.answer import asked_of_people, is_open, require_told, told
-from taskbound.sdk.tool.call import awaited, called, key_of
+from taskbound.sdk.tool.call import asked_of_people, awaited, called, is_open, key_of, require_told, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,8 +32,8 @@ from taskbound.core.identity.proof import parse_request_key
 from taskbound.core.tool.name import join_tool_name
 from taskbound.sdk.guard.errors import UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
-from taskbound.sdk.guard.tools import definition_digest
-from taskbound.sdk.tool.answer import require_told, told
+from taskbound.sdk.guard.signature import definition_digest
+from taskbound.sdk.tool.call import require_told, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

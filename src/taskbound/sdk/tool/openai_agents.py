@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, Any
 from agents import FunctionTool
 
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.sdk.tool.answer import is_open, require_told, told
-from taskbound.sdk.tool.call import awaited, called, key_of
-from taskbound.sdk.tool.made import note_made
+from taskbound.sdk.tool.call import awaited, called, is_open, key_of, note_made, require_told, told
 
 if TYPE_CHECKING:
     from agents import RunContextWrapper

@@ -25,9 +25,16 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.guard.errors import HeldError
-from taskbound.sdk.tool.answer import asked_of_people, is_open, require_told, told
-from taskbound.sdk.tool.call import awaited, called, key_of
-from taskbound.sdk.tool.made import note_made
+from taskbound.sdk.tool.call import (
+    asked_of_people,
+    awaited,
+    called,
+    is_open,
+    key_of,
+    note_made,
+    require_told,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

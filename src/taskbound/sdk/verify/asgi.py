@@ -29,8 +29,7 @@ from taskbound.sdk.verify.errors import (
     EndpointUnknownError,
     HeaderUncoveredError,
 )
-from taskbound.sdk.verify.refused import Refused, Step
-from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
+from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost, taken, whole
 from taskbound.wire.frame import has_one_length
@@ -88,9 +87,7 @@ class AsgiGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI connection (rule 1); also raises what the application raises.
 
-        Raises:
-            EndpointUnknownError: The protocol is unknown.
-            AnswerUnkeptError: Rule 5.
+        Raises EndpointUnknownError (the protocol is unknown) or AnswerUnkeptError (rule 5).
         """
         match scope["type"]:
             case "lifespan":

@@ -145,10 +145,8 @@ class Call:
     def begin(self, converting: Converting, given: Mapping[str, Any]) -> None:
         """Allows the function to run, once, with the decided arguments.
 
-        Raises:
-            ToolUnboundError: It ran before, the call is answered, or the function belongs to another call.
-            ArgumentChangedError: An argument differs.
-            ArgumentUndecidedError: An argument was added.
+        Raises ToolUnboundError (it ran before, the call is answered, or the function belongs to another
+        call), ArgumentChangedError (an argument differs) or ArgumentUndecidedError (an argument was added).
         """
         if converting is not self.converting:
             raise ToolUnboundError("the tool is not the one that this call was permitted for")

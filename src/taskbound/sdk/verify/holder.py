@@ -134,9 +134,8 @@ def dpop_showing(
 
     `proofs` are the values of `DPoP`; `keys` the allowed showings; `request` is method and URL.
 
-    Raises:
-        MalformedError: It is no proof.
-        DeniedError: It is for another request or token, too old, or by another key.
+    Raises MalformedError (it is no proof) or DeniedError (it is for another request or token, too old, or by
+    another key).
     """
     method, uri = request
     digest = token_hash(token)

@@ -28,8 +28,7 @@ from taskbound.sdk.verify.errors import (
     BodyLengthError,
     EndpointUnknownError,
 )
-from taskbound.sdk.verify.refused import Refused, Step
-from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
+from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost
 

@@ -277,10 +277,8 @@ class Catalog:
     async def answer(self, method: str, params: Mapping[str, JsonValue], *, modern: bool) -> bytes:
         """Returns the next page of one of `LISTS`.
 
-        Raises:
-            BadParamsError: The parameters are invalid.
-            BadCursorError: The cursor is invalid (rule 4).
-            UnknownMethodError: No server of the task has such a list (rule 1).
+        Raises BadParamsError: the parameters are invalid; BadCursorError: the cursor is invalid (rule 4);
+        UnknownMethodError: no server of the task has such a list (rule 1).
         """
         kind = LISTS[method]
         if not params.keys() <= {"_meta", "cursor"}:

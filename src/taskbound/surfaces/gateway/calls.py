@@ -45,10 +45,9 @@ from taskbound.surfaces.gateway.eras import bridge
 from taskbound.surfaces.gateway.errands.kept import Errands
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.surfaces.gateway.link import Debts
+from taskbound.surfaces.gateway.logs import progress_of
 from taskbound.surfaces.gateway.outcomes import Outcomes, interrupted
-from taskbound.surfaces.gateway.progress import progress_of
-from taskbound.surfaces.gateway.readings import Readings
-from taskbound.surfaces.gateway.waiting import Holds
+from taskbound.surfaces.gateway.waiting import Holds, Readings
 from taskbound.wire.action import (
     Decide,
     Duplicate,

@@ -103,9 +103,7 @@ _LEGACY_TERMS: Final = Terms(modern=False)
 def terms_of(params: Mapping[str, JsonValue]) -> Terms:
     """Reads the era and the other terms from a request's `_meta` (rule 1).
 
-    Raises:
-        BadParamsError: `_meta` is invalid.
-        UnsupportedVersionError: It names an unsupported revision.
+    Raises BadParamsError (`_meta` is invalid) or UnsupportedVersionError (it names an unsupported revision).
     """
     meta = params.get("_meta")
     if meta is None and "_meta" not in params:

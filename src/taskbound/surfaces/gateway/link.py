@@ -139,9 +139,8 @@ class Link:
     async def ask(self, ask: Ask, kind: type[A]) -> A:
         """Returns the daemon's answer of this kind.
 
-        Raises:
-            RefusedByDaemonError: The daemon answered with a fault.
-            DaemonLostError: The daemon is gone or did not answer in time.
+        Raises RefusedByDaemonError (the daemon answered with a fault) or DaemonLostError (the daemon is gone
+        or did not answer in time).
         """
         answer = await self.ask_any(ask)
         if isinstance(answer, kind):
@@ -170,9 +169,8 @@ class Link:
 
         `asked` is the same question if it was sent already.
 
-        Raises:
-            TaskboundError: The reason why no connection could be made.
-            DaemonLostError: The daemon did not answer in time, or not again within the grace period.
+        Raises TaskboundError (the reason why no connection could be made) or DaemonLostError (the daemon did
+        not answer in time, or not again within the grace period).
         """
         if asked is None:
             client = self._client if self._client is not None else await self._join()
@@ -409,9 +407,7 @@ class Debts:
     async def pay(self) -> None:
         """Reports the owed outcomes one after another.
 
-        Raises:
-            OwingError: The daemon can't record one now.
-            DaemonLostError: The daemon is gone.
+        Raises OwingError (the daemon can't record one now) or DaemonLostError (the daemon is gone).
         """
         async with self._paying:
             while self._owed:

@@ -1,4 +1,6 @@
-"""Log messages of servers, reports of refused lines, and the actions that requests ask for.
+"""What servers say of calls while they run, reports of refused lines, and the actions that requests ask for.
+
+Of `logs`:
 
 Of `logs`:
 
@@ -28,6 +30,19 @@ Of `wanted`:
    the server's own name is decided and sent.
 3. Prompt names follow the rules of tool names: no non-ASCII look-alikes, one way to split them.
 4. Answers without a state of the gateway are ignored.
+
+Of `progress`:
+
+1. The client is notified under its own token; the server gets the gateway's, the request's number. Without a
+   client token the server gets none.
+2. Notifications pass only while the call is open at its server and uninterrupted, and the daemon is
+   connected: nothing after the answer, a cancel, a pause or the task's end (law 4).
+3. Only `progress`, `total` and `message` pass: finite numbers, the first non-negative and never falling, and
+   at most 1,000 characters. Anything else is dropped.
+4. At most 20 notifications a second and 1,000 per call pass.
+5. For a call that was held (`waiting`, rule 6) the server's numbers continue after those already sent.
+6. For a polled call (`errands`), a client of 2025-11-25 is notified with the call's name; one of 2026-07-28
+   is not, as MCP requires.
 """
 
 from __future__ import annotations
@@ -36,7 +51,7 @@ import asyncio
 import logging
 from dataclasses import field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
@@ -54,6 +69,7 @@ from taskbound.wire.mcp.message import (
     notice_line,
     reaches,
     require_one_line,
+    text,
 )
 from taskbound.wire.mcp.task import BadParamsError
 
@@ -299,9 +315,8 @@ def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
 def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
     """Returns the action that the parameters ask for.
 
-    Raises:
-        BadParamsError: They don't fit the method (rule 1).
-        MalformedError: A prompt's name is invalid (rule 3).
+    Raises BadParamsError: they don't fit the method (rule 1); MalformedError: A prompt's name is invalid
+    (rule 3).
     """
     match method:
         case "resources/read" | "resources/subscribe":
@@ -407,3 +422,61 @@ def _texts(value: JsonValue, what: str) -> dict[str, JsonValue]:
     if len(found) > _MAX_TEXTS:
         raise BadParamsError(f"{what} has more than {_MAX_TEXTS} members")
     return {name: _text(one, f"a member of {what}") for name, one in found.items()}
+
+
+MAX_MESSAGE: Final = 1_000
+"""Characters of a message."""
+_PROGRESS_MEMBERS: Final = frozenset({"_meta", "message", "progress", "progressToken", "total"})
+
+
+def progress_of(
+    call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
+) -> Callable[[Mapping[str, JsonValue]], None] | None:
+    """Returns the receiver of the call's progress, or None if its client did not ask for it (rule 1)."""
+    return Progress(call, tell, connected).heard if call.progress is not None else None
+
+
+class Progress:
+    """Forwards one call's progress; used in the event loop."""
+
+    def __init__(
+        self, call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
+    ) -> None:
+        self._call = call
+        self._tell = tell
+        self._connected = connected
+        self._least: int | float = 0
+        self._pace = Pace(second=MAX_A_SECOND, most=MAX_TOLD)
+
+    def heard(self, params: Mapping[str, JsonValue]) -> None:
+        """Takes the parameters of one notification from the server; never raises."""
+        call = self._call
+        waiting = call.waiting
+        if call.cause is not None or waiting is None or waiting.done() or not self._connected():
+            return  # 2
+        if not call.is_heard or call.progress is None:
+            return  # its client is asked something and away, or has come back without a token
+        progress, total, words = params.get("progress"), params.get("total", 0), params.get("message", "")
+        if not (_is_number(progress) and _is_number(total) and isinstance(words, str)):
+            return  # 3
+        if not params.keys() <= _PROGRESS_MEMBERS or len(words) > MAX_MESSAGE or progress < self._least:
+            return  # 3
+        said: dict[str, JsonValue] = {"progress": progress + call.turns, "progressToken": call.progress}  # 5
+        if "total" in params:
+            said["total"] = total + call.turns
+        try:
+            written = canonical(said)
+        except MalformedError:
+            return  # 3: it has no text that is read alike by everyone
+        self._least = progress
+        if not self._pace.allows():
+            return  # 4
+        if "message" in params:
+            written = b'{"message":%b,%b' % (text(words), written[1:])
+        if call.errand is not None:
+            written = b'{"_meta":%b,%b' % (canonical(call.errand.related), written[1:])  # 6
+        self._tell(notice_line("notifications/progress", written), call)
+
+
+def _is_number(value: JsonValue) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -21,7 +21,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.binding import Binding
-from taskbound.surfaces.gateway.errands.errors import UncoveredErrandError, UnknownErrandError
+from taskbound.surfaces.gateway.errors import UncoveredErrandError, UnknownErrandError
 from taskbound.wire.connection import Bind, Bound, Fault
 from taskbound.wire.tool import CoverCalls, Coverings
 
@@ -69,10 +69,9 @@ class Standing:
     async def bind(self) -> Binding:
         """Returns the binding, after asking the daemon if necessary.
 
-        Raises:
-            TaskEndedError: The last task has ended, and no call was answered with that yet.
-            RefusedByDaemonError: There is no task; the text says how to start one.
-            TaskboundError: The daemon can't be asked.
+        Raises TaskEndedError: the last task has ended, and no call was answered with that yet;
+        RefusedByDaemonError: there is no task; the text says how to start one; TaskboundError: the daemon
+        can't be asked.
         """
         if self.untold:
             raise TaskEndedError(self.untold)
@@ -104,11 +103,9 @@ class Standing:
     async def confirm(self, task: str, tool: str, arguments: bytes) -> None:
         """Asks the daemon whether an earlier call still stands (rule 4); `task` is "" if unknown.
 
-        Raises:
-            TaskEndedError: The task has ended.
-            UnknownErrandError: The connection belongs to another task.
-            UncoveredErrandError: The task no longer covers the call.
-            TaskboundError: The daemon refuses or can't be asked.
+        Raises TaskEndedError (the task has ended), UnknownErrandError (the connection belongs to another
+        task), UncoveredErrandError (the task no longer covers the call) or TaskboundError (the daemon refuses
+        or can't be asked).
         """
         found = await self._link.ask(
             CoverCalls(tool=tool, calls=(msgspec.Raw(arguments),), task=task), Coverings

@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from taskbound.sdk.verify.told import Told
+from taskbound.sdk.verify.refused import Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

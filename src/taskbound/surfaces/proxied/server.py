@@ -20,7 +20,7 @@ import h11
 from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify import Accepted, Refused, Step
 from taskbound.sdk.verify.errors import OutcomeUnknownError
-from taskbound.sdk.verify.told import tell_refused
+from taskbound.sdk.verify.refused import tell_refused
 from taskbound.sdk.verify.waiting import lost, whole
 from taskbound.surfaces.http import head as http
 from taskbound.surfaces.http.rate import Room
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import TaskboundError
     from taskbound.sdk.verify import Endpoint, Verifier
-    from taskbound.sdk.verify.told import Told
+    from taskbound.sdk.verify.refused import Told
     from taskbound.surfaces.http.connection import Bounds, HttpConnection, RawHead
     from taskbound.surfaces.http.head import Carrier
     from taskbound.surfaces.proxied.proxy import Proxy

@@ -22,7 +22,7 @@ from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
-from taskbound.sdk.guard.tools import definition_digest
+from taskbound.sdk.guard.signature import definition_digest
 
 State: TypeAlias = Literal["guarded", "unguarded", "untold"]
 MOST: Final = 2000

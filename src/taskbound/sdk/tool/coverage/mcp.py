@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.errors import MalformedError
-from taskbound.sdk.guard.tools import definition_digest
+from taskbound.sdk.guard.signature import definition_digest
 from taskbound.sdk.tool.coverage.found import is_client, loaded, of_kind, replaced, typed
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.sdk.tool.call import made_for
 from taskbound.sdk.tool.coverage.found import loaded, of_kind, replaced, typed
-from taskbound.sdk.tool.made import made_for
 
 if TYPE_CHECKING:
     from taskbound.sdk.tool.coverage.found import Walk

@@ -156,10 +156,8 @@ class Parked:
     def come_back(self, state: str, digest: bytes, answers: Mapping[str, JsonValue]) -> Call:
         """Returns the call of a state after validating the answers (rule 2).
 
-        Raises:
-            UnknownStateError: No open state matches this request.
-            BadAnswersError: An answer doesn't match its question.
-            MalformedError: An answer can't be encoded for the server.
+        Raises UnknownStateError (no open state matches this request), BadAnswersError (an answer doesn't
+        match its question) or MalformedError (an answer can't be encoded for the server).
         """
         call = self._states.get(state)
         if call is None or not compare_digest(call.digest, digest):

@@ -96,9 +96,7 @@ _PAGE: Final = frozenset({"elicitationId", "message", "mode", "url"})
 def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
     """Returns the canonical arguments of the action that a question is (rules 1 and 2).
 
-    Raises:
-        UnfitQuestionError: It is invalid or can't be shown.
-        MalformedError: It has no canonical bytes.
+    Raises UnfitQuestionError (it is invalid or can't be shown) or MalformedError (it has no canonical bytes).
     """
     given = {name: value for name, value in params.items() if name != "_meta"}
     schema = method_definition(method).input_schema

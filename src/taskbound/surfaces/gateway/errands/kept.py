@@ -27,8 +27,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.errands.errors import NoRoomError, UnknownErrandError
-from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, BusyError
+from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, BusyError, NoRoomError, UnknownErrandError
 from taskbound.surfaces.gateway.outcomes import interrupted
 from taskbound.wire.mcp.message import notice_line, result_line
 from taskbound.wire.mcp.task import RELATED_KEY, McpTask, TaskStatus, task_members

@@ -25,14 +25,12 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.task import TaskEndedError
 from taskbound.surfaces.gateway.asking import BadCursorError
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.errands.errors import (
-    EndedErrandError,
-    UncoveredErrandError,
-    UnknownErrandError,
-)
 from taskbound.surfaces.gateway.errors import (
     BusyError,
+    EndedErrandError,
     MissingCapabilityError,
+    UncoveredErrandError,
+    UnknownErrandError,
     UnknownMethodError,
 )
 from taskbound.surfaces.gateway.outcomes import interrupted
@@ -98,9 +96,8 @@ class ErrandRequests:
         `tasks` says whether tasks were declared to a legacy client; `offers` are a modern client's
         capabilities.
 
-        Raises:
-            UnknownMethodError: The revision has no such method.
-            MissingCapabilityError: The client did not declare the extension.
+        Raises UnknownMethodError (the revision has no such method) or MissingCapabilityError (the client did
+        not declare the extension).
         """
         known = method in _OF_MODERN if modern else tasks and method != "tasks/update"
         if not known:

@@ -87,9 +87,8 @@ class Door:
     async def show(self, agent: str, shown: Shown) -> Seated:
         """Asks the daemon whose task a request belongs to (rule 1).
 
-        Raises:
-            RefusedByDaemonError: It belongs to no task, and why.
-            DaemonLostError: The daemon is gone or did not answer in time.
+        Raises RefusedByDaemonError (it belongs to no task, and why) or DaemonLostError (the daemon is gone or
+        did not answer in time).
         """
         answer = await self._asked(await self.reached(), ShowProof(agent=agent, shown=shown))
         if isinstance(answer, Seated):
@@ -207,9 +206,8 @@ class Pace:
 
         Requests that wait for this token see what is known at the end; `known` says whether a seat holds it.
 
-        Raises:
-            FrontFullError: The limit of concurrent questions is reached.
-            TooManyRequestsError: This address has used its share.
+        Raises FrontFullError (the limit of concurrent questions is reached) or TooManyRequestsError (this
+        address has used its share).
         """
         name = network_of(address)
         counted = self._require_room(name, known=known)

@@ -103,10 +103,8 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
     """Returns whether the message is modern; its headers must agree with it (rules 1 and 2).
 
-    Raises:
-        HeaderMismatchError: A header disagrees or is missing.
-        UnsupportedVersionError: The revision is not supported.
-        BadParamsError: `_meta` lacks a required member.
+    Raises HeaderMismatchError (A header disagrees or is missing), UnsupportedVersionError (the revision is
+    not supported) or BadParamsError (`_meta` lacks a required member).
     """
     named = headers.get("mcp-protocol-version", "")
     meta = message.params.get("_meta")
