@@ -31,7 +31,7 @@ from taskbound.core.target.redis import SHOWING_CHANNELS, SHOWING_KEYS, refusal_
         ("module|load", "governs the server"),
         ("monitor", "other sessions"),
         ("replicaof", "which nodes there are"),
-        ("restore", "bytes that nobody looks at"),
+        ("restore", "bytes that the server does not check"),
         ("script|kill", "as long as it likes"),
         ("select", "as in `select|1`"),
         ("shutdown", "governs the server"),
