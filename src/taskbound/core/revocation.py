@@ -332,7 +332,7 @@ def entries_in(start: int, bodies: Iterable[bytes]) -> tuple[Entry, ...]:
     """
     found: list[Entry] = []
     for place, body in enumerate(bodies, start):
-        if _MAY_BE(body) is not None:  # 1
+        if _MAY_BE(body) is not None:
             entry = entry_of(place, parse_record(body))
             if entry is not None:
                 found.append(entry)

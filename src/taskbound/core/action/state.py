@@ -167,7 +167,7 @@ INSTEAD: Final[Mapping[ActionState, str]] = {
     ActionState.RECONCILED_FAILED: "a person found out that it did not succeed; call again with another id",
     ActionState.UNWATCHED: "it was permitted once, and its outcome is not reported; do not repeat it",
 }
-"""By state, each of them (rule 1)."""
+"""The advice for a duplicate, by the state of the first call."""
 _OTHER: Final = "do not repeat it; ask the person who opened the task"
 
 

@@ -324,7 +324,7 @@ def flag_text(value: JsonValue) -> tuple[TextFlag, ...]:
     for path, text, in_key in _strings(value, ()):
         work -= _WORK_PER_STRING + (0 if text.isascii() else len(text))
         if work < 0 or len(flags) >= _FLAGS:
-            flags.append(TextFlag(path=_pointer(path), kind=TextKind.UNREAD))  # 3
+            flags.append(TextFlag(path=_pointer(path), kind=TextKind.UNREAD))  # 6
             break
         kinds = kinds_in(text)
         if kinds:

@@ -288,7 +288,7 @@ AFAR: Final = "net"
 _OUTCOME: Final = minutes(10)
 """From the end of a permit until its outcome is overdue: what takes longer than that ends unknown."""
 MOST_OPEN: Final = 1000
-"""Permits of one task that agents afar hold at once (rule 4); as they are seen, and not to the last one."""
+"""Permits of one task that agents afar hold at once; as they are seen, and not to the last one."""
 
 
 class TooManyOpenError(DeniedError):

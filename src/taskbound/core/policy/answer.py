@@ -87,7 +87,7 @@ that is renewed too. It is 0 of what asks for none.
 (`core.approval.check.Shown`), and `check_found` what they found, each as one JSON object.
 `risk` is `low`, `medium` or `high`: the highest of what is said of the agent and of those of the tasks above.
 `task.proven` and `task.unproven` are the names (`jws`, `jws.ISSUER`) that its signed evidence answers to:
-what an issuer stands behind now, and what nobody does any more.
+statements that an issuer still makes, and statements that no issuer makes any more.
 """
 
 

@@ -202,7 +202,7 @@ class InForce:
     """The bundle in force in a namespace."""
 
     epoch: int = 0
-    """How often that was changed (rule 3)."""
+    """How often that was changed."""
     digest: str = ""
     """Of the bundle; empty for the rules that come with Taskbound, alone."""
 

@@ -205,7 +205,7 @@ def empty_fact(kind: FactKind) -> Fact:
 
 def parse_operation_case(value: JsonValue, where: str) -> OperationCase:
     """Reads a case about an operation; raises BadCaseError with the place."""
-    told = object_of(value, where, _MEMBERS)  # 3
+    told = object_of(value, where, _MEMBERS)  # 2
     for name in ("name", "principal", "expect"):
         if name not in told:
             raise BadCaseError(f"a case about an operation has `{name}`", where=where)
@@ -220,7 +220,7 @@ def parse_operation_case(value: JsonValue, where: str) -> OperationCase:
     about = text_of(told["about"], f"{where}.about") if "about" in told else ""
     kinds = {one: OPERATION_FACTS[one] for one in operation.facts}
     facts: dict[str, Fact] = {one: empty_fact(kind) for one, kind in kinds.items()}
-    facts |= {_NAMED[operation.about]: about} if operation.about in _NAMED else {}  # 2
+    facts |= {_NAMED[operation.about]: about} if operation.about in _NAMED else {}  # 5
     given = told.get("facts", {})
     if not isinstance(given, dict):
         raise BadCaseError("`facts` is an object", where=f"{where}.facts")

@@ -80,11 +80,11 @@ def turns(
         if what in seen:
             continue
         if asked >= _MOST:
-            return Turns(found=tuple(found), whole=False)  # 3
+            return Turns(found=tuple(found), whole=False)  # 2
         asked += 1
         then = judge(other)
         if _bare(then) != now:
-            seen.add(what)  # 2
+            seen.add(what)  # 1
             found.append(Turn(what=what, change=change, answer=words_of(then)))
     return Turns(found=tuple(found), whole=True)
 
@@ -98,7 +98,7 @@ def _changes(request: PolicyRequest, trace: PolicyTrace) -> Iterator[tuple[str, 
     for name in trace.facts:
         if name in done or name not in request.facts:
             continue
-        names = {name, _TWINS.get(name, name)}  # 4
+        names = {name, _TWINS.get(name, name)}  # 3
         done |= names
         for value in _others(name, request.facts[name]):
             facts = {**request.facts, **dict.fromkeys(names, value)}

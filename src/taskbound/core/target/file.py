@@ -227,7 +227,7 @@ class Renewable:
 
     row: Credential
     unsettled: bool = False
-    """Whether the action of its last renewal has no outcome yet, or none that anybody knows (rule 4)."""
+    """Whether the action of its last renewal has no outcome yet, or none that anybody knows."""
 
 
 def parameters_of(arguments: bytes) -> Mapping[str, JsonValue]:
@@ -260,20 +260,20 @@ def renewed_until(
         or not row.action
         or (row.namespace, row.task, row.agent) != (action.namespace, action.task, action.agent)
     ):
-        raise NotRenewableError(f"this task has no credential `{shown(life.renews)}`")  # 1
+        raise NotRenewableError(f"this task has no credential `{shown(life.renews)}`")
     if (row.target, row.kind) != credential_kind(action.tool):
         raise NotRenewableError(f"`{row.id}` is of another target, or another kind")
     if row.identity != action.server:
         raise NotRenewableError(f"the target `{row.target}` is another one than `{row.id}` was minted in")
     if row.state is not CredentialState.ACTIVE:
-        raise NotRenewableError(f"`{row.id}` is {row.state.value}, and only what is active is renewed")  # 2
+        raise NotRenewableError(f"`{row.id}` is {row.state.value}, and only what is active is renewed")
     if not row.acknowledged or now >= row.ends:
         raise NotRenewableError(f"`{row.id}` has expired, or its secret was not delivered yet")
     if parameters_of(row.arguments) != parameters_of(action.arguments):
-        raise NotRenewableError(f"`{row.id}` was asked for with other parameters")  # 3
+        raise NotRenewableError(f"`{row.id}` was asked for with other parameters")
     if is_renewing(row) or found.unsettled:
-        raise RenewalUnderWayError(f"another renewal of `{row.id}` is under way")  # 4
+        raise RenewalUnderWayError(f"another renewal of `{row.id}` is under way")
     until = end_of(life.asked, life.most, now, *ends)
     if until <= latest_end(row):
-        raise RenewalNotLaterError(f"`{row.id}` would end no later than it may do already")  # 5
+        raise RenewalNotLaterError(f"`{row.id}` would end no later than it may do already")
     return until

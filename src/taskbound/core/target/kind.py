@@ -258,7 +258,7 @@ class Standing:
     rights: tuple[str, ...]
     """Short lines of ours; what the target says stands in them between backticks, with visible escapes."""
     since: Instant | None = None
-    """When it was made; None where the target doesn't tell (rule 2)."""
+    """When it was made; None where the target doesn't tell."""
     used: Instant | None = None
     """When it was used last; None where the target doesn't tell."""
     open: int = 0

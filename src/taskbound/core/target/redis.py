@@ -82,7 +82,7 @@ KNOWN: Final = _words(
     cluster|slots memory|help memory|usage pubsub|help
     """
 )
-"""What every kind can name (rule 1)."""
+"""What every kind can name."""
 
 SHOWING_KEYS: Final = frozenset(
     {
@@ -96,18 +96,18 @@ SHOWING_KEYS: Final = frozenset(
         "scan",
     }
 )
-"""They tell of keys without looking at patterns: for kinds that read `*` (rule 3)."""
+"""They tell of keys without looking at patterns: for kinds that read `*`."""
 SHOWING_CHANNELS: Final = frozenset(
     {"pubsub|channels", "pubsub|numpat", "pubsub|numsub", "pubsub|shardchannels", "pubsub|shardnumsub"}
 )
-"""They tell of channels without looking at patterns: for kinds whose channels are `*` (rule 3)."""
+"""They tell of channels without looking at patterns: for kinds whose channels are `*`."""
 
 CONSUMING: Final = "xreadgroup"
 """Where its consumer is called `streams`, Valkey looks for its keys one word too early: at `STREAMS` itself,
-and at all but the last of them (rule 5). It moves what its group has read, and that the key may be read is
-all that servers ask of its user (rule 6)."""
+and at all but the last of them (rule 8). It moves what its group has read, and that the key may be read is
+all that servers ask of its user (rule 9)."""
 ANSWERING: Final = frozenset({"xautoclaim", "xclaim", "zadd"})
-"""Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 6)."""
+"""Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 9)."""
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "it says who may do what": ("acl",),
@@ -198,7 +198,7 @@ _WHOLE: Final = {
     "memory": "memory|usage",
     "pubsub": "pubsub|numsub",
 }
-"""They have subcommands of both kinds (rule 4); with one that can be named."""
+"""They have subcommands of both kinds; with one that can be named."""
 
 
 def refusal_of(name: str) -> str:
@@ -240,7 +240,7 @@ def require_command(name: str, *, keys: bool, channels: bool) -> None:
         raise BadKindError(
             f"`{shown}` is no command that is known here to keep to its user's patterns",
             remedy="correct it; commands of modules can't be given to credentials",
-        )  # 1
+        )
 
 
 def require_keys(
@@ -254,18 +254,18 @@ def require_keys(
                     f"`{escape_text(one)}` takes in the word `{_STREAMS}`, which some servers take for the"
                     f" key of `{CONSUMING}`, so that it reads every stream",
                     remedy="name the keys by more, as in `stream:*`, or leave the command out",
-                )  # 5
+                )  # 8
         for one in _beyond(reads, writes):
             raise BadKindError(
                 f"`{CONSUMING}` takes entries away from others: it is for kinds that write what they read,"
                 f" and `{escape_text(one)}` is not in `writes`"
-            )  # 6
+            )  # 9
     for command in sorted(ANSWERING.intersection(commands)):
         for one in _beyond(writes, reads):
             raise BadKindError(
                 f"`{command}` answers with what a key holds: it is for kinds that read what they write, and"
                 f" `{escape_text(one)}` is not in `reads`"
-            )  # 6
+            )  # 9
 
 
 def _beyond(some: tuple[str, ...], others: tuple[str, ...]) -> list[str]:

@@ -114,7 +114,7 @@ def split(text: str) -> tuple[Piece, ...]:
         if kind == "mark":
             depth += (token in _OPEN) - (token in _CLOSE)
         steps += (kind == "mark" and token not in _FREE) or (kind == "word" and token in _NESTING)
-        if steps > MAX_STEPS or depth > MAX_BRACKETS:  # 1
+        if steps > MAX_STEPS or depth > MAX_BRACKETS:
             raise PolicySyntaxError(
                 f"a policy has more than {MAX_STEPS} operators or {MAX_BRACKETS} brackets in each other",
                 where=f"{words[0].line}:{words[0].column}",

@@ -106,7 +106,7 @@ class OperationsOf:
                 known = self._ask(request, chosen, places, told)
                 if len(self._answers) >= _KEPT:
                     self._answers.clear()
-                self._answers[key] = known  # 4
+                self._answers[key] = known  # 3
         except (KeyError, ValueError, TypeError) as error:
             return self._failed(f"a fact could not be told: {error}")
         return known
@@ -149,7 +149,7 @@ class OperationsOf:
             for one, groups in request.members.items()
         )
         entities: dict[Entity, Json] = {}
-        for one in (*people, *places):  # 5
+        for one in (*people, *places):  # 1
             parents: list[Json] = [dict(_uid(above)) for above in sorted(one.above)]
             entities[one.entity] = {"uid": dict(_uid(one.entity)), "attrs": {}, "parents": parents}
         result = cedarpy.is_authorized(

@@ -377,7 +377,7 @@ def _type(shape: Shape) -> Json:
         case Scalar():
             return _SCALARS[shape.kind]
         case Items() if isinstance(shape.item, Untold):
-            return _record({})  # 2
+            return _record({})
         case Items():
             return {"type": "Set", "element": _type(shape.item)}
         case Record():
@@ -390,7 +390,7 @@ def _type(shape: Shape) -> Json:
         case Choice():
             return _record({kind: _optional(_type(one)) for kind, one in shape.kinds.items()})
         case Untold():
-            return _record({})  # 2
+            return _record({})
 
 
 def _record(attributes: dict[str, Json]) -> Json:

@@ -183,7 +183,7 @@ def _lacks(choice: _Choice, left: Mapping[str, int]) -> Unassigned | None:
 def _take(choice: _Choice, left: dict[str, int], paid: dict[tuple[str, str], int]) -> None:
     pair = (choice.child, choice.parent)
     paid[pair] = paid.get(pair, 0) + 1
-    if paid[pair] == 1:  # rule 1
+    if paid[pair] == 1:
         _move(left, choice.taken, -1)
 
 
@@ -256,7 +256,7 @@ def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
     nearest: tuple[int, Grant, tuple[Gap, ...]] | None = None
     for parent in parents:
         if budget.is_spent:
-            return _spent(parent)  # rule 3
+            return _spent(parent)
         budget.spend()
         between = tuple(gaps(child, parent))
         if not between:
@@ -264,7 +264,7 @@ def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
         elif nearest is None or len(between) < nearest[0]:
             nearest = (len(between), parent, between)
     if found:
-        return (Piece(grant=child, within=tuple(found)),)  # rule 1
+        return (Piece(grant=child, within=tuple(found)),)
     if nearest is None:
         return Missing(nearest=None, gaps=())
     for path, options in _cuts(child):

@@ -210,7 +210,7 @@ class SharedLimits:
             if not all(sides):
                 found.update({(path, total.currency): total for some in sides for total in some})
                 continue
-            if len({total.selector for some in sides for total in some}) > 1:  # rule 2
+            if len({total.selector for some in sides for total in some}) > 1:
                 raise _NoShareError(f"the totals of `{path}` can't be joined")
             theirs = {total.currency: total for total in sides[1]}
             met = [_smaller(total, theirs[total.currency]) for total in sides[0] if total.currency in theirs]
@@ -266,7 +266,7 @@ def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
     most: dict[str, int] = {}
     if parent.uses is not None:
         if child.uses is None:
-            return Gap(path="", reason="its uses are not limited, and the other's are")  # rule 1
+            return Gap(path="", reason="its uses are not limited, and the other's are")
         most[parent.uses_key] = child.uses
     for total in parent.totals:
         amount = _amount(child, total, _codes(parent, total))

@@ -77,7 +77,7 @@ def witness(grant: Grant, other: Scope) -> dict[str, JsonValue] | None:
         (path, (*islice(_values(rule, near.get(path, [])), _EACH), *_without(grant, path)))
         for path, rule in grant.arguments
     ]
-    for chosen in islice(product(*(values for _, values in options)), _TRIES):  # rule 2
+    for chosen in islice(product(*(values for _, values in options)), _TRIES):  # rule 1
         arguments: dict[str, JsonValue] = {}
         for (path, _), value in zip(options, chosen, strict=True):
             if value is not _LEFT_OUT:
@@ -164,7 +164,7 @@ def carve(parent: Scope, left: Mapping[str, int], child: Scope, *, step: int = 0
     answer = covers(parent, child, left=left, step=step)
     if isinstance(answer, NotCovers):
         return answer  # rule 3
-    rates = {rate.key for grant in parent.grants for rate in grant.rates}  # rule 2
+    rates = {rate.key for grant in parent.grants for rate in grant.rates}  # rule 3
     taken = {
         limit: (before, answer.left[limit])
         for limit, before in left.items()
@@ -323,7 +323,7 @@ def intersect(first: Scope, second: Scope) -> Intersection:
 
 def _pairs(first: Scope, second: Scope) -> Iterator[tuple[Grant, Grant]]:
     count = 0
-    theirs = second.at(0).by_tool  # rule 4
+    theirs = second.at(0).by_tool  # rule 5
     for one in first.at(0).grants:
         for two in theirs.get(one.tool, ()):
             count += 1

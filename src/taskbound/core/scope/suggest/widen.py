@@ -240,9 +240,9 @@ class Observed:
 
     seen: list[Seen] = field(default_factory=list)
     optional: list[tuple[ArgumentPath, int, int]] = field(default_factory=list)
-    """(path, how often it was there, of how many) of what was left out at times (rule 2)."""
+    """(path, how often it was there, of how many) of what was left out at times."""
     defaults: list[ArgumentPath] = field(default_factory=list)
-    """What only ever held its default (rule 3)."""
+    """What only ever held its default."""
     whole: frozenset[str] = frozenset()
     spoken: frozenset[str] = frozenset()
 
@@ -284,10 +284,10 @@ def _members(
         path = path_of((*steps, name))
         quiet = about is not None and "default" in about and path.text not in found.spoken
         if quiet and about is not None and all(same(about["default"], one) for one in values):
-            found.defaults.append(path)  # 3
+            found.defaults.append(path)
             continue
         if len(values) < len(objects):
-            found.optional.append((path, len(values), len(objects)))  # 2
+            found.optional.append((path, len(values), len(objects)))
         _value((*steps, name), values, about, found, calls)
 
 
@@ -431,7 +431,7 @@ def fit(
 ) -> Fitted | None:
     """Returns a grant that covers these calls within the bound, or None."""
     fitting = _Fitting(tool, calls, schema, bound)
-    for _ in range(_TRIES):  # 3
+    for _ in range(_TRIES):
         observed = fitting.observed
         if observed is None:
             return None
