@@ -1,14 +1,9 @@
-"""What time means: instants, durations, and a now that never runs backwards or stands still.
+"""Instants, durations, and a current time that never runs backwards or stands still.
 
-Rules:
-
-1. An instant is whole microseconds since 1970-01-01T00:00:00Z, a duration whole
-   microseconds; neither is ever a float.
-2. Now is the later of the wall clock and the last recorded instant plus the
-   monotonic time since (law 10): a wall clock set back changes nothing, one set
-   forward is never taken back.
-3. Text is RFC 3339 with six decimals and `Z` when written. Read, it is exact or
-   refused: no leap second, no unknown offset (`-00:00`), nothing finer than a microsecond.
+1. An instant is whole microseconds since 1970-01-01T00:00:00Z, a duration whole microseconds; never floats.
+2. Now is the later of the wall clock and the last recorded instant plus the monotonic time since (law 10).
+3. Text is RFC 3339, written with six decimals and `Z`. Reading is exact: a leap second, an unknown offset
+   (`-00:00`) or more than six decimals is refused.
 """
 
 from __future__ import annotations
@@ -38,53 +33,46 @@ _SHOWN: Final = 40
 
 
 class BadInstantError(MalformedError):
-    """A point in time that can't be read or written."""
+    """The text or value is not a valid point in time."""
 
     code = "bad-instant"
     remedy = "write it as in 2026-11-24T15:18:00Z"
 
 
 def milliseconds(count: int) -> Duration:
-    """So many milliseconds."""
+    """Converts milliseconds to a duration."""
     return Duration(count * 1_000)
 
 
 def seconds(count: int) -> Duration:
-    """So many seconds."""
+    """Converts seconds to a duration."""
     return Duration(count * _SECOND)
 
 
 def minutes(count: int) -> Duration:
-    """So many minutes."""
+    """Converts minutes to a duration."""
     return Duration(count * 60 * _SECOND)
 
 
 def hours(count: int) -> Duration:
-    """So many hours."""
+    """Converts hours to a duration."""
     return Duration(count * 3_600 * _SECOND)
 
 
 def days(count: int) -> Duration:
-    """So many days of 24 hours."""
+    """Converts days of 24 hours to a duration."""
     return Duration(count * 86_400 * _SECOND)
 
 
 def advance(last: Instant, wall: Instant, elapsed: Duration) -> Instant:
-    """Now (rule 2).
-
-    Args:
-        last: The latest instant that was recorded.
-        wall: What the wall clock says.
-        elapsed: Monotonic time since `last` was recorded; less than nothing counts as nothing.
-    """
+    """Returns now (rule 2) from the last recorded instant, the wall clock and the monotonic time since."""
     return Instant(max(wall, last + max(elapsed, 0)))
 
 
 def render_instant(instant: Instant) -> str:
-    """The instant as RFC 3339 text, always 27 characters, so that text sorts as time does (rule 3).
+    """Returns 27 characters of RFC 3339, which sort by time.
 
-    Raises:
-        BadInstantError: Before year 1 or after year 9999.
+    Raises BadInstantError outside years 1 to 9999.
     """
     if not _FIRST <= instant <= _LAST:
         raise BadInstantError("an instant outside the years 1 to 9999 has no RFC 3339 text")
@@ -93,11 +81,7 @@ def render_instant(instant: Instant) -> str:
 
 
 def parse_instant(text: str) -> Instant:
-    """The instant that an RFC 3339 text names (rule 3; RFC 3339 §5.6).
-
-    Raises:
-        BadInstantError: Anything else, or no such day, or finer than a microsecond.
-    """
+    """Reads an RFC 3339 text (§5.6); raises BadInstantError by rule 3."""
     found = _RFC3339.fullmatch(text)
     if found is None:
         raise BadInstantError(f"`{text[:_SHOWN]!a}` is no RFC 3339 instant")
@@ -122,11 +106,7 @@ def parse_instant(text: str) -> Instant:
 
 
 def _zone(sign: str | None, hour: str | None, minute: str | None) -> timezone:
-    """The zone of an offset.
-
-    Raises:
-        ValueError: The offset that RFC 3339 §4.3 keeps for "unknown".
-    """
+    """Returns the zone of an offset; raises ValueError for `-00:00`, the unknown offset (RFC 3339 §4.3)."""
     if sign is None or hour is None or minute is None:
         return UTC
     offset = timedelta(hours=int(hour), minutes=int(minute))

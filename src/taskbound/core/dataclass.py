@@ -1,17 +1,10 @@
-"""`dataclasses.dataclass`, whose frozen classes with slots are made in a third of the time.
+"""A faster `dataclasses.dataclass` for frozen classes with slots; a process makes hundreds at start.
 
-Each of our processes makes hundreds of them before it does anything: a daemon 670, which was more than half
-of what it took to load. The standard library compiles six functions for each, from a text for each. Here one
-is compiled, `__init__`; two more once somebody compares or hashes a value, which of most classes nobody does;
-and the others are the same for all.
-
-1. What is made is what the standard library makes: fields, signatures, texts, errors, hashes, places in
-   `match`, copies and pickles. What is not frozen with slots, has an order, rests on another dataclass, or
-   leaves a docstring or an `InitVar` to it, is the standard library's own. Values are equal as tuples of
-   their fields are: from 3.13 on that is not so there of what does not even equal itself (NaN).
-2. An attribute that is no field can't be set either, and that says so: there the standard library has a
-   `TypeError` about `super`.
-3. A type checker sees the standard library's decorator, and nothing of this.
+1. The result equals that of the standard library: fields, signatures, errors, hashes, `match`, copies and
+   pickles. Classes that are not frozen with slots, have an order, inherit from a dataclass, or use `InitVar`
+   or a generated docstring are made by the standard library. Values compare as tuples of their fields.
+2. Setting an attribute that is not a field raises the same error as setting a field.
+3. Type checkers see the standard library's decorator.
 """
 
 from __future__ import annotations
@@ -33,7 +26,7 @@ _MISSING: Final = dataclasses.MISSING
 
 
 class _Factory:
-    """Stands in a signature where a value is made for each call."""
+    """A default in a signature for a value that is made for each call."""
 
     def __repr__(self) -> str:
         return "<factory>"
@@ -43,8 +36,6 @@ _FACTORY: Final = _Factory()
 
 
 class _Frozen:
-    """What all of them have."""
-
     def __setattr__(self, name: str, value: object) -> None:
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")  # 2
 
@@ -69,11 +60,7 @@ if not TYPE_CHECKING:  # 3
     def dataclass(
         cls: type | None = None, /, *, frozen: bool = False, slots: bool = False, **how: bool
     ) -> type | Callable[[type], type]:
-        """As `dataclasses.dataclass`, whose words these are (rule 1).
-
-        Raises:
-            TypeError: As it does.
-        """
+        """Replaces `dataclasses.dataclass` and has its parameters and errors (rule 1)."""
 
         def make(made: type) -> type:
             if frozen and slots and how.keys() <= {"kw_only", "eq"} and _is_plain(made):
@@ -85,7 +72,6 @@ if not TYPE_CHECKING:  # 3
 
 
 def _is_plain(cls: type) -> bool:
-    """Whether nothing of this class is left to the standard library (rule 1)."""
     own = vars(cls)
     return (
         bool(cls.__doc__)
@@ -115,7 +101,7 @@ def _frozen(cls: type, *, kw_only: bool = False, eq: bool = True) -> type:
 
 
 def _compiled(made: type, name: str, lines: Sequence[str], known: Mapping[str, object]) -> FunctionType:
-    """A method of the class's module, from a text in which nothing but the names of fields is its own."""
+    """Compiles a method; only the names of fields vary in its text."""
     text = "\n ".join([f"def __make__({', '.join(known)}):", *lines, f"return {name}"])
     found: dict[str, FunctionType] = {}
     module = sys.modules.get(made.__module__)
@@ -130,7 +116,7 @@ def _named(made: type, name: str, function: FunctionType) -> FunctionType:
 
 
 def _compile_later(made: type, name: str, lines: Sequence[str]) -> None:
-    """Give the class a method that is compiled once somebody needs it: most of them nobody ever does."""
+    """Adds a method that is compiled at its first call."""
 
     def first(*given: object) -> object:
         method = _compiled(made, name, lines, {})
@@ -155,7 +141,6 @@ def _hash(names: Sequence[str]) -> list[str]:
 
 
 def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
-    """The constructor."""
     own = "self" if all(one.name != "self" for one in fields) else "__dataclass_self__"
     known: dict[str, object] = {"__set__": object.__setattr__, "__made__": _FACTORY}
     places: list[str] = []
@@ -172,7 +157,7 @@ def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
             given += f"={default}"
             value = one.name if one.init else default
         elif not one.init:
-            continue  # it has no value until somebody gives it one
+            continue  # it has no value until it is set
         if one.init:
             _require_order(one, given, places)
             (words if one.kw_only else places).append(given)

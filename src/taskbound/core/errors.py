@@ -1,19 +1,14 @@
-"""Every error of Taskbound, in families by who can act on it.
+"""The base classes of all errors of Taskbound.
 
     TaskboundError
     ├── MalformedError      fix the input
     │   └── TamperedError   keep the evidence (`core.audit.errors`)
-    ├── DeniedError         ask someone, or do something else
-    └── UnavailableError    try again later; nothing was allowed
+    ├── DeniedError         ask an approver, or do something else
+    └── UnavailableError    try again later; nothing was permitted
 
-Each class has a stable ``code``. Its ``family`` decides the exit status, the HTTP status, the JSON-RPC code
-and the level of the log line (`FAMILIES`); a surface lists only codes for which its protocol has a status of
-its own. Text is lower case, without a stop, user input in backticks, never a secret. A ``remedy`` says what
-to do next.
-
-What Python itself shows of one, as ``str`` and in a traceback, is a line each: the text, the place in the
-input, what to do with the code. All of it is escaped; ``message``, ``where`` and ``advice`` are as they were
-given.
+Each class has a stable ``code``. Its ``family`` decides the exit status, HTTP status, JSON-RPC code and log
+level (`FAMILIES`). Text is lower case, without a final stop, user input in backticks, never a secret; a
+``remedy`` says what to do. ``str`` and tracebacks escape all of it; ``message`` and ``where`` are raw.
 """
 
 from __future__ import annotations
@@ -25,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Family(NamedTuple):
-    """How each surface reports the errors of one family."""
+    """How surfaces report the errors of one family."""
 
     exit_status: int
     http_status: int
@@ -49,7 +44,7 @@ fault about a proof (`wire.connection.Fault`)."""
 
 
 class _Notes:
-    """The notes of an error: its own, made when a traceback or `add_note` asks, before all others."""
+    """Computes an error's own notes when a traceback or `add_note` reads them, before added ones."""
 
     def __get__(self, error: TaskboundError | None, kind: type | None = None) -> list[str]:
         if error is None:
@@ -61,63 +56,61 @@ class _Notes:
 
 
 class TaskboundError(Exception):
-    """Anything that Taskbound says no to; catch this to catch all of it."""
+    """The base class of all errors of Taskbound."""
 
     code: ClassVar[str] = "error"
     family: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
-    __notes__ = _Notes()  # a list, for whoever reads it of an error
+    __notes__ = _Notes()  # a list when read from an error
 
     def __init__(self, message: str, *, remedy: str = "", where: str = "") -> None:
-        """Say what is wrong, what to do about it, and in which place of the input."""
         super().__init__(message)
         self.message = message
         self.where = where
         self.advice = remedy or type(self).remedy
 
     def __str__(self) -> str:
-        """The text in one line, escaped: nothing moves a cursor or begins a line."""
+        """Escapes control characters, so that the text cannot move a cursor or begin a line."""
         return _escaped(super().__str__())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """As it is, whatever it was made with: what a pool's worker raises reaches who waits for it."""
+        """Keeps all attributes when the error crosses a process boundary."""
         return _again, (type(self), self.args, vars(self))
 
     def beside(self) -> str:
-        """This as a note on another error, which is raised in its place."""
+        """Returns this error as a note for another error that is raised in its place."""
         return "; ".join([f"and {self}", *self.own_notes()])
 
     def own_notes(self) -> list[str]:
-        """What a traceback shows below the text: where it is, and what to do about it."""
+        """The notes that a traceback shows below the text: place and advice."""
         code = "" if f"[{self.code}]" in self.message else f"[{self.code}]"
         doing = " ".join(one for one in (self.advice and f"what to do: {self.advice}", code) if one)
         return [_escaped(one) for one in (self.where and f"at `{self.where}`", doing, self._look()) if one]
 
     def _look(self) -> str:
-        """Where more is found than `advice` says, in the last line of it; empty where nothing is."""
         return ""
 
     def added_notes(self) -> tuple[str, ...]:
-        """The notes that somebody added."""
+        """The notes that were added with `add_note`."""
         return tuple(vars(self).get("__notes__", ())[vars(self).get("_own", 0) :])
 
 
 class MalformedError(TaskboundError):
-    """The input can't be read as what it claims to be."""
+    """The input is not valid."""
 
     code = "malformed"
     family = "malformed"
 
 
 class DeniedError(TaskboundError):
-    """The answer is no, with a reason that someone can change."""
+    """The request is refused, for a reason that a person can change."""
 
     code = "denied"
     family = "denied"
 
 
 class UnavailableError(TaskboundError):
-    """Something that the answer needs could not be reached; nothing was allowed."""
+    """A required component could not be reached; nothing was permitted."""
 
     code = "unavailable"
     family = "unavailable"
@@ -136,7 +129,7 @@ def _escaped(line: str) -> str:
 
 
 def error_classes() -> tuple[type[TaskboundError], ...]:
-    """Every class of the tree that this package has and that was imported, in code order."""
+    """Returns all imported error classes of this package, in code order."""
     found: dict[str, type[TaskboundError]] = {}
     todo: list[type[TaskboundError]] = [TaskboundError]
     while todo:
@@ -148,5 +141,5 @@ def error_classes() -> tuple[type[TaskboundError], ...]:
 
 
 def error_class(code: str) -> type[TaskboundError] | None:
-    """The class that has this code, of those that were imported."""
+    """Returns the imported error class with this code."""
     return next((one for one in error_classes() if one.code == code), None)

@@ -1,11 +1,8 @@
-"""Constructors of values that every decision makes many of: the same values, in a third of the time.
+"""Faster constructors for frozen dataclasses with slots that every decision makes in large numbers.
 
-A frozen dataclass sets each of its fields through `object.__setattr__`, 60 ns a field. Here a value is a
-draft, of a class with the same slots that nobody else holds, while its fields are set, and frozen then.
-
-1. The class is a frozen dataclass with slots whose fields are plain: each is given by keyword, or has a
-   default that is itself, and no name begins with an underscore. Any other is refused when it is made.
-2. What is missing or too much raises `TypeError`, as before.
+`object.__setattr__` costs 60 ns a field. Here the fields are set on an unfrozen twin class with the same
+slots, whose class is then switched. Only plain fields are allowed (keyword or constant default, no leading
+underscore); missing or extra arguments raise `TypeError`.
 """
 
 from __future__ import annotations
@@ -18,10 +15,9 @@ C = TypeVar("C", bound=type)
 
 
 def quick(value: C) -> C:
-    """The class with the quicker constructor; put it above `dataclass`.
+    """Adds the fast constructor; place it above `dataclass`.
 
-    Raises:
-        TypeError: It is none of rule 1.
+    Raises TypeError for a field that is not plain.
     """
     own: list[Field[object]] = list(fields(value))
     if not value.__dataclass_params__.frozen or hasattr(value, "__post_init__"):  # type: ignore[attr-defined]  # what `dataclass` leaves there

@@ -1,36 +1,21 @@
-"""The entries of the revocation feed, what a reader of it keeps, and the kill switch.
+"""Entries of the revocation feed, a reader's memory of them, and the kill switch.
 
-Of `feed`:
+1. An entry is a log place, an instant, a namespace and one statement about a thing that authority rests on:
+   exactly the things that `flows.token.standing` checks for a token.
+2. Every event kind is listed as giving an entry or not; a test fails for a kind that is not listed.
+3. A record gives at most one entry. Ending a task writes records for its descendants; stopping it does not,
+   because a token names its ancestors.
+4. An ended thing stays ended. A stopped thing can return.
+5. Readers process entries in the order of places, up to the place through which all records were read.
+   Repeats are ignored. A reader starts again if the place goes back.
+6. A reader forgets entries older than any token's life plus clock differences, by its own monotonic clock.
+   Entries are kept in the order of arrival, so only what is forgotten is visited.
 
-1. An entry is a record's place, instant and namespace, and one thing that it says something of. What gives an
-   entry is what `flows.token.standing` reads of a token that is shown, and nothing else: whoever hears them
-   all knows what that would say.
-2. Every kind of event is named here, as one that gives entries or as one that gives none. One that is named
-   nowhere is no kind of this version, and a test fails.
-3. A record gives one entry at most. What ends a task, ends those beneath it by records of their own; what
-   stops one does not, and a token names the line of those above it.
-4. What is over stays over, whatever comes later. What is stopped is so until it is back.
-5. Entries are heard in the order of their places, up to a place through which all were looked at. What
-   comes again is heard once; what is left out shows in nothing but that place, so a reader believes
-   whoever says it, and begins anew where it goes back.
-6. What was heard longer ago than any token lives, and daemons' clocks may differ, is of no token that lives:
-   none is issued of what is over or stopped. It is forgotten, so that a reader doesn't grow. How long ago
-   is the reader's own to know, by a clock that never goes back: instants of entries are other machines'.
-   What was heard is kept in the order in which it was, so that nothing but what is forgotten is looked at.
+Records are parsed only if their bytes contain the kind of a possible entry, which canonical JSON spells in
+one way. An unreadable record raises: nothing behind it counts as read.
 
-Of `reading`:
-
-1. A record is read only where its bytes hold the kind of an event that can be an entry. Canonical JSON
-   spells that in one way, and a text that quotes it has its quotation marks escaped: none is passed over.
-   What is found elsewhere in a record (a kind of something else) costs a reading, and is no entry.
-2. A record that can't be read is no record without an entry: nothing behind it has been looked at.
-3. When a record was written stands at its beginning, and is read without the rest.
-
-Of `switch`:
-
-1. While it is thrown nothing is permitted; tasks can still be paused and ended.
-2. Each throw or lift raises the epoch; a decision names the epoch that it read,
-   and is settled only while that epoch stands (design 4.8).
+While the kill switch is on nothing is permitted; tasks can be paused and ended. Each change raises the epoch.
+A decision is settled only in the epoch that it read (design 4.8).
 """
 
 from __future__ import annotations
@@ -72,7 +57,7 @@ class StoppedError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillSwitch:
-    """Whether everything is stopped, and how often that changed."""
+    """Whether the namespace is stopped, and the number of changes."""
 
     stopped: bool = False
     epoch: int = 0
@@ -80,31 +65,27 @@ class KillSwitch:
 
 
 def require_not_stopped(switch: KillSwitch) -> None:
-    """Go on only while nothing is stopped.
-
-    Raises:
-        StoppedError: The kill switch is on (rule 1).
-    """
+    """Raises StoppedError if the kill switch is on."""
     if switch.stopped:
         raise StoppedError(f"everything is stopped{f': {switch.reason}' if switch.reason else ''}")
 
 
 def throw(switch: KillSwitch, *, stopped: bool, reason: str) -> KillSwitch:
-    """The switch thrown or lifted; the same again changes nothing but the reason's record (rule 2)."""
+    """Returns the switch turned on or off; no change of state leaves the epoch as it is."""
     if switch.stopped is stopped:
         return switch
     return KillSwitch(stopped=stopped, epoch=switch.epoch + 1, reason=reason)
 
 
 class FeedBrokenError(UnavailableError):
-    """What is said of the feed goes back behind what was heard, or is out of order."""
+    """The revocation feed went back, is out of order, or has an entry of an unknown kind."""
 
     code = "feed-broken"
     remedy = "forget what was heard and read the feed anew; until then nothing holds"
 
 
 class About(Enum):
-    """What an entry says something of."""
+    """What an entry is about."""
 
     NAMESPACE = "namespace"
     """Everything in it; its id is empty."""
@@ -114,14 +95,14 @@ class About(Enum):
     ADMISSION = "admission"
     """A client that people use, let in to a task."""
     SESSION = "session"
-    """Somebody's sign-in."""
+    """A person's sign-in."""
     TOKEN = "token"  # noqa: S105 - a word and no secret
     KEY = "key"
     """A key that signs tokens, of all namespaces."""
 
 
 class Turn(Enum):
-    """What happened to it."""
+    """What happened to the thing."""
 
     OVER = "over"
     STOPPED = "stopped"
@@ -130,7 +111,7 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """What authority may rest on."""
+    """Something that authority may rest on."""
 
     namespace: str
     """Where it is; empty for a key."""
@@ -140,7 +121,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry (rule 1)."""
+    """One entry of the feed (rule 1)."""
 
     place: int
     """The record's index in the log."""
@@ -217,7 +198,6 @@ def _identity(event: IdentityChanged) -> _Said:
 
 
 def _over(event: Event) -> tuple[About, str] | None:
-    """What ends for good, of what is no task."""
     match event:
         case AdmissionEnded():
             return About.ADMISSION, event.admission
@@ -260,14 +240,9 @@ ENTRY_KINDS: Final = frozenset(
 
 
 def entry_of(place: int, record: Record) -> Entry | None:
-    """What the record says of authority that was there; None where it says nothing (rules 1 to 3).
+    """Returns the entry of a record at this log index, or None.
 
-    Args:
-        place: The record's index in the log, from 0.
-        record: The record.
-
-    Raises:
-        FeedBrokenError: It has a kind, or a state of an identity, that this version doesn't know (rule 2).
+    Raises FeedBrokenError for an unknown kind or state.
     """
     kind = record.event.kind
     if kind in SILENT:
@@ -286,25 +261,23 @@ def entry_of(place: int, record: Record) -> Entry | None:
 
 
 class Heard:
-    """What a reader has heard of the feed (rules 4 and 5); nothing is written down."""
+    """A feed reader's memory (rules 4 to 6); never written to disk."""
 
     def __init__(self, after: int) -> None:
-        """Begin behind this place."""
         self._turns: OrderedDict[Thing, tuple[Turn, float]] = OrderedDict()
         """What was heard longest ago first (rule 6)."""
         self.through = after
         """The place through which everything was heard."""
 
     def hear(self, entries: Iterable[Entry], through: int, now: float) -> None:
-        """Take what was said, up to this place.
+        """Takes entries up to this place.
+
+        Raises FeedBrokenError, and takes nothing, if they are out of order.
 
         Args:
-            entries: What is an entry behind the place that was asked from, in order.
-            through: The place through which all records were looked at.
-            now: Seconds by the reader's own clock, which never goes back.
-
-        Raises:
-            FeedBrokenError: It goes back, or is out of order; nothing of it is taken.
+            entries: All entries behind the requested place, in order.
+            through: The place through which all records were read.
+            now: Seconds by the reader's monotonic clock.
         """
         taken = tuple(entries)
         if through < self.through:
@@ -329,16 +302,16 @@ class Heard:
             self._turns[entry.thing] = entry.turn, now
 
     def begin_anew(self) -> None:
-        """Go on in another log from its beginning: what was heard as over or stopped stays so (rule 5)."""
+        """Continues at the beginning of another log; ended and stopped things stay so (rule 5)."""
         self.through = -1
 
     def forget(self, until: float) -> None:
-        """Forget what was heard up to this moment of the reader's clock (rule 6)."""
+        """Forgets entries that arrived before this reading of the reader's clock (rule 6)."""
         while self._turns and next(iter(self._turns.values()))[1] <= until:
             self._turns.popitem(last=False)
 
     def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, Turn] | None:
-        """The first of these that is over or stopped, and which of the two; None where none is."""
+        """Returns the first of these things that is ended or stopped, and which of the two."""
         for one in things:
             said = self._turns.get(one)
             if said is not None:
@@ -353,19 +326,13 @@ _AT: Final = re.compile(rb'\{"at":(-?[0-9]{1,17}),').match
 
 
 def entries_in(start: int, bodies: Iterable[bytes]) -> tuple[Entry, ...]:
-    """What these records say of authority that was there, in the order of the log.
+    """Returns the entries of consecutive record bodies, the first at log index `start`.
 
-    Args:
-        start: The index in the log of the first of them, from 0.
-        bodies: Their exact bytes, none left out.
-
-    Raises:
-        RecordMalformedError: One that may be an entry can't be read (rule 2).
-        FeedBrokenError: It is of a kind or state that this version doesn't know.
+    Raises RecordMalformedError for an unreadable record and FeedBrokenError for an unknown kind or state.
     """
     found: list[Entry] = []
     for place, body in enumerate(bodies, start):
-        if _MAY_BE(body) is not None:  # 1
+        if _MAY_BE(body) is not None:
             entry = entry_of(place, parse_record(body))
             if entry is not None:
                 found.append(entry)
@@ -373,10 +340,5 @@ def entries_in(start: int, bodies: Iterable[bytes]) -> tuple[Entry, ...]:
 
 
 def earliest_of(bodies: Iterable[bytes], now: Instant) -> Instant:
-    """The earliest instant that any of these records has, or now; one that can't be read has none (rule 3).
-
-    Args:
-        bodies: Their exact bytes.
-        now: By the clock of whoever reads.
-    """
+    """Returns the earliest instant of the records, at most `now`; unreadable records are skipped."""
     return Instant(min((now, *(int(found[1]) for found in map(_AT, bodies) if found is not None))))

@@ -1,4 +1,4 @@
-"""Total tables of transitions, and answers that must be matched on instead of used as conditions."""
+"""State transition tables, and answers that cannot be used as conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ E = TypeVar("E", bound="Enum")
 
 
 class WrongStateError(DeniedError):
-    """The thing is in a state in which this can't happen."""
+    """The event is not possible in the current state."""
 
     code = "wrong-state"
     remedy = "look at its state first"
@@ -25,17 +25,13 @@ class WrongStateError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transitions(Generic[S, E]):
-    """What each event does in each state; a pair that is not in `moves` refuses."""
+    """A transition table; a pair that is not in `moves` is refused."""
 
     word: str
     moves: Mapping[tuple[S, E], S]
 
     def advance(self, state: S, event: E) -> S:
-        """The state after the event.
-
-        Raises:
-            WrongStateError: The event can't happen in this state.
-        """
+        """Returns the state after the event; raises WrongStateError if it is not possible."""
         after = self.moves.get((state, event))
         if after is None:
             raise WrongStateError(f"{self.word} is `{state.value}`: `{event.value}` can't happen to it now")
@@ -43,17 +39,9 @@ class Transitions(Generic[S, E]):
 
 
 class NoTruth:
-    """Refuses to be used as a condition, so that ``if decide(…)`` can't pass by accident.
-
-    It has empty slots, and a dataclass with ``slots=True`` may inherit from it.
-    """
+    """Raises when used as a condition, so that ``if decide(…)`` cannot pass by accident. Has empty slots."""
 
     __slots__ = ()
 
     def __bool__(self) -> NoReturn:
-        """Raise.
-
-        Raises:
-            TypeError: Always.
-        """
         raise TypeError("a decision has no truth value: match on it")

@@ -147,7 +147,7 @@ def test_the_identity_is_that_of_place_and_kinds_and_of_nobody() -> None:
 def test_what_can_be_done_about_a_member_is_said_with_its_place() -> None:
     with pytest.raises(TargetFileError) as refused:
         parse_target_file(json.dumps(changed("where", without="roots")).encode())
-    assert refused.value.message == "`where`: nothing says how `db.example.com` is told from another server"
+    assert refused.value.message == "`where`: no certificate authorities are named to verify `db.example.com`"
     assert refused.value.advice == "name the file of its authorities as `roots`: credentials go there"
     with pytest.raises(TargetFileError) as refused:
         parse_target_file(json.dumps(changed("where", "database", to="a\0b")).encode())

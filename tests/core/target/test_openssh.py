@@ -226,7 +226,7 @@ def test_the_access_to_a_database_is_none_to_a_host() -> None:
 
 def test_whoever_owns_the_host_is_declared_by_a_word_and_shown_to_approvers() -> None:
     before = parse_target_file(changed("credentials", "look", "account", to="root"))  # what is there is read
-    with pytest.raises(TargetFileError, match="owns the host, and can undo what ends it") as refused:
+    with pytest.raises(TargetFileError, match="owns the host and can undo revocation") as refused:
         require_declarable(before)
     assert (refused.value.where, "`root: true`" in refused.value.advice) == ("credentials.look", True)
     plain = changed("credentials", "look", "account", to="root")

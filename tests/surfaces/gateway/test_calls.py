@@ -313,7 +313,7 @@ async def test_a_duplicate_gets_the_stored_answer_byte_for_byte_and_is_not_sent(
         ("not-sent", "it did not run"),
         ("failed", "it ran and failed"),
         ("reconciled-failed", "a person found out"),
-        ("unwatched", "nobody tells what came of it"),
+        ("unwatched", "its outcome is not reported"),
         ("of another version", "do not repeat it"),
     ],
 )

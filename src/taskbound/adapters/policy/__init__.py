@@ -1,1 +1,1 @@
-"""Engines that answer for the organisation's rules."""
+"""Policy engines."""

@@ -1,8 +1,7 @@
-"""One intended act, from raw bytes to one digest: what an agent wants to do, and nothing else.
+"""An agent's action, from raw bytes to one digest.
 
-The gate is `parse_document` (bytes to a value, or one named error); the name of an act is its
-digest (`make_action`); what hides in its text is flagged (`flag_text`) and shown as escapes
-(`escape_text`); where it stands is `ActionState`.
+`parse_document` reads the bytes, `make_action` computes the digests, `flag_text` finds hidden characters,
+`escape_text` makes them visible, and `ActionState` is the state machine.
 """
 
 from __future__ import annotations

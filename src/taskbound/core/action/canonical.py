@@ -1,26 +1,12 @@
 """Canonical JSON (RFC 8785), and the exact bytes of an object's members.
 
-Of `canonical`:
-
-Rules:
-
 1. Keys are sorted by their UTF-16 code units (RFC 8785 §3.2.3).
-2. Numbers are written as ECMAScript writes them (RFC 8785 §3.2.2.3); NaN and the
-   infinities have no text.
-3. A whole number beyond ±(2^53 - 1), whatever its type, refuses when its canonical
-   text would be an integer: other readers take it for its neighbor. (At 1e21
-   ECMAScript's text gets an exponent, and says itself that it is rounded.) RFC 8785
-   alone would write it; what this writes, `parse_document` reads back.
-4. Strings are never normalized; a lone surrogate refuses.
+2. Numbers are written as ECMAScript writes them (RFC 8785 §3.2.2.3); NaN and the infinities are refused.
+3. A whole number beyond ±(2^53 - 1) is refused if its canonical text would be an integer, because other
+   readers round it. From 1e21 on the text has an exponent and is allowed.
+4. Strings are never normalized; a lone surrogate is refused.
 
-Python's C encoder writes the same bytes as long as keys sort by code points as they
-do by UTF-16 and each float's `repr` is ECMAScript's text. A quick survey finds out;
-what is different is written by the encoder below it.
-
-Of `envelope`:
-
-Reading and writing JSON again changes it (`1e2`, escapes, long fractions). So what only
-passes through, a result, an id, is cut out of the message that `parse_document` has read.
+Python's C encoder is used where a quick survey shows that it writes the same bytes.
 """
 
 from __future__ import annotations
@@ -78,14 +64,10 @@ quote: Final = json.encoder.encode_basestring
 
 
 def canonical(value: JsonValue) -> bytes:
-    """The canonical bytes of a value.
+    """Returns the canonical bytes of a value.
 
-    Raises:
-        NotFiniteError: It holds NaN or an infinity (rule 2).
-        NumberRangeError: It holds a whole number that others read as another (rule 3).
-        LoneSurrogateError: A string or key holds half a pair (rule 4).
-        UnwritableError: A key isn't a string, or a value no JSON value.
-        TooDeepError: It is nested deeper than Python can follow, or holds itself.
+    Raises a `MalformedError` by rules 2 to 4, for a value that JSON cannot hold (`UnwritableError`), or for
+    one nested too deeply (`TooDeepError`).
     """
     try:
         plain = _survey((value,))
@@ -101,14 +83,7 @@ def canonical(value: JsonValue) -> bytes:
 
 
 def number_text(number: float) -> str:
-    """ECMAScript's text of a number (ECMA-262 Number::toString, radix 10).
-
-    `repr` finds the same shortest digits; only the choice between plain and exponent
-    form, and the spelling of the exponent, are different.
-
-    Raises:
-        NotFiniteError: NaN or an infinity.
-    """
+    """Returns ECMAScript's text of a number (ECMA-262 Number::toString, radix 10), from `repr`'s digits."""
     if not isfinite(number):
         raise NotFiniteError("a number that isn't finite has no text in JSON")
     if number == 0:
@@ -127,9 +102,9 @@ def number_text(number: float) -> str:
 
 
 def _survey(values: Iterable[JsonValue]) -> bool:
-    """Whether the C encoder writes every number in the values as RFC 8785 does.
+    """Returns whether the C encoder writes all numbers as RFC 8785 does.
 
-    One loop with the common types first: this runs for every value of every action.
+    Runs for every value, common types first.
     """
     plain = True
     for item in values:
@@ -151,7 +126,6 @@ def _survey(values: Iterable[JsonValue]) -> bool:
 
 
 def _write(value: JsonValue) -> str:
-    """The canonical text of a value, by rules 1 to 3; the common types first."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, float):
@@ -175,7 +149,7 @@ def _float(number: float) -> str:
 
 
 def _in_order(value: dict[str, JsonValue]) -> list[str]:
-    """The keys as rule 1 sorts them: other than by code points only beside keys beyond the first plane."""
+    """Sorts keys by rule 1, which differs from code point order only for keys beyond the first plane."""
     if _ASTRAL.search("".join(value)):
         return sorted(value, key=_utf16)
     return sorted(value)
@@ -215,15 +189,10 @@ _SHOWN: Final = 64
 
 
 def members(raw: bytes) -> dict[str, bytes]:
-    """The raw bytes of each member's value of a JSON object, by key, in the order received.
+    """Returns the raw bytes of each member's value, by key, in the order received.
 
-    Args:
-        raw: One document that `parse_document` has read without an error; this repeats none of
-            its limits. For a nested object, pass the slice that this gave for it.
-
-    Raises:
-        NotAnObjectError: The document is something else.
-        MalformedError: It isn't JSON after all.
+    Parsing and encoding again would change the bytes (`1e2`, escapes). `raw` must be an object that
+    `parse_document` accepted, or a slice that this function returned; no limits are checked again.
     """
     try:
         return _split(raw, raw.decode())
@@ -250,7 +219,6 @@ def _split(raw: bytes, text: str) -> dict[str, bytes]:
 
 
 def _open(text: str) -> tuple[int, str]:
-    """Where the first key is looked for, and `,` for "here it comes" or `}` for none."""
     brace = _OPEN.match(text)
     if brace is None:
         raise NotAnObjectError("the document is not a JSON object")
@@ -259,7 +227,6 @@ def _open(text: str) -> tuple[int, str]:
 
 
 def _read_key(text: str, at: int) -> tuple[str, int]:
-    """The key that begins here, and where its value does."""
     found = _KEY.match(text, at)
     if found is None:
         raise NotJsonError("a key with its value was expected")
@@ -269,7 +236,6 @@ def _read_key(text: str, at: int) -> tuple[str, int]:
 
 
 def _next(text: str, at: int) -> tuple[int, str]:
-    """What follows a value, `,` or `}`, and the place behind it."""
     found = _NEXT.match(text, at)
     if found is None:
         raise NotJsonError("a comma or the object's end was expected")

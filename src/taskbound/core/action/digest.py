@@ -1,14 +1,11 @@
-"""One action: who would call which tool with what, and the two digests that name it.
+"""An action and the two digests that identify it (design 4.1).
 
-Rules (design 4.1):
-
-1. The digest is the SHA-256 of the canonical object of version, kind, namespace, task,
-   agent, tool, server identity, tool definition and arguments: any other act is another digest.
-2. The act key is the SHA-256 of the canonical object of kind, namespace, agent, server,
-   tool and arguments: the same act under another task, or after the tool's description
-   was edited, has the same key.
-3. An action holds the canonical bytes of its arguments. They are what is judged, shown,
-   and sent on; nothing encodes them a second time.
+1. The digest is the SHA-256 of the canonical object of version, kind, namespace, task, agent, tool, server
+   identity, tool definition and arguments.
+2. The act key is the SHA-256 of the canonical object of kind, namespace, agent, server, tool and arguments.
+   It stays the same under another task and after an edit of the tool's description.
+3. An action holds the canonical bytes of its arguments. These bytes are judged, shown and forwarded; they are
+   never encoded a second time.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ _SHORT: Final = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """All of an action but its arguments: the same for every call of one tool in one task."""
+    """Everything in an action except its arguments: the same for all calls of one tool in one task."""
 
     namespace: str
     task: str
@@ -59,7 +56,6 @@ class Frame:
     """What stands behind them in the object of rule 2."""
 
     def __post_init__(self) -> None:
-        """Write, once, what stands around the arguments."""
         agent, namespace, server, tool = map(_name, (self.agent, self.namespace, self.server, self.tool))
         act = b'"namespace":%b,"server":%b,"tool":%b}' % (namespace, server, tool)
         action = b'"definition":%b,"kind":"action","namespace":%b,"server":%b,"task":%b,"tool":%b,%b' % (
@@ -77,7 +73,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One intended act, complete; made by `make_action`, or from a frame and canonical bytes."""
+    """A complete action, made by `make_action` or from a frame and canonical bytes."""
 
     frame: Frame
     arguments: bytes
@@ -88,7 +84,7 @@ class Action:
     """Rule 2: 64 lowercase hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        """Compute both digests, once; they begin alike."""
+        """Computes both digests once; the hashed texts have a common beginning."""
         frame = self.frame
         action = sha256(frame.head + self.arguments)
         act = action.copy()
@@ -99,7 +95,7 @@ class Action:
 
     @property
     def namespace(self) -> str:
-        """Of everything in it."""
+        """The namespace of the task, the agent and the tool."""
         return self.frame.namespace
 
     @property
@@ -114,7 +110,7 @@ class Action:
 
     @property
     def tool(self) -> str:
-        """`server__tool`."""
+        """The tool's name, `server__tool`."""
         return self.frame.tool
 
     @property
@@ -128,7 +124,7 @@ class Action:
         return self.frame.definition
 
     def flags(self) -> tuple[TextFlag, ...]:
-        """What in the arguments a reader may not see; one quick look when there is nothing."""
+        """The hidden or misleading characters in the arguments; plain ASCII is recognized without a scan."""
         if _is_plain(self.arguments):
             return ()
         return flag_text(parse_object(self.arguments))
@@ -144,22 +140,19 @@ def make_action(  # noqa: PLR0913 -- seven things make an action, and each has i
     definition: str,
     arguments: dict[str, JsonValue],
 ) -> Action:
-    """The action that this call would be.
+    """Makes the action of a call.
+
+    Raises a `MalformedError` if the arguments exceed the limits of `parse_document` or have no canonical
+    bytes.
 
     Args:
-        namespace: Of everything in it.
+        namespace: The namespace of the task, the agent and the tool.
         task: The task's id.
         agent: The agent's name.
         tool: `server__tool`.
         server: The digest of the server's pinned identity.
         definition: The digest of the tool's pinned definition.
-        arguments: As `parse_object` read them, or made by a program.
-
-    Raises:
-        TooLargeError: The canonical arguments have more bytes than `parse_document` reads.
-        TooDeepError: They are nested deeper than it reads.
-        TooManyPartsError: They hold more arrays and objects than it reads.
-        MalformedError: They have no canonical bytes; see `canonical`.
+        arguments: As `parse_object` returned them, or made by a program.
     """
     written = canonical(arguments)
     require_size(written)
@@ -186,7 +179,10 @@ _known_name: Final = lru_cache(maxsize=1024)(_write_name)
 
 
 def _is_plain(text: bytes) -> bool:
-    """Whether canonical text holds nothing that `flag_text` could flag (it may say no too often)."""
+    """Returns whether the text certainly holds nothing that `flag_text` would flag.
+
+    May return False for clean text.
+    """
     return (
         text.isascii()
         and _DELETE not in text  # every other control is written as an escape

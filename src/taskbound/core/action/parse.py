@@ -1,25 +1,21 @@
-"""The gate for raw bytes: one strict JSON document becomes one value, or one named error.
+"""The strict JSON reader for untrusted bytes: returns one value or raises one named error.
 
 Rules, in the order in which they are applied:
 
-1. At most 1 MiB; at least something that isn't whitespace.
-2. UTF-8 (RFC 8259 §8.1), no byte order mark, no other encoding.
-3. Arrays and objects stand at most 64 deep in each other, and are at most 65,536 in
-   all. This is seen before anything is read, so that no depth can exhaust the reader,
-   and no 1 MiB of brackets hold up everyone else (300 ms otherwise).
-4. RFC 8259 and no more: no comments, no trailing commas, no bare control characters.
-5. No key twice in one object, at any depth, however it is spelled (RFC 7493 §2.3).
+1. At most 1 MiB, and not empty.
+2. UTF-8 (RFC 8259 §8.1) without a byte order mark.
+3. Arrays and objects are nested at most 64 deep and number at most 65,536. This is checked before parsing, so
+   that deep or long input can neither exhaust the stack nor hold up other callers.
+4. RFC 8259 without extensions: no comments, trailing commas or bare control characters.
+5. No duplicate key in an object, whatever its spelling (RFC 7493 §2.3).
 6. No NaN, no infinity, no number that overflows to one.
-7. Whole numbers within ±(2^53 - 1), whatever their spelling (`9007199254740993.0` is
-   the whole number that it names); nothing but zero reads as zero (`1e-400` refuses).
-   Only what ECMAScript itself would write with an exponent (from 1e21 on) and comes
-   with one may be larger. A fraction is rounded to the nearest double, as everywhere.
+7. Whole numbers within ±(2^53 - 1), in any spelling; only zero may read as zero (`1e-400` is refused). From
+   1e21 on, a number written with an exponent may be larger. Fractions round to the nearest double.
 8. No lone surrogate (RFC 7493 §2.1).
-9. Nothing but whitespace behind the document.
+9. Only whitespace after the document.
 
-A number that is whole is an `int`, however it is spelled: `1`, `1.0` and `10e-1` are
-one value, as they have one canonical text. So reading what `canonical` wrote gives
-back the value, types included, that was judged.
+A whole number becomes an `int` in any spelling (`1`, `1.0`, `10e-1`), so reading the output of `canonical`
+returns the judged value with the same types.
 """
 
 from __future__ import annotations
@@ -74,7 +70,7 @@ _NUMERALS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much may be read."""
+    """The limits on size, depth and number of arrays and objects."""
 
     size: int = 1_048_576
     """Bytes."""
@@ -88,22 +84,7 @@ LIMITS: Final = Limits()
 
 
 def parse_document(raw: bytes, *, limits: Limits = LIMITS) -> JsonValue:
-    """The value that the bytes are, read once and strictly.
-
-    Raises:
-        TooLargeError: Rule 1.
-        EmptyDocumentError: Rule 1.
-        ByteOrderMarkError: Rule 2.
-        NotUtf8Error: Rule 2.
-        TooDeepError: Rule 3.
-        TooManyPartsError: Rule 3.
-        NotJsonError: Rule 4.
-        DuplicateKeyError: Rule 5.
-        NotFiniteError: Rule 6.
-        NumberRangeError: Rule 7.
-        LoneSurrogateError: Rule 8.
-        TrailingDataError: Rule 9.
-    """
+    """Returns the value of the bytes. Raises the `MalformedError` of the first broken rule."""
     require_size(raw, limits=limits)  # 1
     text = _decode(raw).strip(_SPACE)  # 2
     if not text:
@@ -120,12 +101,7 @@ def parse_document(raw: bytes, *, limits: Limits = LIMITS) -> JsonValue:
 
 
 def parse_object(raw: bytes, *, limits: Limits = LIMITS) -> dict[str, JsonValue]:
-    """The object that the bytes are: `parse_document` for arguments and messages.
-
-    Raises:
-        NotAnObjectError: The document is something else.
-        MalformedError: As `parse_document`.
-    """
+    """Like `parse_document`, and raises NotAnObjectError if the document is not an object."""
     value = parse_document(raw, limits=limits)
     if not isinstance(value, dict):
         raise NotAnObjectError("the document is not a JSON object")
@@ -133,25 +109,13 @@ def parse_object(raw: bytes, *, limits: Limits = LIMITS) -> dict[str, JsonValue]
 
 
 def require_size(raw: bytes, *, limits: Limits = LIMITS) -> None:
-    """Go on only with so many bytes as may be read (rule 1).
-
-    Raises:
-        TooLargeError: There are more.
-    """
+    """Raises TooLargeError if the bytes exceed the limit (rule 1)."""
     if len(raw) > limits.size:
         raise TooLargeError(f"the document has {len(raw)} bytes; at most {limits.size} are read")
 
 
 def require_shape(raw: bytes, *, limits: Limits = LIMITS) -> None:
-    """Go on only when arrays and objects are as few and as shallow as may be read (rule 3).
-
-    Takes time linear in the bytes and reads no value. A document can't be deeper than its
-    opening brackets are many, which settles most.
-
-    Raises:
-        TooDeepError: Something stands deeper.
-        TooManyPartsError: There are more.
-    """
+    """Checks rule 3 in linear time without reading a value; raises TooDeepError or TooManyPartsError."""
     if raw.count(b"[") + raw.count(b"{") <= limits.depth:
         return
     if b"\\" in raw:
@@ -181,10 +145,9 @@ def _decode(raw: bytes) -> str:
 
 
 def _read(raw: bytes, text: str) -> tuple[JsonValue, int]:
-    """The value, and where in the text it ends."""
     numerals = raw.translate(_NUMERALS, b"+-.")
-    # Python's C code reads each number rightly but these: with 16 digits or more; with an
-    # exponent, or a zero behind the point, a float that is whole or is none.
+    # Python's C code reads all numbers correctly except those with 16 digits or more, with an
+    # exponent, or with a zero after the point, where a float may be whole.
     if b"0000000000000000" in numerals:
         reader = _CAREFUL
     elif b"e0" in numerals or b".0" in raw:
@@ -201,7 +164,7 @@ def _read(raw: bytes, text: str) -> tuple[JsonValue, int]:
 
 
 def _place(raw: bytes, text: str, at: int) -> str:
-    """A place in the stripped text as an offset in the raw bytes."""
+    """Converts a position in the stripped text to an offset in the raw bytes."""
     start = len(raw) - len(raw.lstrip(_SPACE.encode()))
     return f"byte {start + len(text[:at].encode())}"
 

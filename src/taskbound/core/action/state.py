@@ -1,35 +1,18 @@
-"""The states of an action, how it is presented, and the answer to a repeated call.
+"""The states of an action, and the answer to a repeated call (design 4.1, 4.8, 4.9 and 5).
 
-Of `state`:
+1. An action begins held, permitted, refused or unwatched (rule 6).
+2. Withdrawn and expired are final: a cancelled hold never runs.
+3. A permit without a reported outcome becomes unknown, whether or not sending was reported. Only a permit
+   that never reached its holder lapses.
+4. Unknown is never treated as failed; it stays until the outcome is reconciled.
+5. Only an action that was certainly not sent gives back uses and limits. That is no longer certain once a
+   transaction token of it was issued, or once a credential may be minted for it.
+6. An action whose outcome will not be reported is unwatched from its permit on: it has no further state, and
+   its uses stay taken.
 
-Rules (design 4.8, 4.9 and 5):
-
-1. An action begins held, permitted or refused; or unwatched (rule 6).
-2. A cancelled hold never runs: nothing leads from withdrawn or expired to anywhere.
-3. A permit that was handed out and not answered is unknown, whether or not sending was
-   reported; only one that never reached its holder lapses.
-4. An unknown outcome is never taken for a failure: it stays until somebody finds out.
-5. Only what was surely not sent gives uses and limits back; unknown keeps them. Once somebody may have a
-   transaction token of the action nobody is sure: whoever has it may have used it downstream. So it is of an
-   action that asks for a credential, which is written down, and may be minted, from its permit on, until it
-   is over and no mint of it has begun.
-6. What nobody will tell the outcome of is used when it is permitted, and is unwatched from then on: nothing
-   more happens to it. It neither succeeded nor is unknown, and what it took stays taken.
-
-Of `repeat`:
-
-1. Each state has its words. Only of what is known to have done nothing is it said that it may be asked for
-   again; of what may have run it never is (law 7).
-
-Of `presentation`:
-
-Rules (design 4.1):
-
-1. A call with an idempotency key, or a connection and request id, that was seen before
-   is a duplicate: it gets what the first one got, and nothing runs.
-2. With another action under that key it is malformed: nobody can say which one is meant.
-3. Anything else is new. A plain repeat after success is a new use.
-4. A key has 200 characters at most, whoever sends it: it is kept as long as its task is.
+A call with the idempotency key, or the connection and request id, of an earlier call is a duplicate and gets
+the earlier answer; with another action it is refused. Any other call is new, also after a success. The answer
+to a duplicate offers a retry only where the first call certainly had no effect (law 7).
 """
 
 from __future__ import annotations
@@ -47,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ActionState(Enum):
-    """Where an action stands."""
+    """The state of an action."""
 
     HELD = "held"
     PERMITTED = "permitted"
@@ -66,12 +49,12 @@ class ActionState(Enum):
 
 
 class ActionEvent(Enum):
-    """What can happen to an action."""
+    """An event in the life of an action."""
 
     PERMIT = "permit"
     """A held action was decided again, and is permitted."""
     PERMIT_UNWATCHED = "permit-unwatched"
-    """A held action was decided again, and is permitted to somebody who tells no outcome (rule 6)."""
+    """A held action was decided again and permitted; its outcome will not be reported (rule 6)."""
     REFUSE = "refuse"
     """A held action was denied, or decided again and refused."""
     WITHDRAW = "withdraw"
@@ -91,9 +74,9 @@ class ActionEvent(Enum):
     LOSE = "lose"
     """The holder, the tool or the answer was lost (rule 3)."""
     RECONCILE_SUCCEEDED = "reconcile-succeeded"
-    """Somebody found out that the lost action took effect."""
+    """A person reconciled the unknown action: it took effect."""
     RECONCILE_FAILED = "reconcile-failed"
-    """Somebody found out that the lost action took no effect."""
+    """A person reconciled the unknown action: it took no effect."""
 
 
 _S, _E = ActionState, ActionEvent
@@ -129,30 +112,26 @@ GIVES_BACK: Final = frozenset({_S.NOT_SENT})
 
 
 class TokenIssuedError(DeniedError):
-    """That nothing was sent is believed no more: a token that says so downstream was issued (rule 5)."""
+    """A report that nothing was sent is refused, because a transaction token of the action was issued."""
 
     code = "token-was-issued"
     remedy = "tell `succeeded` or `failed` where you know what came of it, and `unknown` where you do not"
 
 
 class CredentialWrittenError(DeniedError):
-    """That nothing was sent is not believed of what asks for a credential: it may be minted (rule 5)."""
+    """A report that nothing was sent is refused, because a credential may have been minted for the action."""
 
     code = "credential-was-written"
     remedy = "tell `succeeded` or `failed`, and end what is needed no more; its use is not given back"
 
 
 def require_unsent(after: ActionState, *, told: bool, credential: bool = False) -> None:
-    """Go on only with an outcome that can be believed (rule 5).
+    """Checks rule 5; raises TokenIssuedError or CredentialWrittenError if uses would be given back wrongly.
 
     Args:
-        after: Where it leads.
-        told: Whether somebody may have a transaction token of the action.
-        credential: Whether a credential was written down with its permit that is, or may be, minted.
-
-    Raises:
-        TokenIssuedError: It gives back what may have been used.
-        CredentialWrittenError: It gives back what may have been minted.
+        after: The state that the outcome leads to.
+        told: Whether a transaction token of the action may have been issued.
+        credential: Whether a credential was journaled with the permit and is, or may be, minted.
     """
     if credential and after in GIVES_BACK:
         raise CredentialWrittenError("a credential was written down for the action, and may be minted")
@@ -161,10 +140,9 @@ def require_unsent(after: ActionState, *, told: bool, credential: bool = False) 
 
 
 def advance(state: ActionState, event: ActionEvent) -> ActionState:
-    """The state after the event.
+    """Returns the state after the event.
 
-    Raises:
-        WrongStateError: The event can't happen in this state.
+    Raises WrongStateError if the event is not possible in this state.
     """
     return ACTION_TRANSITIONS.advance(state, event)
 
@@ -187,18 +165,14 @@ INSTEAD: Final[Mapping[ActionState, str]] = {
     ActionState.FAILED: "it ran and failed; look at what happened before you try something else",
     ActionState.RECONCILED_SUCCEEDED: "a person found out that it succeeded; do not repeat it",
     ActionState.RECONCILED_FAILED: "a person found out that it did not succeed; call again with another id",
-    ActionState.UNWATCHED: "it was permitted once, and nobody tells what came of it; do not repeat it",
+    ActionState.UNWATCHED: "it was permitted once, and its outcome is not reported; do not repeat it",
 }
-"""By state, each of them (rule 1)."""
+"""The advice for a duplicate, by the state of the first call."""
 _OTHER: Final = "do not repeat it; ask the person who opened the task"
 
 
 def instead_of(state: str) -> str:
-    """What to do about a call that came before.
-
-    Args:
-        state: The first one's, as the daemon says it; one that is not known here may be of a later version.
-    """
+    """Returns the advice for a duplicate of a call in this state, which a later version may have named."""
     try:
         return INSTEAD[ActionState(state)]
     except ValueError:
@@ -209,25 +183,21 @@ _LONGEST: Final = 200
 
 
 class KeyReusedError(MalformedError):
-    """An idempotency key or request id came with another action than before."""
+    """An idempotency key or request id was used again with another action."""
 
     code = "key-reused"
     remedy = "use a new key for a new action"
 
 
 class KeySyntaxError(MalformedError):
-    """An idempotency key is longer than one may be."""
+    """An idempotency key is longer than 200 characters."""
 
     code = "bad-idempotency-key"
     remedy = f"send a key of 1 to {_LONGEST} characters, or none"
 
 
 def require_key(key: str) -> None:
-    """Rule 4; an empty one is none.
-
-    Raises:
-        KeySyntaxError: It is longer.
-    """
+    """Raises KeySyntaxError if the key exceeds 200 characters, as keys are stored as long as their task."""
     if len(key) > _LONGEST:
         raise KeySyntaxError(f"an idempotency key has {len(key):,} characters, and may have {_LONGEST}")
 
@@ -235,7 +205,7 @@ def require_key(key: str) -> None:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorAction:
-    """The action that came with the same key before."""
+    """The earlier action with the same idempotency key or request id."""
 
     id: str
     digest: str
@@ -243,26 +213,26 @@ class PriorAction:
 
 
 class PriorAnswer(Enum):
-    """What a duplicate can be told."""
+    """The answer to a duplicate call."""
 
     STORED = "stored"
     """The first one's own answer: its result or refusal, or that it never ran."""
     RUNNING = "running"
     """The first one has no outcome yet."""
     UNKNOWN = "unknown"
-    """Nobody knows what became of the first one, or will ever tell."""
+    """The first call's outcome is unknown, or will not be reported."""
     OUTCOME = "outcome"
     """What became of the first one was found out later; its answer is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New(NoTruth):
-    """Nobody presented this before (rule 3)."""
+    """A call that was not presented before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate(NoTruth):
-    """The same call was presented before (rule 1)."""
+    """A call that was presented before."""
 
     prior: PriorAction
     answer: PriorAnswer
@@ -289,14 +259,9 @@ _ANSWERS: Final = {
 
 
 def present(prior: PriorAction | None, digest: str) -> Presentation:
-    """How a call is presented.
+    """Classifies a call by its digest and the earlier action with its key.
 
-    Args:
-        prior: What came with the same key before, if anything did.
-        digest: Of the action that this call is.
-
-    Raises:
-        KeyReusedError: The key came with another action (rule 2).
+    Raises KeyReusedError if they differ.
     """
     if prior is None:
         return New()

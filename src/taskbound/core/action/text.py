@@ -1,57 +1,22 @@
-r"""Characters that hide something from a reader: found, named, escaped.
+r"""Finds, names and escapes characters that a reader of a text would not see or would mistake.
 
-Of `text`:
+Text is never changed or refused for these characters. Flags are facts for policy; screens show the
+characters as escapes (`escape_text`). Flagged are:
 
-Text is never changed and never refused for these; flags are facts for policy, and
-screens show the characters as escapes (`escape_text` escapes exactly what stands here).
+1. Single characters: controls, bidi controls, zero-width characters, tags, variation selectors, private use,
+   unassigned characters (by `UNICODE_VERSION`), lone surrogates, spaces other than U+0020, and look-alikes of
+   ASCII. Line feed and tab are `layout`.
+2. Text that is not NFC.
+3. A word of several scripts, and words whose letters all look like Latin ones. A script is the first word of
+   the letter's Unicode name. Not found: look-alikes within one script (`l` and `1`, `rn` and `m`) or within
+   East Asian writing, foreign digits, and words with letters outside the look-alike tables.
+4. A combining mark without a letter, and more than five on one letter.
+5. A space at either end, and 40 or more spaces in a row, which may push text out of sight.
+6. After 65,536 non-ASCII characters of one text, or for a value after 256 flags, 25,000 strings or 100,000
+   non-ASCII characters, a last flag says `unread`. So cost is bounded, and a flood hides nothing.
 
-Rules:
-
-1. A character alone: controls, bidi controls, what has no width, tags, variation
-   selectors, private use, unassigned, half surrogates, spaces that aren't U+0020, and
-   what passes for an ASCII character. Line feed and tab are `layout`: shown, but ordinary.
-2. A text that isn't NFC: what another normalization would change.
-3. A word of several scripts, and letters that pass for Latin ones throughout a text.
-4. A combining mark on what is no letter, and more than five on one.
-5. A space at an end, and 40 or more in a row: what follows may be out of sight.
-6. Everything is looked at or flagged as `unread`: after 65,536 characters of strings that
-   aren't ASCII, or 256 flags, one last flag says so, in constant time.
-
-What is unassigned depends on the interpreter's Unicode version (`UNICODE_VERSION`).
-What is not found stands in `script`.
-
-Of `escape`:
-
-Rules:
-
-1. What `places_in` finds is written `\u{HEX}`; the same character several times in a row
-   `\u{HEXxCOUNT}`; up to three line feeds, carriage returns or tabs in a row as `\n`, `\r`, `\t`.
-2. A backslash is written `\\`, so that no text can imitate an escape.
-3. What comes out is printable and NFC, and holds no character that would be escaped.
-4. One text has one rendering, from which the text can be read back.
-5. A sentence whose foreign parts were escaped where it was made gets what is still missing, and keeps the
-   escapes that it has: escaping those again would double their backslashes. It can't be given back.
-
-Of `script`:
-
-The standard library has no script property, so a letter's script is the first word of
-its Unicode name; that tells apart all that matters here (`OLD …` and `TAI …` scripts
-share a word). The tables of look-alikes are short and hold only close matches.
-
-Not found, and so said: Latin letters that look like other Latin letters or digits
-(`l` and `1`, `rn` and `m`); look-alikes within East Asian writing; foreign
-digits; words of another script whose letters are not all in the table; a single
-language's own letters put together to look like another word.
-
-Of `flag`:
-
-Rules:
-
-1. Flags are facts for policy and marks for screens: they change nothing and refuse nothing.
-2. The order is that of the canonical text, so that one action has one answer.
-3. What is too much to look at is flagged: after 256 flags, or 25,000 strings, or 100,000
-   characters of strings that aren't ASCII, one last flag says `unread`. A flood hides
-   nothing, and its cost is bounded.
+Flags are ordered as in the canonical text. Escapes are `\u{HEX}`, `\u{HEXxCOUNT}` for repeats, `\n`, `\r`,
+`\t` for up to three in a row, and `\\`; the result is printable NFC and can be converted back.
 """
 
 from __future__ import annotations
@@ -109,7 +74,7 @@ _ASCII_SHAPED: Final = frozenset(
 
 @lru_cache(maxsize=4096)
 def script_of(char: str) -> str:
-    """The script of a letter, or nothing for what belongs to none or to all."""
+    """Returns the script of a letter; empty for a character of no script or of all."""
     category = unicodedata.category(char)
     if not category.startswith("L") or category == "Lm" or unicodedata.normalize("NFKC", char) != char:
         return ""
@@ -117,16 +82,12 @@ def script_of(char: str) -> str:
 
 
 def is_mixed(scripts: AbstractSet[str]) -> bool:
-    """Whether letters of these scripts in one word are out of the ordinary."""
+    """Returns whether letters of these scripts are unusual in one word."""
     return len(scripts) > 1 and not scripts <= _EAST_ASIAN
 
 
 def is_lookalike(char: str) -> bool:
-    """Whether a character beyond ASCII passes for an ASCII one: by shape, case or form.
-
-    The Kelvin sign and the long s turn into ASCII when their case changes; full-width,
-    mathematical, circled and raised forms have a compatibility mapping to it.
-    """
+    """Returns whether a non-ASCII character passes for ASCII by shape, case mapping or compatibility form."""
     if char in _ASCII_SHAPED or char.lower()[0].isascii():
         return True
     upper = char.upper()
@@ -137,11 +98,7 @@ def is_lookalike(char: str) -> bool:
 
 
 def impostors(chars: Iterable[str]) -> frozenset[str]:
-    """Of a text's distinct characters, the letters of each script that has no letter of its own shape there.
-
-    A Cyrillic word of the letters that look like `a`, `p` and `e` passes for `ape`, and nothing
-    in the text gives it away; with one letter that Latin has not, a reader sees what it is.
-    """
+    """Returns the letters of each script that, in this text, has only letters that look like Latin ones."""
     by_script: dict[str, set[str]] = {script: set() for script in _LATIN_SHAPED}
     for char in chars:
         script = script_of(char)
@@ -162,7 +119,7 @@ _WORD: Final = re.compile(r"[^\W_]+")
 
 
 class TextKind(Enum):
-    """What a text holds that a reader may not see."""
+    """The kinds of hidden or misleading characters."""
 
     BIDI = "bidi"
     CONFUSABLE = "confusable"
@@ -210,7 +167,7 @@ _BY_CATEGORY: Final = {
 
 @lru_cache(maxsize=4096)
 def kind_of(char: str) -> TextKind | None:
-    """What a character alone is (rule 1), or nothing to be seen."""
+    """Returns the kind of a single character (rule 1), or None."""
     if char.isascii() and char.isprintable():
         return None
     kind = _ALONE.get(char) or _BY_CATEGORY.get(unicodedata.category(char))
@@ -218,10 +175,7 @@ def kind_of(char: str) -> TextKind | None:
 
 
 def kinds_in(text: str) -> frozenset[TextKind]:
-    """What a text holds that a reader may not see; quick for a text that holds nothing.
-
-    Works on the text's distinct characters where it can.
-    """
+    """Returns the kinds that a text holds; works on the distinct characters where possible, for speed."""
     if text.isascii() and text.isprintable() and not _has_space_trick(text):
         return frozenset()
     chars = set(text)
@@ -236,10 +190,7 @@ def kinds_in(text: str) -> frozenset[TextKind]:
 
 
 def places_in(text: str) -> frozenset[int]:
-    """Where in the text the characters stand that a reader may not see.
-
-    Empty exactly when `kinds_in` is.
-    """
+    """Returns the positions of flagged characters; empty exactly if `kinds_in` is."""
     chars = set(text)
     odd = {char for char in chars if kind_of(char)}
     places = {at for at, char in enumerate(text) if char in odd}
@@ -256,7 +207,6 @@ def _has_space_trick(text: str) -> bool:
 
 
 def _spaces(text: str) -> Iterator[tuple[int, TextKind]]:
-    """Spaces at the ends and in long rows (rule 5)."""
     for at in {0, len(text) - 1}:
         if text[at : at + 1] == " ":
             yield at, TextKind.EDGE_SPACE
@@ -266,7 +216,6 @@ def _spaces(text: str) -> Iterator[tuple[int, TextKind]]:
 
 
 def _foreign(text: str, chars: set[str]) -> Iterator[tuple[int, TextKind]]:
-    """What a text that isn't ASCII holds by its normalization and its scripts (rules 2, 3)."""
     if not unicodedata.is_normalized("NFC", text):
         for at, char in enumerate(text):
             if _is_unstable(char, text[at - 1 : at]):
@@ -286,7 +235,6 @@ def _foreign(text: str, chars: set[str]) -> Iterator[tuple[int, TextKind]]:
 
 
 def _mixed_words(text: str) -> Iterator[int]:
-    """The places of the letters beyond ASCII in words of several scripts."""
     for word in _WORD.finditer(text):
         if is_mixed({script for char in set(word[0]) if (script := script_of(char))}):
             for at in range(*word.span()):
@@ -295,7 +243,7 @@ def _mixed_words(text: str) -> Iterator[int]:
 
 
 def _is_unstable(char: str, before: str) -> bool:
-    """Whether the character may change in NFC, or be joined to the one before it."""
+    """Returns whether NFC may change the character or join it to the one before."""
     if _is_mark(char) or "\u1160" <= char <= "\u11ff" or unicodedata.normalize("NFC", char) != char:
         return True
     return len(unicodedata.normalize("NFC", before + char)) <= len(unicodedata.normalize("NFC", before))
@@ -306,7 +254,6 @@ def _is_mark(char: str) -> bool:
 
 
 def _stray_marks(text: str, hidden: frozenset[int]) -> Iterator[tuple[int, TextKind]]:
-    """Combining marks without a letter that shows, or too many on one (rule 4)."""
     room = 0
     for at, char in enumerate(text):
         if at in hidden:
@@ -324,12 +271,15 @@ _SHORT_ROW: Final = 3
 
 
 def escape_text(text: str) -> str:
-    """The text with everything visible (rules 1 to 3)."""
+    """Returns the text with all flagged characters and backslashes escaped."""
     return _render(text, places_in(text))
 
 
 def escape_rest(sentence: str) -> str:
-    """The sentence with everything visible, of which parts were escaped before (rule 5)."""
+    """Escapes what is still hidden in a sentence and keeps the escapes that it already has.
+
+    Not reversible.
+    """
     return escape_text(sentence).replace("\\\\", "\\")
 
 
@@ -358,7 +308,7 @@ _WORK_PER_STRING: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFlag:
-    """One kind of character in one string or key."""
+    """One kind of flagged character in one string or key."""
 
     path: str
     """A JSON pointer (RFC 6901) whose keys are written as `escape_text` writes them: safe to show."""
@@ -368,13 +318,13 @@ class TextFlag:
 
 
 def flag_text(value: JsonValue) -> tuple[TextFlag, ...]:
-    """What in the value's strings and keys a reader may not see."""
+    """Returns the flags of all strings and keys of a value."""
     flags: list[TextFlag] = []
     work = _WORK
     for path, text, in_key in _strings(value, ()):
         work -= _WORK_PER_STRING + (0 if text.isascii() else len(text))
         if work < 0 or len(flags) >= _FLAGS:
-            flags.append(TextFlag(path=_pointer(path), kind=TextKind.UNREAD))  # 3
+            flags.append(TextFlag(path=_pointer(path), kind=TextKind.UNREAD))  # 6
             break
         kinds = kinds_in(text)
         if kinds:
@@ -387,7 +337,6 @@ def flag_text(value: JsonValue) -> tuple[TextFlag, ...]:
 def _strings(
     value: JsonValue, path: tuple[str | int, ...]
 ) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
-    """Each string and key, its path, and whether it is a key (rule 2)."""
     if isinstance(value, str):
         yield path, value, False
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The answer for one action: evaluated from what was read, settled from what is locked."""
+"""The decision for one action: evaluated from views, settled from locked rows."""
 
 from __future__ import annotations
 

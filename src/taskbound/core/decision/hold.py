@@ -1,38 +1,22 @@
-"""Which open hold a call resumes, whose it is, and what is known of earlier attempts of the act.
+"""Open holds: which hold a call resumes, who holds a permit, and earlier attempts of the same act.
 
-Of `hold`:
+1. A call with the digest of an open hold of its task resumes that hold under the same action id. One call
+   waits on a hold at a time; another is a new action.
+2. A gateway names the hold that it waits for. A call that names a finished hold is refused.
+3. An approval that counts is used by the call that resumes the hold, and by no other of the group.
+4. A question that is asked again because something changed says so.
+5. A narrowed action is finished. Its call is directed to the replacement action, which only that caller can
+   take. The replacement has a question of its own.
+6. A hold takes no uses. It is refused instead if no approver may answer or see it, or if too many are open.
+7. While a plan of the task is open, only its next step can be resumed, and only after the step before it has
+   ended. Any other held call ends the rest of the plan and is asked about by itself.
 
-1. A call with the digest of an open hold of its task resumes it: it is the same action, under the same id.
-   One waits at a time; another call meanwhile is new, and is asked for by itself.
-2. What waits may name its hold: a gateway asks again for the call that it still holds open, and for no
-   other. A hold that is named and is over lets nothing pass.
-3. An approval that counts is used by the call that resumes it, and by no other of the group.
-4. What is asked anew, since what was asked before is another thing now, says so.
-5. A held action that was narrowed is over: a call of it is told which action runs instead, as long as that
-   one can; whoever waits for that one may take it alone. What a person narrows to is asked about by itself.
-6. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be one
-   open question too many.
-7. While a plan of the task is open, its next step is all that a held call can resume, and another is the
-   first that differs: what is left of the plan is over, and that call is asked about as any new one. A step
-   out of its turn differs, and so does a second call of a step that another waits for. The next step waits
-   while the one before it runs.
+Attempts are permits, counted by act key. An unknown attempt stays the last one until all unknown attempts are
+reconciled. Whatever is not known of the last attempt counts as changed.
 
-Of `act`:
-
-1. Attempts are permits, counted by act key: who acts, where, with which tool and arguments can't differ.
-2. An unknown outcome stays the last one until every unknown attempt of the act was reconciled: that one of
-   them was found out says nothing of the others.
-3. What is not known of the last attempt counts as changed; what its arguments name only where a person has
-   declared by now that they name something.
-
-Of `holder`:
-
-1. A gateway's connection is there or lost, and what it holds is in doubt from the moment of its loss.
-2. Of an agent that asked over a network nobody knows whether it is there. What holds its permit is the one
-   request that was answered with it, under a name that no other request has. Until the permit ends the agent
-   is taken to be at work; from then on the act is in doubt; when the outcome is overdue it is unknown.
-3. A question that came of such a request is open as long as the agent comes back for it.
-4. So many of a task's permits may be without an outcome; then nothing more of it is decided afar.
+A gateway holds permits through its connection; they are in doubt once it is lost. A network agent holds a
+permit through one request and is taken to be at work until the permit ends; when the outcome is overdue the
+act is unknown. The number of its permits without an outcome is limited for each task.
 """
 
 from __future__ import annotations
@@ -59,7 +43,7 @@ PAUSES: Final = frozenset({"too-many-holds", "too-many-questions"})
 
 
 class HoldOverError(DeniedError):
-    """The held action that the call waits for is over."""
+    """The held action that the call waits for has ended."""
 
     code = "hold-over"
     remedy = "look at it with `taskbound action show`; call again to ask anew"
@@ -83,7 +67,7 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(NoTruth):
-    """The call resumes a hold that nobody has lifted yet."""
+    """The call resumes a hold that is not lifted yet."""
 
     proposal: Proposal
     hold: OpenHold
@@ -92,7 +76,7 @@ class Waiting(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowed(NoTruth):
-    """The call is of a held action that a person has narrowed: this open one is to be presented instead."""
+    """The held action was narrowed: the caller must present this open action instead."""
 
     proposal: Proposal
     action: str
@@ -100,7 +84,7 @@ class Narrowed(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPlace:
-    """An open plan of a task, and what is left of it (rule 7)."""
+    """An open plan of a task and its remaining steps (rule 7)."""
 
     plan: str
     first: int
@@ -113,12 +97,12 @@ class PlanPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaces:
-    """What is known of open holds, read under lock."""
+    """The open holds and plans, read under lock."""
 
     holds: Mapping[tuple[str, str], tuple[OpenHold, ...]]
     """By (task, action digest), oldest first."""
     unaskable: Mapping[str, TaskboundError]
-    """By the proposal's id: why nobody can be asked for it."""
+    """By the proposal's id: why no approver can be asked."""
     room: Mapping[str, int]
     """By task: how many more may be open."""
     hourly: Mapping[str, int]
@@ -134,12 +118,11 @@ class HoldPlaces:
 
 
 class HoldBook:
-    """The group's running account of holds."""
+    """The open holds of a commit group, updated while its proposals are settled."""
 
     __slots__ = ("_differs", "_holds", "_hourly", "_places", "_plans", "_room", "_taken", "differed")
 
     def __init__(self, places: HoldPlaces) -> None:
-        """Begin with what is locked."""
         self._places = places
         self._holds = {key: list(some) for key, some in places.holds.items()}
         self._room = dict(places.room)
@@ -148,13 +131,12 @@ class HoldBook:
         self._taken: set[str] = set()
         self._differs = ""
         self.differed: dict[str, str] = {}
-        """Plans of which the rest is over, since a call differed, and how (rule 7)."""
+        """Plans ended by a call that differed, and how it differed (rule 7)."""
 
     def take(self, proposal: Proposal, now: Instant) -> OpenHold | Narrowed | None:
-        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 5, 7).
+        """Assigns the hold that this call resumes to it.
 
-        Raises:
-            HoldOverError: It names one that is over.
+        Raises HoldOverError if it names a hold that has ended.
         """
         self._differs = ""
         if proposal.narrows is not None or proposal.planned is not None:
@@ -178,7 +160,7 @@ class HoldBook:
         return None
 
     def use(self, task: str, hold: OpenHold) -> None:
-        """The call that took this hold was permitted: of a plan the next step follows, and waits (rule 7)."""
+        """Records that the call of this hold was permitted; a plan moves to its next step (rule 7)."""
         plan = self._plans.get(task)
         if plan is None or plan.steps[0][1].action != hold.action:
             return
@@ -187,7 +169,6 @@ class HoldBook:
             self._plans[task] = replace(plan, first=plan.first + 1, steps=plan.steps[1:], runs=hold.action)
 
     def _take_step(self, proposal: Proposal, now: Instant) -> OpenHold | None:
-        """The next step of the task's plan, where this call is that one (rule 7)."""
         plan = self._plans.get(proposal.action.task)
         if plan is None or plan.steps[0][0] != proposal.action.digest:
             return None
@@ -198,7 +179,6 @@ class HoldBook:
         return replace(hold, lifted=False, behind=plan.runs) if plan.runs else hold
 
     def _differ(self, proposal: Proposal) -> None:
-        """End what is left of the task's plan: this call is not its next step (rule 7)."""
         plan = self._plans.pop(proposal.action.task, None)
         if plan is None:
             return
@@ -210,7 +190,7 @@ class HoldBook:
         self.differed[plan.plan] = self._differs
 
     def ask(self, proposal: Proposal, hold: Hold) -> Hold | Refuse:
-        """The hold, if people can be asked (rules 4 and 6)."""
+        """Returns the hold, or a refusal if approvers cannot be asked (rules 4 and 6)."""
         error = self._places.unaskable.get(proposal.id)
         if error is not None:
             return refusal(error)
@@ -252,7 +232,7 @@ _NEVER: Final = Instant(0)
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActHistory:
-    """How often an act was permitted, how it last ended, and which attempt was the last."""
+    """The number of permits of an act, its last outcome and its last attempt."""
 
     attempts: int = 0
     last_outcome: str = "none"
@@ -263,7 +243,7 @@ class ActHistory:
     """When that was permitted."""
 
     def reconciled(self, outcome: str, *, still_unknown: bool) -> ActHistory:
-        """The history once somebody found out what came of an unknown attempt (rule 2)."""
+        """Returns the history after the outcome of an unknown attempt was reconciled."""
         if self.last_outcome != "unknown" or still_unknown:
             return self
         return replace(self, last_outcome=outcome)
@@ -271,7 +251,7 @@ class ActHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptGround:
-    """What an attempt was judged by, besides what the act key says."""
+    """The facts that an attempt was judged by, beside its act key."""
 
     definition: str
     scope: str
@@ -289,7 +269,7 @@ CHANGES: Final = ("definition", "operands", "people", "policy", "risk", "scope")
 
 
 def changed_since(before: AttemptGround | None, now: AttemptGround) -> tuple[str, ...]:
-    """What of an attempt's ground is another thing now than at the one before (rule 3)."""
+    """Returns the facts that differ from the attempt before; unknown facts count as changed."""
     if before is None:
         return CHANGES
     found = {
@@ -308,21 +288,21 @@ AFAR: Final = "net"
 _OUTCOME: Final = minutes(10)
 """From the end of a permit until its outcome is overdue: what takes longer than that ends unknown."""
 MOST_OPEN: Final = 1000
-"""Permits of one task that agents afar hold at once (rule 4); as they are seen, and not to the last one."""
+"""Permits of one task that agents afar hold at once; as they are seen, and not to the last one."""
 
 
 class TooManyOpenError(DeniedError):
-    """Agents that are afar hold more permits of the task, without an outcome, than they may."""
+    """Network agents hold the maximum number of the task's permits without an outcome."""
 
     code = "too-many-open"
     remedy = "report what came of those that were permitted"
 
 
 def is_afar(holder: str) -> bool:
-    """Whether this is a request that came over a network (rule 2)."""
+    """Returns whether the permit's holder is a request that came over the network."""
     return holder.startswith(f"{AFAR}_")
 
 
 def due_of(until: Instant) -> Instant:
-    """When the outcome of a permit that ends then is overdue."""
+    """Returns when the outcome of a permit with this end is overdue."""
     return Instant(until + _OUTCOME)

@@ -1,8 +1,7 @@
-"""How many refusals of one agent are recorded: a bucket of tokens that fills with time.
+"""Limits the refusals recorded for each agent by a token bucket.
 
-1. Each refusal that is recorded takes a token, as far as there are any; a permit takes none.
-2. Who has no token is not decided for: nothing is allowed, and nothing is recorded but a count.
-3. Counts are told in one record when their window has ended.
+Each recorded refusal takes a token; a permit takes none. An agent without tokens gets no decision: its calls
+are refused and only counted. The counts are written in one record when their window ends.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _OTHER: Final = "other"
 
 
 class TooManyRefusalsError(DeniedError):
-    """The agent asked for so much that was refused that nothing is decided for it for a moment."""
+    """The agent exceeded its limit of refused calls; try again in a moment."""
 
     code = "too-many-refusals"
     remedy = "stop asking for what is refused; wait some seconds, then ask for what the task covers"
@@ -32,7 +31,7 @@ class TooManyRefusalsError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """How many refusals of one agent are recorded: so many at once, then so many a second."""
+    """The bucket's size and its tokens per second."""
 
     burst: int = 100
     rate: int = 5
@@ -40,7 +39,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """What was not recorded one by one."""
+    """Refusals that were counted and not recorded one by one."""
 
     namespace: str
     agent: str
@@ -51,8 +50,6 @@ class Dropped:
 
 
 class _Bucket:
-    """What one agent has left, and what was dropped of it since when."""
-
     __slots__ = ("at", "counts", "level", "since")
 
     def __init__(self, level: int, at: Instant) -> None:
@@ -64,19 +61,14 @@ class _Bucket:
 
 
 class Quota:
-    """The buckets of every agent; for a name that no agent has there is one for all."""
+    """The buckets of all agents; unknown agent names share one bucket."""
 
     def __init__(self, allowance: Allowance | None = None) -> None:
-        """Start with full buckets."""
         self._allowance = allowance or Allowance()
         self._buckets: dict[tuple[str, str], _Bucket] = {}
 
     def require(self, namespace: str, agent: str, now: Instant, *, code: str = "", times: int = 1) -> None:
-        """Go on only when another refusal would be recorded (rule 2); else count so many under their code.
-
-        Raises:
-            TooManyRefusalsError: None would.
-        """
+        """Raises TooManyRefusalsError if the bucket is empty, and counts the refusals under their code."""
         bucket = self._bucket(namespace, agent, now)
         if bucket.level >= _SECOND:
             return
@@ -89,11 +81,11 @@ class Quota:
         raise TooManyRefusalsError("too much that was asked for was refused; this was not decided")
 
     def take(self, namespace: str, agent: str, now: Instant) -> None:
-        """One refusal was recorded (rule 1); those of one group may take what is not there yet."""
+        """Takes a token for a recorded refusal; refusals of one group may make the bucket negative."""
         self._bucket(namespace, agent, now).level -= _SECOND
 
     def dropped(self, now: Instant, *, final: bool = False) -> tuple[Dropped, ...]:
-        """What was counted in windows that have ended, or in all when this is the end (rule 3)."""
+        """Returns the counts of the windows that have ended, or all counts if final."""
         return tuple(
             Dropped(
                 namespace=namespace,
@@ -107,7 +99,7 @@ class Quota:
         )
 
     def told(self, dropped: tuple[Dropped, ...]) -> None:
-        """These counts are recorded."""
+        """Clears counts that were recorded."""
         for one in dropped:
             bucket = self._buckets[one.namespace, one.agent]
             bucket.since, bucket.counts = None, {}

@@ -1,30 +1,23 @@
-"""Turns proposals into decisions inside the commit, in order, from what is locked.
+"""Turns proposals into decisions inside the commit, in order, from locked rows.
 
-Of `settle`:
-
-1. A proposal that read something which has changed since is *stale*: it is
-   evaluated again, never settled (a revocation that commits first wins).
-2. The kill switch, the task and its ancestors are judged again from the locked
-   rows, at the instant of the commit. What is refused now is refused also when
-   the same presentation was permitted before: an ended task releases no answer.
-3. A presentation that was permitted before is a duplicate and takes nothing;
-   under another digest it is refused.
+1. A proposal that read something that has changed is *stale* and is evaluated again, never settled: a
+   revocation that commits first wins.
+2. The kill switch, the task and its ancestors are judged again from the locked rows at the instant of the
+   commit, before duplicates are answered: an ended task releases no answer.
+3. A presentation that was permitted before is a duplicate and takes nothing; with another digest it is
+   refused.
 4. The first covering grant with everything left pays, all or nothing.
 5. One proposal's refusal changes nothing for its neighbors.
-6. What is held is resumed, asked for or refused as `hold` says; a hold that was lifted pays like any other.
-7. An act whose permit's holder is lost counts as unknown, without being written as such.
-8. What probes and checks found is worth some seconds: a proposal that waited longer for its commit is
-   stale. So is one that rests on evidence which expired meanwhile, or of which another word counts now.
-9. A credential that would end at once is refused: how long its task lasts is judged at the commit.
-10. Whether a credential can be renewed is judged by its row, which is locked. Of two renewals of one that is
-    permitted which comes first: the other has to wait for what comes of it. A presentation that was permitted
-    is a duplicate before that, and renews nothing again.
+6. A held proposal is resumed, asked for or refused as `hold` says; a lifted hold pays like any other.
+7. An act counts as unknown if the holder of its permit is lost, without a write.
+8. Results of probes and checks are valid for seconds. A proposal with older results, with expired evidence or
+   with replaced evidence is stale.
+9. A credential that would expire at once is refused; its task's end is read at the commit.
+10. A renewal is judged by the credential's locked row. A second renewal waits for the outcome of the first.
+    Duplicates are answered before this check.
 
-Of `paying`:
-
-1. A plan is asked about only where all of it could be paid now, in order. Held takes nothing: what is left
-   may be less when a step's turn comes, and then that step is refused as any call would be.
-2. A rate counts as it stands now: a plan that would have to wait for its window is refused.
+A plan is held only if all its steps could be paid now, in order; each step is judged again when its turn
+comes. A plan that would have to wait for a rate's window is refused.
 """
 
 from __future__ import annotations
@@ -72,7 +65,7 @@ if TYPE_CHECKING:
 
 
 def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instant) -> TaskboundError | None:
-    """Why no credential is written down that would live so long; None where one is, or none is asked for."""
+    """Returns why the requested credential would expire at once; None if it is fine or not requested."""
     life = proposal.life
     if life is None:
         return None
@@ -84,17 +77,13 @@ def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instan
 
 
 def require_renewable(proposal: Proposal, locked: Locked, renewed: Collection[str], now: Instant) -> None:
-    """Go on only where the credential that is named can be renewed, and where none is named.
+    """Raises a `TaskboundError` if the proposal names a credential that cannot be renewed.
 
     Args:
-        proposal: What asks.
-        locked: All that it needs, read under lock.
-        renewed: Ids of what the same commit renews already.
+        proposal: The proposal; passes if it names no credential.
+        locked: The rows read under lock.
+        renewed: Ids of the credentials that the same commit already renews.
         now: The instant of the commit.
-
-    Raises:
-        DeniedError: It can't.
-        MalformedError: It can't live so long.
     """
     life = proposal.life
     if life is None or not life.renews:
@@ -112,7 +101,7 @@ _NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, super
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """What the transaction read under lock, for one namespace."""
+    """The rows that the transaction read under lock, for one namespace."""
 
     switch: KillSwitch
     tasks: Mapping[str, TaskHead]
@@ -155,18 +144,18 @@ Answered: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """One answer for each proposal, in order, and the rows that change with them."""
+    """One answer for each proposal, in order, and the rows that change."""
 
     answers: tuple[Answered, ...]
     left: Mapping[tuple[str, str], tuple[int, int]]
     """By (task, limit): what was left before and after; compare-and-set."""
     acts: Mapping[tuple[str, str], ActHistory]
     differed: Mapping[str, str]
-    """Plans of which the rest is over, since a call differed, and how."""
+    """Plans ended by a call that differed, and how it differed."""
 
 
 def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
-    """Take it from what is left, by task and limit."""
+    """Subtracts a payment from what is left, by task and limit."""
     own = left.setdefault(task, {})
     for charge in paid.charges:
         own[charge.limit] -= charge.amount
@@ -178,15 +167,9 @@ def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
 def require_payable(
     proposals: Sequence[Proposal], left: Mapping[str, Mapping[str, int]], now: Instant
 ) -> None:
-    """Go on only where all of these held actions could be paid, one after the other (rules 1 and 2).
+    """Raises PlanRefusedError unless all steps could be paid one after the other.
 
-    Args:
-        proposals: The steps of a plan, in order.
-        left: By task: what each limit has left, under lock.
-        now: The instant.
-
-    Raises:
-        PlanRefusedError: They can't.
+    `left` is by task and limit.
     """
     still = {task: dict(limits) for task, limits in left.items()}
     for number, one in enumerate(proposals, 1):
@@ -210,8 +193,6 @@ LOOK_LIFE: Final = 5_000_000
 
 
 class _Book:
-    """The group's running account: what earlier proposals of it took."""
-
     def __init__(self, locked: Locked) -> None:
         self.left = {task: dict(limits) for task, limits in locked.left.items()}
         self.acts = dict(locked.acts)
@@ -237,7 +218,7 @@ class _Book:
 
 
 def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
-    """The names under which a presentation is known: its connection and request, and its key in its task."""
+    """Returns the names of a presentation: connection with request id, and idempotency key with task."""
     presented = proposal.presented
     if not presented.key:
         return (presented,)
@@ -248,13 +229,9 @@ def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
 
 
 def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until: Instant) -> Settlement:
-    """An answer for each proposal, by the module's rules, and the rows that change.
+    """Returns an answer for each proposal of one namespace, in order of arrival, and the rows that change.
 
-    Args:
-        proposals: Of one namespace, in order of arrival.
-        locked: All that they need, read under lock.
-        now: The instant of the commit.
-        until: When permits of this commit lapse.
+    `now` is the instant of the commit; permits of this commit lapse at `until`.
     """
     book = _Book(locked)
     answers = tuple(_settle_one(one, locked, book, now=now, until=until) for one in proposals)
@@ -301,7 +278,7 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
 
 
 def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError | None:
-    """What keeps the task from acting at the instant of the commit; looked at once for a group."""
+    """Returns why the task may not act now; computed once for a group."""
     if task not in book.barred:
         try:
             require_not_stopped(locked.switch)
@@ -314,7 +291,6 @@ def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError
 
 
 def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
-    """What evaluation read that is another one now, in words; empty when nothing is."""
     basis, frame = proposal.basis, proposal.action.frame
     shared = (id(basis), id(frame))
     moved = book.moved.get(shared)
@@ -337,7 +313,6 @@ def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
 
 
 def _outlived(proposal: Proposal, now: Instant) -> str:
-    """What was looked at too long ago (rule 8); empty when nothing was."""
     vouched = proposal.basis.vouched_until
     if vouched is not None and now >= vouched:
         return "how long its evidence stands"
@@ -348,7 +323,7 @@ def _outlived(proposal: Proposal, now: Instant) -> str:
 
 
 def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
-    """What of all that calls of one standing have read is another one now; looked at once for a group."""
+    """Returns what changed in the basis shared by all calls of one standing; computed once for a group."""
     for task, version in basis.tasks:
         head = locked.tasks.get(task)
         if head is None or head.version != version:

@@ -1,7 +1,4 @@
-"""What an answer is made of: verdicts that evaluation ends in, and the decision that the commit makes.
-
-A decision is a value with reasons and has no truth value: it is matched on.
-"""
+"""Verdicts of evaluation, and decisions of the commit. They have no truth value and must be matched on."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One reason: a stable code, a sentence, and what in detail."""
+    """A stable code, a sentence and details."""
 
     code: str
     text: str
@@ -35,7 +32,7 @@ class Reason:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit(NoTruth):
-    """Leave for this one act, once, by its holder, until an instant."""
+    """Permission for this action, once, for its holder, until an instant."""
 
     reasons: tuple[Reason, ...]
     grant: str
@@ -45,7 +42,7 @@ class Permit(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(NoTruth):
-    """No, until somebody has lifted it."""
+    """Refused until its lifters are given."""
 
     reasons: tuple[Reason, ...]
     policies: tuple[str, ...]
@@ -54,7 +51,7 @@ class Hold(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse(NoTruth):
-    """No, with what may be done instead, in one sentence for the model."""
+    """Refused, with a sentence that tells the model what it may do instead."""
 
     code: str
     reasons: tuple[Reason, ...]
@@ -68,25 +65,24 @@ Decision: TypeAlias = Permit | Hold | Refuse
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(NoTruth):
-    """Evaluation found nothing in the way: these grants cover, these policies permit."""
+    """Evaluation permits: the grants that cover the action and the policies that permit it."""
 
     covered: Covered
     policies: tuple[str, ...]
     looked: Holding | None = None
-    """The same as a hold that nobody asked for, where the call names a held action and what it names was
-    looked at."""
+    """The same verdict as a hold, if the call names a held action and its operands were probed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding(NoTruth):
-    """Grants cover; policies hold it until what they name was given."""
+    """Evaluation holds: grants cover the action, and policies require these lifters."""
 
     covered: Covered
     hold: Hold
     operands: tuple[Operand, ...] = ()
     """What probes found behind its arguments."""
     blocked: TaskboundError | None = None
-    """Why something that it names can't be looked at; then nobody is asked."""
+    """Why an operand cannot be probed; then no approver is asked."""
     looked: Instant | None = None
     """When; None where there was nothing to look at."""
 
@@ -98,7 +94,7 @@ Verdict: TypeAlias = Evaluated | Holding | Refuse
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """How an action was presented: on which connection, under which request id and key."""
+    """The connection, request id and idempotency key of a call."""
 
     connection: str
     request: str
@@ -107,7 +103,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What evaluation read, by version; if any of it is another one at the commit, it is stale."""
+    """The versions of everything that evaluation read; a changed version makes the proposal stale."""
 
     tasks: tuple[tuple[str, int], ...]
     """(task id, version) of the task and its ancestors."""
@@ -134,12 +130,12 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrows:
-    """Of an action with which a person answers a held one: what of that one's question its own takes over."""
+    """For an action that narrows a held one: what it takes over from that one's question."""
 
     digest: str
     """The approval digest of the held one."""
     lifters: tuple[str, ...]
-    """Whose word it needs where policy asks for nobody's."""
+    """The lifters that it needs if policy requires none."""
     deadline: Instant
     connection: str
     request: str
@@ -149,7 +145,7 @@ class Narrows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """Of an action that is asked about as a step of a plan: which one."""
+    """For an action that is a step of a plan: the plan and the step."""
 
     plan: str
     """The plan's id."""
@@ -160,7 +156,7 @@ class Planned:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One evaluated action on its way to the commit."""
+    """An evaluated action on its way to the commit."""
 
     id: str
     action: Action
@@ -183,17 +179,17 @@ class Proposal:
     life: Life | None = None
     """For how long a credential is asked for, where one is."""
     unwatched: bool = False
-    """Whether nobody will tell what came of it: its permit counts as used (`core.action.state`, rule 6)."""
+    """Whether its outcome will not be reported: the permit counts as used (`core.action.state`, rule 6)."""
 
     @property
     def permitted(self) -> ActionState:
-        """How the action stands once it is permitted."""
+        """The action's state once it is permitted."""
         return ActionState.UNWATCHED if self.unwatched else ActionState.PERMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stale(NoTruth):
-    """Something that evaluation read has changed: evaluate again."""
+    """Something that evaluation read has changed; the action must be evaluated again."""
 
     what: str
 
@@ -206,12 +202,7 @@ class Repeated(NoTruth):
 
 
 def refusal(error: TaskboundError, *, instead: str = "") -> Refuse:
-    """The refusal that an error stands for.
-
-    Args:
-        error: The error; its code becomes the refusal's.
-        instead: What the model may do; the error's own advice when empty.
-    """
+    """Returns the refusal for an error; `instead` replaces the error's own advice."""
     advice = instead or error.advice or "ask the person who opened the task"
     return Refuse(
         code=error.code,

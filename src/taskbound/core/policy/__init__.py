@@ -1,4 +1,4 @@
-"""Policy: what the organisation's rules answer, the bundles they stand in, and the cases that try them."""
+"""Policy: the engine's answers, bundles of policies, and their test cases."""
 
 from __future__ import annotations
 

@@ -1,14 +1,12 @@
-"""What the organisation's rules answered, and what follows from it.
+"""The policy engine's answer, and the conclusion drawn from it here.
 
-The engine answers with names; this module draws the conclusion, so that no
-engine's own verdict (or its truth value) is ever read. Rules, strongest first:
+The engine's own verdict is never read. Rules, strongest first:
 
-1. a policy that erred refuses, whichever way it would have gone; so does one that reads
-   an argument which can't be told to it;
+1. a policy that erred refuses, also one that reads an argument that cannot be mapped;
 2. a `forbid` without a lifter refuses;
-3. when only `forbid` policies with a lifter stand in the way, the answer is hold;
+3. if only `forbid` policies with lifters match, the answer is hold;
 4. at least one named `permit` permits;
-5. silence refuses.
+5. no match refuses.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ Fact: TypeAlias = "str | int | bool | tuple[str, ...]"
 
 
 class FactKind(Enum):
-    """What a fact is to a policy."""
+    """The type of a fact in policies."""
 
     TRUTH = "truth"
     NUMBER = "number"
@@ -79,7 +77,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "tool.server": FactKind.TEXT,
     }
 )
-"""The facts that policies may read, by name: without a word in front they are of the call itself.
+"""The facts that policies may read, by name; names without a prefix are of the call itself.
 
 `task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
 since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
@@ -89,7 +87,7 @@ that is renewed too. It is 0 of what asks for none.
 (`core.approval.check.Shown`), and `check_found` what they found, each as one JSON object.
 `risk` is `low`, `medium` or `high`: the highest of what is said of the agent and of those of the tasks above.
 `task.proven` and `task.unproven` are the names (`jws`, `jws.ISSUER`) that its signed evidence answers to:
-what an issuer stands behind now, and what nobody does any more.
+statements that an issuer still makes, and statements that no issuer makes any more.
 """
 
 
@@ -110,14 +108,14 @@ VOUCHED: Final = frozenset({"task.proven", "task.unproven"})
 
 
 class PolicySyntaxError(MalformedError):
-    """A policy bundle that can't be read, or that reads a fact that does not exist."""
+    """The policy bundle cannot be read, or reads a fact that does not exist."""
 
     code = "bad-policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRequest:
-    """One question to the engine: who, what, on which tool, with which arguments and facts."""
+    """A request to the engine: agent, tool, arguments and facts."""
 
     namespace: str
     agent: str
@@ -129,14 +127,14 @@ class PolicyRequest:
     definition: str = ""
     """Digest of the tool's pinned definition; two with the same digest have the same schema."""
     schema: Mapping[str, JsonValue] = field(default_factory=dict)
-    """The input schema of that definition: it says as what each argument is told."""
+    """The input schema of that definition, which types each argument."""
     facts: Mapping[str, Fact]
     """At least those that the bundle's policies read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTool:
-    """A pinned tool, as far as policies speak of it."""
+    """A pinned tool, as policies see it."""
 
     namespace: str
     name: str
@@ -154,7 +152,7 @@ class PolicyTool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyProblem:
-    """What is wrong at one place of a bundle."""
+    """A problem at one place of a bundle."""
 
     file: str
     line: int
@@ -168,7 +166,7 @@ class PolicyProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forbid:
-    """A `forbid` that matched, and what would lift it (empty: nothing)."""
+    """A `forbid` that matched, and its lifter (empty for none)."""
 
     policy: str
     lifter: str = ""
@@ -187,17 +185,17 @@ class Erred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyReads:
-    """What the policies read that can apply to one agent and one tool: their answer depends on no more."""
+    """Everything that the answer for one agent and tool depends on."""
 
     facts: frozenset[str]
-    """Names of the facts, some of which (`task.age`, `task.remaining`) change with the time."""
+    """Names of the facts; `task.age` and `task.remaining` change with time."""
     arguments: bool
     """Whether any reads the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTrace:
-    """What the engine looked at for a request, for explaining; never a reason by itself."""
+    """What the engine read for a request, for explanations only."""
 
     candidates: tuple[str, ...]
     """The policies whose head fits; the others were not asked."""
@@ -211,7 +209,7 @@ class PolicyTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAnswer(NoTruth):
-    """Which policies matched and which erred, by their own names; not yet a conclusion."""
+    """The names of the policies that matched and of those that erred."""
 
     permits: tuple[str, ...]
     forbids: tuple[Forbid, ...]
@@ -222,14 +220,14 @@ class PolicyAnswer(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted(NoTruth):
-    """Policy lets it pass."""
+    """Policy permits."""
 
     policies: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held(NoTruth):
-    """Policy lets it pass once somebody has lifted these."""
+    """Policy permits once these lifters are given."""
 
     policies: tuple[str, ...]
     lifters: tuple[str, ...]
@@ -250,7 +248,7 @@ PolicyConclusion = Permitted | Held | Forbidden
 
 
 def conclude(answer: PolicyAnswer) -> PolicyConclusion:
-    """What follows from the engine's answer, by the module's rules."""
+    """Returns the conclusion by the module's rules."""
     if answer.erred:
         return _forbidden(answer.erred)  # 1
     barred = tuple(one.policy for one in answer.forbids if not one.lifter)

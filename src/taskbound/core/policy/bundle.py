@@ -1,22 +1,15 @@
-"""A bundle of policies: its content, its digest, and which one is in force.
+"""A bundle of policies: content, digest, and which bundle is in force.
 
-Of `bundle`:
+1. A file name is 1 to 100 of a-z, 0-9, `.`, `_` and `-`, begins with a letter or digit and ends with
+   `.cedar`.
+2. The stored form is RFC 8785 over names and texts; its SHA-256 is the digest. A damaged bundle is not read.
+3. `base.cedar` comes with Taskbound and is part of every bundle. No other file has that name, and no other
+   policy a name that begins with `base:`.
+4. A bundle has at most 500 files of each kind and 3 MiB in its stored form, so it fits one frame.
 
-1. A file's name is 1 to 100 of a-z, 0-9, `.`, `_` and `-`, begins with a letter or digit and ends
-   with `.cedar`: no two names look alike or differ in case.
-2. The kept form is RFC 8785 over names and texts; its SHA-256 is the digest. So the digest covers
-   every name and every byte, and what was kept half reads as nothing.
-3. `base.cedar` holds the rules that come with Taskbound and is part of every bundle. No file of an
-   organisation has that name, and no policy of it a name that begins with `base:`.
-4. A bundle has at most 500 files of each kind, and 3 MiB in its kept form: it travels in one frame.
-
-Of `force`:
-
-1. A bundle is put in force by another human than its author, where two or more are present; persons who are
-   linked are one. Who is alone may do it themselves, and the record says so.
-2. Going back is possible only to what was in force before, and anybody may: it was put there by this rule.
-3. Each change has the next number, and is made over what its maker looked at: of two that are made at once
-   one holds, and the other is told.
+A person other than the author (linked persons count as one) puts a bundle in force, unless the author is the
+only person; the record says so. Anybody may go back, but only to a bundle that was in force. Changes are
+numbered; of two concurrent changes the second fails.
 """
 
 from __future__ import annotations
@@ -51,14 +44,14 @@ _LIMITS: Final = Limits(size=2 * MAX_BUNDLE)
 
 
 class BadBundleError(MalformedError):
-    """Files that can't be a bundle of policies."""
+    """The files cannot be a bundle of policies."""
 
     code = "bad-bundle"
     remedy = "give a folder of `*.cedar` files; see docs/guides/policies.md"
 
 
 class DamagedBundleError(UnavailableError):
-    """A bundle that is kept is not what its digest says."""
+    """The stored bundle does not match its digest."""
 
     code = "damaged-bundle"
     remedy = "go back to another one with `taskbound policy rollback`, and look at the disk"
@@ -66,7 +59,7 @@ class DamagedBundleError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyBundle:
-    """All files of a bundle, by name in order."""
+    """All files of a bundle, sorted by name."""
 
     files: Mapping[str, str]
     """Its rules, those of the base included."""
@@ -74,30 +67,22 @@ class PolicyBundle:
 
     @property
     def own(self) -> dict[str, str]:
-        """The organisation's part of its rules."""
+        """The organization's policies."""
         return {name: text for name, text in self.files.items() if name != BASE_FILE}
 
     @property
     def base(self) -> str:
-        """The rules that came with Taskbound."""
+        """The policies that come with Taskbound."""
         return self.files[BASE_FILE]
 
     @property
     def text(self) -> str:
-        """Its rules as one text."""
+        """All policies as one text."""
         return text_of(self.files)
 
 
 def require_names(files: Mapping[str, str], cases: Iterable[str] = ()) -> None:
-    """Go on only with files that can be an organisation's part of a bundle.
-
-    Args:
-        files: Of rules, by name.
-        cases: Names of files of cases.
-
-    Raises:
-        BadBundleError: Rule 1, 3 or 4 is broken, or there is no file.
-    """
+    """Raises BadBundleError if names of policy or case files break rules 1, 3 or 4, or are missing."""
     if not files:
         raise BadBundleError("there is no file of policies")
     if len(files) > MAX_FILES:
@@ -125,11 +110,7 @@ def require_names(files: Mapping[str, str], cases: Iterable[str] = ()) -> None:
 
 
 def require_own(policies: Iterable[str], base: Iterable[str]) -> None:
-    """Go on only when no policy but those of the base has a name of the base (rule 3).
-
-    Raises:
-        BadBundleError: One has.
-    """
+    """Raises BadBundleError if another policy has a name of the base (rule 3)."""
     known = set(base)
     for name in policies:
         if name.casefold().startswith(_BASE) and name not in known:
@@ -140,21 +121,17 @@ def require_own(policies: Iterable[str], base: Iterable[str]) -> None:
 
 
 def whole(files: Mapping[str, str], base: str) -> dict[str, str]:
-    """All files of a bundle, those of the base included, by name in order."""
+    """Returns all files with the base, sorted by name."""
     return dict(sorted({**files, BASE_FILE: base}.items()))
 
 
 def text_of(files: Mapping[str, str]) -> str:
-    """The files as one text, in the order of their names."""
+    """Joins the files in the order of their names."""
     return "\n".join(files[name] for name in sorted(files))
 
 
 def pack(bundle: PolicyBundle) -> bytes:
-    """The form in which a bundle is kept (rule 2).
-
-    Raises:
-        BadBundleError: A file holds what no text does, or it is too large (rule 4).
-    """
+    """Returns the stored form (rule 2); raises BadBundleError by rule 4 or for text that JSON cannot hold."""
     try:
         archive = canonical({"cases": dict(bundle.cases), "files": dict(bundle.files), "version": 1})
     except MalformedError as error:
@@ -165,16 +142,12 @@ def pack(bundle: PolicyBundle) -> bytes:
 
 
 def bundle_digest(archive: bytes) -> str:
-    """The digest of a bundle in its kept form."""
+    """Returns the digest of a stored form."""
     return sha256(archive).hexdigest()
 
 
 def unpack(archive: bytes, digest: str) -> PolicyBundle:
-    """A kept bundle.
-
-    Raises:
-        DamagedBundleError: It is not what the digest says, or nothing of the kind.
-    """
+    """Reads a stored bundle; raises DamagedBundleError if it does not match the digest."""
     if bundle_digest(archive) != digest:
         raise DamagedBundleError(f"policy bundle `{digest}` is kept damaged: its bytes are others")
     try:
@@ -190,7 +163,6 @@ def unpack(archive: bytes, digest: str) -> PolicyBundle:
 
 
 def _texts(value: JsonValue) -> Mapping[str, str] | None:
-    """Texts by name; None when that is something else."""
     if not isinstance(value, dict):
         return None
     texts = {name: text for name, text in value.items() if isinstance(text, str)}
@@ -198,28 +170,28 @@ def _texts(value: JsonValue) -> Mapping[str, str] | None:
 
 
 class AuthorActivatesError(DeniedError):
-    """Who proposed a bundle wants to put it in force, and there is somebody else who could."""
+    """The author of a bundle cannot put it in force while another person could."""
 
     code = "author-activates"
     remedy = "ask another person to look at it with `taskbound policy diff`, and to activate it"
 
 
 class UnknownBundleError(DeniedError):
-    """No bundle of this digest is kept."""
+    """No bundle with this digest is stored."""
 
     code = "unknown-bundle"
     remedy = "list them with `taskbound policy list`"
 
 
 class MovedInForceError(DeniedError):
-    """Another bundle was put in force while this one was looked at."""
+    """Another bundle was put in force in the meantime."""
 
     code = "moved-in-force"
     remedy = "look again at what would change, with `taskbound policy diff`, and activate it then"
 
 
 class NotInForceBeforeError(DeniedError):
-    """What was never in force can't be gone back to."""
+    """The bundle was never in force, so there is no going back to it."""
 
     code = "not-in-force-before"
     remedy = "see what was with `taskbound policy list`; what is new is put in force with `policy activate`"
@@ -227,19 +199,18 @@ class NotInForceBeforeError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """What is in force in a namespace."""
+    """The bundle in force in a namespace."""
 
     epoch: int = 0
-    """How often that was changed (rule 3)."""
+    """How often that was changed."""
     digest: str = ""
     """Of the bundle; empty for the rules that come with Taskbound, alone."""
 
 
 def require_activator(author: str, activator: str, persons: Mapping[str, Person]) -> bool:
-    """Go on only when this person may put the author's bundle in force (rule 1); whether they are alone.
+    """Returns whether the activator is the only person.
 
-    Raises:
-        AuthorActivatesError: They are the author, and not alone.
+    Raises AuthorActivatesError if the author is not alone.
     """
     present = [name for name, one in persons.items() if one.state is PersonState.PRESENT]
     own = human_of(author, persons)
@@ -251,25 +222,16 @@ def require_activator(author: str, activator: str, persons: Mapping[str, Person]
 
 
 def require_unmoved(seen: InForce, now: InForce) -> None:
-    """Go on only when what is in force is what was in force when it was looked at (rule 3).
-
-    Raises:
-        MovedInForceError: It is not.
-    """
+    """Raises MovedInForceError if the bundle in force changed."""
     if seen != now:
         raise MovedInForceError(f"bundle `{now.digest or 'base'}` was put in force meanwhile")
 
 
 def require_earlier(now: InForce, past: Iterable[InForce], told: str | None) -> str:
-    """The digest to go back to (rule 2).
+    """Returns the digest to go back to; raises NotInForceBeforeError if there is none.
 
-    Args:
-        now: What is in force.
-        past: What was in force until now, newest first.
-        told: The digest that was asked for, empty for the base alone; None for the one before.
-
-    Raises:
-        NotInForceBeforeError: It was never in force, or there was none before.
+    `past` is newest first; `told` is the requested digest, empty for the base alone, None for the previous
+    one.
     """
     earlier = [one.digest for one in past if one.epoch < now.epoch]
     if told is None:

@@ -1,23 +1,13 @@
-"""Test cases of policies: what is given, what is expected, and how each is read.
+"""Test cases of policies, for calls and for operations of the API, and their reader.
 
-Of `case`:
-
-1. A case says who, which tool, which arguments and what is expected; a fact that it does not
-   give is that of an ordinary first call that a grant covers, by a tool as it is pinned. A case may say under
-   which scope: then it is looked at as well, as far as its first step.
-2. A member that no case has refuses: a misspelt `expcet` would expect nothing.
-3. What is expected is compared in full where it says more: lifters, the code, the policies.
-4. Two cases of a file never have the same name.
-5. A case with `operation` is about an operation of our own API (`operation_case`), any other about a call.
-
-Of `operation_case`:
-
-1. A case names the operation, and the principal as `person:NAME`, `agent:NAME` or `service:NAME`; `groups`
-   are those that a person is in.
-2. `about` names what it is about and `above` what stands above that, as `Agent:NAME`. A fact that it does
-   not give is empty, but the name of the agent or tool that it is about.
-3. A member that no such case has refuses. Nothing lifts the refusal of an operation, so that none expects a
-   hold.
+1. A case names agent, tool, arguments and the expected answer. A missing fact has the value of an ordinary
+   first call of a pinned tool that a grant covers. A given scope is judged too, in its first step.
+2. An unknown member is refused: a misspelt `expcet` would expect nothing.
+3. Lifters, code and policies are compared completely if given.
+4. Names of cases are unique in a file.
+5. A case with `operation` is about an API operation: the principal is `person:NAME`, `agent:NAME` or
+   `service:NAME`, `about` and `above` are `Agent:NAME` and the like, missing facts are empty except the name
+   in `about`. It cannot expect a hold.
 """
 
 from __future__ import annotations
@@ -48,7 +38,7 @@ _CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argumen
 
 
 class BadCaseError(MalformedError):
-    """A case that can't be read as one."""
+    """The test case is not valid."""
 
     code = "bad-case"
     remedy = "write it as docs/guides/policies.md does"
@@ -56,7 +46,7 @@ class BadCaseError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a case expects."""
+    """The expected answer of a case."""
 
     decision: str
     """`permit`, `hold` or `refuse`."""
@@ -68,7 +58,7 @@ class Expectation:
     """The policies that decided; none means any."""
 
     def missed(self, found: PolicyConclusion) -> str:
-        """How a conclusion is not what was expected (rule 3); empty when it is."""
+        """Returns how the conclusion differs from the expected one (rule 3); empty if it does not."""
         decision, more = self._compared(found)
         if decision != self.decision:
             return f"it is {words_of(found)}"
@@ -88,7 +78,7 @@ class Expectation:
 
 
 def words_of(found: PolicyConclusion) -> str:
-    """A conclusion in words."""
+    """Describes a conclusion."""
     match found:
         case Permitted(policies=policies):
             return f"permit ({', '.join(policies)})"
@@ -101,11 +91,7 @@ def words_of(found: PolicyConclusion) -> str:
 
 
 def expectation_of(value: JsonValue, where: str) -> Expectation:
-    """What a case expects.
-
-    Raises:
-        BadCaseError: It is none of what can be.
-    """
+    """Reads the expected answer; raises BadCaseError."""
     told: dict[str, JsonValue] = (
         {value: None} if isinstance(value, str) else object_of(value, where, _EXPECTED)
     )
@@ -127,11 +113,7 @@ def expectation_of(value: JsonValue, where: str) -> Expectation:
 
 
 def fact_of(name: str, value: JsonValue, where: str, facts: Mapping[str, FactKind]) -> Fact:
-    """The fact of this name that a case gives.
-
-    Raises:
-        BadCaseError: There is no such fact, or it is of another kind.
-    """
+    """Reads a given fact; raises BadCaseError if the name or the type is wrong."""
     kind = facts.get(name)
     place = f"{where}.{name}" if "." not in name else f'{where}["{name}"]'
     if kind is None:
@@ -160,11 +142,7 @@ _KINDS: Final[Mapping[FactKind, str]] = {
 
 
 def object_of(value: JsonValue, where: str, members: frozenset[str]) -> dict[str, JsonValue]:
-    """An object with no other members than these; any other refuses, so that no misspelt one is overlooked.
-
-    Raises:
-        BadCaseError: It is none.
-    """
+    """Reads an object with only these members; raises BadCaseError for another one (rule 2)."""
     if not isinstance(value, dict):
         raise BadCaseError("an object belongs here", where=where)
     for name in value:
@@ -177,22 +155,14 @@ def object_of(value: JsonValue, where: str, members: frozenset[str]) -> dict[str
 
 
 def text_of(value: JsonValue, where: str) -> str:
-    """A text that can be shown.
-
-    Raises:
-        BadCaseError: It is none.
-    """
+    """Reads a printable text; raises BadCaseError."""
     if not isinstance(value, str) or not value or len(value) > _NAME or not value.isprintable():
         raise BadCaseError(f"a text of 1 to {_NAME} characters that can be shown belongs here", where=where)
     return value
 
 
 def texts_of(value: JsonValue, where: str) -> tuple[str, ...]:
-    """A list of such texts, each once and in order.
-
-    Raises:
-        BadCaseError: It is none.
-    """
+    """Reads a list of distinct printable texts and sorts it; raises BadCaseError."""
     if not isinstance(value, list) or not value:
         if value == []:
             return ()
@@ -210,7 +180,7 @@ _ABOUTS: Final = {one.value: one for one in About}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationCase:
-    """One case."""
+    """A case about an API operation."""
 
     name: str
     request: OperationRequest
@@ -221,7 +191,7 @@ class OperationCase:
 
 
 def empty_fact(kind: FactKind) -> Fact:
-    """The fact of something that does not exist, or was not said."""
+    """Returns the empty value of this type, for what does not exist or was not given."""
     match kind:
         case FactKind.TRUTH:
             return False
@@ -234,12 +204,8 @@ def empty_fact(kind: FactKind) -> Fact:
 
 
 def parse_operation_case(value: JsonValue, where: str) -> OperationCase:
-    """The case that a member of a file's list is.
-
-    Raises:
-        BadCaseError: It is none; `where` is the place in it.
-    """
-    told = object_of(value, where, _MEMBERS)  # 3
+    """Reads a case about an operation; raises BadCaseError with the place."""
+    told = object_of(value, where, _MEMBERS)  # 2
     for name in ("name", "principal", "expect"):
         if name not in told:
             raise BadCaseError(f"a case about an operation has `{name}`", where=where)
@@ -254,7 +220,7 @@ def parse_operation_case(value: JsonValue, where: str) -> OperationCase:
     about = text_of(told["about"], f"{where}.about") if "about" in told else ""
     kinds = {one: OPERATION_FACTS[one] for one in operation.facts}
     facts: dict[str, Fact] = {one: empty_fact(kind) for one, kind in kinds.items()}
-    facts |= {_NAMED[operation.about]: about} if operation.about in _NAMED else {}  # 2
+    facts |= {_NAMED[operation.about]: about} if operation.about in _NAMED else {}  # 5
     given = told.get("facts", {})
     if not isinstance(given, dict):
         raise BadCaseError("`facts` is an object", where=f"{where}.facts")
@@ -341,7 +307,7 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyCase:
-    """One case."""
+    """A case about a call."""
 
     name: str
     namespace: str
@@ -357,7 +323,7 @@ class PolicyCase:
 
 
 def request_of(case: PolicyCase, tool: PolicyTool) -> PolicyRequest:
-    """What the rules are asked for a case, about this tool (rule 1)."""
+    """Returns the engine's request for a case about this tool (rule 1)."""
     own: dict[str, Fact] = {
         "agent.name": case.agent,
         "agent.namespace": case.namespace,
@@ -385,11 +351,7 @@ def request_of(case: PolicyCase, tool: PolicyTool) -> PolicyRequest:
 
 
 def parse_cases(value: JsonValue) -> tuple[PolicyCase | OperationCase, ...]:
-    """The cases that the value of a file holds.
-
-    Raises:
-        BadCaseError: It holds something else; `where` is the place in it.
-    """
+    """Reads the cases of a file; raises BadCaseError with the place."""
     file = object_of(value, "", frozenset({"cases"}))
     listed = file.get("cases")
     if not isinstance(listed, list) or not listed or len(listed) > _MOST:

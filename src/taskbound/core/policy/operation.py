@@ -1,27 +1,18 @@
-"""Operations of our own API as policies see them, with their facts and step-up.
+"""Operations of the API as policies see them, with facts and step-up authentication.
 
-Of `operation`:
+1. Operations are listed in `core.policy.operations`; others are refused.
+2. Facts are in the context. Principal and resource have no attributes and are compared with entities.
+3. Facts about something that does not exist are empty; the flow reports that it does not exist.
+4. Only the caller's own sign-in can lift a refusal, where a `forbid` asks for a `step_up`. Other lifters
+   refuse.
+5. No policy can keep the account that owns the data directory from going back to an earlier bundle or from
+   turning the kill switch on. Turning it off is not exempt.
+6. If the bundle in force is damaged, only the base policies decide who may read, end and go back; all other
+   operations are refused.
 
-1. An operation is no action: it stands in a table (`core.policy.operations`), and what is not there is
-   refused.
-2. Its facts stand in the context, each of one kind under one name; principal and resource have no attributes,
-   and are compared with entities and with what is above them.
-3. What is said of something that does not exist is empty; that it does not exist is the flow's to say.
-4. Nothing lifts the refusal of an operation but the person's own sign-in, where a `forbid` asks for a better
-   or a younger one (`step_up`): any other lifter refuses like none.
-5. The account that owns the data directory can always go back to an earlier bundle, and stop everything: no
-   rule of an organization bars its own way back. Releasing what is stopped is no such way.
-6. Where what is in force is damaged, the rules that come with Taskbound alone say who may read, end and go
-   back; all else refuses.
-
-Of `step_up`:
-
-1. `ACR` is how the person signed in, in their issuer's words, compared whole; `SECONDS` how long ago at most.
-   One of the two may be left out, and says nothing then.
-2. A sign-in that nobody knows of meets nothing, and neither does one that is said to be still to come.
-3. Each that is asked for is to be met. What is told of those that are not: all ways, and the shortest time.
-4. About an operation it is who asks for it that has to have signed in so; about a call, whoever says yes to
-   it (`approval.quorum`), when they say so.
+Step-up: `ACR` is the issuer's value, compared exactly, `SECONDS` the maximum age; either may be missing. An
+unknown or future sign-in meets nothing. All required step-ups must be met; the error lists all values and the
+shortest time. For an operation the caller signs in; for a call the approver does (`approval.quorum`).
 """
 
 from __future__ import annotations
@@ -47,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class About(Enum):
-    """What an operation is about; the values are entity types of policies."""
+    """What an operation is about; the values are entity types in policies."""
 
     NAMESPACE = "Namespace"
     AGENT = "Agent"
@@ -174,7 +165,7 @@ _LIFTER: Final = re.compile(STEP_UP, re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepUp:
-    """How a person has to have signed in."""
+    """A required sign-in."""
 
     acr: str
     """Empty for any way."""
@@ -184,20 +175,19 @@ class StepUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """How a person signed in, and when."""
+    """How and when a person signed in."""
 
     acr: str
     at: Instant
 
 
 class StepUpError(DeniedError):
-    """The person has to sign in anew for this, or otherwise than they did."""
+    """The person must sign in again, or in another way."""
 
     code = "step-up"
     remedy = "sign in as it says, and ask again with the token that you get by that"
 
     def __init__(self, message: str, *, steps: Sequence[StepUp], where: str = "", remedy: str = "") -> None:
-        """Say so, and how (rule 3)."""
         super().__init__(f"{message}: signed in {asked_words(steps)}", where=where, remedy=remedy)
         acr, within = _asked(steps)
         self.acr = acr
@@ -207,7 +197,7 @@ class StepUpError(DeniedError):
 
 
 def asked_words(steps: Sequence[StepUp]) -> str:
-    """How somebody is to have signed in, in words (rule 3)."""
+    """Describes the required sign-in."""
     acr, within = _asked(steps)
     how = [f"as `{acr}`"] if acr else []
     how += [f"at most {within} seconds ago"] if within else []
@@ -220,7 +210,7 @@ def _asked(steps: Sequence[StepUp]) -> tuple[str, int]:
 
 
 def parse_step_up(lifter: str) -> StepUp | None:
-    """What a lifter asks of a sign-in (rule 1); None where it asks for something else."""
+    """Returns the sign-in that a lifter requires; None for another lifter."""
     if _LIFTER.fullmatch(lifter) is None:
         return None
     acr, _, within = lifter.removeprefix("step-up:").partition("@")
@@ -228,7 +218,7 @@ def parse_step_up(lifter: str) -> StepUp | None:
 
 
 def unmet(steps: Sequence[StepUp], signed: SignIn | None, now: Instant) -> tuple[StepUp, ...]:
-    """Those that a sign-in does not meet now (rules 2 and 3)."""
+    """Returns the step-ups that the sign-in does not meet now."""
     if signed is None:
         return tuple(steps)
     age = now - signed.at
@@ -244,7 +234,7 @@ ALL_OPERATIONS: Final = "operation"
 
 
 class Right(Enum):
-    """Who may ask for an operation as long as no rule says less; the values are groups of operations."""
+    """Who may use an operation unless a policy forbids it; the values are groups of operations."""
 
     ANYONE = "anyone"
     READ = "read"
@@ -261,7 +251,7 @@ class Right(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation, as policies see it."""
+    """An operation, as policies see it."""
 
     name: str
     """`word:verb`."""
@@ -282,23 +272,23 @@ class Operation:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """Names of its facts, in order."""
+        """The names of its facts, sorted."""
         return tuple(sorted({"proof_kind", *self.told, *FOUND[self.about]}))
 
     @property
     def is_standing(self) -> bool:
-        """Whether its answer depends on who asks and on what is in force, and on nothing else."""
+        """Whether the answer depends only on the caller and the bundle in force."""
         return self.about is About.NAMESPACE and not self.told
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that it is in."""
+        """The groups of the operation."""
         return (self.right.value, *((Right.SERVICE.value,) if self.serves else ()), ALL_OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What an operation is about, and what is above it."""
+    """What an operation is about, and its parents."""
 
     about: About
     name: str
@@ -308,7 +298,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRequest:
-    """One question to the engine: who asks for which operation about what."""
+    """A request to the engine: principal, operation and resource."""
 
     principal: Principal
     groups: tuple[str, ...]
@@ -323,7 +313,7 @@ class OperationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed(NoTruth):
-    """The rules let the operation pass; what the flow refuses stays refused."""
+    """Policy allows the operation; the flow may still refuse it."""
 
     policies: tuple[str, ...]
     bundle: str
@@ -332,7 +322,7 @@ class Allowed(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Barred(NoTruth):
-    """The rules refuse the operation."""
+    """Policy refuses the operation."""
 
     code: str
     """`forbidden`, `not-permitted`, `policy-erred`, `damaged-bundle` or `step-up`."""
@@ -348,19 +338,14 @@ OperationVerdict: TypeAlias = Allowed | Barred
 
 
 class OperationForbiddenError(DeniedError):
-    """The organization's rules do not let this principal ask for this operation."""
+    """The organization's policies do not allow this principal to use this operation."""
 
     code = "operation-forbidden"
-    remedy = "ask whoever is in charge of the policies; `taskbound policy show` shows them"
+    remedy = "ask the policy author; `taskbound policy show` shows them"
 
 
 def conclude_operation(answer: PolicyAnswer, reasons: Mapping[str, str]) -> OperationVerdict:
-    """What follows from the engine's answer (rule 4).
-
-    Args:
-        answer: What the engine said.
-        reasons: The `@reason` of policies that have one, by name.
-    """
+    """Returns the conclusion (rule 4); `reasons` are the `@reason` annotations by policy name."""
     match conclude(answer):
         case Permitted(policies=policies):
             return Allowed(policies=policies, bundle=answer.bundle)
@@ -381,7 +366,7 @@ def _barred(
 
 
 def lift(verdict: OperationVerdict, signed: SignIn | None, now: Instant) -> OperationVerdict:
-    """What follows where the person signed in so (rule 4)."""
+    """Returns the conclusion with this sign-in (rule 4)."""
     if isinstance(verdict, Allowed) or not verdict.steps:
         return verdict
     left = unmet(verdict.steps, signed, now)
@@ -391,7 +376,7 @@ def lift(verdict: OperationVerdict, signed: SignIn | None, now: Instant) -> Oper
 
 
 def is_way_back(request: OperationRequest) -> bool:
-    """Whether no rule may bar the account that owns the data directory from this (rule 5)."""
+    """Returns whether no policy may keep the data directory's owner from this (rule 5)."""
     if request.operation.name == "revocation:stop":
         return request.facts.get("stopped") is True
     return request.operation.name == "policy:roll-back"

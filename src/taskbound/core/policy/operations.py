@@ -1,12 +1,11 @@
-"""The table of operations for policies: each with its right, what it is about, and what its message tells.
+"""The table of operations for policies: right, resource, and the facts taken from each message.
 
-1. It names every operation of the daemon's own table (`surfaces.api.server.table`) and no other; a test holds
-   both to each other, and what a row says of a message to that message.
-2. What is secret in a message (a token, a signature, a sealed value) is told to no policy.
-3. What gateway, egress, broker, service or anybody asks each second is about the namespace and tells
-   nothing, so that its answer depends on who asks and on what is in force alone (`Operation.is_standing`).
-4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.
-5. What only reads, or what anybody may ask, changes nothing, unless its row says so.
+1. It lists exactly the operations of `surfaces.api.server.table`; a test compares both with the messages.
+2. Secrets in a message (tokens, signatures, sealed values) are not facts.
+3. Operations that gateways, the egress, the broker and services call each second are about the namespace and
+   have no facts, so that their answer can be remembered (`Operation.is_standing`).
+4. The caller who delivers an answer need not be its signer: facts name the signer and the answer.
+5. An operation that only reads, or that is open to everybody, changes nothing unless its row says so.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _R, _P, _G, _W = Right.READ, Right.PERSON, Right.GIVER, Right.GATEWAY
 _READING: Final = frozenset({Right.READ, Right.ANYONE})
 _SIGNED: Final = "person=statement.person answer=statement.kind"
-"""What is told of a signed answer (rule 4)."""
+"""The facts of a signed answer (rule 4)."""
 
 
 def _row(  # noqa: PLR0913 - the columns of the table

@@ -1,18 +1,12 @@
-"""What would change an answer: each fact, argument or part of the scope changed alone.
+"""Finds what would change an answer, by changing each fact, argument or the scope alone.
 
-Of `turning`:
+1. Each change stays within its domain and is asked of the engine. The first one that gives another conclusion
+   is named.
+2. At most 400 requests are made; the result says if that was not enough.
+3. `effect` and `tool.effect` are one fact and change together.
 
-1. One thing is changed at a time, within its domain; each change is a question to the engine.
-2. For each of them the first change that leads to another conclusion is named.
-3. At most 400 questions are asked; who reads more than that is told so.
-4. `effect` and `tool.effect` are one fact under two names, and change together.
-
-Of `within`:
-
-1. A scope is looked at before the rules: what no grant covers is refused, whatever the rules say.
-2. Without a scope the call is taken as covered, and the rules alone conclude.
-3. The scope is one more thing that was read. It is changed like the others: without the grants that cover,
-   or with one that does where none did, which leaves the call as it is.
+The scope is judged before policy and changed likewise: without the covering grants, or with a grant that
+covers. Without a scope the call counts as covered.
 """
 
 from __future__ import annotations
@@ -53,7 +47,7 @@ _TWINS: Final[Mapping[str, str]] = {"effect": "tool.effect", "tool.effect": "eff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One change that leads to another conclusion."""
+    """A change that gives another conclusion."""
 
     what: str
     """A fact's name, or a pointer of an argument."""
@@ -65,7 +59,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """All changes that were found, and whether everything that was read was tried."""
+    """All changes found, and whether everything that was read was tried."""
 
     found: tuple[Turn, ...]
     whole: bool
@@ -74,12 +68,9 @@ class Turns:
 def turns(
     request: PolicyRequest, trace: PolicyTrace, judge: Callable[[PolicyRequest], PolicyConclusion]
 ) -> Turns:
-    """What would change the answer to this request.
+    """Returns the changes for a request.
 
-    Args:
-        request: The request.
-        trace: What the engine looked at for it.
-        judge: What is concluded of a request.
+    `trace` is what the engine read, `judge` concludes a changed request.
     """
     now = _bare(judge(request))
     found: list[Turn] = []
@@ -89,17 +80,16 @@ def turns(
         if what in seen:
             continue
         if asked >= _MOST:
-            return Turns(found=tuple(found), whole=False)  # 3
+            return Turns(found=tuple(found), whole=False)  # 2
         asked += 1
         then = judge(other)
         if _bare(then) != now:
-            seen.add(what)  # 2
+            seen.add(what)  # 1
             found.append(Turn(what=what, change=change, answer=words_of(then)))
     return Turns(found=tuple(found), whole=True)
 
 
 def _bare(found: PolicyConclusion) -> PolicyConclusion:
-    """A conclusion without its sentences: another sentence is no other answer."""
     return replace(found, details=()) if isinstance(found, Forbidden) else found
 
 
@@ -108,7 +98,7 @@ def _changes(request: PolicyRequest, trace: PolicyTrace) -> Iterator[tuple[str, 
     for name in trace.facts:
         if name in done or name not in request.facts:
             continue
-        names = {name, _TWINS.get(name, name)}  # 4
+        names = {name, _TWINS.get(name, name)}  # 3
         done |= names
         for value in _others(name, request.facts[name]):
             facts = {**request.facts, **dict.fromkeys(names, value)}
@@ -123,7 +113,7 @@ def _changes(request: PolicyRequest, trace: PolicyTrace) -> Iterator[tuple[str, 
 
 
 def _others(name: str, value: Fact) -> Iterator[Fact]:
-    """Other values of a fact's domain, the nearest first."""
+    """Yields other values of a fact's domain, the nearest first."""
     match FACTS[name], value:
         case FactKind.TRUTH, bool():
             yield not value
@@ -164,7 +154,7 @@ _OUTSIDE: Final = "outside-scope"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantsFor:
-    """Which grants cover a call, or what kept the nearest from it."""
+    """The grants that cover a call, or why the nearest does not."""
 
     covering: tuple[str, ...]
     """Each grant that covers in words, in the order in which they are to pay."""
@@ -173,7 +163,7 @@ class GrantsFor:
 
 
 def grants_for(scope: Scope, request: PolicyRequest, *, step: int = 0) -> GrantsFor:
-    """Which grants of the scope cover the call, or what came nearest."""
+    """Judges the call against the scope."""
     found = _look(scope, request, step)
     if isinstance(found, Missed):
         return GrantsFor(covering=(), nearest=found.sentences)
@@ -185,7 +175,7 @@ def grants_for(scope: Scope, request: PolicyRequest, *, step: int = 0) -> Grants
 def conclude_within(
     scope: Scope | None, request: PolicyRequest, answer: PolicyAnswer, *, step: int = 0
 ) -> PolicyConclusion:
-    """What follows from the scope and from the engine's answer (rules 1 and 2)."""
+    """Returns the conclusion from the scope, if given, and the engine's answer."""
     found = None if scope is None else _look(scope, request, step)
     if isinstance(found, Missed):
         return Forbidden(code=_OUTSIDE, policies=(), details=found.sentences)
@@ -200,14 +190,9 @@ def turns_within(
     *,
     step: int = 0,
 ) -> Turns:
-    """What would change the answer to this request: of the scope, and of all that was read.
+    """Returns the changes of facts, arguments and scope.
 
-    Args:
-        scope: The scope that the call is made under, if one is known.
-        request: The request.
-        trace: What the engine looked at for it.
-        ask: The engine.
-        step: The step of the scope that is in force.
+    `ask` is the engine, `step` the scope's current step.
     """
     if scope is None:
         return turns(request, trace, lambda one: conclude(ask(one)))
@@ -221,7 +206,6 @@ def turns_within(
 def _turn_of_scope(
     scope: Scope, request: PolicyRequest, ask: Callable[[PolicyRequest], PolicyAnswer], step: int
 ) -> Turn:
-    """The answer with the scope otherwise (rule 3)."""
     found = _look(scope, request, step)
     if isinstance(found, Missed):
         then = words_of(conclude(ask(request)))

@@ -1,4 +1,4 @@
-"""What a task may do: grants of tools with constraints on arguments, uses and totals. It only narrows."""
+"""The scope of a task: grants of tools with constraints on arguments, uses and totals. It can only narrow."""
 
 from __future__ import annotations
 

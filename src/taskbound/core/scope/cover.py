@@ -1,29 +1,16 @@
-"""Whether a grant covers a call, why none does, and whether one could.
+"""Decides whether a grant covers a call, explains a miss, and decides whether a grant could cover one.
 
-Of `cover`:
+1. A grant covers a call if it names the tool, every constrained argument is present (or optional and absent)
+   and meets its constraint, every total can read its amount exactly, and there are no other arguments.
+2. *Closed world*: an argument that the grant does not mention is absent or has the pinned schema's default,
+   at every level that a path enters; only ``others: "any"`` opens it. Without a schema there is no default.
+3. A tool that no grant in force names is not covered.
+4. A miss is explained by the nearest grant: the most accepted arguments, then the fewest misses, then the
+   first. The words show the value short, escaped and without secrets; equal calls get equal words.
 
-1. A grant covers a call when it names the tool, every constrained argument is present
-   (or optional and absent) and meets its constraint, every total can read its amount
-   exactly, and nothing else is said.
-2. *Closed world*: an argument that the grant doesn't mention is absent or holds the
-   pinned schema's default, and so at every level that a path enters (``tree``); only
-   ``others: "any"`` opens it. Without a schema there is no default.
-3. Silence refuses: a tool that no grant in force names is not covered.
-4. A miss is explained by the nearest grant: the one with the most arguments of the call
-   accepted, then the fewest misses, then the first. The same call gets the same words.
-
-Of `miss`:
-
-The words name the argument, what it was (short, escaped, secrets hidden) and what
-the nearest grant asks for. The same call under the same scope gets the same words.
-
-Of `could`:
-
-1. What is known must meet a grant as `cover` has it; what is to come is taken as what the grant asks for.
-2. A URI template is taken as every URI that it can stand for: a grant could cover one unless it is shown that
-   it can't: by the few values that it permits, what its texts begin with, or the scheme, host and port of
-   its URLs.
-3. It answers for a list, and so in favor of showing: each call is decided when it is made.
+`could_cover` judges a partial call, for lists only: missing arguments count as granted. A URI template counts
+as every URI that it can expand to, unless values, prefixes, scheme, host or port show that no URI is
+permitted.
 """
 
 from __future__ import annotations
@@ -76,7 +63,7 @@ _NO_TOOL: Final = "tool-not-granted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """One argument that the nearest grant doesn't accept."""
+    """An argument that the nearest grant does not accept."""
 
     argument: str
     """Its name, escaped and shortened if the agent wrote something odd."""
@@ -91,7 +78,7 @@ class Miss:
 
     @property
     def sentence(self) -> str:
-        """The miss in a person's words."""
+        """Describes the miss for people."""
         name = f"argument `{self.argument}`"
         if not self.was:
             return f"{name} must be given: {self.needed}"
@@ -115,12 +102,12 @@ class Missed(NoTruth):
 
     @property
     def code(self) -> str:
-        """The stable word of the first reason."""
+        """The code of the first reason."""
         return self.misses[0].code if self.misses else _NO_TOOL
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """One sentence for each miss: what missed, and what may be done instead; at least one."""
+        """One sentence for each miss with what to do instead; at least one."""
         if not self.misses:
             known = ", ".join(f"`{tool}`" for tool in self.tools)
             rest = f" and {self.more} more" if self.more else ""
@@ -131,7 +118,7 @@ class Missed(NoTruth):
 
     @property
     def sentence(self) -> str:
-        """The misses in one sentence for the agent, the first three told in full."""
+        """One sentence for the agent, with the first three misses in full."""
         told = self.sentences
         if not self.misses:
             return told[0]
@@ -140,7 +127,7 @@ class Missed(NoTruth):
 
 
 def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) -> Missed:
-    """What came nearest to covering a call that no grant covers."""
+    """Returns the nearest grant and its misses for a call that is not covered."""
     named = in_force.by_tool.get(tool, ())
     if not named:
         tools = sorted(in_force.by_tool)
@@ -162,7 +149,7 @@ def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) 
 
 
 class Judged(NamedTuple):
-    """The verdict on one place of a call; a tuple, since a refusal makes one for each argument and grant."""
+    """The verdict on one place; a tuple for speed, since a refusal makes one for each argument and grant."""
 
     steps: tuple[str | int, ...]
     """Names, and the places of items, from the arguments inward."""
@@ -176,9 +163,9 @@ class Judged(NamedTuple):
 
 
 def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged]:
-    """The verdict on each place that the grant asks for or the call brings, in a fixed order.
+    """Yields the verdict on each place of the grant or the call, in a fixed order.
 
-    Of a list, the items up to the first that misses are judged.
+    A list stops at its first miss.
     """
     for judged in _judge_members(grant.tree, (), arguments, schema):
         if grant.totals and judged.node is not None and isinstance(judged.verdict, Met):
@@ -229,7 +216,6 @@ def _judge_value(
 
 
 def _distance(grant: Grant, arguments: Arguments, schema: Schema) -> tuple[int, int]:
-    """Smaller is nearer: most arguments accepted, then fewest misses."""
     accepted = missed = 0
     for judged in judge(grant, arguments, schema):
         if isinstance(judged.verdict, Met):
@@ -282,14 +268,9 @@ def cover(
     *,
     step: int = 0,
 ) -> Covered | Missed:
-    """Which grants cover this call; remainders are not looked at.
+    """Returns the grants that cover this call, without looking at what their limits have left.
 
-    Args:
-        scope: The scope of the task.
-        tool: The tool as the agent names it, ``server__tool``.
-        arguments: The arguments as strict parsing gave them.
-        schema: The pinned input schema of the tool, for its defaults.
-        step: The step that is in force, counted from 0; a task that entered none is in the first.
+    `arguments` are as strictly parsed; `schema` is the pinned one, for defaults; `step` counts from 0.
     """
     in_force = scope.at(step)
     named = in_force.by_tool.get(tool, ())  # rule 3
@@ -302,7 +283,7 @@ def cover(
 def _payer(
     grant: Grant, arguments: Mapping[str, JsonValue], schema: Mapping[str, JsonValue] | None
 ) -> Payer | None:
-    """What the grant would pay if it covers; the quick twin of `judge`, which a test holds equal."""
+    """Fast equivalent of `judge` for a covering grant; a test compares both."""
     if grant.deep:
         if not isinstance(meets_members(grant.tree, arguments, schema), Met):
             return None
@@ -343,7 +324,7 @@ def could_cover(
     *,
     step: int = 0,
 ) -> Verdict:
-    """Whether a grant in force covers a call with these arguments and others that are to come (rule 1)."""
+    """Decides whether a grant in force could cover a call with these arguments and further ones."""
     verdict: Verdict = _NOT_NAMED
     for grant in scope.at(step).by_tool.get(tool, ()):
         verdict = _begun(grant, known, schema)
@@ -355,7 +336,7 @@ def could_cover(
 def could_cover_template(
     scope: Scope, tool: str, argument: str, template: UriTemplate, *, step: int = 0
 ) -> Verdict:
-    """Whether a grant in force could cover a call whose argument is a URI of this template (rule 2)."""
+    """Decides whether a grant in force could cover a call whose argument is a URI of this template."""
     verdict: Verdict = _NOT_NAMED
     for grant in scope.at(step).by_tool.get(tool, ()):
         node = grant.tree.members.get(argument)
@@ -384,7 +365,6 @@ def _begun(grant: Grant, known: Mapping[str, JsonValue], schema: Mapping[str, Js
 
 
 def _excluded(rule: Constraint, template: UriTemplate) -> bool:
-    """Whether the rule is shown to permit no URI of the template (rule 2)."""
     values = rule.choices()
     if values is not None:
         return not any(isinstance(one, str) and template.stands_for(one) for one in values)

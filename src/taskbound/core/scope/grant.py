@@ -1,23 +1,17 @@
-"""A scope and its grants: compiled values, the one parser, and a description in words.
+"""A scope and its grants: compiled values, the parser, and a description in words.
 
-Of `grant`:
+A scope is identified by the digest of its canonical form. It is immutable and expensive to compile, so cache
+it by digest. Rules of the parser:
 
-A scope is its canonical form; two that are written differently and say the same by
-the rules of ``parse`` are equal and have the same digest. Keep it by its digest: it
-never changes, and compiling it costs more than a decision.
-
-Of `parse`:
-
-1. Bytes are one strict JSON document; a value is taken through its canonical bytes, so
-   that what is kept is a copy of its own in which 10.0 is 10.
-2. A member that isn't known refuses; so does a constraint, a tool or a name of another shape.
-3. A scope has 1 to 1,000 grants; two that cover the same calls are refused, for
-   their limits would add up where one was meant.
-4. ``total`` speaks of arguments that ``arguments`` constrains, ``optional`` also of objects that
-   its paths enter. An argument with a total can't be optional: what is absent can't be counted.
-5. What permits nothing (an empty list, a minimum above the maximum) is a mistake and refused.
-6. A scope has grants, or 2 to 16 steps that have them. The ids of grants run on over the steps, and rule 3
-   holds for grants that are in force together.
+1. Bytes are one strict JSON document; a value is copied through its canonical bytes, so that 10.0 becomes 10.
+2. An unknown member, constraint or tool name of another form is refused.
+3. A scope has 1 to 1,000 grants. Two that cover the same calls are refused, because their limits would add
+   up.
+4. ``total`` names arguments that ``arguments`` constrains, ``optional`` also objects on their paths. An
+   argument with a total is not optional, since an absent amount cannot be counted.
+5. A constraint that permits nothing (an empty list, min above max) is refused.
+6. A scope has grants, or 2 to 16 steps with grants. Grant ids continue across steps; rule 3 holds for grants
+   that are in force together.
 """
 
 from __future__ import annotations
@@ -56,7 +50,7 @@ _VERSION: Final = 1
 
 
 class Others(Enum):
-    """What an argument that the grant doesn't mention may be."""
+    """The rule for arguments that the grant does not mention."""
 
     DEFAULT_ONLY = "default-only"
     """Absent, or the default of the pinned schema."""
@@ -66,7 +60,7 @@ class Others(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Leave to call one tool, within constraints and limits."""
+    """Permission to call one tool, within constraints and limits."""
 
     id: str
     """``g0``, ``g1`` …: its place in the scope."""
@@ -92,7 +86,7 @@ class Grant:
     """What the grant pays whatever the arguments are."""
 
     def __post_init__(self) -> None:
-        """Compile what `cover` needs for each action."""
+        """Compiles what `cover` needs for each action."""
         tree = compile_tree(self.arguments, self.optional, closed=self.others is Others.DEFAULT_ONLY)
         nodes = tree.members.items()
         plan = tuple(
@@ -107,11 +101,11 @@ class Grant:
 
     @property
     def uses_key(self) -> str:
-        """The key of the limit of uses."""
+        """The key of the uses limit."""
         return f"{self.id}/uses"
 
     def coverage(self) -> dict[str, JsonValue]:
-        """Which calls the grant covers, in canonical form: all of it but its limits."""
+        """Returns the canonical form without limits."""
         form: dict[str, JsonValue] = {"tool": self.tool}
         if self.arguments:
             form["arguments"] = {str(path): {rule.tag: rule.value()} for path, rule in self.arguments}
@@ -122,7 +116,7 @@ class Grant:
         return form
 
     def value(self) -> dict[str, JsonValue]:
-        """The canonical form: what is default is left out, and lists without order are sorted."""
+        """Returns the canonical form: without defaults, unordered lists sorted."""
         form = self.coverage()
         if self.uses is not None:
             form["uses"] = self.uses
@@ -135,7 +129,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A part of the task, in which its own grants are in force."""
+    """A part of the task with its own grants."""
 
     name: str
     keep: bool
@@ -145,14 +139,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """The grants that are in force in one step, in the order in which they pay."""
+    """The grants in force in one step, in the order in which they pay."""
 
     grants: tuple[Grant, ...]
     by_tool: Mapping[str, tuple[Grant, ...]]
 
     @classmethod
     def of(cls, grants: tuple[Grant, ...]) -> InForce:
-        """These grants, by tool."""
+        """Indexes the grants by tool."""
         named: dict[str, list[Grant]] = {}
         for grant in grants:
             named.setdefault(grant.tool, []).append(grant)
@@ -165,7 +159,7 @@ _NOTHING: Final = InForce.of(())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a task may do: its grants, in the order in which they pay."""
+    """What a task may do: grants in the order in which they pay."""
 
     grants: tuple[Grant, ...] = field(compare=False)
     """Those of all steps, one after another."""
@@ -181,7 +175,6 @@ class Scope:
     """Step by step; at least one."""
 
     def __post_init__(self) -> None:
-        """Index the grants and make the digest."""
         form: JsonValue = {"grants": [grant.value() for grant in self.grants]}
         if self.steps:
             form = {"steps": [_step_value(step) for step in self.steps]}
@@ -197,11 +190,11 @@ class Scope:
         object.__setattr__(self, "in_force", tuple(in_force) or (every,))
 
     def at(self, step: int) -> InForce:
-        """The grants in force in a step, counted from 0; in a step that isn't there, none."""
+        """Returns the grants in force in a step, counted from 0; none for a step that does not exist."""
         return self.in_force[step] if 0 <= step < len(self.in_force) else _NOTHING
 
     def value(self) -> JsonValue:
-        """The scope as JSON, in canonical form; a fresh copy each time."""
+        """Returns a new copy of the canonical JSON."""
         return parse_document(self.canonical)
 
 
@@ -211,7 +204,7 @@ def _step_value(step: Step) -> JsonValue:
 
 
 def scope_ahead(scope: Scope, step: int) -> Scope:
-    """What a task in this step can still do: the grants in force as its first step, and the steps to come."""
+    """Returns the scope from this step on, with it as the first step."""
     if not step:
         return scope
     first = replace(scope.steps[step], keep=False, grants=scope.at(step).grants)
@@ -220,18 +213,18 @@ def scope_ahead(scope: Scope, step: int) -> Scope:
 
 
 def map_grants(scope: Scope, change: Callable[[Grant], Grant]) -> Scope:
-    """The scope with each grant changed so."""
+    """Returns the scope with each grant changed."""
     steps = tuple(replace(one, grants=tuple(map(change, one.grants))) for one in scope.steps)
     return Scope(grants=tuple(map(change, scope.grants)), steps=steps)
 
 
 def tools_of(scope: Scope) -> frozenset[str]:
-    """The tools that the scope names in any step; no others need be listed to the agent."""
+    """Returns the tools of all steps, which are the only ones listed to the agent."""
     return frozenset(scope.by_tool)
 
 
 def counted_limits(scope: Scope) -> dict[str, int]:
-    """What each limit permits in all, or in a window, by key: for people."""
+    """Returns the total of each limit, or its uses per window, by key, for people."""
     limits: dict[str, int] = {}
     for grant in scope.grants:
         if grant.uses is not None:
@@ -242,13 +235,13 @@ def counted_limits(scope: Scope) -> dict[str, int]:
 
 
 def initial_limits(scope: Scope) -> dict[str, int]:
-    """What each row of a limit holds before the first action, by key; a rate's window opened at 0."""
+    """Returns the initial value of each limit's row by key; a rate's window opened at 0."""
     opened = {rate.opened_key: 0 for grant in scope.grants for rate in grant.rates}
     return counted_limits(scope) | opened
 
 
 def describe(scope: Scope) -> tuple[str, ...]:
-    """What the scope permits, one line for each grant; breadth is named as such."""
+    """Describes the scope, one line for each grant; broad grants are called so."""
     if not scope.steps:
         return tuple(describe_grant(grant) for grant in scope.grants)
     lines: list[str] = []
@@ -259,7 +252,7 @@ def describe(scope: Scope) -> tuple[str, ...]:
 
 
 def describe_grant(grant: Grant) -> str:
-    """What one grant permits."""
+    """Describes one grant."""
     parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
     for path, constraint in grant.arguments:
         gap = ", or left out" if path in grant.optional and constraint.kinds else ""
@@ -303,15 +296,7 @@ _STEP_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def parse_scope(raw: bytes | JsonValue, *, registry: Registry = CONSTRAINTS) -> Scope:
-    """The scope that is written here, compiled.
-
-    Args:
-        raw: The bytes of one JSON document, or a JSON value.
-        registry: The constraints that it may name.
-
-    Raises:
-        ScopeSyntaxError: It is not one scope; ``where`` names the place.
-    """
+    """Reads and compiles a scope; raises ScopeSyntaxError, whose ``where`` is the place."""
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))  # rule 1
     except MalformedError as error:
@@ -370,7 +355,6 @@ def _parse_grants(value: JsonValue, place: Place, registry: Registry, *, first: 
 
 
 def _require_different(in_force: list[tuple[Grant, str]]) -> None:
-    """Refuse two grants that are in force together and cover the same calls (rule 3)."""
     seen: dict[bytes, str] = {}
     for grant, where in in_force:
         first = seen.setdefault(canonical(grant.coverage()), where)

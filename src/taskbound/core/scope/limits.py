@@ -1,32 +1,24 @@
 """The limits of a grant: totals of amounts and rates, read, written and charged.
 
-Of `limits`:
+1. A total sums one amount in minor units: one limit, ``{"limit": 100000, "exponent": 2}``, or one for each
+   currency, ``{"currency": "payment.currency", "limits": {"EUR": "1000.00"}}``. The argument at that path
+   must be exactly one of the codes; decimals follow ISO 4217, for currencies in use.
+2. An amount is a number; with ``"text": true`` also a decimal text: digits with at most one point, no sign,
+   exponent, spaces or leading zeros.
+3. A rate is uses in a window of seconds that opens at the first use; the first use after it opens the next.
+   So a span of that length has at most twice the number.
+4. A total's argument and its currency are in ``arguments``, not optional and not in a list.
 
-1. A total adds up one amount in minor units. It is one limit, ``{"limit": 100000, "exponent": 2}``, or one
-   for each currency, ``{"currency": "payment.currency", "limits": {"EUR": "1000.00"}}``: the argument at
-   that path must be one of the codes, exactly, and the places are those of ISO 4217.
-2. An amount is a number. With ``"text": true`` it may also be an exact decimal text, ``12.50``: digits with
-   at most one point, no sign, exponent, spaces or leading zeros.
-3. A rate is a number of uses in a window of seconds. The window opens at the first use and is as long
-   whatever is used in it; the first use after it opens the next. So at most twice the number is
-   used in any span of that length.
-4. What the total and its currency speak of stands in ``arguments``, is not optional and not in a list.
+Of charging:
 
-Of `charge`:
-
-1. A grant pays all of its charges or none; the first covering grant, in the order of
-   the scope, that has everything left pays (design §4.4).
-2. A limit that isn't known has nothing left.
-3. A charge is never negative, so that no payment fills a limit up.
-4. A rate has its uses left within its window; a window that has passed opens anew, at this use. What a rate
-   took is not given back: a call that was not sent was still made.
-5. A grant of a child task also pays, of each task above it, the rates of the grant that it was carved from:
-   those can't be carved (`algebra.carve`). Each is a payer of its own when there are several ways up.
-6. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
-
-Of `currency`:
-
-Only currencies that are in use: no funds, metals and test codes. A code that isn't here has no places.
+1. A grant pays all charges or none; the first covering grant with everything left pays (design §4.4).
+2. An unknown limit has nothing left.
+3. A charge is never negative, so that no payment refills a limit.
+4. A rate whose window has passed opens anew at this use. Rates are not given back, even if the call was not
+   sent.
+5. A child task's grant also pays the rates of the grants that it was carved from, as rates are not carved
+   (`algebra.carve`). Each way up is a payer of its own.
+6. Nothing is taken here: the commit takes what `Paid` names, in its transaction.
 """
 
 from __future__ import annotations
@@ -87,7 +79,7 @@ _NO_CURRENCY: Final = Unmet(code="currency-not-granted", reason="is not a curren
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """A cumulative limit on an amount: the sum over all actions that the grant pays for."""
+    """A limit on the sum of an amount over all actions that the grant pays for."""
 
     path: ArgumentPath
     limit: int
@@ -104,7 +96,7 @@ class Total:
     """Its code; the total is charged when the call names it."""
 
     def read(self, value: JsonValue) -> int | Unmet:
-        """The amount in minor units, or why it can't be counted."""
+        """Returns the amount in minor units, or why it cannot be counted."""
         if self.text and isinstance(value, str):
             return read_amount_text(value, self.exponent)
         return read_amount(value, self.exponent)
@@ -112,7 +104,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """At most so many uses in a window of time (rule 3)."""
+    """A limit on uses in a window of time (rule 3)."""
 
     uses: int
     seconds: int
@@ -121,14 +113,14 @@ class Rate:
 
     @property
     def opened_key(self) -> str:
-        """The key of the row that holds when the window opened."""
+        """The key of the row with the window's opening."""
         return self.key + OPENED
 
 
 def amounts_of(
     totals: tuple[Total, ...], arguments: Mapping[str, JsonValue]
 ) -> tuple[tuple[Total, int], ...] | Unmet:
-    """What each total that the call concerns is charged, or what keeps it from being counted."""
+    """Returns the charge of each total that the call concerns, or why it cannot be counted."""
     found: list[tuple[Total, int]] = []
     counted: set[str] = set()
     for total in totals:
@@ -146,7 +138,7 @@ def amounts_of(
 def judge_amount(
     totals: tuple[Total, ...], path: ArgumentPath, value: JsonValue, arguments: Mapping[str, JsonValue]
 ) -> Verdict:
-    """The verdict of the totals on one place, for the words of a miss; the twin of `amounts_of`."""
+    """Judges the totals at one place, to explain a miss; equivalent to `amounts_of`."""
     codes = [total.currency for total in totals if total.selector == path]
     if codes and value not in codes:
         return _NO_CURRENCY
@@ -166,7 +158,7 @@ def _names(total: Total, selector: ArgumentPath, arguments: Mapping[str, JsonVal
 
 
 def write_totals(totals: tuple[Total, ...]) -> dict[str, JsonValue]:
-    """The totals as the canonical form has them."""
+    """Returns the canonical form of the totals."""
     form: dict[str, JsonValue] = {}
     for total in totals:
         text = total.path.text
@@ -184,7 +176,7 @@ def write_totals(totals: tuple[Total, ...]) -> dict[str, JsonValue]:
 
 
 def write_rates(rates: tuple[Rate, ...]) -> JsonValue:
-    """The rates as the canonical form has them; one stands by itself."""
+    """Returns the canonical form of the rates; a single rate is not in a list."""
     forms: list[JsonValue] = [{"uses": one.uses, "seconds": one.seconds} for one in rates]
     return forms[0] if len(forms) == 1 else forms
 
@@ -196,7 +188,7 @@ def parse_totals(
     arguments: Collection[ArgumentPath],
     optional: Collection[ArgumentPath],
 ) -> tuple[Total, ...]:
-    """The totals of a grant, by path and currency."""
+    """Reads the totals of a grant, by path and currency."""
     totals: dict[str, Total] = {}
     for name, body in sorted(place.read_object(value).items()):
         here = place.member(name)
@@ -266,7 +258,7 @@ def _read_limits(value: JsonValue, place: Place) -> list[tuple[str, int]]:
 
 
 def parse_rates(value: JsonValue, place: Place, grant: str) -> tuple[Rate, ...]:
-    """The rates of a grant: one, or a list of at most four of different windows."""
+    """Reads a rate, or at most four of different windows."""
     items = place.read_list(value, most=MAX_RATES) if isinstance(value, list) else [value]
     if not items:
         raise place.fault("must not be empty; leave it out")
@@ -284,7 +276,7 @@ def parse_rates(value: JsonValue, place: Place, grant: str) -> tuple[Rate, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What one limit must have left."""
+    """An amount that one limit must have left."""
 
     limit: str
     """The key of a limit, such as ``g0/uses`` or ``g0/total/amount``."""
@@ -294,14 +286,13 @@ class Charge:
     """Decimal places of a minor unit, to write the amount as people do."""
 
     def __post_init__(self) -> None:
-        """Raise if the amount is none."""
         if not 0 <= self.amount <= INT64_MAX:  # rule 3
             raise ValueError("a charge is from 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:
-    """A grant that covers the action, and what it would pay."""
+    """A grant that covers the action, and its charges."""
 
     grant: str
     """The id of the grant, such as ``g0``."""
@@ -312,7 +303,7 @@ class Payer:
     """Rates of grants of tasks above, by their task (rule 5)."""
 
     def __post_init__(self) -> None:
-        """Raise if a limit is charged twice, for each charge is compared with what is left by itself."""
+        """Refuses two charges of one limit, because each is compared alone with what is left."""
         if len({charge.limit for charge in self.charges}) < len(self.charges):
             raise ValueError("a limit is charged once for an action")
 
@@ -320,7 +311,7 @@ class Payer:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covered(NoTruth):
-    """At least one grant covers the action; whether one can pay is settled at commit."""
+    """Grants that cover the action; the commit settles which can pay."""
 
     tool: str
     payers: tuple[Payer, ...]
@@ -330,7 +321,7 @@ class Covered(NoTruth):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paid(NoTruth):
-    """This grant pays these charges; take them all, at once."""
+    """This grant pays these charges, all at once."""
 
     grant: str
     charges: tuple[Charge, ...]
@@ -342,7 +333,7 @@ class Paid(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortfall:
-    """A limit that has less left than was asked."""
+    """A limit with less left than was charged."""
 
     grant: str
     limit: str
@@ -352,7 +343,7 @@ class Shortfall:
 
     @property
     def sentence(self) -> str:
-        """The shortfall in a person's words, with amounts as people write them."""
+        """Describes the shortfall for people."""
         kind, _, argument = self.limit.partition("/")[2].partition("/")
         if kind == "uses":
             return f"grant {self.grant} has no use left"
@@ -364,7 +355,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted(NoTruth):
-    """Every covering grant lacks something."""
+    """No covering grant has everything left."""
 
     code: ClassVar[str] = "exhausted"
     shortfalls: tuple[Shortfall, ...]
@@ -380,14 +371,7 @@ def pay(
     now: Instant,
     above: Mapping[str, Mapping[str, int]] = _NOTHING,
 ) -> Paid | Exhausted:
-    """Who pays for the action, from what is left now.
-
-    Args:
-        covered: What `cover` answered.
-        left: What each limit has left, by key, as the commit has locked it.
-        now: The instant of the commit.
-        above: By task above: what each limit has left.
-    """
+    """Returns who pays from the locked limits; `left` is by key, `above` by ancestor task and key."""
     shortfalls: list[Shortfall] = []
     for payer in covered.payers:
         missing = _shortfalls(payer, left)

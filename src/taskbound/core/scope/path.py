@@ -1,26 +1,22 @@
 r"""Paths of arguments in a grant, as a tree, and the values found there.
 
-Of `path`:
+Of paths:
 
-1. A path is a name, ``name.name`` into an object, and ``[*]`` for each item of a list:
-   ``files[*].path``. There are no indexes: an item is never named by its place.
-2. A name that holds ``. [ ] * " \``, a control or a slash in front is written in double quotes
-   with JSON's escapes: ``"a.b".c``. A path has one text: quotes that need not be there are dropped.
+1. A path is a name, ``name.name`` into an object, and ``[*]`` for each item of a list. There are no indexes.
+2. A name that contains ``. [ ] * " \``, a control character or a leading slash is in double quotes with JSON
+   escapes: ``"a.b".c``. Other quotes are dropped, so that a path has one text.
 3. A path has at most 16 steps and 256 characters, and no empty name.
 
-Of `tree`:
+Of the tree:
 
-1. A value meets a place when it meets the constraint that stands there and everything that
-   stands below: both must hold.
-2. *Closed world at every level that a path enters*: a member that nothing mentions is absent or
-   holds the pinned schema's default at that place (``properties.x.properties.y.default``, through
-   ``items`` for a list). ``others: "any"`` opens every level; a path with a constraint of
-   its own speaks for everything below it, and so opens what is below.
-3. A member that something constrains is present unless it is optional. An object that is only
-   entered is optional when it is named so, or when all that stands below it is.
-4. ``[*]`` is met by a list each of whose items meets what stands below; an empty list meets it.
-5. Only ``properties``, ``items`` and ``default`` of a schema are read; where it says more about
-   items by their place, there are no defaults below.
+1. A value meets a place if it meets the constraint there and everything below.
+2. *Closed world at every level that a path enters*: an unmentioned member is absent or has the pinned
+   schema's default. ``others: "any"`` opens every level; a path with its own constraint opens what is below
+   it.
+3. A constrained member is present unless it is optional. An object that is only entered is optional if named
+   so, or if everything below it is.
+4. ``[*]`` is met by a list whose items all meet what is below; it may be empty.
+5. Only ``properties``, ``items`` and ``default`` of a schema are read; positional items have no defaults.
 """
 
 from __future__ import annotations
@@ -57,7 +53,7 @@ _STEP: Final = re.compile(
 
 
 class Items(Enum):
-    """The step from a list to each of its items."""
+    """The step from a list to its items."""
 
     EACH = "[*]"
 
@@ -67,7 +63,7 @@ Step: TypeAlias = str | Items
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ArgumentPath:
-    """Steps from the arguments inward."""
+    """A path from the arguments inward."""
 
     text: str
     """The path as the canonical form writes it; paths are compared and sorted by it."""
@@ -75,7 +71,6 @@ class ArgumentPath:
     """Names, and `Items.EACH` for the items of a list; the first is a name."""
 
     def __str__(self) -> str:
-        """The path as it is written in a scope."""
         return self.text
 
     @property
@@ -86,22 +81,22 @@ class ArgumentPath:
 
     @property
     def hint(self) -> str:
-        """The name that may tell that a value here is a secret: the first that is like one, or the last."""
+        """The name that suggests a secret: the first such name, or the last."""
         return hint_of(self.steps)
 
     def is_below(self, other: ArgumentPath) -> bool:
-        """Whether the path goes on from another one."""
+        """Returns whether the path continues the other one."""
         return len(self.steps) > len(other.steps) and self.steps[: len(other.steps)] == other.steps
 
 
 def hint_of(steps: tuple[Step | int, ...]) -> str:
-    """The name by which a value at these steps may be known for a secret."""
+    """Returns the name by which a value at these steps may be recognized as a secret."""
     names = [step for step in steps if isinstance(step, str)]
     return next((name for name in names if is_secret_name(name)), names[-1] if names else "")
 
 
 def label(steps: tuple[Step | int, ...]) -> str:
-    """The steps for a sentence, items by their place where it is known; names that are odd are quoted."""
+    """Returns the steps for a sentence, with known indexes; unusual names are quoted."""
     text = ""
     for step in steps:
         match step:
@@ -116,7 +111,7 @@ def label(steps: tuple[Step | int, ...]) -> str:
 
 
 def path_of(steps: tuple[Step, ...]) -> ArgumentPath:
-    """The path of these steps."""
+    """Returns the path of these steps."""
     text = ""
     for step in steps:
         if isinstance(step, Items):
@@ -127,11 +122,7 @@ def path_of(steps: tuple[Step, ...]) -> ArgumentPath:
 
 
 def parse_argument_path(text: str, place: Place) -> ArgumentPath:
-    """Read a path as a scope writes it.
-
-    Raises:
-        ScopeSyntaxError: It is empty, too long, or not written as a path is.
-    """
+    """Reads a path; raises ScopeSyntaxError."""
     if not text:
         raise place.fault("is an argument without a name")
     if len(text) > MAX_LENGTH:
@@ -197,14 +188,14 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing stands below."""
+        """Whether nothing is below."""
         return self.items is None and not self.members
 
 
 def compile_tree(
     arguments: Sequence[tuple[ArgumentPath, Constraint]], optional: frozenset[ArgumentPath], *, closed: bool
 ) -> Node:
-    """The tree of these paths; the root stands for the arguments themselves."""
+    """Returns the tree of these paths; its root is the arguments object."""
     rules = {path.steps: rule for path, rule in arguments}
     return _node((), list(rules), rules, frozenset(path.steps for path in optional), closed=closed)
 
@@ -240,7 +231,7 @@ def _node(
 
 
 def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
-    """Whether a value meets a place, all that stands below included (rule 1)."""
+    """Judges a value against a place and everything below it."""
     if node.rule is not None:
         verdict = node.rule.permits(value)
         if not isinstance(verdict, Met):
@@ -260,7 +251,7 @@ def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
 
 
 def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) -> Verdict:
-    """Whether the members of an object meet what stands below a place."""
+    """Judges an object's members against what is below a place."""
     present = 0
     for name, child in node.members.items():
         if name in value:
@@ -278,20 +269,20 @@ def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) ->
 
 
 def is_default(schema: Schema, name: str, value: JsonValue) -> bool:
-    """Whether the schema of an object gives this member a default, and the value is it."""
+    """Returns whether the schema has this default for the member."""
     about = schema_of_member(schema, name)
     return about is not None and "default" in about and same(about["default"], value)
 
 
 def schema_of_member(schema: Schema, name: str) -> Schema:
-    """What the schema of an object says of a member (rule 5)."""
+    """Returns an object schema's schema of a member (rule 5)."""
     properties = None if schema is None else schema.get("properties")
     about = properties.get(name) if isinstance(properties, dict) else None
     return about if isinstance(about, dict) else None
 
 
 def schema_of_items(schema: Schema) -> Schema:
-    """What the schema of a list says of each item (rule 5)."""
+    """Returns a list schema's schema of each item (rule 5)."""
     if schema is None or "prefixItems" in schema:
         return None
     about = schema.get("items")
@@ -299,12 +290,7 @@ def schema_of_items(schema: Schema) -> Schema:
 
 
 def value_at(arguments: Mapping[str, JsonValue], steps: Sequence[Step]) -> JsonValue:
-    """The value at a path without ``[*]``, which the tree has shown to be there.
-
-    Raises:
-        KeyError: It is not there.
-        TypeError: It is inside of what is no object.
-    """
+    """Returns the value at a path without ``[*]``; raises KeyError or TypeError if there is none."""
     found: JsonValue = arguments[str(steps[0])]
     for step in steps[1:]:
         if not isinstance(found, dict) or not isinstance(step, str):
@@ -318,27 +304,27 @@ _PLAIN_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in the scope something stands, and how many constraints it is inside of."""
+    """A location in the scope document, with the nesting depth of constraints."""
 
     text: str = ""
     depth: int = 0
 
     def member(self, name: str) -> Place:
-        """The place of a member of the object that stands here."""
+        """Returns the place of an object's member."""
         if not _PLAIN_MEMBER.fullmatch(name):
             return Place(text=f"{self.text}[{quote(name)}]", depth=self.depth)
         return Place(text=f"{self.text}.{name}" if self.text else name, depth=self.depth)
 
     def item(self, index: int) -> Place:
-        """The place of an item of the list that stands here."""
+        """Returns the place of a list's item."""
         return Place(text=f"{self.text}[{index}]", depth=self.depth)
 
     def inside(self) -> Place:
-        """This place, counted as one constraint further in."""
+        """Returns this place, one constraint deeper."""
         return Place(text=self.text, depth=self.depth + 1)
 
     def fault(self, message: str) -> ScopeSyntaxError:
-        """The error to raise: the place, then what is wrong there."""
+        """Returns the error for this place, to be raised."""
         return ScopeSyntaxError(
             f"`{self.text}` {message}" if self.text else f"the scope {message}", where=self.text
         )
@@ -346,15 +332,9 @@ class Place:
     def read_object(
         self, value: JsonValue, *, required: Collection[str] = (), allowed: Collection[str] | None = None
     ) -> dict[str, JsonValue]:
-        """The object that stands here, with all required members and none that is not allowed.
+        """Returns an object with all required and only allowed members (None: any).
 
-        Args:
-            value: What stands here.
-            required: Members that must be present.
-            allowed: Members that may be present besides; ``None`` allows any name.
-
-        Raises:
-            ScopeSyntaxError: It is not an object, or its members are others.
+        Raises ScopeSyntaxError.
         """
         if not isinstance(value, dict):
             raise self.fault(f"must be an object, not {kind_of(value)}")
@@ -369,11 +349,7 @@ class Place:
         return value
 
     def read_list(self, value: JsonValue, *, most: int) -> list[JsonValue]:
-        """The list that stands here, of at most ``most`` items.
-
-        Raises:
-            ScopeSyntaxError: It is not a list, or it is longer.
-        """
+        """Returns a list of at most ``most`` items; raises ScopeSyntaxError."""
         if not isinstance(value, list):
             raise self.fault(f"must be a list, not {kind_of(value)}")
         if len(value) > most:
@@ -381,11 +357,7 @@ class Place:
         return value
 
     def read_text(self, value: JsonValue) -> str:
-        """The text that stands here; it isn't empty.
-
-        Raises:
-            ScopeSyntaxError: It is not a text, or it is empty.
-        """
+        """Returns a text that is not empty; raises ScopeSyntaxError."""
         if not isinstance(value, str):
             raise self.fault(f"must be a text, not {kind_of(value)}")
         if not value:
@@ -393,11 +365,7 @@ class Place:
         return value
 
     def read_integer(self, value: JsonValue, *, least: int, most: int) -> int:
-        """The integer that stands here, from ``least`` to ``most``; ``true`` is not 1.
-
-        Raises:
-            ScopeSyntaxError: It is not an integer, or outside.
-        """
+        """Returns an integer from ``least`` to ``most``, never a bool; raises ScopeSyntaxError."""
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.fault(f"must be an integer, not {kind_of(value)}")
         if not least <= value <= most:

@@ -1,22 +1,19 @@
-"""A POSIX path read as text: which file it names, if that can be known from the text alone.
+"""Finds the file that a POSIX path names, if the text alone shows it.
 
-Core can't look at a disk, so links are not followed here: a path that is below a
-directory by its text may lead out of it through a link. What the server's roots and
-the operating system enforce comes on top; see docs/reference/scope.md.
+Symbolic links are not resolved, so a path below a directory may lead out of it through a link; the server's
+roots and the operating system must prevent that (docs/reference/scope.md). Refused, because the file is
+unknown or readers disagree:
 
-Refused, because the file can't be known or because another reader would find another:
-
-1. empty; longer than 4,095 bytes, or a name longer than 255 (Linux PATH_MAX, NAME_MAX);
-2. a control character, NUL and line ends among them;
-3. relative, which a path that begins with ``~`` is too;
-4. a backslash, which other systems take for a slash;
-5. ``%2e`` and its like, which a server may decode once more;
-6. ``~`` at the start of a name, ``$X``, ``${X}``, ``$(x)`` and a backtick, which a server may expand; also
-   wildcards in a name that begins with a dot, and braces with a choice: ``.*`` and ``{.,}.`` can be ``..``;
+1. an empty path, one of more than 4,095 bytes, or a name of more than 255 (Linux PATH_MAX, NAME_MAX);
+2. control characters;
+3. a relative path, also one that begins with ``~``;
+4. a backslash, which other systems read as a slash;
+5. ``%2e`` and the like, which a server may decode again;
+6. ``~`` at the start of a name, ``$X``, ``${X}``, ``$(x)``, backticks; wildcards in a name that begins with a
+   dot and braces with a choice, since ``.*`` and ``{.,}.`` can be ``..``;
 7. an empty name (``//``), after which a naive join starts at the root;
-8. a name that begins with ``..`` and is longer, which a filter may cut to ``..``;
-9. a name that Windows file systems read as another: with a dot or space at its end, a
-   stream, a short 8.3 name, a device.
+8. a longer name that begins with ``..``, which a filter may cut to ``..``;
+9. a name that Windows reads differently: a final dot or space, a stream, an 8.3 name, a device.
 
 Then ``.`` and ``..`` are resolved by text; the parent of the root is the root.
 """
@@ -64,7 +61,7 @@ _FAULT: Final = re.compile(
 
 
 def resolve(path: str) -> str | Unmet:
-    """The path in normal form, such as ``/a/c`` for ``/a/./b/../c/``, or why no one file is named."""
+    """Returns the normal form, such as ``/a/c`` for ``/a/./b/../c/``, or why the path is refused."""
     fault = _fault_of(path)
     if fault is not None:
         return fault
@@ -93,7 +90,7 @@ def _fault_of(path: str) -> Unmet | None:
 
 
 def _has_choice(path: str) -> bool:
-    """Whether a brace opens and a comma or two dots follow, which some shells read as several paths."""
+    """Returns whether shells may read a brace as several paths."""
     _, _, rest = path.partition("{")
     return "," in rest or ".." in rest
 

@@ -1,21 +1,19 @@
-"""A scope compared with the pinned definitions of the tools that it names.
+"""Remarks on a scope: breadth, and conflicts with the pinned definitions of its tools.
 
-Of `breadth`:
+Of breadth:
 
-1. A remark is made where the language has a narrower word: breadth may be meant, and is then said aloud.
-2. Of ``all_of``, what each part leaves open is open; of ``any_of``, what some part does.
-3. What has a total is counted, so that its range needs no bound.
-4. Grants that overlap add up their limits; pairs are compared as far as a bound goes, beyond it that is said.
+1. A remark is made where the scope language has a narrower word.
+2. ``all_of`` leaves open what every part does, ``any_of`` what some part does.
+3. An amount with a total needs no range.
+4. Overlapping grants add up their limits; the number of compared pairs is bounded, and the remark says so.
 
-Of `pinned`:
+Of pinned definitions:
 
-1. A tool or argument that nobody knows is a mistake, and the nearest name is said. Where a schema says more
-   than ``properties`` (``$ref``, ``anyOf`` …), its arguments aren't known, and nothing is said.
-2. An argument that the tool requires and the grant neither mentions nor leaves open keeps every valid call
-   from being covered.
-3. A tool that may destroy something is named where the grant leaves something to the agent or the server.
-4. Where a person declared what arguments are for, those that are worth a limit are named where the grant
-   leaves them free (`core.tool.file.role`).
+1. An unknown tool or argument is a mistake, with the nearest name as a hint. Arguments are unknown where the
+   schema uses more than ``properties`` (``$ref``, ``anyOf`` …), and nothing is reported.
+2. A required argument that the grant neither mentions nor opens makes every valid call fail.
+3. A destructive tool is reported if the grant leaves something open.
+4. Arguments with a declared role that is worth a limit are reported if they are free (`core.tool.file.role`).
 """
 
 from __future__ import annotations
@@ -63,7 +61,7 @@ _LONGEST: Final = 128
 
 
 class Weight(Enum):
-    """What a remark asks of the person."""
+    """The severity of a remark."""
 
     BREADTH = "breadth"
     """It is as it says, and wide: is that meant?"""
@@ -87,12 +85,12 @@ class Remark:
 
     @property
     def sentence(self) -> str:
-        """The remark in a person's words."""
+        """Describes the remark for people."""
         return f"{self.grant}: `{bare(self.path)}` {self.text}" if self.path else f"{self.grant}: {self.text}"
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """The known name that this one may be a slip of, in words; empty when none is near."""
+    """Returns a hint with the nearest known name; empty if none is near."""
     if len(name) > _LONGEST:
         return ""
     short = [one for one in known if len(one) <= _LONGEST][:_COMPARED]
@@ -101,7 +99,7 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def some(names: Iterable[str]) -> str:
-    """A few names, and how many more there are."""
+    """Returns the first names and the number of the others."""
     every = sorted(names)
     told = ", ".join(f"`{bare(name)}`" for name in every[:_TOLD])
     return f"{told} and {len(every) - _TOLD} more" if len(every) > _TOLD else told
@@ -116,12 +114,12 @@ _ALL: Final = "/0"
 
 
 def is_path_name(name: str) -> bool:
-    """Whether an argument is named like one that takes a path of a file."""
+    """Returns whether an argument's name suggests a file path."""
     return _PATH_NAME.search(name) is not None
 
 
 def breadth(scope: Scope) -> tuple[Remark, ...]:
-    """What each grant leaves open, in the order of the grants."""
+    """Returns what each grant leaves open, in the order of the grants."""
     found = [remark for grant in scope.grants for remark in _of_grant(grant)]
     return (*found, *_overlaps(scope))
 
@@ -142,7 +140,6 @@ def _of_grant(grant: Grant) -> Iterator[Remark]:
 
 
 def _open(rule: Constraint, name: str) -> Mapping[str, str]:
-    """By code, what the rule leaves open."""
     match rule:
         case AllOf():  # rule 2
             parts = [_open(one, name) for one in rule.inner]
@@ -210,7 +207,6 @@ def _of_hosts(hosts: Hosts) -> Mapping[str, str]:
 
 
 def _overlaps(scope: Scope) -> Iterator[Remark]:
-    """Grants in force together that both cover some call (rule 4)."""
     found: dict[str, list[str]] = {}
     seen: set[tuple[str, str]] = set()
     cost = 0
@@ -247,7 +243,7 @@ def _remark(code: str, grant: Grant, path: str, text: str) -> Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a person declared of a tool."""
+    """A person's declarations about a tool."""
 
     effect: str = ""
     """Empty where nothing was declared."""
@@ -261,7 +257,7 @@ _UNKNOWABLE: Final = frozenset(
 
 
 def properties_of(schema: Schema) -> Schema | None:
-    """The members that a schema knows; ``None`` where it can't be said (rule 1)."""
+    """Returns the schema's properties; None if they are not known (rule 1)."""
     known = schema.get("properties")
     if _UNKNOWABLE & schema.keys() or isinstance(schema.get("additionalProperties"), dict):
         return None
@@ -271,13 +267,7 @@ def properties_of(schema: Schema) -> Schema | None:
 def against_pinned(
     scope: Scope, tools: Mapping[str, ToolDefinition], declared: Mapping[str, Known] = MappingProxyType({})
 ) -> tuple[Remark, ...]:
-    """What doesn't fit the pinned tools, by the module's rules.
-
-    Args:
-        scope: The scope.
-        tools: The pinned definitions by the tool's whole name, ``server__tool``.
-        declared: What a person declared of those tools.
-    """
+    """Returns conflicts with the pinned tools, which are by full name, ``server__tool``."""
     return tuple(
         remark
         for grant in scope.grants
@@ -322,7 +312,6 @@ def _unknown(grant: Grant, path: ArgumentPath, schema: Schema) -> Iterator[Remar
 
 
 def _uncallable(grant: Grant, schema: Schema) -> Iterator[Remark]:
-    """Rule 2."""
     required = schema.get("required")
     known = properties_of(schema) or {}
     missing = [
@@ -340,7 +329,6 @@ def _has_default(schema: JsonValue) -> bool:
 
 
 def _destructive(grant: Grant) -> Iterator[Remark]:
-    """Rule 3."""
     what = f"`{grant.tool}` may destroy something, or its server doesn't say"
     if grant.optional:
         names = some(map(str, grant.optional))
@@ -351,7 +339,6 @@ def _destructive(grant: Grant) -> Iterator[Remark]:
 
 
 def _unlimited(grant: Grant, schema: Schema, declared: Known) -> Iterator[Remark]:
-    """Rule 4."""
     if grant.others is not Others.ANY:
         return
     limited = {path.argument for path, _ in grant.arguments}
@@ -367,12 +354,7 @@ def _mistake(code: str, grant: Grant, path: str, text: str) -> Remark:
 
 
 def never(scope: Scope, tools: Mapping[str, ToolDefinition] | None) -> tuple[str, ...]:
-    """What can't be done, one line each.
-
-    Args:
-        scope: The scope.
-        tools: The pinned definitions by the tool's whole name; ``None`` when they aren't known.
-    """
+    """Returns what can never be done, one line each; `tools` is None if the definitions are unknown."""
     return tuple(_lines(scope, tools))
 
 
@@ -401,7 +383,6 @@ def _lines(scope: Scope, tools: Mapping[str, ToolDefinition] | None) -> Iterator
 
 
 def _left_out(grant: Grant, tool: ToolDefinition | None) -> Iterator[str]:
-    """Arguments that must be left out, or at their defaults."""
     if grant.others is Others.ANY:
         return
     where = f"by {grant.id}, give `{grant.tool}`"

@@ -1,9 +1,8 @@
-"""The JSON Schema of the language, for editors: made from the constraints that are registered.
+"""The JSON Schema of the scope language for editors, made from the registered constraints.
 
-1. ``parse`` alone says what a scope is. The schema refuses nothing that ``parse`` takes; what it
-   can't tell (a minimum above the maximum, an argument named twice), it lets pass.
-2. A constraint is an object of one member, so that an editor offers the tags and then what
-   belongs into the one that was chosen.
+1. ``parse`` decides what a scope is. The schema refuses nothing that ``parse`` accepts, and passes what it
+   cannot express (a minimum above the maximum, an argument named twice).
+2. A constraint is an object of one member, so that an editor offers the tags and then the body of the tag.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _COUNT: Final[dict[str, JsonValue]] = {"type": "integer", "minimum": 1, "maximum
 
 
 def scope_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
-    """The schema of a whole scope."""
+    """Returns the schema of a scope."""
     grants: Form = {
         "description": "What may be called; a call is covered when one of them covers it.",
         "type": "array",
@@ -74,7 +73,7 @@ def scope_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
 
 
 def grant_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
-    """The schema of one grant."""
+    """Returns the schema of a grant."""
     return {
         "$schema": _DIALECT,
         "title": "Taskbound grant",
@@ -94,7 +93,6 @@ def _definitions(registry: Registry) -> Form:
 
 
 def _constraint(description: str, registry: Registry) -> Form:
-    """An object of exactly one tag (rule 2)."""
     return {
         "description": description,
         "type": "object",

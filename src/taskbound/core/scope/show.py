@@ -1,11 +1,9 @@
-"""How a value is shown in a sentence: short, escaped, without secrets.
+"""Shows a value in a sentence: short, escaped, without secrets.
 
-1. A shown value is one line of JSON, at most 80 characters; what is cut ends in ``…``.
-2. Every character that could hide or move text is a visible escape, and so is the
-   backtick, which fences what is not ours.
-3. A text is hidden when its argument is named like a secret or when it has the shape of
-   a well-known one. This is a habit of speech and not a boundary: a secret that
-   looks like any other text is shown.
+1. A value is one line of JSON of at most 80 characters; a cut ends in ``…``.
+2. Characters that could hide or move text are escaped, also the backtick, which fences foreign text.
+3. A text is hidden if its argument's name suggests a secret or its form is that of a well-known secret. This
+   is no boundary: other secrets are shown.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ _SECRET_TEXT = re.compile(
 
 
 def kind_of(value: JsonValue) -> str:
-    """The kind of a value in a person's words, such as "a number"."""
+    """Returns the kind of a value in words, such as "a number"."""
     match value:
         case None:
             return "null"
@@ -60,22 +58,17 @@ def kind_of(value: JsonValue) -> str:
 
 
 def quote(text: str) -> str:
-    """A text as one short line of JSON with visible escapes; put it between backticks."""
+    """Returns a text as short escaped JSON, to be put in backticks."""
     return _shorten(_escape(text))
 
 
 def bare(name: str) -> str:
-    """A name as it is when it is plain, and quoted when it isn't; put it between backticks."""
+    """Returns a plain name as it is and quotes any other, to be put in backticks."""
     return name if _PLAIN_NAME.fullmatch(name) else quote(name)
 
 
 def show(value: JsonValue, name: str = "") -> str:
-    """A value as one short line of JSON with visible escapes, or a word that says it is hidden.
-
-    Args:
-        value: Any value of an argument or a constraint.
-        name: The name of the argument, which may tell that a text is a secret.
-    """
+    """Returns a value as short escaped JSON, or a word that says it is hidden by its name or form."""
     pieces: list[str] = []
     length = 0
     for piece in _pieces(value, name):
@@ -87,7 +80,7 @@ def show(value: JsonValue, name: str = "") -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what has this name is likely to be a secret."""
+    """Returns whether the name suggests a secret."""
     return _SECRET_NAME.search(_SEPARATORS.sub("", name)) is not None
 
 
@@ -109,7 +102,7 @@ def _shorten(text: str) -> str:
 
 
 def _pieces(value: JsonValue, name: str) -> Iterator[str]:
-    """The JSON of a value, in pieces, so that showing a large one costs no more than what is shown."""
+    """Yields the JSON of a value in pieces, so that a large one costs no more than what is shown."""
     match value:
         case None:
             yield "null"
@@ -136,7 +129,7 @@ def _pieces(value: JsonValue, name: str) -> Iterator[str]:
 
 
 class ScopeSyntaxError(MalformedError):
-    """The scope is not written in the language of grants; ``where`` names the place."""
+    """The scope is not valid; ``where`` names the place."""
 
     code: ClassVar[str] = "scope-syntax"
     remedy: ClassVar[str] = "correct the scope at the place named; docs/reference/scope.md has the language"

@@ -1,19 +1,9 @@
-"""Verdicts and values of the scope language: numbers, and equality of JSON values.
+"""Verdicts and values of the scope language: numbers, amounts, and equality of JSON values.
 
-Of `verdict`:
-
-A reason completes the sentence "argument `x` is …, which …", and never repeats
-the value itself: what the value was is shown by ``show``, which hides secrets.
-
-Of `number`:
-
-The decimal of a number is that of its canonical text (RFC 8785 §3.2.2.3): the shortest
-that reads back as the same number. So 0.1 is one tenth, and 1, 1.0 and 1e0 are one.
-
-Of `same`:
-
-1, 1.0 and 1e0 are one value; -0 and 0 are one; ``true`` is not 1; ``"1"`` is not 1;
-texts are compared by code point, without normalization; the order of members says nothing.
+A reason completes "argument `x` is …, which …" and never repeats the value, which ``show`` renders without
+secrets. The decimal of a number is that of its canonical text (RFC 8785 §3.2.2.3). Values are equal by
+canonical
+bytes: 1 and 1.0 are equal, -0 and 0 too, but 1 is neither ``true`` nor ``"1"``; texts are not normalized.
 """
 
 from __future__ import annotations
@@ -32,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met(NoTruth):
-    """The value is inside the constraint."""
+    """The constraint permits the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmet(NoTruth):
-    """The value is outside, or what it is can't be known."""
+    """The constraint does not permit the value, or cannot judge it."""
 
     code: str
     """A stable word in kebab-case, such as ``above-max``."""
@@ -62,12 +52,12 @@ _OVERFLOW = Unmet(code="amount-overflow", reason="is more than an amount can be"
 
 
 def is_number(value: JsonValue) -> TypeGuard[int | float]:
-    """Whether it is a finite number; true and false are none, though Python counts with them."""
+    """Returns whether it is a finite number; a bool is not."""
     return type(value) is int or (type(value) is float and isfinite(value))
 
 
 def read_decimal(value: JsonValue) -> int | Decimal | Unmet:
-    """The number exactly; true, false, a text and what is not finite are no numbers."""
+    """Returns the exact number; a bool, a text or an infinity is not a number."""
     if not is_number(value):
         return NOT_A_NUMBER
     # `repr` gives the shortest digits that read back, as RFC 8785 does; making a Decimal never rounds.
@@ -75,12 +65,7 @@ def read_decimal(value: JsonValue) -> int | Decimal | Unmet:
 
 
 def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
-    """The amount in minor units, such as 1250 for 12.5 with exponent 2.
-
-    Args:
-        value: The value of the argument.
-        exponent: Decimal places of a minor unit, 0 to 9.
-    """
+    """Returns the amount in minor units, 1250 for 12.5 with exponent 2 (0 to 9 decimals)."""
     if not is_number(value):
         return NOT_A_NUMBER
     if value < 0:
@@ -93,7 +78,7 @@ def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
 
 
 def read_amount_text(text: str, exponent: int) -> int | Unmet:
-    """The amount that a decimal text says in minor units, such as 1250 for ``12.50`` with exponent 2."""
+    """Returns the amount of a decimal text in minor units, 1250 for ``12.50`` with exponent 2."""
     if len(text) > _LONGEST or _DECIMAL.fullmatch(text) is None:
         return _NOT_DECIMAL
     units = _scale(text, exponent)
@@ -114,7 +99,7 @@ def _scale(text: str, exponent: int) -> int | Unmet:
 
 
 def write_amount(units: int, exponent: int) -> str:
-    """The amount as people write it, such as ``12.50`` for 1250 with exponent 2."""
+    """Returns the amount as a decimal text, ``12.50`` for 1250 with exponent 2."""
     if exponent == 0:
         return str(units)
     whole, rest = divmod(units, power_of_ten(exponent))
@@ -122,19 +107,19 @@ def write_amount(units: int, exponent: int) -> str:
 
 
 def power_of_ten(exponent: int) -> int:
-    """How many minor units of this exponent are one, 0 or more decimal places."""
+    """Returns the number of minor units in a unit, by its number of decimals."""
     power: int = 10**exponent
     return power
 
 
 def same(left: JsonValue, right: JsonValue) -> bool:
-    """Whether both have the same canonical bytes; what has none (NaN) is never the same as anything."""
+    """Returns whether both have equal canonical bytes; NaN equals nothing."""
     # Python compares numbers exactly and members without order; it only takes true for 1 and false for 0.
     return left == right and _same_truths(left, right)
 
 
 def is_certain(value: JsonValue) -> bool:
-    """Whether Python's own ``==`` with this value is canonical equality: it holds no truth value, 0 or 1."""
+    """Returns whether ``==`` with this value is canonical equality: it holds no bool, 0 or 1."""
     if isinstance(value, dict):
         return all(map(is_certain, value.values()))
     if isinstance(value, list):
@@ -143,7 +128,6 @@ def is_certain(value: JsonValue) -> bool:
 
 
 def _same_truths(left: JsonValue, right: JsonValue) -> bool:
-    """Whether two values that are equal to Python have true and false in the same places."""
     if isinstance(left, dict) and isinstance(right, dict):
         return all(_same_truths(one, right[name]) for name, one in left.items())
     if isinstance(left, list) and isinstance(right, list):

@@ -1,12 +1,8 @@
-"""What the broker comes to a target with: read from what was sealed, and written to be sealed.
+"""The broker's admin access to a target, read from and written to its sealed form.
 
-1. It is canonical JSON with exactly the members that the target's kind has: for `postgres` a user and a
-   password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
-   by which the helper is reached, which is empty where there is none; for `oauth` what the client proves
-   itself with, a secret or a private JWK; for `github` the App's private key; for `openbao` a token; for
-   `redis` a user and a password, and never none: who needs no password there is everybody; for `sts` the id
-   of an access key of AWS and that key.
-2. No error says anything of it, and it is in no repr.
+1. The form is canonical JSON with exactly the members of the target's kind. A `postgres` password and an
+   `openssh` helper key may be empty; a `redis` password may not, as an empty one admits everybody.
+2. Admin access never appears in an error or a repr.
 """
 
 from __future__ import annotations
@@ -48,26 +44,21 @@ _PEM: Final = re.compile(
 
 
 class AdminAccess(Protocol):
-    """An admin access of one kind of target."""
+    """The admin access of one kind of target."""
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresAccess:
-    """Whom a database knows as its admin.
-
-    Raises:
-        BadAdminAccessError: On making one that no server could take.
-    """
+    """User and password of a database admin. Raises BadAdminAccessError if no server could take them."""
 
     user: str
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require what can be sent."""
         size = len(self.user.encode("utf-8", "replace"))
         if not 1 <= size <= _MOST_NAME or not self.user.isprintable():
             raise BadAdminAccessError("the admin's user can't name a role of PostgreSQL")
@@ -76,25 +67,20 @@ class PostgresAccess:
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpensshAccess:
-    """What signs a host's certificates, and what reaches its helper: private keys as OpenSSH writes them.
-
-    Raises:
-        BadAdminAccessError: On making one of what are none.
-    """
+    """A CA key and a helper key as OpenSSH writes them. Raises BadAdminAccessError for another form."""
 
     ca: str = field(repr=False)
     """Of the CA."""
     key: str = field(repr=False)
-    """Of whom the helper serves; empty where there is none."""
+    """The private key that reaches the helper; empty without a helper."""
 
     def __post_init__(self) -> None:
-        """Require the form; whether they are keys is seen where they are used."""
         for one in (self.ca, self.key or self.ca):
             if len(one) > _MOST_KEY or _KEY.fullmatch(one) is None:
                 raise BadAdminAccessError("the admin access of a host is private keys as OpenSSH writes them")
@@ -103,44 +89,37 @@ class OpensshAccess:
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"ca": self.ca, "key": self.key})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenbaoAccess:
-    """By what an OpenBao knows its admin.
-
-    Raises:
-        BadAdminAccessError: On making one of what can't be a token.
-    """
+    """An OpenBao token. Raises BadAdminAccessError if a header cannot carry it."""
 
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require what can be sent in a header."""
         if _TOKEN.fullmatch(self.token) is None:
             raise BadAdminAccessError("that is no token of an OpenBao")
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"token": self.token})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAccess:
-    """Whom a Redis or Valkey knows as its admin, on every node.
+    """User and password of the admin on every node.
 
-    Raises:
-        BadAdminAccessError: On making one that no server could take.
+    Raises BadAdminAccessError if no server could take them.
     """
 
     user: str
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require what can be sent (rule 1)."""
         if (
             not 1 <= len(self.user) <= _MOST_USER
             or not self.user.isprintable()
@@ -152,81 +131,62 @@ class RedisAccess:
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OauthAccess:
-    """By what an authorization server knows a client: a secret, or a private JWK on one line.
-
-    Raises:
-        BadAdminAccessError: On making one of what can be neither.
-    """
+    """A client secret, or a private JWK on one line. Raises BadAdminAccessError for anything else."""
 
     secret: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require what can be sent or read; whether a key signs is seen where it is used."""
         if _LINE.fullmatch(self.secret) is None:
             raise BadAdminAccessError("that is no secret of a client: printable ASCII on one line")
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"secret": self.secret})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GithubAccess:
-    """The private key of an App, as GitHub gives it.
-
-    Raises:
-        BadAdminAccessError: On making one of what is none.
-    """
+    """The private key of a GitHub App. Raises BadAdminAccessError for another form."""
 
     key: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require the form; whether it is a key is seen where it is used."""
         if len(self.key) > _MOST_KEY or _PEM.fullmatch(self.key) is None:
             raise BadAdminAccessError("the admin access of an App is its private key, as GitHub gives it")
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StsAccess:
-    """By what AWS knows its admin: an access key of a user that has nothing but that.
-
-    Raises:
-        BadAdminAccessError: On making one of what can't be a key.
-    """
+    """An access key of an AWS user. Raises BadAdminAccessError for another form."""
 
     key: str
     """Its id, which AWS shows."""
     secret: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Require the forms that AWS gives them."""
         if _KEY_ID.fullmatch(self.key) is None or _SECRET_KEY.fullmatch(self.secret) is None:
             raise BadAdminAccessError("that is no access key of AWS")
 
     @property
     def text(self) -> str:
-        """As it is sealed (rule 1)."""
+        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key, "secret": self.secret})
 
 
 def parse_admin_access(kind: str, text: str) -> AdminAccess:
-    """The admin access of a target of this kind.
-
-    Raises:
-        BadAdminAccessError: It is none; the text is in no error (rule 2).
-    """
+    """Reads the admin access of this kind of target; raises BadAdminAccessError without the text (rule 2)."""
     if kind not in _KINDS:
         raise BadAdminAccessError("there is no admin access to targets of that kind")
     names, what, make = _KINDS[kind]

@@ -1,27 +1,19 @@
-"""The one parser of a target's file, and whether a credential can be renewed.
+"""The parser of target files, and the rules for renewing a credential.
 
-Of `file`:
-
-1. A file is of one target: its name, what kind of system it is, where that is, who answers for it and who
-   approves, and the kinds of credentials that may be minted there. A member that isn't known refuses.
-2. Nothing of the admin access stands in it: that is sealed to the broker when it is typed.
+1. A file declares one target: name, kind of system, place, owner, approvers and kinds of credentials. An
+   unknown member is refused.
+2. Admin access is never in the file; it is sealed to the broker when a person types it.
 3. A target has an owner and at least one approver (law 9): a person, or a group as `group:NAME`. A bare name
-   is a person's where there is one, and a group's where there is none; the target is kept with which it was.
-4. The target's identity is the digest of what decides where credentials are minted and what they may do:
-   kind, place and kinds of credentials. Who answers for it is no part of that; all that was permitted before
-   a change of the identity was permitted for another target.
-5. What is asked of a file that declares a target anew, and not of one that was taken before it was asked
-   (`require_declarable`), is no part of reading it: what was minted there has to end.
+   is a person's if that person exists, else a group's; the target stores which.
+4. The target's identity is the digest of kind, place and kinds of credentials, without owner and approvers.
+   A permit for an earlier identity is a permit for another target.
+5. Newer requirements on declarations (`require_declarable`) do not apply to reading an older file, so that
+   its credentials can still be ended.
 
-Of `renewing`:
-
-1. It is of the task and the agent that ask, was minted in this target as it is declared now, and is of this
-   kind. What is another's, or a preflight's, and what is not there is one error.
-2. It is active, who asked has its secret, and its time is not over: nothing that is being revoked, was, or is
-   about to be lives again.
-3. It was asked for with the same parameters: a renewal changes when it ends, and nothing else.
-4. No other renewal of it is under way, nor one of which nobody knows what came of it.
-5. It ends as one that is asked for now would, and later than it does, and than its target was ever told.
+A credential can be renewed if it belongs to the calling task and agent, to this target as declared now and to
+this kind; is active, delivered, not expired, and not being revoked; was requested with the same parameters;
+and has no other renewal pending or unknown. All credentials that do not match give the same error. The new
+end follows the rules of a new credential and must be later than the old end and any end given to the target.
 """
 
 from __future__ import annotations
@@ -74,7 +66,7 @@ _EFFECTS: Final = tuple(one.value for one in Effect)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetFile:
-    """A target as a file declares it."""
+    """A target as its file declares it."""
 
     name: str
     kind: str
@@ -91,12 +83,12 @@ class TargetFile:
 
     @property
     def spec(self) -> bytes:
-        """Canonical JSON of kind and place: what stands where a server has how it is started."""
+        """Returns canonical JSON of kind and place, stored where a server has its start command."""
         whole = parse_object(self.where)
         return canonical({"kind": whole["kind"], "where": whole["where"]})
 
     def naming(self, approvers: tuple[str, ...]) -> bytes:
-        """The file as canonical JSON, with these approvers (rule 3)."""
+        """Returns the file as canonical JSON with these approvers (rule 3)."""
         return canonical(
             {
                 **parse_object(self.where),
@@ -107,7 +99,7 @@ class TargetFile:
         )
 
     def identity(self, namespace: str) -> str:
-        """Its digest in a namespace: 64 lowercase hexadecimal digits (rule 4)."""
+        """Returns the target's digest in a namespace: 64 lowercase hexadecimal digits (rule 4)."""
         return sha256(
             canonical(
                 {
@@ -121,13 +113,9 @@ class TargetFile:
 
 
 def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
-    """The target that is declared here.
+    """Reads a target file from bytes or a JSON value.
 
-    Args:
-        raw: The bytes of one JSON document, or a JSON value.
-
-    Raises:
-        TargetFileError: It declares none; ``where`` names the place.
+    Raises TargetFileError, whose ``where`` is the place.
     """
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
@@ -144,16 +132,12 @@ def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
 
 
 def require_declarable(file: TargetFile) -> None:
-    """Go on only with a file that may declare a target anew (rule 5).
-
-    Raises:
-        TargetFileError: A kind lets anything run as `root` and doesn't say so; ``where`` names it.
-    """
+    """Raises TargetFileError if a kind gives `root` and does not declare it (rule 5)."""
     for one in file.credentials:
         if isinstance(one.grants, OpensshKind) and one.grants.owns and not one.grants.root:
             where = f"credentials.{one.name}"
             raise TargetFileError(
-                f"`{where}`: whoever runs anything as `{ROOT}` owns the host, and can undo what ends it",
+                f"`{where}`: a login that may run anything as `{ROOT}` owns the host and can undo revocation",
                 where=where,
                 remedy="name another account, or the one `command` that may run; where all of the host is"
                 " meant, say `root: true`",
@@ -224,7 +208,7 @@ def _parse_approvers(value: JsonValue, place: Place) -> tuple[str, ...]:
         for number, one in enumerate(place.read_list(value, most=MAX_APPROVERS))
     ]
     if not texts or len(set(texts)) != len(texts):
-        raise place.fault("must name at least one who approves, and nobody twice")  # 3
+        raise place.fault("must name at least one approver, and no approver twice")  # 3
     return tuple(sorted(texts))
 
 
@@ -239,35 +223,35 @@ def _parse_person(value: JsonValue, place: Place, *, group: bool = False) -> str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewable:
-    """A credential as it stands under lock, and what is known of its last renewal."""
+    """A credential's locked row and the state of its last renewal."""
 
     row: Credential
     unsettled: bool = False
-    """Whether the action of its last renewal has no outcome yet, or none that anybody knows (rule 4)."""
+    """Whether the action of its last renewal has no outcome yet, or none that anybody knows."""
 
 
 def parameters_of(arguments: bytes) -> Mapping[str, JsonValue]:
-    """What was asked for but for how long and of which credential (rule 3)."""
+    """Returns the requested parameters without duration and renewed id."""
     return {name: value for name, value in parse_object(arguments).items() if name not in {RENEWS, SECONDS}}
 
 
 def renewed_until(
     found: Renewable | None, action: Action, life: Life, now: Instant, *ends: Instant
 ) -> Instant:
-    """When the credential ends by this renewal.
+    """Returns the new end of the credential.
 
     Args:
-        found: The one of the id that is named; None where there is none.
-        action: What asks.
-        life: For how long, and of which.
-        now: When.
-        ends: The deadlines of its task and of that one's ancestors.
+        found: The credential with the named id, or None.
+        action: The renewing action.
+        life: The requested duration and the renewed id.
+        now: The current instant.
+        ends: The deadlines of its task and of the task's ancestors.
 
     Raises:
-        NotRenewableError: It can't be renewed by that (rules 1 to 3).
-        RenewalUnderWayError: Another renewal comes first (rule 4).
-        RenewalNotLaterError: It would not live longer (rule 5).
-        BadCredentialLifeError: It can't live so long (rule 5).
+        NotRenewableError: The credential cannot be renewed by this action.
+        RenewalUnderWayError: Another renewal is pending or unknown.
+        RenewalNotLaterError: The new end would not be later.
+        BadCredentialLifeError: The duration is not allowed.
     """
     row = None if found is None else found.row
     if (
@@ -276,20 +260,20 @@ def renewed_until(
         or not row.action
         or (row.namespace, row.task, row.agent) != (action.namespace, action.task, action.agent)
     ):
-        raise NotRenewableError(f"this task has no credential `{shown(life.renews)}`")  # 1
+        raise NotRenewableError(f"this task has no credential `{shown(life.renews)}`")
     if (row.target, row.kind) != credential_kind(action.tool):
         raise NotRenewableError(f"`{row.id}` is of another target, or another kind")
     if row.identity != action.server:
         raise NotRenewableError(f"the target `{row.target}` is another one than `{row.id}` was minted in")
     if row.state is not CredentialState.ACTIVE:
-        raise NotRenewableError(f"`{row.id}` is {row.state.value}, and only what is active is renewed")  # 2
+        raise NotRenewableError(f"`{row.id}` is {row.state.value}, and only what is active is renewed")
     if not row.acknowledged or now >= row.ends:
-        raise NotRenewableError(f"the time of `{row.id}` is over, or nobody has its secret yet")
+        raise NotRenewableError(f"`{row.id}` has expired, or its secret was not delivered yet")
     if parameters_of(row.arguments) != parameters_of(action.arguments):
-        raise NotRenewableError(f"`{row.id}` was asked for with other parameters")  # 3
+        raise NotRenewableError(f"`{row.id}` was asked for with other parameters")
     if is_renewing(row) or found.unsettled:
-        raise RenewalUnderWayError(f"another renewal of `{row.id}` is under way")  # 4
+        raise RenewalUnderWayError(f"another renewal of `{row.id}` is under way")
     until = end_of(life.asked, life.most, now, *ends)
     if until <= latest_end(row):
-        raise RenewalNotLaterError(f"`{row.id}` would end no later than it may do already")  # 5
+        raise RenewalNotLaterError(f"`{row.id}` would end no later than it may do already")
     return until

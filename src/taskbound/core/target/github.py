@@ -1,14 +1,13 @@
-"""GitHub as a target: which App's installation tokens are taken from, and for what.
+"""GitHub as a target: an App's installation, and which tokens are minted from it.
 
-1. It is asked at one address, by https, or on this machine's own loopback. App and installation are declared,
-   and are in the target's identity. Its name leads to public addresses, unless it is declared to lead to a
-   network of one's own (`private`).
-2. A token is for repositories that are named, of this one installation, and for permissions that are named.
-   A repository may be a place for a parameter (`{repository}`), and is then one that a task was given.
-3. A permission is to read or to write. What can be written is known here. What governs who is let in, or what
-   acts later (members, hooks, keys, secrets, those of environments too, workflows, codespaces, an
-   organization's settings), is none that a kind can have, as it would outlive its end; nor is what is new.
-4. GitHub's tokens live for an hour, whatever is asked for, and are ended before.
+1. The address uses https, or http on the loopback. App and installation are declared and part of the target's
+   identity. The name must resolve to public addresses unless declared `private`.
+2. A token names repositories of this installation and permissions. A repository may contain a parameter
+   (`{repository}`), whose values the task's scope grants.
+3. A permission reads or writes. Writable permissions are listed here. Permissions that admit others or act
+   later (members, hooks, keys, secrets, workflows, codespaces, organization settings) are refused, because
+   their effect would outlive the token; so are unknown ones.
+4. GitHub's tokens live for an hour whatever is requested, and are ended before.
 """
 
 from __future__ import annotations
@@ -53,11 +52,7 @@ _WRITABLE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GithubPlace:
-    """Whose installation it is, and where it is asked.
-
-    Raises:
-        BadTargetError: On making one that rule 1 doesn't allow.
-    """
+    """The App's installation and its API address. Raises BadTargetError by rule 1."""
 
     app: str
     """The App's client id, or its number."""
@@ -74,7 +69,6 @@ class GithubPlace:
     """What stands before each path; it begins and ends with a slash."""
 
     def __post_init__(self) -> None:
-        """Require the rule."""
         if _APP.fullmatch(self.app) is None:
             raise BadTargetError(f"`{escape_text(self.app[:_SHOWN])}` is no App's client id or number")
         if not 1 <= self.installation < 2**53:
@@ -95,27 +89,23 @@ class GithubPlace:
             object.__setattr__(self, name, value)
 
     def admits(self, address: str) -> bool:
-        """Whether the name may lead to this address (rule 1)."""
+        """Returns whether the name may resolve to this address (rule 1)."""
         return endpoint(self.address).admits(address, private=self.private)
 
     @property
     def revocable(self) -> bool:
-        """A token always can be ended."""
+        """True: GitHub can always end a token."""
         return True
 
     @property
     def lasts(self) -> int:
-        """Seconds that a token lives at most, by our clock (rule 4)."""
+        """The maximum life of a token in seconds, by our clock (rule 4)."""
         return _HOUR + _SKEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GithubKind:
-    """Which repositories, and what may be done there.
-
-    Raises:
-        BadKindError: On making one that rules 2 and 3 don't allow.
-    """
+    """The repositories and permissions of a token. Raises BadKindError by rules 2 and 3."""
 
     repositories: tuple[str, ...]
     """Names without their owner, sorted."""
@@ -124,7 +114,6 @@ class GithubKind:
     variable: str = "GITHUB_TOKEN"
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if list(self.repositories) != sorted(set(self.repositories)):
             raise BadKindError("the repositories are sorted, and each is there once")
         if not 1 <= len(self.repositories) <= MOST_REPOSITORIES:
@@ -139,8 +128,7 @@ class GithubKind:
                 )
             if name not in _WRITABLE and level != "read":
                 raise BadKindError(
-                    f"who may write `{name}` lets others in, or does what outlives the token, or nobody here"
-                    " knows what it is"
+                    f"permission to write `{name}` could admit others or outlive the token, or is not known"
                 )
         if _VARIABLE.fullmatch(self.variable) is None:
             raise BadKindError(f"`{escape_text(self.variable[:_SHOWN])}` can't name a variable")
@@ -148,20 +136,19 @@ class GithubKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
         return places_in(self.repositories)
 
     @property
     def words(self) -> str:
-        """In one line for people."""
+        """A one-line description for people."""
         what = ", ".join(f"{level} {name}" for name, level in sorted(self.permissions.items()))
         return f"{what} in {', '.join(f'`{escape_text(one)}`' for one in self.repositories)}"
 
     def asked(self, context: Mapping[str, str]) -> tuple[str, ...]:
-        """The repositories with what was asked for in their places, sorted.
+        """Returns the repositories with parameters filled in, sorted.
 
-        Raises:
-            BadKindError: That names none.
+        Raises BadKindError if a value is not valid.
         """
         found = sorted({fill(one, context) for one in self.repositories})
         if any(_REPOSITORY.fullmatch(one) is None or not one.strip(".") for one in found):

@@ -1,34 +1,20 @@
-"""A kind of credential, what may be asked for of it, and the logins that exist beside it.
+"""Kinds of credentials, their parameters, and logins that Taskbound did not mint.
 
-Of `kind`:
+1. A kind is requested as an action of the tool `TARGET__credential/KIND`. Its definition is made from the
+   declaration: the parameters, the seconds, and for approvers what the credential may do.
+2. A parameter is a text of 1 to 256 characters; scope and policy limit its values. A parameter in a Redis
+   pattern has no space, and is refused before the permit rather than by the server after it.
+3. A renewable kind has the parameter `renews`, the id of the caller's credential to renew. A renewal mints
+   nothing and changes only the end.
+4. A credential grants all that it may do for its whole life. So its effect is declared and defaults to the
+   worst, and two requests give two credentials.
 
-1. It is asked for as an action of the tool `TARGET__credential/KIND`. The tool's definition is ours, made of
-   the declaration, and says all that a scope may limit: the parameters, and for how many seconds. Behind what
-   it is for it says what it may do in the target, which is what approvers read.
-2. Each parameter is a text of 1 to 256 characters. What it may be is the scope's to say, and a policy's.
-   One that stands in a pattern of a Redis has no space in it: it is refused where it is asked for, and not by
-   the server once it was permitted.
-3. A kind that is declared renewable has one more parameter, `renews`: the id of a credential of its own that
-   is to live longer. No other is minted then, and nothing but its end changes (`renewing`).
-4. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
-   is the worst where nothing is; and asking twice is two credentials.
+Arguments must match the definition exactly, because they go to the target as they are. `seconds` is an
+integer from 1 to the kind's maximum, and has the definition's default.
 
-Of `asking`:
-
-1. All that the definition requires is there, each a text within its bounds, without spaces where it says so,
-   and nothing that it does not know: these texts go to the target as they are.
-2. `seconds` is an integer from 1 to what the kind allows; where it is not there, the definition says it.
-3. A renewal names the credential that it is of by `renews`, where the definition knows that.
-4. A definition that says none of that is no kind's, and nothing is asked for by it.
-
-Of `standing`:
-
-1. What has exactly a name of this installation's is ours, and is left out (`core.credential.pattern_of`).
-   What only begins like one is somebody's, and is listed: a name would else hide it.
-2. What a target doesn't tell is unknown, and never guessed: PostgreSQL keeps neither when a login was made
-   nor when it was used last.
-3. The worst come first: what may do everything, then what reaches beyond data, then the rest; among equals
-   what is known to be oldest, then what nobody knows the age of, by name.
+Discovered logins: only exact names of this installation's credentials are ours
+(`core.credential.pattern_of`); a name that merely begins like one is listed. Facts that a target does not
+report stay unknown. The most powerful come first, then the oldest, then those of unknown age, by name.
 """
 
 from __future__ import annotations
@@ -76,11 +62,7 @@ _HINTS: Final[dict[Effect, dict[str, JsonValue]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialKind:
-    """One kind, as it was declared.
-
-    Raises:
-        BadKindError: On making one that the rules don't allow.
-    """
+    """A declared kind of credential. Raises BadKindError if the rules do not allow it."""
 
     name: str
     description: str
@@ -94,7 +76,6 @@ class CredentialKind:
     """Whether one that lives may be asked to live longer."""
 
     def __post_init__(self) -> None:
-        """Require a name, a line and a life."""
         if not is_reserved(CREDENTIAL + self.name):
             raise BadKindError(f"`{shown(self.name)}` can't name a kind of credential")
         if _DESCRIPTION.fullmatch(self.description) is None:
@@ -108,12 +89,12 @@ class CredentialKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted (rule 2)."""
+        """The names of the parameters, sorted (rule 2)."""
         return self.grants.parameters
 
 
 def kind_definition(kind: CredentialKind) -> ToolDefinition:
-    """The definition of the tool as which it is asked for (rule 1)."""
+    """Returns the definition of the tool that requests this kind (rule 1)."""
     plain: dict[str, JsonValue] = {"pattern": PLAIN} if isinstance(kind.grants, RedisKind) else {}
     texts: dict[str, JsonValue] = {
         name: {"maxLength": MAX_PARAMETER, "minLength": 1, "type": "string", **plain}
@@ -154,7 +135,7 @@ def kind_definition(kind: CredentialKind) -> ToolDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """For how long a credential is asked for, in seconds."""
+    """The requested life of a credential, in seconds."""
 
     asked: int
     """1 to `most`."""
@@ -165,11 +146,11 @@ class Life:
 
 
 def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> None:
-    """Go on only with what this kind knows, and all that it requires (rule 1).
+    """Checks the arguments against the kind's definition.
 
     Raises:
-        BadParameterError: One is missing, unknown, no text, too long, or has a space where none may be.
-        BadKindError: The definition is no kind's.
+        BadParameterError: A parameter is missing, unknown, too long or not a text, or has a forbidden space.
+        BadKindError: The definition is not that of a kind.
     """
     properties = _properties(definition)
     required = definition.input_schema.get("required")
@@ -189,11 +170,11 @@ def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonV
 
 
 def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> Life:
-    """For how long it is asked for (rule 2).
+    """Returns the requested life.
 
     Raises:
-        BadCredentialLifeError: That is no number of seconds, or more than the kind allows.
-        BadKindError: The definition is no kind's.
+        BadCredentialLifeError: It is not a number of seconds that the kind allows.
+        BadKindError: The definition is not that of a kind.
     """
     properties = _properties(definition)
     most, default = (_bound(properties, SECONDS, bound) for bound in ("maximum", "default"))
@@ -204,7 +185,7 @@ def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> L
 
 
 def renewed_by(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> str:
-    """The id of the credential that is to be renewed; empty where a new one is asked for (rule 3)."""
+    """Returns the id of the credential to renew; empty for a new credential (rule 3)."""
     if RENEWS not in _properties(definition):
         return ""
     found = arguments.get(RENEWS)
@@ -225,7 +206,6 @@ def _is_to_be_plain(properties: Mapping[str, JsonValue], name: str) -> bool:
 
 
 def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:
-    """What bounds this parameter (rule 4)."""
     schema = properties.get(name)
     found = schema.get(bound) if isinstance(schema, dict) else None
     if isinstance(found, bool) or not isinstance(found, int):
@@ -234,10 +214,10 @@ def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:
 
 
 class Whose(Enum):
-    """Who has it, as far as names tell."""
+    """The owner of a login, as far as its name shows."""
 
     OTHERS = "others"
-    """Nobody here made it."""
+    """Taskbound did not mint it."""
     ADMIN = "admin"
     """The broker itself comes with it: this target's admin access."""
     INSTALLATION = "installation"
@@ -245,7 +225,7 @@ class Whose(Enum):
 
 
 class Reach(Enum):
-    """How far its rights go."""
+    """How far the login's rights go."""
 
     ALL = "all"
     """Everything there, or whatever may become what may."""
@@ -255,7 +235,7 @@ class Reach(Enum):
 
 
 class Entry(Enum):
-    """What it is let in with."""
+    """How the login authenticates."""
 
     UNKNOWN = "unknown"
     """The target doesn't show that to this admin access."""
@@ -267,7 +247,7 @@ class Entry(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One login or key that stands in a target."""
+    """A login or key in a target that Taskbound did not mint."""
 
     name: str
     """As the target has it: any text."""
@@ -278,7 +258,7 @@ class Standing:
     rights: tuple[str, ...]
     """Short lines of ours; what the target says stands in them between backticks, with visible escapes."""
     since: Instant | None = None
-    """When it was made; None where the target doesn't tell (rule 2)."""
+    """When it was made; None where the target doesn't tell."""
     used: Instant | None = None
     """When it was used last; None where the target doesn't tell."""
     open: int = 0
@@ -292,7 +272,7 @@ _ORDER: Final = tuple(Reach)
 
 
 def worst_first(found: Iterable[Standing]) -> tuple[Standing, ...]:
-    """All of them, sorted (rule 3)."""
+    """Sorts discovered logins, the most powerful and oldest first."""
     return tuple(
         sorted(found, key=lambda one: (_ORDER.index(one.reach), one.since is None, one.since or 0, one.name))
     )

@@ -1,28 +1,17 @@
-"""An authorization server as a target: our client there, and which tokens a task may have.
+"""An OAuth authorization server as a target: our client there, and which tokens a task may have.
 
-Of `oauth`:
-
-1. Where it is asked is declared, and all of it is in the target's identity: client, endpoints and how the
-   client proves itself. Endpoints have one origin, the issuer's, and are reached by https, or on this
-   machine's own loopback (`tool.oauth.client`): nobody who answers for an issuer sends the secret elsewhere.
-   Their name leads to public addresses, unless it is declared to lead to a network of one's own (`private`).
-2. A token is for one resource (RFC 8707), for scopes and for authorization details (RFC 9396) that are
-   declared. All may have places for parameters (`places`).
-3. No token is taken that lives for longer than `lasts`: what is lost is over by then.
-4. A token can be ended where there is a place for that (RFC 7009), and is seen to be over where tokens can be
-   asked about (RFC 7662). Without both of them nothing is `revocable` there, and a token ends by itself.
-5. Where no token endpoint is declared, the issuer is asked for its endpoints (RFC 8414): all of them, at its
-   own origin, and places to end tokens and to ask about them among them.
-6. Where it is declared who states subjects (`subject_issuer`), tokens are exchanged (RFC 8693) for statements
-   of the task's person and agent. They are signed by the client's own key, for the issuer, and the server is
-   asked about what it gave.
-
-Of `details`:
-
-1. They are a list of objects, each with its `type`. Texts in them may have places for parameters (`places`),
-   names may not, nor may the type: what may be asked for at all is the file's.
-2. What the authorization server says to have given has to be the very objects that were asked for, in any
-   order: less and more are both something else (§7), and what it adds of its own (§7.1) is more.
+1. Client, endpoints and client authentication are declared and part of the target's identity. Endpoints have
+   the issuer's origin and use https, or http on the loopback (`tool.oauth.client`), so an issuer's metadata
+   cannot redirect the secret. The name must resolve to public addresses unless declared `private`.
+2. A token is for one declared resource (RFC 8707), scopes, and authorization details (RFC 9396). All of them
+   may contain parameters, except names of members and the `type` of a detail. The server must return exactly
+   the requested details, in any order (§7).
+3. A token that lives longer than `lasts` is not accepted, which bounds the use of a lost one.
+4. Tokens are `revocable` only if the server has revocation (RFC 7009) and introspection (RFC 7662) endpoints.
+5. Without a declared token endpoint, the issuer's metadata (RFC 8414) must give all endpoints, with those
+   two.
+6. With a `subject_issuer`, tokens are exchanged (RFC 8693) for statements about the task's person and agent,
+   signed with the client's own key for the issuer. The server is asked about each issued token.
 """
 
 from __future__ import annotations
@@ -52,10 +41,9 @@ _LIST: Final = "authorization_details"
 
 
 def details_of(values: Sequence[JsonValue]) -> str:
-    """The details of a kind, written in one way; empty for none.
+    """Returns a kind's authorization details as canonical JSON, empty for none.
 
-    Raises:
-        BadKindError: Rule 1 doesn't allow them.
+    Raises BadKindError by rule 2.
     """
     if not values:
         return ""
@@ -78,21 +66,17 @@ def details_of(values: Sequence[JsonValue]) -> str:
 
 
 def places_of_details(details: str) -> tuple[str, ...]:
-    """The names of all places in them, sorted."""
+    """Returns the names of all parameters in the details, sorted."""
     return places_in(_texts(_read(details)))
 
 
 def fill_details(details: str, context: Mapping[str, str]) -> str:
-    """The details with what was asked for in their places; empty for none.
-
-    Raises:
-        BadKindError: A value can't stand there, or there is none.
-    """
+    """Returns the details with parameters filled in, empty for none; raises BadKindError for a bad value."""
     return canonical(_filled(_read(details), context)).decode() if details else ""
 
 
 def is_given(asked: str, said: str) -> bool:
-    """Whether what was given is what was asked for (rule 2); both as canonical JSON, empty for none."""
+    """Compares granted with requested details, both as canonical JSON, empty for none (rule 2)."""
     try:
         given, wanted = _read(said), _read(asked)
     except MalformedError:
@@ -159,11 +143,7 @@ _AUDIENCE: Final = re.compile(r"[!-~]{1,1024}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OauthPlace:
-    """Where tokens are given, and to whom.
-
-    Raises:
-        BadTargetError: On making one that rules 1 and 3 don't allow.
-    """
+    """The authorization server and our client there. Raises BadTargetError by rules 1 and 3."""
 
     client: str
     method: str
@@ -171,7 +151,7 @@ class OauthPlace:
     """The token endpoint; empty where the issuer says it (rule 5)."""
     issuer: str = ""
     subject_issuer: str = ""
-    """Whose statements name subjects, as the authorization server knows it (rule 6); empty: nobody's."""
+    """The issuer of subject statements, as the authorization server knows it (rule 6); empty for none."""
     revocation: str = ""
     introspection: str = ""
     lasts: int = 3_600
@@ -182,7 +162,6 @@ class OauthPlace:
     port: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if not self.token and (not self.issuer or self.revocation or self.introspection):
             raise BadTargetError(
                 "either the token endpoint is declared, or the issuer says all endpoints"
@@ -207,15 +186,11 @@ class OauthPlace:
 
     @property
     def revocable(self) -> bool:
-        """Whether a token can be ended, and be seen to be over (rule 4)."""
+        """Whether a token can be revoked and its end be verified (rule 4)."""
         return bool(self.revocation and self.introspection) or not self.token
 
     def client_for(self, resource: str, scopes: tuple[str, ...]) -> OAuthClient:
-        """The client that asks for a token of these.
-
-        Raises:
-            BadClientError: There is none such.
-        """
+        """Returns the client that requests such a token; raises BadClientError if it is not valid."""
         return OAuthClient(
             client=self.client,
             token=self.token or issuer_at(self.issuer).url,
@@ -230,11 +205,7 @@ class OauthPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OauthKind:
-    """Which tokens.
-
-    Raises:
-        BadKindError: On making one that rule 2 doesn't allow.
-    """
+    """The tokens of a kind. Raises BadKindError by rule 2."""
 
     resource: str
     scopes: tuple[str, ...] = ()
@@ -246,7 +217,7 @@ class OauthKind:
     """The name that the token is handed out under."""
 
     def __post_init__(self) -> None:
-        """Require the rules, with a word in each place."""
+        """Validates the kind with a sample word for each parameter."""
         if list(self.scopes) != sorted(set(self.scopes)) or len(self.scopes) > MOST_SCOPES:
             raise BadKindError(f"scopes are sorted, each there once, and {MOST_SCOPES} at most")
         if _VARIABLE.fullmatch(self.variable) is None:
@@ -258,31 +229,29 @@ class OauthKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
         texts = places_in([self.resource, self.audience, *self.scopes])
         return tuple(sorted({*texts, *places_of_details(self.details)}))
 
     @property
     def words(self) -> str:
-        """In one line for people."""
+        """A one-line description for people."""
         scopes = f"the scopes `{escape_text(' '.join(self.scopes))}`" if self.scopes else "no scope"
         audience = f" (`{escape_text(self.audience)}`)" if self.audience else ""
         details = f" and the details `{escape_text(self.details)}`" if self.details else ""
         return f"a token for `{escape_text(self.resource)}`{audience} with {scopes}{details}"
 
     def asked_details(self, context: Mapping[str, str]) -> str:
-        """The authorization details with what was asked for in their places; empty for none.
+        """Returns the details with parameters filled in, empty for none.
 
-        Raises:
-            BadKindError: That can't be asked for.
+        Raises BadKindError for a bad value.
         """
         return fill_details(self.details, context)
 
     def asked(self, context: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
-        """Resource, audience and scopes with what was asked for in their places.
+        """Returns resource, audience and scopes with parameters filled in.
 
-        Raises:
-            BadKindError: That can't be asked for.
+        Raises BadKindError for a bad value.
         """
         resource, audience = fill(self.resource, context), fill(self.audience, context)
         scopes = tuple(sorted({fill(one, context) for one in self.scopes}))

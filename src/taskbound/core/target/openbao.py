@@ -1,14 +1,14 @@
-"""An OpenBao (or Vault) as a target: where it is, and which of its roles are copied for a credential.
+"""OpenBao or Vault as a target: its address, and the roles that are copied for a credential.
 
-1. It is reached by `https`; by `http` on this machine's own loopback alone.
-2. What becomes a part of a path there is a word of letters, digits, `_`, `-` and `.`, never `.` or `..`
-   (A217); a mount and a namespace are such words with `/` between them.
-3. A mount is none of the server's own (`sys`, `auth`, `identity`, `cubbyhole`), and no role is named as what
-   is minted here: a copy of a copy would be ended with that.
-4. All of a target is seen in one other target of ours, or nothing is: a credential is ended by its name
-   alone, and that does not say of which kind it was.
-5. What the engine answers is handed out under the names of variables, each its own; what is not said to be
-   open is secret, and something is.
+1. The address uses `https`, or `http` on the loopback.
+2. A path segment is a word of letters, digits, `_`, `-` and `.`, never `.` or `..` (A217); a mount and a
+   namespace are such words joined by `/`.
+3. A mount is not one of the server's own (`sys`, `auth`, `identity`, `cubbyhole`). A role is not named like a
+   minted role, because the copy would be ended with it.
+4. Either one other target verifies all kinds of this target, or none is verified: a credential is ended by
+   its name, which does not show its kind.
+5. Members of the engine's answer are handed out under unique variable names. Each is secret unless declared
+   open, and at least one is secret.
 """
 
 from __future__ import annotations
@@ -48,11 +48,7 @@ _LOOPBACK: Final = re.compile(r"127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenbaoPlace:
-    """Where the server is, and what sees what it made.
-
-    Raises:
-        BadTargetError: On making one that names none.
-    """
+    """The server's address, and the target that verifies revocations. Raises BadTargetError if not valid."""
 
     address: str
     """`https://HOST:PORT` (rule 1)."""
@@ -67,7 +63,6 @@ class OpenbaoPlace:
     tls: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Require one address, and words."""
         found = _ADDRESS.fullmatch(self.address)
         host = found[2].strip("[]") if found else ""
         port = int(found[3] or _PORT) if found else 0
@@ -99,17 +94,13 @@ class OpenbaoPlace:
 
     @property
     def revocable(self) -> bool:
-        """Whether something beside the server itself shows that what it made is gone."""
+        """Whether another target verifies that a credential is gone."""
         return bool(self.seen_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenbaoKind:
-    """Which role is copied, and what is handed out of the engine's answer.
-
-    Raises:
-        BadKindError: On making one that rules 2, 3 and 5 don't allow.
-    """
+    """The copied role, and the handed-out members of the answer. Raises BadKindError by rules 2, 3 and 5."""
 
     mount: str
     """Where the engine is mounted."""
@@ -125,7 +116,6 @@ class OpenbaoKind:
     """Where it gives credentials."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if not _is_path(self.mount) or self.mount.split("/")[0] in _SERVERS:
             raise BadKindError(f"`{escape_text(self.mount[:_SHOWN])}` can't name where an engine is mounted")
         for what, one in (
@@ -143,17 +133,16 @@ class OpenbaoKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Nothing is left to who asks."""
+        """Always empty."""
         return ()
 
     @property
     def words(self) -> str:
-        """In one line for people."""
+        """A one-line description for people."""
         return f"what the role `{escape_text(self.role)}` of `{escape_text(self.mount)}` gives"
 
 
 def _require_given(gives: Mapping[str, str], opened: tuple[str, ...]) -> None:
-    """Require rule 5."""
     if not 1 <= len(gives) <= MOST_GIVEN:
         raise BadKindError(f"1 to {MOST_GIVEN} members of an answer are handed out")
     for member, variable in gives.items():

@@ -1,19 +1,17 @@
-"""A host with OpenSSH as a target: where it is, and what certificates it may have (PROTOCOL.certkeys).
+"""An OpenSSH host as a target: its address, and which certificates are signed for it (PROTOCOL.certkeys).
 
-1. A certificate is for one account, with the principals that are declared, and for none besides: one without
-   any is good for everybody (CVE-2024-7594).
-2. It may do nothing that isn't declared: no terminal, no forwarding, nothing of the account's own at login.
-3. A forced command is a list of words, which are put into one line for the account's shell here, each quoted
-   so that POSIX' shells, zsh and fish read the same: what is left to who asks is one whole word of it,
-   `{name}`, and never an option.
-4. The host is known by its own keys, and by nothing that an answer says.
-5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
-6. Who may run anything as `root` owns the host, and can undo what ends it: the helper, its list, the records
-   of connections. A file that gives that says so (`root`), and so does what approvers read; one that was
-   declared before that word there was is read as it is, or nothing could be ended there. Other accounts that
-   become root have no name by which they could be known.
-7. A network is one that sshd takes: it refuses whole certificates for what it can't read, and tells IPv4 that
-   comes as IPv6 by its IPv4.
+1. A certificate names one account and the declared principals. One without principals would be valid for
+   every account (CVE-2024-7594).
+2. It has only the declared permissions: no terminal, forwarding or login scripts by default.
+3. A forced command is a list of words, quoted so that POSIX shells, zsh and fish read the line alike. A
+   parameter is one whole word, `{name}`, and never an option.
+4. The host is known by its declared keys only.
+5. The helper is reached through a named account; `none` declares that there is no helper.
+6. A kind that can run anything as `root` owns the host and can undo revocation, so its file and the
+   description for approvers must say `root`. Older files without it are still read, so that their credentials
+   can be ended. Other accounts that can become root are not recognized.
+7. Networks are written as sshd reads them: it refuses a certificate with an unreadable network, and matches
+   IPv4-mapped IPv6 addresses as IPv4.
 """
 
 from __future__ import annotations
@@ -56,11 +54,7 @@ _IPV6: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpensshPlace:
-    """Where the host is, and how it is known.
-
-    Raises:
-        BadTargetError: On making one that names none.
-    """
+    """The host's address and keys. Raises BadTargetError if not valid."""
 
     host: str
     """A name or an address."""
@@ -71,7 +65,6 @@ class OpensshPlace:
     """The account by which the helper is reached, or `NO_HELPER` (rule 5)."""
 
     def __post_init__(self) -> None:
-        """Require what a client can take for nothing else."""
         if _HOST.fullmatch(self.host) is None:
             raise BadTargetError(f"`{escape_text(self.host[:_SHOWN])}` is no host's name or address")
         if self.port not in _PORTS:
@@ -88,22 +81,18 @@ class OpensshPlace:
 
     @property
     def helped(self) -> bool:
-        """Whether a helper stands on the host (rule 5)."""
+        """Whether the host has a helper (rule 5)."""
         return self.helper != NO_HELPER
 
     @property
     def revocable(self) -> bool:
-        """Only a helper ends what was signed."""
+        """Whether certificates can be ended, which needs a helper."""
         return self.helped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpensshKind:
-    """What a certificate of this kind may do.
-
-    Raises:
-        BadKindError: On making one that rules 1 to 3 don't allow.
-    """
+    """The permissions of a certificate. Raises BadKindError by rules 1 to 3."""
 
     account: str
     """The account of the host that it is for."""
@@ -116,10 +105,9 @@ class OpensshKind:
     allows: tuple[str, ...] = ()
     """Of `ALLOWED` (rule 2), sorted."""
     root: bool = False
-    """Whether it is said that whoever has one owns the host (rule 6)."""
+    """Whether the file declares that a holder owns the host (rule 6)."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if _ACCOUNT.fullmatch(self.account) is None:
             raise BadKindError(f"`{escape_text(self.account[:_SHOWN])}` can't name an account")
         _require_listed("principals", self.principals)
@@ -145,17 +133,17 @@ class OpensshKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
         return tuple(sorted({found[1] for one in self.command if (found := _PARAMETER.fullmatch(one))}))
 
     @property
     def owns(self) -> bool:
-        """Whether whoever has one owns the host (rule 6)."""
+        """Whether a holder of the certificate can take over the host (rule 6)."""
         return self.account == ROOT and not self.command
 
     @property
     def words(self) -> str:
-        """What a certificate may do, in one line for people, with visible escapes."""
+        """A one-line description for people, with visible escapes."""
         run = f"runs `{escape_text(shlex.join(self.command))}` alone" if self.command else "runs anything"
         run += ", also what undoes its end" if self.owns else ""
         whence = f", from {', '.join(self.source)} alone" if self.source else ""
@@ -163,13 +151,11 @@ class OpensshKind:
         return f"as `{self.account}`, {run}{whence}{more}"
 
     def forced(self, values: Mapping[str, str]) -> str:
-        """The forced command as one line for a shell (rule 3); empty where any may run.
+        """Returns the forced command as one shell line with these values (rule 3).
 
-        Args:
-            values: A text for each of `parameters`.
+        Empty if any command may run.
 
-        Raises:
-            BadParameterError: A text is missing, holds a character of control, or would be an option.
+        Raises BadParameterError if a value is missing, holds a control character or would be an option.
         """
         return " ".join(_quoted(self._word(one, values)) for one in self.command)
 
@@ -187,11 +173,7 @@ class OpensshKind:
 
 
 def _quoted(word: str) -> str:
-    """As one word of a line (rule 3).
-
-    Between quotes a backslash is itself to POSIX, and is not to fish; `=name` is a path to zsh, and `%self` a
-    number to fish.
-    """
+    """Quotes a word (rule 3): fish reads backslashes within quotes and `%self`, zsh expands `=name`."""
     if word[:1] in {"=", "%"} and shlex.quote(word) == word:
         return f"'{word}'"
     return "\\\\".join(shlex.quote(one) for one in word.split("\\"))
@@ -221,7 +203,6 @@ def _require_listed(what: str, found: tuple[str, ...]) -> None:
 
 
 def _require_network(text: str) -> None:
-    """Require one that sshd reads as we do: no mask but a prefix, no IPv4 as IPv6 (rule 7)."""
     address, _, prefix = text.partition("/")
     found: IPv4Network | IPv6Network | None
     try:

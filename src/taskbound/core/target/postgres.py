@@ -1,13 +1,11 @@
-"""A PostgreSQL database as a target: where it is, and what logins it may have.
+"""A PostgreSQL database as a target: its address, and which logins are minted in it.
 
-1. A login gets membership in one group role, and nothing else: what a group may do is the database owner's
-   to say, once, and rights of each login would fill the catalog until no login can be made (measured: at
-   2,441).
-2. What rows a task may see is said by names and values of a *context*, which a policy of the table reads by
-   the name of the session's own login (`taskbound.context`). A setting would not do: whoever is logged in
-   sets it.
-3. Names of PostgreSQL are 1 to 63 bytes, and none of ours is cut off. No group is one of the server's own
-   (`pg_…`), since those reach beyond a database.
+1. A login only becomes a member of one group role, whose rights the database's owner sets. Rights of each
+   login would fill the catalog until no login can be made (measured: at 2,441).
+2. Rows are limited by a *context* of names and values, which a table's policy reads by the login's name
+   (`taskbound.context`). A session setting would not do, as the session can change it.
+3. Names are 1 to 63 bytes, so that none is cut off. A group is not one of the server's own (`pg_…`), which
+   reach beyond a database.
 """
 
 from __future__ import annotations
@@ -31,11 +29,7 @@ _SHOWN: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresPlace:
-    """Where the database is.
-
-    Raises:
-        BadTargetError: On making one that names none.
-    """
+    """The database's address. Raises BadTargetError if not valid."""
 
     host: str
     """A name, an address, or the absolute path of the folder of a socket."""
@@ -46,7 +40,7 @@ class PostgresPlace:
     (`verify-full`). Without it the host has to be a path or this machine."""
 
     def __post_init__(self) -> None:
-        """Require what libpq can't take for anything else."""
+        """Refuses what libpq would read as something else than a host, port or database name."""
         if not self.host or "," in self.host or not _is_plain(self.host, _MOST_PATH):
             raise BadTargetError(f"`{escape_text(self.host[:_SHOWN])}` is no host of a PostgreSQL server")
         if not _is_name(self.database):
@@ -57,28 +51,24 @@ class PostgresPlace:
             raise BadTargetError("the authorities are a file with an absolute path")
         if not self.roots and not self.is_near:
             raise BadTargetError(
-                f"nothing says how `{escape_text(self.host[:_SHOWN])}` is told from another server",
+                f"no certificate authorities are named to verify `{escape_text(self.host[:_SHOWN])}`",
                 remedy="name the file of its authorities as `roots`: credentials go there",
             )
 
     @property
     def revocable(self) -> bool:
-        """A database always ends logins."""
+        """True: a database can always end a login."""
         return True
 
     @property
     def is_near(self) -> bool:
-        """Whether it is on this machine."""
+        """Whether the database is on this machine."""
         return self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresKind:
-    """What a login of this kind may do.
-
-    Raises:
-        BadKindError: On making one that rules 1 to 3 don't allow.
-    """
+    """The group and context of a login. Raises BadKindError by rules 1 to 3."""
 
     group: str
     """The role that it is a member of."""
@@ -88,7 +78,6 @@ class PostgresKind:
     """The names that its context has (rule 2), sorted; their values come with what is asked for."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if not _is_name(self.group) or self.group.startswith("pg_"):
             raise BadKindError(f"`{escape_text(self.group[:_SHOWN])}` is no group that a login can be put in")
         if not 1 <= self.connections <= MOST_CONNECTIONS:
@@ -100,12 +89,12 @@ class PostgresKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
         return self.context
 
     @property
     def words(self) -> str:
-        """What a login may do, in one line for people; the group as it is, with visible escapes."""
+        """A one-line description for people, with visible escapes."""
         own = ", with rows of its own context" if self.context else ""
         return f"a member of `{escape_text(self.group)}`, {self.connections} connections at once{own}"
 

@@ -1,17 +1,11 @@
-"""Values of a target's file, with the place of what is wrong.
+"""Reads values of target files, fills parameters into texts, and defines the states of a target.
 
-Of `places`:
+1. A parameter is a name in braces; braces have no other use.
+2. Its value is a word of letters, digits, `.`, `_`, `-` and `~` that does not begin with `.` or `~`. So it
+   can neither end the text around it nor change the path.
 
-1. A place is the name of a parameter in braces. There is no other use of a brace.
-2. What is put there is a word: letters, digits, `.`, `_`, `-` and `~`, with no `.` or `~` at its beginning.
-   It can neither end the text that it stands in, nor lead to another place of a path.
-
-Of `state`:
-
-1. A preflight mints a canary of each kind of credential, uses it, and revokes it. What it declared can be
-   asked for only once all of that was seen to work; until then it has no tools.
-2. A target that is ready stays so when a later preflight fails: what lives there has to be ended in any case,
-   and what is asked for is refused by the target itself. That it failed is shown.
+A target has no tools until a preflight has minted, used and revoked a canary of each kind. A ready target
+stays ready after a later preflight fails, so that its credentials can be ended; the failure is shown.
 """
 
 from __future__ import annotations
@@ -35,11 +29,7 @@ T = TypeVar("T")
 
 
 def made(place: Place, make: Callable[[], T]) -> T:
-    """What is made of the members that stand here.
-
-    Raises:
-        TargetFileError: They make nothing; the place is named, and what to do where that is known.
-    """
+    """Calls `make`; an error becomes a TargetFileError that names the place."""
     try:
         return make()
     except MalformedError as error:
@@ -48,10 +38,9 @@ def made(place: Place, make: Callable[[], T]) -> T:
 
 
 def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, most: int) -> tuple[str, ...]:
-    """The texts of a list, in their order; none where the member isn't there.
+    """Returns the texts of an optional list.
 
-    Raises:
-        ScopeSyntaxError: It is no list of so many texts at most.
+    Raises ScopeSyntaxError if it is not a list of at most `most` texts.
     """
     where = place.member(name)
     found = where.read_list(members.get(name, []), most=most)
@@ -59,10 +48,9 @@ def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, mos
 
 
 def said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place) -> dict[str, str]:
-    """The texts that are there, of these names.
+    """Returns the members of these names that are present.
 
-    Raises:
-        ScopeSyntaxError: One is no text, or empty.
+    Raises ScopeSyntaxError for an empty text or a non-text.
     """
     said = {name: place.member(name).read_text(members[name]) for name in names if name in members}
     for name in (name for name, one in said.items() if not one):
@@ -76,11 +64,7 @@ _SHOWN: Final = 80
 
 
 def places_in(texts: Iterable[str]) -> tuple[str, ...]:
-    """The names of all places in these texts, sorted (rule 1).
-
-    Raises:
-        BadKindError: A brace is no place.
-    """
+    """Returns the parameters in these texts, sorted; raises BadKindError by rule 1."""
     found: set[str] = set()
     for one in texts:
         if set("{}") & set(_PLACE.sub("", one)):
@@ -90,11 +74,7 @@ def places_in(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def fill(text: str, context: Mapping[str, str]) -> str:
-    """The text with what was asked for in its places (rule 2).
-
-    Raises:
-        BadKindError: A value can't stand there, or there is none.
-    """
+    """Returns the text with parameters filled in; raises BadKindError by rule 2."""
     for name in places_in([text]):
         value = context.get(name, "")
         if _WORD.fullmatch(value) is None:
@@ -104,7 +84,7 @@ def fill(text: str, context: Mapping[str, str]) -> str:
 
 
 class TargetState(Enum):
-    """Where a target stands; the values are what rows and records hold."""
+    """The state of a target; rows and records hold the values."""
 
     UNTESTED = "untested"
     """Its preflight is under way, or was never over."""

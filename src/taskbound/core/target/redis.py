@@ -1,39 +1,25 @@
-"""A Redis or Valkey as a target: its nodes, and what a user of it may do (ACL).
+"""Redis or Valkey as a target: its nodes, and what a user may do there (ACL).
 
-Of `redis`:
+1. All nodes are named, because each has users of its own; a credential is written to every node.
+2. Credentials are sent over TLS, a Unix socket or the loopback only.
+3. A user may run the commands of its kind, on keys and channels by patterns, and nothing else.
+4. A pattern may contain the kind's parameters (`redis_patterns`); each parameter is in some pattern.
+5. The pattern `*` is the only one of its list; the server accepts no other beside it.
+6. Channels that begin with `__` report keys (`__keyspace@0__:…`); they require a kind that reads `*`.
+7. A message to `__sentinel__:hello` tells Sentinels which servers exist and which is the primary. No kind
+   that publishes may have this channel, also not by `*`.
+8. Where a server mistakes one argument for another (`CONSUMING`), a pattern that matches the word `streams`
+   opens all streams; it requires a kind that reads `*`.
+9. A command of `ANSWERING` returns a key's value with only the write right, so its kind must also read the
+   key. A command of `CONSUMING` changes a key with only the read right, so its kind must also write it.
 
-1. Every node is named: users are each node's own, and what is minted is written to all of them.
-2. Credentials go over TLS; without it over a socket, or this machine's own loopback, alone.
-3. A user may do the commands that its kind names (`redis_commands`), with keys and channels by patterns,
-   and nothing besides. What is not declared is none.
-4. A pattern has places for the kind's parameters (`redis_patterns`), and each parameter has a place.
-5. A pattern that is `*` stands alone: the server takes no other one beside it.
-6. Channels that begin with `__` tell of keys (`__keyspace@0__:…`): they are for kinds that read `*`.
-7. What is published to `__sentinel__:hello` tells each Sentinel which servers there are, and which is the
-   primary: no kind that publishes has it, also not by `*`.
-8. Where a server takes one argument for another (`redis_commands.CONSUMING`), a pattern that takes in the
-   word `streams` opens all streams: it is for kinds that read `*`.
-9. Who is answered with what a key holds (`redis_commands.ANSWERING`) reads what it writes; who takes entries
-   away from others by the right to read alone (`CONSUMING`) writes what it reads.
+Only known commands that check the user's patterns for all keys, or touch only their own session, can be
+named; commands of modules are unknown. Commands that govern the server, its users or other sessions are
+refused with a reason. Commands that show names without checking patterns require a kind that reads
+everything. A command with subcommands is named whole or as `client|getname`; `select` names its database,
+`select|1`.
 
-Of `redis_commands`:
-
-1. What a kind can name is known here: a command that looks at the patterns of its user for all that it
-   touches, or touches its own session alone. What is not known is refused, commands of modules among it:
-   whether they look is each module's affair.
-2. What governs the server, its users, other sessions or other people's keys is refused with the reason: with
-   it a credential would be more than it says, or outlive its end.
-3. What shows names of keys or channels without looking at patterns is for kinds that read everything.
-4. A command that has subcommands is named whole where all of them may be, and by each of them where not:
-   `client|getname`. `select` is named with the one database that it goes to: `select|1`.
-5. Some servers look at other keys than a command touches, where its arguments are said so that they take one
-   for another (Valkey does): what writes then is refused, and what reads is for kinds for which it opens
-   nothing more (`CONSUMING`).
-6. What is answered with what a key holds, though the server asks of its user only whether it may write there,
-   is for kinds that read there too (`ANSWERING`); what changes it though the server asks only whether it may
-   be read, for kinds that write there too (`CONSUMING`).
-
-Measured with Redis 8.0.2 and Valkey 8.1.1, of which a test compares all commands with what stands here.
+Measured with Redis 8.0.2 and Valkey 8.1.1; a test compares all commands of both with these tables.
 """
 
 from __future__ import annotations
@@ -96,11 +82,11 @@ KNOWN: Final = _words(
     cluster|slots memory|help memory|usage pubsub|help
     """
 )
-"""What every kind can name (rule 1)."""
+"""What every kind can name."""
 
 SHOWING_KEYS: Final = frozenset(
     {
-        "client|tracking",  # what is told of prefixes (BCAST) is told of everybody's keys
+        "client|tracking",  # broadcast mode (BCAST) reports keys of all users
         "cluster|countkeysinslot",
         "cluster|getkeysinslot",
         "cluster|slot-stats",
@@ -110,18 +96,18 @@ SHOWING_KEYS: Final = frozenset(
         "scan",
     }
 )
-"""They tell of keys without looking at patterns: for kinds that read `*` (rule 3)."""
+"""They tell of keys without looking at patterns: for kinds that read `*`."""
 SHOWING_CHANNELS: Final = frozenset(
     {"pubsub|channels", "pubsub|numpat", "pubsub|numsub", "pubsub|shardchannels", "pubsub|shardnumsub"}
 )
-"""They tell of channels without looking at patterns: for kinds whose channels are `*` (rule 3)."""
+"""They tell of channels without looking at patterns: for kinds whose channels are `*`."""
 
 CONSUMING: Final = "xreadgroup"
 """Where its consumer is called `streams`, Valkey looks for its keys one word too early: at `STREAMS` itself,
-and at all but the last of them (rule 5). It moves what its group has read, and that the key may be read is
-all that servers ask of its user (rule 6)."""
+and at all but the last of them (rule 8). It moves what its group has read, and that the key may be read is
+all that servers ask of its user (rule 9)."""
 ANSWERING: Final = frozenset({"xautoclaim", "xclaim", "zadd"})
-"""Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 6)."""
+"""Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 9)."""
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "it says who may do what": ("acl",),
@@ -187,13 +173,13 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
         "georadius",
         "georadiusbymember",
     ),
-    "it makes values of bytes that nobody looks at, or sends them to another server": (
+    "it stores bytes that the server does not check, or sends them to another server": (
         "migrate",
         "restore",
         "restore-asking",
     ),
     "it reaches another database": ("copy", "move", "swapdb"),
-    "a program of it runs for as long as it likes, and the server answers nobody meanwhile": (
+    "its script has no time limit, and the server answers no other client meanwhile": (
         "eval",
         "eval_ro",
         "evalsha",
@@ -212,14 +198,13 @@ _WHOLE: Final = {
     "memory": "memory|usage",
     "pubsub": "pubsub|numsub",
 }
-"""They have subcommands of both kinds (rule 4); with one that can be named."""
+"""They have subcommands of both kinds; with one that can be named."""
 
 
 def refusal_of(name: str) -> str:
-    """Why no kind can name it, in words of ours; empty where one can, or nothing is known of it (rule 2).
+    """Returns why no kind can name this command (`command` or `command|subcommand`).
 
-    Args:
-        name: Of a command in lower case, or `COMMAND|SUBCOMMAND`.
+    Empty if allowed or unknown.
     """
     if name in KNOWN or _SELECT.fullmatch(name):
         return ""
@@ -231,15 +216,9 @@ def refusal_of(name: str) -> str:
 
 
 def require_command(name: str, *, keys: bool, channels: bool) -> None:
-    """Go on with a command that a kind can name.
+    """Raises BadKindError if a kind cannot name this command.
 
-    Args:
-        name: As the target's file has it.
-        keys: Whether the kind reads every key.
-        channels: Whether every channel is open to it.
-
-    Raises:
-        BadKindError: It can't name this one.
+    `keys`, `channels`: whether it reads all of them.
     """
     shown = escape_text(name[:_SHOWN])
     if _NAME.fullmatch(name) is None:
@@ -261,17 +240,13 @@ def require_command(name: str, *, keys: bool, channels: bool) -> None:
         raise BadKindError(
             f"`{shown}` is no command that is known here to keep to its user's patterns",
             remedy="correct it; commands of modules can't be given to credentials",
-        )  # 1
+        )
 
 
 def require_keys(
     commands: tuple[str, ...], reads: tuple[str, ...], writes: tuple[str, ...], parameters: tuple[str, ...]
 ) -> None:
-    """Go on with patterns that mean for these commands what they say (rules 5 and 6).
-
-    Raises:
-        BadKindError: They don't.
-    """
+    """Raises BadKindError if the server would read these patterns differently (rules 8 and 9)."""
     if CONSUMING in commands:
         for one in reads if _ALL not in reads else ():
             if may_be(one, parameters, _STREAMS):
@@ -279,22 +254,21 @@ def require_keys(
                     f"`{escape_text(one)}` takes in the word `{_STREAMS}`, which some servers take for the"
                     f" key of `{CONSUMING}`, so that it reads every stream",
                     remedy="name the keys by more, as in `stream:*`, or leave the command out",
-                )  # 5
+                )  # 8
         for one in _beyond(reads, writes):
             raise BadKindError(
                 f"`{CONSUMING}` takes entries away from others: it is for kinds that write what they read,"
                 f" and `{escape_text(one)}` is not in `writes`"
-            )  # 6
+            )  # 9
     for command in sorted(ANSWERING.intersection(commands)):
         for one in _beyond(writes, reads):
             raise BadKindError(
                 f"`{command}` answers with what a key holds: it is for kinds that read what they write, and"
                 f" `{escape_text(one)}` is not in `reads`"
-            )  # 6
+            )  # 9
 
 
 def _beyond(some: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
-    """Those that are not among the others."""
     return [] if _ALL in others else [one for one in some if one not in others]
 
 
@@ -321,11 +295,7 @@ _PUBLISHING: Final = "publish"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisNode:
-    """One server.
-
-    Raises:
-        BadTargetError: On making one that names none.
-    """
+    """One server. Raises BadTargetError if the address is not valid."""
 
     text: str
     """`HOST:PORT` as it was declared, or the absolute path of a socket."""
@@ -335,7 +305,6 @@ class RedisNode:
     """0 of a socket."""
 
     def __post_init__(self) -> None:
-        """Require one address."""
         host, port = self.text, 0
         if self.text.startswith("/"):
             size = len(self.text.encode("utf-8", "replace"))
@@ -354,22 +323,18 @@ class RedisNode:
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is reached by a path."""
+        """Whether it is reached by a Unix socket."""
         return self.port == 0
 
     @property
     def is_near(self) -> bool:
-        """Whether what goes there stays on this machine (rule 2)."""
+        """Whether traffic stays on this machine (rule 2)."""
         return self.is_socket or (_is_address(self.host) and ip_address(self.host).is_loopback)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisPlace:
-    """Which nodes there are.
-
-    Raises:
-        BadTargetError: On making one that rules 1 and 2 don't allow.
-    """
+    """The nodes. Raises BadTargetError by rules 1 and 2."""
 
     nodes: tuple[str, ...]
     """Each `HOST:PORT` or the absolute path of a socket; 1 to `MOST_NODES`."""
@@ -380,7 +345,6 @@ class RedisPlace:
     """The nodes, in their order."""
 
     def __post_init__(self) -> None:
-        """Require nodes, and a way to them."""
         at = tuple(RedisNode(text=one) for one in self.nodes)
         if not 1 <= len(at) <= MOST_NODES or len({(one.host, one.port) for one in at}) != len(at):
             raise BadTargetError(f"a Redis has 1 to {MOST_NODES} nodes, each said once")
@@ -405,27 +369,23 @@ class RedisPlace:
 
     @property
     def host(self) -> str:
-        """Of the first node."""
+        """The host of the first node."""
         return self.at[0].host
 
     @property
     def port(self) -> int:
-        """Of the first node; 0 of a socket."""
+        """The port of the first node; 0 for a socket."""
         return self.at[0].port
 
     @property
     def revocable(self) -> bool:
-        """A Redis always ends users."""
+        """True: Redis can always end a user."""
         return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisKind:
-    """What a user of this kind may do.
-
-    Raises:
-        BadKindError: On making one that rules 3 to 9 don't allow.
-    """
+    """What a user of this kind may do. Raises BadKindError by rules 3 to 9."""
 
     commands: tuple[str, ...]
     """In lower case, a subcommand as `client|getname`; 1 to `MOST_COMMANDS`, each said once."""
@@ -439,7 +399,6 @@ class RedisKind:
     """What is left to who asks, by name and sorted; each stands in a pattern."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         for what, most, found in (
             ("commands", MOST_COMMANDS, self.commands),
             ("patterns", MOST_PATTERNS, self.reads),
@@ -455,7 +414,6 @@ class RedisKind:
         require_keys(self.commands, self.reads, self.writes, self.parameters)
 
     def _require_channels(self) -> None:
-        """Require rules 6 and 7."""
         for one in self.channels:
             if _ALL not in self.reads and may_begin(one, self.parameters, _SERVERS):
                 raise BadKindError(
@@ -464,13 +422,12 @@ class RedisKind:
                 )  # 6
             if _PUBLISHING in self.commands and may_begin(one, self.parameters, _SENTINELS):
                 raise BadKindError(
-                    f"`{escape_text(one)}` takes in `{_SENTINELS}hello`: whoever publishes there tells the"
+                    f"`{escape_text(one)}` matches `{_SENTINELS}hello`: a message there tells the"
                     " Sentinels which server is the primary",
                     remedy="name the channels, as in `news:*`, or leave out `publish`",
                 )  # 7
 
     def _require_commands(self) -> None:
-        """Require rule 3."""
         if not self.commands:
             raise BadKindError("a user without commands can do nothing")
         for one in self.commands:
@@ -479,7 +436,6 @@ class RedisKind:
                 raise BadKindError(f"`{one}` is a part of what is named beside it")
 
     def _require_parameters(self) -> None:
-        """Require rules 4 and 5."""
         if list(self.parameters) != sorted(self.parameters) or any(
             _PARAMETER.fullmatch(one) is None for one in self.parameters
         ):
@@ -498,7 +454,7 @@ class RedisKind:
 
     @property
     def words(self) -> str:
-        """What a user may do, in one line for people, with visible escapes."""
+        """A one-line description for people, with visible escapes."""
         parts = [f"runs {', '.join(self.commands)}"]
         for what, patterns in (
             ("reads", self.reads),
@@ -512,14 +468,9 @@ class RedisKind:
         return "; ".join(parts)
 
     def keys(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """The server's words for the patterns of keys, as it shows them: `~p`, `%R~p` and `%W~p`.
+        """Returns the key patterns as the server shows them: `~p`, `%R~p` and `%W~p`.
 
-        Args:
-            values: A text for each of `parameters`.
-
-        Raises:
-            BadParameterError: A text is missing, or holds what no pattern can: a space or a character of
-                control.
+        Raises BadParameterError if a value is missing or has a space or control character.
         """
         reads, writes = (
             dict.fromkeys(filled(one, self.parameters, values) for one in some)
@@ -533,7 +484,7 @@ class RedisKind:
         )
 
     def channel_patterns(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """The server's words for the channels, as it shows them: `&p`. Raises as `keys`."""
+        """Returns the channel patterns as the server shows them, `&p`; raises like `keys`."""
         return tuple(
             f"&{one}" for one in dict.fromkeys(filled(one, self.parameters, values) for one in self.channels)
         )

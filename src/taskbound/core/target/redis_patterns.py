@@ -1,10 +1,9 @@
-"""Patterns of keys and channels of a Redis, with places for what is left to who asks.
+"""Patterns of Redis keys and channels with parameters.
 
-1. A pattern is text with the globs `*`, `?` and `[…]`, and places for parameters, `{name}`, where the kind
-   has a parameter of this name; other braces are themselves, as in the hash tags of a cluster. It has no
-   backslash: `[*]` is a star. A class is of ASCII, as servers take bytes for characters there, and has no `-`
-   at its end: they take one for the middle of a range, the `]` for its end, and what follows for more of it.
-2. A value stands in its place for itself alone: each glob in it is quoted, and no place is within `[…]`.
+1. A pattern is text with the globs `*`, `?` and `[…]` and parameters `{name}` that the kind has. Other braces
+   are literal, as in hash tags. There is no backslash: `[*]` is a star. A class is ASCII, because servers
+   read bytes, and does not end with `-`, which they would read as a range that goes beyond the `]`.
+2. A value stands only for itself: its globs are quoted. No parameter is within `[…]`.
 """
 
 from __future__ import annotations
@@ -32,11 +31,7 @@ _GLOBS: Final = frozenset("*?[]\\")
 
 
 def filled(pattern: str, parameters: tuple[str, ...], values: Mapping[str, str]) -> str:
-    """The pattern with values in their places (rule 2).
-
-    Raises:
-        BadParameterError: A value is missing, or holds what no pattern can.
-    """
+    """Returns the pattern with parameters filled in (rule 2); raises BadParameterError for a bad value."""
     return "".join(
         _quoted(name, values.get(name, "")) if name in parameters else piece
         for piece, name in _pieces(pattern)
@@ -45,21 +40,16 @@ def filled(pattern: str, parameters: tuple[str, ...], values: Mapping[str, str])
 
 @lru_cache(maxsize=_REMEMBERED)
 def _pieces(pattern: str) -> tuple[tuple[str, str], ...]:
-    """Each piece of a pattern, with the name where it may be a place."""
     return tuple((found[0], found[1] or "") for found in _PIECE.finditer(pattern))
 
 
 def places_of(pattern: str) -> frozenset[str]:
-    """The names that stand in braces in it."""
+    """Returns the names in braces."""
     return frozenset(name for _, name in _pieces(pattern) if name)
 
 
 def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
-    """Go on with a pattern (rules 1 and 2).
-
-    Raises:
-        BadKindError: It is none.
-    """
+    """Raises BadKindError if the pattern breaks rule 1 or 2."""
     shown = escape_text(pattern[:_SHOWN])
     if not 1 <= len(pattern) <= _MOST_PATTERN or not is_plain(pattern):
         raise BadKindError(
@@ -76,7 +66,7 @@ def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
 
 
 def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
-    """Whether what a pattern matches may begin so: it is plain up to there, and otherwise."""
+    """Returns whether a match of the pattern may begin with `start`."""
     plain = ""
     for piece, name in _pieces(pattern):
         if name in parameters or piece[0] in "*?[":
@@ -88,7 +78,7 @@ def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
 
 
 def may_be(pattern: str, parameters: tuple[str, ...], word: str) -> bool:
-    """Whether a pattern may match a word in any case, with values in its places."""
+    """Returns whether the pattern may match the word in any case."""
     whole = ""
     for piece, name in _pieces(pattern):
         if name in parameters or piece == "*":
@@ -99,12 +89,11 @@ def may_be(pattern: str, parameters: tuple[str, ...], word: str) -> bool:
 
 
 def _quoted(name: str, value: str) -> str:
-    """A value as itself alone in a pattern (rule 2)."""
     if not value or not is_plain(value):
         raise BadParameterError(f"`{name}` is a text without spaces and characters of control")
     return "".join(f"\\{one}" if one in _GLOBS else one for one in value)
 
 
 def is_plain(text: str) -> bool:
-    """Whether it is printable and has no space of any kind: the server takes none in a pattern."""
+    """Returns whether the text is printable without spaces, which the server refuses in patterns."""
     return text.isprintable() and not any(one.isspace() for one in text)

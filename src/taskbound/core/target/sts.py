@@ -1,16 +1,15 @@
-"""An account of AWS as a target: which of its roles are assumed for a credential, and by what policies.
+"""An AWS account as a target: which roles are assumed for a credential, and with which session policies.
 
-1. A role is of the declared account, which denies its sessions: elsewhere the same name is another role's.
-2. A session may do what its kind allows, until its end: the policy of the session says both, and what it
-   denies no policy of a resource gives back. AWS itself lets no session end before 15 minutes are over.
-3. A kind names actions, `*` at the end alone, and none of services by which another credential is had or a
-   denial is taken back.
-4. A resource may have places for parameters (`{tenant}`): a value is put there as the text that it is, and no
-   `*`, `?` or `$` of it counts.
-5. A session has its credential's name, as its name and as a tag that goes with it into whatever role it takes
-   next. What denies everything to who has that tag ends it, and no other session of the role.
-6. A role takes so many characters of policies. So a session has its room there from before it is made: a
-   policy that is as long as its denial, and denies nobody anything.
+1. A role belongs to the declared account, where its sessions can be denied.
+2. The session policy allows the kind's actions until the credential's end, and its denials override policies
+   of resources. AWS itself ends no session before 15 minutes.
+3. A kind names actions, with `*` only at the end, and none of services that give another credential or lift a
+   denial.
+4. A resource may contain parameters (`{tenant}`); `*`, `?` and `$` in a value are literal.
+5. A session's name and a transitive tag are the credential's name. A denial for that tag ends the session,
+   also in roles that it assumes next, and no other session of the role.
+6. A role has limited room for policies. So before a session is made, a policy of the same length that denies
+   nothing reserves room for its denial.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ MOST_STATEMENTS: Final = 16
 MOST_ACTIONS: Final = 64
 MOST_RESOURCES: Final = 32
 _ROOM: Final = "taskbound-room-taken"
-"""The key of a tag that nobody has, as long as `TAG` (rule 6)."""
+"""The key of an unused tag, as long as `TAG` (rule 6)."""
 _MOST_PARAMETERS: Final = 16
 _MOST_POLICY: Final = 2_048
 """Characters that AWS takes for the policy of a session."""
@@ -78,11 +77,7 @@ _VERSION: Final = "2012-10-17"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StsPlace:
-    """Which account, and where AWS is asked.
-
-    Raises:
-        BadTargetError: On making one that names none.
-    """
+    """The account and the STS endpoint. Raises BadTargetError if not valid."""
 
     account: str
     """12 digits: the account of all its roles (rule 1)."""
@@ -97,10 +92,9 @@ class StsPlace:
     port: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Require the forms that AWS has."""
         for what, form, text in (
             ("an account is 12 digits", _ACCOUNT, self.account),
-            ("such a region is none of AWS", _REGION, self.region),
+            ("that is not a region of AWS", _REGION, self.region),
         ):
             if form.fullmatch(text) is None:
                 raise BadTargetError(f"{what}: `{escape_text(text[:_SHOWN])}`")
@@ -115,17 +109,17 @@ class StsPlace:
 
     @property
     def revocable(self) -> bool:
-        """A role always denies what it is told to."""
+        """True: a role can always deny its sessions."""
         return True
 
     def arn(self, role: str) -> str:
-        """Of a role of this account."""
+        """Returns the ARN of a role of this account."""
         return f"arn:{self.partition}:iam::{self.account}:role/{role}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """One statement: these actions, on these resources."""
+    """One statement: these actions on these resources."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
@@ -133,11 +127,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StsKind:
-    """Which role is assumed, and what of it a session may do.
-
-    Raises:
-        BadKindError: On making one that rules 1, 3 and 4 don't allow.
-    """
+    """The assumed role and what a session may do. Raises BadKindError by rules 1, 3 and 4."""
 
     role: str
     """Its name, with its path where it has one."""
@@ -146,7 +136,6 @@ class StsKind:
     """The parameters, sorted; each has a place in a resource."""
 
     def __post_init__(self) -> None:
-        """Require the rules."""
         if _ROLE.fullmatch(self.role) is None:
             raise BadKindError(f"`{escape_text(self.role[:_SHOWN])}` can't name a role")
         if not 1 <= len(self.allows) <= MOST_STATEMENTS:
@@ -168,12 +157,12 @@ class StsKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
         return self.given
 
     @property
     def words(self) -> str:
-        """In one line for people."""
+        """A one-line description for people."""
         said = "; ".join(
             f"{', '.join(one.actions)} on {', '.join(map(escape_text, one.resources))}" for one in self.allows
         )
@@ -181,10 +170,9 @@ class StsKind:
 
 
 def session_policy(kind: StsKind, context: Mapping[str, str], ends: Instant) -> str:
-    """The policy of a session: what it may do, until its end (rules 2 and 4).
+    """Returns the session policy (rules 2 and 4).
 
-    Raises:
-        BadKindError: A value is missing or too long, or AWS would not take so much.
+    Raises BadKindError for a bad value or if it is too long.
     """
     if context.keys() != set(kind.given):
         raise BadKindError("the values are not those of the kind's parameters")
@@ -199,16 +187,15 @@ def session_policy(kind: StsKind, context: Mapping[str, str], ends: Instant) -> 
 
 
 def denial(name: str, until: Instant) -> str:
-    """The policy of a role that denies everything to the sessions of this name (rule 5).
+    """Returns the role policy that denies everything to the sessions of this name (rule 5).
 
-    It says in its `Sid` after which instant nothing of the name can be there any more; it denies afterwards
-    too, until it is taken away.
+    Its `Sid` holds the instant after which no such session can exist; it denies until it is removed.
     """
     return _denying(TAG, name, until)
 
 
 def room(name: str, until: Instant) -> str:
-    """The policy that holds a role's room for the denial of this name (rule 6)."""
+    """Returns the policy that reserves a role's room for the denial of this name (rule 6)."""
     return _denying(_ROOM, name, until)
 
 
@@ -273,7 +260,6 @@ def _require_resources(resources: tuple[str, ...]) -> None:
 
 
 def _endpoint(url: str) -> tuple[str, int]:
-    """Host and port."""
     found = _URL.fullmatch(url) or _NEAR.fullmatch(url)
     port = int(found[2] or _PORT) if found else 0
     if found is None or port not in _PORTS:

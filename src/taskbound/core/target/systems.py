@@ -1,18 +1,6 @@
-"""The kinds of systems that can be targets: their addresses and what a kind of credential has in each.
+"""The kinds of systems that can be targets: how a target file declares their places and credentials.
 
-Of `systems`:
-
-1. Each says what stands in `where`, and what a kind of credential has there beside what all kinds have.
-2. A member that a system doesn't know refuses, as any other.
-
-Of `where`:
-
-1. A member that a system doesn't know refuses, as any other; what may be left out is never written empty.
-
-Of `grants`:
-
-1. A member that a system doesn't know was refused before; what is left out has the value
-   that is written here.
+An unknown member is refused. An optional member is never written empty; its default stands here.
 """
 
 from __future__ import annotations
@@ -69,7 +57,7 @@ _PORT: Final = 65_535
 
 
 def github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
-    """An App of GitHub: what a credential may do there."""
+    """Reads what a token of a GitHub App may do."""
     where = place.member("permissions")
     permissions = where.read_object(members["permissions"])
     return made(
@@ -86,7 +74,7 @@ def github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
 
 
 def oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
-    """An authorization server: what a credential may do there."""
+    """Reads what a token of an authorization server may do."""
     texts = said(members, ("resource", "audience", "variable"), place)
     scopes = read_texts(members, "scopes", place, most=MOST_SCOPES)
     listed = place.member("details").read_list(members.get("details", []), most=MOST_DETAILS)
@@ -94,7 +82,7 @@ def oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
 
 
 def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKind:
-    """An OpenBao or Vault: what a credential may do there."""
+    """Reads what a credential of OpenBao or Vault may do."""
     where = place.member("gives")
     gives = where.read_object(members["gives"])
     return made(
@@ -112,7 +100,7 @@ def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKin
 
 
 def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKind:
-    """A host: what a credential may do there; what owns the host says so (`file.require_declarable`)."""
+    """Reads what a certificate may do; `file.require_declarable` checks that `root` is declared."""
     account = place.member("account").read_text(members["account"])
     principals = read_texts(members, "principals", place, most=MOST_LISTED)
     root = members.get("root", False)
@@ -133,7 +121,7 @@ def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKin
 
 
 def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:
-    """A database: what a credential may do there."""
+    """Reads what a database login may do."""
     return made(
         place,
         partial(
@@ -148,7 +136,7 @@ def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresK
 
 
 def redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
-    """A Redis or Valkey: what a credential may do there."""
+    """Reads what a Redis or Valkey user may do."""
     return made(
         place,
         partial(
@@ -163,7 +151,7 @@ def redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
 
 
 def sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
-    """An account of AWS: what a credential may do there."""
+    """Reads what an AWS session may do."""
     where = place.member("allows")
     allows = []
     for number, one in enumerate(where.read_list(members["allows"], most=MOST_STATEMENTS)):
@@ -187,7 +175,7 @@ def sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
 
 
 def github_place(value: JsonValue, place: Place) -> GithubPlace:
-    """An App of GitHub: where it is."""
+    """Reads the place of a GitHub App."""
     members = place.read_object(value, required=("app", "installation"), allowed=("address", "private"))
     return made(
         place,
@@ -204,7 +192,7 @@ def github_place(value: JsonValue, place: Place) -> GithubPlace:
 
 
 def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
-    """An authorization server: where it is."""
+    """Reads the place of an authorization server."""
     texts = ("client", "method", "token", "issuer", "revocation", "introspection", "subject_issuer")
     members = place.read_object(value, required=texts[:2], allowed=(*texts[2:], "lasts", "private"))
     found = said(members, texts, place)
@@ -214,7 +202,7 @@ def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
 
 
 def openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
-    """An OpenBao or Vault: where it is."""
+    """Reads the place of OpenBao or Vault."""
     members = place.read_object(value, required=("address",), allowed=("roots", "namespace", "seen_in"))
     texts = {name: place.member(name).read_text(members[name]) for name in members}
     for name in ("roots", "namespace", "seen_in"):
@@ -233,7 +221,7 @@ def openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
 
 
 def openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
-    """A host: where it is."""
+    """Reads the place of a host."""
     members = place.read_object(value, required=("host", "host_keys"), allowed=("port", "helper"))
     return made(
         place,
@@ -248,7 +236,7 @@ def openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
 
 
 def postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
-    """A database: where it is."""
+    """Reads the place of a database."""
     members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
     return made(
         place,
@@ -263,7 +251,7 @@ def postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
 
 
 def redis_place(value: JsonValue, place: Place) -> RedisPlace:
-    """A Redis or Valkey: where it is."""
+    """Reads the place of Redis or Valkey."""
     members = place.read_object(value, required=("nodes",), allowed=("roots", "tls"))
     nodes = read_texts(members, "nodes", place, most=MOST_NODES)
     sockets = bool(nodes) and all(one.startswith("/") for one in nodes)
@@ -280,7 +268,7 @@ def redis_place(value: JsonValue, place: Place) -> RedisPlace:
 
 
 def sts_place(value: JsonValue, place: Place) -> StsPlace:
-    """An account of AWS: where it is."""
+    """Reads the place of an AWS account."""
     members = place.read_object(value, required=("account", "region"), allowed=("iam", "partition", "sts"))
     texts = {name: place.member(name).read_text(members[name]) for name in members}
     return made(
@@ -314,36 +302,36 @@ STS: Final = "sts"
 
 
 class SystemPlace(Protocol):
-    """Where a target is."""
+    """The address of a target."""
 
     @property
     def host(self) -> str:
-        """A name, an address, or the absolute path of what is on this machine."""
+        """A name, an address, or an absolute path on this machine."""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
 
     @property
     def revocable(self) -> bool:
-        """Whether what was minted there can be ended before it ends by itself, as the target's file says."""
+        """Whether credentials can be ended before they expire."""
 
 
 class Grants(Protocol):
-    """What a target lets a credential of a kind do."""
+    """What a credential of a kind may do in the target."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What is left to who asks, by name and sorted."""
+        """The names of the parameters, sorted."""
 
     @property
     def words(self) -> str:
-        """All of it in one line for people, with visible escapes."""
+        """A one-line description for people, with visible escapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """How a target's file speaks of one kind of system (rule 1)."""
+    """The readers of a target file for one kind of system."""
 
     place: Callable[[JsonValue, Place], SystemPlace]
     """Reads `where`."""

@@ -1,4 +1,4 @@
-"""Cedar as the engine that answers for the organisation's rules."""
+"""Cedar as the policy engine."""
 
 from __future__ import annotations
 

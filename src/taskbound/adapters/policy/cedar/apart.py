@@ -1,8 +1,8 @@
-"""Examining policies in a process apart: what is proposed may take long, or break what reads it.
+"""Validates policies in a separate process, because a proposed bundle may take long or crash the validator.
 
-1. Cedar holds the interpreter while it validates; beside decisions nothing may do that for seconds.
-2. What takes longer than a minute, more than a gigabyte of memory, or ends the process, is answered as a
-   problem of its own. The process limits itself before it reads anything: more it is not given.
+1. Cedar holds the interpreter while it validates, which would block decisions for seconds.
+2. More than a minute, a gigabyte of memory or a crash gives a problem of its own. The process sets its limits
+   before it reads anything.
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApartLanguage(CedarLanguage):
-    """As `CedarLanguage`, but that what is examined is examined elsewhere."""
+    """A `CedarLanguage` that validates in a separate process."""
 
     def __init__(self, *, patience: float = _PATIENCE, command: Sequence[str] = _COMMAND) -> None:
-        """Keep how long it may take, and what does it."""
         self._patience = patience
         self._command = tuple(command)
 
@@ -60,7 +59,7 @@ class ApartLanguage(CedarLanguage):
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """What is wrong with these files for these tools."""
+        """Returns the problems of these files with these tools."""
         asked = msgspec.json.encode(
             _Asked(
                 files=dict(files),

@@ -1,26 +1,18 @@
-"""Reads a Cedar bundle: its text, its policies by name, what they read.
+"""Reads a Cedar bundle: its text, its policies by name, and what they read.
 
-Of `bundle`:
+1. Every policy has an `@id`, unique without regard to case: records name policies by it.
+2. A policy that reads a fact that does not exist is refused here, not when it errs.
+3. Refused as without effect: templates, `@hold` on a permit, an impossible lifter, and
+   `action == Taskbound::Action::"call"` (a group needs `in`).
+4. Cedar gets no text before its size is checked (`text.split`).
+5. A policy's head makes it about calls, about API operations, or about both. For operations it reads facts in
+   the context only; if it is about both, each fact must exist for either.
+6. A policy about both that reads what operations lack, or has a lifter, would refuse every operation. Older
+   bundles have such policies, so they can be read but not put in force.
 
-1. Every policy has an `@id`, and no two have the same or one that differs only in case:
-   records name policies by it, and people read records.
-2. A policy that reads a fact that does not exist is refused when the bundle is
-   read, not when it errs.
-3. What would be read and do nothing is refused: a template, `@hold` on a permit, a
-   lifter that nobody can be, `action == Taskbound::Action::"call"` (a group is entered with `in`).
-4. Nothing is handed to Cedar before its size is known (`text.split`).
-5. A policy is about calls, about operations of our own API, or about both, by its head. Of operations it
-   reads facts in the context alone; what one that is about both reads need be known to one of them.
-6. What is about both and reads what operations don't have, or can be lifted, would refuse every operation. It
-   can be read, since bundles from before operations were policy's hold such policies; it can't be put in
-   force.
-
-Of `text`:
-
-1. Cedar follows an expression as deep as it goes, until the process has no stack left
-   (measured: 20,000 times `true &&` ends it). So what nests is counted first: at most 32
-   brackets in each other and 200 steps in a policy, at most 10,000 policies and 8 MiB.
-2. Cedar names no line: a place is found by the word that it complains about.
+Cedar recurses until the stack is exhausted (20,000 times `true &&` ends the process). So at most 32 nested
+brackets and 200 steps in a policy, 10,000 policies and 8 MiB are allowed. Cedar names no line: a place is
+found by the word in its message.
 """
 
 from __future__ import annotations
@@ -72,7 +64,7 @@ _CLOSE: Final = frozenset(")]}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """One token and where it stands in its file; both counts start at 1."""
+    """A token with its line and column, both from 1."""
 
     text: str
     line: int
@@ -83,16 +75,15 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One policy's text."""
+    """The text of one policy."""
 
     text: str
     words: tuple[Word, ...]
 
     def as_permit(self) -> str:
-        """The same policy as a permit without annotations: it matches and errs as the policy does.
+        """Returns the policy as a permit without annotations, which matches and errs alike.
 
-        Raises:
-            PolicySyntaxError: It says neither `permit` nor `forbid`.
+        Raises PolicySyntaxError if it is neither `permit` nor `forbid`.
         """
         before = ""
         for word in self.words:
@@ -102,7 +93,7 @@ class Piece:
         raise PolicySyntaxError("a policy says neither `permit` nor `forbid`")
 
     def find(self, *wanted: str) -> Word:
-        """The first place of one of these words, tried in order; else where the policy begins."""
+        """Returns the first of these words that occurs, or the policy's beginning."""
         for one in wanted:
             for word in self.words:
                 if word.text in {one, f'"{one}"'}:
@@ -111,11 +102,7 @@ class Piece:
 
 
 def split(text: str) -> tuple[Piece, ...]:
-    """The policies of a text, in order.
-
-    Raises:
-        PolicySyntaxError: There is more of it than rule 1 allows; `where` is `line:column`.
-    """
+    """Returns the policies of a text; raises PolicySyntaxError at `line:column` if it exceeds the limits."""
     if len(text) > MAX_BUNDLE:
         raise PolicySyntaxError(f"the bundle is longer than {MAX_BUNDLE} characters")
     pieces: list[Piece] = []
@@ -127,7 +114,7 @@ def split(text: str) -> tuple[Piece, ...]:
         if kind == "mark":
             depth += (token in _OPEN) - (token in _CLOSE)
         steps += (kind == "mark" and token not in _FREE) or (kind == "word" and token in _NESTING)
-        if steps > MAX_STEPS or depth > MAX_BRACKETS:  # 1
+        if steps > MAX_STEPS or depth > MAX_BRACKETS:
             raise PolicySyntaxError(
                 f"a policy has more than {MAX_STEPS} operators or {MAX_BRACKETS} brackets in each other",
                 where=f"{words[0].line}:{words[0].column}",
@@ -146,7 +133,7 @@ def split(text: str) -> tuple[Piece, ...]:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int, int, int]]:
-    """Kind, text, offset, line and column of each token that is not space."""
+    """Yields kind, text, offset, line and column of each token."""
     line, begins = 1, 0
     for match in _TOKEN.finditer(text):
         kind, token, at = match.lastgroup or "mark", match.group(), match.start()
@@ -200,7 +187,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A bundle, parsed once."""
+    """A parsed bundle."""
 
     policies: tuple[Policy, ...]
     index: HeadIndex
@@ -209,12 +196,7 @@ class Bundle:
 
 
 def read_bundle(text: str) -> Bundle:
-    """The bundle that this Cedar text holds.
-
-    Raises:
-        PolicySyntaxError: The text can't be parsed, or one of the module's rules is broken;
-            `where` is `line:column` and the policy's name, as far as it has one.
-    """
+    """Parses a bundle; raises PolicySyntaxError with `line:column` and the policy's name."""
     pieces = split(text)  # 4
     bodies = _parse(text, pieces)
     policies: list[Policy] = []
@@ -236,7 +218,7 @@ def read_bundle(text: str) -> Bundle:
 
 
 def locate(error: PolicySyntaxError, piece: Piece) -> PolicySyntaxError:
-    """The same error with the place in the piece that its words name."""
+    """Adds the place that the error's words name in the piece."""
     quoted = re.findall(r"`([^`]*)`", str(error))
     parts = [
         part for one in reversed(quoted) for part in (one, *reversed(re.findall(r'"[^"]*"|[\w-]+', one)))
@@ -246,7 +228,6 @@ def locate(error: PolicySyntaxError, piece: Piece) -> PolicySyntaxError:
 
 
 def _parse(text: str, pieces: Sequence[Piece]) -> Iterator[dict[str, Json]]:
-    """Cedar's parsed form of each policy, in the order of the text."""
     try:
         document = object_of(json.loads(cedarpy.policies_to_json_str(text)))
     except (ValueError, RecursionError) as error:
@@ -263,7 +244,6 @@ def _parse(text: str, pieces: Sequence[Piece]) -> Iterator[dict[str, Json]]:
 
 
 def _first_error(pieces: Sequence[Piece], words: str) -> PolicySyntaxError:
-    """The error of the first policy that can't be parsed alone."""
     for piece in pieces:
         try:
             cedarpy.policies_to_json_str(piece.text)
@@ -273,7 +253,7 @@ def _first_error(pieces: Sequence[Piece], words: str) -> PolicySyntaxError:
 
 
 def _point_at(piece: Piece, words: str) -> PolicySyntaxError:
-    """The error with its place: the shortest beginning of the policy that has the same error."""
+    """Finds the place as the end of the shortest beginning of the policy with the same error."""
     error = PolicySyntaxError(f"a policy can't be parsed: {words}")
     if "end of input" in words:
         last = piece.words[-1]
@@ -322,7 +302,6 @@ def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
 
 
 def _unfit(annotations: Mapping[str, Json], reads: Reads, *, calls: bool) -> str:
-    """Why a policy can't be about operations (rule 6)."""
     if "hold" in annotations and (calls or parse_step_up(str(annotations["hold"])) is None):
         return "it has `@hold`, and nothing lifts the refusal of an operation but `step-up:…`"
     if calls and reads is None:
@@ -334,7 +313,7 @@ def _unfit(annotations: Mapping[str, Json], reads: Reads, *, calls: bool) -> str
 
 
 def domain_of(head: Head) -> tuple[bool, bool]:
-    """Whether this head can fit calls, and whether it can fit operations (rule 5)."""
+    """Returns whether this head can fit calls, and whether it can fit operations (rule 5)."""
     calls = operations = False
     for fit in head.actions:
         if not fit:
@@ -347,7 +326,7 @@ def domain_of(head: Head) -> tuple[bool, bool]:
 
 
 def is_operation(name: str) -> bool:
-    """Whether an action of this name is an operation or a group of them; a tool's always has `__`."""
+    """Returns whether the action is an operation or a group of them; a tool's name has `__`."""
     return name in _GROUPS or name in OPERATIONS or (":" in name and "__" not in name)
 
 
@@ -366,7 +345,6 @@ def _lifter(name: str, annotations: dict[str, Json], *, forbids: bool) -> str:
 
 
 def _operation_facts(name: str, reads: Reads, *, calls: bool) -> frozenset[str]:
-    """The facts of operations among what is read (rules 2 and 5)."""
     if reads is None:
         return frozenset(OPERATION_FACTS)
     found: set[str] = set()
@@ -384,7 +362,6 @@ def _operation_facts(name: str, reads: Reads, *, calls: bool) -> frozenset[str]:
 
 
 def _facts(name: str, reads: Reads, *, calls: bool, operations: bool) -> frozenset[str]:
-    """The facts of calls among what is read (rule 2)."""
     if not calls:
         return frozenset()
     if reads is None:

@@ -1,25 +1,16 @@
-"""Evaluates one Cedar bundle, with every error and every name brought out.
+"""Evaluates a Cedar bundle and reports every error and every matching policy.
 
-Of `engine`:
+1. Cedar's own verdict is not used: it skips policies that err, and `bool()` of a denial is true.
+2. Whatever Cedar cannot evaluate is answered as an error.
+3. Only policies whose head fits are evaluated (`head.HeadIndex`), with only the facts that they read.
+4. Cedar names no permit beside a matching forbid. So every policy is evaluated as a permit, and a table here
+   knows which of them forbid.
+5. Answers are cached by everything that they were computed from; all caches are bounded.
+6. A candidate that reads an argument that cannot be mapped errs.
 
-1. Cedar's own verdict decides nothing: it skips policies that err, and the truth
-   value of its result says nothing (measured: `bool()` of a denial is true).
-2. Whatever Cedar can't evaluate at all is answered as an error.
-3. Only policies whose head fits are asked (`head.HeadIndex`), and only what those read
-   is told (`telling.Telling`).
-4. Cedar names no permit beside a matching forbid. So it is given every policy as a
-   permit and answers once with all that match; which of them forbid is kept here.
-5. An answer is remembered under everything that it was computed from (who, what, each
-   fact and argument that candidates read), so that remembering can't change it. All
-   that is remembered is bounded.
-6. An argument that a candidate reads and that can't be told makes that candidate err.
-
-Of `telling`:
-
-1. A fact that is read and was not given, or is of another kind than it must be, makes the
-   question unanswerable; it is never left out.
-2. The entities are the agent, the tool beneath its server, the tool's action in the group
-   `call`, and the task where it is read; of each, only the attributes that are read.
+A fact that is read and is missing or of the wrong type is an error, never left out. Entities are the agent,
+the tool below its server, the action in the group `call`, and the task if read, each with the attributes
+read.
 """
 
 from __future__ import annotations
@@ -53,17 +44,17 @@ _BESIDE: Final = ("counts", "keys", "nulls")
 
 
 class UntoldError(Exception):
-    """A fact that is read and can't be told; the engine makes an erring answer of it."""
+    """A fact is missing or of the wrong type; the engine answers with an error."""
 
 
 def uid(kind: str, namespace: str, name: str) -> dict[str, str]:
-    """How Cedar's JSON names an entity of a namespace."""
+    """Returns the Cedar JSON name of an entity of a namespace."""
     return {"type": f"Taskbound::{kind}", "id": f"{namespace}/{name}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Who and what a request is about, as the heads of policies see it."""
+    """The agent, tool and action of a request, as policy heads see them."""
 
     namespace: str
     agent: str
@@ -71,7 +62,7 @@ class Standing:
     server: str
 
     def places(self) -> tuple[Place, Place, Place]:
-        """Principal, action and resource, each with what stands above it."""
+        """Returns principal, action and resource, each with its parents."""
         space = self.namespace
         return (
             Place(entity=("Taskbound::Agent", f"{space}/{self.agent}")),
@@ -84,10 +75,9 @@ class Standing:
 
 
 class Telling:
-    """What to tell a set of candidates."""
+    """The facts and arguments that a set of candidates reads."""
 
     def __init__(self, reads: Iterable[Reads], facts: Iterable[frozenset[str]]) -> None:
-        """Take together what each of them reads."""
         together: Reads = {}
         for one in reads:
             together = merge(together, one)
@@ -103,7 +93,7 @@ class Telling:
         """Whether anything of the arguments is read."""
 
     def values(self, request: PolicyRequest) -> tuple[Fact, ...]:
-        """The facts that are read, in order (rule 1)."""
+        """Returns the facts that are read, sorted by name."""
         given = request.facts
         try:
             return tuple([given[one] for one in self.facts])
@@ -111,7 +101,7 @@ class Telling:
             raise UntoldError(f"the fact {error} is read and was not given") from error
 
     def call(self, request: PolicyRequest, shape: Record) -> tuple[dict[str, Json], tuple[Unmapped, ...]]:
-        """What is read of the arguments, as parts of the context, and what of it is unmapped."""
+        """Returns the context parts of the arguments that are read, and what could not be mapped."""
         told: dict[str, Json] = {}
         unmapped: tuple[Unmapped, ...] = ()
         if self._reads_arguments:
@@ -121,14 +111,14 @@ class Telling:
         return told, unmapped
 
     def context(self, request: PolicyRequest, call: dict[str, Json]) -> str:
-        """The whole context as Cedar's JSON."""
+        """Returns the whole context as Cedar's JSON."""
         told = self._attributes(request, "") | call
         if self.reads_task:
             told["task"] = {"__entity": dict(uid("Task", request.namespace, request.task))}
         return json.dumps(told)
 
     def entities(self, request: PolicyRequest) -> str:
-        """The entities as Cedar's JSON (rule 2)."""
+        """Returns the entities as Cedar's JSON."""
         space = request.namespace
         server: Json = dict(uid("Server", space, request.server))
         group: Json = {"type": ACTIONS, "id": CALL}
@@ -188,12 +178,12 @@ V = TypeVar("V")
 
 
 def base_bundle() -> str:
-    """The Cedar text of the bundle that holds in every namespace: for calls, and for operations."""
+    """Returns the Cedar text of the base policies, for calls and for operations."""
     return f"{_text('base.cedar')}\n{rights()}"
 
 
 def rights() -> str:
-    """The part of it that is about operations: what their table of rights says."""
+    """Returns the base policies for operations, from the table of rights."""
     return _text("operations.cedar")
 
 
@@ -203,7 +193,7 @@ def _text(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """Policies that can apply, ready to be asked."""
+    """Policies that can apply, ready to be evaluated."""
 
     numbers: tuple[int, ...]
     handle: cedarpy.PolicySet
@@ -211,18 +201,10 @@ class _Candidates:
 
 
 class CedarPolicyEngine:
-    """One bundle, parsed once; see `taskbound.ports.policy.PolicyEngine` for its duties."""
+    """A parsed bundle; see `taskbound.ports.policy.PolicyEngine`."""
 
     def __init__(self, text: str, *, digest: str = "") -> None:
-        """Parse the bundle.
-
-        Args:
-            text: Its policies.
-            digest: What it is called by; SHA-256 of the text when empty.
-
-        Raises:
-            PolicySyntaxError: It can't be read, or reads a fact that does not exist.
-        """
+        """Parses the bundle; raises PolicySyntaxError. An empty `digest` means SHA-256 of the text."""
         self._bundle = read_bundle(text)
         self._digest = digest or sha256(text.encode()).hexdigest()
         self.operations = OperationsOf(self._bundle, self._digest)
@@ -236,32 +218,32 @@ class CedarPolicyEngine:
 
     @property
     def bundle(self) -> str:
-        """The bundle's digest, hex."""
+        """The bundle's digest in hex."""
         return self._digest
 
     @property
     def reads(self) -> frozenset[str]:
-        """Names of the facts that its policies read."""
+        """The names of all facts that its policies read."""
         return self._bundle.reads
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Names of its policies, in the order of the text."""
+        """The names of its policies, in the order of the text."""
         return tuple(one.name for one in self._bundle.policies)
 
     @property
     def lifters(self) -> frozenset[str]:
-        """Every lifter that a policy names."""
+        """All lifters that its policies name."""
         return frozenset(one.lifter for one in self._bundle.policies if one.lifter)
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
-        """What the policies that can apply to this agent and tool read."""
+        """Returns what the policies for this agent and tool read."""
         who = (namespace, agent, tool, server)
         telling = (self._standings.get(who) or self._stand(who)).telling
         return PolicyReads(facts=frozenset(telling.facts), arguments=telling.reads_call)
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
-        """What the bundle says to this request; never raises for what a request holds."""
+        """Evaluates the request; never raises because of its contents."""
         who = (request.namespace, request.agent, request.tool, request.server)
         candidates = self._standings.get(who) or self._stand(who)
         telling = candidates.telling
@@ -286,7 +268,7 @@ class CedarPolicyEngine:
         return known
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
-        """What is looked at for this request, whatever comes of it."""
+        """Returns what is read for this request."""
         who = (request.namespace, request.agent, request.tool, request.server)
         candidates = self._standings.get(who) or self._stand(who)
         telling = candidates.telling
@@ -304,7 +286,6 @@ class CedarPolicyEngine:
         )
 
     def _stand(self, who: _Who) -> _Candidates:
-        """The candidates for who and what a request is about."""
         namespace, agent, tool, server = who
         standing = Standing(namespace=namespace, agent=agent, tool=tool, server=server)
         numbers = self._bundle.index.candidates(*standing.places())  # 3
@@ -373,7 +354,6 @@ class CedarPolicyEngine:
     def _unmapped(
         self, request: PolicyRequest, candidates: _Candidates, missed: tuple[Unmapped, ...]
     ) -> PolicyAnswer:
-        """Each candidate that reads what can't be told, with the first such argument."""
         shape = self._shape(request)
         erred: list[Erred] = []
         for number in candidates.numbers:

@@ -1,4 +1,4 @@
-"""Cedar as the language in which an organisation's rules are written."""
+"""Cedar as the policy language."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class CedarLanguage:
-    """See `taskbound.ports.policy.PolicyLanguage` for its duties."""
+    """See `taskbound.ports.policy.PolicyLanguage`."""
 
     def engine(self, text: str, *, digest: str = "") -> CedarPolicyEngine:
-        """An engine that answers for this bundle."""
+        """Returns an engine for this bundle."""
         return CedarPolicyEngine(text, digest=digest)
 
     def rights(self) -> CedarPolicyEngine:
-        """An engine that answers for what comes with Taskbound about operations, and for nothing else."""
+        """Returns an engine with only the base policies for operations."""
         return CedarPolicyEngine(rights())
 
     def problems(
@@ -35,15 +35,15 @@ class CedarLanguage:
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """What is wrong with these files for these tools."""
+        """Returns the problems of these files with these tools."""
         return problems_of(files, tools, groups)
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
-        """The schema of what policies for these tools can read."""
+        """Returns the Cedar schema for these tools."""
         return schema_text(tools)
 
     def formatted(self, text: str) -> str:
-        """The text in Cedar's own layout."""
+        """Returns the text in Cedar's standard format."""
         split(text)
         try:
             return cedarpy.format_policies(text)

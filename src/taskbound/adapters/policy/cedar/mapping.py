@@ -1,19 +1,17 @@
-"""Telling a call's arguments to policies: JSON values become Cedar values, as their shapes say.
+"""Maps the JSON arguments of a call to Cedar values, by the shapes of the tool's schema.
 
-The mapping is total: each value is told, absent, or *unmapped* with a reason. What is
-unmapped refuses only where a policy reads it, and is never taken for absent. Rules:
+Each value is mapped, absent, or *unmapped* with a reason. An unmapped value refuses only if a policy reads
+it, and never counts as absent.
 
-1. Only what the tree of reads names is told; where only presence is read, a mark stands
-   in for the value.
-2. Null is absent where the schema allows null; elsewhere it doesn't fit.
-3. A whole number is a long; a number is a decimal when it has at most four places after
-   the point and stays within ±922337203685477.5807. Nothing is rounded.
-4. A list is a set: order and repetition are lost. One item that can't be told makes the
-   whole list so. `counts` has the number of items.
-5. What doesn't fit its shape, or stands where the schema has no property, is unmapped.
-6. `keys` has the names in an object, `nulls` the pointers of what is null. Pointers are
-   those of RFC 6901 beneath `arguments`.
-7. At most 4,096 values are told; what comes after them is unmapped.
+1. Only values that policies read are mapped; a marker stands for a value whose presence alone is read.
+2. Null is absent where the schema allows null, else it does not fit.
+3. A whole number is a long. A number with at most four decimals within ±922337203685477.5807 is a decimal;
+   nothing is rounded.
+4. A list is a set, without order and repetition; one unmapped item makes it unmapped. `counts` has its
+   length.
+5. A value that does not fit its shape, or has no property in the schema, is unmapped.
+6. `keys` has the names in an object, `nulls` the RFC 6901 pointers of nulls below `arguments`.
+7. At most 4,096 values are mapped; the rest is unmapped.
 """
 
 from __future__ import annotations
@@ -54,12 +52,12 @@ _KINDS: Final = {
     NoneType: "null",
 }
 _HERE: Final = True
-"""What stands for a value of which only the presence is read."""
+"""The marker for a value whose presence alone is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmapped:
-    """An argument that a policy reads and that can't be told to it."""
+    """An argument that a policy reads and that cannot be mapped."""
 
     pointer: str
     why: str
@@ -68,7 +66,7 @@ class Unmapped:
 def tell(
     arguments: Mapping[str, JsonValue], shape: Record, reads: Reads
 ) -> tuple[dict[str, Json], tuple[Unmapped, ...]]:
-    """The arguments as Cedar's JSON, as far as they are read, and what of them is unmapped."""
+    """Returns the arguments that are read as Cedar's JSON, and what could not be mapped."""
     teller = _Teller()
     told = teller.record(arguments, shape, reads, "arguments")
     return told, tuple(teller.unmapped)
@@ -104,7 +102,6 @@ class _Teller:
         return told
 
     def _value(self, value: JsonValue, shape: Shape, reads: Reads, pointer: str) -> Json:
-        """The value; none after saying why there is none."""
         self._left -= 1
         if self._left < 0:
             return self._miss(pointer, f"more than {MOST} values are read")  # 7
@@ -161,13 +158,12 @@ class _Teller:
         return None if found is None else {kind: found}
 
     def _miss(self, pointer: str, why: str) -> Json:
-        """Nothing, after saying why."""
         self.unmapped.append(Unmapped(pointer=pointer, why=why))
         return None
 
 
 def tell_beside(arguments: Mapping[str, JsonValue], name: str, reads: Reads) -> Json:
-    """`counts`, `keys` or `nulls` of the arguments, as far as they are read (rules 4 and 6)."""
+    """Returns `counts`, `keys` or `nulls` of the arguments, as far as they are read (rules 4 and 6)."""
     if name == "nulls":
         return [pointer for pointer, value in _walk(dict(arguments), "arguments") if value is None]
     found: dict[str, Json] = {}
@@ -182,7 +178,6 @@ def tell_beside(arguments: Mapping[str, JsonValue], name: str, reads: Reads) -> 
 
 
 def _walk(value: JsonValue, pointer: str) -> Iterator[tuple[str, JsonValue]]:
-    """The value and each value in the objects beneath it; what stands in lists has no fixed place."""
     yield pointer, value
     if isinstance(value, dict):
         for name, one in value.items():
@@ -200,7 +195,6 @@ def _kind(value: JsonValue, shape: Choice) -> str:
 
 
 def _decimal(value: float) -> str:
-    """The number as Cedar writes decimals; empty when it is none."""
     text = canonical(value).decode() if isinstance(value, int) else number_text(value)
     whole, _, places = text.partition(".")
     if "e" in text or len(places) > _PLACES:

@@ -1,12 +1,10 @@
-"""Asking a bundle about an operation of our own API: policies whose heads fit it, and the facts they read.
+"""Evaluates a bundle for operations of the API.
 
-1. Heads are compared as Cedar does (`head.HeadIndex`): a principal with its groups, an operation with the
-   groups that it is in, what it is about with what is above that.
-2. Only policies that can be about operations are asked (`bundle.Policy.operations`); what one of them reads
-   and the operation doesn't have makes it err, and so it refuses.
-3. As with calls, every candidate is given to Cedar as a permit, and which of them forbid is kept beside it.
-4. An answer is remembered under everything that it was computed from; all that is remembered is bounded.
-5. Persons that facts name stand in their groups, as principals do.
+1. Heads are compared as Cedar does (`head.HeadIndex`): a principal with its groups, an operation with its
+   groups, a resource with its parents. Persons in facts are in their groups too.
+2. Only policies that can be about operations are evaluated (`bundle.Policy.operations`). A policy that reads
+   a fact that the operation lacks errs, and so refuses.
+3. As for calls, each policy is evaluated as a permit, and answers are cached by their inputs within bounds.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ _Key: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Set:
-    """Policies that can apply, ready to be asked."""
+    """Policies that can apply, ready to be evaluated."""
 
     policies: tuple[Policy, ...]
     handle: cedarpy.PolicySet
@@ -49,15 +47,9 @@ class _Set:
 
 
 class OperationsOf:
-    """The part of one bundle that is about operations."""
+    """The policies of one bundle that are about operations."""
 
     def __init__(self, bundle: Bundle, digest: str) -> None:
-        """Find it.
-
-        Args:
-            bundle: As it was read.
-            digest: What answers call it by.
-        """
         self._bundle = bundle
         self._digest = digest
         self._sets: dict[tuple[int, ...], _Set] = {}
@@ -70,19 +62,18 @@ class OperationsOf:
 
     @property
     def unfit(self) -> Mapping[str, str]:
-        """By name: why policies whose heads can fit operations can't be about them."""
+        """By policy name: why a policy whose head fits operations cannot be about them."""
         return {one.name: one.unfit for one in self._bundle.policies if one.unfit}
 
     @property
     def every(self) -> frozenset[str]:
-        """Names of the policies whose heads can fit operations."""
+        """The names of the policies whose heads can fit operations."""
         return frozenset(one.name for one in self._bundle.policies if one.operations)
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """The facts that policies read which can be about this operation; none when only the base can be.
+        """Returns the facts read for this operation; None if only base policies apply.
 
-        Where that is so, nothing that is known of principal and resource changes the answer but the
-        principal's kind.
+        In that case only the principal's kind affects the answer.
         """
         fits = _action(operation).fits()
         found = [
@@ -95,13 +86,13 @@ class OperationsOf:
         return frozenset().union(*[one.operation_facts for one in found])
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The policies whose heads fit this request, and the facts of it that they read, for explaining."""
+        """Returns the candidates for this request and the facts that they read, for explanations."""
         chosen = self._set(_places(request))
         names = tuple(name for name in request.operation.facts if name in chosen.facts)
         return tuple(one.name for one in chosen.policies), names
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
-        """What the bundle says to this request; never raises for what a request holds."""
+        """Evaluates the request; never raises because of its contents."""
         places = _places(request)
         try:
             chosen = self._set(places)
@@ -115,7 +106,7 @@ class OperationsOf:
                 known = self._ask(request, chosen, places, told)
                 if len(self._answers) >= _KEPT:
                     self._answers.clear()
-                self._answers[key] = known  # 4
+                self._answers[key] = known  # 3
         except (KeyError, ValueError, TypeError) as error:
             return self._failed(f"a fact could not be told: {error}")
         return known
@@ -158,7 +149,7 @@ class OperationsOf:
             for one, groups in request.members.items()
         )
         entities: dict[Entity, Json] = {}
-        for one in (*people, *places):  # 5
+        for one in (*people, *places):  # 1
             parents: list[Json] = [dict(_uid(above)) for above in sorted(one.above)]
             entities[one.entity] = {"uid": dict(_uid(one.entity)), "attrs": {}, "parents": parents}
         result = cedarpy.is_authorized(

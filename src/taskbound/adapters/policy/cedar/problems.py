@@ -1,31 +1,17 @@
-"""What is wrong with a bundle, found before it is in force: file, line and column.
+"""Finds the problems of a bundle before it is in force: file, line and column.
 
-Of `problems`:
-
-1. What keeps a bundle from being read is found first, policy by policy; then what does
-   not fit the tools that are pinned.
-2. Cedar's validator takes `has` of an attribute that does not exist for a condition that
-   is never true, and says nothing. So every argument that a policy names, also with
-   `has`, must exist in a tool that its head fits; a name that is near is hinted at.
-3. At most 100 problems are named: who has more has one that explains them.
-4. A policy whose head fits no pinned tool is a problem: it is a rule that nobody keeps.
-5. Cedar's validator reads a policy once for each action of the schema. A policy whose head
-   names its actions is read for these and for what else its text names; any other for
-   what its text names and one action of each type of context: those that differ by their
-   names alone are one to a policy that doesn't name them. A text with an escape may name
-   an action in another spelling, and is read for all.
-6. A policy that can be about operations is read for those that its head fits as well, with or without a tool
-   (`operation_problems`); one that is about operations alone is read for no tool.
-7. What holds until something that can't be given, or until a group answers that does not exist, would refuse
-   whatever it holds (`not-liftable`, `no-approver`).
-
-Of `operation_problems`:
-
-1. A policy that would refuse operations that nobody meant is a problem (`bundle`, rule 6).
-2. An operation, or a group of them, that a head names must exist; a name that is near is hinted at.
-3. A fact that a policy names, also with `has`, must be one of an operation that its head fits.
-4. Cedar's validator reads each for the operations that its head names; one that names groups or none for one
-   operation of each kind of context, group and resource: those differ by their names alone.
+1. Errors that keep a policy from being read come first, then conflicts with the pinned tools.
+2. Cedar's validator treats `has` of an unknown attribute as never true. So every argument that a policy names
+   must exist in a tool that its head fits; a similar name is suggested.
+3. At most 100 problems are reported.
+4. A policy whose head fits no pinned tool is a problem.
+5. The validator reads a policy once for each action of the schema. So it gets the actions that the policy
+   names, and otherwise one action for each type of context. A policy with an escape in its text gets all, as
+   the escape may spell an action's name.
+6. A policy about operations is validated for the operations that its head fits. Its names of operations,
+   groups and facts must exist there; it must not refuse operations by accident (`bundle`, rule 6).
+7. A hold whose lifter cannot be given, or names a group that does not exist, is a problem (`not-liftable`,
+   `no-approver`).
 """
 
 from __future__ import annotations
@@ -80,7 +66,7 @@ _CALLS_ONLY: Final = f'write `action in {ACTIONS}::"call"`, or name the operatio
 def operation_problems(
     pieces: Sequence[Piece], policies: Sequence[Policy]
 ) -> Iterator[tuple[int, tuple[str, str]]]:
-    """The number of each policy with a problem, the problem's words and a hint."""
+    """Yields the policy's number, the problem and a hint."""
     sound: list[int] = []
     for number, policy in enumerate(policies):
         if not policy.operations:
@@ -100,7 +86,6 @@ def operation_problems(
 
 
 def _wrong(policy: Policy) -> tuple[str, str] | None:
-    """What is wrong with it by rules 1 to 3; none when nothing is."""
     if policy.unfit:
         return f"it can be about operations, and must not: {policy.unfit}", _CALLS_ONLY
     for fit in policy.head.actions:
@@ -119,7 +104,6 @@ def _wrong(policy: Policy) -> tuple[str, str] | None:
 
 
 def _fitting(fits: Sequence[Fit]) -> list[Operation]:
-    """The operations that these parts of heads can be about."""
     return [
         one
         for one in OPERATIONS.values()
@@ -160,12 +144,12 @@ _PATH: Final = re.compile(r"`[^`]*`")
 def problems_of(
     files: Mapping[str, str], tools: Sequence[PolicyTool], groups: Collection[str] | None = None
 ) -> tuple[PolicyProblem, ...]:
-    """What is wrong with the files of a bundle, in their order; nothing when all is well.
+    """Returns the problems of a bundle's files, in order.
 
     Args:
-        files: Text by name.
-        tools: The tools that are pinned in the namespace in which the bundle will hold.
-        groups: The groups of persons in that namespace; None where they are not known (rule 7).
+        files: Texts by name.
+        tools: The tools pinned in the namespace.
+        groups: The groups of persons there; None if unknown (rule 7).
     """
     found: list[PolicyProblem] = []
     names: dict[str, str] = {}
@@ -208,7 +192,6 @@ def problems_of(
 def _unliftable(
     file: str, pieces: Sequence[Piece], policies: Sequence[Policy], groups: Collection[str] | None
 ) -> Iterator[PolicyProblem]:
-    """The policies whose hold nothing can lift (rule 7)."""
     for piece, policy in zip(pieces, policies, strict=True):
         why = _lifted_by_nothing(policy.lifter, groups)
         if why is not None:
@@ -216,7 +199,6 @@ def _unliftable(
 
 
 def _lifted_by_nothing(lifter: str, groups: Collection[str] | None) -> tuple[str, str] | None:
-    """Why nothing could lift this hold, and what to do; None where something can."""
     try:
         needs = needs_of((lifter,) if lifter else ())
     except UnliftableError as error:
@@ -237,13 +219,11 @@ def _lifted_by_nothing(lifter: str, groups: Collection[str] | None) -> tuple[str
 def _of_calls(
     pieces: Sequence[Piece], policies: Sequence[Policy]
 ) -> tuple[tuple[Piece, ...], tuple[Policy, ...]]:
-    """Those that can be about calls."""
     both = [(piece, policy) for piece, policy in zip(pieces, policies, strict=True) if policy.calls]
     return tuple(one for one, _ in both), tuple(one for _, one in both)
 
 
 def _unreadable(file: str, text: str) -> Iterator[PolicyProblem]:
-    """Every policy that can't be read alone; else what is wrong with all of them together."""
     try:
         pieces = split(text)
     except PolicySyntaxError as error:
@@ -266,7 +246,6 @@ def _unreadable(file: str, text: str) -> Iterator[PolicyProblem]:
 
 
 def _placed(file: str, error: PolicySyntaxError, line: int, column: int) -> PolicyProblem:
-    """The error at its place in the file; its own place is in a piece that begins at line and column."""
     at, _, along = (error.where or "").partition(":")
     row, across = (int(at), int(along)) if at.isdigit() and along.isdigit() else (1, 1)
     quoted = re.findall(r"`([^`]*)`", str(error))
@@ -294,7 +273,6 @@ def _invalid(
     errors: Iterable[tuple[int | None, str]],
     words: _Words,
 ) -> Iterator[tuple[str, PolicyProblem]]:
-    """What Cedar's own validator finds, by the policy's name."""
     for number, text in errors:
         if number is None:
             yield "", PolicyProblem(file=file, line=1, column=1, policy="", words=text, hint="")
@@ -306,7 +284,7 @@ def _invalid(
 def validated(
     pieces: Sequence[Piece], policies: Sequence[Policy], tools: Sequence[PolicyTool]
 ) -> Iterator[tuple[int | None, str]]:
-    """What the validator finds: the number of the policy, if it is of one, and the words (rule 5)."""
+    """Yields the validator's findings: the policy's number, if known, and the message (rule 5)."""
     known = {one.name: one for one in tools}
     bound: list[int] = []
     free: list[int] = []
@@ -331,7 +309,6 @@ def validated(
 def _named(
     pieces: Sequence[Piece], numbers: Sequence[int], known: Mapping[str, PolicyTool]
 ) -> dict[str, None]:
-    """The tools that stand anywhere in the text of these policies, in order."""
     words = (word for number in numbers for word in _APART.split(pieces[number].text))
     return {word: None for word in words if word in known}
 
@@ -347,8 +324,6 @@ def _validate(
 
 
 class _Words:
-    """What the pinned tools call their arguments."""
-
     def __init__(self, tools: Sequence[PolicyTool]) -> None:
         self._shapes = {one.name: shape_of(one.schema) for one in tools}
         self._by_action: dict[Fit, list[str]] = {}
@@ -359,7 +334,7 @@ class _Words:
                 self._by_action.setdefault(fit, []).append(one.name)
 
     def strange(self, policy: Policy) -> Iterator[tuple[str, str]]:
-        """What the policy names and no tool that its head fits has (rules 2 and 4)."""
+        """Yields names in the policy that no tool of its head has (rules 2 and 4)."""
         head = policy.head
         named_by_action = dict.fromkeys(name for fit in head.actions for name in self._by_action.get(fit, ()))
         fitting = [name for name in named_by_action if head.resource in self._resources[name]]
@@ -383,7 +358,6 @@ class _Words:
                     yield words, _problems_near(path[0], known)
 
     def hint(self, text: str) -> str:
-        """A name that is near the last one of an error's words."""
         quoted = [one.strip("`") for one in _PATH.findall(text)]
         if not quoted:
             return ""
@@ -393,7 +367,6 @@ class _Words:
 
 
 def _fits(tool: PolicyTool) -> tuple[frozenset[Fit], frozenset[Fit]]:
-    """All that a head can ask of an action and a resource and that this tool is."""
     server = ("Taskbound::Server", f"{tool.namespace}/{tool.server}")
     name = ("Taskbound::Tool", f"{tool.namespace}/{tool.name}")
     action = Place(entity=(ACTIONS, tool.name), above=frozenset({(ACTIONS, CALL)}))
@@ -401,7 +374,6 @@ def _fits(tool: PolicyTool) -> tuple[frozenset[Fit], frozenset[Fit]]:
 
 
 def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, str] | None:
-    """Why a path names nothing in a shape, and a name that is near; none when it names something."""
     above = "context.arguments"
     for number, name in enumerate(path):
         last = number == len(path) - 1

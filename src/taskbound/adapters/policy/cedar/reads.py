@@ -1,24 +1,15 @@
-"""What a policy can read, and which policies can apply to a request.
+"""Finds what a policy can read, and which policies can apply to a request.
 
-Of `reads`:
+Only what is found here is passed to Cedar, so the result may be too large and never too small.
 
-What is handed to Cedar is only what is found here, so this errs on one side: it may name
-too much and never too little.
+1. A chain of accesses from `context`, `principal` or `resource` reads its end; `has` reads only its presence.
+2. A value used in any other way is read whole. Comparing entities (`==`, `in`, `is`, `contains`) reads
+   nothing.
+3. An access into anything else (a literal entity, an `if`) may reach any entity and reads everything.
 
-1. A chain of accesses from `context`, `principal` or `resource` reads what it ends in;
-   `has` reads only whether it is there.
-2. A value that goes anywhere else but into another access is read whole, with all
-   beneath it. Only comparing entities (`==`, `in`, `is`, `contains`) reads no attribute.
-3. An access into what is no such chain (a literal entity, the outcome of an `if`) may
-   reach any entity: it reads everything.
-
-Of `head`:
-
-1. A head is compared exactly as Cedar does: `==` with the entity, `in` with it and all
-   above it, `is` with its type. So a policy that is left out could not have matched,
-   and could not have erred either: Cedar looks at no condition behind a head that
-   doesn't fit.
-2. A head of another form than these is an error of the bundle, never left out.
+A head is compared as Cedar does: `==` with the entity, `in` with it and its parents, `is` with its type.
+Cedar evaluates no condition behind a head that does not fit, so a policy left out can neither match nor err.
+A head of an unknown form is an error of the bundle.
 """
 
 from __future__ import annotations
@@ -53,7 +44,7 @@ _Path: TypeAlias = "tuple[str, ...]"
 
 
 def merge(one: Reads, other: Reads) -> Reads:
-    """What two policies read together."""
+    """Returns what two policies read together."""
     if one is None or other is None:
         return None
     together = dict(one)
@@ -63,7 +54,7 @@ def merge(one: Reads, other: Reads) -> Reads:
 
 
 def reads_within(reads: Reads, *path: str) -> Reads:
-    """What is read beneath a path; an empty tree when nothing is."""
+    """Returns what is read below a path; an empty tree for nothing."""
     for name in path:
         if reads is None:
             return None
@@ -74,7 +65,7 @@ def reads_within(reads: Reads, *path: str) -> Reads:
 
 
 def paths(reads: Reads, above: _Path = ()) -> Iterable[tuple[_Path, bool]]:
-    """Each path of a tree that nothing is read beneath, with whether it is read whole."""
+    """Yields each path to a leaf, and whether it is read whole."""
     if reads is None:
         yield above, True
     elif not reads:
@@ -85,18 +76,14 @@ def paths(reads: Reads, above: _Path = ()) -> Iterable[tuple[_Path, bool]]:
 
 
 def object_of(value: Json) -> dict[str, Json]:
-    """A value of Cedar's parsed form that must be an object.
-
-    Raises:
-        PolicySyntaxError: It is none: this is another version of Cedar than this was made for.
-    """
+    """Requires an object of Cedar's parsed form; PolicySyntaxError means an unsupported Cedar version."""
     if not isinstance(value, dict):
         raise PolicySyntaxError("the bundle's parsed form is not what this version of Cedar promises")
     return value
 
 
 def reads_of(conditions: Json) -> Reads:
-    """What the conditions of one policy read, with `context`, `principal` and `resource` on top."""
+    """Returns what the conditions of a policy read, by `context`, `principal` and `resource`."""
     found = _Finder()
     if not isinstance(conditions, list):
         raise PolicySyntaxError("a policy's conditions are not what this version of Cedar promises")
@@ -110,7 +97,6 @@ class _Finder:
         self.reads: Reads = {}
 
     def visit(self, node: Json) -> None:
-        """Collect what is read in this part, whose own value goes somewhere unknown (rule 2)."""
         if isinstance(node, list):
             for one in node:
                 self.visit(one)
@@ -148,7 +134,6 @@ class _Finder:
         self.visit(inner)
 
     def _compared(self, node: Json) -> None:
-        """One side of a comparison: of an entity only its name counts."""
         place = _place(node)
         if place is not None and place in _ENTITIES:
             self._add(place, whole=False)
@@ -167,7 +152,6 @@ class _Finder:
 
 
 def _place(node: Json) -> _Path | None:
-    """The path that a chain of accesses names (rule 1); none when the node is no such chain."""
     names: list[str] = []
     while isinstance(node, dict) and len(node) == 1:
         if isinstance(node.get("Var"), str):
@@ -190,7 +174,7 @@ _ANY: Final[Fit] = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What a policy's head asks of each of the three; one of several for the action."""
+    """What a policy's head requires of principal, action and resource; one of several actions."""
 
     principal: Fit
     actions: tuple[Fit, ...]
@@ -199,13 +183,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An entity of a request and all entities above it."""
+    """An entity of a request and all its parents."""
 
     entity: Entity
     above: frozenset[Entity] = frozenset()
 
     def fits(self) -> tuple[Fit, ...]:
-        """Everything that a head can ask and that this entity is (rule 1)."""
+        """Returns every head requirement that this entity meets."""
         kind = self.entity[0]
         inside = [self.entity, *sorted(self.above - {self.entity})]
         return (
@@ -218,17 +202,16 @@ class Place:
 
 
 class HeadIndex:
-    """Policies by their heads."""
+    """Policies indexed by their heads; a policy's number is its place in the sequence."""
 
     def __init__(self, heads: Sequence[Head]) -> None:
-        """Put each under what it asks; its number is its place in the sequence."""
         self._kept: Mapping[tuple[Fit, Fit, Fit], list[int]] = defaultdict(list)
         for number, head in enumerate(heads):
             for action in dict.fromkeys(head.actions):
                 self._kept[head.principal, action, head.resource].append(number)
 
     def candidates(self, principal: Place, action: Place, resource: Place) -> tuple[int, ...]:
-        """Numbers of the policies whose heads fit, in order."""
+        """Returns the numbers of the policies whose heads fit, in order."""
         found: set[int] = set()
         for asked in product(principal.fits(), action.fits(), resource.fits()):
             found.update(self._kept.get(asked, ()))
@@ -236,11 +219,7 @@ class HeadIndex:
 
 
 def head_of(policy: Mapping[str, Json]) -> Head:
-    """The head of a policy in Cedar's parsed form.
-
-    Raises:
-        PolicySyntaxError: It is of a form that this doesn't know (rule 2).
-    """
+    """Returns the head of a parsed policy; raises PolicySyntaxError for an unknown form."""
     return Head(
         principal=_one(policy.get("principal")),
         actions=_several(policy.get("action")),

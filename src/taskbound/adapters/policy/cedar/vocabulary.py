@@ -1,30 +1,19 @@
 """The Cedar schema of a namespace, and the shapes of tools' arguments in it.
 
-Of `vocabulary`:
+The context of a call is typed by the tool's JSON Schema; see docs/reference/policy-mapping.md. What cannot be
+mapped has the type of an empty record: only its presence can be used. The group `call` applies to nothing
+itself. An operation is an action in its groups, with its facts in the context. Rules for shapes:
 
-1. The context of an action is typed by its tool's JSON Schema, as `shape` reads it.
-2. What can't be told has the type of an empty record: whether it is there can be asked,
-   and any other use of it is an error of type.
-3. The group `call` applies to nothing itself; every tool's action is in it.
-4. An operation of our own API is an action too, in the groups that its row names. Its context holds its
-   facts, all of them; what it is about has no attribute that it could read (`bundle`, rule 5), and stands in
-   a hierarchy.
-
-Of `shape`:
-
-The full account, with examples: docs/reference/policy-mapping.md. Rules:
-
-1. `integer` is a long, `number` a decimal (also when both are possible), `string` a
-   string, `boolean` a truth, an array with one schema of items a set, an object a record
-   of its `properties`. `enum` and `const` stand for the types of their values.
-2. What can be null is optional, as is what is not `required`.
-3. What can be of several kinds is a record with an optional attribute for each kind.
-4. Two objects that one place can hold become one record: a property that only one has
-   is optional, one that both have with different shapes can't be told.
-5. A keyword that only narrows (`pattern`, `minimum`, `not`, `if`) changes nothing: each
-   value is compared with its shape when it comes, and one that doesn't fit can't be told.
-6. What can't be told (`Untold`): recursion, more than 16 levels or 2,000 places, arrays
-   of unknown or several items, and names that Cedar's JSON gives a meaning of its own.
+1. `integer` is a long, `number` a decimal, `string` a string, `boolean` a bool, an array with one item schema
+   a set, an object a record of its `properties`. `enum` and `const` have the types of their values.
+2. A property that is not `required`, or can be null, is optional.
+3. A value of several kinds is a record with an optional attribute for each kind.
+4. Two objects at one place become one record: a property of only one is optional, one with two shapes is not
+   mapped.
+5. A keyword that only narrows (`pattern`, `minimum`, `not`, `if`) changes nothing; each value is checked
+   against its shape when it comes.
+6. Not mapped (`Untold`): recursion, more than 16 levels or 2,000 places, arrays of unknown or several items,
+   and names with a meaning in Cedar's JSON.
 """
 
 from __future__ import annotations
@@ -85,38 +74,38 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """A list, told as a set."""
+    """A list, mapped to a set."""
 
     item: Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One attribute of a record."""
+    """An attribute of a record."""
 
     shape: Shape
     required: bool
     null: bool
-    """Whether null is one of its values: it is told as absent."""
+    """Whether null is permitted; it is mapped to absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """An object; what is not among its members can't be told."""
+    """An object; other members cannot be mapped."""
 
     members: Mapping[str, Member]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of several kinds, told as a record with the one that it is."""
+    """A value of one of several kinds, mapped to a record."""
 
     kinds: Mapping[str, Shape]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untold:
-    """What can't be told to a policy."""
+    """A value that cannot be mapped."""
 
     why: str
 
@@ -127,7 +116,7 @@ _Kinds: TypeAlias = "tuple[dict[str, Shape], bool]"
 
 
 def shape_of(schema: Mapping[str, JsonValue]) -> Record:
-    """The shape of a tool's arguments by its input schema."""
+    """Returns the shape of a tool's arguments."""
     kinds, _ = _Reader(schema).kinds(dict(schema), ())
     found = kinds.get("record")
     return found if isinstance(found, Record) else Record(members={})
@@ -139,7 +128,6 @@ class _Reader:
         self._places = 0
 
     def kinds(self, node: JsonValue, within: tuple[str, ...], level: int = 0) -> _Kinds:
-        """What one schema allows; `within` are the references that led here."""
         self._places += 1
         if level > _LEVELS or self._places > _PLACES:
             return _untold("its schema is too large")  # 6
@@ -294,23 +282,23 @@ _SCALARS: Final[dict[str, Json]] = {
 
 
 def schema_of(tools: Sequence[PolicyTool]) -> cedarpy.Schema:
-    """The schema for these tools, parsed."""
+    """Returns the parsed schema for these tools."""
     return cedarpy.Schema.from_json_str(json.dumps(_document(tools)))
 
 
 def schema_text(tools: Sequence[PolicyTool]) -> str:
-    """The same in Cedar's own words, for editors."""
+    """Returns the schema as Cedar text, for editors."""
     document = _document(tools, tuple(OPERATIONS.values()))
     return str(cedarpy.Schema.from_json_str(json.dumps(document)))
 
 
 def operations_schema(operations: Sequence[Operation]) -> cedarpy.Schema:
-    """The schema for these operations, and for no call."""
+    """Returns the parsed schema for these operations alone."""
     return cedarpy.Schema.from_json_str(json.dumps(_document((), operations)))
 
 
 def operation_context_of(operation: Operation) -> str:
-    """What the operation's type is made of, as a text: equal for those that differ by their names alone."""
+    """Returns the operation's type as a text, equal for operations that differ only by name."""
     return json.dumps([operation.facts, operation.about.value, operation.groups])
 
 
@@ -338,7 +326,6 @@ def _document(tools: Sequence[PolicyTool], operations: Sequence[Operation] = ())
 
 
 def _operations(operations: Sequence[Operation]) -> dict[str, Json]:
-    """The operations as actions, with the groups that they are in (rule 4)."""
     actions: dict[str, Json] = {ALL_OPERATIONS: {}}
     actions |= {one.value: {"memberOf": [{"id": ALL_OPERATIONS}]} for one in Right}
     for one in operations:
@@ -359,7 +346,7 @@ def _entity_type(about: About) -> Json:
 
 
 def context_of(tool: PolicyTool) -> str:
-    """The type of the tool's context, as a text: equal for tools that differ by their names alone."""
+    """Returns the tool's context type as a text, equal for tools that differ only by name."""
     return json.dumps(_context(shape_of(tool.schema)), sort_keys=True)
 
 
@@ -390,7 +377,7 @@ def _type(shape: Shape) -> Json:
         case Scalar():
             return _SCALARS[shape.kind]
         case Items() if isinstance(shape.item, Untold):
-            return _record({})  # 2
+            return _record({})
         case Items():
             return {"type": "Set", "element": _type(shape.item)}
         case Record():
@@ -403,7 +390,7 @@ def _type(shape: Shape) -> Json:
         case Choice():
             return _record({kind: _optional(_type(one)) for kind, one in shape.kinds.items()})
         case Untold():
-            return _record({})  # 2
+            return _record({})
 
 
 def _record(attributes: dict[str, Json]) -> Json:
@@ -415,7 +402,7 @@ def _optional(one: Json) -> Json:
 
 
 def counted(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    """Pointers of where a list can stand."""
+    """Yields the pointers at which a list can be."""
     if isinstance(shape, Items | Untold):
         yield pointer
     for name, beneath in _beneath(shape, pointer):
@@ -423,7 +410,7 @@ def counted(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
 
 
 def keyed(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    """Pointers of where an object can stand."""
+    """Yields the pointers at which an object can be."""
     if isinstance(shape, Record | Untold):
         yield pointer
     for name, beneath in _beneath(shape, pointer):

@@ -1,4 +1,4 @@
-"""Scopes compared and combined: what covers what, what both permit, what changed, what a child takes."""
+"""Compares and combines scopes: containment, intersection, differences, and a child's share."""
 
 from __future__ import annotations
 

@@ -1,31 +1,21 @@
-"""Whether one scope covers another, and which wider grant each piece is charged to.
+"""Decides whether one scope covers another, and to which wider grant each piece is charged.
 
 Of `covers`:
 
-1. *Sound*: `Covers` is a proof. Every call that a grant of the child covers is covered by a grant of the
-   parent that it is charged to, under every schema; and what the child's grants may take in all is within
-   what the parent's limits have.
-2. *Useful*: a grant may be contained in several grants piece by piece, and limits are shared so that all
-   find a place, if a bounded search finds how.
-3. `NotCovers` names, for each grant that wasn't shown to be covered, the grant that came nearest and
-   what is between them. It is a reason to refuse and no proof of the opposite.
-4. Of a parent in steps, the grants of the step that it is in count. Two scopes with as many steps, both at
-   their first, are compared step by step: a grant is charged to one that is in force as long as it is.
+1. *Sound*: `Covers` is a proof. Every call that a child's grant covers is covered by the parent's grant that
+   it is charged to, under every schema, and the child's limits in all are within the parent's.
+2. *Useful*: a grant may be contained piece by piece in several grants, if a bounded search finds an
+   assignment within the limits.
+3. `NotCovers` names the nearest grant and the gap for each grant not shown to be covered. It is a reason to
+   refuse and no proof of the opposite.
+4. For a parent in steps, its current step counts. Two scopes with equally many steps, both at the first, are
+   compared step by step.
 
-Of `assign`:
+Of `assign`: each piece is charged to one grant that contains it, grants without limits first. A grant takes
+the most that it may ever take of each limit, once for all its pieces (law 3).
 
-1. A grant takes all that it may ever take of each limit that it is charged to, once for all of its
-   pieces: what is given to one is gone for the others (law 3).
-2. Every piece is charged to one grant that contains it. The first choice that fits them all is taken,
-   grants without limits first; it is looked for in a bounded number of steps.
-
-Of `pieces`:
-
-1. A grant is contained whole when one grant contains it; every one that does is named, since limits may
-   decide between them.
-2. Otherwise it is cut at a path whose few values or alternatives go different ways: each piece must then
-   be contained by itself. All of the pieces together permit what the grant permits.
-3. Every comparison costs one of a budget. What can't be shown within it isn't shown.
+Of `split`: a grant is contained whole, or is cut at a path into pieces that together permit what it permits.
+Every comparison takes from a budget; what is not shown within it counts as not contained.
 """
 
 from __future__ import annotations
@@ -57,7 +47,7 @@ _STEPS: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one grant takes of the limits of one that contains it."""
+    """What one grant takes of the limits of a grant that contains it."""
 
     child: str
     """The id of the narrower grant."""
@@ -69,7 +59,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned(NoTruth):
-    """Every piece has its grant."""
+    """Every piece has a grant."""
 
     shares: tuple[Share, ...]
     """One for each pair of grants, in the order of the pieces."""
@@ -79,7 +69,7 @@ class Assigned(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unassigned(NoTruth):
-    """No choice was found that fits."""
+    """No assignment within the limits was found."""
 
     child: str
     """The id of the first grant that found no place."""
@@ -99,12 +89,7 @@ _Found: TypeAlias = "list[_Choice] | Unassigned"
 
 
 def assign(pieces: Sequence[Piece], left: Mapping[str, int]) -> Assigned | Unassigned:
-    """A grant for every piece, within what the limits have left.
-
-    Args:
-        pieces: Of all grants of the narrower scope, in order; each names the grants that contain it.
-        left: What each limit of the wider scope has left.
-    """
+    """Assigns a containing grant to each piece, within what the wider scope's limits have left."""
     options: list[list[_Choice]] = []
     most = _most(pieces)
     for piece in pieces:
@@ -127,7 +112,6 @@ def assign(pieces: Sequence[Piece], left: Mapping[str, int]) -> Assigned | Unass
 
 
 def _most(pieces: Sequence[Piece]) -> dict[tuple[str, str], dict[str, int] | Gap]:
-    """By (child, parent): the most that any piece of the child takes of each limit of the parent."""
     most: dict[tuple[str, str], dict[str, int] | Gap] = {}
     count = Counter(piece.grant.id for piece in pieces)
     for piece in pieces:
@@ -145,7 +129,6 @@ def _most(pieces: Sequence[Piece]) -> dict[tuple[str, str], dict[str, int] | Gap
 def _options(
     piece: Piece, most: Mapping[tuple[str, str], Mapping[str, int] | Gap]
 ) -> list[_Choice] | Unassigned:
-    """The grants that could pay for the piece, those without limits first (rule 2)."""
     found: list[_Choice] = []
     last: Unassigned | None = None
     for parent in piece.within:
@@ -160,7 +143,6 @@ def _options(
 
 
 def _search(options: Sequence[Sequence[_Choice]], left: dict[str, int]) -> _Found:
-    """One choice of each, tried in order, undone where the limits don't suffice."""
     chosen: list[_Choice] = []
     tried = [0] * len(options)
     paid: dict[tuple[str, str], int] = {}
@@ -201,7 +183,7 @@ def _lacks(choice: _Choice, left: Mapping[str, int]) -> Unassigned | None:
 def _take(choice: _Choice, left: dict[str, int], paid: dict[tuple[str, str], int]) -> None:
     pair = (choice.child, choice.parent)
     paid[pair] = paid.get(pair, 0) + 1
-    if paid[pair] == 1:  # rule 1
+    if paid[pair] == 1:
         _move(left, choice.taken, -1)
 
 
@@ -234,7 +216,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """No grant contains it, nor can it be cut so that each piece is contained."""
+    """No grant contains it, whole or in pieces."""
 
     nearest: Grant | None
     """The grant with the fewest gaps; ``None`` when none names the tool."""
@@ -245,40 +227,36 @@ Split: TypeAlias = "tuple[Piece, ...] | Missing"
 
 
 class Budget:
-    """How many comparisons are left."""
+    """The comparisons that are left."""
 
     def __init__(self, most: int) -> None:
-        """Start with this many."""
         self.left = most
 
     @property
     def is_spent(self) -> bool:
-        """Whether none is left."""
+        """Whether no comparison is left."""
         return self.left <= 0
 
     def spend(self) -> None:
-        """Take one."""
+        """Takes one comparison."""
         self.left -= 1
 
 
 def gaps(child: Grant, parent: Grant) -> Iterator[Gap]:
-    """What keeps the parent from covering every call that the child covers, limits aside."""
+    """Yields why the parent does not cover all calls of the child, without limits."""
     return members_within(child.tree, parent.tree)
 
 
 def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
-    """The pieces of a grant with the grants that contain them, by the module's rules.
+    """Returns the pieces of a grant and the grants that contain them.
 
-    Args:
-        child: The grant.
-        parents: The grants of the same tool that may contain it, in the order of their scope.
-        budget: Shared by all that one answer needs.
+    `parents` have its tool, in scope order.
     """
     found: list[Grant] = []
     nearest: tuple[int, Grant, tuple[Gap, ...]] | None = None
     for parent in parents:
         if budget.is_spent:
-            return _spent(parent)  # rule 3
+            return _spent(parent)
         budget.spend()
         between = tuple(gaps(child, parent))
         if not between:
@@ -286,7 +264,7 @@ def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
         elif nearest is None or len(between) < nearest[0]:
             nearest = (len(between), parent, between)
     if found:
-        return (Piece(grant=child, within=tuple(found)),)  # rule 1
+        return (Piece(grant=child, within=tuple(found)),)
     if nearest is None:
         return Missing(nearest=None, gaps=())
     for path, options in _cuts(child):
@@ -299,7 +277,6 @@ def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
 def _split_at(
     child: Grant, path: ArgumentPath, options: Sequence[Constraint], parents: Sequence[Grant], budget: Budget
 ) -> tuple[Piece, ...] | None:
-    """The pieces when the grant is cut at this path; ``None`` when that doesn't help (rule 2)."""
     places = [_node_at(parent, path) for parent in parents]
     groups: dict[tuple[int, ...], list[Constraint]] = {}
     for option in options:
@@ -324,7 +301,7 @@ def _split_at(
 
 
 def _cuts(child: Grant) -> Iterator[tuple[ArgumentPath, Sequence[Constraint]]]:
-    """Where the grant can be cut, and into what; never inside a list, whose items may differ."""
+    """Yields where the grant can be cut and into what; never inside a list, as its items may differ."""
     for path, rule in child.arguments:
         if Items.EACH in path.steps:
             continue
@@ -335,7 +312,6 @@ def _cuts(child: Grant) -> Iterator[tuple[ArgumentPath, Sequence[Constraint]]]:
 
 
 def _narrowed(child: Grant, path: ArgumentPath, options: Sequence[Constraint]) -> Iterator[Grant]:
-    """The grant with these values alone at the path: one grant for values, one for each alternative."""
     values = [one.expected for one in options if isinstance(one, Equals)]
     rules: list[Constraint] = [one for one in options if not isinstance(one, Equals)]
     if values:
@@ -363,7 +339,7 @@ def _spent(nearest: Grant) -> Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covers(NoTruth):
-    """The parent permits whatever the child permits."""
+    """The parent permits everything that the child permits."""
 
     shares: tuple[Share, ...]
     """Which grant of the child is charged to which of the parent, and how much it may take."""
@@ -373,7 +349,7 @@ class Covers(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncovered:
-    """A grant that isn't shown to be covered."""
+    """A grant that is not shown to be covered."""
 
     grant: str
     """Its id, such as ``g0``."""
@@ -384,7 +360,7 @@ class Uncovered:
 
     @property
     def sentence(self) -> str:
-        """What is between the two, in a person's words."""
+        """Describes the gap for people."""
         name = f"grant {self.grant} (`{bare(self.tool)}`)"
         if self.nearest is None:
             return f"{name}: no grant of the other names the tool"
@@ -394,27 +370,24 @@ class Uncovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotCovers(NoTruth):
-    """The parent isn't shown to permit whatever the child permits."""
+    """The parent is not shown to permit everything that the child permits."""
 
     uncovered: tuple[Uncovered, ...]
     """Never empty, in the order of the child's grants."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """One sentence for each grant that isn't covered."""
+        """One sentence for each uncovered grant."""
         return tuple(one.sentence for one in self.uncovered)
 
 
 def covers(
     parent: Scope, child: Scope, *, left: Mapping[str, int] | None = None, step: int = 0
 ) -> Covers | NotCovers:
-    """Whether everything that the child permits, the parent permits too.
+    """Decides whether the parent permits everything that the child permits.
 
-    Args:
-        parent: The wider scope.
-        child: The narrower scope.
-        left: What each limit of the parent has left, by key; all of it when ``None``. Its rates count whole.
-        step: The step that the parent is in, counted from 0 (rule 4).
+    `left` is what each parent limit has left by key, None for all; rates count whole. `step` counts from 0
+    (rule 4).
     """
     given = {**(counted_limits(parent) if left is None else left), **_rates(parent)}
     alike = _alike(parent, child, step)
@@ -441,7 +414,6 @@ def covers(
 
 
 def _alike(parent: Scope, child: Scope, step: int) -> tuple[Piece, ...] | None:
-    """Each grant with the one of the same calls, as in a copy; ``None`` when one has none."""
     known = {canonical(grant.coverage()): grant for grant in parent.grants}
     pieces: list[Piece] = []
     for grant in child.grants:
@@ -453,7 +425,6 @@ def _alike(parent: Scope, child: Scope, step: int) -> tuple[Piece, ...] | None:
 
 
 def _candidates(parent: Scope, child: Scope, grant: Grant, step: int) -> tuple[Grant, ...]:
-    """The grants of the parent that may contain this one (rule 4)."""
     if step or not parent.steps or len(parent.steps) != len(child.steps):
         return parent.at(step).by_tool.get(grant.tool, ())
     named = parent.by_tool.get(grant.tool, ())

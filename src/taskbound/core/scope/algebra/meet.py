@@ -1,13 +1,12 @@
-"""What two grants' arguments both permit, path by path.
+"""Computes what the arguments of two grants both permit, path by path.
 
-1. Both rules at a path hold: the narrower one alone when it is within the other, the few values that both
-   permit, one range of two, otherwise ``all_of``.
-2. What the one mentions and the other leaves closed must be absent (or at a default that the one takes
-   whatever it is); asked for by the one, nothing meets both.
-3. A rule opens what is below it. Where the other grant keeps it closed below, both can't be
-   written at once, unless the rule takes every value or a few known ones.
-4. Where each mentions something below a place and both permit none of it, the place must be absent: left
-   unmentioned, it could be at its default, which neither has said anything of.
+1. Two rules at a path become the narrower one, the values that both permit, one range, or ``all_of``.
+2. A member that one grant mentions and the other keeps closed must be absent, or at its default if the first
+   takes any default; if the first requires it, nothing meets both.
+3. A rule opens everything below it. If the other grant keeps it closed below, both can be written at once
+   only for a rule that takes every value or a few known ones.
+4. If both mention members of a place and no value of it meets both, the place must be absent; unmentioned, it
+   could be at a default that neither grant permits.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ Form: TypeAlias = "dict[str, JsonValue]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmeetable(NoTruth):
-    """Nothing meets both, or what does can't be written."""
+    """Nothing meets both, or it cannot be written as a grant."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """What both permit, as a grant writes it."""
+    """What both permit, in the form of a grant."""
 
     arguments: Form = field(default_factory=dict)
     optional: list[str] = field(default_factory=list)
 
 
 class _NoMeetingError(Exception):
-    """Found somewhere below; told as `Unmeetable`."""
+    pass
 
 
 def meet_trees(one: Node, two: Node) -> Meeting | Unmeetable:
-    """What the arguments of both grants permit."""
+    """Returns what the arguments of both grants permit."""
     meeting = Meeting()
     try:
         _meet_members(one, two, meeting)
@@ -74,7 +73,6 @@ def _meet_members(one: Node, two: Node, into: Meeting) -> None:
 
 
 def _meet_unmentioned(node: Node, other: Node, into: Meeting) -> None:
-    """A place that the other grant doesn't mention (rule 2)."""
     if not other.closed:
         _copy(node, into)
         return
@@ -105,7 +103,6 @@ def _meet(one: Node, two: Node, into: Meeting) -> None:
 
 
 def _require_entered(rules: list[Constraint], one: Node, two: Node) -> None:
-    """Go on only when what stands below can be there: no path enters what is never permitted (rule 3)."""
     members = [*one.members.values(), *two.members.values()]
     listed = one.items is not None or two.items is not None
     kinds = frozenset(Kind).intersection(*(rule.kinds for rule in rules))
@@ -130,7 +127,6 @@ def _meet_below(one: Node, two: Node, into: Meeting) -> None:
 
 
 def _open_below(ruled: Node, other: Node) -> list[Constraint]:
-    """The rules to write where one has a rule and the other none but what stands below (rule 3)."""
     rule = ruled.rule
     if rule is None or (other.closed and rule.permits_all and (other.required or not ruled.required)):
         return []
@@ -142,7 +138,6 @@ def _open_below(ruled: Node, other: Node) -> list[Constraint]:
 
 
 def _few(path: str, mine: Node, theirs: Node, values: Iterable[JsonValue]) -> Form:
-    """Those of a few values that meet both places; a default is known to neither."""
     kept = [
         one
         for one in values
@@ -156,7 +151,6 @@ def _few(path: str, mine: Node, theirs: Node, values: Iterable[JsonValue]) -> Fo
 
 
 def _both(path: str, rules: list[Constraint], *, required: bool) -> Form:
-    """One rule for two (rule 1)."""
     if len(rules) == 1:
         return _form(rules[0])
     one, two = rules

@@ -1,31 +1,19 @@
-"""Whether every value that one grant permits at a place is permitted by another.
+"""Decides whether all values that one grant permits at a place are permitted by another, and compares limits.
 
-Of `places`:
+Of `place_within`:
 
-1. *Yes* holds for every schema: both grants are compared as they would judge calls to one tool,
-   whatever defaults its schema gives. A default is known to neither, so that a member which the
-   one leaves at its default must be one that the other leaves at its default too, or takes whatever it is.
-2. Each thing that the wider place asks for (its own rule, its items, its members, no others) is shown by
-   itself. What isn't shown is a gap, with the path at which it was found; "no" is never a claim.
-3. A few known values are tried out instead: they need no proof.
+1. *Yes* holds for every schema. Defaults are unknown, so a member that one grant leaves at its default must
+   be left so by the other, or be unconstrained there.
+2. Each requirement of the wider place is shown by itself; a gap names the path where it was not shown.
+3. A few known values are tried out instead.
 
-Of `shared`:
+Of `shared_limits`: uses and totals are the smaller ones, and what one pair of grants gets is gone for the
+next. Totals of an amount can be joined if both have no currency or use the same currency argument. Rates of
+different windows are kept side by side; a rate goes to one pair only, because two could each use all of it.
 
-1. Uses and totals are the smaller ones; what one pair of grants is given is gone for the next.
-2. Totals of one amount can be joined when both are of no currency, or of currencies that one argument tells.
-3. Rates are kept side by side, the smaller one of two with the same window. A rate is given to one pair
-   alone: two that share it could each use all of it.
-
-Of `takes`:
-
-1. What is limited in the wider grant must be limited in the narrower one, or be bounded by it: what
-   the one takes without bound, the other can't give.
-2. An amount that the wider grant counts must be one that it can read, in a currency that it names: the
-   narrower one counts it too, with no more decimal places, or permits a few amounts that are known.
-3. A rate bounds what is used in any window: n in windows of w seconds are at most n · (⌈W / w⌉ + 1)
-   in a window of W that opens at another time. Where all of the narrower grant, and nothing else, is
-   charged to the wider one and the windows are as long, both open together and n is enough; then the
-   whole rate is taken.
+Of `takes`: a limit of the wider grant must be bounded by the narrower one. An amount must be countable by the
+wider grant, in its currency and decimal places. n uses per window w are at most n · (⌈W / w⌉ + 1) uses in a
+window W that opens at another time; only n if the whole grant, and nothing else, is charged to it and W = w.
 """
 
 from __future__ import annotations
@@ -59,7 +47,7 @@ _LIST: Final = frozenset({Kind.LIST})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap(NoTruth):
-    """What keeps one grant from being shown to be within another."""
+    """Why one grant is not shown to be within another."""
 
     path: str
     """The path at which it was found, as a scope writes it; empty for the arguments as a whole."""
@@ -68,7 +56,7 @@ class Gap(NoTruth):
 
     @property
     def sentence(self) -> str:
-        """The gap in a person's words."""
+        """Describes the gap for people."""
         return f"`{self.path}`: {self.reason}" if self.path else self.reason
 
 
@@ -76,7 +64,7 @@ Shown: TypeAlias = Contained | Gap
 
 
 def place_within(child: Node, parent: Node) -> Shown:
-    """Whether every value that meets the child's place meets the parent's."""
+    """Decides whether every value of the child's place meets the parent's."""
     values = None if child.rule is None else child.rule.choices()
     if values is not None:
         return _values_within(child, values, parent)  # rule 3
@@ -87,7 +75,7 @@ def place_within(child: Node, parent: Node) -> Shown:
 
 
 def members_within(child: Node, parent: Node) -> Iterator[Gap]:
-    """Every gap between two objects' members, in the order of their names."""
+    """Yields the gaps between two objects' members, by name."""
     for name in sorted(child.members.keys() | parent.members.keys()):
         answer = _member_within(name, child, parent)
         if isinstance(answer, Gap):
@@ -97,7 +85,6 @@ def members_within(child: Node, parent: Node) -> Iterator[Gap]:
 
 
 def _asked(child: Node, parent: Node) -> Iterator[Shown]:
-    """The answer to each thing that the parent's place asks for (rule 2)."""
     if parent.rule is not None:
         yield _rule_within(child, parent.rule)
     if parent.items is not None:
@@ -132,7 +119,6 @@ def _items_within(child: Node, items: Node) -> Shown:
 
 
 def _member_within(name: str, child: Node, parent: Node) -> Shown:
-    """What a member may be in the child, against what it must be in the parent."""
     mine, theirs = child.members.get(name), parent.members.get(name)
     never = mine is not None and mine.rule is not None and not mine.rule.kinds
     if theirs is None:
@@ -159,7 +145,6 @@ def _values_within(child: Node, values: tuple[JsonValue, ...], parent: Node) -> 
 
 
 def _is_always(node: Node, kinds: frozenset[Kind]) -> bool:
-    """Whether the rule at a place, or what stands below it, lets values of these kinds alone pass."""
     if node.rule is not None and node.rule.kinds <= kinds:
         return True
     return kinds == (_LIST if node.items is not None else _OBJECT) and not node.is_leaf
@@ -170,18 +155,14 @@ def _takes_all(node: Node) -> bool:
 
 
 class _NoShareError(Exception):
-    """Nothing is left of a limit, or the limits of both can't be written as one; the text says which."""
+    pass
 
 
 class SharedLimits:
-    """What one pair of grants is given."""
+    """The limits that one pair of grants gets."""
 
     def __init__(self, one: Grant, two: Grant, left: Left) -> None:
-        """Work it out; nothing is taken yet.
-
-        Raises:
-            _NoShareError: There is nothing to give.
-        """
+        """Computes the limits without taking them; raises _NoShareError if nothing is left."""
         self._grants = (one, two)
         self._left = left
         self._uses = self._smallest_uses()
@@ -190,7 +171,7 @@ class SharedLimits:
 
     @property
     def form(self) -> Form:
-        """The limits as a grant writes them."""
+        """Returns the limits in the form of a grant."""
         form: Form = {} if self._uses is None else {"uses": self._uses}
         if self._totals:
             form["total"] = write_totals(self._totals)
@@ -199,7 +180,7 @@ class SharedLimits:
         return form
 
     def take(self) -> None:
-        """Take from both what the pair was given (rules 1 and 3)."""
+        """Takes the pair's share from both."""
         given = {(one.path, one.currency): one for one in self._totals}
         for grant, left in zip(self._grants, self._left, strict=True):
             if grant.uses is not None and self._uses is not None:
@@ -229,7 +210,7 @@ class SharedLimits:
             if not all(sides):
                 found.update({(path, total.currency): total for some in sides for total in some})
                 continue
-            if len({total.selector for some in sides for total in some}) > 1:  # rule 2
+            if len({total.selector for some in sides for total in some}) > 1:
                 raise _NoShareError(f"the totals of `{path}` can't be joined")
             theirs = {total.currency: total for total in sides[1]}
             met = [_smaller(total, theirs[total.currency]) for total in sides[0] if total.currency in theirs]
@@ -256,7 +237,7 @@ class SharedLimits:
 
 
 def shared_limits(one: Grant, two: Grant, left: Left) -> SharedLimits | str:
-    """What both grants have left, or why there is nothing."""
+    """Returns what both grants have left, or why there is nothing."""
     try:
         return SharedLimits(one, two, left)
     except _NoShareError as error:
@@ -278,17 +259,14 @@ Takes: TypeAlias = "Mapping[str, int] | Gap"
 
 
 def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
-    """How much of each limit of the parent the child may take in all.
+    """Returns the most that the child may take of each parent limit.
 
-    Args:
-        child: The narrower grant.
-        parent: One that contains it.
-        whole: Whether all that the child permits is charged to this parent.
+    `whole`: all of it is charged to this parent.
     """
     most: dict[str, int] = {}
     if parent.uses is not None:
         if child.uses is None:
-            return Gap(path="", reason="its uses are not limited, and the other's are")  # rule 1
+            return Gap(path="", reason="its uses are not limited, and the other's are")
         most[parent.uses_key] = child.uses
     for total in parent.totals:
         amount = _amount(child, total, _codes(parent, total))
@@ -304,12 +282,10 @@ def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
 
 
 def _codes(parent: Grant, total: Total) -> frozenset[str]:
-    """The currencies in which the parent counts this amount."""
     return frozenset(one.currency for one in parent.totals if one.path == total.path)
 
 
 def _amount(child: Grant, total: Total, codes: frozenset[str]) -> int | Gap:
-    """The most that may be charged to one total."""
     path = total.path.text
     own = [one for one in child.totals if one.path == total.path]
     said = _said(child, total, own)
@@ -321,7 +297,6 @@ def _amount(child: Grant, total: Total, codes: frozenset[str]) -> int | Gap:
 
 
 def _counted(total: Total, own: list[Total]) -> int | Gap:
-    """What the child's own totals let it take."""
     some = [one for one in own if _concerns(one, total)]
     if any(one.exponent > total.exponent for one in some):
         return Gap(path=total.path.text, reason="it counts more decimal places than the other")
@@ -331,7 +306,6 @@ def _counted(total: Total, own: list[Total]) -> int | Gap:
 
 
 def _uncounted(child: Grant, total: Total) -> int | Gap:
-    """What a child without a total may take: its few amounts, as often as it may be used."""
     amounts = _known(child, total)
     if amounts is None:
         return Gap(path=total.path.text, reason="its amounts add up without a total, and the other has one")
@@ -341,7 +315,6 @@ def _uncounted(child: Grant, total: Total) -> int | Gap:
 
 
 def _said(child: Grant, total: Total, own: list[Total]) -> frozenset[str] | None:
-    """The currencies that the child may name; ``None`` when the total is of none."""
     if total.selector is None:
         return None
     if own and all(one.selector == total.selector for one in own):
@@ -351,12 +324,10 @@ def _said(child: Grant, total: Total, own: list[Total]) -> frozenset[str] | None
 
 
 def _concerns(own: Total, total: Total) -> bool:
-    """Whether what the child counts here may be charged to the parent's total."""
     return total.selector is None or own.selector != total.selector or own.currency == total.currency
 
 
 def _known(child: Grant, total: Total) -> list[int] | None:
-    """The few amounts that the child permits, when all of them can be counted (rule 2)."""
     values = _values(child, total.path)
     if not values:
         return None
@@ -375,7 +346,6 @@ def _values(child: Grant, path: ArgumentPath) -> tuple[JsonValue, ...] | None:
 
 
 def _uses(child: Grant, rate: Rate, *, whole: bool) -> int | Gap:
-    """The most uses in one window of the parent's rate (rule 3)."""
     bounds = [own.uses * (-(-rate.seconds // own.seconds) + 1) for own in child.rates]
     if child.uses is not None:
         bounds.append(child.uses)

@@ -1,43 +1,17 @@
-"""A call that one grant covers and another scope does not.
+"""Examples, differences, intersections and shares of scopes.
 
-Of `witness`:
-
-1. Values are tried, not derived: those that constraints of both sides name, their bounds and a step beyond.
-   What is shown was judged by `cover` itself, so an example is never wrong; there may be none.
-2. At most 2,000 calls are tried.
-
-Of `apart`:
-
-1. Two grants of other tools share none. Of one tool they share none when each asks for the same argument, as
-   a whole, by rules that exclude each other: a call of both would have to give it two values.
-2. "No" is no proof of the opposite: what isn't shown to be apart is taken as if it shared all.
-
-Of `carve`:
-
-1. The child gets its own limits whole, and the parent loses, at once, the most that each of the child's
-   grants may take of it.
-2. A rate is compared and not taken: it comes again with each window, so that what a child does is charged
-   to its ancestors' rates when it is done.
-3. A child that isn't covered by what the parent has left carves nothing.
-4. What goes back of each share is what it took, less the most that what was spent can have cost: a cost
-   that can't be known has eaten all of it.
-
-Of `difference`:
-
-1. Each grant of the new scope is compared with the whole old one: covered grants widen nothing.
-2. Each grant of the old scope that the new one doesn't cover was narrowed or dropped.
-3. The whole is *same*, *narrower*, *wider* or *other* by `covers` both ways, so that limits count together;
-   what isn't shown to be narrower is treated as wider: it needs an approval.
-
-Of `intersect`:
-
-1. *Within both*: what comes out is covered by each of the two, its limits shared out. What can't be written
-   exactly is left out, never let in, such as a list that may only be empty; it is named in ``dropped``.
-2. A pair of grants of one tool meets path by path: both constraints hold, what one of them doesn't mention
-   and leaves closed is left out, and what is asked for by either is asked for.
-3. Limits are those that both have left: what went to one pair is gone for the next (law 3), in the
-   order of the first scope's grants.
-4. Of a scope in steps the first step counts: what comes out has no steps.
+1. `witness` tries at most 2,000 calls with values that the constraints name, their bounds and a step beyond.
+   Each is judged by `cover`, so an example is never wrong; none may be found.
+2. `are_apart`: two grants of a tool share no call if both require the same argument, as a whole, with rules
+   that exclude each other. Not shown counts as sharing.
+3. `carve`: the child gets its limits whole and the parent loses the most that each grant may take. Rates are
+   compared and not taken; the child's calls are charged to its ancestors' rates. An uncovered child carves
+   nothing. `refund` returns each share less the most that what was spent can have cost.
+4. `difference`: each grant is compared with the whole other scope; the direction follows from `covers` both
+   ways. A change not shown to be narrower counts as wider and needs an approval.
+5. `intersect`: the result is covered by both scopes and shares out their limits in the order of the first
+   scope's grants (law 3). What cannot be written exactly is left out and named in ``dropped``. Of a scope in
+   steps the first step counts.
 """
 
 from __future__ import annotations
@@ -93,7 +67,7 @@ _PLAIN: Final[tuple[JsonValue, ...]] = (
 
 
 def witness(grant: Grant, other: Scope) -> dict[str, JsonValue] | None:
-    """Arguments that the grant covers and the other scope doesn't; ``None`` when none was found."""
+    """Returns arguments that the grant covers and the other scope does not, or None."""
     alone = Scope(grants=(grant,))
     near: dict[ArgumentPath, list[Constraint]] = {}
     for one in other.by_tool.get(grant.tool, ()):
@@ -103,7 +77,7 @@ def witness(grant: Grant, other: Scope) -> dict[str, JsonValue] | None:
         (path, (*islice(_values(rule, near.get(path, [])), _EACH), *_without(grant, path)))
         for path, rule in grant.arguments
     ]
-    for chosen in islice(product(*(values for _, values in options)), _TRIES):  # rule 2
+    for chosen in islice(product(*(values for _, values in options)), _TRIES):  # rule 1
         arguments: dict[str, JsonValue] = {}
         for (path, _), value in zip(options, chosen, strict=True):
             if value is not _LEFT_OUT:
@@ -121,7 +95,6 @@ def _without(grant: Grant, path: ArgumentPath) -> tuple[object, ...]:
 
 
 def _values(rule: Constraint, others: list[Constraint]) -> Iterator[JsonValue]:
-    """Values that meet the rule, those that another rule doesn't permit first."""
     known = [value for value in _edges((rule, *others)) if isinstance(rule.permits(value), Met)]
     known.sort(key=lambda value: sum(isinstance(one.permits(value), Met) for one in others))
     yield from known
@@ -135,7 +108,6 @@ def _edges(rules: tuple[Constraint, ...]) -> Iterator[JsonValue]:
 
 
 def _named(value: JsonValue) -> Iterator[JsonValue]:
-    """Whatever a body holds, and a step beyond it."""
     match value:
         case bool() | None:
             return
@@ -165,7 +137,7 @@ def _put(into: dict[str, JsonValue], steps: tuple[Step, ...], value: JsonValue) 
 
 
 def are_apart(one: Grant, two: Grant) -> bool:
-    """Whether no call is shown to be covered by both."""
+    """Returns whether no call is covered by both grants, as far as can be shown."""
     if one.tool != two.tool:
         return True
     theirs = {name: rule for name, rule, required in two.plan if required}
@@ -177,7 +149,7 @@ def are_apart(one: Grant, two: Grant) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carved(NoTruth):
-    """The child's limits, and what they cost its parent."""
+    """The child's limits, and what the parent pays for them."""
 
     limits: Mapping[str, int]
     """What each limit of the child has at its start."""
@@ -188,18 +160,11 @@ class Carved(NoTruth):
 
 
 def carve(parent: Scope, left: Mapping[str, int], child: Scope, *, step: int = 0) -> Carved | NotCovers:
-    """Take a child's limits out of what its parent has left.
-
-    Args:
-        parent: The parent's scope.
-        left: What each of its limits has left, as it is locked.
-        child: The child's scope.
-        step: The step that the parent is in.
-    """
+    """Takes a child's limits from its parent; `left` is what the parent's locked limits have left."""
     answer = covers(parent, child, left=left, step=step)
     if isinstance(answer, NotCovers):
         return answer  # rule 3
-    rates = {rate.key for grant in parent.grants for rate in grant.rates}  # rule 2
+    rates = {rate.key for grant in parent.grants for rate in grant.rates}  # rule 3
     taken = {
         limit: (before, answer.left[limit])
         for limit, before in left.items()
@@ -209,13 +174,9 @@ def carve(parent: Scope, left: Mapping[str, int], child: Scope, *, step: int = 0
 
 
 def refund(parent: Scope, child: Scope, spent: Mapping[str, int], shares: Sequence[Share]) -> dict[str, int]:
-    """By limit of the parent: what goes back to it when the child ends (rule 4).
+    """Returns what goes back to each limit of the parent when the child ends.
 
-    Args:
-        parent: The parent's scope.
-        child: The child's scope.
-        spent: What of each limit of the child is gone, by key; one that is missing is all gone.
-        shares: As `carve` told them.
+    `spent` is by the child's limit, a missing one counts as spent; `shares` are those of `carve`.
     """
     wide = {grant.id: grant for grant in parent.grants}
     narrow = {grant.id: grant for grant in child.grants}
@@ -233,14 +194,14 @@ def refund(parent: Scope, child: Scope, spent: Mapping[str, int], shares: Sequen
 
 
 def with_limits(grant: Grant, amounts: Mapping[str, int]) -> Grant:
-    """The grant with these amounts as its uses and totals, 0 too; what is missing stays as it is."""
+    """Returns the grant with these uses and totals, also 0; limits not named stay."""
     uses = None if grant.uses is None else amounts.get(grant.uses_key, grant.uses)
     totals = tuple(replace(one, limit=amounts.get(one.key, one.limit)) for one in grant.totals)
     return replace(grant, uses=uses, totals=totals)
 
 
 class Direction(Enum):
-    """How what a scope permits has changed."""
+    """How the permitted calls changed."""
 
     SAME = "same"
     NARROWER = "narrower"
@@ -251,7 +212,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A grant that one of the two scopes doesn't cover."""
+    """A grant that one of the two scopes does not cover."""
 
     grant: Grant
     against: Grant | None
@@ -264,7 +225,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What changed from one scope to another."""
+    """The changes from one scope to another."""
 
     direction: Direction
     added: tuple[Change, ...]
@@ -274,7 +235,7 @@ class Difference:
 
 
 def difference(old: Scope, new: Scope) -> Difference:
-    """What changed, by the module's rules."""
+    """Returns the changes from the old to the new scope."""
     shrinks, grows = isinstance(covers(old, new), Covers), isinstance(covers(new, old), Covers)
     direction = {
         (True, True): Direction.SAME,
@@ -311,7 +272,7 @@ _PAIRS: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """Two grants of one tool of which nothing could be written that both permit."""
+    """Two grants of one tool whose intersection cannot be written."""
 
     first: str
     """The id of the grant of the first scope."""
@@ -331,7 +292,7 @@ class Intersection:
 
 
 def intersect(first: Scope, second: Scope) -> Intersection:
-    """The scope of what both permit, by the module's rules."""
+    """Returns the scope that both permit."""
     left = (counted_limits(first), counted_limits(second))
     forms: dict[bytes, Form] = {}
     dropped: list[Dropped] = []
@@ -362,7 +323,7 @@ def intersect(first: Scope, second: Scope) -> Intersection:
 
 def _pairs(first: Scope, second: Scope) -> Iterator[tuple[Grant, Grant]]:
     count = 0
-    theirs = second.at(0).by_tool  # rule 4
+    theirs = second.at(0).by_tool  # rule 5
     for one in first.at(0).grants:
         for two in theirs.get(one.tool, ()):
             count += 1
@@ -372,7 +333,6 @@ def _pairs(first: Scope, second: Scope) -> Iterator[tuple[Grant, Grant]]:
 
 
 def _read(form: Form) -> Grant | str:
-    """The grant that this form is, or why it is none."""
     try:
         return parse_scope({"grants": [form]}).grants[0]
     except ScopeSyntaxError as error:

@@ -1,1 +1,1 @@
-"""The constraints on values, by family, and how two of them compare; ``registry`` names them all."""
+"""The constraints on values, by family; ``registry`` lists them all."""

@@ -1,4 +1,4 @@
-"""The constraints below and prefix: texts and paths that begin with another."""
+"""The constraints below and prefix."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ _LOOK_ALIKE = Unmet(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Below(Constraint):
-    """``{"below": "/dir"}``: the directory itself, or what is below it.
+    """``{"below": "/dir"}``: the directory or a path below it, as written and after Unicode NFKC folding.
 
-    A path is inside only if it is so twice: as it is written, and after the
-    compatibility folding (Unicode NFKC) that some servers do, which makes ``/`` of a
-    full-width slash.
+    Some servers fold, which turns a full-width slash into ``/``.
     """
 
     tag: ClassVar[str] = "below"
@@ -55,13 +53,13 @@ class Below(Constraint):
     folded: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make the two prefixes, ended by a slash: ``/allowed_extra`` is not below ``/allowed``."""
+        """Ends the prefixes with a slash: ``/allowed_extra`` is not below ``/allowed``."""
         object.__setattr__(self, "inside", _with_slash(self.directory))
         object.__setattr__(self, "folded", _with_slash(normalize("NFKC", self.directory)))
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Below:
-        """The constraint; the directory is written in its one normal form."""
+        """Reads the directory, which must be in normal form."""
         text = place.read_text(body)
         directory = resolve(text)
         if isinstance(directory, Unmet):
@@ -71,7 +69,7 @@ class Below(Constraint):
         return cls(directory=directory)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a path inside, both ways of reading it."""
+        """Met by a path inside in both readings."""
         if not isinstance(value, str):
             return _NOT_A_PATH
         if value.startswith("/") and "/." not in value and not _with_slash(value).startswith(self.inside):
@@ -84,11 +82,11 @@ class Below(Constraint):
         return MET if value.isascii() or self._holds_folded(value) else _LOOK_ALIKE
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return f"a path at or below `{show(self.directory, name)}`"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return self.directory
 
     def known_within(self, other: Constraint) -> Containment:
@@ -100,7 +98,7 @@ class Below(Constraint):
         return NotContained(reason="its directory is not at or below the other's")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Two directories have nothing in common when neither is at or below the other."""
+        """Excludes a directory if neither is at or below the other."""
         if isinstance(other, Below) and not (
             self.inside.startswith(other.inside) or other.inside.startswith(self.inside)
         ):
@@ -122,7 +120,7 @@ _WRONG_PREFIX = Unmet(code="wrong-prefix", reason="doesn't begin as it must")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefix(Constraint):
-    """``{"prefix": "s"}``: a text that begins with these code points. Never for paths: see ``below``."""
+    """``{"prefix": "s"}``: a text that begins with these code points. For paths use ``below``."""
 
     tag: ClassVar[str] = "prefix"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -134,21 +132,21 @@ class Prefix(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Prefix:
-        """The constraint; an empty prefix is refused, since it would permit every text."""
+        """Refuses an empty prefix, which would permit every text."""
         return cls(prefix=place.read_text(body))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text that begins so, compared by code point."""
+        """Compares by code point."""
         if not isinstance(value, str):
             return _NOT_TEXT
         return MET if value.startswith(self.prefix) else _WRONG_PREFIX
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return f"a text that begins with `{show(self.prefix, name)}`"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return self.prefix
 
     def known_within(self, other: Constraint) -> Containment:
@@ -158,7 +156,7 @@ class Prefix(Constraint):
         return NotContained(reason="its texts begin otherwise than the other's")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Two prefixes have nothing in common when neither begins with the other."""
+        """Excludes a prefix if neither begins with the other."""
         if isinstance(other, Prefix) and not (
             self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
         ):

@@ -1,4 +1,4 @@
-"""The constraints that name values: any, absent, equals, one_of and not_one_of."""
+"""The constraints any, absent, equals, one_of and not_one_of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_CHOICES: Final = 1000
 _SHOWN_CHOICES = 5
 
 _NOT_EQUAL = Unmet(code="not-equal", reason="is not the one value that is granted")
-_NOT_ONE_OF = Unmet(code="not-one-of", reason="is none of the values that are granted")
+_NOT_ONE_OF = Unmet(code="not-one-of", reason="is not a granted value")
 _EXCLUDED_VALUE = Unmet(code="excluded-value", reason="is, or reads as, a value that is excluded")
 _CAN_HOLD = NotContained(reason="it may hold a value that the other excludes")
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -31,7 +31,7 @@ _SELECTORS: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyValue(Constraint):
-    """``{"any": true}``: whatever the value is, as long as it is there."""
+    """``{"any": true}``: every value, but not absence."""
 
     tag: ClassVar[str] = "any"
     permits_all: ClassVar[bool] = True
@@ -39,21 +39,21 @@ class AnyValue(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> AnyValue:
-        """The constraint; its body is always ``true``."""
+        """Requires the body ``true``."""
         if body is not True:
             raise place.fault("must be true")
         return cls()
 
     def permits(self, _value: JsonValue) -> Verdict:
-        """Met."""
+        """Always met."""
         return MET
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return "any value"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return True
 
 
@@ -67,12 +67,12 @@ class Equals(Constraint):
     _certain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Find out whether the quick comparison is enough."""
+        """Finds out whether Python's comparison suffices."""
         object.__setattr__(self, "_certain", is_certain(self.expected))
 
     @classmethod
     def parse(cls, body: JsonValue, _place: Place, _read: ReadConstraint) -> Equals:
-        """The constraint; any value can be its body."""
+        """Takes any JSON value."""
         return cls(expected=body)
 
     def permits(self, value: JsonValue) -> Verdict:
@@ -82,11 +82,11 @@ class Equals(Constraint):
         return _NOT_EQUAL
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return f"exactly `{show(self.expected, name)}`"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return self.expected
 
     def choices(self) -> tuple[JsonValue, ...]:
@@ -96,7 +96,7 @@ class Equals(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneOf(Constraint):
-    """``{"one_of": […]}``: one of these values; their order says nothing."""
+    """``{"one_of": […]}``: one of these values, in any order."""
 
     tag: ClassVar[str] = "one_of"
     schema: ClassVar[Form] = {
@@ -112,46 +112,45 @@ class OneOf(Constraint):
     _others: tuple[JsonValue, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the choices: texts and numbers are looked up, the few others compared."""
         plain = [one for one in self.items if _is_plain(one)]
         object.__setattr__(self, "_plain", frozenset(plain))
         object.__setattr__(self, "_others", tuple(one for one in self.items if not _is_plain(one)))
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> OneOf:
-        """The constraint; the list is not empty and says nothing twice."""
+        """Requires a list without duplicates that is not empty."""
         return cls(items=_read_choices(body, place, "it would permit nothing"))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by any of the values."""
+        """Looks up texts and numbers, and compares the other values."""
         if _is_plain(value):
             return MET if value in self._plain else _NOT_ONE_OF
         return MET if any(same(one, value) for one in self._others) else _NOT_ONE_OF
 
     def describe(self, name: str) -> str:
-        """The words, with the first few values."""
+        """Completes "it must be …"."""
         return f"one of {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return list(self.items)
 
     def choices(self) -> tuple[JsonValue, ...]:
-        """The values."""
+        """The listed values."""
         return self.items
 
 
 def _is_plain(value: JsonValue) -> bool:
-    """Whether the value can be looked up by hash: a text or a number, and never true, which hashes as 1."""
+    """Returns whether the value can be looked up by hash; True cannot, as it hashes like 1."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOneOf(Constraint):
-    """``{"not_one_of": […]}``: any value but these, and no text that reads as one of them.
+    """``{"not_one_of": […]}``: any value except these and texts that read like them.
 
-    Two texts read alike when they are one after Unicode NFKC, case folding, and without invisible
-    characters and spaces around. Letters of other scripts that look alike are not folded.
+    Texts read alike if they are equal after NFKC, case folding, and removal of invisible characters and outer
+    spaces. Look-alike letters of other scripts are not folded.
     """
 
     tag: ClassVar[str] = "not_one_of"
@@ -169,7 +168,6 @@ class NotOneOf(Constraint):
     _others: tuple[JsonValue, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Fold the texts and index the rest."""
         object.__setattr__(
             self, "_texts", frozenset(_fold(one) for one in self.items if isinstance(one, str))
         )
@@ -179,7 +177,7 @@ class NotOneOf(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> NotOneOf:
-        """The constraint; the list is not empty and says nothing twice."""
+        """Requires a list without duplicates that is not empty."""
         return cls(items=_read_choices(body, place, 'write {"any": true}'))
 
     def permits(self, value: JsonValue) -> Verdict:
@@ -191,15 +189,15 @@ class NotOneOf(Constraint):
         return _EXCLUDED_VALUE if any(same(one, value) for one in self._others) else MET
 
     def describe(self, name: str) -> str:
-        """The words, with the first few values."""
+        """Completes "it must be …"."""
         return f"anything but {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return list(self.items)
 
     def known_around(self, inner: Constraint) -> Containment:
-        """It is around what permits none of its values, and no text if it excludes texts."""
+        """Contains a constraint that permits none of its values, and no text if it excludes texts."""
         if isinstance(inner, NotOneOf):  # what folds to an excluded text is excluded by both
             texts = self._texts <= inner._texts  # noqa: SLF001 - another of this very class
             kept = any(isinstance(inner.permits(one), Met) for one in self.items)
@@ -211,7 +209,6 @@ class NotOneOf(Constraint):
 
 
 def _fold(text: str) -> str:
-    """The text as a lenient reader may take it."""
     if text.isascii():
         return "".join(filter(str.isprintable, text)).strip().lower()
     plain = normalize("NFKC", normalize("NFKC", text).casefold())
@@ -241,7 +238,7 @@ _NOT_ABSENT: Final = Unmet(code="not-absent", reason="is there, even if it is th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent(Constraint):
-    """``{"absent": true}``: left out, also where its default would pass; the argument is optional."""
+    """``{"absent": true}``: the argument must be left out, even where its default would pass."""
 
     tag: ClassVar[str] = "absent"
     kinds: ClassVar[frozenset[Kind]] = frozenset()
@@ -252,7 +249,7 @@ class Absent(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Absent:
-        """The constraint; its body is always ``true``, and it is never a part of another."""
+        """Requires the body ``true``; refused inside another constraint."""
         if body is not True:
             raise place.fault("must be true")
         if place.depth > 1:
@@ -260,17 +257,17 @@ class Absent(Constraint):
         return cls()
 
     def permits(self, _value: JsonValue) -> Verdict:
-        """Never met: what is there is not absent."""
+        """Never met: a value is present."""
         return _NOT_ABSENT
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return "left out"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return True
 
     def choices(self) -> tuple[JsonValue, ...]:
-        """No value."""
+        """Always empty."""
         return ()

@@ -1,4 +1,4 @@
-"""The constraints that join others: all_of and any_of."""
+"""The constraints all_of and any_of."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NONE_MET = Unmet(code="none-met", reason="meets none of what is granted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllOf(Constraint):
-    """``{"all_of": […]}``: what each of the constraints permits; their order says nothing."""
+    """``{"all_of": […]}``: the values that every part permits."""
 
     tag: ClassVar[str] = "all_of"
     schema: ClassVar[Form] = {
@@ -40,12 +40,11 @@ class AllOf(Constraint):
     kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts
 
     def __post_init__(self) -> None:
-        """Find the kinds that every part permits."""
         object.__setattr__(self, "kinds", reduce(frozenset.__and__, (one.kinds for one in self.inner)))
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> AllOf:
-        """The constraint; two parts that exclude each other permit nothing and are refused."""
+        """Refuses two parts that exclude each other, as they permit nothing."""
         inner = _read_parts(body, place, read)
         for one, other in combinations(inner, 2):
             if isinstance(one.excludes(other), Excluded):
@@ -53,7 +52,7 @@ class AllOf(Constraint):
         return cls(inner=inner)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by what meets each; otherwise the first miss."""
+        """Returns the first miss, if any."""
         for one in self.inner:
             verdict = one.permits(value)
             if isinstance(verdict, Unmet):
@@ -61,11 +60,11 @@ class AllOf(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return "all of these: " + ", and ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return [{one.tag: one.value()} for one in self.inner]
 
     def conjuncts(self) -> tuple[Constraint, ...]:
@@ -73,12 +72,12 @@ class AllOf(Constraint):
         return self.inner
 
     def choices(self) -> tuple[JsonValue, ...] | None:
-        """Those values of a part that has few which the other parts permit."""
+        """The values of a part with few values that all other parts permit."""
         few = next((values for one in self.inner if (values := one.choices()) is not None), None)
         return few and tuple(value for value in few if isinstance(self.permits(value), Met))
 
     def known_within(self, other: Constraint) -> Containment:
-        """Ranges hold together: what is from the one's smallest to the other's largest number."""
+        """Joins the ranges among the parts and compares the result."""
         ranges = [one for one in self.inner if isinstance(one, Range)]
         if len(ranges) < 2:  # noqa: PLR2004 - one alone has been tried
             return super(AllOf, self).known_within(other)  # noqa: UP008 -- `super()` means the class before it had slots
@@ -88,7 +87,7 @@ class AllOf(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyOf(Constraint):
-    """``{"any_of": […]}``: what at least one of the constraints permits; their order says nothing."""
+    """``{"any_of": […]}``: the values that at least one part permits."""
 
     tag: ClassVar[str] = "any_of"
     schema: ClassVar[Form] = {
@@ -103,24 +102,23 @@ class AnyOf(Constraint):
     kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts
 
     def __post_init__(self) -> None:
-        """Find the kinds that some part permits."""
         object.__setattr__(self, "kinds", reduce(frozenset.__or__, (one.kinds for one in self.inner)))
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> AnyOf:
-        """The constraint."""
+        """Reads the parts."""
         return cls(inner=_read_parts(body, place, read))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by what meets one."""
+        """Met if one part is."""
         return MET if any(isinstance(one.permits(value), Met) for one in self.inner) else _NONE_MET
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return "one of these: " + ", or ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return [{one.tag: one.value()} for one in self.inner]
 
     def alternatives(self) -> tuple[Constraint, ...]:

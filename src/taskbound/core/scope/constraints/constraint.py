@@ -1,25 +1,16 @@
-"""What every constraint can do, how one is read by its tag, and how two are compared.
+"""The base class of constraints, reading by tag, and comparison.
 
-Of `constraint`:
-
-A constraint is written as an object of one member, ``{tag: body}``. To add one: write
-a frozen class of `Constraint` with its own tag and name it in ``registry``.
+A constraint is written ``{tag: body}``. To add one, write a frozen subclass of `Constraint` with its own tag
+and list it in ``registry``.
 
 1. A constraint is compiled when it is read; ``permits`` parses nothing and keeps no state.
-2. ``permits`` answers for every JSON value, and what it can't know is unmet. Two values that
-   are one as canonical JSON get one answer.
-3. ``value`` is the canonical way to write it: what means the same is written the same,
-   as far as the class can tell.
-4. ``within`` and ``excludes`` are proofs: what a class doesn't know, it doesn't claim. The rules that
-   hold for every kind (the same rule, any value, a few values, parts) stand here once; a class
-   adds what it knows of its own kind in ``known_within``, ``known_around`` and ``known_excludes``.
-5. A constraint is built of at most 64 constraints, so that comparing two is bounded.
-
-Of `containment`:
-
-1. "Yes" is a proof; "no" only says that none was found. So `Contained` and `Excluded` may be
-   relied on, and their opposites are reasons to refuse.
-2. Nobody gets a bool: an answer is matched on.
+2. ``permits`` answers for every JSON value, and unknown is unmet. Values with equal canonical JSON get equal
+   answers.
+3. ``value`` is canonical: constraints of equal meaning are written alike, as far as the class can tell.
+4. ``within`` and ``excludes`` are proofs of a yes; a no only means not shown, and is a reason to refuse.
+   General rules are here; a class adds what it knows in ``known_within``, ``known_around`` and
+   ``known_excludes``.
+5. A constraint consists of at most 64 constraints, so that comparisons are bounded.
 """
 
 from __future__ import annotations
@@ -44,12 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contained(NoTruth):
-    """Every value that the one permits, the other permits."""
+    """Every value that the first permits, the second permits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotContained(NoTruth):
-    """The one permits more, or it can't be shown that it doesn't."""
+    """The first permits more, or containment is not shown."""
 
     reason: str
     """Plain words without values, such as "its largest number is above the other's"."""
@@ -81,7 +72,7 @@ _NOT_SHOWN = NotContained(reason="it can't be shown to permit no more than the o
 
 
 class Kind(Enum):
-    """What a JSON value is."""
+    """The type of a JSON value."""
 
     NULL = "null"
     TRUTH = "true or false"
@@ -92,7 +83,7 @@ class Kind(Enum):
 
 
 class Constraint(ABC):
-    """A set of values, by rule."""
+    """A set of JSON values, defined by a rule."""
 
     __slots__ = ()
 
@@ -107,55 +98,42 @@ class Constraint(ABC):
     @classmethod
     @abstractmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> Constraint:
-        """The constraint that a body says.
-
-        Args:
-            body: What stands beside the tag.
-            place: Where it stands.
-            read: Reads a constraint inside of this one, for those that have some.
-
-        Raises:
-            ScopeSyntaxError: The body is not one of this tag.
-        """
+        """Reads the body of the tag at this place, inner constraints with `read`; raises ScopeSyntaxError."""
 
     @abstractmethod
     def permits(self, value: JsonValue) -> Verdict:
-        """Whether the value is inside."""
+        """Decides whether the value is permitted."""
 
     @abstractmethod
     def describe(self, name: str) -> str:
-        """What a value must be, to complete "it must be …".
-
-        Args:
-            name: The argument, so that what stands for a secret is hidden.
-        """
+        """Completes "it must be …"; hides values if the argument `name` suggests a secret."""
 
     @abstractmethod
     def value(self) -> JsonValue:
-        """The body, as the canonical form has it."""
+        """Returns the canonical body."""
 
     def choices(self) -> tuple[JsonValue, ...] | None:
-        """Every value that it permits, when they are few and known; ``None`` otherwise."""
+        """All permitted values if they are few and known, else None."""
         return None
 
     def alternatives(self) -> tuple[Constraint, ...]:
-        """The constraints of which it permits what any permits; none when it isn't made so."""
+        """The constraints that it is the union of; empty if it is not a union."""
         return ()
 
     def conjuncts(self) -> tuple[Constraint, ...]:
-        """The constraints of which it permits what all permit; none when it isn't made so."""
+        """The constraints that it is the intersection of; empty if it is not an intersection."""
         return ()
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The constraints that it is written with, to count them."""
+        """The constraints directly inside, for counting."""
         return (*self.alternatives(), *self.conjuncts())
 
     def form(self) -> bytes:
-        """The canonical bytes of the constraint; two with the same bytes are one rule."""
+        """The canonical bytes; equal bytes are the same rule."""
         return canonical({self.tag: self.value()})
 
     def within(self, other: Constraint) -> Containment:
-        """Whether every value that this permits, the other permits too; "no" may be "not shown" (rule 4)."""
+        """Decides whether the other permits everything that this permits (rule 4)."""
         if other.permits_all:
             return CONTAINED
         found = self._within_by_parts(other)
@@ -167,7 +145,7 @@ class Constraint(ABC):
         return CONTAINED if same else found
 
     def excludes(self, other: Constraint) -> Exclusion:
-        """Whether no value is permitted by both; "no" may be "not shown" (rule 4)."""
+        """Decides whether no value is permitted by both (rule 4)."""
         if not self.kinds & other.kinds:
             return EXCLUDED
         for one, two in ((self, other), (other, self)):
@@ -178,19 +156,18 @@ class Constraint(ABC):
         return other.known_excludes(self)
 
     def known_within(self, _other: Constraint) -> Containment:
-        """What this kind knows of being within another; the general rules have been tried."""
+        """Class-specific part of `within`, after the general rules."""
         return _NOT_SHOWN
 
     def known_around(self, _inner: Constraint) -> Containment:
-        """What this kind knows of another being within it, whatever that one is."""
+        """Class-specific proof that another constraint is within this one."""
         return _NOT_SHOWN
 
     def known_excludes(self, _other: Constraint) -> Exclusion:
-        """What this kind knows of having nothing in common with another; it is asked both ways round."""
+        """Class-specific part of `excludes`, called in both directions."""
         return NOT_EXCLUDED
 
     def _within_by_parts(self, other: Constraint) -> Containment | None:
-        """The answer that values and parts give; ``None`` when they give none."""
         values = self.choices()
         if values is not None:
             return CONTAINED if all(isinstance(other.permits(one), Met) for one in values) else _NO_VALUE
@@ -210,11 +187,9 @@ Registry: TypeAlias = "Mapping[str, type[Constraint]]"
 
 
 def read_constraint(value: JsonValue, place: Place, registry: Registry) -> Constraint:
-    """The constraint that is written here.
+    """Reads ``{tag: body}``.
 
-    Raises:
-        ScopeSyntaxError: It is not an object of one known tag, it is too deep inside others, or too many
-            are inside of it.
+    Raises ScopeSyntaxError for an unknown tag, or too many or too deep inner constraints.
     """
     if place.depth >= MAX_CONSTRAINT_DEPTH:
         raise place.fault(f"is inside more than {MAX_CONSTRAINT_DEPTH - 1} other constraints")
@@ -266,7 +241,7 @@ TEXTS: Final[dict[str, JsonValue]] = {"type": "array", "items": TEXT, "uniqueIte
 
 
 def bounds(of: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """An object of ``min``, ``max`` or both."""
+    """Returns the object of ``min``, ``max`` or both."""
     return {
         "type": "object",
         "properties": {"min": of, "max": of},

@@ -1,11 +1,11 @@
-"""The constraint ``date_time``: instants or days between two bounds, by RFC 3339.
+"""The constraint ``date_time``: RFC 3339 instants or days between two bounds.
 
-1. An instant is written ``2026-11-24T19:30:00Z`` or with an offset; ``T`` and ``Z`` in capitals, at most nine
-   decimal places of a second. A day is written ``2026-11-24``.
-2. Instants are compared exactly, whatever their offsets. Bounds that are days take only days, since which
-   instant a day begins at depends on where one stands.
-3. What readers disagree on is refused: a second 60, an hour 24, a date that isn't, the year 0, an offset
-   ``-00:00``, a text without an offset.
+1. An instant is ``2026-11-24T19:30:00Z`` or has an offset, with capital ``T`` and ``Z`` and at most nine
+   decimals. A day is ``2026-11-24``.
+2. Instants are compared exactly, across offsets. Day bounds take only days, as a day's first instant depends
+   on the zone.
+3. Refused, because readers disagree: second 60, hour 24, a date that does not exist, year 0, the offset
+   ``-00:00``, an instant without an offset.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TOO_LATE = Unmet(code="too-late", reason="is later than it may be")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DateTime(Constraint):
-    """``{"date_time": {"min": a, "max": b}}``: from a to b, both in; either bound may be left out."""
+    """``{"date_time": {"min": a, "max": b}}``: from a to b inclusive; one bound may be missing."""
 
     tag: ClassVar[str] = "date_time"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -65,7 +65,7 @@ class DateTime(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> DateTime:
-        """The constraint; at least one bound, both of one kind, and min is not after max."""
+        """Requires a bound, both of the same kind, min not after max."""
         members = place.read_object(body, allowed=("min", "max"))
         if not members:
             raise place.fault("must have min, max or both")
@@ -94,14 +94,14 @@ class DateTime(Constraint):
         return _TOO_LATE if self.max is not None and found > self.max else MET
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         what = "a date" if self.days else "a date and time"
         low = "" if self.min is None else f" from {self._text(self.min)}"
         high = "" if self.max is None else f" up to {self._text(self.max)}"
         return f"{what}{low}{high}"
 
     def value(self) -> JsonValue:
-        """The body; an instant is written in UTC."""
+        """Returns the canonical body; instants are in UTC."""
         bounds: dict[str, JsonValue] = {}
         if self.min is not None:
             bounds["min"] = self._text(self.min)
@@ -110,7 +110,7 @@ class DateTime(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """Times are within times of one kind that begin no later and end no earlier."""
+        """Within a wider interval of the same kind."""
         if not isinstance(other, DateTime) or self.days is not other.days:
             return NotContained(reason="times are only within times of one kind")
         if other.min is not None and (self.min is None or self.min < other.min):
@@ -120,7 +120,7 @@ class DateTime(Constraint):
         return CONTAINED
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Days are no instants, and times that end before others begin have nothing in common with them."""
+        """Excludes the other kind, and intervals that do not overlap."""
         if not isinstance(other, DateTime):
             return NOT_EXCLUDED
         apart = self.days is not other.days or _ends_before(self, other) or _ends_before(other, self)
@@ -131,7 +131,7 @@ class DateTime(Constraint):
 
 
 def read_day(text: str) -> int | None:
-    """The day's number; ``None`` when the text is no day."""
+    """Returns the day's number, or None."""
     found = _DAY.fullmatch(text)
     if found is None:
         return None
@@ -143,7 +143,7 @@ def read_day(text: str) -> int | None:
 
 
 def read_instant(text: str) -> int | None:
-    """The instant in nanoseconds; ``None`` when the text is none."""
+    """Returns the instant in nanoseconds, or None."""
     found = _INSTANT.fullmatch(text)
     if found is None:
         return None
@@ -157,7 +157,7 @@ def read_instant(text: str) -> int | None:
 
 
 def write_instant(at: int) -> str:
-    """The instant in UTC, as short as it can be."""
+    """Returns the shortest text in UTC."""
     seconds, nanos = divmod(at, _NANO)
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)

@@ -1,12 +1,12 @@
-"""The constraint ``glob``: texts of a shape, such as branches, keys of objects and relative paths.
+"""The constraint ``glob``: texts that match a pattern, such as branches, object keys and relative paths.
 
-1. ``*`` is any characters but ``/``, ``**`` any at all, ``?`` one that is not ``/``; ``[a-z]`` is one of
-   these, ``[!a-z]`` one that is neither of these nor ``/``. ``[*]`` is a star. Everything else is itself, and
-   case matters. There are no braces and no backslashes.
-2. It takes linear time: the places in the pattern that a text can have reached are the bits of one number,
-   and each character moves them all at once. A text has at most 4,096 characters, a pattern 256.
-3. Refused in a text, since others read another one: a segment ``.`` or ``..``, a control, a backslash,
-   a percent escape, and what has other slashes or dots after Unicode NFKC.
+1. ``*`` is any characters except ``/``, ``**`` any at all, ``?`` one character except ``/``; ``[a-z]`` is one
+   of these, ``[!a-z]`` one that is neither of these nor ``/``. ``[*]`` is a star. Case matters. There are no
+   braces and no backslashes.
+2. Matching takes linear time: the reachable pattern positions are the bits of one number. A text has at most
+   4,096 characters, a pattern 256.
+3. Refused in a text, since readers disagree: a segment ``.`` or ``..``, a control character, a backslash, a
+   percent escape, and text whose slashes or dots change under Unicode NFKC.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _NO_MATCH = Unmet(code="no-match", reason="has not the shape that is granted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One piece of a pattern."""
+    """One element of a pattern."""
 
     star: bool
     """Whether it takes any number of characters."""
@@ -68,11 +68,11 @@ class Token:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it takes one certain character."""
+        """Whether it matches exactly one certain character."""
         return self.spans is not None and not self.negated and len({*self.spans[0]}) == len(self.spans) == 1
 
     def holds(self, other: Token) -> bool:
-        """Whether it takes all that one step of the other takes; may say no where it does."""
+        """Returns whether it certainly matches all that one step of the other matches."""
         if self.spans is None:
             return self.slash or not other.slash
         if self == other:
@@ -84,7 +84,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moves:
-    """Which pieces take a character, a bit for each: found by one look-up and one search."""
+    """For each character, the elements that match it, as bits; one look-up and one search."""
 
     stars: int
     across: int
@@ -128,7 +128,6 @@ class _Moves:
 
 
 def _merge(spans: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """Sorted spans without overlaps or touching ends, so that each end is one change."""
     merged: list[tuple[str, str]] = []
     for low, high in spans:
         if merged and ord(low) <= ord(merged[-1][1]) + 1:
@@ -140,7 +139,7 @@ def _merge(spans: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glob(Constraint):
-    """``{"glob": "release/*"}``: a text of this shape."""
+    """``{"glob": "release/*"}``: a text that matches the pattern."""
 
     tag: ClassVar[str] = "glob"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -158,7 +157,6 @@ class Glob(Constraint):
     _moves: _Moves = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Find the beginning that is fixed, and which pieces take which character."""
         object.__setattr__(self, "_moves", _Moves.of(self.tokens))
         literal = ""
         for token in self.tokens:
@@ -169,7 +167,7 @@ class Glob(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Glob:
-        """The constraint; braces, backslashes and three stars in a row are refused."""
+        """Refuses braces, backslashes and three stars in a row."""
         pattern = place.read_text(body)
         if len(pattern) > _MAX_PATTERN:
             raise place.fault(f"is longer than {_MAX_PATTERN} characters")
@@ -182,7 +180,7 @@ class Glob(Constraint):
         return cls(pattern=pattern, tokens=tokens)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text of the shape."""
+        """Met by a text that matches the pattern."""
         if not isinstance(value, str):
             return _NOT_TEXT
         if len(value) > _MAX_TEXT:
@@ -197,7 +195,7 @@ class Glob(Constraint):
         return MET if reached >> len(self.tokens) & 1 else _NO_MATCH
 
     def run(self, text: str) -> tuple[int, int]:
-        """The places reached at the end, a bit for each, and how many steps it took (rule 2)."""
+        """Returns the positions reached at the end, as bits, and the number of steps (rule 2)."""
         stars = self._moves.stars
         reached = 1 | (1 & stars) << 1
         steps = 0
@@ -211,15 +209,15 @@ class Glob(Constraint):
         return reached, steps
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return f"a text of the shape `{show(self.pattern, name)}`"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return self.pattern
 
     def known_within(self, other: Constraint) -> Containment:
-        """A shape is within one that takes it piece by piece, and within the beginning that it has."""
+        """Within a pattern that matches it element by element, and within its own fixed beginning."""
         if isinstance(other, Prefix) and self.literal.startswith(other.prefix):
             return CONTAINED
         if isinstance(other, Glob) and self._taken_by(other):
@@ -227,7 +225,7 @@ class Glob(Constraint):
         return NotContained(reason="its texts are not all of the other's shape")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Two beginnings, neither of which begins with the other, have nothing in common."""
+        """Excludes a fixed beginning if neither begins with the other."""
         if isinstance(other, Glob):
             start = other.literal
         elif isinstance(other, Prefix):
@@ -238,7 +236,6 @@ class Glob(Constraint):
         return NOT_EXCLUDED if meet else EXCLUDED
 
     def _taken_by(self, other: Glob) -> bool:
-        """Whether the other's pieces take this one's, read as if they were characters."""
         reached = _onward({0}, other)
         for token in self.tokens:
             found: set[int] = set()

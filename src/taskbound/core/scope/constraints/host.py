@@ -1,27 +1,19 @@
-"""The constraints host and address: names and addresses of hosts.
+"""The constraints host and cidr: names and addresses of hosts.
 
-Of `host`:
+Of host names, which are read so strictly that every reader finds the same host:
 
-A name is read so strictly that every reader takes it for the same host:
+1. ASCII letters, digits and hyphens; labels of 1 to 63 characters without a hyphen at either end; at most 253
+   characters; no final dot. Case is folded. ``xn--`` labels must be granted literally.
+2. A name whose last label is a number (``127.1``, ``0x7f``) is refused, as many readers take it for an
+   address.
+3. ``*.example.org`` is any name below ``example.org`` at any depth, without ``example.org`` itself.
+4. An address must be in a network granted by ``ip``, in its shortest text; no name grants an address.
 
-1. ASCII letters, digits and hyphens; labels of 1 to 63 characters that neither begin nor end with a
-   hyphen; at most 253 characters; no dot at the end. Case is folded. ``xn--`` labels are taken only where
-   they are granted letter by letter.
-2. A name whose last label is a number (``127.1``, ``2130706433``, ``0x7f``) is read as an address by many,
-   and refused as a name.
-3. ``*.example.org`` is any name below ``example.org``, at any depth, and not ``example.org`` itself.
-4. An address is taken only inside of a network that ``ip`` grants (``address``), and only in its one
-   shortest text. So no name or list of names ever grants an address.
+What a name resolves to is not known here; it can be an internal address, and change.
 
-What a name resolves to is not known here: it can be an internal address, and change.
-
-Of `address`:
-
-1. An IPv4 address is four decimal numbers without leading zeros; ``127.1``, ``0x7f.0.0.1``,
-   ``017700000001`` and ``2130706433`` are none. An IPv6 address is written in hexadecimal, without a zone and
-   without an IPv4 address at its end; one that maps an IPv4 address (``::ffff:0:0/96``) is refused.
-2. A network is an address and the length of its prefix, ``10.0.0.0/8``, with no bit set beyond it.
-3. A value is inside when all of its addresses are inside of one granted network.
+An IPv4 address is four decimal numbers without leading zeros. An IPv6 address is hexadecimal, without a zone,
+an embedded IPv4 address or an IPv4-mapped prefix (``::ffff:0:0/96``). A network is ``address/length`` without
+set host bits; a value is inside if all its addresses are in one granted network.
 """
 
 from __future__ import annotations
@@ -71,7 +63,7 @@ _OUTSIDE = Unmet(code="address-outside", reason="is not inside a network that is
 
 
 def read_address(text: str) -> Address | None:
-    """The address, or ``None`` when the text is none (rule 1)."""
+    """Returns the address, or None for any other text."""
     if len(text) > _LONGEST or _ADDRESS.fullmatch(text) is None:
         return None
     try:
@@ -82,7 +74,7 @@ def read_address(text: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether everybody on the internet would reach the same host there."""
+    """Returns whether the address reaches the same host from everywhere on the internet."""
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
     stands_for = address.ipv4_mapped or address.sixtofour or address.teredo or address in _TRANSLATED
@@ -90,7 +82,7 @@ def is_public(address: Address) -> bool:
 
 
 def read_network(text: str) -> Network | None:
-    """The network, or ``None`` when the text is none (rule 2)."""
+    """Returns the network, or None for any other text."""
     head, _, length = text.partition("/")
     address = read_address(head)
     if address is None or _LENGTH.fullmatch(length) is None:
@@ -103,13 +95,13 @@ def read_network(text: str) -> Network | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """Networks that are granted."""
+    """Granted networks."""
 
     networks: tuple[Network, ...]
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place) -> Networks:
-        """A list of networks; an address alone is written with its whole length."""
+        """Reads a list of networks; a single address gets its full length."""
         found: dict[str, Network] = {}
         for index, item in enumerate(place.read_list(body, most=MAX_NETWORKS)):
             here = place.item(index)
@@ -126,21 +118,21 @@ class Networks:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Each network as the canonical form has it."""
+        """The canonical texts of the networks."""
         return tuple(map(str, self.networks))
 
     def hold(self, found: Address | Network) -> bool:
-        """Whether all of it is inside one of the networks."""
+        """Returns whether the address or network is inside one of the networks."""
         return any(_is_inside(found, one) for one in self.networks)
 
     def within(self, other: Networks) -> Containment:
-        """Whether each network is inside one of the other's."""
+        """Decides whether each network is inside one of the other's."""
         if all(map(other.hold, self.networks)):
             return CONTAINED
         return NotContained(reason="it has a network that is not inside one of the other's")
 
     def meet(self, other: Networks) -> bool:
-        """Whether some address is in both."""
+        """Returns whether some address is in both."""
         return any(map(other.hold, self.networks)) or any(map(self.hold, other.networks))
 
 
@@ -156,7 +148,7 @@ def _is_inside(found: Address | Network, outer: Network) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cidr(Constraint):
-    """``{"cidr": ["10.0.0.0/8"]}``: an address or a network inside of one of these."""
+    """``{"cidr": ["10.0.0.0/8"]}``: an address or network inside one of these."""
 
     tag: ClassVar[str] = "cidr"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -172,14 +164,14 @@ class Cidr(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Cidr:
-        """The constraint; the list is not empty."""
+        """Requires a list that is not empty."""
         networks = Networks.parse(body, place)
         if not networks.texts:
             raise place.fault("must not be empty: it would permit nothing")
         return cls(networks=networks)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by what is inside."""
+        """Met by an address or network inside."""
         if not isinstance(value, str):
             return _NOT_ADDRESS
         found = read_network(value) if "/" in value[:_LONGEST] else read_address(value)
@@ -188,21 +180,21 @@ class Cidr(Constraint):
         return MET if self.networks.hold(found) else _OUTSIDE
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return "an address or network inside " + " or ".join(f"`{one}`" for one in self.networks.texts)
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return list(self.networks.texts)
 
     def known_within(self, other: Constraint) -> Containment:
-        """Networks are within networks that hold each of them."""
+        """Within networks that contain each of its own."""
         if isinstance(other, Cidr):
             return self.networks.within(other.networks)
         return NotContained(reason="networks are only within networks")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Networks that don't overlap."""
+        """Excludes networks that do not overlap."""
         return (
             EXCLUDED if isinstance(other, Cidr) and not self.networks.meet(other.networks) else NOT_EXCLUDED
         )
@@ -220,14 +212,14 @@ _NOT_GRANTED = Unmet(code="host-not-granted", reason="is not a host that is gran
 
 
 def is_name(text: str) -> bool:
-    """Whether a text in small letters is a name of a host (rules 1 and 2)."""
+    """Returns whether a lower-case text is a host name (rules 1 and 2)."""
     found = _NAME.fullmatch(text) if len(text) <= _MAX_NAME else None
     return found is not None and _NUMBER.fullmatch(found["last"]) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosts:
-    """Hosts that are granted: names, suffixes and networks."""
+    """Granted names, suffixes and networks."""
 
     names: tuple[str, ...]
     """Names, and ``*.suffix``, sorted."""
@@ -237,12 +229,11 @@ class Hosts:
     """With the dot in front."""
 
     def __post_init__(self) -> None:
-        """Split the names from the suffixes."""
         object.__setattr__(self, "exact", frozenset(one for one in self.names if not one.startswith("*")))
         object.__setattr__(self, "suffixes", tuple(one[1:] for one in self.names if one.startswith("*")))
 
     def judge(self, text: str) -> Verdict:
-        """Whether the host is granted; an IPv6 address stands without brackets."""
+        """Decides whether the host is granted; an IPv6 address has no brackets here."""
         address = read_address(text)
         if address is not None:
             return MET if str(address) == text and self.networks.hold(address) else _NOT_GRANTED  # rule 4
@@ -254,7 +245,7 @@ class Hosts:
         )
 
     def within(self, other: Hosts) -> Containment:
-        """Whether every host here is granted there."""
+        """Decides whether every host here is granted there."""
         names = all(isinstance(other.judge(one), Met) for one in self.exact)
         suffixes = all(any(_is_at_or_below(one, outer) for outer in other.suffixes) for one in self.suffixes)
         if names and suffixes and isinstance(self.networks.within(other.networks), Contained):
@@ -262,7 +253,7 @@ class Hosts:
         return NotContained(reason="it has a host that the other doesn't")
 
     def meets(self, other: Hosts) -> bool:
-        """Whether some host may be granted by both; says yes where that isn't certain."""
+        """Returns whether both may grant some host; True if unsure."""
         names = any(
             isinstance(two.judge(name), Met)
             for one, two in ((self, other), (other, self))
@@ -274,13 +265,13 @@ class Hosts:
         return names or suffixes or self.networks.meet(other.networks)
 
     def words(self, name: str) -> str:
-        """The hosts, for a sentence."""
+        """Describes the hosts in a sentence."""
         parts = [f"`{show(one, name)}`" for one in self.names]
         parts += [f"an address in `{one}`" for one in self.networks.texts]
         return ", ".join(parts)
 
     def body(self) -> dict[str, JsonValue]:
-        """The members that name the hosts in the canonical form."""
+        """The canonical members."""
         members: dict[str, JsonValue] = {}
         if self.names:
             members["names"] = list(self.names)
@@ -302,7 +293,7 @@ def _has_punycode(text: str) -> bool:
 
 
 def read_hosts(names: JsonValue, ip: JsonValue, place: Place) -> Hosts:
-    """Hosts as a scope names them: a list of names, a list of networks, one of them not empty."""
+    """Reads a list of names and a list of networks, which must not both be empty."""
     found: set[str] = set()
     where = place.member("names")
     for index, item in enumerate(where.read_list(names, most=MAX_NAMES)):
@@ -356,31 +347,31 @@ class Host(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Host:
-        """The constraint; a list of names is the short form."""
+        """Reads the long form, or a list of names as the short form."""
         if isinstance(body, list):
             body = {"names": body}
         members = place.read_object(body, allowed=("names", "ip"))
         return cls(hosts=read_hosts(members.get("names", []), members.get("ip", []), place))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a host that is granted."""
+        """Met by a granted host."""
         return self.hosts.judge(value) if isinstance(value, str) else _NOT_HOST
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         return f"a host of {self.hosts.words(name)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         body = self.hosts.body()
         return body["names"] if list(body) == ["names"] else body
 
     def known_within(self, other: Constraint) -> Containment:
-        """Hosts are within hosts that grant each of them."""
+        """Within hosts that grant each of its own."""
         if isinstance(other, Host):
             return self.hosts.within(other.hosts)
         return NotContained(reason="hosts are only within hosts")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Hosts none of which the other grants."""
+        """Excludes hosts without a common one."""
         return EXCLUDED if isinstance(other, Host) and not self.hosts.meets(other.hosts) else NOT_EXCLUDED

@@ -1,4 +1,4 @@
-"""The constraints range, length and items."""
+"""The constraints range, length, each and contains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range(Constraint):
-    """``{"range": {"min": a, "max": b}}``: a number from a to b, both in; either bound may be left out."""
+    """``{"range": {"min": a, "max": b}}``: a number from a to b inclusive; one bound may be missing."""
 
     tag: ClassVar[str] = "range"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.NUMBER})
@@ -48,7 +48,6 @@ class Range(Constraint):
     _above: Unmet = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Read the bounds as decimals and word the two misses."""
         object.__setattr__(self, "low", Decimal("-Infinity") if self.min is None else _bound(self.min))
         object.__setattr__(self, "high", Decimal("Infinity") if self.max is None else _bound(self.max))
         object.__setattr__(self, "_below", Unmet(code="below-min", reason=f"is less than {show(self.min)}"))
@@ -56,7 +55,7 @@ class Range(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Range:
-        """The constraint; at least one bound, and min is not above max."""
+        """Requires a bound, and min not above max."""
         members = place.read_object(body, allowed=("min", "max"))
         if not members:
             raise place.fault("must have min, max or both")
@@ -67,7 +66,7 @@ class Range(Constraint):
         return cls(min=low, max=high)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a number between the bounds, compared exactly."""
+        """Compares decimals exactly."""
         number = read_decimal(value)
         if isinstance(number, Unmet):
             return number
@@ -76,7 +75,7 @@ class Range(Constraint):
         return self._above if number > self.high else MET
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         if self.max is None:
             return f"a number of at least {show(self.min)}"
         if self.min is None:
@@ -84,7 +83,7 @@ class Range(Constraint):
         return f"a number from {show(self.min)} to {show(self.max)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         bounds: dict[str, JsonValue] = {}
         if self.min is not None:
             bounds["min"] = self.min
@@ -93,7 +92,7 @@ class Range(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """A range is within one that begins no later and ends no earlier."""
+        """Within a wider range."""
         if not isinstance(other, Range):
             return NotContained(reason="a range of numbers is only within a range")
         if self.low < other.low:
@@ -103,7 +102,7 @@ class Range(Constraint):
         return CONTAINED
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Two ranges have nothing in common when one ends before the other begins."""
+        """Excludes a range that does not overlap."""
         if isinstance(other, Range) and (self.high < other.low or other.high < self.low):
             return EXCLUDED
         return NOT_EXCLUDED
@@ -132,7 +131,7 @@ _TOO_LONG = Unmet(code="too-long", reason="is longer than it may be")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Length(Constraint):
-    """``{"length": {"min": a, "max": b}}``: code points of a text, items of a list; both bounds are in."""
+    """``{"length": {"min": a, "max": b}}``: code points of a text or items of a list, inclusive."""
 
     tag: ClassVar[str] = "length"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT, Kind.LIST})
@@ -145,7 +144,7 @@ class Length(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Length:
-        """The constraint; at least one bound says something."""
+        """Requires a bound that excludes something."""
         members = place.read_object(body, allowed=("min", "max"))
         low, high = 0, None
         if "min" in members:
@@ -159,7 +158,7 @@ class Length(Constraint):
         return cls(min=low, max=high)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text or a list of such a length."""
+        """Met by a text or list of such a length."""
         if not isinstance(value, str | list):
             return _NO_LENGTH
         if len(value) < self.min:
@@ -167,7 +166,7 @@ class Length(Constraint):
         return _TOO_LONG if self.max is not None and len(value) > self.max else MET
 
     def describe(self, _name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         what = "a text or list of"
         if self.max is None:
             return f"{what} at least {self.min} characters or items"
@@ -176,7 +175,7 @@ class Length(Constraint):
         return f"{what} {self.min} to {self.max} characters or items"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         bounds: dict[str, JsonValue] = {}
         if self.min:
             bounds["min"] = self.min
@@ -185,7 +184,7 @@ class Length(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """A length is within one that begins no later and ends no earlier."""
+        """Within a wider length."""
         if not isinstance(other, Length):
             return NotContained(reason="a length is only within a length")
         if self.min < other.min:
@@ -195,13 +194,13 @@ class Length(Constraint):
         return CONTAINED
 
     def known_around(self, inner: Constraint) -> Containment:
-        """A text that begins so is at least as long."""
+        """Contains texts with a prefix of the minimum length."""
         if isinstance(inner, Prefix) and self.max is None and len(inner.prefix) >= self.min:
             return CONTAINED
         return NotContained(reason="its lengths aren't known")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Lengths that don't meet, and a beginning that is too long."""
+        """Excludes lengths that do not overlap, and prefixes that are too long."""
         if isinstance(other, Length):
             apart = _ends_before(self, other.min) or _ends_before(other, self.min)
             return EXCLUDED if apart else NOT_EXCLUDED
@@ -220,23 +219,23 @@ _NO_ITEM = Unmet(code="no-such-item", reason="has no item as there must be")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Each(Constraint):
-    """``{"each": …}``: a list of which every item meets the constraint; an empty list does."""
+    """``{"each": …}``: a list whose items all meet the constraint; it may be empty."""
 
     tag: ClassVar[str] = "each"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.LIST})
     schema: ClassVar[Form] = {
-        "description": "A list of which every item is as this says; it may be empty.",
+        "description": "A list whose items all meet this constraint; it may be empty.",
         **INNER,
     }
     item: Constraint
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> Each:
-        """The constraint; its body is that of the items."""
+        """Reads the items' constraint."""
         return cls(item=read(body, place))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a list without an item that misses; the first miss is told by its place."""
+        """Reports the first item that misses, by its index."""
         if not isinstance(value, list):
             return _NOT_A_LIST
         for index, one in enumerate(value):
@@ -248,40 +247,43 @@ class Each(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
-        """The words."""
-        return f"a list (it may be empty) of which each item is {self.item.describe(name)}"
+        """Completes "it must be …"."""
+        return f"a list (it may be empty) whose items are each {self.item.describe(name)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return {self.item.tag: self.item.value()}
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The one of the items."""
+        """The items' constraint."""
         return (self.item,)
 
     def known_within(self, other: Constraint) -> Containment:
-        """Lists of items are within lists of items that are around them."""
+        """Within an each whose constraint contains its own."""
         if isinstance(other, Each):
             return self.item.within(other.item)
         return NotContained(reason="it permits an empty list")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """No list has only such items and one that none of them can be."""
+        """Excludes a contains whose item it cannot have."""
         return self.item.excludes(other.item) if isinstance(other, Contains) else NOT_EXCLUDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contains(Constraint):
-    """``{"contains": …}``: a list of which at least one item meets the constraint."""
+    """``{"contains": …}``: a list with at least one item that meets the constraint."""
 
     tag: ClassVar[str] = "contains"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.LIST})
-    schema: ClassVar[Form] = {"description": "A list of which at least one item is as this says.", **INNER}
+    schema: ClassVar[Form] = {
+        "description": "A list with at least one item that meets this constraint.",
+        **INNER,
+    }
     item: Constraint
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> Contains:
-        """The constraint; its body is that of the item."""
+        """Reads the item's constraint."""
         return cls(item=read(body, place))
 
     def permits(self, value: JsonValue) -> Verdict:
@@ -291,19 +293,19 @@ class Contains(Constraint):
         return MET if any(isinstance(self.item.permits(one), Met) for one in value) else _NO_ITEM
 
     def describe(self, name: str) -> str:
-        """The words."""
-        return f"a list of which at least one item is {self.item.describe(name)}"
+        """Completes "it must be …"."""
+        return f"a list with at least one item that is {self.item.describe(name)}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         return {self.item.tag: self.item.value()}
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The one of the item."""
+        """The item's constraint."""
         return (self.item,)
 
     def known_within(self, other: Constraint) -> Containment:
-        """A list with such an item has an item of whatever is around it."""
+        """Within a contains whose constraint contains its own."""
         if isinstance(other, Contains) and isinstance(self.item.within(other.item), Contained):
             return CONTAINED
         return NotContained(reason="its other items may be anything")

@@ -1,4 +1,4 @@
-"""The constraints that a scope can name, by tag: closed when the program starts."""
+"""The constraints of the scope language, by tag; fixed when the program starts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def close(*classes: type[Constraint]) -> Registry:
-    """A registry of these classes that nobody can add to.
-
-    Raises:
-        ValueError: Two of them have the same tag.
-    """
+    """Returns an immutable registry; raises ValueError for a tag that occurs twice."""
     found: dict[str, type[Constraint]] = {}
     for one in classes:
         if one.tag in found:

@@ -1,27 +1,20 @@
 """The constraints url and email.
 
-Of `url`:
+Of `url`, a subset of the WHATWG URL standard, tested against a parser of it:
 
-Only a part of what the WHATWG standard reads is taken; tests hold it against a parser of that standard.
+1. ``scheme://host``, then port, path, query and fragment, in ASCII without spaces and controls. Host or port
+   is followed by a slash or nothing, because readers disagree on ``?``, ``#`` and backslash there.
+2. No user or password. The host follows ``host``; an IPv6 address has brackets.
+3. A port has no leading zeros; the default is the scheme's.
+4. A path has no ``.`` or ``..`` segment, none that begins with two dots or a dot and ``;``, no empty segment
+   but the last, and no escape of a dot, slash, backslash, control or percent sign. Its escapes are UTF-8 and
+   make no slash or dot under NFKC.
+5. ``path`` permits paths at or below it, compared segment by segment as written. Query and fragment are not
+   constrained and can carry data out.
 
-1. ``scheme://host``, a port, a path, a query, a fragment, in this order, in ASCII without spaces and
-   controls. After the host or port comes a slash or nothing, so that no ``?``, ``#`` or backslash
-   stands where readers quarrel.
-2. No user or password. The host is read as ``host`` reads it; an IPv6 address stands in brackets.
-3. A port has no leading zeros. Without one it is the scheme's own.
-4. A path has no ``.`` or ``..`` segment, none that begins with two dots or with a dot and a ``;``, no
-   empty one but the last, and no escape of a dot, slash, backslash, control or percent sign; its escapes are
-   UTF-8, and make no slash or dots by Unicode NFKC.
-5. ``path`` is a path at or below which the URL's lies, compared as it is written, segment by segment.
-   The query and the fragment may be anything: what must not leave can leave there.
-
-Of `email`:
-
-1. One address: a dot-atom of ASCII (RFC 5322 §3.2.3), an ``@``, a name of a host. No name to display,
-   no angle brackets, comments, quotes, spaces, lists, address literals or percent and exclamation routes.
-2. At most 64 characters before the ``@`` and 254 in all.
-3. What is before the ``@`` is compared exactly, since only its server knows whether case or ``+tags``
-   matter; the domain is compared in small letters. A domain is itself and nothing below it.
+Of `email`: one address of a dot-atom (RFC 5322 §3.2.3), ``@`` and a host name, without display name,
+comments, quotes, lists, literals or routes; at most 64 characters before the ``@`` and 254 in all. The local
+part is compared exactly, the domain in lower case, without subdomains.
 """
 
 from __future__ import annotations
@@ -77,7 +70,7 @@ _PATH = Unmet(code="path-outside", reason="has a path that is not at or below th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadUrl:
-    """A URL, taken apart."""
+    """The parts of a URL."""
 
     scheme: str
     host: str
@@ -87,7 +80,7 @@ class ReadUrl:
 
 
 def read_url(text: str) -> ReadUrl | Unmet:
-    """The parts of a URL, or why readers may not agree on them."""
+    """Returns the parts of a URL, or why readers may disagree on them."""
     found = _URL.fullmatch(text) if len(text) <= _MAX_URL else None
     if found is None:
         return _NOT_URL
@@ -107,7 +100,7 @@ def read_url(text: str) -> ReadUrl | Unmet:
 
 
 def _is_look_alike(path: str) -> bool:
-    """Whether the escapes are no UTF-8, or make slashes and dots for those who fold."""
+    """Returns whether the escapes are not UTF-8, or become slashes or dots under NFKC."""
     try:
         text = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode()).decode()
     except UnicodeDecodeError:
@@ -118,7 +111,7 @@ def _is_look_alike(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Url(Constraint):
-    """``{"url": {"names": ["api.example.com"], "path": "/v1"}}``; ``schemes``, ``ip``, ``ports`` besides."""
+    """``{"url": {"names": ["api.example.com"], "path": "/v1"}}``, also ``schemes``, ``ip`` and ``ports``."""
 
     tag: ClassVar[str] = "url"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -147,7 +140,7 @@ class Url(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Url:
-        """The constraint; without ``schemes`` it is https, without ``ports`` the scheme's own."""
+        """The default of ``schemes`` is https, of ``ports`` the scheme's port."""
         members = place.read_object(body, allowed=("schemes", "names", "ip", "ports", "path"))
         hosts = read_hosts(members.get("names", []), members.get("ip", []), place)
         schemes = _read_schemes(members.get("schemes", ["https"]), place.member("schemes"))
@@ -159,7 +152,7 @@ class Url(Constraint):
         return cls(schemes=schemes, hosts=hosts, ports=ports, path=path)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a URL all of whose parts are granted."""
+        """Met by a URL whose parts are all granted."""
         url = read_url(value) if isinstance(value, str) else _NOT_URL
         if isinstance(url, Unmet):
             return url
@@ -173,13 +166,13 @@ class Url(Constraint):
         return MET if _is_below(url.path, self.path) else _PATH
 
     def describe(self, name: str) -> str:
-        """The words."""
+        """Completes "it must be …"."""
         ports = f", port {' or '.join(map(str, self.ports))}" if self.ports else ""
         path = f", path at or below `{show(self.path, name)}`" if self.path != "/" else ""
         return f"a URL with {' or '.join(self.schemes)} to {self.hosts.words(name)}{ports}{path}"
 
     def value(self) -> JsonValue:
-        """The body; what is default is left out."""
+        """Returns the canonical body without defaults."""
         body = self.hosts.body()
         if self.schemes != ("https",):
             body["schemes"] = list(self.schemes)
@@ -190,7 +183,7 @@ class Url(Constraint):
         return body
 
     def known_within(self, other: Constraint) -> Containment:
-        """URLs are within URLs all of whose parts are."""
+        """Within URLs that contain each of its parts."""
         if not isinstance(other, Url):
             return NotContained(reason="URLs are only within URLs")
         if not set(self.schemes) <= set(other.schemes):
@@ -202,7 +195,7 @@ class Url(Constraint):
         return self.hosts.within(other.hosts)
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """URLs one part of which can't be the same."""
+        """Excludes URLs with a part that cannot be equal."""
         if not isinstance(other, Url):
             return NOT_EXCLUDED
         paths = _is_below(self.path, other.path) or _is_below(other.path, self.path)
@@ -210,7 +203,7 @@ class Url(Constraint):
         return NOT_EXCLUDED if meet else EXCLUDED
 
     def pairs(self) -> set[tuple[str, int]]:
-        """Each scheme with each port that it may have."""
+        """The permitted pairs of scheme and port."""
         return {(scheme, port) for scheme in self.schemes for port in self.ports or (PORTS[scheme],)}
 
 
@@ -253,7 +246,7 @@ _NOT_GRANTED = Unmet(code="email-not-granted", reason="is not an address or of a
 
 
 def read_email(text: str) -> tuple[str, str] | None:
-    """What is before the ``@``, and the domain in small letters; ``None`` when it is no address."""
+    """Returns the local part and the lower-case domain; None if it is not an address."""
     local, at, domain = text.partition("@")
     if not at or len(text) > _MAX_ADDRESS or len(local) > _MAX_LOCAL or not text.isascii():
         return None
@@ -264,7 +257,7 @@ def read_email(text: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Email(Constraint):
-    """``{"email": {"addresses": ["bob@example.com"], "domains": ["example.org"]}}``; one may be left out."""
+    """``{"email": {"addresses": ["bob@example.com"], "domains": ["example.org"]}}``; one may be missing."""
 
     tag: ClassVar[str] = "email"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
@@ -280,7 +273,7 @@ class Email(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Email:
-        """The constraint; it names something."""
+        """Requires an address or a domain."""
         members = place.read_object(body, allowed=("addresses", "domains"))
         addresses: set[str] = set()
         for here, text in _texts(members.get("addresses", []), place.member("addresses")):
@@ -298,7 +291,7 @@ class Email(Constraint):
         return cls(addresses=frozenset(addresses), domains=frozenset(domains))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by one plain address that is granted, or whose domain is."""
+        """Met by a granted address, or an address of a granted domain."""
         found = read_email(value) if isinstance(value, str) else None
         if found is None:
             return _NOT_EMAIL
@@ -306,14 +299,14 @@ class Email(Constraint):
         return MET if domain in self.domains or f"{local}@{domain}" in self.addresses else _NOT_GRANTED
 
     def describe(self, name: str) -> str:
-        """The words, with the first few."""
+        """Completes "it must be …"."""
         parts = [f"`{show(one, name)}`" for one in sorted(self.addresses)]
         parts += [f"any at `{show(one, name)}`" for one in sorted(self.domains)]
         rest = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
         return f"an e-mail address of {', '.join(parts[:_SHOWN])}{rest}"
 
     def value(self) -> JsonValue:
-        """The body."""
+        """Returns the canonical body."""
         body: dict[str, JsonValue] = {}
         if self.addresses:
             body["addresses"] = [*sorted(self.addresses)]
@@ -322,7 +315,7 @@ class Email(Constraint):
         return body
 
     def known_within(self, other: Constraint) -> Containment:
-        """Addresses are within addresses and domains that grant each of them."""
+        """Within addresses and domains that grant each of its own."""
         if not isinstance(other, Email):
             return NotContained(reason="e-mail addresses are only within e-mail addresses")
         if self.domains <= other.domains and all(map(other.grants, self.addresses)):
@@ -330,14 +323,14 @@ class Email(Constraint):
         return NotContained(reason="it has an address that the other doesn't")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """No shared domain, and no address that both grant."""
+        """Excludes addresses and domains without a common one."""
         if not isinstance(other, Email):
             return NOT_EXCLUDED
         meet = self.domains & other.domains or any(map(other.grants, self.addresses))
         return NOT_EXCLUDED if meet or any(map(self.grants, other.addresses)) else EXCLUDED
 
     def grants(self, address: str) -> bool:
-        """Whether an address in canonical form is named, or its domain is."""
+        """Returns whether a canonical address, or its domain, is granted."""
         return address in self.addresses or address.rpartition("@")[2] in self.domains
 
 

@@ -1,4 +1,4 @@
-"""The narrowest scope that covers calls that were made or are meant, with what was widened and why."""
+"""Suggests the narrowest scope for calls that were made or are intended, and explains what was widened."""
 
 from __future__ import annotations
 

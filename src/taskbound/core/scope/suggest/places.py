@@ -1,15 +1,12 @@
-"""Where the arguments of a tool may hold paths, as far as its input schema tells.
+"""Finds where the arguments of a tool may hold paths, as far as its input schema shows.
 
-1. A text, or a list of texts, is looked for at every depth: in objects, in lists, in alternatives, and behind
-   references into the schema itself.
-2. A name is read word by word, without regard to case; what its format or the beginning of its description
-   calls a path, a directory or a file is one too. A default, an example or a pattern that begins like a path
-   raises a doubt.
-3. A URL may name a file (`file:`), so it is limited to addresses of the web.
-4. What may be a path and cannot be limited is in doubt: names such as `source` that nothing explains,
-   commands, JSON in a text, objects whose members are not declared (their names may be paths, whatever their
-   values are), and schemas that refer to themselves.
-5. What people declared settles a doubt. It makes arguments paths, and none that is called a path to be none.
+1. Texts and lists of texts are found at every depth: objects, lists, alternatives, internal references.
+2. Names are read word by word without case. A format, the beginning of a description, a default, an example
+   or a pattern can also show or suggest a path.
+3. A URL may name a file (`file:`), so it is limited to web addresses.
+4. A possible path that cannot be limited is in doubt: unexplained names such as `source`, commands, JSON in a
+   text, undeclared members (their names may be paths), recursive schemas.
+5. Declarations settle doubts: they make an argument a path, or an argument named like a path none.
 """
 
 from __future__ import annotations
@@ -113,7 +110,7 @@ _KINDS: Final = _set("string number integer boolean null object array")
 
 
 class Sort(Enum):
-    """What may stand at a place."""
+    """What a place may hold."""
 
     PATH = "path"
     WEB = "web"
@@ -140,7 +137,7 @@ class Place:
 
     @property
     def limited(self) -> bool:
-        """Whether a scope can say what may stand there."""
+        """Whether a scope can limit the place."""
         return self.sort in {Sort.PATH, Sort.WEB, Sort.EITHER}
 
 
@@ -151,13 +148,13 @@ def places_of(
     paths: frozenset[str] = frozenset(),
     others: frozenset[str] = frozenset(),
 ) -> tuple[Place, ...]:
-    """The places of a tool's arguments, sorted.
+    """Returns the places of a tool's arguments, sorted.
 
     Args:
         schema: The pinned input schema.
         about: The tool's name and description.
-        paths: Arguments that people declared as paths (rule 5).
-        others: Arguments that people declared as something else.
+        paths: Arguments declared as paths (rule 5).
+        others: Arguments declared as something else.
     """
     walk = _Walk(schema, paths=paths, others=others)
     found: dict[str, Place] = {}
@@ -173,7 +170,7 @@ def places_of(
 
 
 def _without_conflicts(found: dict[str, Place]) -> dict[str, Place]:
-    """The places, with a doubt for those that no grant can limit: a text that is an object or a list too."""
+    """Marks texts that may also be an object or list as doubtful, because no grant can limit them."""
     limited = [one for one in found.values() if one.limited]
     odd = {at for one, other in combinations(limited, 2) if (at := _conflict(one.steps, other.steps))}
     for at in odd:
@@ -183,7 +180,6 @@ def _without_conflicts(found: dict[str, Place]) -> dict[str, Place]:
 
 
 def _conflict(one: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Where two paths need different shapes of one value; empty where they do not."""
     shared = 0
     for left, right in zip(one, other, strict=False):
         if left != right:
@@ -193,11 +189,10 @@ def _conflict(one: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...
 
 
 class _TooManyError(Exception):
-    """A schema that unfolds into more than is looked at."""
+    pass
 
 
 def _merged(one: Place | None, other: Place) -> Place:
-    """What two alternatives say of one place: the stricter word, in every shape."""
     if one is None:
         return other
     if _STRICT.index(other.sort) < _STRICT.index(one.sort):
@@ -216,7 +211,7 @@ def _merged(one: Place | None, other: Place) -> Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """What a schema lets stand at one place, all its alternatives taken together."""
+    """What a schema permits at one place, over all its alternatives."""
 
     texts: set[int]
     objects: dict[int, list[Schema]]
@@ -244,7 +239,7 @@ class _Walk:
         speaks: bool,
         stack: tuple[int, ...] = (),
     ) -> Iterator[Place]:
-        """What stands in an object of this schema."""
+        """Yields the places in an object of this schema."""
         stack = (*stack, id(schema))
         known: dict[str, list[JsonValue]] = {}
         needed: set[str] = set()
@@ -332,7 +327,6 @@ class _Walk:
         return Place(text=_label(steps), sort=Sort.DOUBT)
 
     def _shape(self, schema: JsonValue, lists: int, shape: _Shape, seen: tuple[int, ...]) -> None:
-        """Add what a schema lets stand, in this many lists."""
         if not isinstance(schema, dict):
             if schema is not False:
                 shape.texts.add(lists)
@@ -349,7 +343,6 @@ class _Walk:
             shape.texts.add(lists)
 
     def _takes_text(self, schema: JsonValue | Schema, seen: tuple[int, ...]) -> bool:
-        """Whether a text may stand here: everywhere, but where the schema excludes it."""
         if not isinstance(schema, Mapping):
             return schema is not False
         if id(schema) in seen:
@@ -390,9 +383,9 @@ class _Walk:
     def _applied(
         self, schema: Schema, seen: tuple[int, ...], *, sure: bool = True
     ) -> Iterator[tuple[Schema | None, bool]]:
-        """A schema and all that it applies at the same place, and whether each always holds.
+        """Yields a schema and all that it applies at the same place, and whether each always applies.
 
-        None stands for a reference that has no end, or names nothing.
+        None stands for a reference that is endless or names nothing.
         """
         self.count += 1
         if self.count > _MOST_STEPS:
@@ -419,11 +412,9 @@ class _Walk:
                         yield from self._applied(one, seen, sure=False)
 
     def _refs(self, schema: Schema) -> list[Schema | None]:
-        """What a schema refers to; None for what names nothing."""
         return [self._resolve(ref) for word in _REFS if isinstance(ref := schema.get(word), str)]
 
     def _resolve(self, ref: str) -> Schema | None:
-        """The part of the schema that a reference names; None if there is no such part."""
         at: JsonValue = dict(self.root)
         if ref == "#":
             return self.root
@@ -443,14 +434,12 @@ def _listed(schema: Schema, word: str) -> list[JsonValue]:
 
 
 def _kinds(body: Schema) -> set[str]:
-    """The types that a schema names itself; a word that names no type excludes no text."""
     kind = body.get("type")
     found = {one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)}
     return {one if one in _KINDS else "string" for one in found}
 
 
 def _excludes_text(schema: Schema) -> bool:
-    """Whether a schema's own words let no text stand, or only declared ones."""
     kinds = _kinds(schema)
     if isinstance(schema.get("enum"), list) or "const" in schema:
         return True
@@ -458,7 +447,6 @@ def _excludes_text(schema: Schema) -> bool:
 
 
 def _hints(body: Schema) -> bool:
-    """Whether what the schema shows of a text begins like a path, or the text is JSON (rules 2 and 4)."""
     shown = [body.get("default"), body.get("example"), body.get("pattern"), *_listed(body, "examples")]
     media = body.get("contentMediaType")
     return (
@@ -473,7 +461,6 @@ def _is_object(body: Schema) -> bool:
 
 
 def _declared(body: Schema) -> bool:
-    """Whether an object's members are known (rule 4)."""
     more = body.get("additionalProperties")
     return (
         more is False
@@ -483,7 +470,6 @@ def _declared(body: Schema) -> bool:
 
 
 def _further(body: Schema, *, top: bool) -> bool:
-    """Whether an object takes members that are not named: their names are texts (rule 4)."""
     if body.get("patternProperties") or isinstance(body.get("propertyNames"), dict):
         return True
     more = body.get("additionalProperties", body.get("unevaluatedProperties"))
@@ -522,7 +508,6 @@ def _sort(name: str, told: list[str], formats: set[str], *, speaks: bool) -> Sor
 
 
 def _named(words: list[str]) -> Sort:
-    """What a name alone says: a path, perhaps one, or nothing."""
     if not words or "".join(words) in _NO_PATHS or words[-1] in _NO_PATHS:
         return Sort.FREE
     if words[-1] in _ABOUT:

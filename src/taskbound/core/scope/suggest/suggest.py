@@ -1,11 +1,11 @@
-"""The narrowest scope that covers some calls, by rules that a person can read.
+"""Suggests the narrowest scope that covers some calls.
 
-1. Every call is covered by the suggestion; if all are within the ceiling, so is the suggestion.
-2. One grant for each tool, or for each grant of the ceiling that covers calls of it: what the ceiling keeps
-   apart is not joined. Each place is widened by the rules of ``widen``, as far as the ceiling takes it.
-3. Where no such grant is within the ceiling, each call gets a grant of its own, which says exactly it.
-4. A grant has uses: the most that were seen in one task, and half as many again.
-5. What was widened is told, with the rule. Names and values in the words are escaped (``show``).
+1. The suggestion covers every call, and is within the ceiling if all calls are.
+2. There is one grant for each tool, or for each grant of the ceiling that covers calls of it. Places are
+   widened by the rules of ``widen`` as far as the ceiling permits.
+3. If no such grant is within the ceiling, each call gets an exact grant.
+4. Uses are the most seen in one task, plus half.
+5. Each widening is reported with its rule; names and values are escaped (``show``).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _Form = dict[str, "JsonValue"]
 
 
 class NothingToSuggestError(MalformedError):
-    """There is no call to suggest a scope from."""
+    """There are no calls to suggest a scope from."""
 
     code = "nothing-to-suggest"
     remedy = "name a task whose actions were permitted, or a file with a call on each line"
 
 
 class TooManyCallsError(MalformedError):
-    """There are more calls than are looked at."""
+    """There are too many calls to suggest a scope from."""
 
     code = "too-many-calls"
     remedy = "name fewer tasks, or a later `--since`"
@@ -54,7 +54,7 @@ class TooManyCallsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion(NoTruth):
-    """A scope for the calls that were seen."""
+    """A suggested scope."""
 
     scope: Scope
     widenings: tuple[Widening, ...]
@@ -66,7 +66,7 @@ class Suggestion(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """A grant on its way, without its id."""
+    """A grant without its id."""
 
     form: _Form
     told: tuple[tuple[str, str, str, bool], ...]
@@ -79,16 +79,16 @@ def suggest(
     ceiling: Scope | None = None,
     schemas: Mapping[str, Mapping[str, JsonValue]] | None = None,
 ) -> Suggestion:
-    """The narrowest scope that covers these calls, by the module's rules.
+    """Returns the narrowest scope that covers these calls.
 
     Args:
-        calls: What was done, or is meant.
-        ceiling: What the agent can never pass, if it is known.
-        schemas: By tool: its pinned input schema, for its defaults.
+        calls: The calls that were made or are intended.
+        ceiling: The agent's ceiling, if known.
+        schemas: The pinned input schemas by tool, for defaults.
 
     Raises:
         NothingToSuggestError: There are no calls.
-        TooManyCallsError: There are more than are looked at, or more grants would be needed than may be.
+        TooManyCallsError: There are too many calls, or too many grants would be needed.
     """
     if not calls:
         raise NothingToSuggestError("no call was found")
@@ -116,7 +116,6 @@ def _groups(
     ceiling: Scope | None,
     schemas: Mapping[str, Mapping[str, JsonValue]],
 ) -> dict[tuple[str, str], tuple[Grant | None, list[MadeCall]]]:
-    """By tool and grant of the ceiling: the calls, each with the grant that covers most of them (rule 2)."""
     payers: list[tuple[str, ...]] = []
     for call in calls:
         found = None if ceiling is None else cover(ceiling, call.tool, call.arguments, schemas.get(call.tool))
@@ -133,7 +132,6 @@ def _groups(
 def _parts(
     calls: Sequence[MadeCall], grant: Grant | None, schema: Mapping[str, JsonValue] | None
 ) -> list[_Part]:
-    """The grants for calls of one tool."""
     tool, arguments = calls[0].tool, [one.arguments for one in calls]
     bound = None if grant is None else Scope(grants=(grant,))
     found = fit(tool, arguments, schema, bound)
@@ -155,7 +153,6 @@ def _parts(
 def _exact(
     calls: Sequence[MadeCall], schema: Mapping[str, JsonValue] | None, bound: Scope | None
 ) -> Iterator[_Part]:
-    """A grant for each call that says exactly it (rule 3); none when one of them isn't within the bound."""
     distinct: dict[bytes, list[MadeCall]] = {}
     for call in calls:
         distinct.setdefault(canonical(dict(call.arguments)), []).append(call)
@@ -171,13 +168,11 @@ def _exact(
 
 
 def _counted(found: Fitted, calls: Sequence[MadeCall]) -> _Part:
-    """The grant with its uses (rule 4)."""
     uses, told = _uses(calls)
     return _Part(form={**found.form, **uses}, told=(*found.told, *told))
 
 
 def _uses(calls: Sequence[MadeCall]) -> tuple[_Form, tuple[tuple[str, str, str, bool], ...]]:
-    """The uses of a grant, and the words for them (rule 4)."""
     most = max(Counter(one.task for one in calls).values())
     uses = most + (most + 1) // 2
     why = (
@@ -187,7 +182,6 @@ def _uses(calls: Sequence[MadeCall]) -> tuple[_Form, tuple[tuple[str, str, str, 
 
 
 def _joined(parts: Sequence[_Part]) -> list[_Part]:
-    """The parts, those that cover the same calls as one."""
     found: dict[bytes, _Part] = {}
     for part in parts:
         key = canonical({name: body for name, body in part.form.items() if name != "uses"})

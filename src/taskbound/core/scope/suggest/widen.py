@@ -1,32 +1,19 @@
-"""From values seen at one place to the constraints that permit them, the best first.
+"""Finds constraints that permit the values seen at a place, the best first, and fits them within a bound.
 
-Of `widen`:
-
-1. One value: exactly that one.
+1. One value: equals.
 2. Numbers: from the smallest to the largest.
-3. Three or more absolute paths: below the directory that they have in common, unless that is the root. Where
-   roots are known it is never above them: below a directory of each root.
-4. Three or more URLs: of the hosts that were seen. More than eight e-mail addresses: of the domains that
-   were seen, if those are eight at most.
-5. Up to eight values: one of them.
-6. More texts: what they begin with, if that is four characters or more and no path; else any. Both are broad.
-7. At the end, for a ceiling that takes nothing wider: one of all values.
-8. What looks like a secret is never written: any value, or nothing where the ceiling doesn't take that.
+3. Three or more absolute paths: below their common directory, unless it is the root or above known roots.
+4. Three or more URLs: their hosts. More than eight e-mail addresses: their domains, if at most eight.
+5. Up to eight values: one_of.
+6. More texts: a common prefix of four or more characters that is not a path; else any. Both are broad.
+7. Last, one_of all values, for a ceiling that permits nothing wider.
+8. A likely secret is never written: any value, or nothing if the ceiling does not permit that.
 
-Of `fit`:
-
-1. Each place begins with its widest choice. Where the bound doesn't take it, the next one is tried.
-2. What the bound constrains as a whole is not entered. What it constrains and no call gave is left out; what
-   it constrains and was only ever at its default is mentioned.
-3. The search is bounded: each step makes one place narrower, or settles how a place is looked at.
-
-Of `observe`:
-
-1. An object is entered, a list is entered for each of its items; all else is a place with values.
-   So is an object or a list that can't be entered: it is empty throughout, of several kinds, the same list
-   each time, or has a name that no path can say.
-2. A place that some calls left out, while what is around it was there, is optional.
-3. A member that only ever held the default of the pinned schema is not mentioned: it stays at its default.
+Fitting starts with the widest choice of each place and tries the next where the bound does not permit it, in
+a bounded search. A place that the bound constrains as a whole is not entered; a constrained place that no
+call gave is left out. An object or list that cannot be entered (always empty, of several kinds, always equal,
+or with a name that a path cannot express) counts as a value. A place missing in some calls is optional. A
+member always at the pinned schema's default is not mentioned.
 """
 
 from __future__ import annotations
@@ -91,7 +78,7 @@ class Widening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One constraint that permits all that was seen."""
+    """A constraint that permits all values seen."""
 
     body: dict[str, JsonValue]
     """As a scope writes it."""
@@ -101,11 +88,9 @@ class Choice:
 
 
 def choices_of(seen: Seen, roots: Sequence[str]) -> tuple[Choice, ...]:
-    """The constraints for one place, the best one first; each permits every value that was seen.
+    """Returns the constraints for a place, best first.
 
-    Args:
-        seen: The place.
-        roots: Directories that the ceiling grants there; none when nothing is known.
+    `roots` are the directories that the ceiling grants there.
     """
     distinct = list({canonical(one): one for one in seen.values}.values())
     if any(_is_hidden(one, seen.path.hint) for one in distinct):
@@ -187,12 +172,10 @@ def _emails(texts: list[str]) -> Iterator[Choice]:
 
 
 def _directory(paths: Sequence[str]) -> str:
-    """The deepest directory that holds all of these paths."""
     return commonpath(paths)
 
 
 def _beginning(texts: Sequence[str]) -> str:
-    """What all of these texts begin with."""
     first, last = min(texts), max(texts)
     for at, char in enumerate(first):
         if last[at : at + 1] != char:
@@ -205,7 +188,7 @@ def _is_below(path: str, root: str) -> bool:
 
 
 def _permits_all(choice: Choice, values: Sequence[JsonValue]) -> bool:
-    """Whether the constraint can be written and permits every value: the rules above only propose."""
+    """Returns whether the constraint is valid and permits every value; the rules only propose."""
     try:
         rule = read_constraint(choice.body, Place(), CONSTRAINTS)
     except ScopeSyntaxError:
@@ -232,7 +215,7 @@ MAX_PLACES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeCall:
-    """One call that was made, or is meant to be made."""
+    """A call that was made or is intended."""
 
     tool: str
     arguments: Mapping[str, JsonValue]
@@ -242,7 +225,7 @@ class MadeCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One place, and every value that stood there."""
+    """A place and all values seen there."""
 
     path: ArgumentPath
     values: tuple[JsonValue, ...]
@@ -257,9 +240,9 @@ class Observed:
 
     seen: list[Seen] = field(default_factory=list)
     optional: list[tuple[ArgumentPath, int, int]] = field(default_factory=list)
-    """(path, how often it was there, of how many) of what was left out at times (rule 2)."""
+    """(path, how often it was there, of how many) of what was left out at times."""
     defaults: list[ArgumentPath] = field(default_factory=list)
-    """What only ever held its default (rule 3)."""
+    """What only ever held its default."""
     whole: frozenset[str] = frozenset()
     spoken: frozenset[str] = frozenset()
 
@@ -271,13 +254,13 @@ def observe(
     whole: frozenset[str] = frozenset(),
     spoken: frozenset[str] = frozenset(),
 ) -> Observed | None:
-    """The places of these calls' arguments; ``None`` when no grant can say them one by one.
+    """Returns the places of the calls' arguments; None if a grant cannot express them.
 
     Args:
-        calls: The arguments of each.
-        schema: The pinned input schema of their tool, for its defaults.
+        calls: The arguments of each call.
+        schema: The pinned input schema, for defaults.
         whole: Paths of objects and lists that are not entered.
-        spoken: Paths that are mentioned although they were only ever at their default.
+        spoken: Paths to mention although they were always at their default.
     """
     found = Observed(whole=whole, spoken=spoken)
     if not _are_sayable((), calls):
@@ -301,10 +284,10 @@ def _members(
         path = path_of((*steps, name))
         quiet = about is not None and "default" in about and path.text not in found.spoken
         if quiet and about is not None and all(same(about["default"], one) for one in values):
-            found.defaults.append(path)  # 3
+            found.defaults.append(path)
             continue
         if len(values) < len(objects):
-            found.optional.append((path, len(values), len(objects)))  # 2
+            found.optional.append((path, len(values), len(objects)))
         _value((*steps, name), values, about, found, calls)
 
 
@@ -340,7 +323,6 @@ def _are_sayable(steps: tuple[Step, ...], objects: Sequence[Mapping[str, JsonVal
 
 
 def _is_sayable(steps: tuple[Step, ...]) -> bool:
-    """Whether a scope can name this place."""
     if "" in steps:
         return False
     path = path_of(steps)
@@ -365,8 +347,6 @@ class Fitted(NoTruth):
 
 
 class _Fitting:
-    """One grant on its way."""
-
     def __init__(
         self,
         tool: str,
@@ -388,13 +368,13 @@ class _Fitting:
         self.look()
 
     def look(self) -> None:
-        """Look at the calls anew."""
+        """Observes the calls again."""
         self.observed = observe(self._calls, self._schema, whole=self._whole, spoken=self._spoken)
         if self.observed is not None:
             self._options = [choices_of(one, self._roots) for one in self.observed.seen]
 
     def fitted(self, observed: Observed) -> Fitted:
-        """The grant as it is now."""
+        """Returns the current grant."""
         chosen = [
             options[self._at.get(seen.path.text, 0)]
             for seen, options in zip(observed.seen, self._options, strict=True)
@@ -419,7 +399,7 @@ class _Fitting:
         return Fitted(form=form, told=(*_told(observed, chosen), *left))
 
     def narrow(self, wide: frozenset[str], observed: Observed) -> bool:
-        """Make narrower what is wider than the bound at these paths; whether anything was (rules 1 and 2)."""
+        """Narrows the places that exceed the bound; returns whether any changed."""
         moved, anew = False, False
         mentioned = [seen.path for seen in observed.seen]
         for seen, options in zip(observed.seen, self._options, strict=True):
@@ -449,9 +429,9 @@ def fit(
     schema: Mapping[str, JsonValue] | None,
     bound: Scope | None,
 ) -> Fitted | None:
-    """A grant that covers these calls, within the bound if there is one; ``None`` when none was found."""
+    """Returns a grant that covers these calls within the bound, or None."""
     fitting = _Fitting(tool, calls, schema, bound)
-    for _ in range(_TRIES):  # 3
+    for _ in range(_TRIES):
         observed = fitting.observed
         if observed is None:
             return None
@@ -482,7 +462,6 @@ def _told(observed: Observed, chosen: Sequence[Choice]) -> Iterator[Told]:
 
 
 def _roots(bound: Scope) -> Iterator[str]:
-    """Every directory that the bound names."""
     todo = [rule for grant in bound.grants for _, rule in grant.arguments]
     while todo:
         rule = todo.pop()
@@ -492,7 +471,6 @@ def _roots(bound: Scope) -> Iterator[str]:
 
 
 def _fit_paths(bound: Scope | None) -> dict[str, ArgumentPath]:
-    """Every path that the bound constrains or enters, by its text."""
     todo = [] if bound is None else [grant.tree for grant in bound.grants]
     found: dict[str, ArgumentPath] = {}
     while todo:
