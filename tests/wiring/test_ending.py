@@ -125,7 +125,7 @@ def test_who_owns_the_directory_and_answers_nobody_is_said_and_not_guessed(home:
         with pytest.raises(DaemonNotEndedError) as caught:
             end_daemon(home, patience=0.2)
         assert process.poll() is None
-    assert caught.value.message == f"a process owns `{home}` and answers nobody"
+    assert caught.value.message == f"a process owns `{home}` and does not answer"
     assert f"fuser {home}/run/daemon.lock" in caught.value.advice
 
 
@@ -162,7 +162,7 @@ def test_a_process_that_left_its_socket_to_another_is_not_looked_for_by_its_numb
             pass_fds=[left.fileno()],
         )
         assert dead.wait(30) == 0
-        with locked(home), pytest.raises(DaemonNotEndedError, match="answers nobody"):
+        with locked(home), pytest.raises(DaemonNotEndedError, match="does not answer"):
             end_daemon(home, patience=0.2)
 
 

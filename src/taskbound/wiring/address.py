@@ -36,7 +36,7 @@ def parse_address(text: str, *, where: str) -> tuple[str, int]:
     try:
         address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
     except ValueError as error:
-        raise BadAddressError("the address to listen on is none", where=where) from error
+        raise BadAddressError("the listen address is malformed", where=where) from error
     bracketed = host.startswith("[") and host.endswith("]")
     if isinstance(address, IPv6Address) is not bracketed:
         raise BadAddressError("an IPv6 address stands in brackets, and no other does", where=where)
@@ -59,7 +59,7 @@ def parse_origin(text: str, *, secured: bool, where: str) -> str:
         seen = urlsplit(text)
         port = seen.port
     except ValueError as error:
-        raise BadAddressError("the origin is none", where=where) from error
+        raise BadAddressError("the origin is malformed", where=where) from error
     plain = f"{seen.scheme}://{seen.netloc}"
     if seen.scheme not in _DEFAULT or not seen.hostname or "@" in seen.netloc or text.rstrip("/") != plain:
         raise BadAddressError("the origin is `https://HOST[:PORT]` and nothing more", where=where)

@@ -78,7 +78,11 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--burst", type=int, default=200, help="requests without proof that one address may make at once")
     add("--rate", type=int, default=100, help="and then so many a second")
     add("--traces", default="", help="where spans are sent by OTLP/HTTP, http://HOST:PORT")
-    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add(
+        "--lifeline",
+        action="store_true",
+        help="exit when standard input closes",
+    )
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)

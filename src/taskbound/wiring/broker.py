@@ -286,8 +286,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--database", default="", help="the daemon's SQLite file, which is read and never written")
     add("--store", default="", help="a PostgreSQL database, without a password, as a role that reads it")
     add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
-    add("--create", action="store_true", help="make the key when there is none")
-    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--create", action="store_true", help="create the key if it is missing")
+    add(
+        "--lifeline",
+        action="store_true",
+        help="exit when standard input closes",
+    )
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     told = parser.parse_args(arguments)

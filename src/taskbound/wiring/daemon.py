@@ -150,7 +150,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--gateway-origin", default=DEFAULT_GATEWAY, help="how the gateway over HTTP is known outside")
     add("--private-clients", default="", help="hosts whose clients' documents may be at private addresses")
-    add("--api-word", action="append", default=[], help="how this daemon's own API is told where to listen")
+    add(
+        "--api-word",
+        action="append",
+        default=[],
+        help="arguments of this daemon's own API",
+    )
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
         "--gateway",
@@ -185,9 +190,9 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     if told.store and told.database:
         parser.error("--database is for SQLite, and --store is another database")
     if told.readers is not None and not told.database:
-        parser.error("--readers needs --database: nobody else may enter the data directory")
+        parser.error("--readers needs --database: no other account may enter the data directory")
     if told.group is not None and not told.socket:
-        parser.error("--group needs --socket: nobody else may enter the data directory")
+        parser.error("--group needs --socket: no other account may enter the data directory")
     return told
 
 

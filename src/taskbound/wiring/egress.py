@@ -251,8 +251,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="an account that may ask, by name or uid; default: the group's, and without a group its own",
     )
     add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
-    add("--create", action="store_true", help="make the key when there is none")
-    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--create", action="store_true", help="create the key if it is missing")
+    add(
+        "--lifeline",
+        action="store_true",
+        help="exit when standard input closes",
+    )
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     told = parser.parse_args(arguments)

@@ -51,7 +51,7 @@ def end_daemon(home: Path, *, patience: float = _PATIENCE) -> int:
             return pid
         if time.monotonic() > until:
             raise DaemonNotEndedError(
-                f"a process owns `{home}` and answers nobody",
+                f"a process owns `{home}` and does not answer",
                 remedy=f"it is beginning or ending; find it with `fuser {home}/run/daemon.lock`",
             )
         time.sleep(_PAUSE)
@@ -119,6 +119,6 @@ def _await(held: int, pid: int, until: float) -> None:
     if poll.poll(max(0.0, until - time.monotonic()) * 1000):
         return
     raise DaemonNotEndedError(  # 4
-        f"process {pid} was told to end, and has not ended in time",
+        f"process {pid} got a signal to end, and has not ended in time",
         remedy=f"`kill -9 {pid}` ends it: what was answered is kept, and the next daemon goes on from there",
     )

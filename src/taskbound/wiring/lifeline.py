@@ -18,7 +18,7 @@ class NoLifelineError(MalformedError):
     """Standard input is no pipe or socket, so it would never close."""
 
     code = "no-lifeline"
-    remedy = "give it a pipe that whoever starts it holds open, or leave `--lifeline` out"
+    remedy = "give it a pipe that the starting process holds open, or leave `--lifeline` out"
 
 
 class Lifeline(asyncio.Protocol):
@@ -37,5 +37,5 @@ async def hold(over: Callable[[], None]) -> None:
     """Calls `over` when standard input closes; raises NoLifelineError for a file or `/dev/null`."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
-        raise NoLifelineError("standard input is no pipe that somebody holds")
+        raise NoLifelineError("standard input is no pipe that another process holds open")
     await asyncio.get_running_loop().connect_read_pipe(lambda: Lifeline(over), sys.stdin)

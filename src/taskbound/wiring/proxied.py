@@ -108,7 +108,11 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("file", help="what it stands before, in TOML: docs/guides/proxies.md")
     add("--check", action="store_true", help="read the file and what it names, say what is wrong, and end")
     add("--json", action="store_true", help="say what is said in JSON, one document a line")
-    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add(
+        "--lifeline",
+        action="store_true",
+        help="exit when standard input closes",
+    )
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser.parse_args(arguments)
@@ -179,7 +183,9 @@ def _take_place(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             pass
         except OSError as error:  # who is busy, or not to be reached by this account, is there
-            raise GuardInUseError(f"`{path}` can't be asked, and is somebody's: {error.strerror}") from error
+            raise GuardInUseError(
+                f"`{path}` can't be used; another program owns it: {error.strerror}"
+            ) from error
         else:
             raise GuardInUseError(f"another program is asked at `{path}`")
     if path.is_socket():

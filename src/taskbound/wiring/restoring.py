@@ -258,7 +258,7 @@ def follow_here(home: Path, store: OpenedStore) -> Reconciled:
             raise NotBehindError("the store holds all that this directory has seen")
         held, begun = snapshot.audit.count(), last_begun(snapshot.audit)
     if not begun or begun == read_begun(home):
-        raise NotReconciledError("nobody has said of this store that it counts since this directory saw it")
+        raise NotReconciledError("this store was not reconciled since this directory saw it")
     _believe(home, store, "")
     return Reconciled(begun=None, held=held, seen=seen.size, origin="")
 

@@ -63,7 +63,7 @@ class Seen:
     def doubt(self) -> str:
         """Returns why the store is in doubt (rule 4), or ''."""
         try:
-            return self._doubt.read_bytes().decode("utf-8", "replace").strip() or "nobody knows why"
+            return self._doubt.read_bytes().decode("utf-8", "replace").strip() or "the reason is unknown"
         except FileNotFoundError:
             return ""
         except OSError as error:

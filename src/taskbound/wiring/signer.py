@@ -112,8 +112,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--issuer", default="", help="the name that tokens have in `iss`; without it none is signed")
     add("--database", default="", help="the daemon's SQLite file, which is read and never written")
     add("--store", default="", help="a PostgreSQL database, without a password, as the signer's role")
-    add("--create", action="store_true", help="make the key when there is none")
-    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--create", action="store_true", help="create the key if it is missing")
+    add(
+        "--lifeline",
+        action="store_true",
+        help="exit when standard input closes",
+    )
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     return parser.parse_args(arguments)
 

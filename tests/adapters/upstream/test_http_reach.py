@@ -169,7 +169,7 @@ async def test_a_name_that_nobody_knows_is_sent_nothing() -> None:
         raise OSError("no such name")
 
     dialing = Dialer(Remote(url="https://mcp.example.com/", era="2025-11-25"), patience=1.0, look=look)
-    with pytest.raises(NotReachedError, match="nobody knows where"):
+    with pytest.raises(NotReachedError, match="has no address"):
         await dialing.take()
 
 

@@ -292,7 +292,7 @@ ENDING = [
     ("answer-as-request", "can't be read"),
     ("floods-line", "a line of more than"),
     ("floods-result", "a line of more than"),
-    ("floods-notifications", "nobody asked for"),
+    ("floods-notifications", "without being asked"),
 ]
 
 

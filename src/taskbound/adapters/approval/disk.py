@@ -291,7 +291,7 @@ class Walk:
 def opened_folder(folder: str, closed: frozenset[tuple[int, int]]) -> Iterator[Walk]:
     """Opens a declared folder, following its own links; raises OperandUnreadableError."""
     if not hasattr(os, "O_PATH"):
-        raise OperandUnreadableError("this system has no way to look at it that nobody can mislead")
+        raise OperandUnreadableError("this system has no safe way to read it")
     with ExitStack() as held:
         with _told():
             real = os.path.realpath(folder, strict=True)

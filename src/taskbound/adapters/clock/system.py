@@ -80,7 +80,7 @@ class SystemChance:
         self._wall = wall
 
     def name(self, prefix: str) -> str:
-        """``prefix_``, 9 characters that tell when (rule 4), and 26 that nobody can guess: 130 bits."""
+        """Returns ``prefix_``, 9 characters of time (rule 4) and 26 random characters: 130 bits."""
         chance = secrets.token_bytes(_NAME_LENGTH).translate(_LETTERS).decode("ascii")
         return f"{prefix}_{_when(self._wall() // _MILLISECOND)}{chance}"
 

@@ -333,6 +333,6 @@ def _jwk(version: JsonValue, name: str) -> Jwk:
     except ValueError:
         public = None
     if not isinstance(public, EllipticCurvePublicKey) or not isinstance(public.curve, SECP256R1):
-        raise TokenKeyWeakError(f"the key `{name}` of the server is none on P-256")
+        raise TokenKeyWeakError(f"the key `{name}` of the server is not on P-256")
     numbers = public.public_numbers()
     return es256_jwk(numbers.x.to_bytes(_HALF), numbers.y.to_bytes(_HALF))

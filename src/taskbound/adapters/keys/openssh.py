@@ -42,7 +42,7 @@ def public_half(private: str) -> str:
     except TypeError:  # what the library raises for want of a password
         raise BadAdminAccessError(
             "a private key is closed by a passphrase",
-            remedy="give one that is not: it is sealed to the broker, which nobody types anything for",
+            remedy="give one that is not: it is sealed to the broker, which can't ask for a passphrase",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise BadAdminAccessError("a private key can't be read") from None  # 3

@@ -271,7 +271,7 @@ def _destroy(session: pkcs11.Session, name: bytes) -> int:
 def _jwk(public: pkcs11.Object) -> Jwk:
     found = _POINT.fullmatch(public[Attribute.EC_POINT])
     if found is None or public[Attribute.EC_PARAMS] != _P256:
-        raise TokenKeyWeakError("a key of the device is none on P-256")
+        raise TokenKeyWeakError("a key of the device is not on P-256")
     try:
         return es256_jwk(found[1], found[2])
     except JwkPointError as error:

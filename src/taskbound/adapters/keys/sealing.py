@@ -116,7 +116,7 @@ def thumbprint(public: str) -> str:
 
 def _jwk(public: str) -> dict[str, str]:
     if _PUBLIC.fullmatch(public) is None:
-        raise BadSecretError("the egress showed a key that is none")
+        raise BadSecretError("the egress showed a malformed key")
     return {"crv": "X25519", "kty": "OKP", "x": public}
 
 
@@ -175,7 +175,7 @@ def hand(minted: Minted, *, public: str, namespace: str, target: str, credential
     Raises BadHandedError for a malformed key or an unsuitable credential (rule 2).
     """
     if _PUBLIC.fullmatch(public) is None:
-        raise BadHandedError("the public key of who asked is none")
+        raise BadHandedError("the requester's public key is malformed")
     _require_values(minted.open, minted.secret)
     plain = canonical({"open": dict(minted.open), "secret": dict(minted.secret)})
     header = _header(thumbprint(public), namespace, target, credential)

@@ -79,7 +79,7 @@ class Discoveries:
         try:
             thread.start()
         except RuntimeError:  # no thread can be had now: who asked hears that nobody answered
-            _log.warning("%s: nobody can look through it now", target)
+            _log.warning("%s: the target can't be examined now", target)
             self._over(place)
 
     def settle(self, *, patience: float) -> bool:

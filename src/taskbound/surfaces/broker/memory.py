@@ -51,7 +51,7 @@ class EpochUntoldError(UnavailableError):
     """The restored store is accepted again, but the daemon has not recorded that yet."""
 
     code = "epoch-untold"
-    remedy = "look whether the daemon runs and takes what the broker tells: it is told every few seconds"
+    remedy = "check that the daemon runs and accepts the broker's reports, which are sent every few seconds"
 
 
 class OtherTargetError(DeniedError):

@@ -239,7 +239,7 @@ class Asked:
 
     def _put(self, method: str, params: Mapping[str, JsonValue], raw: bytes) -> _Put:
         if method not in QUESTION_NAMES or len(raw) > MAX_QUESTION:
-            raise MalformedError("the question is none of MCP's, or too long")
+            raise MalformedError("the question is not one of MCP's, or too long")
         arguments = canonical({name: value for name, value in params.items() if name != "_meta"})
         return _Put(method=method, sha256=sha256(arguments).hexdigest(), since=self._permits.now)
 

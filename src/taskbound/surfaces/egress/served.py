@@ -112,7 +112,7 @@ class Served:
     async def _started(self) -> Upstream:
         ask, name = self._ask, self._ask.server
         if not are_offers(bytes(ask.offers)):
-            raise OtherActError("a server is told of what can be asked in words of MCP's alone")  # 6
+            raise OtherActError("only capabilities that MCP defines are passed to a server")  # 6
         told = await self._desk.authority.server(ask.namespace, name, self._holder)
         self._desk.permits.hear(told.now)
         identity = identity_of(told.spec, namespace=ask.namespace)

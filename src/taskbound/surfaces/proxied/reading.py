@@ -142,6 +142,6 @@ def _require_shown(found: Mapping[str, Sequence[str]], length: int, proxy: Proxy
         case Proxy.ENVOY if length and found.get(_PARTIAL) != ["false"]:
             raise BodyUnseenError("the proxy does not say that it showed the whole body")
         case Proxy.AUTH_REQUEST if length or found.get(CONTENT, ["0"]) != ["0"]:
-            raise BodyUnseenError("the request has a body, which this form of asking shows nobody")
+            raise BodyUnseenError("the request has a body, which this kind of check does not show")
         case _:
             pass

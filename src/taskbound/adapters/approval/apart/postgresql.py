@@ -107,7 +107,7 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, k
     known = connection.execute(_TABLE, (place.schema, place.table)).fetchone()
     kinds = set() if known is None else {one for (one,) in connection.execute(_KINDS, (known[0],))}
     if known is None or not kinds <= {"r", "p"}:
-        raise OperandUnreadableError("what is declared as a table is none")
+        raise OperandUnreadableError("the declared table is not a table")
     columns = connection.execute(_COLUMNS, (known[0],)).fetchall()
     own = [str(name) for name, number in columns if isinstance(number, int) and number > 0]
     if place.key not in own or (place.version and place.version not in {name for name, _ in columns}):

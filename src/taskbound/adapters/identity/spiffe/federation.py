@@ -216,7 +216,7 @@ async def _exchanged(
                 found = {name: value.decode("latin-1") for name, value in said}
                 location = found.get(b"location", "")
                 if status == _OK and found.get(b"content-encoding", "identity") != "identity":
-                    raise TrustSourceError("the endpoint encodes its answer, which nobody asked for")  # 6
+                    raise TrustSourceError("the endpoint encodes its answer without being asked to")  # 6
                 if status != _OK:
                     return status, location, b""
             case h11.Data(data=data):

@@ -189,7 +189,7 @@ class Calls:
         ):
             raise TrustSourceError("what answers there is no Workload API")
         if headers.get("grpc-encoding", "identity") != "identity":
-            raise TrustSourceError("the Workload API compresses, which nobody asked for")  # 2
+            raise TrustSourceError("the Workload API compresses without being asked to")  # 2
         self._note(stream, headers)
 
     def _note(self, stream: int, headers: dict[str, str]) -> None:
@@ -213,7 +213,7 @@ class Calls:
         while len(buffer) >= _PREFIX:
             size = int.from_bytes(buffer[1:_PREFIX])
             if buffer[0]:
-                raise TrustSourceError("the Workload API compresses, which nobody asked for")  # 2
+                raise TrustSourceError("the Workload API compresses without being asked to")  # 2
             if size > _MOST:
                 raise BundleSizeError(f"a message of the Workload API has over {_MOST} bytes")  # 2
             if len(buffer) < _PREFIX + size:

@@ -169,7 +169,7 @@ def require_authority_certificates(domain: str, bundle: Bundle) -> None:
             _require_authority(one)
             names = _uris(one)
         except (BadSvidError, SvidFormError) as error:
-            raise BadBundleError(f"an authority is none: {error.message}", where=where) from error
+            raise BadBundleError(f"an authority is invalid: {error.message}", where=where) from error
         spiffe = [name for name in names if name.lower().startswith("spiffe:")]
         if any(name != f"spiffe://{domain}" for name in spiffe):
             raise ForeignAuthorityError(f"an authority says it is not of `{domain}`", where=where)

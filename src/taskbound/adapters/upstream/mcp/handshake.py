@@ -152,7 +152,7 @@ async def open_session(session: Asking, era: str, *, patience: float, offers: by
     if is_modern(era):
         found = await discover(session, patience=patience)
         if found is None:
-            raise EraChangedError(f"the server was pinned as one of MCP {era}, and is none now")
+            raise EraChangedError(f"the server was pinned as one of MCP {era}, and no longer is")
         return found
     if era not in LEGACY:
         raise EraChangedError(f"`{shown(era)}` is no revision of MCP that is spoken here")

@@ -195,7 +195,7 @@ def _packages(runner: _Runner, words: Sequence[str]) -> list[str]:
             found.append(_exact(runner, value))
             sourced = sourced or option in runner.source
         elif option not in runner.valued and (option not in runner.flags or mark):
-            raise UnpinnableError(f"nobody can tell what `{shown(word)}` makes of what follows")  # 2
+            raise UnpinnableError(f"it can't be told what `{shown(word)}` makes of what follows")  # 2
         at += 1
     raise _floating(runner, "")
 
@@ -216,7 +216,7 @@ def _other_verb(name: str, runner: _Runner, arguments: Sequence[str]) -> str:
         return _uv_run(arguments)
     verb = " ".join((name, *arguments[:1]))
     raise UnpinnableError(
-        f"nobody can tell what `{shown(verb)}` would run",
+        f"it can't be told what `{shown(verb)}` would run",
         remedy=f"give the program itself, or a package with its version: `{runner.example}`",
     )
 
@@ -227,7 +227,7 @@ def _uv_run(arguments: Sequence[str]) -> str:
     while at < len(arguments) and (arguments[at].startswith("-") or arguments[at] == "run"):
         option, mark, _ = arguments[at].partition("=")
         if option not in _UV_VALUED | _UV_FLAGS:
-            raise UnpinnableError(f"nobody can tell what `{shown(arguments[at])}` makes of what follows")
+            raise UnpinnableError(f"it can't be told what `{shown(arguments[at])}` makes of what follows")
         said.add(option)
         at += 2 if option in _UV_VALUED and not mark else 1
     if not said & {"--frozen", "--locked"}:

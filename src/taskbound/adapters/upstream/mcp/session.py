@@ -299,7 +299,7 @@ class Session:
         if self._cutter.overflowing:
             self.end(f"the server writes a line of more than {MAX_LINE} bytes")  # 2
         elif self._unasked > MAX_UNASKED:
-            self.end(f"the server said more than {MAX_UNASKED} bytes that nobody asked for")  # 4
+            self.end(f"the server said more than {MAX_UNASKED} bytes without being asked")  # 4
 
     def fell_silent(self, reason: str, detail: str) -> None:
         """Handles the output's end; an incomplete last line is ignored."""
@@ -362,7 +362,7 @@ class Session:
         elif message.id is None and len(self._open) == 1:
             # It could not tell which request it answers; only one is open, and what it did is unknown.
             (number,) = self._open
-            self._resolve(number, NoAnswer("garbage", "the server answered with an error to nobody"))
+            self._resolve(number, NoAnswer("garbage", "the server sent an error that answers no request"))
 
     def _resolve(self, number: int, found: UpstreamAnswer) -> None:
         answer = self._open.pop(number, None)  # 1

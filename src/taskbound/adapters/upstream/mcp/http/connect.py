@@ -177,7 +177,7 @@ class Dialer:
         try:
             found = list(dict.fromkeys(await self._look(host, port)))
         except (OSError, UnicodeError) as error:
-            raise NotReachedError(f"nobody knows where `{shown(host)}` is") from error
+            raise NotReachedError(f"the name `{shown(host)}` has no address") from error
         if not found or not all(map(self._admits, found)):
             raise NotReachedError(
                 f"the name `{shown(host)}` leads to an address that is not public",

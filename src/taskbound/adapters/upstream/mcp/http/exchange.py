@@ -168,7 +168,7 @@ def _head(response: h11.Response) -> Head:
     if b"transfer-encoding" in found and b"content-length" in found:
         raise BrokenAnswerError("bad-http", "the server frames its answer in two ways")  # 2
     if any(value.strip().lower() != b"identity" for value in found.get(b"content-encoding", ())):
-        raise BrokenAnswerError("encoded-answer", "the server's answer is encoded, which nobody asked for")
+        raise BrokenAnswerError("encoded-answer", "the server's answer is encoded without being asked to")
     if any(len(found.get(name, ())) > 1 for name in _SINGLE):
         raise BrokenAnswerError("bad-http", "the server's answer says in two ways what it is")
     session = found.get(b"mcp-session-id")

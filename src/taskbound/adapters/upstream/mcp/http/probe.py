@@ -169,7 +169,7 @@ def _token_for(
 
 def _signs_nothing(key: str, client: str, audience: str) -> str:
     del key, client, audience
-    raise StartFailedError("nobody here can sign for an OAuth client")
+    raise StartFailedError("this process can't sign for an OAuth client")
 
 
 class _Looking:

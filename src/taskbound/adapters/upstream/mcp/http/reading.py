@@ -175,7 +175,7 @@ class Reply:
         """Counts received bytes (rule 3)."""
         self.said += size
         if self.said > MAX_UNASKED:
-            words = f"the server said more than {MAX_UNASKED} bytes that nobody asked for"
+            words = f"the server said more than {MAX_UNASKED} bytes without being asked"
             raise BrokenAnswerError("too-large", words)
 
 
@@ -296,7 +296,7 @@ def _heard(message: Message, reply: Reply) -> UpstreamAnswer | None:
             return Answered(raw, value)
         case Failure(id=number, raw=raw, code=code, message=words):
             if number is None:
-                return NoAnswer("garbage", "the server answered with an error to nobody")
+                return NoAnswer("garbage", "the server sent an error that answers no request")
             return Errored(raw, code, words) if number == reply.number else None
         case Request():
             if reply.asked is None:

@@ -381,12 +381,12 @@ class Waiter:
         fresh = {key: raw for key, raw in asked.items() if key not in work.known}
         if not fresh:
             if work.is_unsure:
-                return NoAnswer("lost-answers", "nobody knows whether the server got what it had asked for")
+                return NoAnswer("lost-answers", "whether the server got the answers is unknown")
             return None
         if work.is_cancelled:
             return None
         if not work.can_ask:
-            return NoAnswer("unasked-question", "the server's task asks, and nobody can be asked")
+            return NoAnswer("unasked-question", "the server's task asks a question, and no client can answer")
         work.known |= fresh.keys()
         work.state = canonical(secrets.token_urlsafe(_CHANCE))
         inside = b",".join(b"%b:%b" % (text(key), raw) for key, raw in fresh.items())
