@@ -90,7 +90,7 @@ _STANDING: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class RecordedRequest:
     """The policy request of a recorded action, as it was evaluated."""
 
     kept: StoredAction
@@ -111,7 +111,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotAsked:
+class NotReplayable:
     """The reason why policy cannot be asked again."""
 
     why: str
@@ -119,17 +119,17 @@ class NotAsked:
     """Whether the standing of that moment decided, and not policy."""
 
 
-def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
+def rebuild_request(snapshot: Snapshot, kept: StoredAction) -> RecordedRequest | NotReplayable:
     """Rebuilds the policy request of an action whose row is not `edited`, or says why it cannot."""
     if kept.code in _STANDING:
         why = f"`{kept.code}` comes from the standing of that moment, which the log records"
-        return NotAsked(why=why, of_standing=True)
+        return NotReplayable(why=why, of_standing=True)
     task = snapshot.tasks.task(kept.namespace, kept.task) if kept.task else None
     tool = snapshot.tools.tool(kept.namespace, kept.tool)
     if task is None or tool is None or tool.digest != kept.definition:
-        return NotAsked(why="the task or the pinned tool is another one now")
+        return NotReplayable(why="the task or the pinned tool is another one now")
     if kept.at < task.since or kept.scope != task.scope.digest:
-        return NotAsked(why="the task has entered another step since, or its scope was amended")
+        return NotReplayable(why="the task has entered another step since, or its scope was amended")
     definition = parse_definition(tool.definition)
     arguments = parse_object(kept.arguments)
     request = PolicyRequest(
@@ -144,7 +144,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},
     )
     lifted, narrowed = _asked(snapshot, kept)
-    return Again(
+    return RecordedRequest(
         kept=kept,
         request=request,
         covered=cover(task.scope, kept.tool, arguments, definition.input_schema, step=task.step),
@@ -156,7 +156,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
     )
 
 
-def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
+def complete_request(again: RecordedRequest, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
     """Returns the request with every fact that this engine reads, or the names of unrecorded facts."""
     request = again.request
     wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
@@ -165,7 +165,7 @@ def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, 
     return missing or replace(request, facts={name: facts[name] for name in sorted(wanted)})
 
 
-def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
+def replayed_answer(conclusion: PolicyConclusion, again: RecordedRequest) -> tuple[str, str]:
     """Returns decision and code of a conclusion, assuming coverage and the recorded lift."""
     lifted = again.lifted
     match conclusion:
@@ -181,7 +181,7 @@ def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
             return "refuse", forbidden.code
 
 
-def same_words(again: Again) -> str:
+def fact_lines(again: RecordedRequest) -> str:
     """Returns the recorded facts, one per line."""
     return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
 
@@ -288,7 +288,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         tool = snapshot.tools.tool(namespace, kept.tool)
         changed = edited(snapshot, kept, means.clock.now())
         could = "" if changed else _could_grant(snapshot, kept, task, tool)
-        again = NotAsked(why=changed) if changed else ask_again(snapshot, kept)
+        again = NotReplayable(why=changed) if changed else rebuild_request(snapshot, kept)
         engine = _engine(means, snapshot, kept)
     facts = (
         f"attempt {kept.attempt}",
@@ -301,7 +301,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
     seen = _Seen()
     if changed:
         replay = f"different: {changed}"
-    elif isinstance(again, NotAsked):
+    elif isinstance(again, NotReplayable):
         replay = f"not computed: {again.why}"
     elif isinstance(engine, str):
         replay = f"not computed: {engine}"
@@ -328,7 +328,7 @@ def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngin
         return error.message
 
 
-def _see(engine: PolicyEngine, again: Again) -> _Seen:
+def _see(engine: PolicyEngine, again: RecordedRequest) -> _Seen:
     found = grants_for(again.scope, again.request, step=again.step)
     grants = found.covering or found.nearest
     try:
@@ -355,11 +355,11 @@ def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool
     return f"no: {why}" if why else f"yes: `{task.requester}` may grant it"
 
 
-def _replay(engine: PolicyEngine, again: Again) -> str:
+def _replay(engine: PolicyEngine, again: RecordedRequest) -> str:
     kept, covered = again.kept, again.covered
     if isinstance(covered, Missed):
         return _compare(kept, "refuse", "outside-scope")
-    decision, code = word_of(conclude(engine.answer(again.request)), again)
+    decision, code = replayed_answer(conclude(engine.answer(again.request)), again)
     if decision == kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:
         return f"different: grant {kept.grant} does not cover it now"
     return _compare(kept, decision, code)

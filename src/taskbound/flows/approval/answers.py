@@ -190,9 +190,9 @@ class Approvals:
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+            from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import approvals
 
-            tell_hasty(self._means, *one)
+            alert_hasty(self._means, *one)
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
@@ -386,9 +386,9 @@ class Plans:
         if said.over:
             raise ApprovalOverError(f"the plan is over: {said.over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+            from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import approvals
 
-            tell_hasty(self._means, *one)
+            alert_hasty(self._means, *one)
         return said
 
     def _answer(

@@ -43,7 +43,7 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
     return means.store.write(work)
 
 
-def tell_hasty(
+def alert_hasty(
     means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
     """Alerts of an approval given faster than the question can be read."""

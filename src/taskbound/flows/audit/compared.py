@@ -20,7 +20,7 @@ Fields: TypeAlias = "dict[str, object]"
 
 
 @dataclass(slots=True)
-class Told:
+class RecordedRows:
     """The row values that records leave for one kind, by namespace and name."""
 
     what: str

@@ -51,7 +51,7 @@ _STATES: Final = frozenset(one.value for one in PersonState)
 
 
 @dataclass(slots=True)
-class _Told:
+class _Recorded:
     account: str
     grantable: str
     state: str = PersonState.PRESENT.value
@@ -64,7 +64,7 @@ class PersonLedger:
     """Persons as the log leaves them."""
 
     snapshot: Snapshot
-    told: dict[tuple[str, str], _Told] = field(default_factory=dict)
+    told: dict[tuple[str, str], _Recorded] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Applies one record."""
@@ -72,7 +72,7 @@ class PersonLedger:
         match record.event:
             case IdentityRegistered(form="person") as event:
                 grantable = event.grantable or Breadth.NOTHING.value
-                self.told[space, event.identity] = _Told(account=event.account, grantable=grantable)
+                self.told[space, event.identity] = _Recorded(account=event.account, grantable=grantable)
             case IdentityChanged(identity=name, after=after) if after in _STATES:
                 if (space, name) in self.told:
                     self.told[space, name].state = after
@@ -105,7 +105,7 @@ class PersonLedger:
                     yield from _compare(rows[name], told[name], rows)
 
 
-def _compare(row: Person, told: _Told, rows: Mapping[str, Person]) -> Iterator[str]:
+def _compare(row: Person, told: _Recorded, rows: Mapping[str, Person]) -> Iterator[str]:
     human = human_of(row.name, rows)
     for what, here, there in (
         ("account", f"peer-uid:{row.uid}", told.account),
@@ -184,7 +184,7 @@ _AGENT_ROWS_STATES: Final = frozenset(one.value for one in AgentState)
 
 
 @dataclass(slots=True)
-class _AgentRowsTold:
+class _RecordedAgent:
     owner: str
     approvers: tuple[str, ...]
     monitor: str
@@ -200,14 +200,14 @@ class AgentLedger:
     """Agents as the log leaves them."""
 
     snapshot: Snapshot
-    told: dict[tuple[str, str], _AgentRowsTold] = field(default_factory=dict)
+    told: dict[tuple[str, str], _RecordedAgent] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="agent") as event:
-                self.told[space, event.identity] = _AgentRowsTold(
+                self.told[space, event.identity] = _RecordedAgent(
                     owner=event.owner,
                     approvers=event.approvers,
                     monitor=event.monitor,
@@ -240,7 +240,7 @@ class AgentLedger:
 
 
 def _follow(
-    told: _AgentRowsTold,
+    told: _RecordedAgent,
     event: IdentityChanged
     | AgentPeopleChanged
     | AgentCeilingChanged
@@ -264,7 +264,7 @@ def _follow(
             pass  # a person of this name came or went
 
 
-def _agent_rows_compare(row: Agent, told: _AgentRowsTold) -> Iterator[str]:
+def _agent_rows_compare(row: Agent, told: _RecordedAgent) -> Iterator[str]:
     acknowledged = row.acknowledged is not None
     for what, here, there in (
         ("owner", row.owner, told.owner),
@@ -282,7 +282,7 @@ def _agent_rows_compare(row: Agent, told: _AgentRowsTold) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ServiceRowsTold:
+class _RecordedService:
     owner: str
     audience: str
     tools: tuple[str, ...]
@@ -299,7 +299,7 @@ class ServiceLedger:
     """Services as the log leaves them."""
 
     snapshot: Snapshot
-    services: dict[tuple[str, str], _ServiceRowsTold] = field(default_factory=dict)
+    services: dict[tuple[str, str], _RecordedService] = field(default_factory=dict)
     keys: dict[tuple[str, str], _Key] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
@@ -307,12 +307,12 @@ class ServiceLedger:
         space = record.namespace
         match record.event:
             case ServiceAdded() as event:
-                self.services[space, event.service] = _ServiceRowsTold(
+                self.services[space, event.service] = _RecordedService(
                     owner=event.owner, audience=event.audience, tools=event.tools
                 )
             case ServiceChanged() as event if (space, event.service) in self.services:
                 audience = self.services[space, event.service].audience
-                self.services[space, event.service] = _ServiceRowsTold(
+                self.services[space, event.service] = _RecordedService(
                     owner=event.owner, audience=audience, tools=event.tools
                 )
             case ServiceKeyChanged() as event:
@@ -337,7 +337,7 @@ class ServiceLedger:
                 yield from _compare_key(kid, keys.get(kid), self.keys.get((space, kid)))
 
 
-def _service_rows_compare(name: str, row: Service | None, told: _ServiceRowsTold | None) -> Iterator[str]:
+def _service_rows_compare(name: str, row: Service | None, told: _RecordedService | None) -> Iterator[str]:
     if row is None:
         yield f"service {name} was added, and is not there"
     elif told is None:

@@ -52,7 +52,7 @@ from taskbound.core.identity.person import Breadth
 from taskbound.core.identity.selector import selector_id
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.target import TargetState, parse_target_file
-from taskbound.flows.audit.compared import Told
+from taskbound.flows.audit.compared import RecordedRows
 from taskbound.flows.identity.person import grantable_word
 from taskbound.wire.jose import parse_jwks
 
@@ -73,8 +73,8 @@ class StandingLedger:
     """Declared state as the log leaves it."""
 
     snapshot: Snapshot
-    told: dict[str, Told] = field(
-        default_factory=lambda: {what: Told(what, begun) for what, begun, _ in _ROWS}
+    told: dict[str, RecordedRows] = field(
+        default_factory=lambda: {what: RecordedRows(what, begun) for what, begun, _ in _ROWS}
     )
     spaces: set[str] = field(default_factory=set)
 
@@ -93,7 +93,7 @@ class StandingLedger:
                 yield from self.told[what].against(space, dict(read(self.snapshot, space)))
 
 
-def _follow(space: str, event: Event, told: Mapping[str, Told]) -> None:
+def _follow(space: str, event: Event, told: Mapping[str, RecordedRows]) -> None:
     match event:
         case KillSwitchChanged(stopped=stopped, epoch=epoch, reason=reason):
             told["stop"].put(space, _ONE, state=stopped, epoch=epoch, reason=reason)
@@ -113,7 +113,7 @@ def _follow(space: str, event: Event, told: Mapping[str, Told]) -> None:
 
 
 def _follow_server(
-    space: str, event: UpstreamAdded | UpstreamRemoved | UpstreamSecretSet, told: Mapping[str, Told]
+    space: str, event: UpstreamAdded | UpstreamRemoved | UpstreamSecretSet, told: Mapping[str, RecordedRows]
 ) -> None:
     servers, secrets = told["server"], told["secret"]
     match event:
@@ -128,7 +128,7 @@ def _follow_server(
             secrets.put(space, f"{name} {slot}", number=number, value=sealed)
 
 
-def _follow_word(space: str, event: Event, told: Mapping[str, Told]) -> None:
+def _follow_word(space: str, event: Event, told: Mapping[str, RecordedRows]) -> None:
     evidence, accounts, clients = told["issuer of evidence"], told["account"], told["client"]
     match event:
         case IssuerAdded(name=name):
@@ -151,7 +151,7 @@ def _follow_word(space: str, event: Event, told: Mapping[str, Told]) -> None:
 def _follow_group(
     space: str,
     event: GroupChanged | GroupClaimed | GrantableChanged | IdentityChanged | PersonSignedIn,
-    groups: Told,
+    groups: RecordedRows,
 ) -> None:
     match event:
         case GroupChanged(group=name, members=members):
@@ -183,7 +183,9 @@ def _claims(group: Fields | None) -> dict[tuple[str, str], int]:
 
 
 def _follow_target(
-    space: str, event: TargetAdded | TargetAdminSet | TargetTested | TargetRemoved, told: Mapping[str, Told]
+    space: str,
+    event: TargetAdded | TargetAdminSet | TargetTested | TargetRemoved,
+    told: Mapping[str, RecordedRows],
 ) -> None:
     targets, servers = told["target"], told["server"]
     match event:
@@ -209,7 +211,9 @@ def _follow_target(
             servers.drop(space, name)
 
 
-def _follow_trust(space: str, event: TrustAdded | TrustBundleTaken | TrustRemoved, trusts: Told) -> None:
+def _follow_trust(
+    space: str, event: TrustAdded | TrustBundleTaken | TrustRemoved, trusts: RecordedRows
+) -> None:
     match event:
         case TrustAdded():
             source = (event.source, event.place, event.endpoint, event.private, event.bound)
@@ -220,7 +224,7 @@ def _follow_trust(space: str, event: TrustAdded | TrustBundleTaken | TrustRemove
             trusts.drop(space, event.domain)
 
 
-def _follow_workload(space: str, event: Event, told: Mapping[str, Told]) -> None:
+def _follow_workload(space: str, event: Event, told: Mapping[str, RecordedRows]) -> None:
     issuers, selectors, keys = told["issuer of identities"], told["selector"], told["key of agents"]
     match event:
         case IdentityIssuerAdded(name=name):

@@ -39,7 +39,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import ActHistory
 from taskbound.core.task import ENDED
 from taskbound.core.task.spent import spent_words
-from taskbound.flows.audit.compared import Told
+from taskbound.flows.audit.compared import RecordedRows
 from taskbound.flows.task.cascade import words
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class ActLedger:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Recorded:
     asked: AmendmentAsked
     state: str = AmendmentState.PENDING.value
     answers: set[tuple[str, str, str]] = field(default_factory=set)
@@ -196,7 +196,7 @@ class AmendmentLedger:
     """Amendments as the log leaves them."""
 
     snapshot: Snapshot
-    told: dict[tuple[str, str], _Told] = field(default_factory=dict)
+    told: dict[tuple[str, str], _Recorded] = field(default_factory=dict)
     spaces: set[str] = field(default_factory=set)
     kept: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     """By task: what its last amendment says its limits were given, and what was spent until then."""
@@ -206,7 +206,7 @@ class AmendmentLedger:
         space, event = record.namespace, record.event
         self.spaces.add(space)
         if isinstance(event, AmendmentAsked):
-            self.told[space, event.amendment] = _Told(event)
+            self.told[space, event.amendment] = _Recorded(event)
             return
         if isinstance(event, TaskAmended):
             self.kept[space, event.task] = (event.over, event.spent)
@@ -250,7 +250,7 @@ class AmendmentLedger:
             before = page[-1].question.id
 
 
-def _compare(row: StoredAmendment, told: _Told) -> Iterator[str]:
+def _compare(row: StoredAmendment, told: _Recorded) -> Iterator[str]:
     name = row.question.id
     if row.question.digest != told.asked.digest:
         yield f"amendment {name} is not what was asked for"
@@ -271,8 +271,8 @@ class ApprovalLedger:
     """Approvals and plans as the log leaves them."""
 
     snapshot: Snapshot
-    approvals: Told = field(default_factory=lambda: Told("approval", "asked for"))
-    plans: Told = field(default_factory=lambda: Told("plan", "asked for"))
+    approvals: RecordedRows = field(default_factory=lambda: RecordedRows("approval", "asked for"))
+    plans: RecordedRows = field(default_factory=lambda: RecordedRows("plan", "asked for"))
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:

@@ -44,7 +44,7 @@ from taskbound.core.policy import DamagedBundleError, InForce
 from taskbound.core.token import DEFAULT_NAMESPACE, NEVER, TokenKeyState
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import UNWATCHED
-from taskbound.flows.audit.compared import Told
+from taskbound.flows.audit.compared import RecordedRows
 from taskbound.flows.policy.engines import recorded, require_bundle
 from taskbound.wire.jose import parse_jwk
 
@@ -68,8 +68,8 @@ class TokenLedger:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._newest = _newest(snapshot)
-        self._tokens = Told("token", "issued")
-        self._keys = Told("key of tokens", "made")
+        self._tokens = RecordedRows("token", "issued")
+        self._keys = RecordedRows("key of tokens", "made")
         self._of_actions: dict[tuple[str, str], list[str]] = {}
         self._spaces: set[str] = set()
 
@@ -195,7 +195,7 @@ class CredentialLedger:
     """Credentials as the log leaves them."""
 
     snapshot: Snapshot
-    told: Told = field(default_factory=lambda: Told("credential", "written down"))
+    told: RecordedRows = field(default_factory=lambda: RecordedRows("credential", "written down"))
     spaces: set[str] = field(default_factory=set)
     words: list[str] = field(default_factory=list)
 
@@ -292,7 +292,7 @@ def _credential_rows_fields(row: Credential) -> Fields:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _Recorded:
     server: str
     definition: str
     owner: str
@@ -305,7 +305,7 @@ class ToolLedger:
     """Pinned tools as the log leaves them."""
 
     snapshot: Snapshot
-    told: dict[tuple[str, str], _Told] = field(default_factory=dict)
+    told: dict[tuple[str, str], _Recorded] = field(default_factory=dict)
     approvers: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
@@ -313,7 +313,7 @@ class ToolLedger:
         space = record.namespace
         match record.event:
             case ToolPinned() as event:
-                self.told[space, event.tool] = _Told(
+                self.told[space, event.tool] = _Recorded(
                     server=event.server, definition=event.definition, owner=event.owner
                 )
             case ToolApproversChanged() as event:
@@ -353,10 +353,10 @@ def _server_of(tool: str) -> str:
     return tool.partition("__")[0]
 
 
-def _follow(told: _Told, event: ToolAccepted | ToolDeclared | ToolOwnerChanged) -> _Told:
+def _follow(told: _Recorded, event: ToolAccepted | ToolDeclared | ToolOwnerChanged) -> _Recorded:
     match event:
         case ToolAccepted():
-            return _Told(server=told.server, definition=event.after, owner=told.owner)
+            return _Recorded(server=told.server, definition=event.after, owner=told.owner)
         case ToolDeclared():
             unwatched = event.outcome == UNWATCHED
             declared = (event.idempotent, event.probes, event.checks, event.effect, event.roles, unwatched)
@@ -365,7 +365,7 @@ def _follow(told: _Told, event: ToolAccepted | ToolDeclared | ToolOwnerChanged) 
             return replace(told, owner=event.owner)
 
 
-def _compare(row: PinnedTool, told: _Told) -> Iterator[str]:
+def _compare(row: PinnedTool, told: _Recorded) -> Iterator[str]:
     declared = (row.idempotent, row.probes, row.checks, row.effect, row.roles, row.unwatched)
     for what, here, there in (
         ("server", row.identity, told.server),
@@ -387,7 +387,7 @@ def _digest(definition: bytes) -> str:
     return found.digest if found.canonical == definition else ""
 
 
-_PolicyRowsTold: TypeAlias = "tuple[InForce, str, str]"
+_RecordedActivation: TypeAlias = "tuple[InForce, str, str]"
 """What was put in force, how, and by whom."""
 
 
@@ -397,7 +397,7 @@ class PolicyLedger:
 
     snapshot: Snapshot
     bundles: dict[str, dict[str, None]] = field(default_factory=dict)
-    activations: dict[str, dict[int, _PolicyRowsTold]] = field(default_factory=dict)
+    activations: dict[str, dict[int, _RecordedActivation]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Applies one record."""
@@ -444,7 +444,7 @@ class PolicyLedger:
             yield f"the policy bundle in force in {space} is not what was put in force last"
 
 
-def _told(event: Event) -> _PolicyRowsTold | None:
+def _told(event: Event) -> _RecordedActivation | None:
     match event:
         case PolicyActivated(bundle=digest, epoch=epoch, by=by):
             return InForce(epoch=epoch, digest=digest), "activated", by

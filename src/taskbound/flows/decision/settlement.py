@@ -39,7 +39,7 @@ from taskbound.flows.credential.journaling import (
     prolong_credentials,
     see_renewable,
 )
-from taskbound.flows.decision.tokens import bar_tokens, lock_enforcing
+from taskbound.flows.decision.tokens import lock_enforcing, refuse_ended_tokens
 from taskbound.ports.action import StoredAction
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def settle_group(
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     means.freshness.require()  # after the locks, however long they were waited for
     now = means.clock.now()
-    proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, enforcing, now))
+    proposals = as_held(tx, namespace, refuse_ended_tokens(tx, namespace, group, enforcing, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)

@@ -60,7 +60,7 @@ def lock_enforcing(
     return found
 
 
-def why_not_enforced(
+def enforcement_error(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
     """Returns why the service may not ask about this tool, None if it may."""
@@ -99,7 +99,7 @@ def ended_tokens(
     return found, ended
 
 
-def bar_tokens(
+def refuse_ended_tokens(
     tx: Transaction,
     namespace: str,
     group: Sequence[Pending],
@@ -142,7 +142,7 @@ def _why_not_asked(
     )  # fmt: skip - what is compared, side by side
     if asked.token not in ended and not own:
         return UnknownTokenError("the token is another's than the service's that asks")
-    return ended.get(asked.token) or why_not_enforced(enforcing, asked, one.call.tool)
+    return ended.get(asked.token) or enforcement_error(enforcing, asked, one.call.tool)
 
 
 def _why_not(

@@ -37,7 +37,14 @@ from taskbound.core.policy import (
     words_of,
 )
 from taskbound.core.scope import Missed
-from taskbound.flows.action.explain import NotAsked, ask_again, edited, same_words, told_with, word_of
+from taskbound.flows.action.explain import (
+    NotReplayable,
+    complete_request,
+    edited,
+    fact_lines,
+    rebuild_request,
+    replayed_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -254,18 +261,18 @@ def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Rep
 
 
 def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Difference | str | None:
-    again = ask_again(snapshot, kept)
-    if isinstance(again, NotAsked):
+    again = rebuild_request(snapshot, kept)
+    if isinstance(again, NotReplayable):
         return None if again.of_standing else again.why
     if kept.code == "outside-scope":
         return None
     if isinstance(again.covered, Missed):
         return "its scope does not cover it now"
-    request = told_with(again, engine)
+    request = complete_request(again, engine)
     if isinstance(request, tuple):
         return f"the bundle reads what was not recorded: {', '.join(request)}"
     conclusion = conclude(engine.answer(request))
-    if word_of(conclusion, again) == (kept.decision, kept.code):
+    if replayed_answer(conclusion, again) == (kept.decision, kept.code):
         return ""
     return Difference(
         action=kept.id,
@@ -273,7 +280,7 @@ def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Differ
         tool=kept.tool,
         was=f"{kept.decision} ({kept.code})" if kept.code else kept.decision,
         would=words_of(conclusion),
-        facts=same_words(again),
+        facts=fact_lines(again),
     )
 
 

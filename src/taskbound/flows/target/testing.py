@@ -62,7 +62,7 @@ def _approver(name: str, persons: Mapping[str, Person], groups: Collection[str])
     return name
 
 
-def still_there(file: TargetFile, persons: Mapping[str, Person]) -> tuple[str, tuple[str, ...]]:
+def present_people(file: TargetFile, persons: Mapping[str, Person]) -> tuple[str, tuple[str, ...]]:
     """Returns the file's owner, '' if departed, and its present approvers."""
     owner = file.owner if _is_present(file.owner, persons) else ""
     approvers = tuple(one for one in file.approvers if group_named(one) or _is_present(one, persons))
@@ -78,7 +78,7 @@ def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...]
     """Returns the target's owners and approvers, each sorted."""
     tools = snapshot.tools.tools(target.namespace, server=target.name)
     if not tools:
-        owner, approvers = still_there(
+        owner, approvers = present_people(
             parse_target_file(target.file), snapshot.identities.persons(target.namespace)
         )
         return ((owner,) if owner else ()), approvers
@@ -261,7 +261,7 @@ def _conclude(tx: Transaction, target: StoredTarget, trouble: str, now: Instant)
 
 def _pin(tx: Transaction, target: StoredTarget, now: Instant) -> list[Event]:
     file = parse_target_file(target.file)
-    owner, approvers = still_there(file, tx.identities.persons(target.namespace))
+    owner, approvers = present_people(file, tx.identities.persons(target.namespace))
     events: list[Event] = []
     for kind in file.credentials:
         pinned, recorded = _tool(target, file, kind, owner, now)

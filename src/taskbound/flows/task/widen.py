@@ -318,9 +318,9 @@ class Widenings:
         if over:
             raise ApprovalOverError(f"the amendment is over: {over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import tasks
+            from taskbound.flows.approval.limits import alert_hasty  # noqa: PLC0415  # persons import tasks
 
-            tell_hasty(self._means, *one)
+            alert_hasty(self._means, *one)
         if told.state is AmendmentState.APPLIED:
             self._views.forget()
         return told

@@ -107,7 +107,7 @@ def let_act(means: Means, found: Asked, actor: Actor, signed: Signed) -> Asked:
     return means.store.write(work)
 
 
-def let_have_nothing(means: Means, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
+def deny_request(means: Means, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
     """Denies the request; `unmet` if the demanded sign-in is impossible."""
 
     def work(tx: Transaction) -> Asked:
@@ -324,11 +324,11 @@ class Askings:
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
         """Denies the request; raises as `look`."""
-        return let_have_nothing(self._means, self.look(namespace, typed, actor), actor)
+        return deny_request(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
         """As `deny`, in the browser that began it; `unmet` if the sign-in is impossible."""
-        return let_have_nothing(self._means, found, actor, unmet=unmet)
+        return deny_request(self._means, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
         """Returns the URL that the browser goes on to, '' while unanswered."""

@@ -88,7 +88,7 @@ class Starts(Protocol):
         """Ends the task with its descendants; returns moved tasks."""
 
 
-class Hands(Protocol):
+class Delegates(Protocol):
     """Delegates parts of tasks (`flows.task.Delegations`)."""
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
@@ -100,7 +100,7 @@ def actor_of(principal: Principal) -> Actor:
     return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
 
 
-def in_name_of(person: str, subject: Token, principal: Principal) -> Actor:
+def actor_for(person: str, subject: Token, principal: Principal) -> Actor:
     """Returns the person that an agent acts for, as records name them, with the token."""
     shower = agent_name(principal.namespace, principal.name)
     return Actor(name=person, proof=f"token:{subject.id} shown by {shower}")
@@ -162,7 +162,7 @@ class Exchanges:
         tokens: Tokens,
         verification: Verification,
         tasks: Starts,
-        delegations: Hands,
+        delegations: Delegates,
         targets: Callable[[Principal], Collection[str]],
         refused: Callable[[Barred, OperationRequest, str], None],
         unbelieved: Unbelieved,
@@ -258,7 +258,7 @@ class Exchanges:
             bounded=True,
         )
         order = within_template(self._means, order)
-        actor = in_name_of(person_of(subject), subject, principal)
+        actor = actor_for(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
             return self._tasks.start(order, actor).id, actor
 
@@ -287,7 +287,7 @@ class Exchanges:
             unclaimed=True,
             bounded=True,
         )
-        actor, told = in_name_of(task.requester, subject, principal), within_template(self._means, order)
+        actor, told = actor_for(task.requester, subject, principal), within_template(self._means, order)
         with hold(*bases(), self._require(actor, subject, "task:delegate", told, principal.name)):
             return self._delegations.delegate(order, actor).id, actor
 

@@ -101,7 +101,7 @@ def question_of(
     )
 
 
-def why_not_asked(
+def obstacle_to_asking(
     proposal: Proposal,
     task: Task | None,
     circle: Circle | None,
@@ -479,4 +479,4 @@ def _why_not(
     one: Proposal, bench: Bench, answered: Mapping[tuple[str, str], TaskboundError], now: Instant
 ) -> TaskboundError | None:
     circle = bench.circles.get((one.action.task, one.action.tool))
-    return why_not_asked(one, bench.tasks.get(one.action.task), circle, answered, now)
+    return obstacle_to_asking(one, bench.tasks.get(one.action.task), circle, answered, now)
