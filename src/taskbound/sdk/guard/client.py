@@ -235,7 +235,7 @@ class Client(Speaker):
     def close(self) -> None:
         """Reports what is owed and closes the connections.
 
-        Raises OutcomeUntoldError if an outcome could not be reported and no caller was told.
+        Raises OutcomeUntoldError if an outcome could not be reported and no caller knows.
         """
         with self._owed.settled(None, final=True):
             self._end_all()

@@ -9,7 +9,7 @@
 3. Repeating a report changes nothing at the daemon, so two threads may both report.
 4. A lost question is repeated as the same one; a permit becomes *not sent*, and a held question is withdrawn.
    Under the caller's own key another process may use it: then only a late answer is awaited.
-5. A debt that can't be settled is raised at the end of a block or on close, unless its caller was told.
+5. A debt that can't be settled is raised at the end of a block or on close, unless its caller knows.
 6. A forked process owes nothing of its parent, and another event loop reports nothing.
 """
 

@@ -8,7 +8,7 @@
    coerced and duplicate keys are an error.
 2. A refusal is `ToolFailed`: told to the model, neither a retry prompt nor counted as a retry.
 3. With `pause`, a held call is `ApprovalRequired`; the agent needs `DeferredToolRequests` as an output type.
-   After an approval in Pydantic AI the daemon is asked again; a denial there is told to the model, and the
+   After an approval in Pydantic AI the daemon is asked again; a denial there goes to the model, and the
    approvers may still be asked.
 4. The key of a call consists of conversation and tool call (`call`, rule 1).
 """

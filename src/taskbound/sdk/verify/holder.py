@@ -6,7 +6,7 @@
        x5t#S256:…                           a client certificate, by the thumbprint of RFC 8705
        jkt:…                                a key, by its thumbprint, that signed this request (DPoP)
 
-2. The holder is the workload in `req_wl`, or whoever proves the key in `cnf`. If showings are configured for
+2. The holder is the workload in `req_wl`, or the prover of the `cnf` key. If showings are configured for
    the workload, only those count: a key bound by a stolen proof doesn't. Each showing belongs to one
    workload. A SPIFFE ID as `req_wl` shows itself.
 3. Configured *carriers* may present any token: services that forward requests prove themselves, not the

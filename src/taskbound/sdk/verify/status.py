@@ -3,7 +3,7 @@
 1. A fresh feed answers from memory (`Status`); otherwise the issuer is asked (`Asking`); without an answer
    nothing is done (law 10).
 2. An answer counts only for this token: `active` is `true`, `jti` and `txn` match. *Inactive* is a refusal;
-   an unreadable answer is none.
+   an unreadable answer does not count.
 3. No answer is cached.
 4. After a step that can wait, status is checked again: by the feed, or that the answer is no older than a
    feed may be, counted from before the question.

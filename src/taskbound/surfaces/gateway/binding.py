@@ -6,7 +6,7 @@
    server reports a change. A server whose list keeps changing is not called.
 3. A server whose pin has changed is ended and started as pinned.
 4. When the task ends, its servers end after their open calls, and are never started again for it.
-5. A legacy server is told once, at its start, which questions clients support: those of the latest client
+5. A legacy server learns once, at its start, which questions clients support: those of the latest client
    that the scope grants. A client that can't answer is not asked, and ungranted questions are refused.
 """
 

@@ -3,11 +3,11 @@
 Of `subscriptions`:
 
 1. Subscribing is an action, `SERVER__resources/subscribe` of the URI, decided and sent like any (`asking`). A
-   modern client subscribes with a stream and is told which URIs were accepted.
+   modern client subscribes with a stream and learns which URIs were accepted.
 2. A subscription is no lasting right. Coverage is checked before each notification and every 2 seconds; an
    uncovered subscription and its stream are ended. All end when the task is paused or over, at a stop, or
    when the daemon is away too long (laws 4 and 10).
-3. Only the subscription and the fact of a change are told, only for this URI, only to its subscriber, of the
+3. Only the subscription and the fact of a change are sent, only for this URI, only to its subscriber, of the
    server it subscribed at.
 4. Changes are batched, at most 10 times a second.
 5. The number of URIs per connection is bounded. When the last subscriber leaves, the server is unsubscribed.

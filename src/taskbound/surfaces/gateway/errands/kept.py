@@ -158,7 +158,7 @@ class Errands:
         return len(self._all) < MAX_ERRANDS
 
     def wait(self, call: Call) -> None:
-        """Starts the timer after which the client is told to poll for a slow call (rule 3)."""
+        """Starts the timer after which the client must poll for a slow call (rule 3)."""
         if call.knows_tasks and call.patience is None and call.errand is None:
             loop = asyncio.get_running_loop()
             call.patience = loop.call_later(self._desk.timings.patience, self.defer, call)

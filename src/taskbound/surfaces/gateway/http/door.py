@@ -130,7 +130,7 @@ class Door:
         }
 
     async def reached(self) -> AsyncClient:
-        """Returns the connection, made if there is none (rules 2 and 3); raises as `show`."""
+        """Returns the connection, made if needed (rules 2 and 3); raises as `show`."""
         before = self._failed
         async with self._turn:
             if self._client is None and self._failed is not None and self._failed is not before:
