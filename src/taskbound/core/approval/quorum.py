@@ -379,7 +379,7 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
         if len(could) < need.quorum:
             unlinked = len({circle.human(name) for name in able}) >= need.quorum
             raise NoApproverError(
-                f"`{need.lifter}` needs {need.quorum}, and {len(could) or 'nobody'} may answer it"
+                f"`{need.lifter}` needs {need.quorum}, and {len(could)} may answer it"
                 f"{' and has an account to sign in with' if unlinked else ''}",
                 remedy="link accounts of theirs at an issuer of people" if unlinked else "",
             )
@@ -389,7 +389,7 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
     """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
-        raise NotEntitledError(f"`{person}` is none of those whose word counts here")
+        raise NotEntitledError(f"`{person}` cannot answer this question")
     if kind is not AnswerKind.DENY and kind.value not in wanted:
         raise NotEntitledError(f"`{person}` can {' or '.join(sorted(wanted))} this, and not {kind.value} it")
 
@@ -447,7 +447,7 @@ def _meets(answer: Answer, steps: Sequence[StepUp]) -> bool:
 def require_wanted(issuer: str, needs: Iterable[Need]) -> None:
     """Raises NotEntitledError unless a need asks for this issuer's token (rule 6)."""
     if not any(need.kind is NeedKind.EVIDENCE and _vouches(issuer, need) for need in needs):
-        raise NotEntitledError(f"nobody asks for the signed word of `{issuer}` here")
+        raise NotEntitledError(f"this question needs no token of issuer `{issuer}`")
 
 
 def _vouches(issuer: str, need: Need) -> bool:

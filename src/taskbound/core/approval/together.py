@@ -56,7 +56,7 @@ def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle])
         humans = {circles[0].human(name) for name in able}
         if len(humans) < need.quorum:
             raise PlanRefusedError(
-                f"`{need.lifter}` needs {need.quorum}, and {len(humans) or 'nobody'} may answer every step",
+                f"`{need.lifter}` needs {need.quorum}, and {len(humans)} may answer every step",
                 remedy="ask about tools that other persons answer for by themselves",
             )
 

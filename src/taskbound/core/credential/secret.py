@@ -104,7 +104,7 @@ def require_recipient(recipient: str, *, credential: bool) -> None:
         if recipient:
             raise UnwantedRecipientError("a recipient is named, and no credential is asked for")
     elif not recipient:
-        raise NoRecipientError("a credential is asked for, and nobody that it is sealed to")
+        raise NoRecipientError("a credential is requested without a recipient key")
     else:
         parse_recipient(recipient)
 

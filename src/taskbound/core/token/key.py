@@ -117,7 +117,7 @@ def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "")
 def require_not_revoked(key: IssuingKey | None) -> IssuingKey:
     """Returns the key; raises TokenKeyRevokedError if it is unknown or revoked."""
     if key is None or key.state is TokenKeyState.REVOKED:
-        raise TokenKeyRevokedError("the key that signed the token is none of ours any more")
+        raise TokenKeyRevokedError("the key that signed the token is unknown")
     return key
 
 

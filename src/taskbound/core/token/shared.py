@@ -277,7 +277,7 @@ class Answered(NoTruth):
 SharedBeginning: TypeAlias = Begun | Answered | StillServing | Unfinished
 """The reply to a request to begin."""
 
-NOT_BEGUN: Final = "nobody who says so has begun that request, or it was said before"
+NOT_BEGUN: Final = "this claimant did not begin that request, or has already reported its result"
 
 
 def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedWish:
@@ -372,4 +372,4 @@ def forget_claims(tally: Tally, gone: Iterable[tuple[Instant, int]]) -> Tally:
 
 def _require(form: re.Pattern[str], text: str, where: str) -> None:
     if form.fullmatch(text) is None:
-        raise BadClaimError(f"`{where}` is none that a service of ours would send", where=where)
+        raise BadClaimError(f"`{where}` is not of a form that services send", where=where)

@@ -240,7 +240,7 @@ class Slot:
         if self.source is not None and self.kind not in _MINTED:
             raise BadSlotError(f"`{shown(self.place)}` is filled by no credential")
         if self.source is not None and self.source.scheme and self.kind != "header":
-            raise BadSlotError(f"a scheme stands in a header, and `{shown(self.place)}` is none")
+            raise BadSlotError(f"only a header can have a scheme, and `{shown(self.place)}` is no header")
 
     @property
     def place(self) -> str:

@@ -1,4 +1,6 @@
-"""The closed union of recordable events. The wire law, pinned by ``tests/core/audit/events.golden.json``:
+"""The closed union of recordable events.
+
+The wire law, pinned by ``tests/core/audit/events.golden.json``:
 
 1. A kind is never reused, renamed or removed.
 2. Fields are only appended, with a default, and a field that holds its default is not written. Old records

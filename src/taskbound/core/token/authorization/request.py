@@ -380,7 +380,7 @@ class Leak(Enum):
 def refresh_digest(token: str) -> str:
     """The stored digest of a refresh token (rule 2); raises BadRefreshError."""
     if _REFRESH.fullmatch(token) is None:
-        raise BadRefreshError("the refresh token is none")
+        raise BadRefreshError("the refresh token is malformed")
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
@@ -394,7 +394,7 @@ def require_standing_admission(admission: Admission | None, now: Instant) -> Non
     if admission is None:
         raise AdmissionEndedError("the client was never let in")
     if admission.ended != NEVER:
-        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
+        raise AdmissionEndedError(f"the client's admission was ended: {admission.why}")
     if now >= admission.until:
         raise AdmissionEndedError("the client was let in until then, and no longer")
 
