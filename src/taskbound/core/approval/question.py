@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionEvent, canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
-from taskbound.core.approval.operand import Operand, parse_operand
+from taskbound.core.approval.probe import Operand, parse_operand
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy.operation import parse_step_up

@@ -38,9 +38,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, days, minutes, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.token.claims import LONGEST
 from taskbound.core.token.errors import ReplayedError, TokenKeyRevokedError
-from taskbound.core.token.values import NEVER
+from taskbound.core.token.values import LONGEST, NEVER
 from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 if TYPE_CHECKING:
-    from taskbound.core.token.authorization.redirect import Redirect
+    from taskbound.core.token.authorization.request import Redirect
 
 
 class BadClientIdError(MalformedError):
