@@ -1,6 +1,6 @@
 """Looks for minted secrets in what the tests write, print and start; the run fails where one is (I-11).
 
-1. Each secret that is minted has a form (`core.credential.secret`), which is looked for, and no value.
+1. Each secret that is minted has a form (`core.credential`), which is looked for, and no value.
 2. Folders are looked through when a test throws them away, which is after everything was written to them,
    and the tests' own at the end. What a test printed, logged and failed with is looked at when it ends.
 3. Processes that the tests start are looked at while they run: the arguments of each, and the environment of

@@ -35,7 +35,7 @@ REFUSED = (
     "taskbound.sdk.guard.errors.RefusedError: `notes__note` is refused: grant g0 came nearest: argument "
 )
 ASK_LESS = (
-    "what to do: stay within that; the ceiling of agent `helper` does not cover it, so nobody may grant it"
+    "what to do: stay within that; the ceiling of agent `helper` does not cover it, so no person may grant it"
 )
 PIN = "how a person pins it: docs/guides/sdk.md, *Pinning it*"
 CALL_WITHIN = (

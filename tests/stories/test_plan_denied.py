@@ -133,7 +133,7 @@ def test_who_may_answer_only_a_step_that_was_used_denies_nothing(here: Planner) 
 @pytest.mark.parametrize("kind", [APPROVE, DENY])
 def test_who_may_answer_no_step_says_nothing_to_the_plan(there: Planner, kind: AnswerKind) -> None:
     plan = propose(there)
-    with pytest.raises(NotEntitledError, match="`dora` is none of those"):
+    with pytest.raises(NotEntitledError, match="`dora` cannot answer"):
         there.sign(plan, "dora", kind)
     assert there.stands(plan) == ("pending", 0, ["pending"] * 3)
     assert [one.answers for one in there.whole(plan).steps] == [(), (), ()]

@@ -99,7 +99,7 @@ def lets_time_pass(there: Planner) -> None:
     [
         (ends_task, "withdrawn", "its task has ended"),
         (changes_policy, "superseded", "step 2: the policies are others now"),
-        (lets_time_pass, "expired", "step 2: nobody lifted it in time"),
+        (lets_time_pass, "expired", "step 2: it was not answered in time"),
     ],
 )
 def test_what_befalls_one_step_befalls_all_that_are_left(

@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.action import canonical
 from taskbound.core.approval import BadProbeError, NarrowedRefusedError, PlanRefusedError
-from taskbound.core.approval.operand import WITNESS, digest_of
+from taskbound.core.approval.probe import WITNESS, digest_of
 from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.tool import ServerIdentity, parse_definition

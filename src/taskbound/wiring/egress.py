@@ -29,7 +29,7 @@ from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.process import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter, fill
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.leak import Leaks
+from taskbound.core.tool.slot import Leaks
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.server.peer import hold_peer, read_peer
 from taskbound.surfaces.egress.asking import Asking

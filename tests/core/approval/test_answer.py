@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.approval import BadProbeError, OperandUnreadableError, looks_of, parse_probe
-from taskbound.core.approval.operand import digest_of, parse_reading, read_for
+from taskbound.core.approval.probe import digest_of, parse_reading, read_for
 from taskbound.core.errors import MalformedError
 
 PLAIN = "invoice=answer:bank__get_invoice#id"

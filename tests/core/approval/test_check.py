@@ -9,8 +9,7 @@ from taskbound.core.approval import (
     OperandUnreadableError,
     ProbeKind,
 )
-from taskbound.core.approval.operand import NO_ROW
-from taskbound.core.approval.probe import Shown, parse_checks, settled_at, shown_by
+from taskbound.core.approval.probe import NO_ROW, Shown, parse_checks, settled_at, shown_by
 from taskbound.core.clock import Instant
 
 ROW = "row:sqlite:/srv/ledger.db?table=payments&key=id"

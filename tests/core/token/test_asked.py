@@ -15,8 +15,7 @@ from taskbound.core.token.authorization.asked import (
     typed_digest,
 )
 from taskbound.core.token.authorization.errors import NotAskedError, SignInDemandedError
-from taskbound.core.token.authorization.redirect import Redirect
-from taskbound.core.token.authorization.request import AuthorizationRequest
+from taskbound.core.token.authorization.request import AuthorizationRequest, Redirect
 
 BEGUN = Instant(1_800_000_000_900_000)
 """Within a second."""

@@ -30,15 +30,17 @@ from taskbound.core.token.authorization.errors import (
     RedirectedError,
     RepeatedParameterError,
 )
-from taskbound.core.token.authorization.redirect import answer_at, parse_redirect, require_redirect
 from taskbound.core.token.authorization.request import (
     DOCUMENT_BYTES,
+    answer_at,
     parse_client_document,
     parse_client_id,
     parse_parameters,
+    parse_redirect,
     parse_request,
     refused_at,
     registered_client,
+    require_redirect,
 )
 
 URL = "https://app.example/oauth/client.json"

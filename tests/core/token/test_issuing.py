@@ -20,7 +20,7 @@ from taskbound.core.token import (
     require_as_firm,
     require_bound,
 )
-from taskbound.core.token.claims import DEPTH, LONGEST, SHORT
+from taskbound.core.token.values import DEPTH, LONGEST, SHORT
 
 NOW = Instant(1_800_000_000_400_000)
 DPOP = Binding(kind=BindingKind.DPOP, thumbprint="a" * 43)

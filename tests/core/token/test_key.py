@@ -16,8 +16,8 @@ from taskbound.core.token import (
     require_not_revoked,
     rotation_due,
 )
-from taskbound.core.token.claims import LONGEST
 from taskbound.core.token.key import KEY_DAY, KEY_NOTICE
+from taskbound.core.token.values import LONGEST
 from taskbound.core.transition import WrongStateError
 
 NOW = Instant(1_800_000_000_000_000)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.tool import MIN_SECRET
-from taskbound.core.tool.leak import Leaks
+from taskbound.core.tool.slot import Leaks
 
 SECRET = 's3cr3t/"K€y+v%41l'
 secrets = st.text(st.characters(exclude_categories=["Cs"]), min_size=MIN_SECRET, max_size=40)

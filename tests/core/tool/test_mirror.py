@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mcp.shared import inbound
 
 from taskbound.core.tool import BadMirrorError
-from taskbound.core.tool.schema import encoded, mirrored, parse_mirrors
+from taskbound.core.tool.definition import encoded, mirrored, parse_mirrors
 
 NESTED: dict[str, Any] = {
     "type": "object",

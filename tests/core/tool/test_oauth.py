@@ -9,7 +9,6 @@ import pytest
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import BadSlotError, ServerIdentity, parse_slot
 from taskbound.core.tool.identity import Remote
-from taskbound.core.tool.leak import Leaks
 from taskbound.core.tool.oauth.client import (
     BadClientError,
     BadMetadataError,
@@ -26,7 +25,7 @@ from taskbound.core.tool.oauth.token import (
     require_issuer,
     tokens_in,
 )
-from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT
+from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT, Leaks
 
 ISSUER = "https://login.example.com"
 SERVER = Remote(url="https://mcp.example.com/crm", era="2025-11-25")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.leak import Leaks
+from taskbound.core.tool.slot import Leaks
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.egress.errors import PermitLapsedError, SecretMissingError, fault_without
 from taskbound.wire.connection import Fault

@@ -30,12 +30,20 @@ from taskbound.core.approval.errors import (
     UnreadableQuestionError,
 )
 from taskbound.core.approval.narrow import Change, change_words, changes, require_narrower
-from taskbound.core.approval.operand import FINDINGS, Operand, ProbeKind, differing
-from taskbound.core.approval.probe import MOST_LOOKS, Look, Probe, looks_of, parse_probe, parse_probes
+from taskbound.core.approval.probe import (
+    MOST_LOOKS,
+    Look,
+    Operand,
+    Probe,
+    ProbeKind,
+    differing,
+    looks_of,
+    parse_probe,
+    parse_probes,
+)
 from taskbound.core.approval.question import (
     AGENT,
     APPROVAL_TRANSITIONS,
-    APPROVAL_VERSION,
     BEFALLS,
     FIRST,
     OPEN,
@@ -56,7 +64,6 @@ from taskbound.core.approval.question import (
 )
 from taskbound.core.approval.quorum import (
     MOST_RETRIES,
-    PLAN_VERSION,
     Answer,
     AnswerKind,
     AnswerSignIn,
@@ -65,6 +72,7 @@ from taskbound.core.approval.quorum import (
     Statement,
     Subject,
     askable,
+    fates_of_denial,
     missing,
     parse_plan,
     parse_statement,
@@ -72,36 +80,26 @@ from taskbound.core.approval.quorum import (
     require_answers,
     require_askable,
     require_entitled,
+    require_length,
+    require_one_answer,
     require_signed_in,
     require_wanted,
     retries_covered,
+    step_words,
     waiting_words,
+    why_plan_over,
     yes_of,
 )
-from taskbound.core.approval.sheet.question import require_showable
-from taskbound.core.approval.together import (
-    LEAST_STEPS,
-    MOST_STEPS,
-    fates_of_denial,
-    require_length,
-    require_one_answer,
-    step_words,
-    why_plan_over,
-)
+from taskbound.core.approval.sheet.render import require_showable
 
 __all__ = [
     "AGENT",
     "APPROVAL_TRANSITIONS",
-    "APPROVAL_VERSION",
     "BEFALLS",
-    "FINDINGS",
     "FIRST",
-    "LEAST_STEPS",
     "MOST_LOOKS",
     "MOST_RETRIES",
-    "MOST_STEPS",
     "OPEN",
-    "PLAN_VERSION",
     "AlreadyAnsweredError",
     "Answer",
     "AnswerKind",

@@ -225,7 +225,7 @@ def amendment_fate(
     if ground.ended:
         return AmendmentFate(event=_E.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:
-        return AmendmentFate(event=_E.EXPIRE, reason="nobody approved it in time")
+        return AmendmentFate(event=_E.EXPIRE, reason="it was not approved in time")
     changed = (
         (not ground.active, "the agent is not active any more"),
         (ground.bundle != question.bundle, "the policies are others now"),

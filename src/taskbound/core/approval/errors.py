@@ -86,7 +86,7 @@ class NotEntitledError(DeniedError):
     """This person's answer does not count for this question."""
 
     code = "not-entitled"
-    remedy = "somebody whom `taskbound approval show` names has to answer"
+    remedy = "a person that `taskbound approval show` names must answer"
 
 
 class AlreadyAnsweredError(DeniedError):

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionEvent, canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
-from taskbound.core.approval.operand import Operand, parse_operand
+from taskbound.core.approval.probe import Operand, parse_operand
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy.operation import parse_step_up
@@ -362,7 +362,7 @@ def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | Non
     if ground.ended:
         return Befallen(event=ApprovalEvent.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:
-        return Befallen(event=ApprovalEvent.EXPIRE, reason="nobody lifted it in time")
+        return Befallen(event=ApprovalEvent.EXPIRE, reason="it was not answered in time")
     changed = (
         (not ground.active, "the agent is not active any more"),
         (ground.bundle != question.bundle, "the policies are others now"),

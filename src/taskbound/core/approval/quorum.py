@@ -1,4 +1,4 @@
-"""Entitled approvers, sufficiency of answers, and the statements that approvers sign, also for plans.
+"""Entitled approvers, sufficiency of answers, signed statements, and plans of several questions.
 
 Of `quorum`:
 
@@ -34,6 +34,15 @@ Of `plan`:
 
 1. The digest covers requester, task and the steps' approval digests in order (I-28).
 2. Each step's question names the plan and its position, so plan and questions cannot be recombined.
+
+Of `together`:
+
+1. A plan has 2 to 20 steps.
+2. One answer applies to every step, so all steps need the same lifters and the same people must suffice for
+   each. An issuer's token is about one question and lifts no plan.
+3. A step can be used after the step before it succeeded. Any other outcome ends the rest of the plan (law 7).
+4. A yes must count for every remaining step. A denial must count for at least one; steps for which it does
+   not count are superseded, not denied.
 """
 
 from __future__ import annotations
@@ -44,16 +53,18 @@ from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import canonical, parse_object
+from taskbound.core.action import ActionState, canonical, parse_object
 from taskbound.core.approval.errors import (
+    BadPlanError,
     BadStatementError,
     NoApproverError,
     NotEntitledError,
     OtherQuestionError,
+    PlanRefusedError,
     StatementTimeError,
     UnreadablePlanError,
 )
-from taskbound.core.approval.question import AGENT, NeedKind
+from taskbound.core.approval.question import AGENT, ApprovalEvent, Befallen, NeedKind
 from taskbound.core.clock import Instant, render_instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
@@ -379,7 +390,7 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
         if len(could) < need.quorum:
             unlinked = len({circle.human(name) for name in able}) >= need.quorum
             raise NoApproverError(
-                f"`{need.lifter}` needs {need.quorum}, and {len(could) or 'nobody'} may answer it"
+                f"`{need.lifter}` needs {need.quorum}, and {len(could)} may answer it"
                 f"{' and has an account to sign in with' if unlinked else ''}",
                 remedy="link accounts of theirs at an issuer of people" if unlinked else "",
             )
@@ -389,7 +400,7 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
     """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
-        raise NotEntitledError(f"`{person}` is none of those whose word counts here")
+        raise NotEntitledError(f"`{person}` cannot answer this question")
     if kind is not AnswerKind.DENY and kind.value not in wanted:
         raise NotEntitledError(f"`{person}` can {' or '.join(sorted(wanted))} this, and not {kind.value} it")
 
@@ -447,7 +458,7 @@ def _meets(answer: Answer, steps: Sequence[StepUp]) -> bool:
 def require_wanted(issuer: str, needs: Iterable[Need]) -> None:
     """Raises NotEntitledError unless a need asks for this issuer's token (rule 6)."""
     if not any(need.kind is NeedKind.EVIDENCE and _vouches(issuer, need) for need in needs):
-        raise NotEntitledError(f"nobody asks for the signed word of `{issuer}` here")
+        raise NotEntitledError(f"this question needs no token of issuer `{issuer}`")
 
 
 def _vouches(issuer: str, need: Need) -> bool:
@@ -476,3 +487,70 @@ def _need_words(need: Need, circle: Circle) -> str:
         return f"confirmation by {circle.requester}"
     by = " or ".join(sorted(askable(need, circle))) if need.group == AGENT else need.group  # 1
     return f"approval by {f'{need.quorum} of ' if need.quorum > 1 else ''}{by or 'those who approve for it'}"
+
+
+LEAST_STEPS: Final = 2
+MOST_STEPS: Final = 20
+_RUNS: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
+
+
+def require_length(steps: int) -> None:
+    """Raises BadPlanError unless the number of steps is allowed (rule 1)."""
+    if not LEAST_STEPS <= steps <= MOST_STEPS:
+        raise BadPlanError(f"a plan has {LEAST_STEPS} to {MOST_STEPS} steps, and not {steps}")
+
+
+def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle]) -> None:
+    """Raises PlanRefusedError unless one answer can apply to every step (rule 2)."""
+    first = questions[0]
+    for number, one in enumerate(questions, 1):
+        if one.lifters != first.lifters:
+            raise PlanRefusedError(
+                f"it needs {_lifters(one)}, and step 1 needs {_lifters(first)}",
+                remedy="who signs a plan signs every step: ask about what needs other words by itself",
+                where=step_words(number, one.tool),
+            )
+    for need in first.needs:
+        if need.kind is NeedKind.EVIDENCE:
+            raise PlanRefusedError(
+                f"`{need.lifter}` is a token about one question, and lifts no plan",
+                remedy="ask about it by itself",
+                where=step_words(1, first.tool),
+            )
+        able = frozenset.intersection(*(askable(need, circle) for circle in circles))
+        humans = {circles[0].human(name) for name in able}
+        if len(humans) < need.quorum:
+            raise PlanRefusedError(
+                f"`{need.lifter}` needs {need.quorum}, and {len(humans)} may answer every step",
+                remedy="ask about tools that other persons answer for by themselves",
+            )
+
+
+def why_plan_over(before: ActionState) -> str | None:
+    """The reason that the rest is over (rule 3), empty if the next step may run, None while one runs."""
+    if before is ActionState.SUCCEEDED:
+        return ""
+    return None if before in _RUNS else f"the step before it is {before.value}"
+
+
+def fates_of_denial(
+    left: Sequence[int], denied: Collection[int], person: str
+) -> tuple[Befallen, tuple[Befallen, ...]]:
+    """What a denial does to the plan and each remaining step; `denied` has at least one step (rule 4)."""
+    words = f"denied by {person}"
+    if set(denied) < set(left):
+        numbers = ", ".join(map(str, sorted(denied)))
+        words = f"step{'s' if len(denied) > 1 else ''} {numbers}: {words}"
+    whole = Befallen(event=ApprovalEvent.DENY, reason=words)
+    rest = Befallen(event=ApprovalEvent.SUPERSEDE, reason=words)
+    one = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {person}")
+    return whole, tuple(one if number in denied else rest for number in left)
+
+
+def step_words(number: int, tool: str) -> str:
+    """The name of a step in texts."""
+    return f"step {number} (`{tool}`)"
+
+
+def _lifters(question: Question) -> str:
+    return ", ".join(f"`{one}`" for one in question.lifters)

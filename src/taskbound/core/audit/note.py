@@ -329,7 +329,7 @@ def parse_proof(raw: bytes) -> Proof:
         raise ProofMalformedError("the file names no index")
     hashes = tuple(_read(line) for line in lines)
     if len(hashes) > MAX_PROOF or any(len(one) != HASH_SIZE for one in hashes):
-        raise ProofMalformedError(f"the file holds more than {MAX_PROOF} hashes, or what is none")
+        raise ProofMalformedError(f"the file holds more than {MAX_PROOF} hashes, or a malformed one")
     return Proof(index=int(found[1]), hashes=hashes, note=note, extra=extra)
 
 

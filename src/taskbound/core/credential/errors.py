@@ -58,7 +58,7 @@ class LeaseLostError(DeniedError):
     """The reporting worker no longer holds the lease."""
 
     code = "lease-lost"
-    remedy = "let go of it: whoever has it now looks at the target anew"
+    remedy = "drop this work: the current lease holder checks the target again"
 
 
 class NotRenewableError(DeniedError):
@@ -72,7 +72,7 @@ class RenewalUnderWayError(DeniedError):
     """Another renewal of the credential is open or its outcome is unknown."""
 
     code = "renewal-under-way"
-    remedy = "wait until its target was told of that: `taskbound credential show` says when it ends"
+    remedy = "wait until the broker has informed the target: `taskbound credential show` shows the end"
 
 
 class RenewalNotLaterError(DeniedError):

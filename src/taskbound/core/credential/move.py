@@ -70,7 +70,7 @@ def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -
     """A decision permits a renewal, still unknown to the target; raises NotRenewableError (rule 7)."""
     state = advance(credential.state, CredentialEvent.PROLONG)
     if is_renewing(credential) or not credential.acknowledged or now >= credential.ends:
-        raise NotRenewableError(f"`{credential.id}` is over, is nobody's yet, or is being renewed")
+        raise NotRenewableError(f"`{credential.id}` is over, is not acknowledged, or is being renewed")
     if renewal.ends <= latest_end(credential):
         raise NotRenewableError(f"`{credential.id}` does not live longer by that")
     return _due(replace(credential, state=state, renewal=renewal, trouble=""), now)

@@ -12,7 +12,6 @@ from taskbound.core.identity.agent import (
     move_agent,
     require_active,
     require_approver,
-    require_complete,
 )
 from taskbound.core.identity.errors import (
     BadNameError,
@@ -59,5 +58,4 @@ __all__ = [
     "parse_name",
     "require_active",
     "require_approver",
-    "require_complete",
 ]

@@ -294,14 +294,14 @@ class OutsideGrantableError(DeniedError):
     """The task's scope exceeds what the requester may grant."""
 
     code = "outside-grantable"
-    remedy = "leave it out, or ask somebody who may grant it: see `taskbound person show`"
+    remedy = "leave it out, or ask a person who may grant it: see `taskbound person show`"
 
 
 class NotGiverError(DeniedError):
     """A person sets a grantable that exceeds what they may grant."""
 
     code = "not-giver"
-    remedy = "ask somebody who may grant all of it, or the account that owns the data directory"
+    remedy = "ask a person who may grant all of it, or the account that owns the data directory"
 
 
 class BadGrantableError(MalformedError):
@@ -404,7 +404,7 @@ def why_not(
 ) -> str:
     """Why this person cannot give the agent a task that covers the call; empty if they can."""
     if isinstance(cover(agent.ceiling, tool, arguments, schema), Missed):
-        return f"the ceiling of agent `{agent.name}` does not cover it, so nobody may grant it"
+        return f"the ceiling of agent `{agent.name}` does not cover it, so no person may grant it"
     return misses(reach, tool, arguments, schema)
 
 

@@ -138,7 +138,7 @@ class PersonKey:
     usable_from: Instant
     """When its word begins to count; 0 before it is enrolled."""
     enrolled_by: str
-    """The voucher: a person, `first` for a namespace's first key, `owner` for the data directory's account."""
+    """The voucher: a person, `first` for a first key, `owner` for the data directory's account."""
     state: PersonKeyState = PersonKeyState.PROPOSED
     custody: Custody = Custody.UNSEEN
     nonce: str = ""
@@ -208,7 +208,7 @@ class UnvouchedError(DeniedError):
     """A required voucher for the key is missing."""
 
     code = "unvouched"
-    remedy = "ask somebody whom `taskbound person key show` names"
+    remedy = "ask a person that `taskbound person key show` names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,7 +463,7 @@ def require_device(found: DeviceData, *, site: bytes, fresh: bool, copiable: boo
     if found.site != site:
         raise PasskeySiteError("the passkey was made, or used, for another site")
     if not found.flags & _PRESENT:
-        raise PasskeyAbsentError("nobody touched the passkey's device")
+        raise PasskeyAbsentError("the passkey's device reports no user presence")
     if not found.flags & _VERIFIED:
         raise PasskeyUnverifiedError("the passkey's device does not say that it knew the person")
     if copiable not in {None, found.copiable} or (found.flags & _COPIED and not found.copiable):

@@ -204,7 +204,7 @@ def _require_whole(selector: Selector) -> None:
         raise BadSelectorError("a certificate has no claims", where="claim")  # 4
     most = max((len(texts) for _, texts in selector.claims), default=0)
     if max(most, len(selector.subjects)) > _MOST_TEXTS or len(selector.claims) > _MOST_CLAIMS:
-        raise BadSelectorError(f"at most {_MOST_CLAIMS} claims, and {_MOST_TEXTS} texts of which one is so")
+        raise BadSelectorError(f"at most {_MOST_CLAIMS} claims, and {_MOST_TEXTS} accepted texts for each")
 
 
 def _text(text: str, where: str) -> str:

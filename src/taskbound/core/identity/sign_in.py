@@ -56,21 +56,21 @@ class AnotherIssuerError(DeniedError):
     """The answer is from another issuer than the one asked."""
 
     code = "sign-in-another-issuer"
-    remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the daemon"
+    remedy = "begin again at `/sign-in`; if that comes back, tell the administrator of the daemon"
 
 
 class SignInDeniedError(DeniedError):
     """The issuer denied the sign-in."""
 
     code = "sign-in-denied"
-    remedy = "begin again at `/sign-in`, or ask whoever runs the issuer"
+    remedy = "begin again at `/sign-in`, or ask the administrator of the issuer"
 
 
 class SignInTokenError(DeniedError):
     """The issuer's ID token is not for this sign-in."""
 
     code = "sign-in-token"
-    remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the issuer"
+    remedy = "begin again at `/sign-in`; if that comes back, tell the administrator of the issuer"
 
 
 class NotFreshError(DeniedError):
@@ -259,7 +259,7 @@ def parse_return(text: str) -> str:
     if _ASKED.fullmatch(text) or _APPROVAL.fullmatch(text):
         return text
     if path not in _RETURNS or (mark and path != _WITH_QUERY) or _QUERY.fullmatch(query) is None:
-        raise BadReturnError("nobody is sent there after a sign-in", where="return")
+        raise BadReturnError("a sign-in cannot return to that page", where="return")
     return text
 
 

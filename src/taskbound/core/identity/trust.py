@@ -94,7 +94,7 @@ class EmptyTrustError(DeniedError):
     """The trust domain has no authority for this kind of SVID."""
 
     code = "empty-trust"
-    remedy = "ask whoever runs the trust domain: its bundle holds no authority of this kind"
+    remedy = "ask the administrator of the trust domain: its bundle holds no authority of this kind"
 
 
 class OlderBundleError(DeniedError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from taskbound.core.task.amendment import (
     Refunds,
     deadline_of,
-    enter_step,
     held,
     refunds,
     require_in_charge,
@@ -112,7 +111,6 @@ __all__ = [
     "deadline_of",
     "deadline_with",
     "ending",
-    "enter_step",
     "evidence_names",
     "evidence_stands",
     "evidence_text",

@@ -284,7 +284,7 @@ def require_widening(
         amend_task(tree, above, left, scope, now)
     except WideningError:
         return
-    raise NotWideningError(f"it is narrower than what task `{tree[0].id}` has: nobody has to approve it")
+    raise NotWideningError(f"it is narrower than what task `{tree[0].id}` has: it needs no approval")
 
 
 def _amend(

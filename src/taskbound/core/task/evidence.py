@@ -122,7 +122,7 @@ def read_evidence(text: str) -> Evidence:
     """Parses any stored evidence; raises BadEvidenceError."""
     found = _parse(text)
     if found is None:
-        raise BadEvidenceError("what is kept as evidence is none")
+        raise BadEvidenceError("the stored evidence is malformed")
     return found
 
 

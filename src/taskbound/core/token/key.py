@@ -38,9 +38,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, days, minutes, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.token.claims import LONGEST
 from taskbound.core.token.errors import ReplayedError, TokenKeyRevokedError
-from taskbound.core.token.values import NEVER
+from taskbound.core.token.values import LONGEST, NEVER
 from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "")
 def require_not_revoked(key: IssuingKey | None) -> IssuingKey:
     """Returns the key; raises TokenKeyRevokedError if it is unknown or revoked."""
     if key is None or key.state is TokenKeyState.REVOKED:
-        raise TokenKeyRevokedError("the key that signed the token is none of ours any more")
+        raise TokenKeyRevokedError("the key that signed the token is unknown")
     return key
 
 

@@ -3,9 +3,9 @@
 Of `shared`:
 
 1. A *claimant* is a random name per start of a request. It may ask again, if the answer was lost, until it
-   reports a result; no other claimant is told to begin.
-2. The claim states its maximum duration. Until then a repeat is told that it is in progress, afterwards that
-   the outcome is unknown; it is never permitted again.
+   reports a result; no other claimant may begin.
+2. The claim states its maximum duration. Until then a repeat gets "in progress", afterwards
+   "outcome unknown"; it is never permitted again.
 3. Only its claimant reports the result, once and idempotently, also after the time of rule 2.
 4. A service has limits on claims and bytes. A begun claim reserves room for the longest answer.
 5. Changes are counted per service; a client refuses a store with a lower count than it saw, because claims
@@ -15,7 +15,7 @@ Of `shared`:
 Of `served`:
 
 1. A service performs one request per transaction; the first asker begins it.
-2. A repeat is told the answer, that it is in progress, or that the outcome is unknown.
+2. A repeat gets the answer, the notice that it is in progress, or that its outcome is unknown.
 3. Another request for the same transaction is refused.
 4. Answers are kept up to a size; of longer ones status and digest.
 5. Entries are kept until the token's expiry plus clock skew. Forgetting records up to when, and earlier ones
@@ -277,7 +277,7 @@ class Answered(NoTruth):
 SharedBeginning: TypeAlias = Begun | Answered | StillServing | Unfinished
 """The reply to a request to begin."""
 
-NOT_BEGUN: Final = "nobody who says so has begun that request, or it was said before"
+NOT_BEGUN: Final = "this claimant did not begin that request, or has already reported its result"
 
 
 def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedWish:
@@ -372,4 +372,4 @@ def forget_claims(tally: Tally, gone: Iterable[tuple[Instant, int]]) -> Tally:
 
 def _require(form: re.Pattern[str], text: str, where: str) -> None:
     if form.fullmatch(text) is None:
-        raise BadClaimError(f"`{where}` is none that a service of ours would send", where=where)
+        raise BadClaimError(f"`{where}` is not of a form that services send", where=where)

@@ -1,20 +1,59 @@
-"""A token as a row, which exists before the signed text.
+"""A token: its row, which exists before the signed text, and the claims derived from it.
+
+Of `values`:
 
 1. A token's content never changes; of the row only the revocation does.
 2. It ends at its revocation or expiry and never becomes valid again.
 3. Names are unique for our issuer (RFC 7519 §4.1.2): they contain the namespace unless it is `default`.
+
+Of `claims`:
+
+1. Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests the
+   actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token may
+   be delegated to (§4.4). A service's token names it in `service` too, with its key.
+2. A task token's `authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline,
+   location.
+3. A transaction token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit,
+   including the facts it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has
+   no `status` because it expires sooner than a list.
+4. Claims are canonical JSON; row and issue record hold their SHA-256.
+
+Of `issuing`:
+
+1. Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the task, the
+   caller's proof or the exchanged token. Times are truncated to seconds (I-44).
+2. The actor chain grows at its front, has at most six distinct actors and excludes the subject (RFC 8693
+   §4.1).
+3. An exchange keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order.
+4. A token may be exchanged by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its
+   bound key; possession of the text is not sufficient.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
-from taskbound.core.clock import Instant
+from taskbound.core.action import canonical
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.token.errors import TokenEndedError, TokenRevokedError
+from taskbound.core.identity.proof import BindingKind
+from taskbound.core.token.errors import (
+    ActorChainError,
+    BadTokenLifeError,
+    NotMeantError,
+    TokenAlteredError,
+    TokenEndedError,
+    TokenRevokedError,
+    UnboundTokenError,
+    WeakerBindingError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.action import JsonValue
     from taskbound.core.identity.proof import Binding
 
 
@@ -140,3 +179,235 @@ def service_name(namespace: str, service: str) -> str:
 def agent_name(namespace: str, agent: str) -> str:
     """An agent's `client_id` and actor name."""
     return name_of("agent", namespace, agent)
+
+
+DETAILS: Final = "taskbound_task"
+"""The type of what a task token says of its task."""
+_SECOND: Final = seconds(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGround:
+    """The stored facts behind a task token."""
+
+    scope: str
+    """The digest of the task's scope."""
+    deadline: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonGround:
+    """The facts behind a person's token: the current person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceGround:
+    """The facts behind a service's token: the service, its owner and its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionGround:
+    """The stored facts behind a transaction token."""
+
+    tool: str
+    server: str
+    """Digest of the server's identity."""
+    digest: str
+    """The action digest."""
+    definition: str
+    """The digest of the tool's pinned definition, which the action's digest is made of too."""
+    approval: str = ""
+    """The approval that lifted its hold; empty where none was needed."""
+    approvers: tuple[str, ...] = ()
+    """Who gave it, by name."""
+    ancestors: tuple[str, ...] = ()
+    """The tasks above its own, the nearest first."""
+    admission: str = ""
+    """What let in the client with whose token it was asked for; empty where none did."""
+
+
+Ground: TypeAlias = TaskGround | PersonGround | ServiceGround | ActionGround
+"""What a token speaks of."""
+
+
+def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
+    """The claims of the token; raises TokenAlteredError if the row does not match the facts."""
+    claims: dict[str, JsonValue] = {
+        "iss": token.issuer,
+        "sub": token.subject,
+        "aud": token.audience,
+        "iat": token.issued // _SECOND,
+        "exp": token.expires // _SECOND,
+        "jti": token.id,
+    }
+    if token.actors:
+        claims["act"] = _act(token.actors)
+    match ground:
+        case TaskGround() if token.form is TokenForm.TASK:
+            claims.update(_access(token, agent_name(token.namespace, token.agent), scope="task"))
+            claims["task"] = token.task
+            if token.may_act:
+                claims["may_act"] = {"sub": token.may_act}
+            claims["authorization_details"] = [details_of(token, ground)]
+        case PersonGround() if token.form is TokenForm.PERSON:
+            claims.update(_access(token, token.subject, scope="operations"))
+            if token.acr:
+                claims["acr"] = token.acr
+            if token.authenticated != NEVER:
+                claims["auth_time"] = token.authenticated // _SECOND
+        case ServiceGround() if token.form is TokenForm.SERVICE:
+            claims.update(_access(token, token.subject, scope="service"))
+            claims["service"] = named_in(token.subject)
+            claims["proven_by"] = token.proven_by
+        case ActionGround() if token.form is TokenForm.TRANSACTION:
+            claims.update(
+                {
+                    "txn": token.action,
+                    "scope": ground.tool,
+                    "req_wl": agent_name(token.namespace, token.agent),
+                    "tctx": _context(token, ground),
+                    **_confirmed(token),
+                }
+            )
+        case TaskGround() | PersonGround() | ServiceGround() | ActionGround():
+            raise TokenAlteredError(f"a token of form `{token.form.value}` speaks of something else")
+        case _ as never:
+            assert_never(never)
+    return claims
+
+
+def claims_digest(claims: Mapping[str, JsonValue]) -> str:
+    """The digest of the claims in row and record (rule 4)."""
+    return sha256(canonical({**claims})).hexdigest()
+
+
+def status_uri(issuer: str, number: int) -> str:
+    """The URL of a status list: its `sub`, and the `uri` in its tokens."""
+    return f"{issuer}/oauth/status/{number}"
+
+
+def _access(token: Token, client: str, *, scope: str) -> dict[str, JsonValue]:
+    claims: dict[str, JsonValue] = {
+        "client_id": client,
+        "namespace": token.namespace,
+        "scope": scope,
+        "status": {"status_list": {"idx": token.index, "uri": status_uri(token.issuer, token.list)}},
+    }
+    return claims | _confirmed(token)
+
+
+def _confirmed(token: Token) -> dict[str, JsonValue]:
+    if token.binding is None:
+        return {}
+    return {"cnf": {token.binding.kind.value: token.binding.thumbprint}}
+
+
+def _act(actors: tuple[str, ...]) -> JsonValue:
+    inner: dict[str, JsonValue] | None = None
+    for one in reversed(actors):
+        inner = {"sub": one} if inner is None else {"sub": one, "act": inner}
+    return inner
+
+
+def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
+    """The `authorization_details` object of a task token (RFC 9396 §2)."""
+    return {
+        "type": DETAILS,
+        "identifier": token.task,
+        "locations": [token.audience],
+        "scope": ground.scope,
+        "deadline": ground.deadline // _SECOND,
+    }
+
+
+def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
+    context: dict[str, JsonValue] = {
+        "namespace": token.namespace,
+        "task": token.task,
+        "action": token.action,
+        "action_digest": ground.digest,
+        "tool": ground.tool,
+        "target": ground.server,
+        "definition": ground.definition,
+        "ancestors": list(ground.ancestors),
+    }
+    if ground.admission:
+        context["admission"] = ground.admission
+    if token.content:
+        context["content_digest"] = token.content
+    if ground.approval:
+        context["approval"] = ground.approval
+        context["approver"] = [name_of("person", token.namespace, one) for one in ground.approvers]
+    return context
+
+
+LONGEST: Final = 300
+"""Seconds of a task token and of a person's (rule 1)."""
+SHORT: Final = 30
+"""Seconds of a transaction token (rule 1)."""
+DEPTH: Final = 6
+"""Those who act, with those they act for (rule 2)."""
+_FIRM: Final = {None: 0, BindingKind.DPOP: 1, BindingKind.MTLS: 2}
+
+
+def parse_life(asked: object, form: TokenForm) -> int:
+    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError (rule 1)."""
+    most = SHORT if form is TokenForm.TRANSACTION else LONGEST
+    if not isinstance(asked, int) or isinstance(asked, bool) or not 0 <= asked <= most:
+        raise BadTokenLifeError(f"such a token lives 1 to {most} seconds")
+    return asked or most
+
+
+def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
+    """Issue time and expiry in whole seconds, capped by `ends` (rule 1); raises BadTokenLifeError."""
+    issued = Instant(now - now % _SECOND)
+    end = min([Instant(issued + seconds(life)), *ends])
+    expires = Instant(end - end % _SECOND)
+    if expires <= now:
+        raise BadTokenLifeError("less than a second is left of what the token would rest on")
+    return issued, expires
+
+
+def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, ...]:
+    """Puts an actor in front of the chain (rule 2); raises ActorChainError."""
+    chain = (actor, *before)
+    if len(chain) > DEPTH:
+        raise ActorChainError(f"a task is handed on at most {DEPTH - 1} times by its tokens")
+    if len(set(chain)) != len(chain):
+        raise ActorChainError(f"`{actor}` has acted in this chain before")
+    if subject in chain:
+        raise ActorChainError(f"`{subject}` can't act for itself")
+    return chain
+
+
+def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
+    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged (rule 2)."""
+    chain: tuple[str, ...] = ()
+    for one in reversed(agents):
+        if chain[:1] != (one,):
+            chain = extend_chain(one, chain, subject)
+    return chain
+
+
+def require_bound(binding: Binding | None) -> Binding:
+    """Returns the binding; raises UnboundTokenError for None (rule 3)."""
+    if binding is None:
+        raise UnboundTokenError("nothing was shown that the token could be bound to")
+    return binding
+
+
+def require_as_firm(binding: Binding | None, before: Binding | None) -> None:
+    """Raises WeakerBindingError if the binding is weaker than the previous one (rule 3)."""
+    if _FIRM[None if binding is None else binding.kind] < _FIRM[None if before is None else before.kind]:
+        raise WeakerBindingError("the token would be bound less firmly than the one that it is made of")
+
+
+def require_meant(subject: Token, agent: str, shown: Binding | None) -> None:
+    """Raises NotMeantError unless this authenticated agent may exchange the token (rule 4)."""
+    if subject.form is TokenForm.TASK and subject.agent == agent:
+        return
+    if subject.may_act == agent_name(subject.namespace, agent):
+        return
+    if subject.binding is not None and subject.binding == shown:
+        return
+    raise NotMeantError(f"the token's holder did not name agent `{agent}`, and its own key is not shown")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from taskbound.core.tool.definition import (
-    DEFINITION_VERSION,
-    MAX_DEFINITION,
     MAX_DEFINITIONS,
     MAX_TOOLS,
     Comparison,
@@ -41,11 +39,12 @@ from taskbound.core.tool.errors import (
     RemoteReferenceError,
     TooManyToolsError,
 )
-from taskbound.core.tool.identity import IDENTITY_VERSION, PinnedFile, ServerIdentity
+from taskbound.core.tool.identity import (
+    PinnedFile,
+    ServerIdentity,
+)
 from taskbound.core.tool.name import (
     CREDENTIAL,
-    MAX_SERVER_NAME,
-    MAX_TOOL_NAME,
     MAX_URI,
     METHOD_NAMES,
     QUESTION_NAMES,
@@ -65,7 +64,6 @@ from taskbound.core.tool.name import (
 from taskbound.core.tool.slot import (
     ADMIN_SLOT,
     MAX_SECRET,
-    MAX_SLOTS,
     MIN_SECRET,
     Binding,
     Slot,
@@ -78,15 +76,9 @@ from taskbound.core.tool.slot import (
 __all__ = [
     "ADMIN_SLOT",
     "CREDENTIAL",
-    "DEFINITION_VERSION",
-    "IDENTITY_VERSION",
-    "MAX_DEFINITION",
     "MAX_DEFINITIONS",
     "MAX_SECRET",
-    "MAX_SERVER_NAME",
-    "MAX_SLOTS",
     "MAX_TOOLS",
-    "MAX_TOOL_NAME",
     "MAX_URI",
     "METHOD_NAMES",
     "MIN_SECRET",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.action import ActionState, parse_object
 from taskbound.core.approval import MOST_LOOKS, Operand, OperandUnreadableError, looks_of, parse_probes
-from taskbound.core.approval.operand import WITNESS, digest_of, parse_reading, read_for
+from taskbound.core.approval.probe import WITNESS, digest_of, parse_reading, read_for
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Evaluated, Hold, Holding
 from taskbound.core.decision.settle import LOOK_LIFE

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState
-from taskbound.core.approval.operand import read_for
+from taskbound.core.approval.probe import read_for
 from taskbound.core.audit import ActionDecided
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass

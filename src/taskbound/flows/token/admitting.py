@@ -53,7 +53,7 @@ from taskbound.core.token.authorization.request import (
     refresh_digest,
     require_renewable,
 )
-from taskbound.core.token.claims import LONGEST
+from taskbound.core.token.values import LONGEST
 from taskbound.flows.means import Actor
 from taskbound.flows.token.issuing import Issued, PersonTokenOrder, TaskTokenOrder
 from taskbound.flows.token.standing import require_sign_in

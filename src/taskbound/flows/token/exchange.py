@@ -38,7 +38,6 @@ from taskbound.core.token import (
     require_bound,
     require_meant,
 )
-from taskbound.core.token.claims import details_of
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     TASK_REFERENCE,
@@ -52,6 +51,7 @@ from taskbound.core.token.exchange import (
     parse_request_details,
     require_no_details,
 )
+from taskbound.core.token.values import details_of
 from taskbound.flows.means import Actor
 from taskbound.flows.policy.operations import Asked, authorized, bases, hold
 from taskbound.flows.task import ChildOrder, TaskOrder

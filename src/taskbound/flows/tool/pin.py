@@ -17,8 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import BadProbeError, ProbeKind, parse_probes
-from taskbound.core.approval.operand import parse_reading
-from taskbound.core.approval.probe import parse_checks
+from taskbound.core.approval.probe import parse_checks, parse_reading
 from taskbound.core.audit import ToolAccepted, ToolChanged, ToolPinned, UpstreamAdded, UpstreamRemoved
 from taskbound.core.audit.events import ToolDeclared
 from taskbound.core.dataclass import dataclass

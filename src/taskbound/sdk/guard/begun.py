@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.core.token.claims import DETAILS
 from taskbound.core.token.exchange import ACCESS_TOKEN
+from taskbound.core.token.values import DETAILS
 from taskbound.sdk.guard.errors import TaskNotEndedError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Pause, Say
 from taskbound.sdk.guard.holder import FAILED, OK, TOO_MANY, ApiLostError, Prove, object_of, text_of, token_of

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity, Slot
-    from taskbound.core.tool.leak import Leaks
+    from taskbound.core.tool.slot import Leaks
     from taskbound.ports.upstream import Question, Upstream
     from taskbound.surfaces.egress.authority import Authority, Permits
     from taskbound.surfaces.egress.tokens import Desk, ServerTokens

@@ -23,7 +23,7 @@ from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.target import RENEWS, SECONDS
-from taskbound.core.tool.leak import Leaks
+from taskbound.core.tool.slot import Leaks
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.action import Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush

@@ -11,7 +11,7 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
-    from taskbound.core.tool.leak import Leaks
+    from taskbound.core.tool.slot import Leaks
 
 
 HELD_BACK: Final = "the server said a secret that it or another was given, and it was held back"

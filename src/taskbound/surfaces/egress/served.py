@@ -29,8 +29,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.leak import Leaks
-from taskbound.core.tool.slot import filled
+from taskbound.core.tool.slot import Leaks, filled
 from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
 from taskbound.surfaces.egress.asked import Asked, Filled, Open, Sent
 from taskbound.surfaces.egress.errors import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.action.canonical import JsonValue
-from taskbound.core.tool.schema import parse_mirrors
+from taskbound.core.tool.definition import parse_mirrors
 from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
 from taskbound.surfaces.gateway.http.front import require_era, require_mirrored
 from taskbound.wire.mcp.message import LEGACY, MODERN, Notice, Request, parse_message

@@ -26,7 +26,7 @@ from taskbound.adapters.approval.apart.version import (
     tagged,
 )
 from taskbound.core.approval import OperandUnreadableError
-from taskbound.core.approval.operand import NO_ROW
+from taskbound.core.approval.probe import NO_ROW
 
 if TYPE_CHECKING:
     from taskbound.core.approval.probe import RowPlace

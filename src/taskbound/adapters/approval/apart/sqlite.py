@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from taskbound.adapters.approval.apart.version import require_key, require_version, row_hash, tagged
 from taskbound.core.approval import OperandOutsideError, OperandUnreadableError
-from taskbound.core.approval.operand import NO_ROW
+from taskbound.core.approval.probe import NO_ROW
 
 if TYPE_CHECKING:
     import sqlite3 as driver

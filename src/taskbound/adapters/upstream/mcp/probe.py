@@ -22,9 +22,8 @@ from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, S
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
-from taskbound.core.tool.leak import Leaks
 from taskbound.core.tool.name import parse_limits
-from taskbound.core.tool.slot import stand_ins
+from taskbound.core.tool.slot import Leaks, stand_ins
 from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
 

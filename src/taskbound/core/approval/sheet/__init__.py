@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
-from taskbound.core.approval.sheet.question import plan_sheet_of, render_plan_sheet, sheet_of
 from taskbound.core.approval.sheet.render import (
     PLAN_LIMITS,
     SHEET_LIMITS,
     BadSheetError,
     PlanSheetOf,
-    Rendering,
     Sheet,
     SheetLimits,
     SheetNeed,
     SheetOf,
     SheetOperand,
     TooLong,
+    plan_sheet_of,
+    render_plan_sheet,
     render_sheet,
+    sheet_of,
 )
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "BadSheetError",
     "Label",
     "PlanSheetOf",
-    "Rendering",
     "Sheet",
     "SheetLimits",
     "SheetNeed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
@@ -364,3 +364,26 @@ class RequestRefused:
     """What was asked for, such as `action:ask`; empty where that is not known."""
     times: int
     """How many: more than one where they came faster than they were told."""
+
+
+ApprovalEvent: TypeAlias = (
+    ApprovalAsked
+    | ApprovalShown
+    | ApprovalLimitsChanged
+    | ApprovalAnswered
+    | ApprovalProven
+    | ApprovalChanged
+    | ApprovalNarrowed
+    | PlanAsked
+    | PlanRefused
+    | PlanAnswered
+    | PlanChanged
+    | PolicyProposed
+    | PolicyRefused
+    | PolicyActivated
+    | PolicyRolledBack
+    | PolicyRebased
+    | OperationRefused
+    | OutcomeRefused
+    | RequestRefused
+)

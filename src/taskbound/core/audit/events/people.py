@@ -197,18 +197,6 @@ class GroupClaimed:
     proof: str
 
 
-AccountEvent: TypeAlias = (
-    AccountLinked
-    | AccountUnlinked
-    | GroupClaimed
-    | IssuerGroupsSet
-    | PersonSignedIn
-    | SessionEnded
-    | SignInRefused
-)
-"""Whatever is recorded of people's accounts."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorAdded:
     """A selector that maps credentials to an agent was added."""
@@ -301,17 +289,6 @@ class IdentityIssuerRemoved:
     proof: str
 
 
-WorkloadEvent: TypeAlias = (
-    AgentKeyChanged
-    | IdentityIssuerAdded
-    | IdentityIssuerRemoved
-    | ProofRefused
-    | SelectorAdded
-    | SelectorRemoved
-)
-"""Whatever is recorded of what proves agents."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustAdded:
     """A trust domain is trusted from now on."""
@@ -356,10 +333,6 @@ class TrustBundleTaken:
     """Of each certificate: its SHA-256 in hexadecimal."""
     jwt: tuple[str, ...]
     """Of each key for tokens, canonical: its SHA-256 in hexadecimal."""
-
-
-TrustEvent: TypeAlias = TrustAdded | TrustRemoved | TrustBundleTaken
-"""Whatever is recorded of trust domains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -413,5 +386,32 @@ class ServiceRemoved:
     proof: str
 
 
-ServiceEvent: TypeAlias = ServiceAdded | ServiceChanged | ServiceKeyChanged | ServiceRemoved
-"""Whatever is recorded of services."""
+PeopleEvent: TypeAlias = (
+    PersonKeyChanged
+    | NamespaceChanged
+    | PersonActed
+    | PersonsLinked
+    | AgentPeopleChanged
+    | ToolApproversChanged
+    | ToolOwnerChanged
+    | AccountLinked
+    | AccountUnlinked
+    | PersonSignedIn
+    | SessionEnded
+    | SignInRefused
+    | IssuerGroupsSet
+    | GroupClaimed
+    | SelectorAdded
+    | SelectorRemoved
+    | ProofRefused
+    | AgentKeyChanged
+    | IdentityIssuerAdded
+    | IdentityIssuerRemoved
+    | TrustAdded
+    | TrustRemoved
+    | TrustBundleTaken
+    | ServiceAdded
+    | ServiceChanged
+    | ServiceKeyChanged
+    | ServiceRemoved
+)

@@ -343,10 +343,6 @@ class TargetRemoved:
     proof: str
 
 
-TargetEvent: TypeAlias = TargetAdded | TargetAdminSet | TargetTestBegun | TargetTested | TargetRemoved
-"""Whatever is recorded of targets."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSecretSet:
     """A server's slot was filled or emptied; only the egress knows the value."""
@@ -442,3 +438,37 @@ class Delivery:
     outcome: str
     """`delivered`, `failed` or `overdue`."""
     detail: str = ""
+
+
+StandingEvent: TypeAlias = (
+    IdentityRegistered
+    | IdentityChanged
+    | AgentCeilingChanged
+    | AgentRiskChanged
+    | GrantableChanged
+    | GroupChanged
+    | MonitorAcknowledged
+    | UpstreamAdded
+    | UpstreamDeclared
+    | UpstreamRemoved
+    | ToolPinned
+    | ToolChanged
+    | ToolAccepted
+    | ToolDeclared
+    | IssuerAdded
+    | IssuerRemoved
+    | TemplateSaved
+    | TemplateRemoved
+    | KillSwitchChanged
+    | TargetAdded
+    | TargetAdminSet
+    | TargetTestBegun
+    | TargetTested
+    | TargetRemoved
+    | UpstreamSecretSet
+    | UpstreamTokenTold
+    | WriterStarted
+    | CheckpointSigned
+    | StoreBegunAnew
+    | Delivery
+)

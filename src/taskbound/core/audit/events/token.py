@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
@@ -188,3 +188,19 @@ class AdmissionEnded:
     why: str
     by: str
     proof: str
+
+
+TokenEvent: TypeAlias = (
+    TokenIssued
+    | TokenRevoked
+    | TokenKeyRotated
+    | TokenKeyRevoked
+    | ClientAdded
+    | ClientRemoved
+    | ClientConsented
+    | ClientDenied
+    | ConsentMistyped
+    | ClientAdmitted
+    | CodeRefused
+    | AdmissionEnded
+)

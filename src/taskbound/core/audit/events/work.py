@@ -339,12 +339,6 @@ class StoreReconciled:
     """How many targets it looked through."""
 
 
-CredentialEvent: TypeAlias = (
-    CredentialJournaled | CredentialMoved | CredentialOverdue | CredentialProlonged | StoreReconciled
-)
-"""What can be recorded of a credential, and of all of them."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentAsked:
     """Approval to widen a task was requested; the digest can be recomputed from the named row."""
@@ -422,3 +416,29 @@ class AmendmentChanged:
     reason: str
     by: str
     proof: str
+
+
+WorkEvent: TypeAlias = (
+    TaskStarted
+    | TaskChanged
+    | TaskStepped
+    | TaskAmended
+    | RunRegistered
+    | TaskAccounted
+    | TaskFollowed
+    | ActionRefusedMalformed
+    | ActionUndecided
+    | RefusalsDropped
+    | ActionDecided
+    | ActionReconciled
+    | ActionOutcome
+    | CredentialJournaled
+    | CredentialProlonged
+    | CredentialMoved
+    | CredentialOverdue
+    | StoreReconciled
+    | AmendmentAsked
+    | AmendmentShown
+    | AmendmentAnswered
+    | AmendmentChanged
+)

@@ -93,7 +93,7 @@ class Exchange:
 def code_digest(code: str) -> str:
     """The stored SHA-256 of a code, in hex (rule 1); raises BadCodeError."""
     if _CODE.fullmatch(code) is None:
-        raise BadCodeError("the code is none")
+        raise BadCodeError("the code is malformed")
     return hashlib.sha256(code.encode("ascii")).hexdigest()
 
 
@@ -283,7 +283,7 @@ def coded(asked: Asked, digest: str, now: Instant) -> Asked:
     if asked.state in {AskedState.CODED, AskedState.USED}:
         raise AnsweredError("the client was sent its code")
     if asked.state is not AskedState.CONSENTED or now >= asked.until:
-        raise NotAskedError("nobody has consented to this request in time")
+        raise NotAskedError("no person consented to this request in time")
     return replace(asked, state=AskedState.CODED, code=digest, coded=now, version=asked.version + 1)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 if TYPE_CHECKING:
-    from taskbound.core.token.authorization.redirect import Redirect
+    from taskbound.core.token.authorization.request import Redirect
 
 
 class BadClientIdError(MalformedError):
@@ -54,7 +54,7 @@ class BadRedirectError(DeniedError):
     """The redirect URI does not belong to the client."""
 
     code = "bad-redirect"
-    remedy = "do not go on: the link may come from somebody else than the client"
+    remedy = "do not go on: the link may not come from the client"
 
 
 class RepeatedParameterError(MalformedError):
@@ -65,7 +65,7 @@ class RepeatedParameterError(MalformedError):
 
 
 class RedirectedError(MalformedError):
-    """A refusal that is sent to the client's redirect URI (RFC 6749 §4.1.2.1)."""
+    """The request is refused, and the refusal goes to its redirect URI (RFC 6749 §4.1.2.1)."""
 
     code = "bad-authorization-request"
     remedy = "see the error that the client shows; it has to ask otherwise"
@@ -158,7 +158,7 @@ class ReusedCodeError(DeniedError):
     """The code was used twice; what it gave is revoked (RFC 6749 §4.1.2)."""
 
     code = "code-reused"
-    remedy = "start the client's sign-in anew; if nobody did this twice, the code was seen by somebody else"
+    remedy = "start the client's sign-in anew; if you did this only once, another party has seen the code"
 
 
 class BadRefreshError(DeniedError):

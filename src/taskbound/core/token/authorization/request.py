@@ -1,5 +1,14 @@
 """A client, its authorization request (RFC 6749 section 4.1.1, OAuth 2.1), and its admission.
 
+Of `redirect`:
+
+1. Allowed are `https`, `http` at a loopback address or `localhost`, and a private-use scheme for clients
+   registered by a person (RFC 8252 §7.1). Refused are fragments, users, dot segments, ambiguous escapes, and
+   schemes that run or read something.
+2. Comparison is exact (RFC 9700 §4.1.3), except for the port of a loopback *address* (RFC 8252 §7.3).
+   `localhost` is a name that may resolve elsewhere, so its port must match.
+3. Answer parameters follow the URI's own, which must not collide with them.
+
 Of `request`:
 
 1. No parameter is repeated (RFC 6749 §3.1); unknown ones are ignored, empty ones count as absent.
@@ -58,12 +67,101 @@ from taskbound.core.token.authorization.errors import (
     RepeatedParameterError,
     WiderRefreshError,
 )
-from taskbound.core.token.authorization.redirect import Redirect, answer_at, parse_redirect, require_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
+
+
+_LONGEST: Final = 2048
+_OWN_SCHEME: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]{1,62}):(?P<rest>/{0,2}[A-Za-z0-9._~/-]+)", re.ASCII
+)
+_RUN = "about blob chrome data file filesystem intent jar javascript ms-msdt search-ms vbscript view-source"
+_ASK = "content ftp ftps gopher http https ldap mailto sftp smb ssh tel telnet ws wss"
+_NEVER: Final = frozenset(_RUN.split(" ") + _ASK.split(" "))
+"""Schemes that run or read something, or prompt the user (rule 1)."""
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+_NAME: Final = "localhost"
+_OURS: Final = frozenset({"code", "error", "error_description", "iss", "state"})
+_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """One redirect URI."""
+
+    text: str
+    """As it was written; what is compared, and what is answered at."""
+    host: str
+    """What a person is shown: the host, or the scheme of a program's own."""
+    port_free: bool = False
+    """Whether the port is the program's to choose (rule 2)."""
+    beside: str = ""
+    """All of it but the port, where the port is free."""
+
+
+def parse_redirect(text: str, *, registered: bool) -> Redirect:
+    """Parses a redirect URI (rule 1); only a `registered` client may have a private-use scheme."""
+    if not text or len(text) > _LONGEST or "#" in text:
+        raise BadRedirectError("a redirect URI has no fragment, and at most 2048 characters")
+    own = _OWN_SCHEME.fullmatch(text)
+    if own is not None and own["scheme"] not in _NEVER:
+        if not registered:
+            raise BadRedirectError("a scheme of its own has only a client that a person registered here")
+        if any(part in {".", ".."} for part in own["rest"].split("/")):
+            raise BadRedirectError("a redirect URI has no dot segments")
+        return Redirect(text=text, host=f"{own['scheme']}:")
+    found = read_url(text)
+    if isinstance(found, Unmet) or found.scheme not in {"http", "https"}:
+        raise BadRedirectError("a redirect URI is https, or http at this machine, in its plain form")
+    if not text.startswith(f"{found.scheme}://"):
+        raise BadRedirectError("the scheme of a redirect URI is written in small letters")
+    if _names(text) & _OURS:
+        raise BadRedirectError("a redirect URI has none of the answer's own parameters")  # 3
+    if found.scheme == "http" and found.host not in _LOOPBACK and found.host != _NAME:
+        raise BadRedirectError("a redirect URI that is not of this machine is https")
+    free = found.scheme == "http" and found.host in _LOOPBACK
+    return Redirect(text=text, host=found.host, port_free=free, beside=_without_port(text) if free else "")
+
+
+def require_redirect(asked: str, known: Sequence[Redirect]) -> Redirect:
+    """Returns the URI if it is one of the client's (rule 2); raises BadRedirectError."""
+    for one in known:
+        if one.text == asked:
+            return one
+    for one in known:
+        if one.port_free:
+            wanted = parse_redirect(asked, registered=False)
+            if wanted.port_free and wanted.beside == one.beside:
+                return wanted
+    raise BadRedirectError("the answer would go to an address that is not the client's")
+
+
+def answer_at(redirect: Redirect, members: Sequence[tuple[str, str]]) -> str:
+    """The redirect URI with the answer's parameters (rule 3)."""
+    query = "&".join(f"{name}={_quoted(value)}" for name, value in members)
+    return f"{redirect.text}{'&' if '?' in redirect.text else '?'}{query}"
+
+
+def _without_port(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    at = min((rest.find(one) for one in "/?" if one in rest), default=len(rest))
+    host = re.sub(r":[0-9]+\Z", "", rest[:at])
+    return f"{scheme}://{host}{rest[at:]}"
+
+
+def _names(text: str) -> set[str]:
+    _, _, query = text.partition("?")
+    return {one.partition("=")[0] for one in query.split("&")} if query else set()
+
+
+def _quoted(value: str) -> str:
+    return "".join(
+        one if one in _PLAIN else "".join(f"%{byte:02X}" for byte in one.encode("utf-8", "surrogatepass"))
+        for one in value
+    )
 
 
 _THUMB: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -188,9 +286,9 @@ def _state(state: str) -> list[tuple[str, str]]:
 
 DOCUMENT_BYTES: Final = 5_120
 """How long a client's document may be (the draft's §6.6 names 5 kilobytes)."""
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+_REQUEST_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*", re.ASCII)
-_LONGEST: Final = 512
+_REQUEST_LONGEST: Final = 512
 _SHOWN: Final = 80
 _CLIENT_MOST: Final = 16
 _SECRETS: Final = ("client_secret", "client_secret_expires_at")
@@ -224,9 +322,9 @@ class Client:
 
 def parse_client_id(text: str) -> ClientId:
     """Parses a client id (rule 1); raises BadClientIdError."""
-    if _NAME.fullmatch(text):
+    if _REQUEST_NAME.fullmatch(text):
         return ClientId(text=text, host="")
-    found = read_url(text) if len(text) <= _LONGEST else None
+    found = read_url(text) if len(text) <= _REQUEST_LONGEST else None
     if (
         found is None
         or isinstance(found, Unmet)
@@ -245,7 +343,7 @@ def parse_client_id(text: str) -> ClientId:
 
 def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Client:
     """Builds a registered client; raises BadClientIdError, BadClientDocumentError, BadRedirectError."""
-    if _NAME.fullmatch(name) is None:
+    if _REQUEST_NAME.fullmatch(name) is None:
         raise BadClientIdError("a client's name has small letters, digits, and `._-`: at most 63")
     return Client(
         id=name, host="", name=_shown(shown), redirects=_redirects(list(redirects), registered=True)
@@ -380,7 +478,7 @@ class Leak(Enum):
 def refresh_digest(token: str) -> str:
     """The stored digest of a refresh token (rule 2); raises BadRefreshError."""
     if _REFRESH.fullmatch(token) is None:
-        raise BadRefreshError("the refresh token is none")
+        raise BadRefreshError("the refresh token is malformed")
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
@@ -394,7 +492,7 @@ def require_standing_admission(admission: Admission | None, now: Instant) -> Non
     if admission is None:
         raise AdmissionEndedError("the client was never let in")
     if admission.ended != NEVER:
-        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
+        raise AdmissionEndedError(f"the client's admission was ended: {admission.why}")
     if now >= admission.until:
         raise AdmissionEndedError("the client was let in until then, and no longer")
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from taskbound.core.tool.file.describe import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.file.parse import (
-    OUTCOMES,
     UNWATCHED,
     BadRoleError,
     Role,
     ToolFile,
     ToolFileError,
-    ToolSays,
     parse_roles,
     parse_tool_file,
     role_text,
 )
 
 __all__ = [
-    "OUTCOMES",
     "UNWATCHED",
     "BadRoleError",
     "Change",
@@ -25,7 +22,6 @@ __all__ = [
     "Role",
     "ToolFile",
     "ToolFileError",
-    "ToolSays",
     "change_of_sharing",
     "changes",
     "digest_of",

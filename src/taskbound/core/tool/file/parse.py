@@ -183,7 +183,7 @@ def worth_limits(arguments: Iterable[str], roles: Mapping[str, Role]) -> dict[st
     for one in arguments:
         role = roles.get(one)
         if role is None:
-            found[one] = "nobody said what it is for"
+            found[one] = "no role is declared for it"
         elif role.limited:
             found[one] = f"it is declared as {role.value}"
     return found
@@ -350,7 +350,7 @@ def _parse_texts(members: dict[str, JsonValue], name: str, place: Place) -> tupl
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _OUTCOME: Final[dict[str, JsonValue]] = {
-    "description": "Whether what comes of a call is told. Of unwatched ones AuthZEN alone asks.",
+    "description": "Whether the outcome of a call is reported. Only AuthZEN asks about unwatched tools.",
     "enum": [*OUTCOMES],
 }
 

@@ -45,16 +45,14 @@ class BadMetadataError(MalformedError):
     """The authorization server's metadata is invalid."""
 
     code = "bad-oauth-metadata"
-    remedy = (
-        "name the token endpoint yourself with `--oauth token=URL`, as whoever runs the issuer documents it"
-    )
+    remedy = "name the token endpoint yourself with `--oauth token=URL`, as the issuer documents it"
 
 
 class OtherIssuerError(DeniedError):
     """The server names other issuers or another resource."""
 
     code = "other-issuer"
-    remedy = "ask whoever gave you the client which issuer and which server it is for"
+    remedy = "ask the provider of the client which issuer and which server it is for"
 
 
 class TokenRefusedError(DeniedError):
@@ -78,7 +76,7 @@ class BadTokenError(UnavailableError):
     """The token endpoint's answer has no usable token."""
 
     code = "bad-token"
-    remedy = "see that the pinned token endpoint is one (RFC 6749), and ask whoever runs it"
+    remedy = "see that the pinned token endpoint is one (RFC 6749), and ask its administrator"
 
 
 class TokenUnavailableError(UnavailableError):

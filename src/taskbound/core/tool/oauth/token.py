@@ -137,7 +137,7 @@ def tokens_in(kind: bytes, body: bytes) -> tuple[str, ...]:
 def _token(answer: dict[str, JsonValue], asked: Collection[str], default: int | None) -> Token:
     value, kind = answer.get("access_token"), answer.get("token_type")
     if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
-        raise BadTokenError("the token endpoint's token is none that can stand in a header")  # 2
+        raise BadTokenError("the token endpoint's token cannot be sent in a header")  # 2
     if not MIN_SECRET <= len(value) <= MAX_SECRET:
         raise BadTokenError(f"the token endpoint's token has not {MIN_SECRET} to {MAX_SECRET} bytes")
     if not isinstance(kind, str) or kind.lower() != "bearer":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.approval import waiting_words
-from taskbound.core.approval.operand import parse_reading
+from taskbound.core.approval.probe import parse_reading
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.credential import credential_of
 from taskbound.core.decision import (

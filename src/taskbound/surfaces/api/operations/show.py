@@ -11,7 +11,7 @@ from taskbound.core.action import Action, Frame, canonical, parse_object
 from taskbound.core.action.text import escape_text
 from taskbound.core.approval import UnknownApprovalError, changes, require_showable
 from taskbound.core.approval.amendment import AmendmentState
-from taskbound.core.approval.operand import read_for
+from taskbound.core.approval.probe import read_for
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import seconds
 from taskbound.core.credential import age_of, is_overdue, name_of

@@ -41,9 +41,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.tool.definition import parse_mirrors
 from taskbound.core.tool.errors import BadMirrorError
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.schema import parse_mirrors
 from taskbound.surfaces.gateway.eras import agreed, initialized, requested_of, terms_of
 from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError, UnsupportedVersionError
 from taskbound.surfaces.gateway.http.door import Pace
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool.schema import Mirror
+    from taskbound.core.tool.definition import Mirror
     from taskbound.surfaces.gateway.http.door import Door
     from taskbound.surfaces.gateway.http.reply import Head
     from taskbound.surfaces.gateway.http.seat import FrontBounds, Session

@@ -32,7 +32,7 @@ import msgspec
 from taskbound.core.action import escape_text
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.authorization.errors import AnsweredError
-from taskbound.core.token.claims import LONGEST
+from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.network.consent.browser import (
     ASK,
     cookie,

@@ -17,10 +17,10 @@ from taskbound.adapters.store.sql.schema.authorization import (
 )
 from taskbound.core.clock import Instant
 from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
-from taskbound.core.token.authorization.redirect import Redirect
 from taskbound.core.token.authorization.request import (
     Admission,
     AuthorizationRequest,
+    Redirect,
     Refresh,
     registered_client,
 )

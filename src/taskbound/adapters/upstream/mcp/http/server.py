@@ -30,8 +30,8 @@ from taskbound.adapters.upstream.mcp.server import Filling, Patience, list_entri
 from taskbound.adapters.upstream.mcp.task import Tasks
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
+from taskbound.core.tool.definition import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.core.tool.name import METHOD_NAMES, shown
-from taskbound.core.tool.schema import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.ports.upstream import Turn
 from taskbound.wire.mcp.message import is_modern
 

@@ -36,7 +36,7 @@ from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.session import Asks
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.schema import encoded
+from taskbound.core.tool.definition import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line, request_line, text
 

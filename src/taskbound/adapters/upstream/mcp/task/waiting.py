@@ -30,7 +30,7 @@ from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import params_for
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
-from taskbound.core.tool.schema import encoded
+from taskbound.core.tool.definition import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, errored
 from taskbound.wire.mcp.message import is_modern, text
 from taskbound.wire.mcp.task import RELATED_KEY, BadMcpTaskError, McpTask, TaskStatus, parse_task
