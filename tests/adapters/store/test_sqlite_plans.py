@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
+from taskbound.adapters.store.sql.schema.target import LIVING, UNFINISHED
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, CredentialState

@@ -41,8 +41,8 @@ from taskbound.adapters.store.sql.identity import (
 from taskbound.adapters.store.sql.identity import read_version as read_person_version
 from taskbound.adapters.store.sql.policy import SqlPolicy, SqlRevocation, read_force, read_switch
 from taskbound.adapters.store.sql.schema import persons
-from taskbound.adapters.store.sql.schema.credential import LIVING
-from taskbound.adapters.store.sql.schema.service import service_keys, services
+from taskbound.adapters.store.sql.schema.identity import service_keys, services
+from taskbound.adapters.store.sql.schema.target import LIVING
 from taskbound.adapters.store.sql.tool import SqlTools, read_version
 
 if TYPE_CHECKING:

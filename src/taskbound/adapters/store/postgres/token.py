@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
-from taskbound.adapters.store.sql.schema.authorization import token_admissions
+from taskbound.adapters.store.sql.schema.token import token_admissions
 from taskbound.adapters.store.sql.token.authorization import ADMISSION_ROW, SqlAuthorizations
 from taskbound.adapters.store.sql.token.tokens import (
     COLUMNS,

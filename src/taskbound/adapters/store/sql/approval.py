@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert
 
-from taskbound.adapters.store.sql.rows import CHANGING, Statement, json_texts
+from taskbound.adapters.store.sql.rows import CHANGING, Statement, TableGroup, json_texts
 from taskbound.adapters.store.sql.schema import approval_answers, approval_plans, approvals
 from taskbound.core.approval import (
     Answer,
@@ -27,7 +27,7 @@ from taskbound.ports.approval import StoredApproval, StoredPlan, Waiter
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.adapters.store.sql.rows import Value
     from taskbound.ports.approval import ApprovalChange, PlanChange
 
 
@@ -116,13 +116,10 @@ _MOVE_PLAN: Final = (
 )
 
 
-class SqlApprovals:
+class SqlApprovals(TableGroup):
     """Approvals."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """Returns the approval with this id, or None."""

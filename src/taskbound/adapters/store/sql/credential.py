@@ -6,8 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.record import reader
-from taskbound.adapters.store.sql.rows import CHANGING, json_texts
-from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
+from taskbound.adapters.store.sql.rows import CHANGING, TableGroup, json_texts
+from taskbound.adapters.store.sql.schema.target import LIVING, UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
 from taskbound.ports.credential import HeldCredential
@@ -15,7 +15,7 @@ from taskbound.ports.credential import HeldCredential
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.adapters.store.sql.rows import Value
 
 
 COLUMNS: Final = (
@@ -82,13 +82,10 @@ _PUT: Final = (
 _read_held: Final = reader("credential task connection", HeldCredential)
 
 
-class SqlCredentials:
+class SqlCredentials(TableGroup):
     """Credentials."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
         """Returns the credential with this id, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.record import FLAG, Form, reader
+from taskbound.adapters.store.sql.rows import TableGroup
 from taskbound.core.clock import Instant
 from taskbound.core.policy import InForce
 from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
@@ -12,8 +13,6 @@ from taskbound.ports.policy import BundleActivation, StoredBundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from taskbound.adapters.store.sql.rows import Link
 
 
 _BUNDLE: Final = (
@@ -52,13 +51,10 @@ _read_bundle: Final = reader(
 )
 
 
-class SqlPolicy:
+class SqlPolicy(TableGroup):
     """Bundles."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
         """Returns the bundle with this digest, or None."""
@@ -154,13 +150,10 @@ _FORGET: Final = (
 )
 
 
-class SqlRevocation:
+class SqlRevocation(TableGroup):
     """The kill switch and the feed's entries."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def kill_switch(self, namespace: str) -> KillSwitch:
         """Returns the kill switch; off at epoch 0 in an untouched namespace."""

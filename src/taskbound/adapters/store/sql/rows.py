@@ -141,6 +141,15 @@ class Link(ABC):
         return error
 
 
+class TableGroup:
+    """Related tables, read and written over one link."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+
 class Part(Generic[T]):
     """An attribute of a transaction: one group of tables over the transaction's link."""
 

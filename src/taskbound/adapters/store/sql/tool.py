@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, select, text
 
 from taskbound.adapters.store.sql.record import BYTES, FLAG, TEXTS, Form, Record, enum, reader
-from taskbound.adapters.store.sql.rows import CHANGING, Statement, given, json_texts, look_up, read_texts
+from taskbound.adapters.store.sql.rows import (
+    CHANGING,
+    Statement,
+    TableGroup,
+    given,
+    json_texts,
+    look_up,
+    read_texts,
+)
 from taskbound.adapters.store.sql.schema import servers, tools
 from taskbound.adapters.store.sql.schema.target import targets
 from taskbound.core.target import TargetState
@@ -18,7 +26,6 @@ from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.clock import Instant
 
 
@@ -71,13 +78,10 @@ TARGET_ROW: Final = Record(targets, StoredTarget, "target", file=BYTES, state=en
 _read_secret: Final = reader("namespace server slot number sealed at", StoredSecret)
 
 
-class SqlTools:
+class SqlTools(TableGroup):
     """Servers and tools."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
         """Returns the server, or target, with this name, or None."""
@@ -174,13 +178,10 @@ _EPOCH: Final = "SELECT 1 FROM epochs WHERE epoch = ? AND since = ?"
 _PUT_EPOCH: Final = "INSERT INTO epochs (epoch, since) VALUES (?, ?)"
 
 
-class SqlTargets:
+class SqlTargets(TableGroup):
     """Targets."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
         """Returns the target with this name, or None."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import delete, select
 
 from taskbound.adapters.store.sql.record import FLAG, Form, Record, reader
-from taskbound.adapters.store.sql.rows import Statement, given
-from taskbound.adapters.store.sql.schema.account import accounts, browser_sessions, sign_ins
+from taskbound.adapters.store.sql.rows import Statement, TableGroup, given
+from taskbound.adapters.store.sql.schema.identity import accounts, browser_sessions, sign_ins
 from taskbound.core.clock import Instant
 from taskbound.core.identity.issuer import Account
 from taskbound.core.identity.proof import Answered
 from taskbound.core.identity.sign_in import Session, SignIn
-
-if TYPE_CHECKING:
-    from taskbound.adapters.store.sql.rows import Link
-
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(accounts).where(accounts.c.namespace == _SPACE)
@@ -66,13 +62,10 @@ _SESSION_ROW: Final = Record(browser_sessions, Session)
 _read_answered: Final = reader("namespace principal key request until answer", Answered)
 
 
-class SqlAccounts:
+class SqlAccounts(TableGroup):
     """Accounts, sign-ins and sessions. On PostgreSQL a transaction that reads them is exclusive."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def accounts(self, namespace: str) -> tuple[Account, ...]:
         """Returns every account, by issuer and subject."""
@@ -172,13 +165,10 @@ _SWEEP: Final = (
 )
 
 
-class SqlAnswered:
+class SqlAnswered(TableGroup):
     """Answers to requests, by idempotency key."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def begin(self, row: Answered, *, now: Instant) -> Answered | None:
         """Reserves the key without an answer, or returns the row that has it."""

@@ -11,6 +11,7 @@ from taskbound.adapters.store.sql.record import BYTES, FLAG, GRANTABLE, SCOPE, T
 from taskbound.adapters.store.sql.rows import (
     SHARED,
     Statement,
+    TableGroup,
     given,
     json_texts,
     look_up,
@@ -22,7 +23,7 @@ from taskbound.adapters.store.sql.schema import (
     person_keys,
     persons,
 )
-from taskbound.adapters.store.sql.schema.group import person_groups
+from taskbound.adapters.store.sql.schema.identity import person_groups
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
 from taskbound.core.identity.agent import Risk
@@ -38,8 +39,6 @@ from taskbound.core.identity.person_key import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from taskbound.adapters.store.sql.rows import Link
 
 
 _SPACE, _NAME = given("namespace"), given("name")
@@ -99,13 +98,10 @@ _AGENT_ROW: Final = Record(
 )
 
 
-class SqlIdentities:
+class SqlIdentities(TableGroup):
     """Persons and agents."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def person(self, namespace: str, name: str) -> Person | None:
         """Returns the person with this name, or None."""

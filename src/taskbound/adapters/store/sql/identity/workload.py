@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from taskbound.adapters.store.sql.record import BYTES, ENDED, FLAG, TEXTS, Form, Record, enum
-from taskbound.adapters.store.sql.rows import Statement, given, json_texts, read_texts
+from taskbound.adapters.store.sql.rows import Statement, TableGroup, given, json_texts, read_texts
 from taskbound.adapters.store.sql.schema import agent_keys, identity_issuers, selectors
-from taskbound.adapters.store.sql.schema.service import service_keys, services
-from taskbound.adapters.store.sql.schema.trust import trusts
+from taskbound.adapters.store.sql.schema.identity import service_keys, services, trusts
 from taskbound.core.identity.agent import AgentKey
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
@@ -22,7 +21,6 @@ from taskbound.core.identity.trust import Trust, TrustSource
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.clock import Instant
 
 
@@ -80,13 +78,10 @@ SERVICE_ROW: Final = Record(services, Service, "service", tools=TEXTS)
 SERVICE_KEY_ROW: Final = Record(service_keys, ServiceKey, public=BYTES, removed=ENDED)
 
 
-class SqlWorkloads:
+class SqlWorkloads(TableGroup):
     """Proofs of agents. On PostgreSQL a transaction that reads them is exclusive."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def selectors(self, namespace: str) -> tuple[Selector, ...]:
         """Returns every selector, by agent and id."""
@@ -168,13 +163,10 @@ _TRUST_DROP: Final = Statement(
 )
 
 
-class SqlTrusts:
+class SqlTrusts(TableGroup):
     """Trust domains."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
         """Returns the trust domain with this name, or None."""
@@ -220,13 +212,10 @@ _SERVICE_END_KEY: Final = Statement(
 )
 
 
-class SqlServices:
+class SqlServices(TableGroup):
     """Services and their keys. On PostgreSQL a transaction that reads them without a lock is exclusive."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def service(self, namespace: str, name: str) -> Service | None:
         """Returns the service with this name, or None."""

@@ -24,18 +24,13 @@ from sqlalchemy import (
     text,
 )
 
-from taskbound.adapters.store.sql.schema import (
-    account,
-    authorization,
-    group,
-    policy,
-    secret,
-    service,
-    shared,
-    trust,
+from taskbound.adapters.store.sql.schema.approval import (
+    amendment_answers,
+    amendments,
+    approval_answers,
+    approval_plans,
+    approvals,
 )
-from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
-from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
@@ -45,16 +40,14 @@ from taskbound.adapters.store.sql.schema.columns import (
     text_column,
     whole_column,
 )
-from taskbound.adapters.store.sql.schema.credential import credentials
-from taskbound.adapters.store.sql.schema.revocation import revocations
-from taskbound.adapters.store.sql.schema.target import epochs, installation, targets
+from taskbound.adapters.store.sql.schema.identity import agent_keys, identity_issuers, selectors
+from taskbound.adapters.store.sql.schema.policy import revocations
+from taskbound.adapters.store.sql.schema.target import credentials, epochs, installation, targets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
-from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
 
 __all__ = [
     "LIFTED",
     "METADATA",
-    "account",
     "actions",
     "acts",
     "agent_keys",
@@ -64,13 +57,11 @@ __all__ = [
     "approval_answers",
     "approval_plans",
     "approvals",
-    "authorization",
     "checkpoints",
     "claims",
     "claims_forgotten",
     "credentials",
     "epochs",
-    "group",
     "heartbeats",
     "identity_issuers",
     "installation",
@@ -80,16 +71,12 @@ __all__ = [
     "person_keys",
     "persons",
     "places",
-    "policy",
     "records",
     "remainders",
     "revocations",
     "runs",
-    "secret",
     "selectors",
     "servers",
-    "service",
-    "shared",
     "targets",
     "task_accounts",
     "task_evidence",
@@ -100,7 +87,6 @@ __all__ = [
     "tokens",
     "tool_approvers",
     "tools",
-    "trust",
     "unclaimed_tasks",
     "writers",
 ]

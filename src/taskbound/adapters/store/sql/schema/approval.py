@@ -1,4 +1,4 @@
-"""Tables of approval questions and answers."""
+"""Tables of approval questions, amendments and answers."""
 
 from __future__ import annotations
 
@@ -110,4 +110,42 @@ approval_limits: Final = Table(
     PrimaryKeyConstraint("namespace"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+
+amendments: Final = Table(
+    "amendments",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("task"),
+    text_column("agent"),
+    text_column("wanted"),
+    text_column("state"),
+    bytes_column("question"),
+    whole_column("asked"),
+    whole_column("finished"),
+    text_column("reason"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("amendments_by_time", "namespace", "asked", "id"),
+    partial_index("amendments_open", "asked", "id", where="state = 'pending'"),
+    partial_index("amendments_open_by_task", "namespace", "task", where="state = 'pending'", unique=True),
+    partial_index("amendments_denied", "namespace", "task", "wanted", where="state = 'denied'"),
+    sqlite_strict=True,
+)
+
+amendment_answers: Final = Table(
+    "amendment_answers",
+    METADATA,
+    text_column("namespace"),
+    text_column("amendment"),
+    text_column("person"),
+    text_column("kind"),
+    text_column("person_key"),
+    whole_column("at"),
+    whole_column("received"),
+    bytes_column("statement"),
+    bytes_column("signature"),
+    PrimaryKeyConstraint("namespace", "amendment", "person", "kind"),
+    sqlite_strict=True,
 )

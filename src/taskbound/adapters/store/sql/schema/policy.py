@@ -1,12 +1,22 @@
-"""Tables of policy bundles."""
+"""Tables of policy bundles and of the feed's entries.
+
+1. A row is written in the transaction that gives its record a place, with the record's content.
+2. Like the log, its key has no namespace: places are shared by all namespaces.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table
 
-from taskbound.adapters.store.sql.schema.columns import METADATA, bytes_column, text_column, whole_column
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    WHOLE,
+    bytes_column,
+    text_column,
+    whole_column,
+)
 
 bundles: Final = Table(
     "bundles",
@@ -45,4 +55,18 @@ bundles_in_force: Final = Table(
     PrimaryKeyConstraint("namespace"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+
+revocations: Final = Table(
+    "revocations",
+    METADATA,
+    Column("place", WHOLE, primary_key=True, autoincrement=False),
+    whole_column("at"),
+    text_column("namespace"),
+    text_column("about"),
+    text_column("id"),
+    text_column("turn"),
+    Index("revocations_by_instant", "at"),
+    sqlite_strict=True,
 )

@@ -1,21 +1,36 @@
-"""Tables of targets, the installation's mark, and epochs.
+"""Tables of targets, credentials and upstream servers' sealed secrets.
+
+Of `target`:
 
 1. For decisions a target is a row of `servers`; this table holds what people, the broker and preflights
    need beside it.
 2. One mark, used in names in targets, serves the whole installation and never changes.
 3. The log has one record of each epoch that a broker reconciled, however often it is reported.
+
+Of `credential`:
+
+1. Due credentials are found by target, and the index omits ended ones: a target that has been away for
+   days does not slow the others.
+2. Those under way have an index of their own, and the living ones of them another, which is read twice a
+   second even beside ten thousand revocations.
+3. The row holds the last renewal: action, end, record and result.
+4. `kept`, which ends a credential that the target does not know by our name, is sealed to the broker and
+   emptied once the credential has ended.
+5. Rows are never deleted: what a target holds is compared with them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, PrimaryKeyConstraint, Table
+from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
+    TEXT,
     WHOLE,
     bytes_column,
+    partial_index,
     text_column,
     whole_column,
 )
@@ -58,3 +73,68 @@ epochs: Final = Table(
     sqlite_strict=True,
 )
 """Those that the log has a record of (rule 3)."""
+
+
+UNFINISHED: Final = "'active', 'journaled', 'minting', 'revoking'"
+"""States of what is under way (rule 2), as a statement lists them."""
+LIVING: Final = "'active', 'journaled', 'minting'"
+"""States of what lives."""
+
+credentials: Final = Table(
+    "credentials",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("target"),
+    text_column("kind"),
+    text_column("identity"),
+    text_column("task"),
+    text_column("agent"),
+    text_column("action"),
+    bytes_column("arguments"),
+    text_column("recipient"),
+    text_column("state"),
+    whole_column("made"),
+    whole_column("ends"),
+    whole_column("due"),
+    whole_column("fence"),
+    whole_column("leased"),
+    whole_column("shown"),
+    whole_column("acknowledged"),
+    whole_column("ended"),
+    text_column("why"),
+    whole_column("attempts"),
+    text_column("trouble"),
+    whole_column("late"),
+    whole_column("record"),
+    whole_column("version"),
+    Column("renewal", TEXT, nullable=False, server_default=text("''")),
+    Column("renewed", WHOLE, nullable=False, server_default=text("0")),
+    Column("renewal_record", WHOLE, nullable=False, server_default=text("0")),
+    Column("renewal_state", TEXT, nullable=False, server_default=text("''")),
+    Column("renewal_attempts", WHOLE, nullable=False, server_default=text("0")),
+    Column("kept", TEXT, nullable=False, server_default=text("''")),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("credentials_by_task", "namespace", "task", "id"),
+    Index("credentials_by_target", "namespace", "target", "id"),
+    partial_index("credentials_due", "namespace", "target", "due", "id", where="due > 0"),
+    partial_index("credentials_unfinished", "namespace", "id", where=f"state IN ({UNFINISHED})"),
+    partial_index("credentials_living", "namespace", "target", "due", "id", where=f"state IN ({LIVING})"),
+    partial_index("credentials_revoking", "namespace", "ended", "id", where="state = 'revoking'"),
+    sqlite_strict=True,
+)
+
+
+upstream_secrets: Final = Table(
+    "upstream_secrets",
+    METADATA,
+    text_column("namespace"),
+    text_column("server"),
+    text_column("slot"),
+    whole_column("number"),
+    text_column("sealed"),
+    whole_column("at"),
+    PrimaryKeyConstraint("namespace", "server", "slot"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

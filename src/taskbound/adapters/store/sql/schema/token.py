@@ -1,4 +1,4 @@
-"""Tables of tokens, signing keys, claims and answered requests.
+"""Tables of tokens, signing keys, claims, OAuth clients and answered requests.
 
 1. A place in a status list belongs to one token for the list's lifetime; transaction tokens have none.
 2. A unique index allows one current and one next key.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
+from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
@@ -110,6 +110,120 @@ answered: Final = Table(
     text_column("answer"),
     PrimaryKeyConstraint("namespace", "principal", "key"),
     Index("answered_by_end", "until"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
+token_clients: Final = Table(
+    "token_clients",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("shown"),
+    text_column("redirects"),
+    whole_column("added"),
+    text_column("added_by"),
+    PrimaryKeyConstraint("namespace", "id"),
+    sqlite_strict=True,
+)
+
+token_requests: Final = Table(
+    "token_requests",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("client"),
+    text_column("request"),
+    text_column("shown"),
+    text_column("host"),
+    text_column("agent"),
+    text_column("browser"),
+    text_column("typed"),
+    whole_column("asked"),
+    text_column("state"),
+    text_column("person"),
+    text_column("task"),
+    text_column("code"),
+    whole_column("coded"),
+    text_column("admission"),
+    whole_column("version"),
+    Column("acr", TEXT, nullable=False, server_default=text("''")),
+    Column("authenticated", WHOLE, nullable=False, server_default=text("0")),
+    Column("session", TEXT, nullable=False, server_default=text("''")),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("token_requests_by_typed", "namespace", "typed"),
+    Index("token_requests_by_code", "namespace", "code"),
+    Index("token_requests_by_age", "asked"),
+    sqlite_strict=True,
+)
+
+token_admissions: Final = Table(
+    "token_admissions",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("client"),
+    text_column("agent"),
+    text_column("task"),
+    text_column("person"),
+    text_column("resource"),
+    text_column("scope"),
+    text_column("jkt"),
+    whole_column("begun"),
+    whole_column("until"),
+    whole_column("turn"),
+    whole_column("ended"),
+    text_column("why"),
+    whole_column("version"),
+    Column("session", TEXT, nullable=False, server_default=text("''")),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("token_admissions_of", "namespace", "client", "ended"),
+    sqlite_strict=True,
+)
+
+token_refreshes: Final = Table(
+    "token_refreshes",
+    METADATA,
+    text_column("namespace"),
+    text_column("digest"),
+    text_column("admission"),
+    whole_column("turn"),
+    PrimaryKeyConstraint("namespace", "digest"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
+shared_claims: Final = Table(
+    "shared_claims",
+    METADATA,
+    text_column("namespace"),
+    text_column("service"),
+    text_column("txn"),
+    text_column("request"),
+    text_column("claimant"),
+    whole_column("until"),
+    whole_column("still"),
+    text_column("state"),
+    bytes_column("answer"),
+    PrimaryKeyConstraint("namespace", "service", "txn"),
+    Index("shared_claims_by_end", "namespace", "service", "until"),
+    Index("shared_claims_due", "until"),
+    sqlite_strict=True,
+)
+
+shared_tallies: Final = Table(
+    "shared_tallies",
+    METADATA,
+    text_column("namespace"),
+    text_column("service"),
+    whole_column("turn"),
+    whole_column("claims"),
+    whole_column("room"),
+    whole_column("forgotten"),
+    PrimaryKeyConstraint("namespace", "service"),
+    CheckConstraint("claims >= 0 AND room >= 0", name="shared_tallies_not_below_nothing"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert
 
 from taskbound.adapters.store.sql.approval import read_answer
-from taskbound.adapters.store.sql.rows import CHANGING, Statement, json_texts
-from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
+from taskbound.adapters.store.sql.rows import CHANGING, Statement, TableGroup, json_texts
+from taskbound.adapters.store.sql.schema.approval import amendment_answers, amendments
 from taskbound.core.approval.amendment import AmendmentState, parse_amendment
 from taskbound.core.clock import Instant
 from taskbound.ports.task import StoredAmendment
@@ -20,7 +20,7 @@ from taskbound.ports.task import StoredAmendment
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.adapters.store.sql.rows import Value
     from taskbound.core.approval import Answer
     from taskbound.ports.task import AmendmentChange
 
@@ -58,13 +58,10 @@ _MOVE: Final = (
 )
 
 
-class SqlAmendments:
+class SqlAmendments(TableGroup):
     """Amendments."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
         """Returns the amendment with this id, or None."""

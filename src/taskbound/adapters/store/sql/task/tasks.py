@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, tuple_
 from taskbound.adapters.store.sql.record import FLAG, SCOPE, Form, Record, enum, reader
 from taskbound.adapters.store.sql.rows import (
     Statement,
+    TableGroup,
     given,
     json_texts,
     look_up,
@@ -31,7 +32,6 @@ from taskbound.ports.task import Run
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.clock import Instant
 
 
@@ -160,13 +160,10 @@ _read_run: Final = reader("namespace task boot pid started", Run)
 _read_unclaimed: Final = reader("namespace task until", Unclaimed)
 
 
-class SqlTasks:
+class SqlTasks(TableGroup):
     """Tasks."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def task(self, namespace: str, task: str) -> Task | None:
         """Returns the task with this id, or None."""
@@ -398,13 +395,10 @@ _PUT: Final = "INSERT INTO unclaimed_tasks (namespace, task, until) VALUES (?, ?
 _DROP: Final = "DELETE FROM unclaimed_tasks WHERE namespace = ? AND task = ?"
 
 
-class SqlUnclaimed:
+class SqlUnclaimed(TableGroup):
     """Notes on tasks that no connection has claimed yet."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
         """Returns due notes, oldest first."""

@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import delete, insert, select
 
 from taskbound.adapters.store.sql.record import TEXTS, Record
-from taskbound.adapters.store.sql.rows import Statement, Versioned, given, json_texts, read_texts
-from taskbound.adapters.store.sql.schema.authorization import (
+from taskbound.adapters.store.sql.rows import Statement, TableGroup, Versioned, given, json_texts, read_texts
+from taskbound.adapters.store.sql.schema.token import (
     token_admissions,
     token_clients,
     token_refreshes,
@@ -29,7 +29,7 @@ from taskbound.ports.token import RegisteredClient
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.adapters.store.sql.rows import Value
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,13 +193,10 @@ ADMISSION_ROW: Final = Record(token_admissions, Admission, "admission", scope=TE
 _REFRESH_ROW: Final = Record(token_refreshes, Refresh)
 
 
-class SqlAuthorizations:
+class SqlAuthorizations(TableGroup):
     """OAuth clients and requests. On PostgreSQL a transaction that reads them without a lock is exclusive."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def client(self, namespace: str, client: str) -> RegisteredClient | None:
         """Returns the client with this name, or None."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.adapters.store.sql.record import BYTES, enum, reader
-from taskbound.adapters.store.sql.rows import ALONE, CHANGING, SHARED, json_texts, read_texts
+from taskbound.adapters.store.sql.rows import ALONE, CHANGING, SHARED, TableGroup, json_texts, read_texts
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState, Use
@@ -18,7 +18,6 @@ from taskbound.core.token.shared import LONGEST_ANSWER, ServedState, SharedClaim
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.token import Claim
 
 
@@ -72,13 +71,10 @@ _read_claim: Final = reader(
 _read_tally: Final = reader("namespace service turn claims room forgotten", Tally)
 
 
-class SqlTokens:
+class SqlTokens(TableGroup):
     """Tokens and signing keys."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def token(self, namespace: str, token: str) -> Token | None:
         """Returns the token with this id, or None."""
@@ -255,13 +251,10 @@ _FORGET: Final = (
 )
 
 
-class SqlClaims:
+class SqlClaims(TableGroup):
     """Claims that serve once."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
         """Uses these claims; returns which use of each this is."""
@@ -324,13 +317,10 @@ _DROP: Final = (
 )
 
 
-class SqlSharedClaims:
+class SqlSharedClaims(TableGroup):
     """Claims kept for services."""
 
-    __slots__ = ("_link",)
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    __slots__ = ()
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
         """Returns a service's claim for a transaction, or None."""
