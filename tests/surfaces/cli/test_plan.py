@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.approval import UnreadablePlanError, UnreadableQuestionError, parse_plan
-from taskbound.surfaces.cli.approval.command import plan as cli_plan
+from taskbound.surfaces.cli.approval import plan as cli_plan
 from taskbound.wire.approval import PlanDetail, ShowPlan
 from tests.peers.openssh import make_key, sign
 from tests.sheet_oracle import parse_plan_sheet

@@ -133,61 +133,6 @@ LaterOption = Annotated[
 ]
 
 
-class CopyReport(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
-    """A backup and its contents."""
-
-    path: str
-    manifest: str
-    engine: str
-    """`sqlite` or `postgresql`."""
-    revision: str
-    records: int
-    size: int
-    """Records with a place in the log: where in it the copy was made."""
-    origin: str
-    """The log's name."""
-    covered: int
-    """Records that the newest checkpoint covers."""
-    root: str
-    bytes: int
-    sha256: str
-    made: int
-    """Instant, microseconds since 1970."""
-
-
-class LaterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of a later log that the store doesn't hold."""
-
-    at: int
-    namespace: str
-    kind: str
-    of: str
-
-
-class RestoreReport(msgspec.Struct, frozen=True, kw_only=True, tag="begun-anew", tag_field="is"):
-    """The state after a restore or reconcile, and what ended."""
-
-    finished: bool
-    """Whether there was nothing left to end: another run, or another data directory, had done that."""
-    held: int
-    """Records of before that the store holds."""
-    seen: int
-    """Records that were seen of it; 0 if unknown."""
-    made: int
-    """Instant of the copy, or 0."""
-    stopped: tuple[str, ...]
-    """Namespaces in which everything is stopped."""
-    tasks: int
-    admissions: int
-    sessions: int
-    keys: int
-    aside: str
-    """Path of the previous database, or ''."""
-    origin: str
-    """The log's new name; empty where daemon and signer are given one by hand."""
-    later: tuple[LaterRecord, ...]
-
-
 @command(
     app,
     "backup",
@@ -205,8 +150,9 @@ def backup(
     The manifest `FILE.manifest.json` is written beside it. Protect copies like the store; they hold no keys.
     """
     session.require_outside(BackUpStore())
-    made = session.plugs.back_up(session.place, file, store=store, database=database, told=_progress(session))
-    report = msgspec.convert(made, CopyReport, from_attributes=True)
+    report = session.plugs.back_up(
+        session.place, file, store=store, database=database, told=_progress(session)
+    )
     if session.screen.json:
         session.screen.document(report)
         return
@@ -295,25 +241,9 @@ def _progress(session: Session) -> Callable[[int, int], None]:
 
 
 def _report(session: Session, done: BegunAnew) -> None:
-    later = tuple(msgspec.convert(one, LaterRecord, from_attributes=True) for one in done.later)
     screen = session.screen
     if screen.json:
-        screen.document(
-            RestoreReport(
-                finished=done.finished,
-                held=done.held,
-                seen=done.seen,
-                made=done.made,
-                stopped=done.namespaces,
-                tasks=done.tasks,
-                admissions=done.admissions,
-                sessions=done.sessions,
-                keys=done.keys,
-                aside=done.aside,
-                origin=done.origin,
-                later=later,
-            )
-        )
+        screen.document(done)
         return
     if done.aside:
         screen.line(f"the database of before is in {shown(done.aside)}")
@@ -330,8 +260,8 @@ def _report(session: Session, done: BegunAnew) -> None:
         if done.origin
         else "give daemon and signer another `--origin` before they start"
     )
-    if later:
+    if done.later:
         screen.heading("what happened since, that the store does not know")
-        rows = [(moment(one.at), one.namespace, one.kind, Words(shown(one.of))) for one in later]
+        rows = [(moment(one.at), one.namespace, one.kind, Words(shown(one.of))) for one in done.later]
         screen.table(("WHEN", "NAMESPACE", "WHAT", "OF"), rows, "nothing")
     screen.line("start the daemon, look, then lift the stop: `taskbound stop --lift`")

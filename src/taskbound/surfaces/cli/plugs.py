@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -43,22 +45,26 @@ class Place:
     unknown_variables: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyMade:
-    """A copy of the store."""
+class CopyMade(msgspec.Struct, frozen=True, kw_only=True, tag="backup", tag_field="is"):
+    """A backup and its contents."""
 
     path: str
     manifest: str
     engine: str
+    """`sqlite` or `postgresql`."""
     revision: str
     records: int
     size: int
+    """Records with a place in the log: where in it the copy was made."""
     origin: str
+    """The log's name."""
     covered: int
+    """Records that the newest checkpoint covers."""
     root: str
     bytes: int
     sha256: str
     made: int
+    """Instant, microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +83,7 @@ class Copies:
     """Why it is not known which one was made last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class Later(msgspec.Struct, frozen=True, kw_only=True):
     """A security-relevant record of a later log that the store lacks."""
 
     at: int
@@ -87,18 +92,26 @@ class Later:
     of: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BegunAnew:
-    """The result of a restore or reconcile."""
+class BegunAnew(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="begun-anew",
+    tag_field="is",
+    rename={"namespaces": "stopped"},
+):
+    """The state after a restore or reconcile, and what ended."""
 
     finished: bool
     """Whether there was nothing left to end: another run, or another data directory, had done that."""
     held: int
+    """Records of before that the store holds."""
     seen: int
+    """Records that were seen of it; 0 if unknown."""
     made: int
     """Instant of the copy, or 0."""
     namespaces: tuple[str, ...]
-    """Where everything is stopped."""
+    """Namespaces in which everything is stopped."""
     tasks: int
     admissions: int
     sessions: int
@@ -106,7 +119,7 @@ class BegunAnew:
     aside: str
     """Path of the previous database, or ''."""
     origin: str
-    """The log's new name; empty where it is given by hand."""
+    """The log's new name; empty where daemon and signer are given one by hand."""
     later: tuple[Later, ...]
 
 
