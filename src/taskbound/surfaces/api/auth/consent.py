@@ -52,8 +52,8 @@ from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
 from taskbound.flows.token import choices_of, known_client
 from taskbound.surfaces.api.auth.client import require_namespace
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.auth.sign_in import require_page
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 

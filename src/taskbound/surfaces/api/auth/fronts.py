@@ -27,10 +27,10 @@ from taskbound.flows.token import resource_of
 from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.flows.token.verifying import Request, read_shown, require_task_kind
 from taskbound.surfaces.api.auth.client import leaf_of
+from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.surfaces.api.server.connection import Connection
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import fault_of
-from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.wire.connection import Seated, ShowProof
 
 if TYPE_CHECKING:

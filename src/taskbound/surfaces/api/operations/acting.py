@@ -41,12 +41,12 @@ from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.issuing import parse_content_digest
-from taskbound.surfaces.api.operations.action import decided, malformed, reasons_of, record_unread, waiting
 from taskbound.surfaces.api.auth.authority import apart
 from taskbound.surfaces.api.background.looking import MOST_ROUNDS
+from taskbound.surfaces.api.operations.action import decided, malformed, reasons_of, record_unread, waiting
+from taskbound.surfaces.api.operations.show import changed_values, reasons
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import family_of, fault_of
-from taskbound.surfaces.api.operations.show import changed_values, reasons
 from taskbound.surfaces.api.server.tracing import watching
 from taskbound.surfaces.api.server.worker import Asked, OverloadedError
 from taskbound.wire import action as wire

@@ -40,12 +40,11 @@ from taskbound.flows.approval.limits import measure, set_limits
 from taskbound.flows.approval.look import Unseen
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import signed_in_by, subject_of
-from taskbound.surfaces.api.operations.amendment import amendment_rows, answer_amendment, is_amendment
-from taskbound.surfaces.api.operations.filters import BadFilterError
-from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.page.brought import require_brought
-from taskbound.surfaces.api.operations.show import changed_values, gives_of, sheet_text
 from taskbound.surfaces.api.auth.sign_in import require_page
+from taskbound.surfaces.api.operations.amendment import amendment_rows, answer_amendment, is_amendment
+from taskbound.surfaces.api.operations.show import BadFilterError, changed_values, gives_of, sheet_text
+from taskbound.surfaces.api.page.brought import require_brought
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.dataclass import dataclass
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.audit.sequencing import NotCoveredError
-from taskbound.surfaces.api.operations.filters import BadFilterError
+from taskbound.surfaces.api.operations.show import BadFilterError
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import audit as wire
 from taskbound.wire.audit import CompareRows, RowsCompared

@@ -50,9 +50,14 @@ from taskbound.flows.credential.handing import acknowledge_credential, over_of, 
 from taskbound.flows.credential.naming import LEFT
 from taskbound.flows.credential.revoking import end_one_due, end_own, revoke_credentials
 from taskbound.surfaces.api.background.credential_rounds import AskerGoneError, RenewalDesk, hand
-from taskbound.surfaces.api.operations.filters import BadFilterError, require_agent, require_target, require_task
+from taskbound.surfaces.api.operations.show import (
+    BadFilterError,
+    credential_row,
+    require_agent,
+    require_target,
+    require_task,
+)
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.operations.show import credential_row
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.target import DuePush, Handed, TellEpoch

@@ -50,8 +50,8 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.tool import UnknownServerError
 from taskbound.flows.tool.secret import ServerTokens, slots_of
 from taskbound.surfaces.api.operations.action import answer_of, decided
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.show import read_spec
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.worker import Asked
 from taskbound.wire import egress as wire
 from taskbound.wire.action import Decide

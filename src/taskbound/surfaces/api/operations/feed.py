@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.revocation import FeedBehindError
-from taskbound.surfaces.api.operations.filters import BadFilterError
+from taskbound.surfaces.api.operations.show import BadFilterError
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed
 

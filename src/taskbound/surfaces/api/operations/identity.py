@@ -25,8 +25,8 @@ from taskbound.flows.identity.account import end_session, link_account, set_issu
 from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.auth.authority import apart
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.show import agent_detail, group_detail, person_detail, person_row
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import identity as wire
 from taskbound.wire import workload as workload_wire
 from taskbound.wire.connection import Done

@@ -10,8 +10,8 @@ from taskbound.core.task import TaskState
 from taskbound.flows.credential.naming import count_credentials
 from taskbound.flows.revocation import stop
 from taskbound.surfaces.api.auth.fronts import over_of
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.policy import in_force
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire.connection import (
     BackUpStore,
     BeginInit,
