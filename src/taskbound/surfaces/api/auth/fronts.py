@@ -75,7 +75,6 @@ def require_same_origin(daemon: Daemon, ask: Open) -> None:
 
 @operation(ShowProof)
 async def _show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> Answer:
-    """Verifies the token and proof of a request and returns its task (rule 3)."""
     if connection.role != "front":  # it was looked at as it was opened (rule 1)
         raise UnprovenError("only the gateway over HTTP asks whose a request is")
     try:

@@ -61,7 +61,7 @@ from taskbound.surfaces.api.auth.client import (
     require_namespace,
 )
 from taskbound.surfaces.api.auth.showing import Showings
-from taskbound.surfaces.api.background.afar import Afar
+from taskbound.surfaces.api.background.strangers import Afar
 from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.surfaces.api.operations.workload import Issuers
 from taskbound.surfaces.api.server.connection import Connection

@@ -74,7 +74,6 @@ _NOT_NOW: Final = "no token can be signed now"
 
 @operation(wire.AskAction)
 async def _ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
-    """Decides one action and returns its permit, or the reason for refusing or holding it (rules 1 to 4)."""
     require_token(seat)
     try:
         parse_tool_name(ask.tool)
@@ -150,7 +149,6 @@ def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> 
 
 @operation(wire.ReportAction)
 async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
-    """Records the outcome of a permitted action; the result may be used unless the answer is a refusal."""
     require_token(seat)
     if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
         raise OutcomeSyntaxError(
@@ -180,7 +178,6 @@ async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportActio
 
 @operation(wire.FollowAction)
 async def _follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
-    """Returns the state of an action of the agent's own task (rule 5)."""
     require_token(seat)
 
     def read() -> Answer:

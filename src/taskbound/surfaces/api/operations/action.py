@@ -255,10 +255,6 @@ def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Ans
 
 @handed(wire.Outcome)
 def _outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
-    """Records the outcome of a permitted action.
-
-    The answer says whether the gateway may release the result.
-    """
     report = Report(
         namespace=connection.namespace,
         connection=connection.name,
@@ -323,7 +319,6 @@ def record_unread(
 
 @operation(wire.ListActions)
 async def _list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
-    """Returns a page of actions, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     require_decision(ask.decision)
 

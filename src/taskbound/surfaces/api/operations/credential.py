@@ -88,7 +88,6 @@ class NoBrokerError(UnavailableError):
 
 @operation(wire.TakeCredential, injects=True)
 async def _take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCredential) -> Answer:
-    """Returns the sealed secret of a credential once it is minted."""
     return await daemon.credentials.take(connection, ask.credential)
 
 
@@ -104,7 +103,6 @@ async def _acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ack
 
 @operation(wire.AwaitRenewal, injects=True)
 async def _await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
-    """Returns the new end of a credential once its target was updated."""
     desk = daemon.credentials
     return await desk.renewals.wait(connection, ask.credential, patience=desk.wait)
 
@@ -125,8 +123,6 @@ async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredenti
 
 @operation(wire.RevokeCredentials)
 async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
-    """Revokes credentials for a person; raises NoTaskError or UnknownTargetError for an unknown name."""
-
     def work(tx: Transaction | None = None) -> Revoked:
         with daemon.means.store.read() if tx is None else nullcontext(tx) as snapshot:
             require_task(snapshot, connection.namespace, ask.task)
@@ -150,8 +146,6 @@ async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeC
 
 @operation(wire.SweepTargets)
 async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
-    """Has the broker sweep one target or all; raises BadFilterError or NoBrokerError."""
-
     def work() -> list[str]:
         daemon.require_person(connection)
         with daemon.means.store.read() as snapshot:
@@ -168,7 +162,6 @@ async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.Sweep
 
 @operation(wire.ListCredentials)
 async def _list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
-    """Returns a page of credentials, newest first, or the overdue ones, oldest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
 
@@ -219,8 +212,6 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
 
 @operation(wire.ShowCredential)
 async def _show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
-    """Returns one credential; raises UnknownCredentialError for an unknown id."""
-
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = _require(snapshot, connection.namespace, ask.credential)

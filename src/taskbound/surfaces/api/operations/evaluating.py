@@ -72,7 +72,6 @@ class TwoTaskTokensError(MalformedError):
 
 @operation(wire.EvaluateActions)
 async def _evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
-    """Returns the answers to these evaluations (rules 1 and 2)."""
     if not is_service_seat(seat):
         require_token(seat)
         _require_asker(daemon, seat)

@@ -67,7 +67,6 @@ class FeedNews:
 
 @operation(ReadFeed)
 async def _read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
-    """Returns the entries after a position in the log (rule 1)."""
     mark = _mark_of(ask)
     limit = max(1, min(ask.limit, _MOST))
     loop, since = asyncio.get_running_loop(), daemon.feed.looks

@@ -78,7 +78,6 @@ async def _list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.
 
 @operation(workload_wire.AssertAgentKey)
 async def _assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
-    """Returns a signed statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
     bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
 

@@ -110,7 +110,6 @@ async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answe
 
 @operation(Stop)
 async def _stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
-    """Sets or lifts the kill switch and notifies every gateway at once."""
     switch = await daemon.first(
         lambda: stop(
             daemon.means,

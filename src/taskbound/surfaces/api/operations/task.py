@@ -180,7 +180,6 @@ async def _show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask)
 
 @operation(wire.ListTasks)
 async def _list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
-    """Returns a page of tasks, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = task_states(ask.state)
 

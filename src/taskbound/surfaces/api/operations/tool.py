@@ -85,8 +85,6 @@ async def _set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecre
 
 @operation(wire.ListUpstreams)
 async def _list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
-    """Returns all pinned servers; to a gateway those of its agent."""
-
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             rows = [

@@ -31,7 +31,7 @@ from taskbound.surfaces.api.auth.authority import Authority, again
 from taskbound.surfaces.api.auth.fronts import proof_of, task_of
 from taskbound.surfaces.api.auth.network import Network
 from taskbound.surfaces.api.auth.oauth import exchanges
-from taskbound.surfaces.api.auth.proving import proving
+from taskbound.surfaces.api.auth.showing import proving
 from taskbound.surfaces.api.background.looking import Looking
 from taskbound.surfaces.api.background.strangers import Insiders, Strangers
 from taskbound.surfaces.api.operations.audit import Comparing

@@ -31,7 +31,7 @@ import msgspec
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import answered_of
 from taskbound.flows.identity.services import begin_answer, finish_answer, forget_answer
-from taskbound.surfaces.api.auth import authorization, consent, fronts, oauth, sign_in
+from taskbound.surfaces.api.auth import consent, fronts, oauth, sign_in
 from taskbound.surfaces.api.operations import (
     acting,
     action,
@@ -75,7 +75,6 @@ _HANDLERS: Final = (
     amendment,
     approval,
     audit,
-    authorization,
     broker,
     consent,
     credential,
