@@ -279,7 +279,7 @@ class ReportAction(Request, frozen=True, tag="action:report", tag_field="op"):
     outcome: str
     """`succeeded`, `failed`, `unknown` or `not-sent`."""
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """The result, stored for repeated requests with the same key; absent if there is none."""
+    """The result, stored for repeated requests with the same key; absent without one."""
     answer_sha256: str = ""
     """SHA-256 of a result that is not sent along."""
     note: str = ""

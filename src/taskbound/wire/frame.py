@@ -118,7 +118,7 @@ def read_lengths(raw: bytes) -> Sequence[bytes]:
 
 
 def has_one_length(values: Sequence[bytes]) -> bool:
-    """Returns whether there is at most one length, a number; `5, 5` is none."""
+    """Returns whether there is at most one length, a number; `5, 5` is not one."""
     return len(values) <= 1 and all(one.isdigit() for one in values)
 
 
