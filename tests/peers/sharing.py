@@ -20,8 +20,8 @@ from taskbound.flows.identity.services import add_service, add_service_key
 from taskbound.flows.token import TransactionTokenOrder, sweep_claims
 from taskbound.flows.token.services import Asker, give_service_token
 from taskbound.flows.token.services import SharedClaims as Kept
-from taskbound.surfaces.api.server.reply import fault_of
 from taskbound.surfaces.api.operations.service import request_row
+from taskbound.surfaces.api.server.reply import fault_of
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose import SKEW
 from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow

@@ -42,9 +42,9 @@ from taskbound.flows.identity.workload import (
     remove_trust,
     take_bundle,
 )
-from taskbound.surfaces.api.server.place import Place
-from taskbound.surfaces.api.auth.proving import proving
+from taskbound.surfaces.api.auth.showing import proving
 from taskbound.surfaces.api.operations.workload import Sources
+from taskbound.surfaces.api.server.place import Place
 from taskbound.wire.jose import TokenAudienceError, TokenUnprovenError
 from taskbound.wiring.trusting import Trusting
 from tests.peers.domain import Domain, Issued

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
-class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
+class Decide(Request, frozen=True, tag="action:decide", tag_field="op"):
     """Ask for a permit for one action. Only a gateway's connection may (design 4)."""
 
     tool: str
@@ -32,7 +32,7 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """For a credential: the X25519 public key that its secret is sealed to, 43 characters of base64url."""
 
 
-class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):
+class Malformed(Request, frozen=True, tag="action:malformed", tag_field="op"):
     """Record that a request for an action could not be parsed: one audit record."""
 
     code: str
@@ -50,7 +50,7 @@ class Reason(Message, frozen=True):
     detail: str = ""
 
 
-class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
+class Permitted(Response, frozen=True, tag="permitted", tag_field="is"):
     """A permit for exactly this action, once, by this connection, until `until`."""
 
     action: str
@@ -64,7 +64,7 @@ class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
     """The credential that is written down with it; empty where none was asked for."""
 
 
-class Refused(Message, frozen=True, tag="refused", tag_field="is"):
+class Refused(Response, frozen=True, tag="refused", tag_field="is"):
     """A refusal with reasons; `instead` is one sentence that tells the model what it may do."""
 
     action: str
@@ -88,7 +88,7 @@ class Reading(Message, frozen=True):
     """Their canonical bytes."""
 
 
-class ReadFirst(Message, frozen=True, tag="read-first", tag_field="is"):
+class ReadFirst(Response, frozen=True, tag="read-first", tag_field="is"):
     """Undecided: make these reading calls, each decided like any other, and ask again with their results.
 
     Each is presented as `["read",ID,NUMBER]`, where ID is the `request` of this call and NUMBER is new on the
@@ -99,7 +99,7 @@ class ReadFirst(Message, frozen=True, tag="read-first", tag_field="is"):
     """16 at most."""
 
 
-class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
+class Duplicate(Response, frozen=True, tag="duplicate", tag_field="is"):
     """The same presentation was made before; this has its stored answer, if there is one."""
 
     action: str
@@ -122,7 +122,7 @@ class Changed(Message, frozen=True):
     after: str
 
 
-class Narrowed(Message, frozen=True, tag="narrowed", tag_field="is"):
+class Narrowed(Response, frozen=True, tag="narrowed", tag_field="is"):
     """A person has answered the held action with a narrower one, to be presented instead."""
 
     action: str
@@ -133,7 +133,7 @@ class Narrowed(Message, frozen=True, tag="narrowed", tag_field="is"):
     changed: tuple[Changed, ...]
 
 
-class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):
+class Outcome(Request, frozen=True, tag="action:outcome", tag_field="op"):
     """Report the outcome of a permitted action. Only the connection that holds the permit may."""
 
     action: str
@@ -145,13 +145,13 @@ class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):
     note: str = ""
 
 
-class Released(Message, frozen=True, tag="released", tag_field="is"):
+class Released(Response, frozen=True, tag="released", tag_field="is"):
     """The outcome is durable and the task was running: the gateway may release the result."""
 
     action: str
 
 
-class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
+class Withheld(Response, frozen=True, tag="withheld", tag_field="is"):
     """The gateway must not release the result to the client."""
 
     action: str
@@ -161,7 +161,7 @@ class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
     """Whether the outcome is durable; otherwise it must be reported again."""
 
 
-class AskAction(Message, frozen=True, tag="action:ask", tag_field="op"):
+class AskAction(Request, frozen=True, tag="action:ask", tag_field="op"):
     """Ask for a permit for one action over a network.
 
     Only an agent with a token of its task may, by its key.
@@ -179,7 +179,7 @@ class AskAction(Message, frozen=True, tag="action:ask", tag_field="op"):
     """`sha-256=:…:` of the HTTP request that carries the action out (RFC 9530); it stands in that token."""
 
 
-class ActionPermitted(Message, frozen=True, tag="action-permitted", tag_field="is"):
+class ActionPermitted(Response, frozen=True, tag="action-permitted", tag_field="is"):
     """A permit for exactly this action, once, to begin before `until`; no other answer permits it."""
 
     action: str
@@ -201,7 +201,7 @@ class ActionPermitted(Message, frozen=True, tag="action-permitted", tag_field="i
     """Why a requested token is missing: the code, and a text. The permit is valid without it."""
 
 
-class NotPermitted(Message, frozen=True, tag="not-permitted", tag_field="is"):
+class NotPermitted(Response, frozen=True, tag="not-permitted", tag_field="is"):
     """The answer to `action:ask` that permits nothing: refused, held, or asked before."""
 
     code: str
@@ -253,7 +253,7 @@ class Evaluation(Message, frozen=True):
         return f"Evaluation({self.tool!r})"
 
 
-class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op"):
+class EvaluateActions(Request, frozen=True, tag="action:evaluate", tag_field="op"):
     """Evaluate actions by AuthZEN over a network; each one is decided as an action.
 
     The caller shows a token of its task, or a service's; a service names a token of the task with each
@@ -266,26 +266,26 @@ class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op
     """Which answer is the last one; empty where all are asked about. What comes behind it is not decided."""
 
 
-class ActionsEvaluated(Message, frozen=True, tag="actions-evaluated", tag_field="is"):
+class ActionsEvaluated(Response, frozen=True, tag="actions-evaluated", tag_field="is"):
     """The answers in order; fewer if one of them ended the list."""
 
     answers: tuple[ActionPermitted | NotPermitted, ...]
 
 
-class ReportAction(Message, frozen=True, tag="action:report", tag_field="op"):
+class ReportAction(Request, frozen=True, tag="action:report", tag_field="op"):
     """Report the outcome of a permitted action over a network, with a token of its task."""
 
     action: str
     outcome: str
     """`succeeded`, `failed`, `unknown` or `not-sent`."""
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """The result, stored for repeated requests with the same key; absent if there is none."""
+    """The result, stored for repeated requests with the same key; absent without one."""
     answer_sha256: str = ""
     """SHA-256 of a result that is not sent along."""
     note: str = ""
 
 
-class OutcomeTaken(Message, frozen=True, tag="outcome-taken", tag_field="is"):
+class OutcomeTaken(Response, frozen=True, tag="outcome-taken", tag_field="is"):
     """The outcome is durable, and its result, if any, may be used."""
 
     action: str
@@ -293,13 +293,13 @@ class OutcomeTaken(Message, frozen=True, tag="outcome-taken", tag_field="is"):
     """`may-leave`, or `none` if there is no result to use."""
 
 
-class FollowAction(Message, frozen=True, tag="action:follow", tag_field="op"):
+class FollowAction(Request, frozen=True, tag="action:follow", tag_field="op"):
     """Ask for the state of an action of the caller's task over a network, with a token of the task."""
 
     action: str
 
 
-class ActionState(Message, frozen=True, tag="action-state", tag_field="is"):
+class ActionState(Response, frozen=True, tag="action-state", tag_field="is"):
     """The state of one action, as far as its agent needs it, without any rule of the organization."""
 
     action: str
@@ -319,7 +319,7 @@ class ActionState(Message, frozen=True, tag="action-state", tag_field="is"):
     """`approved`: ask again, with the same arguments."""
 
 
-class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):
+class ListActions(Request, frozen=True, tag="action:list", tag_field="op"):
     """List actions, newest first."""
 
     task: str = ""
@@ -329,19 +329,19 @@ class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):
     """Cursor: the last action id of the page before."""
 
 
-class ShowAction(Message, frozen=True, tag="action:show", tag_field="op"):
+class ShowAction(Request, frozen=True, tag="action:show", tag_field="op"):
     """Show one action with its arguments."""
 
     action: str
 
 
-class ExplainAction(Message, frozen=True, tag="action:explain", tag_field="op"):
+class ExplainAction(Request, frozen=True, tag="action:explain", tag_field="op"):
     """Explain a decision by replaying it from its record."""
 
     action: str
 
 
-class ReconcileAction(Message, frozen=True, tag="action:reconcile", tag_field="op"):
+class ReconcileAction(Request, frozen=True, tag="action:reconcile", tag_field="op"):
     """State the outcome of an action whose outcome was unknown. Only a person outside may."""
 
     action: str
@@ -367,14 +367,14 @@ class ActionRow(Message, frozen=True, tag="action", tag_field="is"):
     """Whether its task is to learn from."""
 
 
-class ActionRows(Message, frozen=True, tag="actions", tag_field="is"):
+class ActionRows(Response, frozen=True, tag="actions", tag_field="is"):
     """A page of actions."""
 
     rows: tuple[ActionRow, ...]
     more: bool
 
 
-class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
+class ActionDetail(Response, frozen=True, tag="action-detail", tag_field="is"):
     """One action in full: every byte that was evaluated, and the reasons of the decision."""
 
     row: ActionRow
@@ -410,7 +410,7 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     """For `action:explain` of what was outside of the scope: `yes: …` or `no: …`, as of now."""
 
 
-class AskAmendment(Message, frozen=True, tag="task:widen", tag_field="op"):
+class AskAmendment(Request, frozen=True, tag="task:widen", tag_field="op"):
     """Ask the approvers of a task's agent to widen the task's scope. Only a person may."""
 
     task: str
@@ -423,7 +423,7 @@ class AskAmendment(Message, frozen=True, tag="task:widen", tag_field="op"):
     """The digest of the scope that it had when it was looked at; empty for whichever it has."""
 
 
-class ShowAmendment(Message, frozen=True, tag="amendment:show", tag_field="op"):
+class ShowAmendment(Request, frozen=True, tag="amendment:show", tag_field="op"):
     """Show one amendment with everything that is signed and shown of it."""
 
     amendment: str
@@ -458,7 +458,7 @@ class AmendmentAnswer(Message, frozen=True):
     received: int
 
 
-class AmendmentDetail(Message, frozen=True, tag="amendment", tag_field="is"):
+class AmendmentDetail(Response, frozen=True, tag="amendment", tag_field="is"):
     """One amendment in full; the display computes its digest and the difference from this."""
 
     row: AmendmentRow

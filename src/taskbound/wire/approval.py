@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from taskbound.wire.action import AmendmentRow, Changed
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.network import PageAsk
 
 
-class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
+class ListApprovals(Request, frozen=True, tag="approval:list", tag_field="op"):
     """List approvals, newest first."""
 
     states: tuple[str, ...] = ()
@@ -17,14 +17,14 @@ class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
     """Cursor: the last approval of the page before, or the last amendment. Each goes on by itself."""
 
 
-class ShowApproval(Message, frozen=True, tag="approval:show", tag_field="op"):
+class ShowApproval(Request, frozen=True, tag="approval:show", tag_field="op"):
     """Show one approval with everything that its sheet is made from."""
 
     approval: str
     """Its id, or the id of its action."""
 
 
-class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"):
+class AnswerApproval(Request, frozen=True, tag="approval:answer", tag_field="op"):
     """Answer with a signed statement, the only way to approve."""
 
     statement: str
@@ -41,20 +41,20 @@ class PlanStep(Message, frozen=True):
     """The canonical bytes of its arguments, as text."""
 
 
-class ProposePlan(Message, frozen=True, tag="approval:plan", tag_field="op"):
+class ProposePlan(Request, frozen=True, tag="approval:plan", tag_field="op"):
     """Ask approvers about several calls of a task together, in this order. Asking grants nothing."""
 
     task: str
     steps: tuple[PlanStep, ...]
 
 
-class ShowPlan(Message, frozen=True, tag="approval:show-plan", tag_field="op"):
+class ShowPlan(Request, frozen=True, tag="approval:show-plan", tag_field="op"):
     """Show one plan with everything that its sheet is made from."""
 
     plan: str
 
 
-class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op"):
+class AnswerPlan(Request, frozen=True, tag="approval:answer-plan", tag_field="op"):
     """Answer a plan with signed statements: approve each of its steps, or deny some."""
 
     statement: str
@@ -63,7 +63,7 @@ class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op
     """SSHSIG, armored."""
 
 
-class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
+class OpenApproval(Request, frozen=True, tag="approval:open", tag_field="op"):
     """Open a page on which the caller's passkey signs one answer, the same statement as elsewhere."""
 
     approval: str
@@ -101,7 +101,7 @@ class PageStatement(Message, frozen=True):
     text: str
 
 
-class ApprovalPage(Message, frozen=True, tag="approval-page", tag_field="is"):
+class ApprovalPage(Response, frozen=True, tag="approval-page", tag_field="is"):
     """The contents of a question's page."""
 
     person: str
@@ -119,7 +119,7 @@ class ApprovalPage(Message, frozen=True, tag="approval-page", tag_field="is"):
     """A yes, by each OpenSSH key of theirs that counts now."""
 
 
-class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
+class ProveApproval(Request, frozen=True, tag="approval:prove", tag_field="op"):
     """Submit an issuer's signed statement about a question; its signer and subject count."""
 
     approval: str
@@ -127,7 +127,7 @@ class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
     """A compact JWS."""
 
 
-class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"):
+class NarrowApproval(Request, frozen=True, tag="approval:narrow", tag_field="op"):
     """Submit a signed answer with a narrower action: the held one's tool with these arguments."""
 
     statement: str
@@ -138,13 +138,13 @@ class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"
     """The canonical bytes of the narrower action's arguments, as text."""
 
 
-class MeasureApprovals(Message, frozen=True, tag="approval:stats", tag_field="op"):
+class MeasureApprovals(Request, frozen=True, tag="approval:stats", tag_field="op"):
     """Ask how many questions approvers were asked, and how fast they answered."""
 
     hours: int = 24
 
 
-class LimitApprovals(Message, frozen=True, tag="approval:limits", tag_field="op"):
+class LimitApprovals(Request, frozen=True, tag="approval:limits", tag_field="op"):
     """Limit how many questions approvers are asked; 0 keeps a limit. Only the data directory's owner may."""
 
     open: int = 0
@@ -181,7 +181,7 @@ class PersonLoad(Message, frozen=True):
     """Characters a second that the median answer had to be read with; -1 when nothing is known."""
 
 
-class ApprovalLimits(Message, frozen=True, tag="approval-limits", tag_field="is"):
+class ApprovalLimits(Response, frozen=True, tag="approval-limits", tag_field="is"):
     """How many questions approvers may be asked."""
 
     open: int
@@ -192,7 +192,7 @@ class ApprovalLimits(Message, frozen=True, tag="approval-limits", tag_field="is"
     """Characters a second that anybody can read."""
 
 
-class ApprovalStats(Message, frozen=True, tag="approval-stats", tag_field="is"):
+class ApprovalStats(Response, frozen=True, tag="approval-stats", tag_field="is"):
     """How many questions approvers were asked within these hours, and how fast they answered."""
 
     hours: int
@@ -201,14 +201,14 @@ class ApprovalStats(Message, frozen=True, tag="approval-stats", tag_field="is"):
     persons: tuple[PersonLoad, ...]
 
 
-class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):
+class WithdrawApproval(Request, frozen=True, tag="approval:withdraw", tag_field="op"):
     """Withdraw a question. Only the requester or the agent's owner may."""
 
     approval: str
     reason: str = ""
 
 
-class LeaveHold(Message, frozen=True, tag="approval:leave", tag_field="op"):
+class LeaveHold(Request, frozen=True, tag="approval:leave", tag_field="op"):
     """Withdraw the question of a waiting call that its client canceled. Only a gateway may."""
 
     action: str
@@ -235,7 +235,7 @@ class ApprovalRow(Message, frozen=True, tag="approval", tag_field="is"):
     step: int = 0
 
 
-class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
+class ApprovalRows(Response, frozen=True, tag="approvals", tag_field="is"):
     """A page of approvals."""
 
     rows: tuple[ApprovalRow, ...]
@@ -263,7 +263,7 @@ class ApprovalAnswer(Message, frozen=True):
     """When they had, in microseconds; 0 where that is not known."""
 
 
-class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"):
+class ApprovalDetail(Response, frozen=True, tag="approval-detail", tag_field="is"):
     """One approval in full; the display makes its sheet and digest from this."""
 
     row: ApprovalRow
@@ -297,7 +297,7 @@ class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"
     """What differs between the two."""
 
 
-class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):
+class ApprovalSaid(Response, frozen=True, tag="approval-said", tag_field="is"):
     """The answer was taken."""
 
     approval: str
@@ -306,7 +306,7 @@ class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):
     missing: str
 
 
-class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
+class PlanDetail(Response, frozen=True, tag="plan-detail", tag_field="is"):
     """One plan in full; the display makes its sheet and digests from this."""
 
     plan: str
@@ -328,7 +328,7 @@ class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
     """Names of those whose word counts for one of them at least: they can deny that, and by it the plan."""
 
 
-class PlanProposed(Message, frozen=True, tag="plan-proposed", tag_field="is"):
+class PlanProposed(Response, frozen=True, tag="plan-proposed", tag_field="is"):
     """Approvers are asked about the plan."""
 
     plan: str
@@ -336,7 +336,7 @@ class PlanProposed(Message, frozen=True, tag="plan-proposed", tag_field="is"):
     deadline: int
 
 
-class PlanSaid(Message, frozen=True, tag="plan-said", tag_field="is"):
+class PlanSaid(Response, frozen=True, tag="plan-said", tag_field="is"):
     """The answer to a plan was taken."""
 
     plan: str

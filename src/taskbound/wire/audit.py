@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Request, Response
 
 
-class ExportAudit(Message, frozen=True, tag="audit:export", tag_field="op"):
+class ExportAudit(Request, frozen=True, tag="audit:export", tag_field="op"):
     """Export records in log order, a page at a time."""
 
     start: int = 0
     limit: int = 1000
 
 
-class ExportPage(Message, frozen=True, tag="export", tag_field="is"):
+class ExportPage(Response, frozen=True, tag="export", tag_field="is"):
     """Exact record bytes in log order; the last page has the checkpoint notes and the uncovered tail."""
 
     start: int
@@ -26,14 +26,14 @@ class ExportPage(Message, frozen=True, tag="export", tag_field="is"):
     """The log's public key (vkey), for convenience: trust only one that you hold."""
 
 
-class ProveRecord(Message, frozen=True, tag="audit:proof", tag_field="op"):
+class ProveRecord(Request, frozen=True, tag="audit:proof", tag_field="op"):
     """Ask for an offline proof that an action's decision, or a record by index, is in the log."""
 
     action: str = ""
     index: int = -1
 
 
-class ProofFile(Message, frozen=True, tag="proof", tag_field="is"):
+class ProofFile(Response, frozen=True, tag="proof", tag_field="is"):
     """A C2SP `.tlog-proof` file and the record that it proves."""
 
     proof: str
@@ -41,7 +41,7 @@ class ProofFile(Message, frozen=True, tag="proof", tag_field="is"):
     index: int
 
 
-class TailAudit(Message, frozen=True, tag="audit:tail", tag_field="op"):
+class TailAudit(Request, frozen=True, tag="audit:tail", tag_field="op"):
     """Ask for the newest records, or those after an index, waiting up to `wait` seconds for one."""
 
     after: int = -1
@@ -49,14 +49,14 @@ class TailAudit(Message, frozen=True, tag="audit:tail", tag_field="op"):
     wait: int = 0
 
 
-class CompareRows(Message, frozen=True, tag="audit:compare", tag_field="op"):
+class CompareRows(Request, frozen=True, tag="audit:compare", tag_field="op"):
     """Compare the database's rows with the log's records; the answer has the progress."""
 
     anew: bool = False
     """Begin, unless a comparison is under way: then its end is waited for like any other's."""
 
 
-class RowsCompared(Message, frozen=True, tag="rows-compared", tag_field="is"):
+class RowsCompared(Response, frozen=True, tag="rows-compared", tag_field="is"):
     """The progress of a comparison, and its result once it has ended."""
 
     done: int

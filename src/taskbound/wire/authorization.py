@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.network import PageAsk
 
 
-class AddClient(Message, frozen=True, tag="token:client-add", tag_field="op"):
+class AddClient(Request, frozen=True, tag="token:client-add", tag_field="op"):
     """Register a client with the addresses to which codes may be sent.
 
     Only the data directory's owner may.
@@ -29,23 +29,23 @@ class AddClient(Message, frozen=True, tag="token:client-add", tag_field="op"):
     """What it is called on the page of consent; empty for its name."""
 
 
-class RemoveClient(Message, frozen=True, tag="token:client-remove", tag_field="op"):
+class RemoveClient(Request, frozen=True, tag="token:client-remove", tag_field="op"):
     """Remove a client. Only the data directory's owner may."""
 
     client: str
 
 
-class ListClients(Message, frozen=True, tag="token:client-list", tag_field="op"):
+class ListClients(Request, frozen=True, tag="token:client-list", tag_field="op"):
     """List the registered clients."""
 
 
-class ShowClient(Message, frozen=True, tag="token:client-show", tag_field="op"):
+class ShowClient(Request, frozen=True, tag="token:client-show", tag_field="op"):
     """Show one client."""
 
     client: str
 
 
-class ClientRow(Message, frozen=True, tag="client", tag_field="is"):
+class ClientRow(Response, frozen=True, tag="client", tag_field="is"):
     """One registered client."""
 
     client: str
@@ -56,13 +56,13 @@ class ClientRow(Message, frozen=True, tag="client", tag_field="is"):
     by: str
 
 
-class ClientRows(Message, frozen=True, tag="clients", tag_field="is"):
+class ClientRows(Response, frozen=True, tag="clients", tag_field="is"):
     """Registered clients, by name."""
 
     rows: tuple[ClientRow, ...]
 
 
-class ListAdmissions(Message, frozen=True, tag="token:admission-list", tag_field="op"):
+class ListAdmissions(Request, frozen=True, tag="token:admission-list", tag_field="op"):
     """List the admissions of clients, newest first."""
 
     client: str = ""
@@ -74,7 +74,7 @@ class ListAdmissions(Message, frozen=True, tag="token:admission-list", tag_field
     """The last of the page before; empty for the first page."""
 
 
-class EndAdmission(Message, frozen=True, tag="token:admission-end", tag_field="op"):
+class EndAdmission(Request, frozen=True, tag="token:admission-end", tag_field="op"):
     """End a client's admission.
 
     Its consenting person, the owner of task or agent, or the data directory's may.
@@ -84,7 +84,7 @@ class EndAdmission(Message, frozen=True, tag="token:admission-end", tag_field="o
     why: str = ""
 
 
-class AdmissionRow(Message, frozen=True, tag="admission", tag_field="is"):
+class AdmissionRow(Response, frozen=True, tag="admission", tag_field="is"):
     """One client's admission to one task, or to act as a person."""
 
     admission: str
@@ -106,7 +106,7 @@ class AdmissionRow(Message, frozen=True, tag="admission", tag_field="is"):
     why: str = ""
 
 
-class AdmissionRows(Message, frozen=True, tag="admissions", tag_field="is"):
+class AdmissionRows(Response, frozen=True, tag="admissions", tag_field="is"):
     """Admissions, newest first."""
 
     rows: tuple[AdmissionRow, ...]
@@ -117,7 +117,7 @@ class AdmissionRows(Message, frozen=True, tag="admissions", tag_field="is"):
 # --- what a browser brings -----------------------------------------------------------------------
 
 
-class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
+class AskConsent(Request, frozen=True, tag="token:ask", tag_field="op"):
     """Store a client's request from a browser until a person answers (RFC 6749 §4.1.1). Public."""
 
     parameters: tuple[tuple[str, str], ...]
@@ -129,7 +129,7 @@ class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
         return f"AskConsent({[name for name, _ in self.parameters]})"
 
 
-class AwaitConsent(Message, frozen=True, tag="token:await", tag_field="op"):
+class AwaitConsent(Request, frozen=True, tag="token:await", tag_field="op"):
     """Ask for the state of a request, with the secret of the browser that began it."""
 
     asked: str
@@ -142,7 +142,7 @@ class AwaitConsent(Message, frozen=True, tag="token:await", tag_field="op"):
         return f"AwaitConsent({self.asked!r}, take={self.take})"
 
 
-class Asking(Message, frozen=True, tag="asking", tag_field="is"):
+class Asking(Response, frozen=True, tag="asking", tag_field="is"):
     """A request, as its browser's page shows it."""
 
     asked: str
@@ -168,7 +168,7 @@ class Asking(Message, frozen=True, tag="asking", tag_field="is"):
         return f"Asking({self.asked!r})"
 
 
-class Onward(Message, frozen=True, tag="onward", tag_field="is"):
+class Onward(Response, frozen=True, tag="onward", tag_field="is"):
     """Where the browser goes next: a redirect URI of the client, with a code or an error."""
 
     to: str
@@ -225,7 +225,7 @@ class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
     seconds: int
 
 
-class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
+class Choosing(Response, frozen=True, tag="choosing", tag_field="is"):
     """What a request's page offers beside the request."""
 
     terminal: bool
@@ -248,7 +248,7 @@ class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
 # --- what a person answers -----------------------------------------------------------------------
 
 
-class LookAtAsked(Message, frozen=True, tag="token:look", tag_field="op"):
+class LookAtAsked(Request, frozen=True, tag="token:look", tag_field="op"):
     """Ask for the request behind the code that the caller's browser shows. Only a person may."""
 
     typed: str
@@ -257,7 +257,7 @@ class LookAtAsked(Message, frozen=True, tag="token:look", tag_field="op"):
         return "LookAtAsked()"
 
 
-class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op"):
+class ConsentToClient(Request, frozen=True, tag="token:consent", tag_field="op"):
     """Let a client have tokens of a running task, or of a new one. Only a person may."""
 
     typed: str
@@ -276,7 +276,7 @@ class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op")
         return f"ConsentToClient({self.client!r}, {self.agent!r}, {self.task or self.template!r})"
 
 
-class ConsentAsPerson(Message, frozen=True, tag="token:consent-person", tag_field="op"):
+class ConsentAsPerson(Request, frozen=True, tag="token:consent-person", tag_field="op"):
     """Let a client act as the consenting person over the network API. Only a person may."""
 
     typed: str
@@ -287,7 +287,7 @@ class ConsentAsPerson(Message, frozen=True, tag="token:consent-person", tag_fiel
         return f"ConsentAsPerson({self.client!r})"
 
 
-class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
+class DenyClient(Request, frozen=True, tag="token:deny", tag_field="op"):
     """Refuse a client's request. Only a person may."""
 
     typed: str
@@ -296,7 +296,7 @@ class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
         return "DenyClient()"
 
 
-class AskedDetail(Message, frozen=True, tag="asked", tag_field="is"):
+class AskedDetail(Response, frozen=True, tag="asked", tag_field="is"):
     """A request that waits or waited for a person."""
 
     asked: str
@@ -325,7 +325,7 @@ PUBLIC: Final = frozenset({CODE, REFRESH})
 """Grants of clients that nothing proves (RFC 6749 §2.1)."""
 
 
-class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
+class AskToken(Request, frozen=True, tag="token:exchange", tag_field="op"):
     """Request a token (RFC 6749 §3.2): exchange (RFC 8693), code, refresh token, or `client_credentials`."""
 
     form: tuple[tuple[str, str], ...]
@@ -334,7 +334,7 @@ class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
         return f"AskToken({[name for name, _ in self.form]})"
 
 
-class GiveBackToken(Message, frozen=True, tag="token:give-back", tag_field="op"):
+class GiveBackToken(Request, frozen=True, tag="token:give-back", tag_field="op"):
     """Revoke a token that was issued to the asking client (RFC 7009)."""
 
     form: tuple[tuple[str, str], ...]
@@ -343,7 +343,7 @@ class GiveBackToken(Message, frozen=True, tag="token:give-back", tag_field="op")
         return f"GiveBackToken({[name for name, _ in self.form]})"
 
 
-class IntrospectToken(Message, frozen=True, tag="token:introspect", tag_field="op"):
+class IntrospectToken(Request, frozen=True, tag="token:introspect", tag_field="op"):
     """Introspect a token (RFC 7662)."""
 
     form: tuple[tuple[str, str], ...]
@@ -352,11 +352,11 @@ class IntrospectToken(Message, frozen=True, tag="token:introspect", tag_field="o
         return f"IntrospectToken({[name for name, _ in self.form]})"
 
 
-class ShowTokenJwks(Message, frozen=True, tag="token:jwks", tag_field="op"):
+class ShowTokenJwks(Request, frozen=True, tag="token:jwks", tag_field="op"):
     """Get the public keys of tokens. Public."""
 
 
-class ShowStatusList(Message, frozen=True, tag="token:status-list", tag_field="op"):
+class ShowStatusList(Request, frozen=True, tag="token:status-list", tag_field="op"):
     """Get a status list token. Public."""
 
     number: int
@@ -385,7 +385,7 @@ class GrantedTask(Message, frozen=True):
     """Seconds that it may stay paused so before it ends."""
 
 
-class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
+class TokenGiven(Response, frozen=True, tag="token-given", tag_field="is"):
     """A signed token (RFC 6749 §5.1, RFC 8693 §2.2.1)."""
 
     access_token: str
@@ -403,13 +403,13 @@ class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
         return f"TokenGiven({self.token_type!r}, {self.expires_in})"
 
 
-class Introspected(Message, frozen=True, tag="introspected", tag_field="is"):
+class Introspected(Response, frozen=True, tag="introspected", tag_field="is"):
     """The introspection of a token as JSON (RFC 7662 §2.2)."""
 
     claims: str
 
 
-class Published(Message, frozen=True, tag="published", tag_field="is"):
+class Published(Response, frozen=True, tag="published", tag_field="is"):
     """A public document: keys as JSON, or a status list token."""
 
     text: str

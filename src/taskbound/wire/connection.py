@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.network import Shown
 from taskbound.wire.policy import BundleInForce
 
 
-class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
+class Open(Request, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: the role of the process, and its agent."""
 
     role: str
@@ -35,7 +35,7 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
         return f"Open(role={self.role!r}, namespace={self.namespace!r}, agent={self.agent!r})"
 
 
-class Opened(Message, frozen=True, tag="opened", tag_field="is"):
+class Opened(Response, frozen=True, tag="opened", tag_field="is"):
     """The daemon accepted the peer (uid and pid are read from the socket)."""
 
     connection: str
@@ -50,7 +50,7 @@ class Opened(Message, frozen=True, tag="opened", tag_field="is"):
     """Who issues tokens for a front's gateways; told to fronts alone."""
 
 
-class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
+class Bind(Request, frozen=True, tag="connection:bind", tag_field="op"):
     """Ask for the task to which this gateway's calls belong (design 6); a call binds by itself."""
 
     tokens: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
     know it."""
 
 
-class Bound(Message, frozen=True, tag="bound", tag_field="is"):
+class Bound(Response, frozen=True, tag="bound", tag_field="is"):
     """The connection belongs to this task until the task ends."""
 
     task: str
@@ -73,7 +73,7 @@ class Bound(Message, frozen=True, tag="bound", tag_field="is"):
     """Those that hold no more for another reason."""
 
 
-class ShowProof(Message, frozen=True, tag="connection:show", tag_field="op"):
+class ShowProof(Request, frozen=True, tag="connection:show", tag_field="op"):
     """Ask for the task of a request to an HTTP front. Only a front's connection may."""
 
     agent: str
@@ -82,7 +82,7 @@ class ShowProof(Message, frozen=True, tag="connection:show", tag_field="op"):
     """What came with it."""
 
 
-class Seated(Message, frozen=True, tag="seated", tag_field="is"):
+class Seated(Response, frozen=True, tag="seated", tag_field="is"):
     """The request is of this task's agent."""
 
     task: str
@@ -92,17 +92,17 @@ class Seated(Message, frozen=True, tag="seated", tag_field="is"):
     """When that token ends: instant, µs since the epoch."""
 
 
-class Ping(Message, frozen=True, tag="connection:ping", tag_field="op"):
+class Ping(Request, frozen=True, tag="connection:ping", tag_field="op"):
     """Ask whether the daemon answers; a gateway does so each second while calls are in flight."""
 
 
-class Done(Message, frozen=True, tag="done", tag_field="is"):
+class Done(Response, frozen=True, tag="done", tag_field="is"):
     """The operation took effect and is durable."""
 
     detail: str = ""
 
 
-class Fault(Message, frozen=True, tag="fault", tag_field="is"):
+class Fault(Response, frozen=True, tag="fault", tag_field="is"):
     """The operation did not take effect, and the reason."""
 
     code: str
@@ -117,47 +117,47 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     """Of `step-up` alone: how long ago at most, seconds; 0 for any time."""
 
 
-class EndDaemon(Message, frozen=True, tag="daemon:end", tag_field="op"):
+class EndDaemon(Request, frozen=True, tag="daemon:end", tag_field="op"):
     """Ask whether the caller may end this daemon (`taskbound serve --end`), and have that recorded."""
 
 
-class BackUpStore(Message, frozen=True, tag="db:backup", tag_field="op"):
+class BackUpStore(Request, frozen=True, tag="db:backup", tag_field="op"):
     """Ask whether the caller may copy the store (`taskbound db backup`), and have that recorded."""
 
 
-class ReconcileStore(Message, frozen=True, tag="db:reconcile", tag_field="op"):
+class ReconcileStore(Request, frozen=True, tag="db:reconcile", tag_field="op"):
     """Ask whether the caller may reconcile the store (`taskbound db reconcile`), and have that recorded."""
 
 
-class RestoreStore(Message, frozen=True, tag="db:restore", tag_field="op"):
+class RestoreStore(Request, frozen=True, tag="db:restore", tag_field="op"):
     """Ask whether the caller may restore the store (`taskbound db restore`), and have that recorded."""
 
 
-class UpgradeStore(Message, frozen=True, tag="db:upgrade", tag_field="op"):
+class UpgradeStore(Request, frozen=True, tag="db:upgrade", tag_field="op"):
     """Ask whether the caller may upgrade the database (`taskbound db upgrade`), and have that recorded."""
 
 
-class StartDaemon(Message, frozen=True, tag="daemon:start", tag_field="op"):
+class StartDaemon(Request, frozen=True, tag="daemon:start", tag_field="op"):
     """Ask whether the caller may start a daemon in a terminal (`taskbound serve`), and have that recorded."""
 
 
-class BeginInit(Message, frozen=True, tag="init:begin", tag_field="op"):
+class BeginInit(Request, frozen=True, tag="init:begin", tag_field="op"):
     """Ask whether the caller may rewrite client configurations (`taskbound init`), and have that recorded."""
 
 
-class UndoInit(Message, frozen=True, tag="init:undo", tag_field="op"):
+class UndoInit(Request, frozen=True, tag="init:undo", tag_field="op"):
     """Ask whether the caller may restore client configurations, past the gateway, and have that recorded."""
 
 
-class ForgetOriginals(Message, frozen=True, tag="init:forget", tag_field="op"):
+class ForgetOriginals(Request, frozen=True, tag="init:forget", tag_field="op"):
     """Ask whether the caller may delete the kept originals of configurations, and have that recorded."""
 
 
-class Status(Message, frozen=True, tag="connection:status", tag_field="op"):
+class Status(Request, frozen=True, tag="connection:status", tag_field="op"):
     """Ask for the state of the daemon."""
 
 
-class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
+class StatusReport(Response, frozen=True, tag="status", tag_field="is"):
     """The state of the daemon."""
 
     version: str

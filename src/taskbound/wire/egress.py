@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from taskbound.wire.connection import Fault
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.tool import ServerSpec
 
 MAX_SAID: Final = 18 * 1024 * 1024
@@ -309,7 +309,7 @@ class Holder(Message, frozen=True):
     started: int
 
 
-class ShowSealed(Message, frozen=True, tag="upstream:sealed", tag_field="op"):
+class ShowSealed(Request, frozen=True, tag="upstream:sealed", tag_field="op"):
     """Ask for a server's pin and its sealed secrets, to start it for this gateway. Only the egress may."""
 
     server: str
@@ -318,7 +318,7 @@ class ShowSealed(Message, frozen=True, tag="upstream:sealed", tag_field="op"):
     """Ids of the server's credentials, at most 32; the answer says which of them are over."""
 
 
-class InjectCredential(Message, frozen=True, tag="credential:inject", tag_field="op"):
+class InjectCredential(Request, frozen=True, tag="credential:inject", tag_field="op"):
     """Ask for the credential for a server's slots, as an action of a gateway's task. Only the egress may.
 
     The answer is that to `action:decide`. From its first question the connection belongs to that task, and
@@ -354,7 +354,7 @@ class SealedSlot(Message, frozen=True):
     sealed: str
 
 
-class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
+class SealedServer(Response, frozen=True, tag="sealed-server", tag_field="is"):
     """A pinned server with its sealed secrets."""
 
     spec: ServerSpec
@@ -368,7 +368,7 @@ class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
     """Those of the named credentials that are over or unknown."""
 
 
-class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
+class TellToken(Request, frozen=True, tag="upstream:token", tag_field="op"):
     """Report the life of a server's token, recorded before the answer. Only the egress may."""
 
     server: str
@@ -386,14 +386,14 @@ class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
     """Who looks at the server, when one is about to be asked for and there is no task: a person's process."""
 
 
-class ShowPermit(Message, frozen=True, tag="action:permit", tag_field="op"):
+class ShowPermit(Request, frozen=True, tag="action:permit", tag_field="op"):
     """Ask for the open permit of an action that this gateway holds. Only the egress may."""
 
     action: str
     holder: Holder
 
 
-class Permit(Message, frozen=True, tag="permit", tag_field="is"):
+class Permit(Response, frozen=True, tag="permit", tag_field="is"):
     """A permit for exactly this action, as it is recorded."""
 
     action: str
@@ -414,14 +414,14 @@ class Permit(Message, frozen=True, tag="permit", tag_field="is"):
     """Whose permit it is."""
 
 
-class ShowAnswer(Message, frozen=True, tag="action:answer", tag_field="op"):
+class ShowAnswer(Request, frozen=True, tag="action:answer", tag_field="op"):
     """Ask for the outcome of a question that this gateway had decided. Only the egress may."""
 
     action: str
     holder: Holder
 
 
-class AnswerOf(Message, frozen=True, tag="answer-of", tag_field="is"):
+class AnswerOf(Response, frozen=True, tag="answer-of", tag_field="is"):
     """The outcome of an action, as it is recorded and released."""
 
     action: str

@@ -47,6 +47,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The base of all messages: frozen, named fields only, unknown fields refused."""
 
 
+class Request(Message, frozen=True):
+    """The base of all requests to the daemon, each with its `op`."""
+
+
+class Response(Message, frozen=True):
+    """The base of all answers of the daemon, each with what it `is`."""
+
+
 def encode_frame(message: object, *, limit: int = MAX_FRAME) -> bytes:
     """Returns a message with its length in front; raises FrameError beyond the limit."""
     body = _encoder.encode(message)
@@ -110,7 +118,7 @@ def read_lengths(raw: bytes) -> Sequence[bytes]:
 
 
 def has_one_length(values: Sequence[bytes]) -> bool:
-    """Returns whether there is at most one length, a number; `5, 5` is none."""
+    """Returns whether there is at most one length, a number; `5, 5` is not one."""
     return len(values) <= 1 and all(one.isdigit() for one in values)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.network import PageAsk
 
 
-class RegisterPerson(Message, frozen=True, tag="person:register", tag_field="op"):
+class RegisterPerson(Request, frozen=True, tag="person:register", tag_field="op"):
     """Register a person by the local account (uid) that they use. Only a person may."""
 
     name: str
     uid: int
 
 
-class ListPersons(Message, frozen=True, tag="person:list", tag_field="op"):
+class ListPersons(Request, frozen=True, tag="person:list", tag_field="op"):
     """List the persons."""
 
 
@@ -33,19 +33,19 @@ class PersonRow(Message, frozen=True):
     """Persons who are the same human."""
 
 
-class PersonRows(Message, frozen=True, tag="persons", tag_field="is"):
+class PersonRows(Response, frozen=True, tag="persons", tag_field="is"):
     """The persons."""
 
     rows: tuple[PersonRow, ...]
 
 
-class ShowPerson(Message, frozen=True, tag="person:show", tag_field="op"):
+class ShowPerson(Request, frozen=True, tag="person:show", tag_field="op"):
     """Show one person with their grantable scope."""
 
     name: str
 
 
-class PersonDetail(Message, frozen=True, tag="person", tag_field="is"):
+class PersonDetail(Response, frozen=True, tag="person", tag_field="is"):
     """One person with their grantable scope."""
 
     row: PersonRow
@@ -57,7 +57,7 @@ class PersonDetail(Message, frozen=True, tag="person", tag_field="is"):
     """What is said of them, when that is a scope."""
 
 
-class SetPersonGrantable(Message, frozen=True, tag="person:grantable", tag_field="op"):
+class SetPersonGrantable(Request, frozen=True, tag="person:grantable", tag_field="op"):
     """Set what a person may grant. Only a person who may grant it, or the data directory's owner, may."""
 
     name: str
@@ -67,23 +67,23 @@ class SetPersonGrantable(Message, frozen=True, tag="person:grantable", tag_field
     """Exactly one of word and scope."""
 
 
-class AddGroup(Message, frozen=True, tag="group:add", tag_field="op"):
+class AddGroup(Request, frozen=True, tag="group:add", tag_field="op"):
     """Create an empty group that may grant nothing. Only a person may."""
 
     name: str
 
 
-class ListGroups(Message, frozen=True, tag="group:list", tag_field="op"):
+class ListGroups(Request, frozen=True, tag="group:list", tag_field="op"):
     """List the groups."""
 
 
-class ShowGroup(Message, frozen=True, tag="group:show", tag_field="op"):
+class ShowGroup(Request, frozen=True, tag="group:show", tag_field="op"):
     """Show one group."""
 
     name: str
 
 
-class SetMember(Message, frozen=True, tag="group:member", tag_field="op"):
+class SetMember(Request, frozen=True, tag="group:member", tag_field="op"):
     """Add or remove a group's member.
 
     Only a person who may grant the same, or the data directory's owner, may.
@@ -94,7 +94,7 @@ class SetMember(Message, frozen=True, tag="group:member", tag_field="op"):
     member: bool
 
 
-class SetGroupGrantable(Message, frozen=True, tag="group:grantable", tag_field="op"):
+class SetGroupGrantable(Request, frozen=True, tag="group:grantable", tag_field="op"):
     """Set what members may grant. Only a person who may grant it, or the data directory's owner, may."""
 
     name: str
@@ -103,7 +103,7 @@ class SetGroupGrantable(Message, frozen=True, tag="group:grantable", tag_field="
     """As in `person:grantable`."""
 
 
-class GroupDetail(Message, frozen=True, tag="group", tag_field="is"):
+class GroupDetail(Response, frozen=True, tag="group", tag_field="is"):
     """One group."""
 
     name: str
@@ -114,20 +114,20 @@ class GroupDetail(Message, frozen=True, tag="group", tag_field="is"):
     scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class GroupRows(Message, frozen=True, tag="groups", tag_field="is"):
+class GroupRows(Response, frozen=True, tag="groups", tag_field="is"):
     """The groups."""
 
     rows: tuple[GroupDetail, ...]
 
 
-class SetCeiling(Message, frozen=True, tag="agent:ceiling", tag_field="op"):
+class SetCeiling(Request, frozen=True, tag="agent:ceiling", tag_field="op"):
     """Set the ceiling of an agent. Only its owner may."""
 
     name: str
     ceiling: msgspec.Raw
 
 
-class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):
+class RegisterAgent(Request, frozen=True, tag="agent:register", tag_field="op"):
     """Register an agent with its owner and approvers; it stays inactive. Only a person may."""
 
     name: str
@@ -139,33 +139,33 @@ class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):
     """A scope that the agent can never pass."""
 
 
-class TestMonitor(Message, frozen=True, tag="agent:test-monitor", tag_field="op"):
+class TestMonitor(Request, frozen=True, tag="agent:test-monitor", tag_field="op"):
     """Send a test event with a fresh random code to the agent's monitor. Only a person may."""
 
     name: str
 
 
-class AcknowledgeMonitor(Message, frozen=True, tag="agent:acknowledge", tag_field="op"):
+class AcknowledgeMonitor(Request, frozen=True, tag="agent:acknowledge", tag_field="op"):
     """Enter the code that the monitor received. Only a person may."""
 
     name: str
     code: str
 
 
-class ActivateAgent(Message, frozen=True, tag="agent:activate", tag_field="op"):
+class ActivateAgent(Request, frozen=True, tag="agent:activate", tag_field="op"):
     """Activate an agent; refused without owner, approver and acknowledged monitor. Only a person may."""
 
     name: str
 
 
-class SuspendAgent(Message, frozen=True, tag="agent:suspend", tag_field="op"):
+class SuspendAgent(Request, frozen=True, tag="agent:suspend", tag_field="op"):
     """Suspend an agent: all its tasks are revoked. Only a person may."""
 
     name: str
     reason: str = ""
 
 
-class SetRisk(Message, frozen=True, tag="agent:risk", tag_field="op"):
+class SetRisk(Request, frozen=True, tag="agent:risk", tag_field="op"):
     """Set the risk level of an agent. Only its owner or an approver may; lowering needs an approver."""
 
     name: str
@@ -175,17 +175,17 @@ class SetRisk(Message, frozen=True, tag="agent:risk", tag_field="op"):
     """1 to 500 characters."""
 
 
-class ShowAgent(Message, frozen=True, tag="agent:show", tag_field="op"):
+class ShowAgent(Request, frozen=True, tag="agent:show", tag_field="op"):
     """Show one agent."""
 
     name: str
 
 
-class ListAgents(Message, frozen=True, tag="agent:list", tag_field="op"):
+class ListAgents(Request, frozen=True, tag="agent:list", tag_field="op"):
     """List the agents."""
 
 
-class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
+class AgentDetail(Response, frozen=True, tag="agent", tag_field="is"):
     """One agent, and what it lacks for activation."""
 
     name: str
@@ -206,13 +206,13 @@ class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
     """The person who set it; empty if it was never set."""
 
 
-class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):
+class AgentRows(Response, frozen=True, tag="agents", tag_field="is"):
     """The agents."""
 
     rows: tuple[AgentDetail, ...]
 
 
-class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op"):
+class LinkAccount(Request, frozen=True, tag="person:account-link", tag_field="op"):
     """Link an issuer's account to a person. Only the data directory's owner may."""
 
     person: str
@@ -221,7 +221,7 @@ class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op
     subject: str
 
 
-class UnlinkAccount(Message, frozen=True, tag="person:account-unlink", tag_field="op"):
+class UnlinkAccount(Request, frozen=True, tag="person:account-unlink", tag_field="op"):
     """Unlink an account and end its sessions. Only its person or the data directory's owner may."""
 
     person: str
@@ -229,7 +229,7 @@ class UnlinkAccount(Message, frozen=True, tag="person:account-unlink", tag_field
     subject: str
 
 
-class ListAccounts(Message, frozen=True, tag="person:account-list", tag_field="op"):
+class ListAccounts(Request, frozen=True, tag="person:account-list", tag_field="op"):
     """List the linked accounts."""
 
     person: str = ""
@@ -246,13 +246,13 @@ class AccountRow(Message, frozen=True):
     by: str
 
 
-class AccountRows(Message, frozen=True, tag="accounts", tag_field="is"):
+class AccountRows(Response, frozen=True, tag="accounts", tag_field="is"):
     """Accounts, by issuer and subject."""
 
     rows: tuple[AccountRow, ...]
 
 
-class ListSessions(Message, frozen=True, tag="person:session-list", tag_field="op"):
+class ListSessions(Request, frozen=True, tag="person:session-list", tag_field="op"):
     """List the browser sessions."""
 
     person: str = ""
@@ -273,13 +273,13 @@ class SessionRow(Message, frozen=True):
     until: int
 
 
-class SessionRows(Message, frozen=True, tag="sessions", tag_field="is"):
+class SessionRows(Response, frozen=True, tag="sessions", tag_field="is"):
     """Sessions, the oldest first."""
 
     rows: tuple[SessionRow, ...]
 
 
-class EndSession(Message, frozen=True, tag="person:session-end", tag_field="op"):
+class EndSession(Request, frozen=True, tag="person:session-end", tag_field="op"):
     """End a browser session. Only its person or the data directory's owner may."""
 
     session: str
@@ -292,7 +292,7 @@ class ClaimValue(Message, frozen=True):
     group: str
 
 
-class SetIssuerGroups(Message, frozen=True, tag="agent:issuer-groups", tag_field="op"):
+class SetIssuerGroups(Request, frozen=True, tag="agent:issuer-groups", tag_field="op"):
     """Map values of an issuer's claim to groups. Only the data directory's owner may."""
 
     name: str
@@ -305,7 +305,7 @@ class ShowSignIn(PageAsk, frozen=True, tag="sign-in:show", tag_field="op"):
     """Ask for the issuers to sign in at, and the person signed in with this browser."""
 
 
-class SignInShown(Message, frozen=True, tag="sign-in-shown", tag_field="is"):
+class SignInShown(Response, frozen=True, tag="sign-in-shown", tag_field="is"):
     """The issuers to sign in at, and the signed-in person."""
 
     issuers: tuple[str, ...]
@@ -331,7 +331,7 @@ class BeginSignIn(PageAsk, frozen=True, tag="sign-in:begin", tag_field="op"):
     """How well they have to; empty for any."""
 
 
-class SignInBegun(Message, frozen=True, tag="sign-in-begun", tag_field="is"):
+class SignInBegun(Response, frozen=True, tag="sign-in-begun", tag_field="is"):
     """A sign-in waits."""
 
     url: str
@@ -362,7 +362,7 @@ class TakeSignIn(PageAsk, frozen=True, tag="sign-in:take", tag_field="op"):
         return f"TakeSignIn({self.issuer!r}, error={self.error!r})"
 
 
-class SignInTaken(Message, frozen=True, tag="sign-in-taken", tag_field="is"):
+class SignInTaken(Response, frozen=True, tag="sign-in-taken", tag_field="is"):
     """A person is signed in."""
 
     secret: str
@@ -388,7 +388,7 @@ class KeyFileSeen(Message, frozen=True):
     uid: int
 
 
-class ProposePersonKey(Message, frozen=True, tag="person-key:propose", tag_field="op"):
+class ProposePersonKey(Request, frozen=True, tag="person-key:propose", tag_field="op"):
     """Propose the caller's own key, or as data directory's owner anyone's. Returns what to sign."""
 
     person: str
@@ -398,14 +398,14 @@ class ProposePersonKey(Message, frozen=True, tag="person-key:propose", tag_field
     """Left out if the file was not looked at."""
 
 
-class ProvePersonKey(Message, frozen=True, tag="person-key:prove", tag_field="op"):
+class ProvePersonKey(Request, frozen=True, tag="person-key:prove", tag_field="op"):
     """Submit the proposed key's own signature (SSHSIG, armored) over its statement."""
 
     key: str
     signature: str
 
 
-class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op"):
+class VouchPersonKey(Request, frozen=True, tag="person-key:vouch", tag_field="op"):
     """Submit the vouching person's signature over the same statement."""
 
     key: str
@@ -414,7 +414,7 @@ class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op
     signature: str = ""
 
 
-class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"):
+class OpenEnrollment(Request, frozen=True, tag="person-key:open", tag_field="op"):
     """Open a page on which this person makes a passkey, which signs its enrollment."""
 
     person: str
@@ -423,14 +423,14 @@ class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"
     """What the system calls the network that the asker is in, so that no page is served in another one."""
 
 
-class ConfirmPersonKey(Message, frozen=True, tag="person-key:confirm", tag_field="op"):
+class ConfirmPersonKey(Request, frozen=True, tag="person-key:confirm", tag_field="op"):
     """Confirm that a new passkey has the fingerprint that its holder saw on the page."""
 
     key: str
     fingerprint: str
 
 
-class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):
+class OpenVouching(Request, frozen=True, tag="person-key:open-vouching", tag_field="op"):
     """Open a page on which the caller's passkey vouches for a key."""
 
     key: str
@@ -439,7 +439,7 @@ class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_fie
     network: str = ""
 
 
-class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):
+class PageOpened(Response, frozen=True, tag="page-opened", tag_field="is"):
     """A page that works once, for a limited time."""
 
     address: str
@@ -448,18 +448,18 @@ class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):
     seconds: int
 
 
-class WithdrawPersonKey(Message, frozen=True, tag="person-key:withdraw", tag_field="op"):
+class WithdrawPersonKey(Request, frozen=True, tag="person-key:withdraw", tag_field="op"):
     """Withdraw a key for good. Only its person or the data directory's owner may."""
 
     key: str
     reason: str = ""
 
 
-class ListPersonKeys(Message, frozen=True, tag="person-key:list", tag_field="op"):
+class ListPersonKeys(Request, frozen=True, tag="person-key:list", tag_field="op"):
     """List the keys of persons."""
 
 
-class ShowPersonKey(Message, frozen=True, tag="person-key:show", tag_field="op"):
+class ShowPersonKey(Request, frozen=True, tag="person-key:show", tag_field="op"):
     """Show one key and the statement to sign."""
 
     key: str
@@ -489,7 +489,7 @@ class PersonKeyRow(Message, frozen=True):
     why_not: str = ""
 
 
-class PersonKeyRows(Message, frozen=True, tag="person-keys", tag_field="is"):
+class PersonKeyRows(Response, frozen=True, tag="person-keys", tag_field="is"):
     """The keys."""
 
     rows: tuple[PersonKeyRow, ...]
@@ -497,7 +497,7 @@ class PersonKeyRows(Message, frozen=True, tag="person-keys", tag_field="is"):
     """Whether the namespace is for trying out."""
 
 
-class PersonKeyDetail(Message, frozen=True, tag="person-key", tag_field="is"):
+class PersonKeyDetail(Response, frozen=True, tag="person-key", tag_field="is"):
     """One key and the statement to sign."""
 
     row: PersonKeyRow
@@ -510,26 +510,26 @@ class PersonKeyDetail(Message, frozen=True, tag="person-key", tag_field="is"):
     demo: bool = False
 
 
-class SetDemo(Message, frozen=True, tag="namespace:demo", tag_field="op"):
+class SetDemo(Request, frozen=True, tag="namespace:demo", tag_field="op"):
     """Mark the namespace as a demo, or as none. Only the data directory's owner may."""
 
     demo: bool
 
 
-class LeavePerson(Message, frozen=True, tag="person:leave", tag_field="op"):
+class LeavePerson(Request, frozen=True, tag="person:leave", tag_field="op"):
     """Record that a person left the organization. Only they or the data directory's owner may."""
 
     name: str
     reason: str = ""
 
 
-class ReturnPerson(Message, frozen=True, tag="person:return", tag_field="op"):
+class ReturnPerson(Request, frozen=True, tag="person:return", tag_field="op"):
     """Record that a person is back, without keys and groups. Only the data directory's owner may."""
 
     name: str
 
 
-class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
+class LinkPersons(Request, frozen=True, tag="person:link", tag_field="op"):
     """Link two persons as one human (either may), or unlink them (the data directory's owner may)."""
 
     one: str
@@ -537,7 +537,7 @@ class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
     linked: bool
 
 
-class SetAnswering(Message, frozen=True, tag="agent:people", tag_field="op"):
+class SetAnswering(Request, frozen=True, tag="agent:people", tag_field="op"):
     """Set owner and approvers of an agent.
 
     Only its owner may, or the data directory's if that person left.

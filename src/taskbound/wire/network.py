@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
 class OtherOriginError(DeniedError):
@@ -48,20 +48,20 @@ class Shown(Message, frozen=True):
         return f"Shown({self.method} {self.uri!r} from {self.address!r})"
 
 
-class Agree(Message, frozen=True, tag="network:agree", tag_field="op"):
+class Agree(Request, frozen=True, tag="network:agree", tag_field="op"):
     """State the external origin of a process; refused if the daemon has another (rule 3)."""
 
     origin: str
 
 
-class ShowClientAuthorities(Message, frozen=True, tag="network:authorities", tag_field="op"):
+class ShowClientAuthorities(Request, frozen=True, tag="network:authorities", tag_field="op"):
     """Ask for the issuers of workload certificates, which TLS requests from clients."""
 
     known: str = ""
     """The mark of what is known already; empty for nothing."""
 
 
-class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_field="is"):
+class ClientAuthorities(Response, frozen=True, tag="client-authorities", tag_field="is"):
     """The authorities of every trust domain of any namespace."""
 
     mark: str
@@ -70,11 +70,11 @@ class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_fiel
     """Each DER in Base64; none where they are those that are known."""
 
 
-class ShowCounts(Message, frozen=True, tag="network:counts", tag_field="op"):
+class ShowCounts(Request, frozen=True, tag="network:counts", tag_field="op"):
     """Ask for the number of credentials, for metrics."""
 
 
-class Counted(Message, frozen=True, tag="counted", tag_field="is"):
+class Counted(Response, frozen=True, tag="counted", tag_field="is"):
     """Numbers over all namespaces, without names; at most 1,000 of each are counted in a namespace."""
 
     brokers: int
@@ -88,7 +88,7 @@ class Counted(Message, frozen=True, tag="counted", tag_field="is"):
     """Seconds for which the oldest revocation has been in progress; 0 without one."""
 
 
-class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):
+class TellRefused(Request, frozen=True, tag="network:refused", tag_field="op"):
     """Record that requests were refused before they were complete; this proves no principal."""
 
     code: str
@@ -99,7 +99,7 @@ class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):
     """How many."""
 
 
-class PageAsk(Message, frozen=True):
+class PageAsk(Request, frozen=True):
     """A request of a page for the person signed in with the browser; only pages send it (rule 4)."""
 
     namespace: str = "default"

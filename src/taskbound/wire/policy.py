@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
-class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
+class ProposeBundle(Request, frozen=True, tag="policy:propose", tag_field="op"):
     """Validate the policies of a folder and store them under the caller's name. Only a person may."""
 
     files: dict[str, str]
@@ -17,24 +17,24 @@ class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
     note: str = ""
 
 
-class ListBundles(Message, frozen=True, tag="policy:list", tag_field="op"):
+class ListBundles(Request, frozen=True, tag="policy:list", tag_field="op"):
     """List the bundles, and the history of what is in force."""
 
 
-class ShowBundle(Message, frozen=True, tag="policy:show", tag_field="op"):
+class ShowBundle(Request, frozen=True, tag="policy:show", tag_field="op"):
     """Show one bundle with its files."""
 
     digest: str = ""
     """Empty for what is in force."""
 
 
-class ActivateBundle(Message, frozen=True, tag="policy:activate", tag_field="op"):
+class ActivateBundle(Request, frozen=True, tag="policy:activate", tag_field="op"):
     """Put a bundle in force. Only a person may, and where there are two, not its author."""
 
     digest: str
 
 
-class RollBackBundle(Message, frozen=True, tag="policy:roll-back", tag_field="op"):
+class RollBackBundle(Request, frozen=True, tag="policy:roll-back", tag_field="op"):
     """Put the previous bundle in force again. Only a person may."""
 
     digest: str | None = None
@@ -42,7 +42,7 @@ class RollBackBundle(Message, frozen=True, tag="policy:roll-back", tag_field="op
     reason: str = ""
 
 
-class ReplayBundle(Message, frozen=True, tag="policy:replay", tag_field="op"):
+class ReplayBundle(Request, frozen=True, tag="policy:replay", tag_field="op"):
     """Decide the newest actions again under a stored bundle, or under these files."""
 
     last: int
@@ -93,7 +93,7 @@ class BundleInForce(Message, frozen=True):
     """Why nothing is decided: what is in force is not whole."""
 
 
-class BundleRows(Message, frozen=True, tag="policy-bundles", tag_field="is"):
+class BundleRows(Response, frozen=True, tag="policy-bundles", tag_field="is"):
     """The bundles, newest first."""
 
     in_force: str
@@ -106,7 +106,7 @@ class BundleRows(Message, frozen=True, tag="policy-bundles", tag_field="is"):
     """Why nothing is decided: what is in force is not whole."""
 
 
-class BundleDetail(Message, frozen=True, tag="policy-bundle-detail", tag_field="is"):
+class BundleDetail(Response, frozen=True, tag="policy-bundle-detail", tag_field="is"):
     """One bundle with its files."""
 
     row: BundleRow
@@ -132,7 +132,7 @@ class BundleProblem(Message, frozen=True):
     policy: str = ""
 
 
-class BundleAnswer(Message, frozen=True, tag="policy-answer", tag_field="is"):
+class BundleAnswer(Response, frozen=True, tag="policy-answer", tag_field="is"):
     """The result of proposing or activating a bundle."""
 
     digest: str
@@ -152,7 +152,7 @@ class ReplayDifference(Message, frozen=True):
     """As they were recorded."""
 
 
-class Replayed(Message, frozen=True, tag="policy-replay", tag_field="is"):
+class Replayed(Response, frozen=True, tag="policy-replay", tag_field="is"):
     """The result of a replay."""
 
     asked: int
@@ -176,7 +176,7 @@ class IntendedCall(Message, frozen=True):
     """An object."""
 
 
-class SuggestScope(Message, frozen=True, tag="scope:suggest", tag_field="op"):
+class SuggestScope(Request, frozen=True, tag="scope:suggest", tag_field="op"):
     """Suggest the narrowest scope for the permitted calls of past tasks, or for planned calls."""
 
     tasks: tuple[str, ...] = ()
@@ -197,7 +197,7 @@ class WideningRow(Message, frozen=True):
     broad: bool
 
 
-class Suggested(Message, frozen=True, tag="suggested", tag_field="is"):
+class Suggested(Response, frozen=True, tag="suggested", tag_field="is"):
     """A scope for the observed calls."""
 
     scope: msgspec.Raw

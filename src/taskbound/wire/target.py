@@ -21,10 +21,10 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from taskbound.wire.connection import Fault
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
-class AddTarget(Message, frozen=True, tag="target:add", tag_field="op"):
+class AddTarget(Request, frozen=True, tag="target:add", tag_field="op"):
     """Declare a target and start its preflight. Only a person who sets grantable scopes may."""
 
     file: msgspec.Raw
@@ -33,13 +33,13 @@ class AddTarget(Message, frozen=True, tag="target:add", tag_field="op"):
     """Its admin access, sealed to the broker for the slot `admin:access`, with the number 1."""
 
 
-class TestTarget(Message, frozen=True, tag="target:test", tag_field="op"):
+class TestTarget(Request, frozen=True, tag="target:test", tag_field="op"):
     """Repeat a target's preflight. Only a person may."""
 
     name: str
 
 
-class SetAdmin(Message, frozen=True, tag="target:admin", tag_field="op"):
+class SetAdmin(Request, frozen=True, tag="target:admin", tag_field="op"):
     """Replace the admin access of a target. Only a person who sets grantable scopes may."""
 
     name: str
@@ -48,19 +48,19 @@ class SetAdmin(Message, frozen=True, tag="target:admin", tag_field="op"):
     """One more than the number of the one before (`TargetRow.number`)."""
 
 
-class RemoveTarget(Message, frozen=True, tag="target:remove", tag_field="op"):
+class RemoveTarget(Request, frozen=True, tag="target:remove", tag_field="op"):
     """Remove a target without remaining credentials. Only a person who sets grantable scopes may."""
 
     name: str
 
 
-class ListTargets(Message, frozen=True, tag="target:list", tag_field="op"):
+class ListTargets(Request, frozen=True, tag="target:list", tag_field="op"):
     """List all targets, or the one of this name."""
 
     name: str = ""
 
 
-class TargetTesting(Message, frozen=True, tag="target-testing", tag_field="is"):
+class TargetTesting(Response, frozen=True, tag="target-testing", tag_field="is"):
     """A preflight has started: its canaries are journaled."""
 
     name: str
@@ -114,7 +114,7 @@ class TargetRow(Message, frozen=True, tag="target", tag_field="is"):
     """Instant at which the last of these has ended, at the latest; none where there are none."""
 
 
-class TargetRows(Message, frozen=True, tag="targets", tag_field="is"):
+class TargetRows(Response, frozen=True, tag="targets", tag_field="is"):
     """Targets, by name."""
 
     rows: tuple[TargetRow, ...]
@@ -133,13 +133,13 @@ class TargetRows(Message, frozen=True, tag="targets", tag_field="is"):
 HANDED_TYPE: Final = "taskbound-credential+jwe"
 
 
-class TakeCredential(Message, frozen=True, tag="credential:take", tag_field="op"):
+class TakeCredential(Request, frozen=True, tag="credential:take", tag_field="op"):
     """Wait for a credential that was permitted on this connection, and take its sealed secret."""
 
     credential: str
 
 
-class Handed(Message, frozen=True, tag="handed", tag_field="is"):
+class Handed(Response, frozen=True, tag="handed", tag_field="is"):
     """The sealed secret, for the caller alone (rule 1)."""
 
     credential: str
@@ -148,7 +148,7 @@ class Handed(Message, frozen=True, tag="handed", tag_field="is"):
     """When it ends: instant, µs since the epoch."""
 
 
-class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", tag_field="op"):
+class AcknowledgeCredential(Request, frozen=True, tag="credential:acknowledge", tag_field="op"):
     """Acknowledge the secret, repeatably. Only on the connection to which it was permitted."""
 
     credential: str
@@ -156,13 +156,13 @@ class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", 
     """Whether it is to end with this connection: once that is lost, and is not back within its grace."""
 
 
-class AwaitRenewal(Message, frozen=True, tag="credential:renewed", tag_field="op"):
+class AwaitRenewal(Request, frozen=True, tag="credential:renewed", tag_field="op"):
     """Wait until the target applied a renewal that was permitted on this connection."""
 
     credential: str
 
 
-class Renewed(Message, frozen=True, tag="renewed", tag_field="is"):
+class Renewed(Response, frozen=True, tag="renewed", tag_field="is"):
     """The target extended the credential."""
 
     credential: str
@@ -170,13 +170,13 @@ class Renewed(Message, frozen=True, tag="renewed", tag_field="is"):
     """When it ends now: instant, µs since the epoch."""
 
 
-class EndCredential(Message, frozen=True, tag="credential:end", tag_field="op"):
+class EndCredential(Request, frozen=True, tag="credential:end", tag_field="op"):
     """Release a credential, which revokes it. Only for its own task; the answer is its row."""
 
     credential: str
 
 
-class RevokeCredentials(Message, frozen=True, tag="credential:revoke", tag_field="op"):
+class RevokeCredentials(Request, frozen=True, tag="credential:revoke", tag_field="op"):
     """Revoke the live credentials of this name, task or target. Only a person may."""
 
     credential: str = ""
@@ -185,7 +185,7 @@ class RevokeCredentials(Message, frozen=True, tag="credential:revoke", tag_field
     why: str = ""
 
 
-class RevokingCredentials(Message, frozen=True, tag="revoking", tag_field="is"):
+class RevokingCredentials(Response, frozen=True, tag="revoking", tag_field="is"):
     """They are being revoked."""
 
     credentials: tuple[str, ...]
@@ -193,13 +193,13 @@ class RevokingCredentials(Message, frozen=True, tag="revoking", tag_field="is"):
     """Whether more of them live than are ended by one question."""
 
 
-class SweepTargets(Message, frozen=True, tag="credential:sweep", tag_field="op"):
+class SweepTargets(Request, frozen=True, tag="credential:sweep", tag_field="op"):
     """Have the broker look through one target or all for logins without a row. Only a person may."""
 
     target: str = ""
 
 
-class DiscoverTarget(Message, frozen=True, tag="credential:discover", tag_field="op"):
+class DiscoverTarget(Request, frozen=True, tag="credential:discover", tag_field="op"):
     """Have the broker list the logins of a target that were not minted here. Only a person may."""
 
     target: str
@@ -225,7 +225,7 @@ class StandingRow(Message, frozen=True):
     """Whether it has to prove who it is; `open`: it may be let in without a password or a key."""
 
 
-class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
+class Discovered(Response, frozen=True, tag="discovered", tag_field="is"):
     """The standing logins of a target, the worst first. Nothing was changed."""
 
     target: str
@@ -242,7 +242,7 @@ class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
     """Whether the list is complete: neither missing rights nor limits hid a login."""
 
 
-class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):
+class ListCredentials(Request, frozen=True, tag="credential:list", tag_field="op"):
     """List credentials, newest first."""
 
     task: str = ""
@@ -256,13 +256,13 @@ class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op
     """The last of the page before; empty for the first page."""
 
 
-class ShowCredential(Message, frozen=True, tag="credential:show", tag_field="op"):
+class ShowCredential(Request, frozen=True, tag="credential:show", tag_field="op"):
     """Show one credential."""
 
     credential: str
 
 
-class CredentialRow(Message, frozen=True, tag="credential", tag_field="is"):
+class CredentialRow(Response, frozen=True, tag="credential", tag_field="is"):
     """One credential as it stands."""
 
     id: str
@@ -295,7 +295,7 @@ class CredentialRow(Message, frozen=True, tag="credential", tag_field="is"):
     """The end that it requests; until the target applied it, the credential ends at `ends`."""
 
 
-class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
+class CredentialRows(Response, frozen=True, tag="credentials", tag_field="is"):
     """Credentials."""
 
     rows: tuple[CredentialRow, ...]
@@ -303,7 +303,7 @@ class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
     """Whether another page follows."""
 
 
-class LeaseCredentials(Message, frozen=True, tag="broker:lease", tag_field="op"):
+class LeaseCredentials(Request, frozen=True, tag="broker:lease", tag_field="op"):
     """Request leases for these due credentials, at most 64. Only the broker may."""
 
     credentials: tuple[str, ...]
@@ -320,7 +320,7 @@ class Order(Message, frozen=True):
     """When the lease is over: instant, µs since the epoch."""
 
 
-class Orders(Message, frozen=True, tag="orders", tag_field="is"):
+class Orders(Response, frozen=True, tag="orders", tag_field="is"):
     """The leased steps; the others belong to another broker or are no longer due."""
 
     orders: tuple[Order, ...]
@@ -328,7 +328,7 @@ class Orders(Message, frozen=True, tag="orders", tag_field="is"):
     """The daemon's instant."""
 
 
-class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
+class TellMinted(Request, frozen=True, tag="broker:minted", tag_field="op"):
     """Report that the target shows the credential."""
 
     credential: str
@@ -339,14 +339,14 @@ class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
     """What its target needs to end it, sealed to the broker itself; empty where its name is enough."""
 
 
-class TellRenewed(Message, frozen=True, tag="broker:renewed", tag_field="op"):
+class TellRenewed(Request, frozen=True, tag="broker:renewed", tag_field="op"):
     """Report that the target extended the credential to what its row says."""
 
     credential: str
     fence: int
 
 
-class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
+class TellFailed(Request, frozen=True, tag="broker:failed", tag_field="op"):
     """Report that minting, renewing or revoking failed this time."""
 
     credential: str
@@ -361,7 +361,7 @@ class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
     """Of a renewal: whether it is not to be tried again."""
 
 
-class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):
+class TellGone(Request, frozen=True, tag="broker:gone", tag_field="op"):
     """Report that the target shows no trace of the credential and none of its sessions is open."""
 
     credential: str
@@ -370,7 +370,7 @@ class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):
     notes: tuple[str, ...] = ()
 
 
-class TellLeft(Message, frozen=True, tag="broker:left", tag_field="op"):
+class TellLeft(Request, frozen=True, tag="broker:left", tag_field="op"):
     """Report that the credential opens nothing any more; open sessions may go on until this instant."""
 
     credential: str
@@ -378,14 +378,14 @@ class TellLeft(Message, frozen=True, tag="broker:left", tag_field="op"):
     until: int
 
 
-class TellSeen(Message, frozen=True, tag="broker:seen", tag_field="op"):
+class TellSeen(Request, frozen=True, tag="broker:seen", tag_field="op"):
     """Report what a look found under the name of a credential that was gone."""
 
     credential: str
     exists: bool
 
 
-class TellSwept(Message, frozen=True, tag="broker:swept", tag_field="op"):
+class TellSwept(Request, frozen=True, tag="broker:swept", tag_field="op"):
     """Report all logins of a target with a name prefix of this installation."""
 
     target: str
@@ -396,14 +396,14 @@ class TellSwept(Message, frozen=True, tag="broker:swept", tag_field="op"):
     """The daemon's instant, as heard last, when the sweep began: what was journaled later is not meant."""
 
 
-class Swept(Message, frozen=True, tag="swept", tag_field="is"):
+class Swept(Response, frozen=True, tag="swept", tag_field="is"):
     """The logins that are revoked now."""
 
     revoked: tuple[str, ...]
     """Ids."""
 
 
-class TellEpoch(Message, frozen=True, tag="broker:epoch", tag_field="op"):
+class TellEpoch(Request, frozen=True, tag="broker:epoch", tag_field="op"):
     """Report the broker's state towards the store, valid while the connection is open."""
 
     epoch: int
@@ -416,7 +416,7 @@ class TellEpoch(Message, frozen=True, tag="broker:epoch", tag_field="op"):
     """Targets that have not shown so far that nothing is left in them."""
 
 
-class TellReconciled(Message, frozen=True, tag="broker:reconciled", tag_field="op"):
+class TellReconciled(Request, frozen=True, tag="broker:reconciled", tag_field="op"):
     """Report that a restored or replaced store is trusted again; repeated until the log says so."""
 
     epoch: int
@@ -437,7 +437,7 @@ class DiscoverPush(Message, frozen=True, tag="discover", tag_field="push"):
     target: str
 
 
-class TellDiscovered(Message, frozen=True, tag="broker:discovered", tag_field="op"):
+class TellDiscovered(Request, frozen=True, tag="broker:discovered", tag_field="op"):
     """Report the standing logins of a target, or why they cannot be listed."""
 
     look: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.target import CredentialRow
 
 
-class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
+class StartTask(Request, frozen=True, tag="task:start", tag_field="op"):
     """Declare a task and start it. Only a person may."""
 
     agent: str
@@ -31,7 +31,7 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     """Seconds that it may stay paused so before it ends."""
 
 
-class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
+class DelegateTask(Request, frozen=True, tag="task:delegate", tag_field="op"):
     """Delegate a part of a task to an agent, as a child task. Only a person may."""
 
     parent: str
@@ -49,7 +49,7 @@ class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
     grace: int = 0
 
 
-class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
+class StepTask(Request, frozen=True, tag="task:step", tag_field="op"):
     """Move a task to its next step. Only a person may."""
 
     task: str
@@ -57,7 +57,7 @@ class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
     """The name of the next step; empty for whichever it is."""
 
 
-class AmendTask(Message, frozen=True, tag="task:amend", tag_field="op"):
+class AmendTask(Request, frozen=True, tag="task:amend", tag_field="op"):
     """Narrow the scope of a task. Only a person may."""
 
     task: str
@@ -66,13 +66,13 @@ class AmendTask(Message, frozen=True, tag="task:amend", tag_field="op"):
     """The digest of the scope that it had when it was looked at; empty for whichever it has."""
 
 
-class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
+class ShowTask(Request, frozen=True, tag="task:show", tag_field="op"):
     """Show one task."""
 
     task: str
 
 
-class ListTasks(Message, frozen=True, tag="task:list", tag_field="op"):
+class ListTasks(Request, frozen=True, tag="task:list", tag_field="op"):
     """List tasks, newest first."""
 
     agent: str = ""
@@ -81,20 +81,20 @@ class ListTasks(Message, frozen=True, tag="task:list", tag_field="op"):
     before: str = ""
 
 
-class PauseTask(Message, frozen=True, tag="task:pause", tag_field="op"):
+class PauseTask(Request, frozen=True, tag="task:pause", tag_field="op"):
     """Pause a task. Only a person may."""
 
     task: str
     reason: str = ""
 
 
-class ResumeTask(Message, frozen=True, tag="task:resume", tag_field="op"):
+class ResumeTask(Request, frozen=True, tag="task:resume", tag_field="op"):
     """Resume a paused task. Only a person may."""
 
     task: str
 
 
-class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
+class EndTask(Request, frozen=True, tag="task:end", tag_field="op"):
     """End a task for good. Only a person, or the `run` that registered it, may."""
 
     task: str
@@ -103,7 +103,7 @@ class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
     reason: str = ""
 
 
-class EndOwnTask(Message, frozen=True, tag="task:end-own", tag_field="op"):
+class EndOwnTask(Request, frozen=True, tag="task:end-own", tag_field="op"):
     """End the task of the shown token for good. Only its agent may, over the network."""
 
     how: str = "completed"
@@ -126,7 +126,7 @@ class TaskRow(Message, frozen=True):
     learning: bool
 
 
-class TaskRows(Message, frozen=True, tag="tasks", tag_field="is"):
+class TaskRows(Response, frozen=True, tag="tasks", tag_field="is"):
     """A page of tasks."""
 
     rows: tuple[TaskRow, ...]
@@ -146,7 +146,7 @@ class EvidenceRow(Message, frozen=True):
     reason: str
 
 
-class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
+class TaskDetail(Response, frozen=True, tag="task", tag_field="is"):
     """One task in full."""
 
     row: TaskRow
@@ -178,13 +178,13 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     """How many those are in all; 1,000 at most are counted."""
 
 
-class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
+class RegisterRun(Request, frozen=True, tag="task:run", tag_field="op"):
     """Register the calling process: gateways beneath it belong to this task. Only a person may."""
 
     task: str
 
 
-class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):
+class AddIssuer(Request, frozen=True, tag="issuer:add", tag_field="op"):
     """Add an issuer of evidence. Only the data directory's owner may."""
 
     name: str
@@ -196,13 +196,13 @@ class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):
     """What its tokens must say as `aud`; empty for `urn:taskbound:NAMESPACE`."""
 
 
-class RemoveIssuer(Message, frozen=True, tag="issuer:remove", tag_field="op"):
+class RemoveIssuer(Request, frozen=True, tag="issuer:remove", tag_field="op"):
     """Remove an issuer of evidence. Only the data directory's owner may."""
 
     name: str
 
 
-class ListIssuers(Message, frozen=True, tag="issuer:list", tag_field="op"):
+class ListIssuers(Request, frozen=True, tag="issuer:list", tag_field="op"):
     """List the issuers of evidence."""
 
 
@@ -216,13 +216,13 @@ class IssuerRow(Message, frozen=True):
     """`KID ALG THUMBPRINT` of each."""
 
 
-class IssuerRows(Message, frozen=True, tag="issuers", tag_field="is"):
+class IssuerRows(Response, frozen=True, tag="issuers", tag_field="is"):
     """The issuers."""
 
     rows: tuple[IssuerRow, ...]
 
 
-class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
+class SaveTemplate(Request, frozen=True, tag="template:save", tag_field="op"):
     """Store a scope and a lifetime as a template. Only a person may."""
 
     name: str
@@ -236,13 +236,13 @@ class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
     """What becomes of its tasks' held actions when their calls are over; empty for `end-with-the-call`."""
 
 
-class RemoveTemplate(Message, frozen=True, tag="template:remove", tag_field="op"):
+class RemoveTemplate(Request, frozen=True, tag="template:remove", tag_field="op"):
     """Remove a template. Only a person may."""
 
     name: str
 
 
-class ListTemplates(Message, frozen=True, tag="template:list", tag_field="op"):
+class ListTemplates(Request, frozen=True, tag="template:list", tag_field="op"):
     """List the templates."""
 
 
@@ -259,7 +259,7 @@ class TemplateRow(Message, frozen=True):
     holds: str = ""
 
 
-class TemplateRows(Message, frozen=True, tag="templates", tag_field="is"):
+class TemplateRows(Response, frozen=True, tag="templates", tag_field="is"):
     """The templates."""
 
     rows: tuple[TemplateRow, ...]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
-class ListTokens(Message, frozen=True, tag="token:list", tag_field="op"):
+class ListTokens(Request, frozen=True, tag="token:list", tag_field="op"):
     """List issued tokens, newest first."""
 
     task: str = ""
@@ -17,38 +17,38 @@ class ListTokens(Message, frozen=True, tag="token:list", tag_field="op"):
     """The last of the page before; empty for the first page."""
 
 
-class ShowToken(Message, frozen=True, tag="token:show", tag_field="op"):
+class ShowToken(Request, frozen=True, tag="token:show", tag_field="op"):
     """Show one token."""
 
     token: str
 
 
-class RevokeToken(Message, frozen=True, tag="token:revoke", tag_field="op"):
+class RevokeToken(Request, frozen=True, tag="token:revoke", tag_field="op"):
     """Revoke a token. Only the person to whom it belongs, or the data directory's owner, may."""
 
     token: str
     why: str = ""
 
 
-class ListTokenKeys(Message, frozen=True, tag="token:key-list", tag_field="op"):
+class ListTokenKeys(Request, frozen=True, tag="token:key-list", tag_field="op"):
     """List all current and former keys of tokens."""
 
     look: bool = False
     """Whether the signer is asked if it could sign one now, which may take a moment."""
 
 
-class RotateTokenKeys(Message, frozen=True, tag="token:key-rotate", tag_field="op"):
+class RotateTokenKeys(Request, frozen=True, tag="token:key-rotate", tag_field="op"):
     """Put the next key of tokens into use now. Only the data directory's owner may."""
 
 
-class RevokeTokenKey(Message, frozen=True, tag="token:key-revoke", tag_field="op"):
+class RevokeTokenKey(Request, frozen=True, tag="token:key-revoke", tag_field="op"):
     """Revoke a key and every token that it signed. Only the data directory's owner may."""
 
     key: str
     why: str = ""
 
 
-class TokenRow(Message, frozen=True, tag="token-row", tag_field="is"):
+class TokenRow(Response, frozen=True, tag="token-row", tag_field="is"):
     """One token, without its text."""
 
     token: str
@@ -79,7 +79,7 @@ class TokenRow(Message, frozen=True, tag="token-row", tag_field="is"):
     """The agent that it is handed on to, as tokens call it; empty for none."""
 
 
-class TokenRows(Message, frozen=True, tag="token-rows", tag_field="is"):
+class TokenRows(Response, frozen=True, tag="token-rows", tag_field="is"):
     """Tokens, newest first."""
 
     rows: tuple[TokenRow, ...]
@@ -103,7 +103,7 @@ class TokenKeyRow(Message, frozen=True, tag="token-key-row", tag_field="is"):
     """Why it was revoked."""
 
 
-class TokenKeyRows(Message, frozen=True, tag="token-key-rows", tag_field="is"):
+class TokenKeyRows(Response, frozen=True, tag="token-key-rows", tag_field="is"):
     """Keys, in the order in which they were made."""
 
     rows: tuple[TokenKeyRow, ...]
@@ -113,14 +113,14 @@ class TokenKeyRows(Message, frozen=True, tag="token-key-rows", tag_field="is"):
     """What to do about that."""
 
 
-class Stop(Message, frozen=True, tag="revocation:stop", tag_field="op"):
+class Stop(Request, frozen=True, tag="revocation:stop", tag_field="op"):
     """Set or lift the kill switch. Only a person outside any gateway or run may."""
 
     stopped: bool
     reason: str = ""
 
 
-class ReadFeed(Message, frozen=True, tag="revocation:feed", tag_field="op"):
+class ReadFeed(Request, frozen=True, tag="revocation:feed", tag_field="op"):
     """Read what ended, stopped or came back after a position of the log, waiting for it.
 
     A reader that begins names no mark, and gets the last ten minutes.
@@ -150,7 +150,7 @@ class FeedEntry(Message, frozen=True):
     """`over`, `stopped` or `back`."""
 
 
-class FeedRows(Message, frozen=True, tag="feed", tag_field="is"):
+class FeedRows(Response, frozen=True, tag="feed", tag_field="is"):
     """The entries after the position in log order: of the asking namespace, and of keys."""
 
     namespace: str

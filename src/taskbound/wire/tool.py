@@ -26,7 +26,7 @@ from taskbound.core.tool import (
     ServerIdentity,
     parse_slot,
 )
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -93,7 +93,7 @@ class ServerSpec(Message, frozen=True):
     """For a server with a URL that wants tokens: whom it is reached as."""
 
 
-class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
+class AddUpstream(Request, frozen=True, tag="upstream:add", tag_field="op"):
     """Pin a server and the definitions that its probe listed. Only a person may."""
 
     spec: ServerSpec
@@ -106,13 +106,13 @@ class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
     questions that the person lets it ask its callers (`core.tool.QUESTION_NAMES`)."""
 
 
-class RemoveUpstream(Message, frozen=True, tag="upstream:remove", tag_field="op"):
+class RemoveUpstream(Request, frozen=True, tag="upstream:remove", tag_field="op"):
     """Remove a server and its pins. Only a person may."""
 
     name: str
 
 
-class ListUpstreams(Message, frozen=True, tag="upstream:list", tag_field="op"):
+class ListUpstreams(Request, frozen=True, tag="upstream:list", tag_field="op"):
     """List the pinned servers; a gateway gets those of its agent."""
 
 
@@ -127,7 +127,7 @@ class SecretRow(Message, frozen=True):
     """When that came to be, µs since the epoch."""
 
 
-class SetSecret(Message, frozen=True, tag="upstream:secret", tag_field="op"):
+class SetSecret(Request, frozen=True, tag="upstream:secret", tag_field="op"):
     """Fill or empty a slot of a server. Only a person may."""
 
     server: str
@@ -153,20 +153,20 @@ class UpstreamRow(Message, frozen=True):
     """The owners of its tools, each once; an empty name for none. Left out for a gateway."""
 
 
-class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
+class UpstreamRows(Response, frozen=True, tag="upstreams", tag_field="is"):
     """The pinned servers."""
 
     rows: tuple[UpstreamRow, ...]
 
 
-class ReachTools(Message, frozen=True, tag="tool:reach", tag_field="op"):
+class ReachTools(Request, frozen=True, tag="tool:reach", tag_field="op"):
     """List the tools in the scope of the connection's task, with pinned definitions (for `tools/list`)."""
 
     target: str = ""
     """Where one is named: which kinds of credentials of this target its scope and ceiling name, instead."""
 
 
-class ListTools(Message, frozen=True, tag="tool:list", tag_field="op"):
+class ListTools(Request, frozen=True, tag="tool:list", tag_field="op"):
     """List pinned tools."""
 
     server: str = ""
@@ -203,7 +203,7 @@ class ToolRow(Message, frozen=True):
     """Whether a person declared that the outcomes of its calls are not reported."""
 
 
-class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
+class ToolRows(Response, frozen=True, tag="tools", tag_field="is"):
     """Tools; `task` names the task by which they were filtered."""
 
     rows: tuple[ToolRow, ...]
@@ -212,7 +212,7 @@ class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
     """Why the list is empty: no task runs, the task ended, the kill switch is on."""
 
 
-class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
+class SeeTools(Request, frozen=True, tag="tool:see", tag_field="op"):
     """Submit what a started server lists now, to compare and record. Only a gateway or a person may."""
 
     server: str
@@ -224,13 +224,13 @@ class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
     """As in `AddUpstream`."""
 
 
-class Seen(Message, frozen=True, tag="seen", tag_field="is"):
+class Seen(Response, frozen=True, tag="seen", tag_field="is"):
     """The result of the comparison: (tool, state, differences in words)."""
 
     differences: tuple[tuple[str, str, str], ...] = ()
 
 
-class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
+class CoverCalls(Request, frozen=True, tag="tool:cover", tag_field="op"):
     """Ask which of these calls of one tool the task's scope covers now. Only a gateway may.
 
     This serves lists, and checks before more of a permitted call is released. It grants and records nothing:
@@ -246,7 +246,7 @@ class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
     """The task that they were made in: another one covers none. Empty for whichever it is now."""
 
 
-class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
+class Coverings(Response, frozen=True, tag="coverings", tag_field="is"):
     """Which of them are covered."""
 
     covered: tuple[int, ...]
@@ -257,13 +257,13 @@ class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
     """The same in one word; empty without a refusal."""
 
 
-class DiffTool(Message, frozen=True, tag="tool:diff", tag_field="op"):
+class DiffTool(Request, frozen=True, tag="tool:diff", tag_field="op"):
     """Show how a tool's last seen definition differs from the pinned one."""
 
     name: str
 
 
-class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
+class ToolDiff(Response, frozen=True, tag="tool-diff", tag_field="is"):
     """Pinned and seen definition as canonical text, and the differences in words."""
 
     name: str
@@ -275,7 +275,7 @@ class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
     """Digest of the seen definition: what accepting it must name; empty when nothing differs."""
 
 
-class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
+class AcceptTool(Request, frozen=True, tag="tool:accept", tag_field="op"):
     """Pin the definition that was last seen. Only a person outside any gateway or run may."""
 
     name: str
@@ -283,7 +283,7 @@ class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
     """Digest of the seen definition that the person looked at; another one refuses."""
 
 
-class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
+class DeclareTool(Request, frozen=True, tag="tool:declare", tag_field="op"):
     """Declare effect and argument roles of a pinned tool; absent parts stay. Only a person may."""
 
     name: str
@@ -320,7 +320,7 @@ class ToolSaid(Message, frozen=True):
     outcome: Literal["watched", "unwatched"] | None = None
 
 
-class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
+class ApplyTools(Request, frozen=True, tag="tool:apply", tag_field="op"):
     """Apply a tool file, all of it or nothing. Only a person may."""
 
     server: str
@@ -346,7 +346,7 @@ class ToolChange(Message, frozen=True):
     relaxes: bool
 
 
-class ToolChanges(Message, frozen=True, tag="tool-changes", tag_field="is"):
+class ToolChanges(Response, frozen=True, tag="tool-changes", tag_field="is"):
     """The changes that a tool file makes or has made."""
 
     rows: tuple[ToolChange, ...]
@@ -355,7 +355,7 @@ class ToolChanges(Message, frozen=True, tag="tool-changes", tag_field="is"):
     applied: bool = False
 
 
-class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
+class AnswerForTool(Request, frozen=True, tag="tool:answering", tag_field="op"):
     """Set the approvers of a tool. Only the data directory's owner may."""
 
     name: str
@@ -363,7 +363,7 @@ class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
     """None leaves it to those who approve for the agent."""
 
 
-class OwnTool(Message, frozen=True, tag="tool:owning", tag_field="op"):
+class OwnTool(Request, frozen=True, tag="tool:owning", tag_field="op"):
     """Set the owner of a tool. Only its owner may, or the data directory's if it has none."""
 
     name: str

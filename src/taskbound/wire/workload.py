@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.wire.frame import Message
+from taskbound.wire.frame import Message, Request, Response
 
 
 class ClaimText(Message, frozen=True):
@@ -13,7 +13,7 @@ class ClaimText(Message, frozen=True):
     text: str
 
 
-class AddSelector(Message, frozen=True, tag="agent:selector-add", tag_field="op"):
+class AddSelector(Request, frozen=True, tag="agent:selector-add", tag_field="op"):
     """Let a matching credential prove the agent. Only its owner or the data directory's owner may."""
 
     agent: str
@@ -24,14 +24,14 @@ class AddSelector(Message, frozen=True, tag="agent:selector-add", tag_field="op"
     claims: tuple[ClaimText, ...] = ()
 
 
-class RemoveSelector(Message, frozen=True, tag="agent:selector-remove", tag_field="op"):
+class RemoveSelector(Request, frozen=True, tag="agent:selector-remove", tag_field="op"):
     """Remove a selector. Only the agent's owner or the data directory's owner may."""
 
     agent: str
     selector: str
 
 
-class ListSelectors(Message, frozen=True, tag="agent:selector-list", tag_field="op"):
+class ListSelectors(Request, frozen=True, tag="agent:selector-list", tag_field="op"):
     """List the selectors of one agent, or of all."""
 
     agent: str = ""
@@ -48,19 +48,19 @@ class SelectorRow(Message, frozen=True):
     claims: tuple[ClaimText, ...]
 
 
-class SelectorRows(Message, frozen=True, tag="selectors", tag_field="is"):
+class SelectorRows(Response, frozen=True, tag="selectors", tag_field="is"):
     """Selectors, by agent and id."""
 
     rows: tuple[SelectorRow, ...]
 
 
-class RenewAgentKey(Message, frozen=True, tag="agent:key-renew", tag_field="op"):
+class RenewAgentKey(Request, frozen=True, tag="agent:key-renew", tag_field="op"):
     """Make a new key of the agent. Only its owner or the data directory's owner may."""
 
     agent: str
 
 
-class ListAgentKeys(Message, frozen=True, tag="agent:key-list", tag_field="op"):
+class ListAgentKeys(Request, frozen=True, tag="agent:key-list", tag_field="op"):
     """List the keys of one agent, or of all."""
 
     agent: str = ""
@@ -76,20 +76,20 @@ class AgentKeyRow(Message, frozen=True):
     """When it ceased to count; 0 for the one that does."""
 
 
-class AgentKeyRows(Message, frozen=True, tag="agent-keys", tag_field="is"):
+class AgentKeyRows(Response, frozen=True, tag="agent-keys", tag_field="is"):
     """Keys, by agent, then by age."""
 
     rows: tuple[AgentKeyRow, ...]
 
 
-class AssertAgentKey(Message, frozen=True, tag="agent:assertion", tag_field="op"):
+class AssertAgentKey(Request, frozen=True, tag="agent:assertion", tag_field="op"):
     """Get a signed statement of the agent. Only a process beneath its task's run, or its gateway, may."""
 
     agent: str = ""
     """Empty for the one whose process asks."""
 
 
-class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
+class Assertion(Response, frozen=True, tag="assertion", tag_field="is"):
     """A statement of an agent for our own token endpoint (`client_assertion`)."""
 
     agent: str
@@ -99,7 +99,7 @@ class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
         return f"Assertion(agent={self.agent!r})"
 
 
-class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field="op"):
+class AddIdentityIssuer(Request, frozen=True, tag="agent:issuer-add", tag_field="op"):
     """Add an issuer that proves workloads or people. Only the data directory's owner may."""
 
     name: str
@@ -121,13 +121,13 @@ class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field=
     """For people: the whole path of the file of our client secret there, on the daemon's machine."""
 
 
-class RemoveIdentityIssuer(Message, frozen=True, tag="agent:issuer-remove", tag_field="op"):
+class RemoveIdentityIssuer(Request, frozen=True, tag="agent:issuer-remove", tag_field="op"):
     """Remove an issuer of identities. Only the data directory's owner may."""
 
     name: str
 
 
-class ListIdentityIssuers(Message, frozen=True, tag="agent:issuer-list", tag_field="op"):
+class ListIdentityIssuers(Request, frozen=True, tag="agent:issuer-list", tag_field="op"):
     """List the issuers of workloads and people."""
 
     look: bool = False
@@ -155,13 +155,13 @@ class IdentityIssuerRow(Message, frozen=True):
     """Why sign-in fails there now, if that was checked; empty if it works."""
 
 
-class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field="is"):
+class IdentityIssuerRows(Response, frozen=True, tag="identity-issuers", tag_field="is"):
     """Issuers of identities, by name."""
 
     rows: tuple[IdentityIssuerRow, ...]
 
 
-class AddTrust(Message, frozen=True, tag="trust:add", tag_field="op"):
+class AddTrust(Request, frozen=True, tag="trust:add", tag_field="op"):
     """Add a trust domain. Only the data directory's owner may."""
 
     domain: str
@@ -179,17 +179,17 @@ class AddTrust(Message, frozen=True, tag="trust:add", tag_field="op"):
     """How old the bundle may become, seconds; 0 for 15 minutes."""
 
 
-class RemoveTrust(Message, frozen=True, tag="trust:remove", tag_field="op"):
+class RemoveTrust(Request, frozen=True, tag="trust:remove", tag_field="op"):
     """Remove a trust domain. Only the data directory's owner may."""
 
     domain: str
 
 
-class ListTrusts(Message, frozen=True, tag="trust:list", tag_field="op"):
+class ListTrusts(Request, frozen=True, tag="trust:list", tag_field="op"):
     """List the trust domains. Answered with `TrustRows`."""
 
 
-class ShowTrust(Message, frozen=True, tag="trust:show", tag_field="op"):
+class ShowTrust(Request, frozen=True, tag="trust:show", tag_field="op"):
     """Show one trust domain. Answered with `TrustDetail`."""
 
     domain: str
@@ -220,13 +220,13 @@ class TrustRow(Message, frozen=True):
     """What keeps its source from answering this daemon; empty while it does."""
 
 
-class TrustRows(Message, frozen=True, tag="trusts", tag_field="is"):
+class TrustRows(Response, frozen=True, tag="trusts", tag_field="is"):
     """The trust domains."""
 
     rows: tuple[TrustRow, ...]
 
 
-class TrustDetail(Message, frozen=True, tag="trust", tag_field="is"):
+class TrustDetail(Response, frozen=True, tag="trust", tag_field="is"):
     """One trust domain with its authorities."""
 
     row: TrustRow
@@ -238,7 +238,7 @@ class TrustDetail(Message, frozen=True, tag="trust", tag_field="is"):
     """Of each authority for JWT-SVIDs: its `kid`."""
 
 
-class AddService(Message, frozen=True, tag="service:add", tag_field="op"):
+class AddService(Request, frozen=True, tag="service:add", tag_field="op"):
     """Add a service. Only the data directory's owner may."""
 
     name: str
@@ -250,7 +250,7 @@ class AddService(Message, frozen=True, tag="service:add", tag_field="op"):
     """What it enforces: whole names of tools, or `server__*` for all of one server."""
 
 
-class ChangeService(Message, frozen=True, tag="service:set", tag_field="op"):
+class ChangeService(Request, frozen=True, tag="service:set", tag_field="op"):
     """Change the owner of a service or what it enforces. Only its owner may."""
 
     name: str
@@ -260,13 +260,13 @@ class ChangeService(Message, frozen=True, tag="service:set", tag_field="op"):
     """All that it enforces from now on; left out for what it does."""
 
 
-class RemoveService(Message, frozen=True, tag="service:remove", tag_field="op"):
+class RemoveService(Request, frozen=True, tag="service:remove", tag_field="op"):
     """Remove a service with its keys. Only its owner may."""
 
     name: str
 
 
-class AddServiceKey(Message, frozen=True, tag="service:key-add", tag_field="op"):
+class AddServiceKey(Request, frozen=True, tag="service:key-add", tag_field="op"):
     """Add a key of a service. Only its owner may."""
 
     name: str
@@ -274,7 +274,7 @@ class AddServiceKey(Message, frozen=True, tag="service:key-add", tag_field="op")
     """The public half for ES256, one JSON Web Key."""
 
 
-class RemoveServiceKey(Message, frozen=True, tag="service:key-remove", tag_field="op"):
+class RemoveServiceKey(Request, frozen=True, tag="service:key-remove", tag_field="op"):
     """Remove a key of a service, with everything issued by it. Only its owner may."""
 
     name: str
@@ -282,21 +282,21 @@ class RemoveServiceKey(Message, frozen=True, tag="service:key-remove", tag_field
     """Its thumbprint (RFC 7638)."""
 
 
-class ListServices(Message, frozen=True, tag="service:list", tag_field="op"):
+class ListServices(Request, frozen=True, tag="service:list", tag_field="op"):
     """List the services. Answered with `ServiceRows`."""
 
 
-class ShowService(Message, frozen=True, tag="service:show", tag_field="op"):
+class ShowService(Request, frozen=True, tag="service:show", tag_field="op"):
     """Show one service. Answered with `ServiceDetail`."""
 
     name: str
 
 
-class ShowOwnService(Message, frozen=True, tag="service:own", tag_field="op"):
+class ShowOwnService(Request, frozen=True, tag="service:own", tag_field="op"):
     """Show the record of the asking service. Answered with `ServiceDetail`."""
 
 
-class BeginRequest(Message, frozen=True, tag="service:begin", tag_field="op"):
+class BeginRequest(Request, frozen=True, tag="service:begin", tag_field="op"):
     """Claim the request of a token, once for all machines of the service. Answered with `RequestRow`."""
 
     txn: str
@@ -311,7 +311,7 @@ class BeginRequest(Message, frozen=True, tag="service:begin", tag_field="op"):
     """The longest duration in seconds; after that a repeat is answered with `unknown`."""
 
 
-class AnswerRequest(Message, frozen=True, tag="service:answer", tag_field="op"):
+class AnswerRequest(Request, frozen=True, tag="service:answer", tag_field="op"):
     """Store the answer to a request, once. Only its claimant may."""
 
     txn: str
@@ -321,7 +321,7 @@ class AnswerRequest(Message, frozen=True, tag="service:answer", tag_field="op"):
     """The answer stored for repeats, in base64; empty if the result is unknown."""
 
 
-class UseProof(Message, frozen=True, tag="service:use", tag_field="op"):
+class UseProof(Request, frozen=True, tag="service:use", tag_field="op"):
     """Claim a single-use proof that was shown to the service."""
 
     kind: str
@@ -331,7 +331,7 @@ class UseProof(Message, frozen=True, tag="service:use", tag_field="op"):
     """When its window has ended, microseconds."""
 
 
-class RequestRow(Message, frozen=True, tag="request", tag_field="is"):
+class RequestRow(Response, frozen=True, tag="request", tag_field="is"):
     """The state of a service's request."""
 
     state: str
@@ -363,13 +363,13 @@ class ServiceKeyRow(Message, frozen=True):
     """When it ceased to count; 0 for one that does."""
 
 
-class ServiceRows(Message, frozen=True, tag="services", tag_field="is"):
+class ServiceRows(Response, frozen=True, tag="services", tag_field="is"):
     """The services, by name."""
 
     rows: tuple[ServiceRow, ...]
 
 
-class ServiceDetail(Message, frozen=True, tag="service", tag_field="is"):
+class ServiceDetail(Response, frozen=True, tag="service", tag_field="is"):
     """One service, with its keys in the order in which they were added."""
 
     row: ServiceRow

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.surfaces.api.server.peer import ancestry_of, boot_id
 from taskbound.surfaces.api.server.place import NotOutsideError
-from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.surfaces.cli.doctor.processes import verb_of, words_of
 from taskbound.wiring.store import DATABASE, open_reader, open_store
 

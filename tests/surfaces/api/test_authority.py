@@ -18,8 +18,8 @@ from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.auth.authority import FRESH
-from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted
 from taskbound.wire.connection import (

@@ -19,10 +19,10 @@ from taskbound.ports.task import Run
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.credential import Task
 from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
-from taskbound.surfaces.api.server.peer import ancestry_of
-from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.surfaces.api.operations.task import leave_others
+from taskbound.surfaces.api.server.peer import ancestry_of
+from taskbound.surfaces.api.server.place import DEFAULT_GATEWAY
 from taskbound.wire.action import Refused
 from taskbound.wire.connection import Bind, Bound
 from tests.surfaces.api.test_fronts import PAY, Front, played

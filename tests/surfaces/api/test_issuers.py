@@ -11,8 +11,8 @@ from taskbound.core.clock import Instant
 from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.ports.identity import Awaited, Need
 from taskbound.surfaces.api.operations import workload as issuers
-from taskbound.surfaces.api.server.worker import OverloadedError
 from taskbound.surfaces.api.operations.workload import Issuers
+from taskbound.surfaces.api.server.worker import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

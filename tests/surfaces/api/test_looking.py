@@ -12,7 +12,6 @@ from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.look import Unseen
 from taskbound.flows.tool import Declaration
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.api.operations.action import ANSWERED
 from taskbound.surfaces.api.background.looking import (
     MOST,
     MOST_OF_ONE,
@@ -21,6 +20,7 @@ from taskbound.surfaces.api.background.looking import (
     THREADS,
     Looking,
 )
+from taskbound.surfaces.api.operations.action import ANSWERED
 from taskbound.surfaces.api.server.worker import OverloadedError
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Permitted

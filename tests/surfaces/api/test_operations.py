@@ -17,11 +17,11 @@ from taskbound.core.policy.operation import Right
 from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.surfaces.api.server.daemon import Daemon
-from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.api.server.place import DEFAULT_ISSUER, Place
 from taskbound.surfaces.api.server.socket import SocketServer
-from taskbound.surfaces.api.background.strangers import Insiders
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
 from taskbound.wire.envelope import Reply, Said, said_decoder

@@ -11,7 +11,8 @@ import pytest
 
 from taskbound import __version__
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.server import connection, socket as server
+from taskbound.surfaces.api.server import connection
+from taskbound.surfaces.api.server import socket as server
 from taskbound.wire.connection import Done, Fault, Open, Ping
 from taskbound.wire.envelope import Said
 from taskbound.wire.frame import encode_frame

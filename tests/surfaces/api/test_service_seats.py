@@ -10,8 +10,8 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError, Right
 from taskbound.surfaces.api.server.connection import Connection
-from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.api.server.peer import Peer
+from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.identity import AddGroup, SetMember
 from taskbound.wire.token import FeedRows, ReadFeed

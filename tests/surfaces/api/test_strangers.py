@@ -9,8 +9,8 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import CredentialState
 from taskbound.flows.credential.revoking import SEAT, find_lost_seats
 from taskbound.flows.decision.retries import HOLDER, daemon_of
-from taskbound.surfaces.api.server.connection import connection_name
 from taskbound.surfaces.api.background.strangers import Strangers
+from taskbound.surfaces.api.server.connection import connection_name
 from tests.stories.brokering import permitted, put_target
 from tests.world import World, code_of
 

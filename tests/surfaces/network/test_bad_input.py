@@ -150,7 +150,9 @@ class Tried:
 
     def codes(self) -> list[str]:
         """The codes of refusals that the daemon has logged."""
-        lines = [one.getMessage() for one in self.log.records if one.name == "taskbound.surfaces.api.server.reply"]
+        lines = [
+            one.getMessage() for one in self.log.records if one.name == "taskbound.surfaces.api.server.reply"
+        ]
         return [found[1] for one in lines if (found := _CODE.search(one))]
 
     def code(self, answer: Answer) -> str:

@@ -10,7 +10,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision.hold import is_afar
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
-from taskbound.surfaces.network.authzen.serving import EvaluationPoint
+from taskbound.surfaces.network.authzen.response import EvaluationPoint
 from taskbound.surfaces.network.head import Head
 from taskbound.surfaces.network.problem import Link
 from taskbound.wire.network import Shown

@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
-from taskbound.surfaces.network.routes import find
+from taskbound.surfaces.network.asking import find
 from taskbound.wire.envelope import Answer
 from taskbound.wire.routes import (
     AUTHZEN,

@@ -103,7 +103,7 @@ class Server(Protocol[H, R]):
     def reply(self, connection: HttpConnection[H, R], head: H | None, raw: RawHead | None) -> R:
         """Returns the reply object of a request.
 
-        `head` is None if the request is refused before it is complete, `raw` if it could not be read.
+        `head` may be None for a request refused before it was complete, `raw` for an unreadable one.
         """
 
     def take(self, head: H, body: bytes, reply: R) -> None:

@@ -56,7 +56,7 @@ _FORWARDED: Final = b"x-forwarded-for"
 
 @lru_cache(maxsize=1024)
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Returns an address without its zone, unmapped to IPv4; None if it is none."""
+    """Returns an address without its zone, unmapped to IPv4; None for other texts."""
     try:
         found = ip_address(text.partition("%")[0])
     except ValueError:

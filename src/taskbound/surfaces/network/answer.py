@@ -47,7 +47,7 @@ class Reply(http.Reply):
         metadata: str,
         told: Callable[[int], None],
     ) -> None:
-        """`head` is None if the request was refused before it was complete, `raw` if it could not be read.
+        """`head` may be None for a request refused before it was complete, `raw` for an unreadable one.
 
         `metadata` is the URL of the resource metadata; `told` is called with the status after the answer.
         """

@@ -19,17 +19,17 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
+from taskbound.surfaces.network.asking import find
 from taskbound.surfaces.network.authzen.response import require_request_id
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.oauth import ENDPOINTS
 from taskbound.surfaces.network.problem import LONGEST
-from taskbound.surfaces.network.routes import find
 from taskbound.wire.routes import AUTHZEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from taskbound.surfaces.network.routes import Found
+    from taskbound.surfaces.network.asking import Found
 
 
 EVALUATES: Final = "action:evaluate"

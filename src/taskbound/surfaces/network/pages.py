@@ -273,7 +273,7 @@ class SignInPages:
             address=reply.address,
             browser=self._cookies.read(head.headers, "session"),
         )
-        return await self._link.ask(ask, shown, patience=patience)  # type: ignore[arg-type] # each kind is one of `Ask`
+        return await self._link.ask(ask, shown, patience=patience)
 
     def _go(self, url: str, reply: Reply, *headers: tuple[str, str]) -> None:
         reply.give(b"", kind=_HTML, status=_SEE, headers=(("Location", url), *headers, *headers_of()))

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from taskbound.sdk.client import AsyncClient
-    from taskbound.surfaces.network.routes import Found
+    from taskbound.surfaces.network.asking import Found
     from taskbound.wire.action import NotPermitted
     from taskbound.wire.envelope import Answer, Ask
     from taskbound.wire.network import ShowClientAuthorities, Shown

@@ -48,8 +48,8 @@ from taskbound.surfaces.network import oauth, pages
 from taskbound.surfaces.network import problem as acting
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
+from taskbound.surfaces.network.authzen import response as authzen
 from taskbound.surfaces.network.authzen import response as request_id
-from taskbound.surfaces.network.authzen import serving as authzen
 from taskbound.surfaces.network.authzen.response import REQUEST_ID, metadata
 from taskbound.surfaces.network.consent.page import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadCursorError, BadQueryError
@@ -79,9 +79,9 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.http.connection import Bounds, HttpConnection, RawHead
     from taskbound.surfaces.http.rate import Proxies, Rates
+    from taskbound.surfaces.network.asking import Found
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.problem import Link
-    from taskbound.surfaces.network.routes import Found
     from taskbound.wire.envelope import Ask
     from taskbound.wire.routes import Route
 

@@ -1,4 +1,4 @@
-"""Operations on the authorization requests of clients, and the consent page.
+"""Operations on clients, their admissions and authorization requests, and the consent page.
 
 Of `consent`:
 1. A browser's request grants nothing: it creates a row that waits five minutes, within a limit
@@ -47,22 +47,30 @@ from taskbound.core.token.authorization.errors import (
     TooManyDocumentsError,
     UnknownClientError,
 )
-from taskbound.core.token.authorization.request import ClientId, parse_client_id, parse_parameters, refused_at
+from taskbound.core.token.authorization.request import (
+    NEVER,
+    ClientId,
+    parse_client_id,
+    parse_parameters,
+    refused_at,
+)
 from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
-from taskbound.flows.token import choices_of, known_client
+from taskbound.flows.token import add_client, choices_of, drop_client, end_admission, known_client
 from taskbound.surfaces.api.auth.client import require_namespace
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.auth.sign_in import require_page
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
     from taskbound.core.task import Task, Template
     from taskbound.core.token.authorization.asked import Asked
-    from taskbound.core.token.authorization.request import Client
+    from taskbound.core.token.authorization.request import Admission, Client
     from taskbound.flows.identity.sign_in import SignedIn
     from taskbound.flows.token import Choices
+    from taskbound.ports.token import RegisteredClient
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -81,7 +89,6 @@ _AT_ONCE: Final = 8
 
 @operation(wire.AskConsent)
 async def _ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
-    """Stores a request until a person answers, or returns where to send the error (rule 2)."""
     told = parse_parameters(ask.parameters)
     namespace, client = await daemon.read(partial(_named_by, daemon, told))
     known = await _described(daemon, client, ask.address) if isinstance(client, ClientId) else client
@@ -105,7 +112,6 @@ async def _ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCon
 
 @operation(wire.AwaitConsent)
 async def _await_consent(daemon: Daemon, _connection: Connection, ask: wire.AwaitConsent) -> Answer:
-    """Returns the request for its page, and once answered and taken, where the browser goes next."""
     secret, _, namespace = ask.browser.partition(".")
     askings, issuer = daemon.network.askings, daemon.network.issuer
     found = await daemon.read(partial(askings.see, namespace, ask.asked, secret))
@@ -175,7 +181,6 @@ async def _look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookA
 
 @operation(wire.ConsentToClient)
 async def _consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
-    """Answers the request with the task to which the client is admitted (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
     await daemon.read(partial(daemon.require_person, connection))  # before anything of what they ask is read
     principal = await daemon.read(partial(daemon.authority.principal_of, connection))
@@ -193,7 +198,6 @@ async def _consent_to_client(daemon: Daemon, connection: Connection, ask: wire.C
 
 @operation(wire.ConsentAsPerson)
 async def _consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
-    """Answers the request with consent to act as the consenting person (rule 3)."""
     space, askings = connection.namespace, daemon.network.askings
 
     def consent() -> Asked:
@@ -388,3 +392,110 @@ def _sign_in(found: Asked) -> str:
     if request.acr:
         wanted["acr"] = request.acr[0]
     return f"/sign-in?{urlencode(wanted)}"
+
+
+_PAGE: Final = 200
+
+
+@operation(wire.AddClient)
+async def _put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient) -> Answer:
+    def work() -> RegisteredClient:
+        actor, owns = daemon.require_giver(connection)
+        return add_client(
+            daemon.means,
+            connection.namespace,
+            ask.client,
+            shown=ask.shown,
+            redirects=ask.redirects,
+            actor=actor,
+            owns=owns,
+        )
+
+    return _row(await daemon.first(work))
+
+
+@operation(wire.RemoveClient)
+async def _remove_client(daemon: Daemon, connection: Connection, ask: wire.RemoveClient) -> Answer:
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        drop_client(daemon.means, connection.namespace, ask.client, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+@operation(wire.ListClients)
+async def _list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListClients) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.authorizations.clients(connection.namespace)
+        return wire.ClientRows(rows=tuple(map(_row, found)))
+
+    return await daemon.read(read)
+
+
+@operation(wire.ShowClient)
+async def _show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClient) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.authorizations.client(connection.namespace, ask.client)
+        if found is None:
+            raise UnknownClientError(f"no client is named `{ask.client}`")
+        return _row(found)
+
+    return await daemon.read(read)
+
+
+@operation(wire.ListAdmissions)
+async def _list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
+    limit = max(1, min(ask.limit, _PAGE))
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.authorizations.admissions(
+                connection.namespace, client=ask.client, task=ask.task, limit=limit + 1, before=ask.before
+            )
+        rows = tuple(_admission(one, now) for one in found[:limit])
+        return wire.AdmissionRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+@operation(wire.EndAdmission)
+async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        why = ask.why or "no reason given"
+        end_admission(daemon.means, connection.namespace, ask.admission, actor, owns=owns, why=why)
+        return Done()
+
+    return await daemon.first(work)
+
+
+def _admission(found: Admission, now: Instant) -> wire.AdmissionRow:
+    over = "over" if now >= found.until else "stands"
+    return wire.AdmissionRow(
+        admission=found.id,
+        client=found.client,
+        agent=found.agent,
+        task=found.task,
+        person=found.person,
+        resource=found.resource,
+        state=over if found.ended == NEVER else "ended",
+        begun=found.begun,
+        until=found.until,
+        bound=bool(found.jkt),
+        ended=None if found.ended == NEVER else found.ended,
+        why=found.why,
+    )
+
+
+def _row(found: RegisteredClient) -> wire.ClientRow:
+    return wire.ClientRow(
+        client=found.client.id,
+        shown=found.client.name,
+        redirects=tuple(one.text for one in found.client.redirects),
+        added=found.added,
+        by=found.by,
+    )

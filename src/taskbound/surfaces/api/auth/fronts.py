@@ -27,10 +27,10 @@ from taskbound.flows.token import resource_of
 from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.flows.token.verifying import Request, read_shown, require_task_kind
 from taskbound.surfaces.api.auth.client import leaf_of
+from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.surfaces.api.server.connection import Connection
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import fault_of
-from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.wire.connection import Seated, ShowProof
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ def require_same_origin(daemon: Daemon, ask: Open) -> None:
 
 @operation(ShowProof)
 async def _show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> Answer:
-    """Verifies the token and proof of a request and returns its task (rule 3)."""
     if connection.role != "front":  # it was looked at as it was opened (rule 1)
         raise UnprovenError("only the gateway over HTTP asks whose a request is")
     try:

@@ -50,7 +50,6 @@ from taskbound.flows.token import Askings
 from taskbound.flows.token.exchange import actor_of
 from taskbound.flows.token.standing import require_token_gives_up, require_token_stands
 from taskbound.flows.token.verifying import Request, read_shown
-from taskbound.surfaces.api.background.afar import Afar
 from taskbound.surfaces.api.auth.client import (
     ClientGrants,
     awaited,
@@ -61,13 +60,14 @@ from taskbound.surfaces.api.auth.client import (
     read_key,
     require_namespace,
 )
+from taskbound.surfaces.api.auth.showing import Showings
+from taskbound.surfaces.api.background.strangers import Afar
+from taskbound.surfaces.api.operations.token import note_unbelieved
+from taskbound.surfaces.api.operations.workload import Issuers
 from taskbound.surfaces.api.server.connection import Connection
 from taskbound.surfaces.api.server.peer import Peer
 from taskbound.surfaces.api.server.reply import fault_of
-from taskbound.surfaces.api.auth.showing import Showings
-from taskbound.surfaces.api.operations.token import note_unbelieved
 from taskbound.surfaces.api.server.tracing import Tracing
-from taskbound.surfaces.api.operations.workload import Issuers
 from taskbound.wire.authorization import (
     PUBLIC,
     AskConsent,

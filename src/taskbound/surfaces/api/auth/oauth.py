@@ -152,7 +152,6 @@ def _given_to_service(issued: Issued) -> wire.TokenGiven:
 
 @operation(wire.IntrospectToken)
 async def _introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
-    """Returns the introspection of a token (rule 3)."""
     principal = _client(seat)
     client = client_name(principal)
     text = _token(dict(ask.form))
@@ -183,14 +182,12 @@ async def _give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) 
 
 @operation(wire.ShowTokenJwks)
 async def _show_keys(daemon: Daemon, _seat: Connection, _ask: wire.ShowTokenJwks) -> Answer:
-    """Returns the public keys of tokens (rule 4)."""
     found = await daemon.read(daemon.token.published.keys)
     return wire.Published(text=found.decode())
 
 
 @operation(wire.ShowStatusList)
 async def _show_status_list(daemon: Daemon, _seat: Connection, ask: wire.ShowStatusList) -> Answer:
-    """Returns a status list token (rule 4)."""
     flights = daemon.token.flights
     flight = flights.get(ask.number)
     if flight is None:

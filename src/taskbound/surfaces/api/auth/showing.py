@@ -1,4 +1,4 @@
-"""Verifies the credentials of network requests in batches.
+"""Verifies the credentials of network requests.
 
 1. Each is verified by itself: a void one claims nothing and does not affect its neighbors.
 2. Each proven principal has a rate limit, checked before the proof is claimed, which is a write. A replayed
@@ -17,19 +17,25 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.token import Use, require_first
+from taskbound.flows.identity.agent import AgentKeys
+from taskbound.flows.identity.sign_in import SignIns
+from taskbound.flows.identity.workload import AssertionVerifier, JwtSvidVerifier, Proofs, X509SvidVerifier
 from taskbound.flows.means import OneLook
 from taskbound.flows.token import use_claims
 from taskbound.surfaces.api.server.worker import Lane
 from taskbound.surfaces.http.rate import Buckets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim
     from taskbound.flows.means import Means
+    from taskbound.ports.identity import Custody, RelyingParty, Verifier
+    from taskbound.surfaces.api.server.place import Place
     from taskbound.surfaces.api.server.worker import Worker
 
 
@@ -132,3 +138,25 @@ def _pay(count: Callable[..., None], principal: Principal) -> None:
     """Counts a request; our own processes have no rate limit."""
     if not principal.is_process:
         count((principal.namespace, principal.kind, principal.name), named=f"`{principal.name}`")
+
+
+def proving(
+    means: Means,
+    place: Place,
+    custody: Custody | None,
+    verifiers: Mapping[WorkloadKind, Verifier],
+    party: RelyingParty | None,
+) -> tuple[AgentKeys, Proofs, SignIns]:
+    """Returns agents' keys, the verifier of proofs, and sign-ins.
+
+    `custody` keeps private keys (None without a signer), `verifiers` adds kinds of credentials to our own
+    keys and SVIDs, `party` asks people's issuers (None without sign-in).
+    """
+    own: dict[WorkloadKind, Verifier] = {
+        WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer),
+        WorkloadKind.X509_SVID: X509SvidVerifier(means),
+        WorkloadKind.JWT_SVID: JwtSvidVerifier(means, audience=place.issuer),
+    }
+    keys = AgentKeys(means, custody, audience=place.issuer)
+    proofs = Proofs(means, {**own, **verifiers}, place.allowance)
+    return keys, proofs, SignIns(means, party, origin=place.issuer, allowance=place.allowance)

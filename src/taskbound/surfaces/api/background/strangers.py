@@ -1,4 +1,4 @@
-"""Permits whose holder's process is gone, and processes seen beneath a run or a gateway.
+"""Permits whose holder may be gone, and processes seen beneath a run or a gateway.
 
 Of `strangers`:
 1. A connection's name ends with the name of the daemon that opened it. While another process is present under
@@ -22,6 +22,11 @@ Of `insiders`:
 7. The memory of rule 6 is kept in a file of the data directory for this boot, for the next daemon. The file
    is replaced whole and need not be durable, because a reboot ends all these processes. If it cannot be read,
    the daemon does not start.
+Of `afar`:
+1. An action of such an agent is in doubt once its permit has expired, and unknown once its outcome is overdue
+   (`flows.decision.doubts`). Every daemon looks for them, whichever daemon permitted the action.
+2. A question is withdrawn if its agent has not come back for it in time.
+3. A task with too many open permits gets no more decisions over the network until the next look.
 """
 
 from __future__ import annotations
@@ -32,14 +37,18 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.decision.hold import MOST_OPEN, TooManyOpenError
 from taskbound.core.errors import UnavailableError
+from taskbound.flows.decision import overdue
 from taskbound.flows.decision.retries import daemon_of, strangers
 from taskbound.surfaces.api.server.peer import read_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskbound.flows.decision.retries import Doubts, Holder
+    from taskbound.flows.decision import Doubts as afar_Doubts
+    from taskbound.flows.decision.retries import Doubts, Holder, Overdue
+    from taskbound.flows.means import Means
     from taskbound.ports.store import Store
 
 
@@ -206,3 +215,31 @@ class Insiders:
         except OSError as error:
             raise UnavailableError(f"`{path}` can't be written: {error.strerror}") from error
         self._held = beneath
+
+
+class Afar:
+    """What one daemon has found about them; used in the loop, except for methods that read the store."""
+
+    def __init__(self, means: Means, doubts: afar_Doubts) -> None:
+        self._means = means
+        self._doubts = doubts
+        self._doubted: frozenset[Holder] = frozenset()
+        self._crowded: frozenset[tuple[str, str]] = frozenset()
+
+    def find(self) -> Overdue:
+        """Returns the holders in doubt and those to give up; may run in any thread."""
+        with self._means.store.read() as snapshot:
+            return overdue(snapshot, self._means.clock.now())
+
+    def require_room(self, namespace: str, task: str) -> None:
+        """Raises TooManyOpenError if too many permits of the task have no outcome (rule 3)."""
+        if (namespace, task) in self._crowded:
+            raise TooManyOpenError(f"{MOST_OPEN} actions of the task, or more, have no outcome yet")
+
+    def see(self, found: Overdue) -> frozenset[Holder]:
+        """Marks the holders in doubt (rule 1) and returns those to give up."""
+        doubted, over, self._crowded = found
+        self._doubts.settle(*(self._doubted - doubted))
+        self._doubts.lose(*(doubted - self._doubted))
+        self._doubted = doubted
+        return over

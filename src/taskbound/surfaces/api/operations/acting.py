@@ -41,12 +41,12 @@ from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.issuing import parse_content_digest
-from taskbound.surfaces.api.operations.action import decided, malformed, reasons_of, record_unread, waiting
 from taskbound.surfaces.api.auth.authority import apart
 from taskbound.surfaces.api.background.looking import MOST_ROUNDS
+from taskbound.surfaces.api.operations.action import decided, malformed, reasons_of, record_unread, waiting
+from taskbound.surfaces.api.operations.show import changed_values, reasons
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import family_of, fault_of
-from taskbound.surfaces.api.operations.show import changed_values, reasons
 from taskbound.surfaces.api.server.tracing import watching
 from taskbound.surfaces.api.server.worker import Asked, OverloadedError
 from taskbound.wire import action as wire
@@ -74,7 +74,6 @@ _NOT_NOW: Final = "no token can be signed now"
 
 @operation(wire.AskAction)
 async def _ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
-    """Decides one action and returns its permit, or the reason for refusing or holding it (rules 1 to 4)."""
     require_token(seat)
     try:
         parse_tool_name(ask.tool)
@@ -150,7 +149,6 @@ def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> 
 
 @operation(wire.ReportAction)
 async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
-    """Records the outcome of a permitted action; the result may be used unless the answer is a refusal."""
     require_token(seat)
     if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
         raise OutcomeSyntaxError(
@@ -180,7 +178,6 @@ async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportActio
 
 @operation(wire.FollowAction)
 async def _follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
-    """Returns the state of an action of the agent's own task (rule 5)."""
     require_token(seat)
 
     def read() -> Answer:

@@ -30,11 +30,18 @@ from taskbound.flows.approval.look import Unseen
 from taskbound.flows.credential.naming import credential_with
 from taskbound.flows.decision.commit import SERVICE
 from taskbound.flows.decision.usable import NotDecided
-from taskbound.surfaces.api.operations.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.background.looking import MOST_ROUNDS
-from taskbound.surfaces.api.server.operation import handed, operation
 from taskbound.surfaces.api.operations.service import is_service_seat
-from taskbound.surfaces.api.operations.show import action_detail, action_row, changed_values, reasons
+from taskbound.surfaces.api.operations.show import (
+    action_detail,
+    action_row,
+    changed_values,
+    reasons,
+    require_action,
+    require_decision,
+    require_task,
+)
+from taskbound.surfaces.api.server.operation import handed, operation
 from taskbound.surfaces.api.server.worker import Asked, OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
@@ -248,10 +255,6 @@ def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Ans
 
 @handed(wire.Outcome)
 def _outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
-    """Records the outcome of a permitted action.
-
-    The answer says whether the gateway may release the result.
-    """
     report = Report(
         namespace=connection.namespace,
         connection=connection.name,
@@ -316,7 +319,6 @@ def record_unread(
 
 @operation(wire.ListActions)
 async def _list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
-    """Returns a page of actions, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     require_decision(ask.decision)
 

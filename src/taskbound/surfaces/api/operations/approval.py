@@ -40,12 +40,11 @@ from taskbound.flows.approval.limits import measure, set_limits
 from taskbound.flows.approval.look import Unseen
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import signed_in_by, subject_of
-from taskbound.surfaces.api.operations.amendment import amendment_rows, answer_amendment, is_amendment
-from taskbound.surfaces.api.operations.filters import BadFilterError
-from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.page.brought import require_brought
-from taskbound.surfaces.api.operations.show import changed_values, gives_of, sheet_text
 from taskbound.surfaces.api.auth.sign_in import require_page
+from taskbound.surfaces.api.operations.amendment import amendment_rows, answer_amendment, is_amendment
+from taskbound.surfaces.api.operations.show import BadFilterError, changed_values, gives_of, sheet_text
+from taskbound.surfaces.api.page.sitting import require_brought
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
@@ -75,7 +74,6 @@ _AMENDED: Final = frozenset(one.value for one in AmendmentState)
 
 @operation(wire.ListApprovals)
 async def _list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
-    """Returns a page of approvals, newest first."""
     unknown = [one for one in ask.states if one not in _STATES and one not in _AMENDED]
     if unknown:
         raise BadFilterError(f"`{unknown[0]}` is no state of an approval")
@@ -135,7 +133,6 @@ async def _show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowA
 
 @operation(wire.AnswerApproval)
 async def _answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
-    """Takes a signed answer from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -236,7 +233,6 @@ def _limits(limits: ApprovalLimits) -> wire.ApprovalLimits:
 
 @operation(wire.NarrowApproval)
 async def _narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
-    """Takes a signed answer with a narrower action, from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work(sight: Sight | None) -> NarrowedTo | Unseen:
@@ -414,7 +410,6 @@ async def _look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval
 
 @operation(wire.AnswerOnPage)
 async def _say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) -> Answer:
-    """Takes a signed answer of the signed-in person (rule 3)."""
     require_brought(ask.signature)
     signed = await daemon.read(partial(_signed_in, daemon, connection))
     principal = _principal(signed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.dataclass import dataclass
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.audit.sequencing import NotCoveredError
-from taskbound.surfaces.api.operations.filters import BadFilterError
+from taskbound.surfaces.api.operations.show import BadFilterError
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import audit as wire
 from taskbound.wire.audit import CompareRows, RowsCompared
@@ -31,7 +31,6 @@ _KEY_WAIT: Final = 3.0
 
 @operation(wire.ExportAudit)
 async def _export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
-    """Returns a page of exact records in log order, with the newest checkpoint and the log's key."""
     end = asyncio.get_running_loop().time() + _KEY_WAIT
     while not daemon.log_key and (left := end - asyncio.get_running_loop().time()) > 0:
         await daemon.wait_checkpoint(left)
@@ -127,7 +126,6 @@ class Comparing:
 
 @operation(CompareRows)
 async def _compare_all_rows(daemon: Daemon, _connection: Connection, ask: CompareRows) -> Answer:
-    """Returns the progress of the comparison after a short wait, or its result."""
     known = daemon.comparing
     if known.task is None or (ask.anew and known.task.done()):
         known = daemon.comparing = Comparing()

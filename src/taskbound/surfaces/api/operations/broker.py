@@ -103,10 +103,6 @@ def _order(leased: Leased) -> wire.Order:
 
 @operation(wire.TellMinted)
 async def _take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:
-    """Records a minted credential and passes its sealed secret on.
-
-    Raises WrongTellingError if it is too large.
-    """
     if len(ask.sealed) > _SEALED:
         raise WrongTellingError("a sealed secret is smaller")
     told = _telling(daemon, connection, ask.credential, ask.fence)
@@ -156,10 +152,6 @@ async def _take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone)
 
 @operation(wire.TellLeft)
 async def _take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) -> Answer:
-    """Records until when open sessions of a credential may go on.
-
-    Raises WrongTellingError on a bad instant.
-    """
     if not 0 < ask.until <= _LATEST:
         raise WrongTellingError("what is left ends at an instant that is known")
     told = _telling(daemon, connection, ask.credential, ask.fence)
@@ -195,10 +187,6 @@ async def _take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwep
 
 @operation(wire.TellEpoch)
 async def _take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch) -> Answer:
-    """Takes the broker's state towards the store, for status.
-
-    Raises WrongTellingError on an unknown state.
-    """
     counts = (ask.epoch - 1, ask.since, ask.left)
     if not all(0 <= one < _LATEST for one in counts) or len(ask.why) > _WORDS:
         raise WrongTellingError("the report of the store's epoch is not valid")

@@ -50,9 +50,14 @@ from taskbound.flows.credential.handing import acknowledge_credential, over_of, 
 from taskbound.flows.credential.naming import LEFT
 from taskbound.flows.credential.revoking import end_one_due, end_own, revoke_credentials
 from taskbound.surfaces.api.background.credential_rounds import AskerGoneError, RenewalDesk, hand
-from taskbound.surfaces.api.operations.filters import BadFilterError, require_agent, require_target, require_task
+from taskbound.surfaces.api.operations.show import (
+    BadFilterError,
+    credential_row,
+    require_agent,
+    require_target,
+    require_task,
+)
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.operations.show import credential_row
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.target import DuePush, Handed, TellEpoch
@@ -83,7 +88,6 @@ class NoBrokerError(UnavailableError):
 
 @operation(wire.TakeCredential, injects=True)
 async def _take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCredential) -> Answer:
-    """Returns the sealed secret of a credential once it is minted."""
     return await daemon.credentials.take(connection, ask.credential)
 
 
@@ -99,7 +103,6 @@ async def _acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ack
 
 @operation(wire.AwaitRenewal, injects=True)
 async def _await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
-    """Returns the new end of a credential once its target was updated."""
     desk = daemon.credentials
     return await desk.renewals.wait(connection, ask.credential, patience=desk.wait)
 
@@ -120,8 +123,6 @@ async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredenti
 
 @operation(wire.RevokeCredentials)
 async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
-    """Revokes credentials for a person; raises NoTaskError or UnknownTargetError for an unknown name."""
-
     def work(tx: Transaction | None = None) -> Revoked:
         with daemon.means.store.read() if tx is None else nullcontext(tx) as snapshot:
             require_task(snapshot, connection.namespace, ask.task)
@@ -145,8 +146,6 @@ async def _revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeC
 
 @operation(wire.SweepTargets)
 async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
-    """Has the broker sweep one target or all; raises BadFilterError or NoBrokerError."""
-
     def work() -> list[str]:
         daemon.require_person(connection)
         with daemon.means.store.read() as snapshot:
@@ -163,7 +162,6 @@ async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.Sweep
 
 @operation(wire.ListCredentials)
 async def _list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
-    """Returns a page of credentials, newest first, or the overdue ones, oldest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
 
@@ -214,8 +212,6 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
 
 @operation(wire.ShowCredential)
 async def _show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
-    """Returns one credential; raises UnknownCredentialError for an unknown id."""
-
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = _require(snapshot, connection.namespace, ask.credential)

@@ -50,8 +50,8 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.tool import UnknownServerError
 from taskbound.flows.tool.secret import ServerTokens, slots_of
 from taskbound.surfaces.api.operations.action import answer_of, decided
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.show import read_spec
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.worker import Asked
 from taskbound.wire import egress as wire
 from taskbound.wire.action import Decide
@@ -161,7 +161,6 @@ def require_egress(daemon: Daemon, connection: Connection) -> None:
 
 @operation(wire.ShowSealed)
 async def _show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
-    """Returns a server's pinned identity and sealed secrets, for its gateway or a listing (rule 1)."""
     space = connection.namespace
     await _bury(daemon, space)
     seats = [(one.agent, one.task) for one in gateways_of(daemon, space, ask.holder) if one.task]
@@ -232,7 +231,6 @@ async def _bury(daemon: Daemon, namespace: str) -> None:
 
 @operation(wire.ShowPermit)
 async def _show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
-    """Returns the open permit of an action that a connection of this process holds (rule 1)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
@@ -262,7 +260,6 @@ async def _show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPer
 
 @operation(wire.ShowAnswer)
 async def _show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
-    """Returns the outcome of a question that a connection of this process had decided (rule 2)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
@@ -341,11 +338,6 @@ class OtherSeatError(DeniedError):
 
 @operation(InjectCredential)
 async def _inject(daemon: Daemon, connection: Connection, ask: InjectCredential) -> Answer:
-    """Decides a credential for a server of a task.
-
-    Raises UnprovenError if the process is no gateway of the task, and DeniedError for an ended task or no
-    slot.
-    """
     space = connection.namespace
     agents = {one.agent for one in gateways_of(daemon, space, ask.holder) if one.task == ask.task}
     if not ask.task or len(agents) != 1:

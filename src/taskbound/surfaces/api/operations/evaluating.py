@@ -33,12 +33,12 @@ from taskbound.core.tool.errors import BadServerNameError, BadToolNameError, For
 from taskbound.flows.approval.hold.holds import MOST_WAIT
 from taskbound.flows.decision.tokens import Enforcing
 from taskbound.flows.token.standing import require_token_goes_on
+from taskbound.surfaces.api.auth.network import seat_of_task
 from taskbound.surfaces.api.operations.acting import not_permitted, permitted, require_token
 from taskbound.surfaces.api.operations.action import decided, malformed, record_unread
-from taskbound.surfaces.api.auth.network import seat_of_task
+from taskbound.surfaces.api.operations.service import is_service_seat, require_service_seat
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.reply import family_of
-from taskbound.surfaces.api.operations.service import is_service_seat, require_service_seat
 from taskbound.surfaces.api.server.tracing import watching
 from taskbound.surfaces.api.server.worker import Asked
 from taskbound.wire import action as wire
@@ -72,7 +72,6 @@ class TwoTaskTokensError(MalformedError):
 
 @operation(wire.EvaluateActions)
 async def _evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
-    """Returns the answers to these evaluations (rules 1 and 2)."""
     if not is_service_seat(seat):
         require_token(seat)
         _require_asker(daemon, seat)

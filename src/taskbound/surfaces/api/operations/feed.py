@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.revocation import FeedBehindError
-from taskbound.surfaces.api.operations.filters import BadFilterError
+from taskbound.surfaces.api.operations.show import BadFilterError
 from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed
 
@@ -67,7 +67,6 @@ class FeedNews:
 
 @operation(ReadFeed)
 async def _read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
-    """Returns the entries after a position in the log (rule 1)."""
     mark = _mark_of(ask)
     limit = max(1, min(ask.limit, _MOST))
     loop, since = asyncio.get_running_loop(), daemon.feed.looks

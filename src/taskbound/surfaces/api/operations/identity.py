@@ -25,8 +25,8 @@ from taskbound.flows.identity.account import end_session, link_account, set_issu
 from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.auth.authority import apart
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.show import agent_detail, group_detail, person_detail, person_row
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import identity as wire
 from taskbound.wire import workload as workload_wire
 from taskbound.wire.connection import Done
@@ -78,7 +78,6 @@ async def _list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.
 
 @operation(workload_wire.AssertAgentKey)
 async def _assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
-    """Returns a signed statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
     bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
 

@@ -42,10 +42,10 @@ from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.people import detail_of
 from taskbound.surfaces.api.operations.plan import DenyingPlan, require_denial
 from taskbound.surfaces.api.operations.show import sheet_text
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire.approval import AnswerApproval, OpenApproval, ShowApproval
 from taskbound.wire.identity import (
     ConfirmPersonKey,
@@ -68,9 +68,9 @@ if TYPE_CHECKING:
     from taskbound.flows.identity.enrollment import Progress
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.page.sitting import Desk
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
-    from taskbound.surfaces.api.page.sitting import Desk
     from taskbound.wire.envelope import Answer
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion

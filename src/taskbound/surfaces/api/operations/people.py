@@ -9,8 +9,8 @@ from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person import set_demo, withdraw
+from taskbound.surfaces.api.page.sitting import require_brought
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 

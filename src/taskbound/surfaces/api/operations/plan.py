@@ -40,9 +40,9 @@ from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.means import Actor
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.operations.approval import detail_of, stepped
-from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.surfaces.api.operations.show import sheet_for
+from taskbound.surfaces.api.page.sitting import require_brought
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import approval as wire
 from taskbound.wire.approval import AnswerPlan, ShowPlan
 from taskbound.wire.jose.compact import encode_base64url
@@ -117,7 +117,6 @@ async def _show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan)
 
 @operation(wire.AnswerPlan)
 async def _answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPlan) -> Answer:
-    """Takes a signed answer to a plan from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work() -> Answer:

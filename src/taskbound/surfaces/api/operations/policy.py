@@ -17,8 +17,8 @@ from taskbound.core.scope.suggest import MadeCall
 from taskbound.flows.policy import Refused, examine, examine_kept, replay
 from taskbound.flows.policy.engines import require_bundle
 from taskbound.flows.scope import SuggestOrder, suggest_scope
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.show import scope_raw
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
 

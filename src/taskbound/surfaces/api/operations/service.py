@@ -123,8 +123,6 @@ async def _take_service_away(daemon: Daemon, connection: Connection, ask: wire.R
 
 @operation(wire.AddServiceKey)
 async def _put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKey) -> Answer:
-    """Adds a key of a service; `Done` has its thumbprint."""
-
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         key = ask.key.encode("utf-8", "surrogatepass")

@@ -63,10 +63,6 @@ async def _agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Ans
 
 @operation(wire.TellRefused)
 async def _note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRefused) -> Answer:
-    """Records refusals by the process (rule 4).
-
-    Raises UnprovenError for other callers, and MalformedError for an unknown error or operation.
-    """
     _require_listener(daemon, connection)
     if error_class(ask.code) is None or (ask.operation and ask.operation not in _NAMES):
         raise MalformedError("what was refused names no error or operation of ours")
@@ -96,7 +92,6 @@ def _require_listener(daemon: Daemon, connection: Connection) -> None:
 
 @operation(wire.ShowClientAuthorities)
 async def _authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
-    """Returns the authorities of workload certificates (rules 2 and 3); raises UnprovenError."""
     _require_listener(daemon, connection)
 
     def read() -> Answer:
@@ -121,7 +116,6 @@ async def _authorities(daemon: Daemon, connection: Connection, ask: wire.ShowCli
 
 @operation(wire.ShowCounts)
 async def _show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCounts) -> Answer:
-    """Returns how many credentials live and end (rule 5); raises UnprovenError."""
     require_api(daemon, connection)
     brokers = daemon.connections.count_brokers()
 

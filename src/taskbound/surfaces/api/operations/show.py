@@ -1,4 +1,10 @@
-"""Converts stored values to messages, and builds the text of approval requests."""
+"""Converts stored values to messages, and checks the filters of lists.
+
+1. An empty word is no filter.
+2. A state or a decision must be an existing one; the error names them.
+3. A task, agent, server, target or action must be known to the namespace. A removed target is known by what
+   was minted there.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +21,17 @@ from taskbound.core.approval.probe import read_for
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import seconds
 from taskbound.core.credential import age_of, is_overdue, name_of
-from taskbound.core.identity import Breadth
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity import Breadth, UnknownIdentityError
 from taskbound.core.identity.agent import reach_of
 from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
-from taskbound.core.task import step_name
+from taskbound.core.task import NoTaskError, TaskState, step_name
 from taskbound.core.tool import credential_kind, effect_of, parse_definition
+from taskbound.core.tool.name import shown
+from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.target import UnknownTargetError
+from taskbound.flows.tool import UnknownServerError
 from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.target import CredentialRow
@@ -28,7 +39,7 @@ from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import SecretRow, ServerSpec, ToolRow, UpstreamRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.core.clock import Instant
@@ -373,3 +384,66 @@ def sheet_text(snapshot: Snapshot, found: StoredApproval) -> str:
         case _:
             require_showable(sheet)
             raise UnknownApprovalError("the question has no sheet")
+
+
+_DECISIONS: Final = ("permit", "hold", "refuse")
+
+
+class BadFilterError(MalformedError):
+    """The list cannot be narrowed by this word."""
+
+    code = "bad-filter"
+    remedy = "use one of the words that there are, or none"
+
+
+def task_states(word: str) -> frozenset[TaskState]:
+    """Returns the states of a filter, empty for no filter (rules 1 and 2); raises BadFilterError."""
+    _require_one_of(word, (one.value for one in TaskState), what="a task's state", where="state")
+    return frozenset(state for state in TaskState if state.value == word)
+
+
+def require_decision(word: str) -> None:
+    """Raises BadFilterError unless such a decision exists (rule 2)."""
+    _require_one_of(word, _DECISIONS, what="a decision", where="decision")
+
+
+def require_task(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Raises NoTaskError unless the task exists (rule 3)."""
+    if name and snapshot.tasks.task(namespace, name) is None:
+        raise NoTaskError(f"no task is named `{name}`", remedy="list them with `taskbound task list`")
+
+
+def require_target(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Raises UnknownTargetError unless the target exists or something was minted in it (rule 3)."""
+    if (
+        name
+        and snapshot.targets.target(namespace, name) is None
+        and not snapshot.credentials.credentials(namespace, target=name, limit=1)
+    ):
+        raise UnknownTargetError(f"no target is named `{shown(name)}`")
+
+
+def require_action(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Raises UnknownActionError unless the action exists (rule 3)."""
+    if name and snapshot.actions.action(namespace, name) is None:
+        raise UnknownActionError(f"no action is named `{name}`")
+
+
+def require_agent(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Raises UnknownIdentityError unless the agent exists (rule 3)."""
+    if name and snapshot.identities.agent(namespace, name) is None:
+        raise UnknownIdentityError(
+            f"no agent is named `{name}`", remedy="list them with `taskbound agent list`"
+        )
+
+
+def require_server(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Raises UnknownServerError unless the server or target is pinned (rule 3)."""
+    if name and snapshot.tools.server(namespace, name) is None:
+        raise UnknownServerError(f"no server is named `{name}`")
+
+
+def _require_one_of(word: str, known: Iterable[str], *, what: str, where: str) -> None:
+    words = tuple(known)
+    if word and word not in words:
+        raise BadFilterError(f"`{word}` is not {what}", where=where, remedy=f"use one of {', '.join(words)}")

@@ -10,8 +10,8 @@ from taskbound.core.task import TaskState
 from taskbound.flows.credential.naming import count_credentials
 from taskbound.flows.revocation import stop
 from taskbound.surfaces.api.auth.fronts import over_of
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.operations.policy import in_force
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.wire.connection import (
     BackUpStore,
     BeginInit,
@@ -110,7 +110,6 @@ async def _status(daemon: Daemon, connection: Connection, _ask: Status) -> Answe
 
 @operation(Stop)
 async def _stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
-    """Sets or lifts the kill switch and notifies every gateway at once."""
     switch = await daemon.first(
         lambda: stop(
             daemon.means,

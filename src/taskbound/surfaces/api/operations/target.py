@@ -52,8 +52,6 @@ _COUNTED = 1_000
 
 @operation(wire.AddTarget)
 async def _add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget) -> Answer:
-    """Declares a target and begins its first preflight."""
-
     def work() -> UnderTest:
         actor, owns = daemon.require_giver(connection)
         return daemon.targets.add(connection.namespace, bytes(ask.file), ask.sealed, actor, owns=owns)
@@ -237,10 +235,6 @@ class Discoveries:
 
 @operation(DiscoverTarget)
 async def _discover_target(daemon: Daemon, connection: Connection, ask: DiscoverTarget) -> Answer:
-    """Lists the existing logins of a target for a person.
-
-    Raises UnknownTargetError, NoBrokerError or NothingSeenError.
-    """
     space = connection.namespace
 
     def work() -> tuple[str, str, tuple[str, ...]]:
@@ -275,6 +269,5 @@ async def _discover_target(daemon: Daemon, connection: Connection, ask: Discover
 
 @operation(TellDiscovered)
 async def _take_discovered(daemon: Daemon, connection: Connection, ask: TellDiscovered) -> Answer:
-    """Passes a broker's findings to the waiting caller (rule 3)."""
     daemon.discoveries.take(connection.namespace, ask)
     return Done()

@@ -1,39 +1,133 @@
-"""Operations on tasks, templates and runs."""
+"""Operations on tasks, templates, runs and issuers of evidence."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import NoTaskError, TaskEvent, TaskSyntaxError, Template, ending, parse_holds
+from taskbound.core.task import (
+    Disowned,
+    Lapsed,
+    NoTaskError,
+    Proven,
+    Stated,
+    TaskEvent,
+    TaskSyntaxError,
+    Template,
+    ending,
+    evidence_names,
+    evidence_text,
+    parse_holds,
+)
 from taskbound.flows.task import (
     ChildOrder,
     TaskOrder,
+    add_issuer,
+    drop_issuer,
     drop_template,
     look_again,
     nearest_run,
     register_run,
     save_template,
 )
-from taskbound.surfaces.api.operations.evidence import evidence_row
-from taskbound.surfaces.api.operations.filters import require_agent, require_task, task_states
+from taskbound.surfaces.api.operations.show import (
+    require_agent,
+    require_task,
+    task_detail,
+    task_row,
+    task_states,
+    template_row,
+)
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.operations.show import task_detail, task_row, template_row
 from taskbound.wire import task as wire
 from taskbound.wire.connection import Done
+from taskbound.wire.jose import parse_jwks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.scope import Scope
-    from taskbound.core.task import Task
+    from taskbound.core.task import Evidence, Task, Verdict
     from taskbound.flows.means import Actor, Moved
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
     from taskbound.wire.envelope import Answer
+
+
+@operation(wire.AddIssuer)
+async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        add_issuer(
+            daemon.means,
+            connection.namespace,
+            ask.name,
+            issuer=ask.issuer,
+            audience=ask.audience,
+            keys=ask.keys.encode(),
+            actor=actor,
+            owns=owns,
+        )
+
+    await daemon.first(work)
+    return Done()
+
+
+@operation(wire.RemoveIssuer)
+async def _remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        drop_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+@operation(wire.ListIssuers)
+async def _list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.identities.issuers(connection.namespace)
+        rows = tuple(
+            wire.IssuerRow(
+                name=one.name,
+                issuer=one.issuer,
+                audience=one.audience,
+                keys=tuple(
+                    f"{key.kid} {key.algorithm.value} {key.thumbprint}" for key in parse_jwks(one.keys)
+                ),
+            )
+            for one in found
+        )
+        return wire.IssuerRows(rows=rows)
+
+    return await daemon.read(read)
+
+
+def evidence_row(evidence: Evidence, verdict: Verdict) -> wire.EvidenceRow:
+    """Returns one piece of a task's evidence."""
+    until, reason = 0, ""
+    match verdict:
+        case Stated():
+            word = "stated"
+        case Proven(until=until):
+            word = "proven"
+        case Lapsed(since=until):
+            word = "lapsed"
+        case Disowned(reason=reason):
+            word = "disowned"
+        case _:
+            assert_never(verdict)
+    return wire.EvidenceRow(
+        text=evidence_text(evidence),
+        names=evidence_names(evidence),
+        verdict=word,
+        until=until,
+        reason=reason,
+    )
 
 
 _PAGE: Final = 500
@@ -86,7 +180,6 @@ async def _show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask)
 
 @operation(wire.ListTasks)
 async def _list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
-    """Returns a page of tasks, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = task_states(ask.state)
 

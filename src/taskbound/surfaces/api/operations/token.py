@@ -81,7 +81,6 @@ class TokenFlows:
 
 @operation(wire.ListTokens)
 async def _list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
-    """Returns tokens, newest first (rule 1)."""
     limit = max(1, min(ask.limit, _PAGE))
 
     def read() -> Answer:
@@ -98,8 +97,6 @@ async def _list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTok
 
 @operation(wire.ShowToken)
 async def _show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
-    """Returns one token (rule 1)."""
-
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.tokens.token(connection.namespace, ask.token)
@@ -112,8 +109,6 @@ async def _show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToke
 
 @operation(wire.RevokeToken)
 async def _revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
-    """Revokes a token (rule 2)."""
-
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
         why = ask.why or "no reason given"
@@ -136,8 +131,6 @@ async def _list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListToke
 
 @operation(wire.RotateTokenKeys)
 async def _rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateTokenKeys) -> Answer:
-    """Puts the next key into use now (rule 2)."""
-
     def work() -> Answer:
         _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
@@ -148,8 +141,6 @@ async def _rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.Rotate
 
 @operation(wire.RevokeTokenKey)
 async def _revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
-    """Revokes a key and every token that it signed (rule 2)."""
-
     def work() -> Answer:
         _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
@@ -15,6 +15,8 @@ from taskbound.core.task import require_live
 from taskbound.core.tool import Effect, join_tool_name, parse_definition, parse_slot
 from taskbound.core.tool.name import credential_kind
 from taskbound.core.tool.slot import offered
+from taskbound.flows.decision import Call
+from taskbound.flows.decision.coverage import covered_of
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.applying import (
     Saying,
@@ -25,9 +27,8 @@ from taskbound.flows.tool.applying import (
     set_owner,
 )
 from taskbound.flows.tool.secret import slots_of
-from taskbound.surfaces.api.operations.filters import require_server
+from taskbound.surfaces.api.operations.show import require_server, tool_row, upstream_row
 from taskbound.surfaces.api.server.operation import operation
-from taskbound.surfaces.api.operations.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
 from taskbound.wire.connection import Done
 
@@ -84,8 +85,6 @@ async def _set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecre
 
 @operation(wire.ListUpstreams)
 async def _list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
-    """Returns all pinned servers; to a gateway those of its agent."""
-
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             rows = [
@@ -309,3 +308,58 @@ async def _own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -
         return Done()
 
     return await daemon.first(work)
+
+
+_MOST: Final = 100
+"""Calls of one question: between two questions other work has its turn."""
+
+
+class TooManyCallsError(MalformedError):
+    """A question names more calls than the daemon looks at."""
+
+    code = "too-many-to-cover"
+    remedy = "ask about at most 100 calls at a time"
+
+
+class OtherTaskError(DeniedError):
+    """The gateway asks about a task to which its connection no longer belongs."""
+
+    code = "other-task"
+    remedy = "make the call anew, if it is still needed: in the task that runs now"
+
+
+@operation(wire.CoverCalls)
+async def _cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
+    calls = [bytes(one) for one in ask.calls]
+    if len(calls) > _MOST:
+        raise TooManyCallsError(f"{len(calls)} calls are more than {_MOST}")
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        try:
+            task = daemon.bind(connection)
+            if ask.task not in {"", task}:
+                raise OtherTaskError("what is asked about was called in another task")
+            daemon.views.read_anew(connection.namespace, task=task, tool=ask.tool)
+            ground = daemon.decisions.ground(_call(connection, task, ask.tool))
+        except DeniedError as error:
+            return wire.Coverings(covered=(), refusal=error.message, code=error.code)
+        return wire.Coverings(covered=covered_of(ground, calls, ask.how))
+
+    return await daemon.first(work)
+
+
+def _call(connection: Connection, task: str, tool: str) -> Call:
+    """Makes a call that is never decided, to ask for its scope."""
+    return Call(
+        namespace=connection.namespace,
+        agent=connection.agent,
+        task=task,
+        unbound=None,
+        connection=connection.name,
+        request="",
+        key="",
+        tool=tool,
+        arguments=b"{}",
+        proof="",
+    )

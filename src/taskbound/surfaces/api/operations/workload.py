@@ -28,8 +28,8 @@ from taskbound.flows.identity.account import add_identity_issuer, drop_identity_
 from taskbound.flows.identity.agent import add_selector, drop_selector
 from taskbound.flows.identity.workload import add_trust, remove_trust
 from taskbound.ports.identity import Need
-from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.auth.sign_in import beside
+from taskbound.surfaces.api.server.operation import operation
 from taskbound.surfaces.api.server.worker import OverloadedError
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done

@@ -1,10 +1,13 @@
-"""One use of the page: one purpose, one person, opened once, over after its answer.
+"""One use of the passkey page, and the signatures that it accepts.
 
+Of `sitting`:
 1. The address holds a token behind the `#`, which browsers send to no server. The page's script exchanges it
    once for the sitting's secret, which never appears in an address. A second exchange, also from a second
    tab, is refused and says so.
 2. Token and secret only let the holder see the question; the signature is the authority.
 3. Attempts and time are limited, whatever happens.
+Of `brought`:
+1. A passkey's signature is accepted only from its page, because only the server of the page knows its origin.
 """
 
 from __future__ import annotations
@@ -106,3 +109,16 @@ def _assertion(signed: PageSign, origin: str) -> Assertion:
         device_data=parse_part(signed.device),
         signature=parse_part(signed.signature),
     )
+
+
+class PasskeyElsewhereError(DeniedError):
+    """A passkey's signature did not come from the page on which it was made."""
+
+    code = "passkey-elsewhere"
+    remedy = "open the page with `taskbound approval open` or `taskbound person key`, and sign there"
+
+
+def require_brought(signature: str) -> None:
+    """Raises PasskeyElsewhereError for a passkey's signature (rule 1)."""
+    if signature.lstrip().startswith("{"):
+        raise PasskeyElsewhereError("what a passkey has signed is taken from its page, and from nowhere else")

@@ -124,7 +124,7 @@ class Connection:
             self.ended = words
 
     def take_ending(self) -> DeniedError | None:
-        """Returns the refusal that says how the task ended, once; None if there is none."""
+        """Returns the refusal that says how the task ended, once, or None."""
         if not self.ended:
             return None
         words, self.ended = self.ended, ""

@@ -27,23 +27,24 @@ from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, 
 from taskbound.flows.token.services import SharedClaims
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
-from taskbound.surfaces.api.operations.audit import Comparing
 from taskbound.surfaces.api.auth.authority import Authority, again
-from taskbound.surfaces.api.operations.broker import Tellings
-from taskbound.surfaces.api.server.connection import Connections
-from taskbound.surfaces.api.operations.credential import CredentialDesk
-from taskbound.surfaces.api.operations.feed import FeedNews
 from taskbound.surfaces.api.auth.fronts import proof_of, task_of
-from taskbound.surfaces.api.background.looking import Looking
 from taskbound.surfaces.api.auth.network import Network
 from taskbound.surfaces.api.auth.oauth import exchanges
-from taskbound.surfaces.api.page import Pages
-from taskbound.surfaces.api.server.peer import boot_id, is_alive
-from taskbound.surfaces.api.server.place import NotOutsideError, Place
-from taskbound.surfaces.api.auth.proving import proving
+from taskbound.surfaces.api.auth.showing import proving
+from taskbound.surfaces.api.background.looking import Looking
 from taskbound.surfaces.api.background.strangers import Insiders, Strangers
+from taskbound.surfaces.api.operations.audit import Comparing
+from taskbound.surfaces.api.operations.broker import Tellings
+from taskbound.surfaces.api.operations.credential import CredentialDesk
+from taskbound.surfaces.api.operations.feed import FeedNews
 from taskbound.surfaces.api.operations.target import Discoveries
 from taskbound.surfaces.api.operations.token import TokenFlows
+from taskbound.surfaces.api.operations.workload import Sources
+from taskbound.surfaces.api.page import Pages
+from taskbound.surfaces.api.server.connection import Connections
+from taskbound.surfaces.api.server.peer import boot_id, is_alive
+from taskbound.surfaces.api.server.place import NotOutsideError, Place
 from taskbound.surfaces.api.server.worker import (
     Asked,
     Lane,
@@ -54,7 +55,6 @@ from taskbound.surfaces.api.server.worker import (
     is_small_call,
     is_small_report,
 )
-from taskbound.surfaces.api.operations.workload import Sources
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
 

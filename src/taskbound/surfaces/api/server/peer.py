@@ -47,7 +47,7 @@ class Peer:
 def hold_peer(connection: socket.socket) -> int:
     """Returns a pidfd of the peer, which the caller closes (rule 1).
 
-    Raises UnprovenError if there is none.
+    Raises UnprovenError without one.
     """
     pid, _ = _credentials(connection)
     try:

@@ -30,16 +30,20 @@ from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError, Right
-from taskbound.surfaces.api.operations.broker import require_broker
-from taskbound.surfaces.api.server.connection import CrowdedError, connection_name
-from taskbound.surfaces.api.operations.egress import require_egress
 from taskbound.surfaces.api.auth.fronts import require_front, require_same_origin, seat
 from taskbound.surfaces.api.auth.network import prove, require_api, shows, told_of_kind
-from taskbound.surfaces.api.server.table import OPERATIONS, once
+from taskbound.surfaces.api.operations.broker import require_broker
+from taskbound.surfaces.api.operations.egress import require_egress
+from taskbound.surfaces.api.operations.service import (
+    is_service_seat,
+    require_no_service,
+    require_service_seat,
+)
+from taskbound.surfaces.api.server.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.server.peer import Peer, hold_peer, read_peer
 from taskbound.surfaces.api.server.place import NotOutsideError
 from taskbound.surfaces.api.server.reply import Reply, fault_of
-from taskbound.surfaces.api.operations.service import is_service_seat, require_no_service, require_service_seat
+from taskbound.surfaces.api.server.table import OPERATIONS, once
 from taskbound.surfaces.api.server.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened
 from taskbound.wire.envelope import Reply as Replied
@@ -51,7 +55,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
-    from taskbound.surfaces.api.server.table import Operation
+    from taskbound.surfaces.api.server.operation import Operation
     from taskbound.wire.envelope import Answer, Ask, Push
 
 

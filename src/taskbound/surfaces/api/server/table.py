@@ -31,8 +31,32 @@ import msgspec
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import answered_of
 from taskbound.flows.identity.services import begin_answer, finish_answer, forget_answer
-from taskbound.surfaces.api.auth import authorization, consent, fronts, oauth, sign_in
-from taskbound.surfaces.api.operations import acting, action, amendment, approval, audit, broker, credential, egress, evaluating, evidence, feed, identity, offers, passkey, people, plan, policy, service, serving, standing, target, task, token, tool, workload
+from taskbound.surfaces.api.auth import consent, fronts, oauth, sign_in
+from taskbound.surfaces.api.operations import (
+    acting,
+    action,
+    amendment,
+    approval,
+    audit,
+    broker,
+    credential,
+    egress,
+    evaluating,
+    feed,
+    identity,
+    passkey,
+    people,
+    plan,
+    policy,
+    service,
+    serving,
+    standing,
+    target,
+    task,
+    token,
+    tool,
+    workload,
+)
 from taskbound.surfaces.api.server.operation import BOUND, Operation
 from taskbound.wire.connection import Fault
 from taskbound.wire.envelope import Answer
@@ -51,18 +75,15 @@ _HANDLERS: Final = (
     amendment,
     approval,
     audit,
-    authorization,
     broker,
     consent,
     credential,
     egress,
     evaluating,
-    evidence,
     feed,
     fronts,
     identity,
     oauth,
-    offers,
     passkey,
     people,
     plan,

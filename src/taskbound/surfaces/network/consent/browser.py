@@ -58,7 +58,7 @@ def cookie(asked: str, browser: str, *, secured: bool) -> tuple[str, str]:
 
 
 def read_browser(headers: Mapping[str, str], *, secured: bool) -> str:
-    """Returns the value of the cookie (rule 2); raises NotAskedError if there is none, or two."""
+    """Returns the value of the cookie (rule 2); raises NotAskedError without one, or for two."""
     pairs = [one.strip().partition("=") for one in headers.get("cookie", "").split(";")]
     found = [value for name, _, value in pairs if name == _cookie_name(secured=secured)]
     if len(found) != 1 or _VALUE.fullmatch(found[0]) is None:
