@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from taskbound.core.token.claims import LONGEST
+from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import days, hours
-from taskbound.core.token.claims import LONGEST
+from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.wire.authorization import AdmissionRow, AdmissionRows, ListAdmissions
 from taskbound.wire.identity import (
