@@ -50,14 +50,12 @@ Of `secret`:
 1. `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters.
 2. The form serves secret scanners and authenticates nothing; anyone can produce it.
 3. A scan reports positions and never the secret.
-
 Of `recipient`:
 1. 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces larger values and
    a key must have one text (RFC 7748, section 5).
 2. Points of small order are refused: the shared secret would be zero for any peer, so anyone could open the
    data (RFC 7748, sections 6.1 and 7). The coordinates are 0, 1, -1 and the two of order 8.
 3. Only credential requests name a recipient, and each must.
-
 Of `keeping`:
 1. The data is sealed for this credential of this target only.
 2. A lost secret without kept data cannot be ended. It is reported as expired, never as gone, after the
