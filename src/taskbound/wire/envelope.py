@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from taskbound.wire import (
-    action,  # noqa: F401 - each module's messages are parts of the unions
+    action,  # noqa: F401 - its messages are parts of the unions
     approval,
-    audit,  # noqa: F401
-    authorization,  # noqa: F401
+    audit,  # noqa: F401 - its messages are parts of the unions
+    authorization,  # noqa: F401 - its messages are parts of the unions
     connection,
-    egress,  # noqa: F401
-    identity,  # noqa: F401
-    policy,  # noqa: F401
+    egress,  # noqa: F401 - its messages are parts of the unions
+    identity,  # noqa: F401 - its messages are parts of the unions
+    policy,  # noqa: F401 - its messages are parts of the unions
     target,
-    task,  # noqa: F401
-    token,  # noqa: F401
-    tool,  # noqa: F401
-    workload,  # noqa: F401
+    task,  # noqa: F401 - its messages are parts of the unions
+    token,  # noqa: F401 - its messages are parts of the unions
+    tool,  # noqa: F401 - its messages are parts of the unions
+    workload,  # noqa: F401 - its messages are parts of the unions
 )
 from taskbound.wire.frame import Message, Request, Response
 from taskbound.wire.network import Shown

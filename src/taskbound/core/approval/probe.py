@@ -1,12 +1,9 @@
 """Probes and checks: declarations of what is read behind arguments, and the operands found there.
 
 Of `operand`:
-
 1. Operands are part of what approvers sign, so a changed file or reference is another question.
 2. Each kind of probe has a fixed set of fields; any other set is refused.
-
 Of `answer`:
-
 1. `TOOL#ARGUMENT` names a tool that is called with this argument only. A stored declaration ends with
    `@DIGEST`, the digest of the definition that a person saw.
 2. The value is a text or an integer, according to the tool's schema. The server gets the canonical arguments.
@@ -15,7 +12,6 @@ Of `answer`:
    client can send. So the audit record links it to the held call.
 
 Of `probe`:
-
 1. `ARGUMENT=file:FOLDER`: the argument is a path, or a list of paths, beneath the folder.
 2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository.
    `ARGUMENT=revision:OTHER:FOLDER`: argument OTHER holds the path of the repository, beneath the folder.
@@ -26,16 +22,12 @@ Of `probe`:
    call. A row key may be an integer and equals its digits.
 6. Only look-ups on the local disk run in the deciding process. The gateway makes the calls of `answer` as
    calls with decisions of their own.
-
 Of `check`:
-
 1. `SECONDS:ARGUMENT=row:PLACE`: a call's effect is the row with the key in the argument. If that row is
    missing SECONDS after the last attempt was lost, the call had no effect.
 2. SECONDS is at least the lifetime of a permit and at most a day. Before that a missing row proves nothing.
 3. All checks must find nothing; one finding proves the effect; one unreadable check proves nothing.
-
 Of `row`:
-
 1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K` or
    `postgresql:/FOLDER?database=D&schema=S&table=T&key=K` (optional `port=` before and `user=` after the
    database); each may end with `&version=V`.
@@ -44,9 +36,7 @@ Of `row`:
 4. Table and column names come from the declaration only, and have at most 63 bytes, because PostgreSQL
    truncates longer names and would read another table.
 5. Without a version column the version is the hash of the whole row.
-
 Of `page`:
-
 1. A base is `https://HOST/PATH/` or `http://HOST/PATH/` in lower case with a final slash; a port only if it
    is not the default; no user, query or fragment.
 2. An argument is a URL, a path from the root or a path from the base, and is parsed like the constraint

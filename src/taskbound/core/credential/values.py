@@ -1,7 +1,6 @@
 """A credential: its row, states, name in the target, lease, due time, secret and recipient.
 
 Of `values`:
-
 1. The request (target, kind, arguments, task, action) never changes; state, end, lease, last renewal and due
    time do.
 2. A credential ends with its task at the latest, and by itself in the target within `GRACE` after that, even
@@ -15,7 +14,6 @@ Of `values`:
 6. A credential without a name in its target is ended by data sealed to the broker (`keeping`).
 
 Of `state` (design 5; I-01 to I-07, I-12, I-14):
-
 1. A credential begins *journaled*, with nothing in the target; one found by a sweep begins *revoking*.
 2. A mint is attempted once; a lost mint is revoked and never repeated.
 3. Each end leads to *revoking*, which never leads back to active (I-12).
@@ -27,21 +25,18 @@ Of `state` (design 5; I-01 to I-07, I-12, I-14):
    is gone changes nothing (I-05).
 
 Of `name`:
-
 1. `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`, which fit
    all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218).
 2. The mark separates installations that share a target. A sweep touches only exact names with its mark
    (I-14).
 
 Of `lease`:
-
 1. A lease can be taken if none is current; each has the next fence.
 2. A report counts only with the current fence, so a stopped process that resumes reports nothing.
 3. A lease covers one call of a target. The holder starts nothing in the last `MARGIN`.
 4. A mint of a lost lease may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
 
 Of `due`:
-
 1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the mint's
    lease expires.
 2. An unacknowledged credential ends with its hand-out, any other at its own end.
@@ -52,21 +47,16 @@ Of `due`:
 6. A revocation is overdue after `OVERDUE`, and its age is reported to people (I-06).
 
 Of `secret`:
-
 1. `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters.
 2. The form serves secret scanners and authenticates nothing; anyone can produce it.
 3. A scan reports positions and never the secret.
-
 Of `recipient`:
-
 1. 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces larger values and
    a key must have one text (RFC 7748, section 5).
 2. Points of small order are refused: the shared secret would be zero for any peer, so anyone could open the
    data (RFC 7748, sections 6.1 and 7). The coordinates are 0, 1, -1 and the two of order 8.
 3. Only credential requests name a recipient, and each must.
-
 Of `keeping`:
-
 1. The data is sealed for this credential of this target only.
 2. A lost secret without kept data cannot be ended. It is reported as expired, never as gone, after the
    target's longest lifetime, counted from when the last answer to its mint could arrive.
