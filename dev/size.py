@@ -33,6 +33,7 @@ RIDDLES = re.compile(
 SKIPPED = frozenset(
     {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 )
+PROSE = frozenset({tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)})
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 BUDGETS = {
     "code lines of src": 80_000,
@@ -131,7 +132,7 @@ def count_python(text: str) -> Count:
         code=len(code),
         docs=len(docs),
         lines=len(text.splitlines()),
-        riddles=riddles(text),
+        riddles=riddles(prose_of(text)),
         functions=functions,
     )
 
@@ -153,6 +154,12 @@ def code_lines(text: str) -> set[int]:
         if token.type not in SKIPPED:
             lines.update(range(token.start[0], token.end[0] + 1))
     return lines
+
+
+def prose_of(text: str) -> str:
+    """The comments and strings of a Python file: its sentences, without names and without `is None`."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join(token.string.lstrip("# ") for token in tokens if token.type in PROSE)
 
 
 def riddles(text: str) -> int:

@@ -35,3 +35,9 @@ def test_docstrings_comments_and_blank_lines_are_no_code() -> None:
 def test_riddle_words_count_in_any_case_and_across_lines() -> None:
     assert count_python('"""Nobody\nis\ntold of which one."""\n').riddles == 3
     assert count_python('"""Fools of whichever kind, untold."""\n').riddles == 0
+    assert count_python("# Nobody. It is\n# none.\n").riddles == 2
+
+
+def test_riddle_words_count_in_sentences_and_not_in_code() -> None:
+    assert count_python("nobody = 1 if nobody is None else 2\n").riddles == 0
+    assert count_python('name = f"whoever {of} which is told"\n').riddles == 2
