@@ -143,19 +143,10 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--broker", type=parse_account, help="the account of a broker that is not this daemon's own")
     add("--api", type=parse_account, help="the account of an API that is not this daemon's own")
     add("--front", type=parse_account, help="the account of the gateway over HTTP that others run")
-    add(
-        "--issuer",
-        default=DEFAULT_ISSUER,
-        help="our own name as an issuer of tokens, such as the API's origin",
-    )
+    add("--issuer", default=DEFAULT_ISSUER, help="its name as an issuer of tokens, such as the API's origin")
     add("--gateway-origin", default=DEFAULT_GATEWAY, help="how the gateway over HTTP is known outside")
     add("--private-clients", default="", help="hosts whose clients' documents may be at private addresses")
-    add(
-        "--api-word",
-        action="append",
-        default=[],
-        help="arguments of this daemon's own API",
-    )
+    add("--api-word", action="append", default=[], help="arguments of this daemon's own API")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
         "--gateway",

@@ -316,9 +316,8 @@ def test_next_request_is_not_read_before_the_last_answer_is(tmp_path: Path) -> N
                         break
             assert not transport.is_reading()
             assert not transport.is_closing()
-            assert (
-                one.unread <= _HIGH + whole + 1_024
-            )  # the mark that stops reading, and one answer with its head
+            # The mark that stops reading, and one answer with its head.
+            assert one.unread <= _HIGH + whole + 1_024
             writer.transport.abort()
 
     asyncio.run(story())
