@@ -155,15 +155,12 @@ class Call:
 
     @property
     def is_held(self) -> bool:
-        """Whether an approval is pending for it."""
         return bool(self.held) and not self.was_sent
 
     @property
     def is_sent(self) -> bool:
-        """Whether its server works on it and nothing has interrupted it."""
         return self.cause is None and self.waiting is not None and not self.waiting.done()
 
     @property
     def is_left(self) -> bool:
-        """Whether its client no longer wants an answer."""
         return self.cause in _SILENT
