@@ -2,8 +2,8 @@
 
 Each request is a call (`calls`) of the tool `SERVER__METHOD`. A URI belongs to the one server whose grants
 cover it, or, among several, to the only one that lists it or a matching template; with none or several the
-gateway sends nothing and records that once. A missing item and a refused item get the same answer, so that
-an agent can't probe; the record tells them apart. The server's answer is forwarded byte for byte.
+gateway sends nothing and records that once. A missing item and a refused item get the same answer; the
+record tells them apart. The server's answer is forwarded byte for byte.
 
 The catalog shows only entries that a grant of the current step covers, checked again for each page; a
 listing gives no right. A server that fails is left out, and the answer says so. A URI that is covered on

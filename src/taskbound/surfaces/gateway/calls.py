@@ -187,10 +187,7 @@ class Calls:
                 raise DaemonLostError("the daemon answered with something else")
 
     async def _prepare(self, call: Call) -> TaskboundError | None:
-        """Starts the server before the daemon decides, so that a changed tool is known by then.
-
-        An error is returned, not raised: the daemon decides and records in any case.
-        """
+        """Starts the server before the decision; returns an error, as the daemon records in any case."""
         try:
             call.running = (await self._desk.bind()).server_of(call.tool, call.server)
             if call.running is not None and not call.running.ready:

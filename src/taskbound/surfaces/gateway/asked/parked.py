@@ -149,7 +149,7 @@ class Parked:
         self._look(parent)
 
     def come_back(self, state: str, digest: bytes, answers: Mapping[str, JsonValue]) -> Call:
-        """Returns the call of a state after validating the answers; the state is used up by that."""
+        """Returns the call of a state after validating the answers; a refusal consumes nothing."""
         call = self._states.get(state)
         if call is None or not compare_digest(call.digest, digest):
             raise UnknownStateError("the state is of no question that is open for this request")

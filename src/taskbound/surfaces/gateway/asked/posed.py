@@ -83,10 +83,7 @@ class Posed:
             self._client.tell(one.line, one.to)
 
     def answered(self, message: Result | Failure, within: Collection[Id] | None = None) -> bool:
-        """Takes an answer; returns whether a question was open for it (rules 1 and 2).
-
-        `within` holds the requests that are open in the answering session; None means there is one client.
-        """
+        """Returns whether a question was open; `within`: open ids of the session, None: one client."""
         name = message.id
         one = self._open.get(name) if isinstance(name, str) else None
         if one is None or (within is not None and one.to not in within):
