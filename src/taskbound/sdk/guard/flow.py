@@ -154,7 +154,11 @@ class Transport(Protocol):
         """Returns the default seconds for which an outcome is retried."""
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """MUST note question and answer in the debt, and MUST NOT return another action's permit."""
+        """Returns the permit; MUST NOT return one for another action.
+
+        MUST write down the question before sending it, and the answer on arrival. MUST raise `RefusedError`
+        for a refusal and an `UnavailableError` where no permit is known.
+        """
 
     def again(self, debt: Debt) -> Flow[None]:
         """Resolves a lost question; MUST NOT repeat an unsent one, another holder's or the caller's key."""

@@ -291,10 +291,7 @@ class Holder:
         return text
 
     def keep(self, asked: float, answer: HttpAnswer, task: str) -> Granted:
-        """Keeps a granted token if its task is still the holder's (rule 6); returns its details (rule 3).
-
-        `asked` is monotonic; an empty `task` means that the token starts the holder's task.
-        """
+        """Keeps a token whose task is still the holder's (rule 6); `task` "": it starts the task."""
         said, text = object_of(answer), token_of(answer)
         life, details = said.get("expires_in"), said.get("authorization_details")
         one = details[0] if isinstance(details, list) and details else None

@@ -77,7 +77,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectToken:
-    """The `subject_token` (RFC 8693) of whom a task is started for; a person's comes with its key."""
+    """RFC 8693's `subject_token`: an agent's names this agent, a person's comes with its key."""
 
     read: Callable[[], str] | Callable[[], Awaitable[str]] = field(repr=False)
     """Gives it, fresh; one that is awaited only for an `AsyncClient`."""

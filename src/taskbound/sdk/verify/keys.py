@@ -134,9 +134,8 @@ class Claims(Protocol):
     """Remembers requests durably; MUST be thread-safe and shared by all processes of the service."""
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begins a request, or returns what is known of it.
+        """MUST return `Begun` to only one caller of all threads and processes, and only when durable.
 
-        MUST return `Begun` to only one caller, of all threads and processes, and only when that is durable.
         MUST raise `OtherRequestError` for another request of the same transaction, `ServedForgottenError`
         where it may have been forgotten, and `ClaimsUnavailableError` where it can't be written.
         """

@@ -40,7 +40,11 @@ class Status(Protocol):
         """Returns its namespace; items of others are unknown."""
 
     def require_clear(self, things: Sequence[Thing]) -> None:
-        """MUST raise DeniedError if one is revoked, UnavailableError if over 5 s old; MUST NOT wait."""
+        """Returns only if none of these is revoked or stopped; MUST NOT wait.
+
+        MUST raise a `DeniedError` if one is, and an `UnavailableError` if the feed is older than 5 s or may
+        have a gap.
+        """
 
 
 class Asking:

@@ -165,12 +165,7 @@ class Verifier:
         status: Status | None = None,
         asking: Asking | None = None,
     ) -> None:
-        """Prepares; nothing is accepted without `status` or `asking`.
-
-        `claims` is closed by `close`; `clock` never runs backwards; `asking` serves when `status` is stale.
-
-        Raises OtherNamespaceError if `status` is of another namespace.
-        """
+        """Accepts nothing without `status` or `asking`; `clock` never runs backwards."""
         if status is not None and status.namespace != service.namespace:
             raise OtherNamespaceError(
                 f"ends are heard of `{status.namespace}`, and tokens taken of `{service.namespace}`",
