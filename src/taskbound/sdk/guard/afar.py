@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 _OWED: Final = 15.0
-"""Seconds for which an outcome is retried (rule 3)."""
+"""Seconds for which an outcome is retried."""
 _PAUSE: Final = 0.25
 _LOOK: Final = 1.0
 """Seconds between two looks at a held action."""

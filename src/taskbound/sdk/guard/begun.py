@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _WATCH: Final = 60
-"""Default seconds of a heartbeat and of its grace (rule 2)."""
+"""Default seconds of a heartbeat and of its grace."""
 _BY_ITSELF: Final = "a task may have been started; without heartbeats it ends by itself"
 _END: Final = "/v1/task/end"
 _OWED: Final = 15.0

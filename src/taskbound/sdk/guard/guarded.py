@@ -298,4 +298,4 @@ def _guard(
 
 
 current: ContextVar[Guards | None] = ContextVar("taskbound_client", default=None)
-"""The client in whose block a function is called (rule 1)."""
+"""The client in whose block a function is called."""

@@ -117,7 +117,7 @@ class _Kept:
         self.task = ""
         """The task that is named; empty for the one that the daemon finds."""
         self._last = ""
-        """The task of the last permit or binding without a named task (rule 5)."""
+        """The task of the last permit or binding without a named task (rule 4)."""
         self.bound: Bound | None = None
         """What the connection belongs to, as it was said last."""
 

@@ -53,7 +53,7 @@ GRACE: Final = 5.0
 _MOST_WAIT: Final = 600
 """Seconds that people may be asked for at most: the daemon's own bound."""
 _LOOK: Final = 5.0
-"""Seconds after which the daemon is asked though it said nothing (rule 5)."""
+"""Seconds after which the daemon is asked though it said nothing."""
 _PAUSE: Final = 0.1
 UNAVAILABLE: Final = "unavailable"
 """The family of a fault after which the same may be tried again."""

@@ -59,7 +59,7 @@ def anew_in_children(owner: T, anew: Callable[[T], None]) -> None:
 
 
 KEYS_AGAIN: Final = seconds(10)
-"""How long at least between two readings (rule 1)."""
+"""How long at least between two readings."""
 KEYS_FRESH: Final = minutes(1)
 KEYS_STALE: Final = minutes(5)
 

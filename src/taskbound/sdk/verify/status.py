@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
 _SILENT: Final = 1.0
-"""Seconds after which an issuer that has not answered counts as silent (rule 5)."""
+"""Seconds after which an issuer that has not answered counts as silent (rule 4)."""
 
 
 class Status(Protocol):
@@ -55,7 +55,7 @@ class Asking:
         self._ask = ask
         self._silent = False
         self._waiting = threading.Lock()
-        """Held by who waits for an issuer that is silent (rule 5)."""
+        """Held by who waits for an issuer that is silent (rule 4)."""
         anew_in_children(self, Asking.begin_anew)
 
     def begin_anew(self) -> None:

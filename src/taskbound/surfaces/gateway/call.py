@@ -100,7 +100,7 @@ class Call:
     action: str = ""
     task: str = ""
     asked: Asked | None = None
-    """The question already sent to the daemon (rule 8)."""
+    """The question already sent to the daemon."""
     held: str = ""
     """The id of the held action."""
     changed: tuple[Changed, ...] = ()

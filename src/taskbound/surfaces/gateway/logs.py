@@ -89,7 +89,7 @@ class Logs:
         self._calls = calls
         self._pace = Pace(second=MAX_A_SECOND, most=MAX_OUTSIDE)
         self._flows = False
-        """Whether a call was sent, and nothing came between since (rule 6)."""
+        """Whether a call was sent, and nothing came between since."""
 
     def of(self, call: Call) -> Logged:
         self._flows = True
@@ -248,7 +248,7 @@ class Again:
     params: Mapping[str, JsonValue]
     """Without what follows."""
     state: str | None = None
-    """None where it names no state: then it is a first request, whatever it answers (rule 4)."""
+    """None where it names no state: then it is a first request, whatever it answers."""
     answers: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @classmethod

@@ -50,7 +50,7 @@ class Standing:
         self._turn = asyncio.Lock()
         self._endings: set[asyncio.Task[None]] = set()
         self.untold = ""
-        """How the last task ended, until a call was answered with it (rule 2)."""
+        """How the last task ended, until a call was answered with it."""
 
     @property
     def task(self) -> str:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 _LOOK: Final = 5.0
-"""Seconds after which the daemon is asked though it said nothing (rule 2)."""
+"""Seconds after which the daemon is asked though it said nothing."""
 _WAITS: Final = "waiting for a person"
 _KEPT: Final = 64
 """Bound of early pushes that are kept; the oldest is dropped."""

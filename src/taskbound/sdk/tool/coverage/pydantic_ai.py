@@ -33,7 +33,7 @@ _AROUND: Final = (
     "SetMetadataToolset",
     "WrapperToolset",
 )
-"""Toolsets that run what stands in them (rule 2)."""
+"""Toolsets that run what stands in them."""
 _PROGRAMS: Final = ("DynamicCapability", "HandleDeferredToolCalls", "Hooks", "WrapperCapability")
 """Capabilities of the framework's that run what the program gives them."""
 _OUTPUTS: Final = {

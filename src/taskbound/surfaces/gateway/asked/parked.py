@@ -55,7 +55,7 @@ class _Put:
     params: bytes
     answer: Callable[[UpstreamAnswer], None]
     key: str
-    """The server's or the gateway's key; another is used if that was used before (rule 5)."""
+    """The server's or the gateway's key; another is used if that was used before."""
 
 
 @dataclass(slots=True, eq=False)

@@ -157,7 +157,7 @@ class Pace:
         self._each: Counter[str] = Counter()
         self._each_strange: Counter[str] = Counter()
         self._first: dict[tuple[str, str], asyncio.Future[None]] = {}
-        """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
+        """Tokens that no seat holds and that are asked about, by network and text."""
 
     def take(self, address: str) -> None:
         """Counts a request without a token; raises TooManyRequestsError."""

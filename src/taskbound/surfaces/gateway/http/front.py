@@ -190,7 +190,7 @@ class Front(Room["FrontBounds", "Connection"]):
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
         self.telling = Telling(door.tell)
-        """Tells the daemon what is refused here (rule 8)."""
+        """Tells the daemon what is refused here."""
 
     async def close(self) -> None:
         self.abort_all()

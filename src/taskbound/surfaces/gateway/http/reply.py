@@ -157,7 +157,7 @@ class Reply(http.Reply):
     """The answer to one request."""
 
     def __init__(self, carrier: Carrier, head: Head | None, *, alive: float, origin: str) -> None:
-        """`head` is None if it could not be read; `alive` is the interval of comments in seconds."""
+        """`head` is None if it was unreadable; `alive` is the interval of comments in seconds."""
         super().__init__(carrier, last=head is None)
         self._agent = "" if head is None else head.agent
         self._origin = origin

@@ -183,7 +183,7 @@ class Seat:
         self._loop = loop
         self._connect = connect
         self._held: dict[str, Held] = {first.name: first}
-        """Tokens that were shown, by name (rule 1)."""
+        """Tokens that were shown, by name."""
         self._bounds = bounds
         self._ended = ended
         self._proof: asyncio.Future[Opened] = loop.create_future()
