@@ -111,7 +111,7 @@ class FeedReader:
             return ask, Asked(at=self._clock(), after=after, log=self._log)
 
     def hear(self, rows: FeedRows, asked: Asked) -> bool:
-        """Applies an answer, False if stale; raises FeedBrokenError, and applies nothing, if it is wrong."""
+        """Returns False for an old question's answer; FeedBrokenError means that nothing was applied."""
         if rows.namespace != self.namespace:
             raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
         entries = tuple(self._entry(one) for one in rows.entries)

@@ -131,7 +131,7 @@ class Client(Speaker):
                     self._finish(handle, left)
 
     def hand_to(self, agent: str) -> str:
-        """Returns a token that the named agent exchanges for a child task; its owner is responsible."""
+        """Returns a token that the agent exchanges for a child task; its owner answers for that task."""
         return drive(self._held().hand_to(agent), self._web.perform)
 
     def _begin(self, order: Order) -> TaskHandle:

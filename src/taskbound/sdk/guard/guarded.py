@@ -236,11 +236,9 @@ def guard(  # noqa: PLR0913 -- each by its name
 ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
     """Guards a function with the client in whose block it is called.
 
-    Args:
-        server: The part before `__` in the tool's name; by default the module's name.
-        wait: Seconds that approvers may take; by default the client's.
-        failed: Exception types that mean nothing was done. Any other leaves the outcome unknown, and a repeat
-        is held until a person has looked.
+    The tool's name defaults to the module's and the function's; `wait` is in seconds. An exception of a type
+    in `failed` means that nothing was done: any other leaves the outcome unknown, and a repeat is held until
+    a person has looked. Raises SignatureError.
     """
     options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
     return _guard(function, server, tool, effect, options, None)

@@ -231,7 +231,6 @@ class Together:
         return _Way(self, key, question)
 
     def put(self, key: str, put: _Put) -> None:
-        """Marks a question as allowed."""
         if key in self._back:
             put.answer(NoAnswer("taken-back", self._back.pop(key)))
             return
