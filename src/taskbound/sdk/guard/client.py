@@ -92,7 +92,11 @@ class Client(Speaker):
         heartbeat: int = 0,
         grace: int = 0,
     ) -> Iterator[TaskHandle]:
-        """Holds a task for the block: the named one, or a new one that ends with it; 0: the template's."""
+        """Holds a task for the block: the named one, or a new one that ends with the block.
+
+        `seconds`, `heartbeat` and `grace` are seconds, 0 for the template's (without a template the deadline
+        is half an hour); `evidence` holds `ticket:SYSTEM:ID` or `words:sha256:HEX`.
+        """
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
         self._came()
