@@ -1,8 +1,7 @@
 """A future that resumes its waiting task at once instead of in the next round of the event loop.
 
-1. `arrive` resumes the waiter before it returns, unless another task is running: tasks don't nest, so the
-   next round resumes it then.
-2. Errors and cancellations are delivered by the loop, as in asyncio.
+If another task is running the next round resumes it, because tasks don't nest. The loop delivers errors and
+cancellations, as in asyncio.
 """
 
 from __future__ import annotations
@@ -24,21 +23,19 @@ class Arrival(asyncio.Future[A]):
     _after: tuple[Callable[..., object], Context | None] | None = None
 
     def add_done_callback(self, fn: Callable[..., object], /, *, context: Context | None = None) -> None:
-        """Registers a callback (asyncio calls this)."""
         if self._after is None and not self.done():
             self._after = fn, context
         else:
             super().add_done_callback(fn, context=context)
 
     def remove_done_callback(self, fn: Callable[..., object], /) -> int:
-        """Removes a callback."""
         mine = self._after is not None and self._after[0] == fn
         if mine:
             self._after = None
         return super().remove_done_callback(fn) + mine
 
     def arrive(self, found: A) -> None:
-        """Sets the result and resumes the waiter (rule 1); does nothing if it is done already."""
+        """Sets the result and resumes the waiter before it returns; does nothing if it is done already."""
         if self.done():
             return
         super().set_result(found)
@@ -55,17 +52,15 @@ class Arrival(asyncio.Future[A]):
             context.run(after, self)
 
     def set_result(self, result: A, /) -> None:
-        """Sets the result; the waiter resumes in the next round (rule 2)."""
+        """Sets the result; the waiter resumes in the next round."""
         super().set_result(result)
         self._tell()
 
     def set_exception(self, exception: type | BaseException, /) -> None:
-        """Sets an error (rule 2)."""
         super().set_exception(exception)
         self._tell()
 
     def cancel(self, msg: object = None) -> bool:
-        """Cancels the future (rule 2)."""
         cancelled = super().cancel(msg)
         if cancelled:
             self._tell()

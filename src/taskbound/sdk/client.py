@@ -3,10 +3,8 @@
 1. Every request ends in an answer or a named error within its time limit.
 2. A `Fault` is raised as `RefusedByDaemonError` with the daemon's code, text and advice.
 3. A connect that meets a full queue is retried with growing pauses, within the request's time limit.
-4. A broken connection fails every open request with `DaemonLostError` and is never reused; the daemon may
-   have executed them.
-5. Pushes are delivered before answers that arrived with them, so the receiver of an answer knows what has
-   ended.
+4. A broken connection fails every open request with `DaemonLostError`; the daemon may have executed them.
+5. Pushes are delivered before answers that arrived with them, so the receiver knows what has ended.
 """
 
 from __future__ import annotations
@@ -64,10 +62,7 @@ def _expect(answer: object, kind: type[A]) -> A:
 
 
 def _knock(path: Path) -> socket.socket | None:
-    """Returns a connected socket, or None while the daemon's queue is full (rule 3).
-
-    asyncio would take such a socket for one that is about to be connected.
-    """
+    """Returns a connected socket, or None while the daemon's queue is full: asyncio can't tell them apart."""
     fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     fresh.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     try:
@@ -117,11 +112,7 @@ class Begun(NamedTuple):
 
 
 class AsyncClient(asyncio.Protocol):
-    """A connection for asyncio programs; requests may overlap.
-
-    `pushed` is called in the loop for each push and must not block; `lost` is called once when the connection
-    is gone.
-    """
+    """A connection for asyncio; `pushed` must not block; `lost` is called once, when it is gone."""
 
     def __init__(self, pushed: Callable[[Push], None], lost: Callable[[], None]) -> None:
         self._pushed = pushed
@@ -136,10 +127,7 @@ class AsyncClient(asyncio.Protocol):
     async def connect(
         cls, path: Path, hello: Open, *, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
-        """Connects and opens; returns the connection and the daemon's answer.
-
-        Raises DaemonLostError, or RefusedByDaemonError for this peer, role, agent or version.
-        """
+        """Connects and opens; raises RefusedByDaemonError for this peer, role, agent or version."""
         loop = asyncio.get_running_loop()
         connected = await _reach(path)
         _, client = await loop.create_unix_connection(lambda: cls(pushed, lost), sock=connected)
@@ -150,7 +138,6 @@ class AsyncClient(asyncio.Protocol):
             raise
 
     async def ask(self, ask: Ask, kind: type[A], *, patience: float = PATIENCE) -> A:
-        """Returns the answer of this kind; raises DaemonLostError or RefusedByDaemonError."""
         return _expect(await self.ask_any(ask, patience=patience), kind)
 
     async def ask_any(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Answer:
@@ -158,10 +145,7 @@ class AsyncClient(asyncio.Protocol):
         return await self.answer(self.begin(ask, patience=patience, shown=shown))
 
     def begin(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Begun:
-        """Sends a request at once; `answer` waits, at most `patience` seconds from now.
-
-        Raises DaemonLostError if the connection is closed.
-        """
+        """Sends a request at once; `answer` waits, at most `patience` seconds from now."""
         if self._transport is None or self._transport.is_closing():
             raise DaemonLostError("the connection to the daemon is closed")
         self._last += 1
@@ -177,7 +161,6 @@ class AsyncClient(asyncio.Protocol):
         return Begun(number, waiting)
 
     async def answer(self, begun: Begun) -> Answer:
-        """Returns the daemon's answer to a sent request."""
         try:
             return await begun.waiting
         finally:
@@ -200,17 +183,14 @@ class AsyncClient(asyncio.Protocol):
             self._watch_until(min(left))
 
     def close(self) -> None:
-        """Closes the connection; open requests fail."""
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport (asyncio calls this)."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Delivers pushes and answers (asyncio calls this)."""
         try:
             replies = [decode_frame(said_decoder, body) for body in self._buffer.feed(data)]
         except FrameError:
@@ -230,7 +210,6 @@ class AsyncClient(asyncio.Protocol):
             waiting.arrive(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fails all open requests (asyncio calls this)."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -244,13 +223,9 @@ class AsyncClient(asyncio.Protocol):
 
 
 class Client:
-    """A connection for blocking code; one request at a time.
-
-    Messages that the daemon pushes meanwhile are kept for `pushes` and `replies`.
-    """
+    """A connection for blocking code, one request at a time; keeps what the daemon pushes meanwhile."""
 
     def __init__(self, path: Path, hello: Open, *, patience: float = PATIENCE) -> None:
-        """Connects and opens; raises as `AsyncClient.connect`."""
         self._buffer = FrameBuffer()
         self._ready: list[bytes] = []
         self._kept: list[Reply] = []
@@ -265,7 +240,6 @@ class Client:
             raise
 
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
-        """Returns the answer of this kind; raises DaemonLostError or RefusedByDaemonError."""
         return _expect(self.ask_any(ask, patience=patience), kind)
 
     def ask_any(self, ask: Ask, *, patience: float | None = None) -> Answer:
@@ -292,7 +266,6 @@ class Client:
         return self._last
 
     def fileno(self) -> int:
-        """Returns the socket, which is readable after a push or when the daemon is gone."""
         return self._socket.fileno()
 
     def is_readable(self, seconds: float) -> bool:
@@ -331,7 +304,6 @@ class Client:
         return self._ready.pop(0)
 
     def close(self) -> None:
-        """Closes the connection."""
         self._socket.close()
 
     def __enter__(self) -> Self:

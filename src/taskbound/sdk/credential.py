@@ -4,20 +4,15 @@
         with task.credential("orders-db") as credential:  # or "orders-db", "reader", 300
             psycopg.connect(password=credential.secret["PGPASSWORD"], …)
 
-1. One connection in the role of a gateway requests, receives, acknowledges and ends. A request is the action
-   `TARGET__credential/KIND`.
-2. Each request has a new key. The `Asker` opens the secret, so other programs load no cryptography;
-   `taskbound.wiring.joining` provides Taskbound's own.
-3. A held request waits while the approval is open. The daemon pushes the answer and is also polled, since a
-   push can be lost. The request is then repeated with the held action's id; a narrower action is requested as
-   it is.
-4. A credential is acknowledged before the caller gets it. One that can't be opened is never acknowledged, and
-   so revoked.
-5. A renewal is an action too, with the same parameters and the credential's id. It has no secret and waits
-   until its target extended the credential.
-6. Ending a credential is reported to the daemon. If that fails an error is raised: the credential may live
-   until its own end or its task's. Unless it is lasting, it also ends five seconds after the connection is
-   lost, if the same daemon runs.
+1. A request is the action `TARGET__credential/KIND`, on a connection in the role of a gateway.
+2. Each request has a new key. The `Asker` opens the secret, so other programs load no cryptography.
+3. A held request waits while the approval is open, and is then repeated with the held action's id; a
+   narrower action is requested as it is. The daemon is also polled, since a push can be lost.
+4. A credential is acknowledged before the caller gets it; one that can't be opened is never acknowledged,
+   and so revoked.
+5. A renewal is an action too, has no secret, and waits until its target extended the credential.
+6. If the end can't be reported an error is raised: the credential may live until its own end or its task's.
+   Unless it is lasting, it also ends five seconds after the connection is lost, if the same daemon runs.
 """
 
 from __future__ import annotations
@@ -114,25 +109,14 @@ class _Asked:
 
 
 def ignore_hold(_: Refused) -> None:
-    """Ignores that an approval is pending."""
+    pass
 
 
 class Task:
     """A connection that belongs to a task, and the credentials requested on it."""
 
     def __init__(self, client: Client, *, namespace: str, task: str, asker: Callable[[], Asker]) -> None:
-        """Binds an open connection to its task.
-
-        Args:
-            client: A connection in the role of a gateway; `close` closes it.
-            namespace: The connection's.
-            task: The expected task; empty for the one that the daemon finds.
-            asker: Makes the key of a request (rule 2).
-
-        Raises:
-            RefusedByDaemonError: There is no task.
-            OtherTaskBoundError: It is another task.
-        """
+        """Binds an open gateway connection to its task; an empty `task` leaves the choice to the daemon."""
         self.client = client
         self._namespace = namespace
         self._asker = asker
@@ -158,21 +142,7 @@ class Task:
         namespace: str = "default",
         resume: str = "",
     ) -> Task:
-        """Connects to the daemon at this socket for a task of this agent.
-
-        Args:
-            socket: The daemon's socket.
-            agent: The task's agent.
-            asker: Makes the key of a request (rule 2).
-            task: The task, if several run; the one that the process belongs to takes precedence.
-            namespace: The namespace of agent and task.
-            resume: The secret of a connection lost just now (`Opened.connection`), to resume it.
-
-        Raises:
-            DaemonLostError: The daemon does not answer.
-            RefusedByDaemonError: The daemon refuses the peer or the agent, or there is no task.
-            OtherTaskBoundError: The process belongs to another task.
-        """
+        """Connects for a task of this agent; `resume`: secret of a connection lost just now, to resume it."""
         hello = Open(
             role="gateway",
             version=__version__,
@@ -192,19 +162,7 @@ class Task:
     def credential(
         self, target: str, kind: str = "", /, seconds: int = 0, **parameters: str
     ) -> Iterator[TaskCredential]:
-        """Holds a credential while the context lasts (rule 6).
-
-        Args:
-            target: The target's name.
-            kind: The kind of credential; by default the only one that the task may request there.
-            seconds: The maximum lifetime; 0 for the kind's.
-            parameters: The kind's parameters that the requester sets.
-
-        Raises:
-            BadWishError: The names are invalid, or the kind is ambiguous.
-            CredentialDeniedError: The task does not get it.
-            TaskboundError: It could not be obtained or ended.
-        """
+        """Holds a credential while the context lasts (rule 6); 0 seconds mean the kind's maximum."""
         wish = Wish(target=target, kind=kind or self._kind_of(target), seconds=seconds, parameters=parameters)
         found = self.obtain(wish)
         try:
@@ -232,17 +190,7 @@ class Task:
     def obtain(
         self, wish: Wish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False
     ) -> TaskCredential:
-        """Returns a credential, opened and acknowledged; the caller must end it.
-
-        Args:
-            wish: The wanted credential.
-            held: Called when an approval is pending, before the wait.
-            lasting: Whether it outlives this connection; if not, a killed process leaves none behind.
-
-        Raises:
-            CredentialDeniedError: The task does not get it.
-            TaskboundError: It could not be obtained.
-        """
+        """Returns an opened credential, which the caller must end; `lasting`: outlives the connection."""
         key = self._asker()  # 2
         permitted = self._permitted(wish, key.public, held)
         if not permitted.credential:
@@ -274,13 +222,7 @@ class Task:
     def renew(
         self, credential: TaskCredential, seconds: int = 0, held: Callable[[Refused], None] = ignore_hold
     ) -> TaskCredential:
-        """Returns the credential once its target has extended it (rule 5).
-
-        `seconds` counts from now, 0 for the kind's maximum; `held` is called when an approval is pending.
-
-        Raises CredentialDeniedError: the task does not get that; TaskboundError: it failed; the credential
-        then ends when it would have.
-        """
+        """Returns the extended credential (rule 5); `seconds` counts from now, 0 for the kind's maximum."""
         self._permitted(credential.renewed_for(seconds), "", held)
         end = time.monotonic() + _MINTED
         while True:
@@ -293,17 +235,11 @@ class Task:
                 return replace(credential, ends=found.ends)
 
     def end(self, credential: str) -> CredentialRow:
-        """Requests revocation and returns the credential's state; idempotent.
-
-        Raises TaskboundError (rule 6).
-        """
+        """Requests revocation and returns the credential's state; idempotent (rule 6)."""
         return self.client.ask(EndCredential(credential=credential), CredentialRow)
 
     def gone(self, credential: str, *, patience: float) -> CredentialRow:
-        """Ends it and waits up to `patience` seconds until its target shows that it is gone.
-
-        Returns its state; raises TaskboundError (rule 6).
-        """
+        """Ends it and waits up to `patience` seconds until its target shows that it is gone (rule 6)."""
         end = time.monotonic() + patience
         while True:
             row = self.end(credential)
@@ -312,7 +248,6 @@ class Task:
             time.sleep(_PAUSE)
 
     def close(self) -> None:
-        """Closes the connection."""
         self.client.close()
 
     def __enter__(self) -> Self:
@@ -405,7 +340,6 @@ class Task:
             return
 
     def _give_back(self, credential: str) -> None:
-        """Requests revocation; without an acknowledgement the daemon revokes it anyway."""
         try:
             self.client.ask_any(EndCredential(credential=credential))
         except TaskboundError:

@@ -1,16 +1,14 @@
 """The revocation feed as an enforcement point knows it, and until when it may rely on that.
 
-1. A `FeedReader` does no I/O. It is fresh for five seconds from the moment of the question, less the age of
-   the answer, and not before the first complete reading. A stale reader refuses (design 4, law 10).
-2. The clock counts the machine's sleep (`fresh`), so a suspended machine or stopped process finds its feed
-   stale.
-3. When the log is replaced (`other-log`), known revocations stay, the log is read from its beginning, and
-   nothing is fresh until then. An impossible answer is treated the same.
-4. An answer belongs to its question. A late or repeated answer, or one from before the restart, is ignored.
+1. A `FeedReader` is fresh for five seconds from the moment of the question, less the age of the answer, and
+   not before the first complete reading. A stale reader refuses (design 4, law 10).
+2. The clock counts the machine's sleep, so a suspended machine or stopped process finds its feed stale.
+3. When the log is replaced (`other-log`), or an answer is impossible, known revocations stay, the log is
+   read from its beginning, and nothing is fresh until then.
+4. A late or repeated answer, or one from before the restart, is ignored.
 5. A forked child keeps what is known and is stale until it follows the feed itself.
-6. A `FeedFollower` polls in a thread and never ends by itself. Failures are retried a moment later and
-   reported; they refresh nothing. After a refusal it polls less often, because each poll costs the daemon
-   work.
+6. A `FeedFollower` polls in a thread and never ends by itself. Failures refresh nothing. After a refusal it
+   polls less often, because each poll costs the daemon work.
 """
 
 from __future__ import annotations
@@ -80,16 +78,7 @@ class FeedReader:
     def __init__(
         self, namespace: str = "default", *, bound: float = BOUND, clock: Callable[[], float] = awake
     ) -> None:
-        """Starts stale and empty.
-
-        Args:
-            namespace: The feed's namespace.
-            bound: Seconds for which an answer is valid, above 0 and at most 5.
-            clock: Monotonic seconds (rule 2).
-
-        Raises:
-            ValueError: The bound is invalid.
-        """
+        """Starts stale and empty; `bound`: seconds, above 0 and at most 5; `clock`: monotonic seconds."""
         if not 0 < bound <= BOUND:
             raise ValueError(f"a bound is above 0 and at most {BOUND} seconds")
         self.namespace = namespace
@@ -115,21 +104,14 @@ class FeedReader:
         return self._heard.through
 
     def question(self, *, wait: int = _WAIT) -> tuple[ReadFeed, Asked]:
-        """Returns the next question and its identity, for `hear`.
-
-        `wait` is how long to wait for news, up to 2,000 ms; 0 is used until everything was read.
-        """
+        """Returns the next question and its identity; `wait`: up to 2,000 ms, 0 until all was read."""
         with self._lock:
             after = self._heard.through
             ask = ReadFeed(after=after, mark=self._mark, wait=wait if self._whole else 0)
             return ask, Asked(at=self._clock(), after=after, log=self._log)
 
     def hear(self, rows: FeedRows, asked: Asked) -> bool:
-        """Applies an answer; returns False if it belongs to an older question and is ignored (rule 4).
-
-        Raises FeedBrokenError, and applies nothing, if it is out of order, foreign or unknown to this
-        version.
-        """
+        """Returns False for an old question's answer; FeedBrokenError means that nothing was applied."""
         if rows.namespace != self.namespace:
             raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
         entries = tuple(self._entry(one) for one in rows.entries)
@@ -161,11 +143,7 @@ class FeedReader:
         return self._clock() - self._until
 
     def require_clear(self, things: Iterable[Thing]) -> None:
-        """Checks that none of these is revoked or stopped.
-
-        Raises StaleFeedError: the feed is stale (rule 1), or an item is of another namespace; RevokedError:
-        an item is revoked or stopped.
-        """
+        """Raises RevokedError, or StaleFeedError, also for an item of another namespace."""
         things = tuple(things)
         foreign = next((one for one in things if one.namespace not in {self.namespace, ""}), None)
         with self._lock:
@@ -201,17 +179,12 @@ class FeedFollower:
         *,
         failed: Callable[[TaskboundError], None] = lambda _: None,
     ) -> None:
-        """Prepares; `start` begins.
-
-        Both callbacks run in the thread: `fetch` must return shortly after the question's wait; `failed` gets
-        each error.
-        """
+        """Both callbacks run in the thread; `fetch` must return shortly after the question's wait."""
         self._reader, self._fetch, self._failed = reader, fetch, failed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,13 +1,11 @@
 """Configuration and variables for OpenSSH to use host certificates; they contain no secret.
 
-1. A host's credential has `SSH_PRIVATE_KEY` and is complete or refused: its key never becomes a variable. The
-   key goes into an agent (`taskbound.wiring.joining.ssh_agent`, `taskbound exec`).
-2. Values in the configuration are parsed as strictly as a target's file: nothing can end the line, add an
-   option or be expanded.
-3. A host is named by its target and known only by the keys of the target's file; ssh offers the one
-   certificate for it and asks for nothing. The certificate file is an `IdentityFile`, since a
-   `CertificateFile` would need the key in the agent too.
-4. Several hosts share an agent and a configuration; single-host variables are set only for one host.
+A host's credential has `SSH_PRIVATE_KEY` and is complete or refused: its key goes into an agent
+(`taskbound.wiring.joining.ssh_agent`) and never becomes a variable. Values in the configuration are parsed
+strictly: nothing can end the line, add an option or be expanded. A host is named by its target and known
+only by the keys of the target's file; ssh offers the one certificate for it and asks for nothing. The
+certificate file is an `IdentityFile`, since a `CertificateFile` would need the key in the agent too.
+Single-host variables are set only for one host.
 """
 
 from __future__ import annotations
@@ -75,7 +73,6 @@ class SshHost:
 
 
 def is_of_host(credential: TaskCredential) -> bool:
-    """Whether this is a host's credential (rule 1)."""
     return _KEY in {*credential.secret, *credential.open} or _CERTIFICATE in {
         *credential.secret,
         *credential.open,
@@ -122,12 +119,7 @@ def _parse_host(credential: TaskCredential) -> SshHost:
 
 
 def render_files(folder: Path, hosts: Sequence[SshHost]) -> dict[str, str]:
-    """Returns the files of a configuration by name: `CONFIGURATION` and what it refers to.
-
-    `folder` must belong to this account alone; the agent's socket `AGENT` is there too.
-
-    Raises BadSshCredentialError if its path can't stand in a configuration.
-    """
+    """Returns the files by name; `folder` must belong to this account alone and holds the socket `AGENT`."""
     if _FOLDER.fullmatch(str(folder)) is None:
         raise BadSshCredentialError(f"`{escape_text(str(folder))}` can't stand in a configuration of ssh")
     files = {f"{one.name}-cert.pub": f"{one.certificate}\n" for one in hosts}
@@ -156,7 +148,7 @@ def _stanza(folder: Path, host: SshHost) -> str:
 
 
 def render_variables(folder: Path, hosts: Sequence[SshHost]) -> dict[str, str]:
-    """Returns the environment variables, of `HOST_VARIABLES` (rule 4)."""
+    """Returns the environment variables, of `HOST_VARIABLES`."""
     found = {"SSH_AUTH_SOCK": str(folder / AGENT), "SSH_CONFIG": str(folder / CONFIGURATION)}
     if len(hosts) == 1:
         found |= {"SSH_HOST": hosts[0].host, "SSH_PORT": str(hosts[0].port), "SSH_USER": hosts[0].user}

@@ -41,17 +41,14 @@ class Opened(Protocol):
 
 
 class Asker(Protocol):
-    """The key of one request (rule 2 of `credential`)."""
+    """The key of one request."""
 
     @property
     def public(self) -> str:
         """Returns 32 bytes of X25519, as base64url."""
 
     def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
-        """Opens what was sealed to this key for this credential; raises for anything else.
-
-        It MUST also refuse names that decide what runs or where it connects (`core.tool.slot`, rule 2).
-        """
+        """MUST refuse what was sealed for another credential and names that decide what runs or where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,6 @@ class Wish:
 
     @property
     def tool(self) -> str:
-        """Returns the tool's name by which it is requested."""
         return join_tool_name(self.target, CREDENTIAL + self.kind)
 
     @property
@@ -122,10 +118,7 @@ class TaskCredential:
         )
 
     def renew(self, seconds: int = 0) -> TaskCredential:
-        """Returns the credential once its target has extended it; see `Task.renew`.
-
-        `seconds` counts from now, at most the kind's; the credential never outlives its task.
-        """
+        """Returns the extended credential (`Task.renew`), which never outlives its task."""
         if self.renewer is None:
             raise BadWishError(
                 "this credential can't be renewed: its connection is not available",

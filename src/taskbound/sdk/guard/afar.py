@@ -1,10 +1,10 @@
 """Talks to the daemon over HTTP for guarded calls.
 
-1. A permit is accepted only for this action: its arguments are compared byte by byte.
-2. A question whose answer was lost is sent once more under the same key. If it was permitted before, *not
-   sent* is reported. Under the caller's own key nothing is reported, since another process may use it.
-3. An outcome is sent for some seconds until it is accepted; repeats change nothing. An error of the program's
-   own proof is no answer: the caller gets OutcomeUntoldError.
+A permit is accepted only for this action: its arguments are compared byte by byte. A question whose answer
+was lost is sent once more under the same key; if it was permitted before, *not sent* is reported. Under the
+caller's own key nothing is reported, since another process may use it. An outcome is sent for some seconds
+until it is accepted; repeats change nothing. An error of the program's own proof is no answer: the caller
+gets OutcomeUntoldError.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 _OWED: Final = 15.0
-"""Seconds for which an outcome is retried (rule 3)."""
+"""Seconds for which an outcome is retried."""
 _PAUSE: Final = 0.25
 _LOOK: Final = 1.0
 """Seconds between two looks at a held action."""
@@ -79,11 +79,9 @@ class Afar(Holder):
 
     @property
     def patience(self) -> float:
-        """Returns the seconds for which an outcome is retried."""
         return _OWED
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """Returns the permit; raises as `Transport.ask`."""
         asked = awake()
         told: dict[str, JsonValue] = {"tool": call.tool, **({"resume": call.resume} if call.resume else {})}
         body = b'{"arguments":%b,%b' % (call.arguments, canonical(told)[1:])
@@ -116,7 +114,6 @@ class Afar(Holder):
         return (yield from self._permit(call, object_of(answer), asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        """Resolves a question; as `Transport.again`."""
         answer: HttpAnswer | None = yield Say(what=Await(debt=debt))
         if answer is None or answer.status >= FAILED:
             asked = debt.due
@@ -168,7 +165,6 @@ class Afar(Holder):
         return Permit(action=action, asked=asked)
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Reports an outcome (rule 3); raises as `Transport.tell`."""
         body = canonical({"outcome": outcome, **({"note": note} if note else {})})
         end = time.monotonic() + (_OWED if seconds is None else seconds)
         while True:

@@ -62,7 +62,6 @@ class AsyncClient(Speaker):
         self._wanted(function, awaited=True)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """Runs a call of a guarded function."""
         self.require_fit(function)
         return cast("R", self._run(function, call))  # a coroutine, as the function's own
 
@@ -82,7 +81,6 @@ class AsyncClient(Speaker):
         return await self._owed.run(flow, perform)
 
     async def carry(self, run: Run) -> Carried:
-        """Returns the request that forwards this run's permit; for `taskbound.acarry`."""
         held, digest = self._carrying(), content_digest(run.arguments)
         token = await steer(held.transaction(run.tool, run.action, digest), self._web.perform)
         return carried_of(held, run, token)
@@ -99,7 +97,6 @@ class AsyncClient(Speaker):
         heartbeat: int = 0,
         grace: int = 0,
     ) -> AsyncIterator[TaskHandle]:
-        """Holds a task for the block, as `Client.task`."""
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
         self._came()
@@ -130,7 +127,6 @@ class AsyncClient(Speaker):
                 await self._finish(handle, left)
 
     async def hand_to(self, agent: str) -> str:
-        """Returns a token for another agent, as `Client.hand_to`."""
         return await steer(self._held().hand_to(agent), self._web.perform)
 
     async def _begin(self, order: Order) -> TaskHandle:

@@ -1,10 +1,9 @@
 """Tasks that a program starts over the network with a token it was given.
 
-1. A person's token starts a task in their name; another agent's token, which must name this agent, starts a
-   child task. Both use a template and are limited by it and by the token's subject.
-2. The task always has a heartbeat, which ends it when the program is gone or the start's answer was lost. The
-   start is not retried, since two tasks would run.
-3. It is ended with a token of its own; the end may be repeated.
+A person's token starts a task in their name; another agent's token, which must name this agent, starts a
+child task. The template and the token's subject limit both. The task always has a heartbeat, which ends it
+when the program is gone or the start's answer was lost. The start is not retried, since two tasks would
+run.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _WATCH: Final = 60
-"""Default seconds of a heartbeat and of its grace (rule 2)."""
+"""Default seconds of a heartbeat and of its grace."""
 _BY_ITSELF: Final = "a task may have been started; without heartbeats it ends by itself"
 _END: Final = "/v1/task/end"
 _OWED: Final = 15.0
@@ -38,11 +37,7 @@ _PAUSE: Final = 0.25
 
 
 def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
-    """Returns a new task, whose tokens the holder uses from now on (rules 1 and 2).
-
-    Raises TaskNotStartedError: the daemon refuses; ApiLostError: it does not answer; the task may have been
-    started.
-    """
+    """Returns a new task; after ApiLostError the task may have been started."""
     if order.scope is not None or not order.template:
         raise TaskNotStartedError(
             "no task was started: over the network one is made of a template",
@@ -90,7 +85,7 @@ def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
 
 
 def given_up(holder: Holder, how: str, reason: str) -> Flow[None]:
-    """Ends the holder's task (rule 3); raises TaskNotEndedError."""
+    """Ends the holder's task with a token of its own; may be repeated; raises TaskNotEndedError."""
     body, end = canonical({"how": how, "reason": reason}), time.monotonic() + _OWED
     while True:
         try:

@@ -1,14 +1,11 @@
 """Forwards a permit to the acting service: a transaction token and the one request it is valid for.
 
-1. A token is requested only when a permitted function forwards its permit: an unused permit is given back,
-   which is impossible once a token exists.
-2. The body is the decided arguments, byte by byte; `content_digest` covers them, so no other body can be
-   sent.
-3. The token names the client's key (`cnf`) and each request has a DPoP proof, so a stolen token is useless
-   where the service requires the holder.
-4. The token belongs to the running function and ends with it.
-5. An address that a proof can't name is refused here: with user information (the password would stand in the
-   proof), characters invalid in a URI, or no host.
+A token is requested only when a permitted function forwards its permit: an unused permit is given back,
+which is impossible once a token exists. The body is the decided arguments, byte by byte; `content_digest`
+covers them. The token names the client's key (`cnf`) and each request has a DPoP proof, so a stolen token
+is useless where the service requires the holder. The token ends with the running function. An address that
+a proof can't name is refused here: with user information (the password would stand in the proof),
+characters invalid in a URI, or no host.
 """
 
 from __future__ import annotations
@@ -58,12 +55,7 @@ class Carried:
     """Makes a proof (DPoP) of the request with this method and address."""
 
     def headers(self, method: str, url: str) -> dict[str, str]:
-        """Returns the headers of one request: `Txn-Token`, `DPoP`, `Content-Digest`, `Content-Type`.
-
-        `url` is the complete address as sent; the proof omits query and fragment (RFC 9449 §4.2).
-
-        Raises NotCarriedError if a proof can't name the address (rule 5).
-        """
+        """Returns one request's headers; `url` is complete; the proof omits its query (RFC 9449 §4.2)."""
         try:
             normalize_uri(url)
         except BadUriError as error:
@@ -82,7 +74,7 @@ class Carried:
 
 @contextmanager
 def on(client: Carrier, run: Run) -> Iterator[None]:
-    """Runs the block on this permit (rule 4)."""
+    """Runs the block on this permit."""
     token = _here.set((client, run))
     try:
         yield
@@ -92,7 +84,6 @@ def on(client: Carrier, run: Run) -> Iterator[None]:
 
 
 def carried_of(holder: Holder, run: Run, token: str) -> Carried:
-    """Returns the request that forwards a permit with this token."""
     return Carried(action=run.action, token=token, body=run.arguments, prove=partial(holder.prove, token))
 
 
@@ -102,11 +93,7 @@ def content_digest(body: bytes) -> str:
 
 
 def carry() -> Carried:
-    """Returns the request that forwards the running function's permit, for a `Client` over the network.
-
-    Raises NotCarriedError (no forwardable permit is in use here, or no token is issued) or UnavailableError
-    (the token can't be requested now).
-    """
+    """Returns the request that forwards the running function's permit, for a `Client` over the network."""
     client, run = _running()
     found = client.carry(run)
     if not isinstance(found, Carried):
@@ -116,7 +103,6 @@ def carry() -> Carried:
 
 
 async def acarry() -> Carried:
-    """The same for an `AsyncClient`; raises as `carry`."""
     client, run = _running()
     found = client.carry(run)
     return found if isinstance(found, Carried) else await found

@@ -60,7 +60,6 @@ class Client(Speaker):
         self._wanted(function, awaited=False)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """Runs a call of a guarded function."""
         self.require_fit(function)
         transport, outside = self._spoken
 
@@ -77,7 +76,6 @@ class Client(Speaker):
         return cast("R", self._owed.run(flow, perform))  # the function's own result, as it gave it
 
     def carry(self, run: Run) -> Carried:
-        """Returns the request that forwards this run's permit; for `taskbound.carry`."""
         held, digest = self._carrying(), content_digest(run.arguments)
         token = drive(held.transaction(run.tool, run.action, digest), self._web.perform)
         return carried_of(held, run, token)
@@ -96,19 +94,8 @@ class Client(Speaker):
     ) -> Iterator[TaskHandle]:
         """Holds a task for the block: the named one, or a new one that ends with the block.
 
-        Args:
-            purpose: 1 to 500 characters.
-            template: The template of its scope; by default the settings'.
-            scope: Its scope written out, instead of a template.
-            seconds: Time to its deadline; 0 for the template's, or half an hour without one.
-            evidence: `ticket:SYSTEM:ID`, `words:sha256:HEX`.
-            heartbeat: Seconds after which the task is paused without a sign of life; 0 for the template's.
-            grace: Seconds that it may stay paused so before it ends.
-
-        Raises:
-            TaskNotStartedError: No task can be started from here.
-            TaskNotEndedError: It could not be ended.
-            TaskboundError: There is no daemon or no such task.
+        `seconds`, `heartbeat` and `grace` are seconds, 0 for the template's (without a template the deadline
+        is half an hour); `evidence` holds `ticket:SYSTEM:ID` or `words:sha256:HEX`.
         """
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
@@ -148,13 +135,7 @@ class Client(Speaker):
                     self._finish(handle, left)
 
     def hand_to(self, agent: str) -> str:
-        """Returns a token that the named agent exchanges for a child task (`SubjectToken`).
-
-        The agent is of the task's namespace; its owner is responsible for the child task.
-
-        Raises NoTaskHereError (the client is not over the network, or has no task) or NoTokenError (the
-        daemon refuses).
-        """
+        """Returns a token that the agent exchanges for a child task; its owner answers for that task."""
         return drive(self._held().hand_to(agent), self._web.perform)
 
     def _begin(self, order: Order) -> TaskHandle:
@@ -233,10 +214,7 @@ class Client(Speaker):
                 self._owed.tell()
 
     def close(self) -> None:
-        """Reports what is owed and closes the connections.
-
-        Raises OutcomeUntoldError if an outcome could not be reported and no caller knows.
-        """
+        """Reports what is owed and closes; raises OutcomeUntoldError for a debt that no caller knows."""
         with self._owed.settled(None, final=True):
             self._end_all()
 

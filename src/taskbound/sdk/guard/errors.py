@@ -111,10 +111,7 @@ class UnpinnedToolError(RefusedError):
 
 
 class HeldError(RefusedError):
-    """An approval is required; `approval` names it.
-
-    The same call with the same arguments resumes it while the approval is open.
-    """
+    """An approval is required (`approval`); the same call with the same arguments resumes it."""
 
     code = "call-held"
     approval: str = ""

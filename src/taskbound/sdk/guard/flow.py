@@ -2,19 +2,15 @@
 
     arguments ─▶ ask ─▶ (held ─▶ wait ─▶ ask again) ─▶ permit ─▶ run ─▶ tell ─▶ result
 
-1. A flow is a generator: it yields steps, receives their results, and gets errors thrown in. It does no I/O
-   and never waits, so it serves blocking and asynchronous programs.
-2. The function gets values read from the decided bytes.
-3. A function begins only within its permit's time, counted from before the question by a clock that runs on
-   while the machine sleeps: clock differences never extend a permit.
-4. An exception leaves the outcome *unknown*, unless its type was declared to mean that nothing was done: then
-   it is *failed*. Only the type's name is reported.
-5. A result is used only after its outcome was reported and the daemon released it.
-6. A permit whose function did not begin is reported as *not sent*.
-7. Interrupting the wait for approvers withdraws the question.
-8. A held call is remembered: the next call with the same arguments resumes it, and so receives a narrower
-   answer.
-9. Debts are written down before each step (`owed`), so an interrupted flow leaves them there.
+* A flow is a generator without I/O: it yields steps, receives their results, and gets errors thrown in.
+* The function gets values read from the decided bytes, and begins only within its permit's time, counted
+  from before the question by a clock that runs on while the machine sleeps.
+* An exception leaves the outcome *unknown*, unless its type was declared to mean that nothing was done:
+  then it is *failed*. Only the type's name is reported.
+* A result is used only after its outcome was reported and the daemon released it. A permit whose function
+  did not begin is reported as *not sent*. Interrupting the wait for approvers withdraws the question.
+* The next call with the same arguments resumes a held call, and so receives a narrower answer.
+* Debts are written down before each step (`owed`), so an interrupted flow leaves them there.
 """
 
 from __future__ import annotations
@@ -124,13 +120,12 @@ class Answered:
 
 
 class Holds:
-    """The held calls of one client (rule 8)."""
+    """The held calls of one client."""
 
     def __init__(self) -> None:
         self._actions: dict[tuple[str, bytes], str] = {}
 
     def resumed(self, call: Call) -> Call:
-        """Returns the call with the id of its held action, if there is one."""
         return replace(call, resume=self._actions.get((call.tool, call.arguments), ""))
 
     def keep(self, call: Call, action: str) -> None:
@@ -140,7 +135,6 @@ class Holds:
             self._actions.pop(next(iter(self._actions)), None)
 
     def forget(self, call: Call) -> None:
-        """Forgets a call that is no longer held."""
         self._actions.pop((call.tool, call.arguments), None)
 
     def over(self) -> None:
@@ -149,7 +143,6 @@ class Holds:
 
     @property
     def are_none(self) -> bool:
-        """Whether no held call is known."""
         return not self._actions
 
 
@@ -161,26 +154,17 @@ class Transport(Protocol):
         """Returns the default seconds for which an outcome is retried."""
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """Returns the permit.
+        """Returns the permit; MUST NOT return one for another action.
 
-        It MUST write down the question before sending it, and the answer on arrival (rule 9). It MUST raise
-        `RefusedError` for a refusal and an `UnavailableError` where no permit is known. It MUST NOT return a
-        permit for another action.
+        MUST write down the question before sending it, and the answer on arrival. MUST raise `RefusedError`
+        for a refusal and an `UnavailableError` where no permit is known.
         """
 
     def again(self, debt: Debt) -> Flow[None]:
-        """Resolves a question whose answer was lost, and writes that down.
-
-        It MUST NOT repeat a question that was never sent, was sent by another holder, or has the caller's
-        key: that would be a new question. Raises an `UnavailableError` if it can be retried.
-        """
+        """Resolves a lost question; MUST NOT repeat an unsent one, another holder's or the caller's key."""
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Reports an outcome; returns when that is durable and the result may be used.
-
-        It MUST raise `ResultWithheldError` if it may not, and `OutcomeUntoldError` if it could not report
-        within `patience` or `seconds`.
-        """
+        """MUST raise unless the outcome is durable and the result may be used; bounded by `seconds`."""
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
         """Waits at most `seconds` for the approvers' answer."""
@@ -212,7 +196,6 @@ class _LeftError(BaseException):
 
 
 def drive(flow: Flow[T], perform: Callable[[Step], object]) -> T:
-    """Runs a flow with blocking steps."""
     said: object = None
     failed: BaseException | None = None
     while True:
@@ -233,7 +216,6 @@ def drive(flow: Flow[T], perform: Callable[[Step], object]) -> T:
 
 
 async def steer(flow: Flow[T], perform: Callable[[Step], Any]) -> T:
-    """Runs a flow with awaited steps."""
     said: object = None
     failed: BaseException | None = None
     while True:
@@ -262,15 +244,7 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
     narrowed: bool,
     function: Function,
 ) -> Flow[object]:
-    """Runs one guarded call and returns the function's result.
-
-    `wait` is how many seconds approvers may take; `narrowed` allows a narrower call; debts go to `debt` (rule
-    9).
-
-    Raises RefusedError (it was refused or is held), UnavailableError (it could not be decided),
-    ResultWithheldError (it ran, and its result may not be used) or OutcomeUntoldError (it ran, and its
-    outcome could not be reported).
-    """
+    """Runs one guarded call; `wait`: seconds for approvers; `narrowed` allows a narrower call."""
     asked = call
     try:
         call, permit = yield from _permitted(

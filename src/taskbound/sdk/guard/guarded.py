@@ -1,9 +1,8 @@
 """Functions whose every call is decided first.
 
-1. A guarded function without a client belongs to the client in whose block it is called.
-2. Results that still have to be awaited or iterated are refused: the work was not done when the outcome was
-   reported.
-3. Attributes of the function are copied to the guarded one, except where names collide.
+A guarded function without a client belongs to the client in whose block it is called. Results that still
+have to be awaited or iterated are refused: the work was not done when the outcome was reported. Attributes
+of the function are copied to the guarded one, except where names collide.
 """
 
 from __future__ import annotations
@@ -73,22 +72,18 @@ class Guarded(Generic[P, R]):
             _mark_awaited(self)
 
     def __reduce__(self) -> str:
-        """Pickles by name, as functions are."""
         return self.__qualname__
 
     @property
     def tool(self) -> str:
-        """Returns `server__tool`."""
         return self._signature.tool
 
     @property
     def server(self) -> str:
-        """Returns the part before `__`."""
         return self._signature.server
 
     @property
     def definition(self) -> Mapping[str, JsonValue]:
-        """Returns the tool object that is pinned."""
         return self._signature.definition
 
     @cached_property
@@ -98,17 +93,7 @@ class Guarded(Generic[P, R]):
     def using(
         self, *, wait: float | None = None, narrowed: bool | None = None, idempotency_key: str | None = None
     ) -> Guarded[P, R]:
-        """Returns a copy with other options; those not given stay.
-
-        Args:
-            wait: Seconds that approvers may take.
-            narrowed: Whether a narrower call may run instead.
-            idempotency_key: 1 to 128 visible ASCII characters: a second call with it never runs and raises
-            `RepeatedError`.
-
-        Raises:
-            BadRequestKeyError: The key is invalid or empty.
-        """
+        """Returns a copy; `idempotency_key`: 1 to 128 visible ASCII; a second call with it never runs."""
         options = _Options(
             wait=self._options.wait if wait is None else wait,
             narrowed=self._options.narrowed if narrowed is None else narrowed,
@@ -118,28 +103,15 @@ class Guarded(Generic[P, R]):
         return Guarded(self._function, self._signature, options, self._client)
 
     def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
-        """Returns the positional and named arguments for a model's JSON.
-
-        Values are not coerced and members not dropped; only defaults are filled in. `said` is the JSON
-        object's bytes, or the object as a framework parsed it.
-
-        Raises MalformedError if it doesn't fit the function.
-        """
+        """Returns the arguments for a model's JSON; no value is coerced, no member dropped."""
         return self._signature.given(said)
 
     def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        """Returns the canonical arguments of a call.
-
-        Raises MalformedError (A value has the wrong type) or TypeError (they do not fit the function).
-        """
+        """Returns the canonical arguments of a call; raises MalformedError or TypeError."""
         return self._signature.written(tuple(args), dict(kwargs))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Asks, and runs the function if permitted.
-
-        Raises RefusedError: it is refused or held; nothing ran; TaskboundError: see
-        `taskbound.sdk.guard.errors`.
-        """
+        """Asks, and runs the function if permitted; after a RefusedError nothing ran."""
         client = self._client or current.get()
         if client is None:
             elsewhere = threading.current_thread() is not threading.main_thread()
@@ -152,7 +124,6 @@ class Guarded(Generic[P, R]):
     # For the clients only.
 
     def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
-        """Returns the steps of one call."""
         wanted = wait if self._options.wait is None else self._options.wait
         steps = guarded(
             transport,
@@ -171,7 +142,6 @@ class Guarded(Generic[P, R]):
 
     @property
     def failed(self) -> tuple[type[Exception], ...]:
-        """Returns the exception types that mean nothing was done."""
         return self._options.failed
 
     def made(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -179,12 +149,11 @@ class Guarded(Generic[P, R]):
         return self._signature.read(decided)
 
     def started(self, values: tuple[list[Any], dict[str, Any]]) -> Any:  # noqa: ANN401 -- whatever it gives
-        """Calls the function with these arguments."""
         args, kwargs = values
         return self._function(*args, **kwargs)
 
     def finished(self, result: Any) -> Any:  # noqa: ANN401 -- whatever the function gave
-        """Returns the result if the function is done with it (rule 2)."""
+        """Returns the result if the function is done with it."""
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result) or inspect.isgenerator(result):
                 result.close()
@@ -200,11 +169,11 @@ class Guards(ABC):
 
     @abstractmethod
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Raises SignatureError unless this client can run the function (rule 2)."""
+        """Raises SignatureError unless this client can run the function."""
 
     @abstractmethod
     def run(self, function: Guarded[P, R], call: Call) -> R:
-        """Runs a call of a guarded function."""
+        pass
 
     @overload
     def guard(self, function: Callable[P, R], /) -> Guarded[P, R]: ...
@@ -267,18 +236,9 @@ def guard(  # noqa: PLR0913 -- each by its name
 ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
     """Guards a function with the client in whose block it is called.
 
-    Args:
-        function: The function; its parameters are the tool's schema.
-        server: The part before `__` in the tool's name; by default the module's name.
-        tool: The part after it; by default the function's name.
-        effect: What a call may do: `read`, `write` or `destructive`.
-        wait: Seconds that approvers may take; by default the client's.
-        narrowed: Whether a narrower call may run instead.
-        failed: Exception types that mean nothing was done, such as `ValueError` of a check before it begins.
-        Any other leaves the outcome unknown, and a repeat is held until a person has looked.
-
-    Raises:
-        SignatureError: The parameters can't be a schema, or `failed` holds no exception types.
+    The tool's name defaults to the module's and the function's; `wait` is in seconds. An exception of a type
+    in `failed` means that nothing was done: any other leaves the outcome unknown, and a repeat is held until
+    a person has looked. Raises SignatureError.
     """
     options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
     return _guard(function, server, tool, effect, options, None)
@@ -336,4 +296,4 @@ def _guard(
 
 
 current: ContextVar[Guards | None] = ContextVar("taskbound_client", default=None)
-"""The client in whose block a function is called (rule 1)."""
+"""The client in whose block a function is called."""

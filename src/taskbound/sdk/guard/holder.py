@@ -1,15 +1,15 @@
 """Tokens of a task, and requests authenticated with them.
 
-1. A token is requested with a proof of the agent, bound to the client's key, kept until shortly before its
-   end, and sent with a proof for each request.
-2. A request refused for its token or proof (401) was not processed: it is sent once more with a new token and
-   the server's nonce.
-3. The response states the token's details (RFC 9396 §7): its end and the heartbeat interval. A block sends
-   three heartbeats per interval.
+1. A token is requested with a proof of the agent, bound to the client's key, and sent with a proof for each
+   request.
+2. A request refused for its token or proof (401) was not processed: it is sent once more with a new token
+   and the server's nonce.
+3. The response states the token's end and the heartbeat interval (RFC 9396 §7); a block sends three
+   heartbeats per interval.
 4. Plain HTTP is for the loopback only.
 5. A transaction token is bound to the same key and is for the trust domain.
-6. A token is kept with its task. A token that arrives after the task changed is dropped, and a request begun
-   in one task does not continue in another.
+6. A token that arrives after the task changed is dropped; a request begun in one task does not continue in
+   another.
 7. A value that is not valid token text (RFC 6750 §2.1) is rejected, because header errors would quote it.
 """
 
@@ -223,10 +223,7 @@ class Holder:
         return asked, answer
 
     def transaction(self, tool: str, action: str, content: str) -> Flow[str]:
-        """Returns the transaction token of an action, for a request with this `Content-Digest` (rule 5).
-
-        Raises NotCarriedError (none is issued) or ApiLostError (it can't be requested now).
-        """
+        """Returns an action's token for this `Content-Digest`; raises NotCarriedError, ApiLostError."""
         _, answer = yield from self.exchanged(
             {
                 "subject_token": self.task,
@@ -294,10 +291,7 @@ class Holder:
         return text
 
     def keep(self, asked: float, answer: HttpAnswer, task: str) -> Granted:
-        """Keeps a granted token if its task is still the holder's (rule 6); returns its details (rule 3).
-
-        `asked` is monotonic; an empty `task` means that the token starts the holder's task.
-        """
+        """Keeps a token whose task is still the holder's (rule 6); `task` "": it starts the task."""
         said, text = object_of(answer), token_of(answer)
         life, details = said.get("expires_in"), said.get("authorization_details")
         one = details[0] if isinstance(details, list) and details else None
@@ -319,7 +313,6 @@ class Holder:
         return granted
 
     def forget(self) -> None:
-        """Forgets the task that was started here, since it is over."""
         self.task, self._token, self.every = "", None, _EVERY
 
     def _made(self, method: str, path: str, token: str) -> str:
@@ -361,6 +354,5 @@ def token_of(answer: HttpAnswer) -> str:
 
 
 def text_of(said: Mapping[str, JsonValue], name: str) -> str:
-    """Returns a text member, or ""."""
     found = said.get(name)
     return found if isinstance(found, str) else ""

@@ -4,12 +4,10 @@
    readers would take each other's answers. A forked child may close its copy without affecting the parent.
 2. Threads take turns for each question; a thread that waits for approvers lets others go on.
 3. A lost connection is made again with its secret while the daemon accepts that as the same holder (design
-   4.9); after that it is a new holder.
-4. Late messages of a daemon that didn't answer are ignored: its connection is closed.
-5. Without a named task the daemon is asked with the last task, which a restarted daemon doesn't know. If
+   4.9); after that it is a new holder. Late messages of a daemon that didn't answer are ignored.
+4. Without a named task the daemon is asked with the last task, which a restarted daemon doesn't know. If
    another task is bound now, one call is refused first.
-6. A cancelled question may still be permitted: its answer is awaited, and the client settles it (`owed`). If
-   it was lost it is sent once more, if this is still the same holder.
+5. A cancelled question may still be permitted: its answer is awaited, and the client settles it (`owed`).
 """
 
 from __future__ import annotations
@@ -119,7 +117,7 @@ class _Kept:
         self.task = ""
         """The task that is named; empty for the one that the daemon finds."""
         self._last = ""
-        """The task of the last permit or binding without a named task (rule 5)."""
+        """The task of the last permit or binding without a named task (rule 4)."""
         self.bound: Bound | None = None
         """What the connection belongs to, as it was said last."""
 
@@ -159,11 +157,7 @@ class _Kept:
         return Bind(last="" if self.task else self._last)
 
     def _entered(self, bound: Bound) -> None:
-        """Binds a new connection to this task.
-
-        Raises OtherTaskBoundError: another task is named; RefusedError: the earlier task has ended and no
-        call was refused with that yet (rule 5).
-        """
+        """Binds a new connection; one call is refused with the earlier task's end first (rule 4)."""
         _require(bound, self.task)
         before = self._last
         self.bound = bound
@@ -199,7 +193,6 @@ class BlockingLink(_Kept):
         self._person: Client | None = None
 
     def perform(self, step: Step) -> object:
-        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 time.sleep(seconds)
@@ -218,11 +211,9 @@ class BlockingLink(_Kept):
                 raise TypeError(step)
 
     def beat(self) -> None:
-        """Sends the heartbeat; reconnects if necessary."""
         self._say(Ping())
 
     def belong(self) -> Bound:
-        """Returns the program's task; raises as a call would."""
         self.require_own()
         with self._turn:
             self._connected()
@@ -325,7 +316,6 @@ class BlockingLink(_Kept):
             self.close()
 
     def close(self) -> None:
-        """Closes the connections."""
         with self._turn if self.is_own else nullcontext():  # 1: a thread had it, which a child has not
             for one in (self._client, self._person):
                 if one is not None:
@@ -345,7 +335,6 @@ class AsyncLink(_Kept):
         self._waiting: dict[str, asyncio.Future[HoldPush]] = {}
 
     async def perform(self, step: Step) -> object:
-        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
@@ -364,11 +353,9 @@ class AsyncLink(_Kept):
                 raise TypeError(step)
 
     async def beat(self) -> None:
-        """Sends the heartbeat; reconnects if necessary."""
         await self._say(Ping())
 
     async def belong(self) -> Bound:
-        """Returns the program's task; raises as a call would."""
         await self._connected()
         bound = await self._say(self._bind())
         if not isinstance(bound, Bound):
@@ -491,12 +478,10 @@ class AsyncLink(_Kept):
             self._client, self._lost = None, time.monotonic()
 
     async def rest(self) -> None:
-        """As `BlockingLink.rest`."""
         if self.is_own:
             await self.close()
 
     async def close(self) -> None:
-        """Closes the connections."""
         for one in (self._client, self._person):
             if one is not None and self.is_own:  # 1: a child's closing would take it out of its parent's loop
                 one.close()

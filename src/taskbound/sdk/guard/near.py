@@ -1,13 +1,12 @@
 """Talks to the daemon over its socket for guarded calls.
 
-1. The connection has the role of a gateway: it holds the permits and is the task's heartbeat.
-2. A permit is accepted only for this action: the digest is computed here and compared.
-3. A question whose answer was lost is sent once more by the same holder, also when its caller was interrupted
-   (`owed`). If it was permitted before, *not sent* is reported. Under the caller's own key nothing is
-   reported, since another process may use it.
-4. An owed outcome is reported on the next connection, which within five seconds is the same holder (design
-   4.9). After that, or if the connection is refused, the caller gets OutcomeUntoldError.
-5. The approvers' answer is pushed; since a push can be lost, the daemon is also polled.
+The connection has the role of a gateway: it holds the permits and is the task's heartbeat. A permit is
+accepted only for this action: the digest is computed here and compared. The same holder sends a question
+whose answer was lost once more, also when its caller was interrupted (`owed`); if it was permitted before,
+*not sent* is reported. Under the caller's own key nothing is reported, since another process may use it. An
+owed outcome is reported on the next connection, which within five seconds is the same holder (design 4.9).
+After that the caller gets OutcomeUntoldError. The daemon is also polled for the approvers' answer, since a
+push can be lost.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ GRACE: Final = 5.0
 _MOST_WAIT: Final = 600
 """Seconds that people may be asked for at most: the daemon's own bound."""
 _LOOK: Final = 5.0
-"""Seconds after which the daemon is asked though it said nothing (rule 5)."""
+"""Seconds after which the daemon is asked though it said nothing."""
 _PAUSE: Final = 0.1
 UNAVAILABLE: Final = "unavailable"
 """The family of a fault after which the same may be tried again."""
@@ -98,11 +97,10 @@ class Near:
 
     @property
     def patience(self) -> float:
-        """Returns the seconds for which a lost connection can be resumed (rule 4)."""
+        """Returns the seconds for which a lost connection can be resumed."""
         return GRACE
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
-        """Returns the permit; raises as `Transport.ask`."""
         asked = awake()
         ask = Decide(
             tool=call.tool,
@@ -133,7 +131,6 @@ class Near:
         return (yield from self._permit(call, answer, asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        """Resolves a question; as `Transport.again`."""
         answer: Answer | None = yield Say(what=Again(debt=debt))
         match answer:
             case Fault(family=family, message=message) if family == UNAVAILABLE:
@@ -178,7 +175,6 @@ class Near:
                 )
 
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
-        """Reports an outcome (rule 4); raises as `Transport.tell`."""
         end = time.monotonic() + (GRACE if seconds is None else seconds)
         while True:
             try:
@@ -214,7 +210,6 @@ class Near:
             yield Pause(seconds=_PAUSE)
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
-        """Waits for the approvers' answer (rule 5)."""
         push: HoldPush | None = yield Say(what=Listen(action=held.action, seconds=min(seconds, _LOOK)))
         if push is None:
             return Answered(state="")

@@ -1,16 +1,14 @@
 """Debts of a client's calls to the daemon: written down first, and settled whatever interrupts the call.
 
 1. A debt is written before its step: the question before it is sent, *not sent* with the permit, *unknown*
-   before the function begins, the outcome before it is reported. So any interruption (cancellation, signal,
-   closed coroutine) finds it.
-2. A remaining debt is settled when the call ends, and otherwise with the next call, heartbeat, end of a block
-   or close. The daemon accepts it for five seconds after a connection's loss, and over HTTP while tokens are
-   issued.
-3. Repeating a report changes nothing at the daemon, so two threads may both report.
-4. A lost question is repeated as the same one; a permit becomes *not sent*, and a held question is withdrawn.
-   Under the caller's own key another process may use it: then only a late answer is awaited.
-5. A debt that can't be settled is raised at the end of a block or on close, unless its caller knows.
-6. A forked process owes nothing of its parent, and another event loop reports nothing.
+   before the function begins, the outcome before it is reported. So any interruption finds it.
+2. A remaining debt is settled when the call ends, and otherwise with the next call, heartbeat, end of a
+   block or close. The daemon accepts it for five seconds after a connection's loss, and over HTTP while
+   tokens are issued. Repeats change nothing, so two threads may both report.
+3. A lost question is repeated as the same one; a permit becomes *not sent*, and a held question is
+   withdrawn. Under the caller's own key another process may use it: then only a late answer is awaited.
+4. A debt that can't be settled is raised at the end of a block or on close, unless its caller knows.
+5. A forked process owes nothing of its parent, and another event loop reports nothing.
 """
 
 from __future__ import annotations
@@ -77,10 +75,7 @@ Due: TypeAlias = Asked | Came | Left
 
 
 class Debt:
-    """The debt of one call.
-
-    Each change is one assignment, so an interruption sees the state before or after it.
-    """
+    """The debt of one call; each change is one assignment, so an interruption sees a whole state."""
 
     __slots__ = ("answer", "due", "heard", "sent")
 
@@ -94,16 +89,13 @@ class Debt:
         """Whether its caller has heard that it could not be told."""
 
     def asks(self, what: object, *, own: bool) -> None:
-        """A question is about to be sent."""
         self.sent, self.answer = 0, None
         self.due = Asked(what=what, own=own)
 
     def permitted(self, action: str) -> None:
-        """It was permitted and has not begun."""
         self.due = Came(action=action, outcome=UNSENT)
 
     def held(self, action: str) -> None:
-        """It is held."""
         self.due = Left(action=action)
 
     def begins(self) -> None:
@@ -113,12 +105,10 @@ class Debt:
 
     @property
     def is_own(self) -> bool:
-        """Whether the question uses the caller's own key."""
         return isinstance(self.due, Asked) and self.due.own
 
     @property
     def is_begun(self) -> bool:
-        """Whether its function may have begun."""
         return isinstance(self.due, Came) and self.due.outcome != UNSENT
 
     def came(self, action: str, outcome: str, note: str = "") -> None:
@@ -126,7 +116,6 @@ class Debt:
         self.due = Came(action=action, outcome=outcome, note=note)
 
     def over(self) -> None:
-        """Nothing is owed."""
         self.due = None
 
 
@@ -274,11 +263,7 @@ class BlockingOwed(_Owed):
 
     @contextmanager
     def settled(self, error: BaseException | None, *, final: bool = False) -> Iterator[None]:
-        """Settles, runs the block, then raises what could not be settled (rule 5).
-
-        `error` is the exception being raised, which gets notes instead; `final` means the client is being
-        closed.
-        """
+        """Settles, runs the block, raises the rest (rule 4); an `error` being raised gets notes."""
         try:
             self._settle()
         except BaseException as stopped:
@@ -311,7 +296,6 @@ class AsyncOwed(_Owed):
         self._closing: asyncio.Task[None] | None = None
 
     async def run(self, flow: Callable[[Debt], Flow[T]], perform: Callable[[Step], Any]) -> T:
-        """Runs a call and settles its debt if it is interrupted."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self.tell()
@@ -361,7 +345,6 @@ class AsyncOwed(_Owed):
 
     @asynccontextmanager
     async def settled(self, error: BaseException | None) -> AsyncIterator[None]:
-        """As `BlockingOwed.settled`."""
         try:
             await self._settle()
         except BaseException as stopped:
@@ -388,10 +371,7 @@ class AsyncOwed(_Owed):
                 return
 
     async def closed(self, error: BaseException | None, close: Callable[[], Awaitable[None]]) -> None:
-        """Settles what is owed, then closes; if the caller is cancelled the loop goes on.
-
-        `error` is the exception being raised. Raises OutcomeUntoldError.
-        """
+        """Settles what is owed, then closes; if the caller is cancelled the loop goes on."""
 
         async def last() -> None:
             try:

@@ -69,7 +69,6 @@ class Proof:
         return cls(kind=kind, read=_reader(path))
 
     def parameters(self, text: str) -> dict[str, str]:
-        """Returns the form parameters for this proof."""
         if self.kind == "token":
             return {"actor_token": text, "actor_token_type": _JWT}
         kind = _BEARER if self.kind == "assertion" else _SPIFFE
@@ -78,11 +77,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectToken:
-    """The token of the person or agent for whom a task is started (RFC 8693, `subject_token`).
-
-    An agent's token names this agent (`may_act`; `Client.hand_to`). A person's is bound to the key of the
-    program that signed them in, which is sent with it.
-    """
+    """RFC 8693's `subject_token`: an agent's names this agent, a person's comes with its key."""
 
     read: Callable[[], str] | Callable[[], Awaitable[str]] = field(repr=False)
     """Gives it, fresh; one that is awaited only for an `AsyncClient`."""
@@ -109,11 +104,7 @@ def _reader(path: Path) -> Callable[[], str]:
 
 
 def dpop(key: ProofKey, *, method: str, uri: str, now: int, token: str = "", nonce: str = "") -> str:
-    """Returns a proof of one request, to be sent once (RFC 9449).
-
-    `uri` has no query; `now` is seconds since 1970; `token` is the access token, or empty; `nonce` the
-    server's last.
-    """
+    """Returns a proof, to be sent once (RFC 9449); `uri` has no query; `now` is seconds since 1970."""
     header = canonical({"alg": _ALGORITHM, "jwk": json.loads(key.public), "typ": DPOP_TYP})
     claims: Mapping[str, str | int] = {
         "jti": secrets.token_urlsafe(16),

@@ -72,10 +72,7 @@ class Shape:
 
 
 def shape_of(hint: object, where: str, depth: int = 0) -> Shape:  # noqa: PLR0911 -- a return for each kind
-    """Returns the shape of a resolved annotation; raises SignatureError if JSON can't express it (rule 1).
-
-    `where` names the parameter for errors; `depth` is the nesting depth.
-    """
+    """Returns an annotation's shape; raises SignatureError if JSON can't express it (rule 1)."""
     if depth > _DEPTH:
         _refuse(where, "is nested too deeply, or in itself")
     if isinstance(hint, type) and hint in _PLAIN:

@@ -4,10 +4,9 @@
 2. All parameters are stated, defaults included: nothing undecided affects the run.
 3. The function gets values read from the decided bytes, none of its caller's.
 4. A narrower action may omit arguments that have defaults; nothing else may be missing or added.
-5. Values made from the decided bytes are written again and must give the same bytes: a type that changes its
-   input (`__post_init__`) would otherwise run with another value.
-6. A model's JSON is read strictly: no coercion (`"1"` is no number), no dropped members; only defaults are
-   filled in.
+5. Values made from the decided bytes are written again and must give the same bytes: a type that changes
+   its input (`__post_init__`) would otherwise run with another value.
+6. A model's JSON is read strictly: no coercion, no dropped members; only defaults are filled in.
 """
 
 from __future__ import annotations
@@ -82,7 +81,6 @@ class Signature:
 
     @property
     def tool(self) -> str:
-        """Returns `server__tool`."""
         return join_tool_name(self.server, self.name)
 
     @classmethod
@@ -125,11 +123,7 @@ class Signature:
         return cls(server=named, name=own, definition=definition, bound=bound, shapes=shapes)
 
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Returns the canonical arguments of a call (rule 2).
-
-        Raises TypeError (they don't fit the function) or MalformedError (A value has the wrong type or can't
-        be written).
-        """
+        """Returns the canonical arguments of a call (rule 2); raises TypeError or MalformedError."""
         given = self.bound.bind(*args, **kwargs)
         given.apply_defaults()
         said = canonical({name: self.shapes[name].write(one, name) for name, one in given.arguments.items()})
@@ -143,10 +137,7 @@ class Signature:
         return said
 
     def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
-        """Returns the call's arguments from a model's JSON (rule 6); raises MalformedError.
-
-        `said` is the JSON object's bytes, or the object as a framework parsed it.
-        """
+        """Returns the call's arguments from a model's JSON (rule 6); raises MalformedError."""
         found = parse_object(said if isinstance(said, bytes) else canonical(dict(said)))
         for name in found:
             if name not in self.shapes:
@@ -173,10 +164,7 @@ class Signature:
             ) from error
 
     def read(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """Returns the call's arguments from the decided bytes (rules 3 and 4).
-
-        Raises DecisionAlteredError if they don't fit the function.
-        """
+        """Returns the arguments from the decided bytes (rules 3, 4); raises DecisionAlteredError."""
         found = parse_object(decided)
         args: list[Any] = []
         kwargs: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """What both clients share: their settings, their lazily made parts, and the task of their block.
 
-1. Construction does nothing: parts are found, loaded and connected by the first call.
+1. Construction does nothing: the first call finds, loads and connects the parts.
 2. `Client` guards blocking functions, `AsyncClient` awaited ones.
 3. Guarded functions called within a client's block, or its task's, belong to it.
 4. A client has at most one task started by a block; a second block is refused, since its calls would run
@@ -8,11 +8,10 @@
 5. Over the network a named task is joined; otherwise one is started with the subject's token.
 6. A block that is cancelled while its task starts over the network, or ends, leaves no task: `close` waits
    for its end.
-7. Each part is made once, also with threads (`cached_property` doesn't ensure that from Python 3.12 on): with
-   two keys, a task begun with one could not be ended with the other.
-8. Threads and asyncio tasks may each have blocks of one client, also nested; leaving one affects no other
-   block and no running call. The last block closes the client; a task's block ends its connections, and the
-   next call makes new ones.
+7. Each part is made once, also with threads (`cached_property` doesn't ensure that from Python 3.12 on):
+   with two keys, a task begun with one could not be ended with the other.
+8. Threads and asyncio tasks may each have blocks of one client, also nested. The last block closes the
+   client; a task's block ends its connections, and the next call makes new ones.
 """
 
 from __future__ import annotations
@@ -61,7 +60,6 @@ class made_once(cached_property[R]):  # noqa: N801 -- named as what it stands be
     def __get__(self, instance: object, owner: type[Any] | None = None) -> R: ...
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Self | R:
-        """Returns the value, made on first access."""
         if not isinstance(instance, Speaker):
             return self
         with instance.making:
@@ -135,10 +133,7 @@ class Speaker(Guards):
         return self._afar.every if self._told.origin else _NEAR
 
     def _claim(self, named: str) -> bool:
-        """Whether a block must start a task: none is named, and no block of this client started one (rule 4).
-
-        Raises TaskNotStartedError if another block did.
-        """
+        """Whether a block must start a task; raises TaskNotStartedError if another block did (rule 4)."""
         with self._turn:
             if self._begun:
                 raise TaskNotStartedError(
@@ -179,10 +174,7 @@ class Speaker(Guards):
             return running or self._blocks > 0
 
     def _to_rest(self, *, idle: bool, joined: bool) -> tuple[Any, ...]:
-        """Returns the connections to close as a task's block ends (rule 8).
-
-        `idle`: no call runs and nothing is owed. `joined`: the task and its held calls outlive the block.
-        """
+        """Returns the connections to close (rule 8); `idle`: no call runs and nothing is owed."""
         if not joined:
             self._holds.over()
         if not self._went() or not idle or not self._holds.are_none:
@@ -277,10 +269,8 @@ def order_of(  # noqa: PLR0913, PLR0917 -- what a task is made of
 
 
 def handle_afar(granted: Granted, purpose: str, *, joined: bool) -> TaskHandle:
-    """Returns the handle of a task over the network."""
     return handle_of(purpose, granted.task, granted.deadline, joined=joined)
 
 
 def handle_of(purpose: str, task: str, deadline: int, *, joined: bool) -> TaskHandle:
-    """Returns the handle of a task on this machine."""
     return TaskHandle(id=task, purpose=purpose, deadline=deadline, joined=joined)

@@ -1,12 +1,10 @@
 """Tasks for the length of a program's block: started or joined, kept alive, ended with it.
 
-1. A program run by a person, not below a gateway or run, may start a task as that person's act; its process
-   is registered as the task's run. From then on it is the agent's and starts no other task.
-2. A named task (`task=` or `TASKBOUND_TASK`) is joined; its starter ends it.
-3. Over the network a task is named, or started with a subject's token (`begun`).
-4. It ends as *completed*; as *failed* after an error, *cancelled* after a signal or cancellation, with only
-   the name of the error's type.
-5. A failure to end it is raised, or added to the error that left the block.
+A program run by a person, not below a gateway or run, may start a task as that person's act; its process is
+registered as the task's run. From then on it is the agent's and starts no other task. A named task (`task=`
+or `TASKBOUND_TASK`) is joined; its starter ends it. It ends as *completed*; as *failed* after an error,
+*cancelled* after a signal or cancellation, with only the name of the error's type. A failure to end it is
+raised, or added to the error that left the block.
 """
 
 from __future__ import annotations
@@ -62,7 +60,7 @@ class Order:
 
 
 def started(order: Order, place: Place) -> Flow[TaskDetail]:
-    """Starts a task with this process as its run (rule 1); raises TaskNotStartedError."""
+    """Starts a task with this process as its run; raises TaskNotStartedError."""
     template = order.template or ("" if order.scope is not None else place.template)
     seconds = order.seconds
     if template and not seconds:
@@ -91,7 +89,7 @@ def started(order: Order, place: Place) -> Flow[TaskDetail]:
 
 
 def ended(task: str, how: str, reason: str) -> Flow[None]:
-    """Ends the task (rules 4 and 5); raises TaskNotEndedError."""
+    """Ends the task; raises TaskNotEndedError."""
     why = ""
     for _ in range(_TRIES):
         try:
@@ -115,7 +113,7 @@ def ended(task: str, how: str, reason: str) -> Flow[None]:
 
 
 def how_of(error: BaseException | None) -> tuple[str, str]:
-    """Returns how a task ends after this error, and the recorded reason (rule 4)."""
+    """Returns how a task ends after this error, and the recorded reason."""
     if error is None:
         return "completed", ""
     return ("failed" if isinstance(error, Exception) else "cancelled"), type(error).__name__

@@ -1,11 +1,9 @@
 """Requests to the API by `httpx2`: sent once each, with bounded answers.
 
-1. No redirect is followed, no header comes from the environment, and a sent request is never retried here.
-2. A proxy is used for https only and sees no plain text.
-3. The size of an answer is bounded.
-4. A client belongs to the process of its first request. Its connections are made when needed and may be
-   closed when idle; a closed client sends nothing until a block is entered again.
-5. A cancelled question may still be permitted: its answer is awaited, and the client settles it (`owed`).
+The client follows no redirect, takes no header from the environment and never retries a sent request. A
+proxy is used for https only and sees no plain text. A client belongs to the process of its first request; a
+closed client sends nothing until a block is entered again. A cancelled question may still be permitted: its
+answer is awaited, and the client settles it (`owed`).
 """
 
 from __future__ import annotations
@@ -50,7 +48,6 @@ class _Own:
         }
 
     def open(self) -> None:
-        """Allows sending again after a close."""
         self._closed = False
 
     @property
@@ -74,7 +71,6 @@ class BlockingWeb(_Own):
         self._client: httpx2.Client | None = None
 
     def perform(self, step: Step) -> object:
-        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 time.sleep(seconds)
@@ -125,7 +121,6 @@ class BlockingWeb(_Own):
                 client.close()
 
     def close(self) -> None:
-        """Closes the connections for good."""
         self._closed = True
         self.rest()
 
@@ -139,7 +134,6 @@ class AsyncWeb(_Own):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def perform(self, step: Step) -> object:
-        """Performs a step that is no run."""
         match step:
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
@@ -188,13 +182,11 @@ class AsyncWeb(_Own):
         return self._client
 
     async def rest(self) -> None:
-        """As `BlockingWeb.rest`."""
         client, self._client = self._client, None
         if client is not None and self.is_own:
             await client.aclose()
 
     async def close(self) -> None:
-        """Closes the connections for good."""
         self._closed = True
         await self.rest()
 

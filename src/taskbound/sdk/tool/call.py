@@ -1,25 +1,12 @@
 """What all framework adapters share: a model's call, the text of one without a result, known callables.
 
-Of `call`:
-
-1. The key is derived from the framework's names for the call and its place: a retried node or a run resumed
-   from a checkpoint, in any process, presents the same action, which never runs twice. After a refusal, a
-   hold or *nothing was done* the next key is used, so that it counts as a new attempt.
-2. A new call of the model is decided by itself.
-
-Of `answer`:
-
-1. An error about the call is a sentence for the model with advice, not an exception that ends the run or is
-   retried by the framework.
-2. An error about the program (no client, another event loop, a fork) is raised.
-3. External text (of a rule, a person, the model) is escaped, bounded and on one line.
-4. The first words say whether anything ran.
-5. A function's own exception passes unchanged; the framework handles it.
-
-Of `made`:
-
-Frameworks keep a callable and a name. Names, attributes and `__wrapped__` can be forged, so adapters register
-the callable here for coverage checks.
+* The key is derived from the framework's names for the call and its place: a retried node or a run resumed
+  from a checkpoint, in any process, presents the same action, which never runs twice. After a refusal, a
+  hold or *nothing was done* the next key is used.
+* An error about the call is a sentence for the model, so that no framework retries it; an error about the
+  program (no client, another event loop, a fork) is raised. A function's own exception passes unchanged.
+* External text is escaped, bounded and on one line. The first words say whether anything ran.
+* Names, attributes and `__wrapped__` can be forged, so adapters register each callable for coverage checks.
 """
 
 from __future__ import annotations
@@ -70,10 +57,7 @@ def key_of(framework: str, *names: str | None) -> str:
 
 
 def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], key: str) -> Any:  # noqa: ANN401 -- the function's own
-    """Runs a blocking function with a model's arguments under a key (rule 1).
-
-    Raises as `Guarded.given` and `Guarded.__call__`.
-    """
+    """Runs a blocking function with a model's arguments under a key; "" has no key."""
     args, kwargs = function.given(said)
     for one in _keys(key):
         try:
@@ -85,7 +69,6 @@ def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], k
 
 
 async def awaited(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], key: str) -> Any:  # noqa: ANN401 -- the function's own
-    """The same for an awaited function."""
     args, kwargs = function.given(said)
     for one in _keys(key):
         try:
@@ -108,7 +91,7 @@ _MOST: Final = 2000
 
 
 def require_told(error: TaskboundError) -> None:
-    """Raises errors that are about the program (rule 2)."""
+    """Raises errors that are about the program."""
     if isinstance(error, _PROGRAMS) and not isinstance(error, UnwritableArgumentError):
         raise error
 
@@ -119,7 +102,7 @@ def is_open(error: TaskboundError) -> bool:
 
 
 def told(error: TaskboundError) -> str:
-    """Returns the sentence for the model (rules 3 and 4)."""
+    """Returns the sentence for the model."""
     if isinstance(error, OutcomeUntoldError | ResultWithheldError):
         first = "Run, and its result may not be used"
     else:

@@ -1,15 +1,10 @@
-"""A guarded function as a tool of LangChain and LangGraph.
+"""A guarded function as a tool of LangChain and LangGraph: `create_agent(model, [as_tool(note)])`.
 
-    from taskbound.sdk.tool.langchain import as_tool
-
-    agent = create_agent(model, [as_tool(note)])
-
-1. The model sees the pinned schema as JSON Schema, so LangChain checks, coerces and drops nothing.
-2. A refusal is a tool message with status `error`, not an exception: no retry middleware sees one.
-3. With `pause`, a held call is an `interrupt` at a checkpoint; whatever resumes the graph, the daemon is
-   asked again. That needs a checkpointer.
-4. The key of a call consists of thread, checkpoint namespace (kept by retries and resumptions, distinct for
-   each step) and tool call (`call`, rule 1).
+The model sees the pinned schema as JSON Schema, so LangChain checks, coerces and drops nothing. A refusal
+is a tool message with status `error`: no retry middleware sees an exception. With `pause`, a held call is
+an `interrupt` at a checkpoint, which needs a checkpointer; whatever resumes the graph, the daemon is asked
+again. The key of a call consists of thread, checkpoint namespace (kept by retries and resumptions, distinct
+for each step) and tool call (`call`).
 """
 
 from __future__ import annotations
@@ -42,7 +37,7 @@ class GuardedTool(BaseTool):
     pause: bool = False
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
-        """Runs it; keeps the call's names for its key (rule 4)."""
+        """Runs it; keeps the call's names for its key."""
         token = _name.set(kwargs.get("tool_call_id"))
         try:
             return super().run(tool_input, *args, **kwargs)
@@ -50,7 +45,6 @@ class GuardedTool(BaseTool):
             _name.reset(token)
 
     async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
-        """Runs it, as `run`."""
         token = _name.set(kwargs.get("tool_call_id"))
         try:
             return await super().arun(tool_input, *args, **kwargs)
@@ -90,10 +84,7 @@ class GuardedTool(BaseTool):
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> GuardedTool:
-    """Returns the tool of a guarded function; `using(…)` results work too.
-
-    `pause` stops the graph while an approval is pending (rule 3); otherwise the model is informed.
-    """
+    """Returns a guarded function's tool; `pause` stops the graph while an approval is pending."""
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     return GuardedTool(
         name=function.tool,

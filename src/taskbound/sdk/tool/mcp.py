@@ -1,20 +1,13 @@
 """A client session of the official MCP SDK whose every tool call is decided before it is sent.
 
-    from taskbound.sdk.tool.mcp import GuardedSession
-
     guarded = GuardedSession(session, server="desk", client=client)
     result = await guarded.call_tool("desk__look", {"at": "x"})
 
-For agents that use MCP servers without the gateway.
-
-1. A tool is `server__tool`; its definition is the server's listing with all members, including those that the
-   SDK drops. Each call compares it with the pinned one (`other-definition`).
-2. The sent arguments are read from the decided bytes.
-3. A result with `isError` is *failed*; protocol or connection errors, timeouts and cancellations leave the
-   outcome unknown.
-4. A refusal is a result with `isError`; errors about the program are raised.
-5. Definitions are read by `list_tools`, or by the first call: the model is offered what calls are compared
-   with.
+* A tool's definition is the server's listing with all members, including those that the SDK drops. Each
+  call compares it with the pinned one (`other-definition`); `list_tools` or the first call reads it.
+* The sent arguments are read from the decided bytes.
+* A result with `isError` is *failed*; protocol or connection errors, timeouts and cancellations leave the
+  outcome unknown. A refusal is a result with `isError`; errors about the program are raised.
 """
 
 from __future__ import annotations
@@ -119,17 +112,7 @@ class GuardedSession:
         idempotency_key: str | None = None,
         read_timeout_seconds: float | None = None,
     ) -> types.CallToolResult:
-        """Asks, sends if permitted, and reports the outcome; a refusal is a result with `isError`.
-
-        Args:
-            tool: `server__tool`.
-            arguments: The model's.
-            idempotency_key: Of a call that may be repeated: 1 to 128 visible ASCII characters.
-            read_timeout_seconds: The session's, for this call.
-
-        Raises:
-            TaskboundError: It is about the program (rule 4).
-        """
+        """Asks, sends if permitted, reports the outcome; a refusal is a result with `isError`."""
         if not self._listed:
             await self.list_tools()
         try:

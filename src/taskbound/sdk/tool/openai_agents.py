@@ -1,16 +1,10 @@
-"""A guarded function as a tool of the OpenAI Agents SDK.
+"""A guarded function as a tool of the OpenAI Agents SDK: `Agent(name="helper", tools=[as_tool(note)])`.
 
-    from taskbound.sdk.tool.openai_agents import as_tool
-
-    agent = Agent(name="helper", tools=[as_tool(note)])
-
-1. The model sees the pinned schema: `strict_json_schema` is off, since it would make every parameter
-   required. The model's bytes are read by us.
-2. A refusal is the tool's output; a function's own exception ends the run, as for every `FunctionTool`.
-3. With `pause`, a held call stops the run: its first call reports the hold, the same call again waits for
-   approvers (`needs_approval` runs before a call, and asking the daemon there would use a permit). After
-   `RunState.approve` the daemon is asked again.
-4. The key of a call is its tool call's (`call`, rule 1).
+The model sees the pinned schema: `strict_json_schema` is off, since it would make every parameter required.
+The adapter reads the model's bytes. A refusal is the tool's output; a function's own exception ends the
+run. With `pause`, a held call stops the run: its first call reports the hold, the same call again waits for
+approvers (`needs_approval` runs before a call, and asking the daemon there would use a permit). After
+`RunState.approve` the daemon is asked again.
 """
 
 from __future__ import annotations
@@ -32,10 +26,7 @@ if TYPE_CHECKING:
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool:
-    """Returns the tool of a guarded function; `using(…)` results work too.
-
-    `pause` stops the run while an approval is pending (rule 3); otherwise the model is informed.
-    """
+    """Returns a guarded function's tool; `pause` stops the run while an approval is pending."""
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     name = function.tool
     held: set[bytes] = set()

@@ -1,16 +1,10 @@
-"""A guarded function as a tool of Pydantic AI.
+"""A guarded function as a tool of Pydantic AI: `Agent(model, tools=[as_tool(note)])`.
 
-    from taskbound.sdk.tool.pydantic_ai import as_tool
-
-    agent = Agent(model, tools=[as_tool(note)])
-
-1. The model sees the pinned schema. Its bytes are read by us where the provider passes them on: nothing is
-   coerced and duplicate keys are an error.
-2. A refusal is `ToolFailed`: told to the model, neither a retry prompt nor counted as a retry.
-3. With `pause`, a held call is `ApprovalRequired`; the agent needs `DeferredToolRequests` as an output type.
-   After an approval in Pydantic AI the daemon is asked again; a denial there goes to the model, and the
-   approvers may still be asked.
-4. The key of a call consists of conversation and tool call (`call`, rule 1).
+The adapter reads the model's bytes where the provider passes them on: nothing is coerced and duplicate keys
+are an error. A refusal is `ToolFailed`, which counts as no retry. With `pause`, a held call is
+`ApprovalRequired`; the agent needs `DeferredToolRequests` as an output type. After an approval in Pydantic
+AI the daemon is asked again; a denial there goes to the model, and the approvers may still be asked. The
+key of a call consists of conversation and tool call (`call`).
 """
 
 from __future__ import annotations
@@ -59,10 +53,7 @@ class _Strict:
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
-    """Returns the tool of a guarded function; `using(…)` results work too.
-
-    `pause` ends the run while an approval is pending (rule 3); otherwise the model is informed.
-    """
+    """Returns a guarded function's tool; `pause` ends the run while an approval is pending."""
     schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
     name = function.tool
 

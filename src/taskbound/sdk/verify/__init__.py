@@ -1,7 +1,6 @@
 """Verifies requests with a transaction token in a service, without I/O or third-party packages.
 
-`Verifier` is the core; `asgi`, `wsgi` and `function` are shells. `taskbound.wiring.guarding` adds signature
-checks, claim storage and the issuer's keys (extra `services`).
+`Verifier` is the core; `asgi`, `wsgi` and `function` are shells (`taskbound.wiring.guarding`: `services`).
 """
 
 from __future__ import annotations

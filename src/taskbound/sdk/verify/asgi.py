@@ -1,15 +1,14 @@
 """An ASGI service whose every request is verified before the application sees it.
 
-1. Every endpoint is declared (`Endpoints`) as a tool or public. Web sockets and unknown protocols are
-   refused.
-2. The head is checked before the body is read, whole and bounded; the application gets those bytes, and the
-   token's content in `scope["taskbound"]`.
-3. The answer is passed on as it comes, and kept before its last part is sent, so that a repeat gets it.
-4. If the application fails before its answer is complete, the outcome is unknown and never repeated. A
-   complete answer counts, whatever its status or later exceptions. A client's disconnect changes nothing.
-5. An answer that can't be kept is sent all the same; then AnswerUnkeptError is raised. The application's
-   exceptions are always raised.
-6. Disk and issuer are awaited in threads that finish even if the request is cancelled.
+* Every endpoint is declared (`Endpoints`) as a tool or public. Web sockets and unknown protocols are
+  refused.
+* The head is checked before the body is read, whole and bounded; the application gets those bytes, and the
+  token's content in `scope["taskbound"]`.
+* The answer is kept before its last part is sent, so that a repeat gets it. If the application fails before
+  its answer is complete, the outcome is unknown and never repeated. A complete answer counts, whatever its
+  status or later exceptions. A client's disconnect changes nothing.
+* An answer that can't be kept is sent all the same; then AnswerUnkeptError is raised.
+* Disk and issuer are awaited in threads that finish even if the request is cancelled.
 """
 
 from __future__ import annotations
@@ -69,15 +68,7 @@ class AsgiGuard:
         showings: Showings | None = None,
         limit: int = MAX_BODY,
     ) -> None:
-        """Guards an application.
-
-        Args:
-            app: The application.
-            verifier: The verifier.
-            endpoints: The tool of each endpoint.
-            showings: Returns what a connection has proven; by default nothing.
-            limit: Maximum bytes of a body.
-        """
+        """`showings` returns what a connection has proven; `limit` bounds a body in bytes."""
         self._app = app
         self._verifier = verifier
         self._endpoints = endpoints
@@ -85,10 +76,7 @@ class AsgiGuard:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one ASGI connection (rule 1); also raises what the application raises.
-
-        Raises EndpointUnknownError (the protocol is unknown) or AnswerUnkeptError (rule 5).
-        """
+        """Serves one connection; also raises what the application raises, or AnswerUnkeptError."""
         match scope["type"]:
             case "lifespan":
                 await self._app(scope, receive, send)
@@ -158,7 +146,7 @@ class AsgiGuard:
         )
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """Returns the whole body (rule 2), or None after a disconnect."""
+        """Returns the whole body, or None after a disconnect."""
         parts, size = list[bytes](), 0
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -1,21 +1,20 @@
 """What the MCP server shells share: tools run only for calls that tokens permit.
 
 1. Each tool is declared (`Tools`); others are refused. Public tools need no token.
-2. The token stands in the HTTP head. A call without a head has none: messages are logged and stored, a token
-   is not.
-3. Before the call is claimed (`verifier`), no server code runs; then the function gets the decided arguments,
-   read from their canonical text.
+2. The token stands in the HTTP head. A call without a head has none: messages are logged and stored, a
+   token is not.
+3. Before the call is claimed (`verifier`), no server code runs; then the function gets the decided
+   arguments.
 4. Libraries convert, rename, drop and fill in arguments. So the function is bound: its actual arguments are
-   written as JSON and must be the decided ones. It runs once per call, for no other caller. The conversion is
-   also checked before the claim, so that it uses up no permit.
+   written as JSON and must be the decided ones. It runs once per call, for no other caller. The conversion
+   is also checked before the claim, so that it uses up no permit.
 5. A tool may be declared with the definition that its server lists now (`OWN`): a token for another
    definition is refused, so changes since pinning are too.
 6. Undecided values reach no function: no client answers, no defaults outside the schema. Calls are awaited,
    never continued as a task.
 7. The result is kept, error results too, and given again to the same call. A cancelled or failed call, or a
    result from elsewhere, leaves the outcome unknown.
-8. A refusal is an error result: text for the model, `_meta` for programs with the contents of an HTTP
-   challenge. HTTP 401 is not used: it would start a sign-in.
+8. A refusal is an error result. HTTP 401 is not used: it would start a sign-in.
 """
 
 from __future__ import annotations
@@ -74,13 +73,7 @@ class Tools:
     """The declared tools of a server (rule 1)."""
 
     def __init__(self, tools: Mapping[str, str | Endpoint], *, public: Collection[str] = ()) -> None:
-        """Declares tools.
-
-        `tools` maps the server's own names to `server__tool` or an `Endpoint`; `public` names tools without
-        token.
-
-        Raises BadEndpointError for an invalid or repeated declaration.
-        """
+        """`tools` maps own names to `server__tool` or an `Endpoint`; `public` names tools without token."""
         self._tools = {
             name: _by_arguments(one if isinstance(one, Endpoint) else Endpoint(tool=one))
             for name, one in tools.items()
@@ -94,7 +87,6 @@ class Tools:
         return name in self._public
 
     def is_declared(self, name: str) -> bool:
-        """Whether the tool needs a token."""
         return name in self._tools
 
     def of(self, name: str) -> Endpoint:
@@ -115,17 +107,10 @@ class Converting(Protocol):
     """A function's arguments and how its library converts them."""
 
     def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
-        """Checks that the function would get exactly these arguments (rules 4 and 6).
-
-        MUST raise `ArgumentChangedError` if a value would change or be dropped, and `ArgumentUndecidedError`
-        if one would be added that is not in the tool's schema.
-        """
+        """MUST raise if a value would change, be dropped or be added outside the schema."""
 
     def written(self, given: Mapping[str, Any], names: Collection[str]) -> dict[str, JsonValue]:
-        """Returns the named arguments that the function is about to get, as JSON.
-
-        MUST raise as `require_kept`, also if another argument differs from the schema's value.
-        """
+        """Returns the arguments that the function is about to get, as JSON; MUST raise as `require_kept`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,11 +128,7 @@ class Call:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def begin(self, converting: Converting, given: Mapping[str, Any]) -> None:
-        """Allows the function to run, once, with the decided arguments.
-
-        Raises ToolUnboundError (it ran before, the call is answered, or the function belongs to another
-        call), ArgumentChangedError (an argument differs) or ArgumentUndecidedError (an argument was added).
-        """
+        """Allows the function to run, once, with the decided arguments; raises for any difference."""
         if converting is not self.converting:
             raise ToolUnboundError("the tool is not the one that this call was permitted for")
         with self._lock:
@@ -163,7 +144,6 @@ class Call:
             self.ran = True
 
     def end(self) -> None:
-        """Lets nothing run any more."""
         with self._lock:
             self.over = True
 

@@ -2,12 +2,11 @@
 
 1. The arguments are the properties of the tool's schema. Further parameters (context, dependencies) are the
    server's.
-2. Each converted argument is written as JSON by its parameter's type, without unset members. Any conversion
-   shows as a difference: numbers and texts, lists, dates, paths, unknown members.
+2. Each converted argument is written as JSON by its parameter's type, without unset members, so any
+   conversion shows as a difference.
 3. Arguments are named like their parameters; aliases are not supported.
 4. A function must finish: generators and unawaited coroutines are refused.
-5. Missing arguments and model members have the schema's default. Computed defaults stand in no schema and are
-   refused.
+5. Missing arguments and model members have the schema's default. Computed defaults are refused.
 6. Parameters that can be read only once (iterables) or are not written completely can't be bound.
 """
 
@@ -44,10 +43,7 @@ class PydanticConverting:
     """The conversion for one function and its listed schema."""
 
     def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
-        """Inspects a function; `schema` is the tool's `inputSchema`.
-
-        Raises ToolUnboundError if an argument has no parameter (rule 3) or its type can't be written.
-        """
+        """Raises ToolUnboundError if an argument has no parameter or can't be written."""
         properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
         self._defaults: dict[str, JsonValue] = {
             name: one["default"] for name, one in properties.items() if "default" in one
@@ -75,7 +71,6 @@ class PydanticConverting:
             self._own_defaults[name] = parameters[name].default
 
     def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
-        """As `Converting.require_kept`; the function is not called."""
         for name, value in arguments.items():
             adapter = self._adapter(name)
             try:
@@ -137,10 +132,7 @@ class PydanticConverting:
 def bound(
     function: Callable[..., Any], converting: Converting, *, waits: bool, stop: Callable[[str], Exception]
 ) -> Callable[..., Any]:
-    """Returns a function that runs once, for the call being served here, with the decided arguments.
-
-    `waits` says whether it is awaited; `stop` makes the library's tool error.
-    """
+    """Returns a function that runs once, for the call being served here, with the decided arguments."""
     signature = inspect.signature(function)
 
     def begun(given: Mapping[str, Any]) -> Call:

@@ -3,10 +3,10 @@
 1. Undeclared endpoints are refused. Method and path are compared whole, as the service's routing sees them.
 2. A digest covers only the body, so path and tool correspond, there is no query, the content type is the
    declared one, and no content encoding is allowed.
-3. The body is the tool's arguments, and the action digest is made of them. A token's `content_digest` is the
-   agent's statement and was not decided: it is checked in addition. With `Body.CONTENT` the body is the
-   arguments in the bytes that the token names; with `Body.ARGUMENTS` it is their canonical text, and the
-   token need not name the request. No body means no arguments.
+3. The action digest is made of the body. A token's `content_digest` is the agent's statement and was not
+   decided: it is checked in addition. With `Body.CONTENT` the body is the arguments in the bytes that the
+   token names; with `Body.ARGUMENTS` it is their canonical text, and the token need not name the request.
+   No body means no arguments.
 4. Headers that change method or path downstream are refused everywhere: else a public endpoint or another
    tool's token would open this one.
 """
@@ -77,10 +77,7 @@ class Endpoint:
             raise BadEndpointError(f"`{self.tool}` is no tool")
 
     def require_covered(self, *, query: bool, types: Sequence[str], encodings: Sequence[str]) -> None:
-        """Raises MalformedError unless a digest of the body covers the whole request (rule 2).
-
-        `types` and `encodings` are the values of `Content-Type` and `Content-Encoding`.
-        """
+        """Raises MalformedError unless a digest of the body covers the whole request (rule 2)."""
         if query:
             raise QueryError("the request has a query", where="query")
         kind, mark, rest = (types[0] if types else "").partition(";")
@@ -97,12 +94,7 @@ class Endpoints:
     """All endpoints of a service (rule 1)."""
 
     def __init__(self, tools: Mapping[str, str | Endpoint], *, public: Sequence[str] = ()) -> None:
-        """Declares endpoints.
-
-        `tools` maps `POST /path` to a tool or an `Endpoint`; `public` needs no token, such as `GET /livez`.
-
-        Raises BadEndpointError for an invalid or repeated declaration.
-        """
+        """`tools` maps `POST /path` to a tool or an `Endpoint`; `public` needs no token."""
         self._tools: dict[tuple[str, str], Endpoint] = {}
         for name, one in tools.items():
             self._tools[_place(name)] = Endpoint(tool=one) if isinstance(one, str) else one
@@ -123,10 +115,7 @@ class Endpoints:
 
 
 def require_not_rerouted(names: Iterable[str]) -> None:
-    """Raises HeaderUncoveredError for headers that change method or path (rule 4).
-
-    In the names `_` counts as `-`, as in WSGI servers.
-    """
+    """Raises for headers that change method or path (rule 4); `_` counts as `-`."""
     for one in names:
         name = one.lower().replace("_", "-")
         if name in REROUTING:

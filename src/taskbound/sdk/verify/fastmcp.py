@@ -1,17 +1,11 @@
 """A server of `fastmcp` (4.x) whose tools run only for what tokens permit.
 
-    from taskbound.sdk.verify.calls import Tools
-    from taskbound.sdk.verify.fastmcp import guard_tools
-
     guard_tools(server, verifier, Tools({"pay": "bank__pay"}))
 
-It needs `fastmcp`, which Taskbound does not install, and builds on `taskbound.sdk.verify.mcp`.
-
-1. A declared tool's function is bound as the server's last transform finds it. Later wrappers (transforms,
-   injected tools) can't be inspected and are refused.
-2. Declared tools that aren't functions of this server (mounted, proxied, OpenAPI, transformed) are not found:
-   their argument handling is unknown.
-3. A version chosen in `_meta` was not decided: a call that names one finds no tool.
+A declared tool's function is bound as the server's last transform finds it. Later wrappers (transforms,
+injected tools) can't be inspected and are refused. Declared tools that aren't functions of this server
+(mounted, proxied, OpenAPI, transformed) are not found: their argument handling is unknown. A version chosen
+in `_meta` was not decided: a call that names one finds no tool.
 """
 
 from __future__ import annotations
@@ -41,12 +35,7 @@ if TYPE_CHECKING:
 def guard_tools(
     server: FastMCP[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None = None
 ) -> None:
-    """Makes a server's tools run only for what tokens permit.
-
-    Add transforms before; tools may be added later. `showings` returns what a connection has proven.
-
-    Raises BadEndpointError if the server is guarded already.
-    """
+    """Makes tools run only for what tokens permit; add transforms before, tools also later."""
     binding = _Binding(server, tools)
     low = server._mcp_server  # noqa: SLF001 - where the library has its handlers, and no other place
     guard_handler(low, verifier, tools, showings=showings, find=binding.find)

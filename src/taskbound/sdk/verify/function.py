@@ -1,13 +1,10 @@
 """A plain function that runs only for the permitted action: tool and arguments.
 
-1. The parameters are the tool's arguments. The action digest is made of them, and the function gets them read
-   from that canonical text.
-2. A result with a JSON form is kept and given to a repeat; other repeats only learn that it was done.
-3. A function that raises or is cancelled leaves the outcome unknown and is not repeated. Its exception is
-   always raised.
-4. A refusal is raised as its error.
-5. A result that can't be kept is in the error (`AnswerUnkeptError.result`).
-6. A result that still has to run (coroutine, generator, future) leaves the outcome unknown and is refused.
+The function gets its arguments read from the canonical text that the action digest is made of. A result
+with a JSON form is kept and given to a repeat; other repeats only learn that it was done. A function that
+raises or is cancelled leaves the outcome unknown and is not repeated. A result that can't be kept is in the
+error (`AnswerUnkeptError.result`). A result that still has to run (coroutine, generator, future) leaves the
+outcome unknown and is refused.
 """
 
 from __future__ import annotations
@@ -46,14 +43,9 @@ def verified(
 ) -> Callable[[Callable[P, R]], Callable[Concatenate[Head, P], R]]:
     """Decorates a function to run only for permitted actions; it then takes the call's head first.
 
-        @verified(verifier, "bank__pay")
-        def pay(account: str, cents: int) -> dict: ...
-
         pay(Head(tokens=[token]), account="7", cents=300)
 
     `definition` is the digest of the pinned definition; empty if tokens state it.
-
-    Raises BadEndpointError for parameters without names and for generators.
     """
     endpoint = Endpoint(tool=tool, body=Body.ARGUMENTS, definition=definition)
 
@@ -117,7 +109,7 @@ def _begun(verifier: Verifier, endpoint: Endpoint, head: Head, text: bytes) -> A
 
 
 def done(result: T) -> T:
-    """Returns the result; raises YetToRunError if it still has to run (rule 6)."""
+    """Returns the result; raises YetToRunError if it still has to run."""
     if not (inspect.isawaitable(result) or isinstance(result, Future | Iterator | AsyncIterator)):
         return result
     if inspect.iscoroutine(result):

@@ -1,11 +1,7 @@
 """The sender of a request: what its connection or proof shows, and whether it holds the token.
 
-1. A *showing* is a text for a proven key or workload:
-
-       spiffe://corp.example/agents/coder   an X.509-SVID or a JWT-SVID
-       x5t#S256:…                           a client certificate, by the thumbprint of RFC 8705
-       jkt:…                                a key, by its thumbprint, that signed this request (DPoP)
-
+1. A *showing* is a text for a proven key or workload: a SPIFFE ID (X.509-SVID or JWT-SVID), `x5t#S256:…`
+   (client certificate, RFC 8705) or `jkt:…` (key that signed this request, DPoP).
 2. The holder is the workload in `req_wl`, or the prover of the `cnf` key. If showings are configured for
    the workload, only those count: a key bound by a stolen proof doesn't. Each showing belongs to one
    workload. A SPIFFE ID as `req_wl` shows itself.
@@ -13,8 +9,8 @@
    agent. They are trusted to present it only for its request.
 4. A DPoP proof is for this request and this token (`ath`) and used once, whatever the result. The origin is
    the service's configured one.
-5. A service that can't identify senders says so (`WHOEVER_HAS_IT`): then anyone with the token's text is its
-   holder.
+5. A service that can't identify senders says so (`WHOEVER_HAS_IT`): then anyone with the token's text is
+   its holder.
 """
 
 from __future__ import annotations
@@ -84,10 +80,7 @@ class Holders:
             seen.add(one)
 
     def require(self, holder: str, confirmed: str, shown: Collection[str]) -> None:
-        """Raises HolderNotShownError unless the holder or a carrier was shown.
-
-        `confirmed` is the showing of the token's key, or empty; `shown` are the request's showings.
-        """
+        """Raises HolderNotShownError unless the holder or a carrier was shown; `confirmed` may be ""."""
         if self.of(holder, confirmed).isdisjoint(shown):
             raise HolderNotShownError(f"nothing shows that the request is from `{holder}`")
 
@@ -111,12 +104,7 @@ def certificate_showing(der: bytes) -> str:
 def svid_showing(
     text: str, *, domain: str, audience: str, keys: tuple[Jwk, ...], check: SignatureCheck, now: Instant
 ) -> str:
-    """Returns the showing of a JWT-SVID that came with the request.
-
-    `domain` is the trusted domain, `keys` are of its bundle, `audience` names the service.
-
-    Raises MalformedError if it is invalid, DeniedError if it is not trusted.
-    """
+    """Returns the showing of a JWT-SVID; `domain` is the trusted domain, `audience` the service."""
     trust = Trust(issuer=domain, audience=audience, keys=keys)
     return verify_jws(parse_jws(text, kind=JWT_SVID), trust=trust, check=check, now=now).claims.subject
 
@@ -130,13 +118,7 @@ def dpop_showing(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[str, Claim]:
-    """Returns the showing of a DPoP proof by one of these keys, and the claim to use it once (rule 4).
-
-    `proofs` are the values of `DPoP`; `keys` the allowed showings; `request` is method and URL.
-
-    Raises MalformedError (it is no proof) or DeniedError (it is for another request or token, too old, or by
-    another key).
-    """
+    """Returns the showing of a DPoP proof by one of these keys, and its single-use claim (rule 4)."""
     method, uri = request
     digest = token_hash(token)
     for key in sorted(one.removeprefix(_JKT) for one in keys if one.startswith(_JKT)):

@@ -1,32 +1,16 @@
 """The issuer's published keys, content digests, and the content of transaction tokens.
 
-Of `keys`:
-
-1. Keys are read at the first token, when a minute old, and for an unknown key id, by one thread, and not
-   within ten seconds after the last reading ended, even a failed one. Only without valid keys do callers wait
-   for it: an unknown key is refused as *not read*, since attackers can invent any number. A forked child
-   reads by itself.
-2. An unpublished key is invalid from the next reading; until then the status check reports it as revoked
-   (`status`).
-3. Keys read more than five minutes ago are invalid, and nothing is done (law 10). A failed reading changes
-   nothing before that.
-4. They are parsed strictly (`wire.jose.parse_jwks`).
-
-Of `digest`:
-
-1. The field is a dictionary of algorithms with byte sequences only. Several lines are joined by commas.
-2. A repeated algorithm makes it unreadable: some readers keep the first.
-3. `sha-256` is 32 bytes in canonical base64. Other algorithms are ignored (§2).
-4. A `sha-256` must match the received bytes; without it the field says nothing.
-
-Of `said`:
-
-1. Known members of `tctx` are required and typed; `txn` and `scope` must equal the token's. Others are
-   ignored.
-2. Names are `agent:NAME` in namespace `default`, `agent:NAMESPACE/NAME` elsewhere.
-3. Authority depends on everything that the feed can revoke: namespace, task and ancestors, actors, person,
-   admission, sign-in, token and key.
-4. `cnf` names one key: `jkt` (RFC 9449) or `x5t#S256` (RFC 8705). Others, or two, are refused.
+* Keys are read at the first token, when a minute old, and for an unknown key id, by one thread, and not
+  within ten seconds after the last reading ended, even a failed one. Only without valid keys do callers
+  wait for it: an unknown key is refused as *not read*, since attackers can invent any number. A forked
+  child reads by itself.
+* An unpublished key is invalid from the next reading; until then the status check reports it as revoked.
+  Keys read more than five minutes ago are invalid, and nothing is done (law 10).
+* A repeated algorithm makes `Content-Digest` unreadable: some readers keep the first. Only `sha-256`, 32
+  bytes in canonical base64, counts and must match the received bytes; without it the field says nothing.
+* Known members of `tctx` are required and typed; `txn` and `scope` must equal the token's. Names are
+  `agent:NAME` in namespace `default`, `agent:NAMESPACE/NAME` elsewhere. Authority depends on everything
+  that the feed can revoke. `cnf` names one key: `jkt` or `x5t#S256`; others, or two, are refused.
 """
 
 from __future__ import annotations
@@ -75,7 +59,7 @@ def anew_in_children(owner: T, anew: Callable[[T], None]) -> None:
 
 
 KEYS_AGAIN: Final = seconds(10)
-"""How long at least between two readings (rule 1)."""
+"""How long at least between two readings."""
 KEYS_FRESH: Final = minutes(1)
 KEYS_STALE: Final = minutes(5)
 
@@ -84,10 +68,7 @@ class IssuerKeys:
     """The keys of one issuer; thread-safe."""
 
     def __init__(self, fetch: Callable[[], bytes], clock: Callable[[], Instant]) -> None:
-        """Starts without keys.
-
-        `fetch` returns the issuer's JWK set within seconds, or raises `OSError` or a `TaskboundError`.
-        """
+        """`fetch` returns the issuer's JWK set within seconds, or raises OSError or a TaskboundError."""
         self._fetch = fetch
         self._clock = clock
         self._lock = threading.Lock()
@@ -97,7 +78,7 @@ class IssuerKeys:
         anew_in_children(self, IssuerKeys.begin_anew)
 
     def keys(self, kid: str) -> tuple[Jwk, ...]:
-        """Returns all valid keys (rules 1 to 3); raises KeysUnreadError."""
+        """Returns all valid keys; raises KeysUnreadError."""
         keys = self._known(kid)
         if keys is not None:
             return keys
@@ -118,7 +99,6 @@ class IssuerKeys:
             lock.release()
 
     def begin_anew(self) -> None:
-        """Resets the reading lock in a forked child."""
         self._lock = threading.Lock()
 
     def _believed(self) -> bool:
@@ -151,33 +131,23 @@ class IssuerKeys:
 
 
 class Claims(Protocol):
-    """Remembers requests begun and answered (`core.token.served`).
-
-    MUST be thread-safe, shared by all processes of the service, and survive each of them.
-    """
+    """Remembers requests durably; MUST be thread-safe and shared by all processes of the service."""
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begins a request, or returns what is known of it.
+        """MUST return `Begun` to only one caller of all threads and processes, and only when durable.
 
-        MUST return `Begun` to only one caller, of all threads and processes, and only when that is durable.
         MUST raise `OtherRequestError` for another request of the same transaction, `ServedForgottenError`
         where it may have been forgotten, and `ClaimsUnavailableError` where it can't be written.
         """
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Keeps the answer to what was begun here.
-
-        MUST raise `ClaimsUnavailableError` where it can't be written; its outcome is then unknown.
-        """
+        """Keeps an answer; after `ClaimsUnavailableError` (not written) the outcome is unknown."""
 
     def lose(self, serving: Serving) -> None:
         """Marks what was begun here as unknown; raises as `answer`."""
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Uses a single-use claim.
-
-        MUST raise `ReplayedError` if it was used or may have been; `ClaimsUnavailableError` as `begin`.
-        """
+        """MUST raise `ReplayedError` if it was used or may have been; `ClaimsUnavailableError` as `begin`."""
 
     def close(self) -> None:
         """Releases everything; unanswered requests are unknown from now on."""
@@ -191,12 +161,11 @@ _BETWEEN: Final = re.compile(r"[ \t]*,[ \t]*", re.ASCII)
 
 
 def content_digest(body: bytes) -> str:
-    """Returns the `Content-Digest` of these bytes: `sha-256=:…:`."""
     return f"{ALGORITHM}=:{b64encode(sha256(body).digest()).decode('ascii')}:"
 
 
 def parse_content_digest(values: Sequence[str]) -> bytes | None:
-    """Returns the field's SHA-256, or None (rules 1 to 3); raises BadContentDigestError."""
+    """Returns the field's SHA-256, or None; raises BadContentDigestError."""
     text = ", ".join(values).strip(" ")
     if len(text) > _LONGEST:
         raise BadContentDigestError("`Content-Digest` is too long", where="content-digest")
@@ -222,7 +191,7 @@ def parse_content_digest(values: Sequence[str]) -> bytes | None:
 
 
 def require_digest(values: Sequence[str], body: bytes) -> None:
-    """Raises BadContentDigestError if the field doesn't match these bytes (rule 4)."""
+    """Raises BadContentDigestError if the field doesn't match these bytes."""
     said = parse_content_digest(values)
     if said is not None and said != sha256(body).digest():
         raise BadContentDigestError(
@@ -290,7 +259,7 @@ class Said:
     expires: Instant
 
     def things(self) -> tuple[Thing, ...]:
-        """Returns everything that its authority depends on (rule 3)."""
+        """Returns everything that its authority depends on."""
         space = self.namespace
         found = [Thing(namespace=space, about=About.NAMESPACE, id="")]
         found += [Thing(namespace=space, about=About.TASK, id=one) for one in (self.task, *self.ancestors)]
@@ -308,7 +277,7 @@ class Said:
 
 
 def parse_said(jws: UnverifiedJws) -> Said:
-    """Returns the token's content, not yet verified (rules 1 and 2); raises BadTokenContextError."""
+    """Returns the token's content, not yet verified; raises BadTokenContextError."""
     claims = jws.claimed
     context = claims.rest.get("tctx")
     if not isinstance(context, dict):

@@ -1,17 +1,11 @@
 """A server of the official MCP SDK (`mcp` 2.x) whose tools run only for what tokens permit.
 
-    from taskbound.sdk.verify.calls import Tools
-    from taskbound.sdk.verify.mcp import guard_tools
-
     guard_tools(server, verifier, Tools({"pay": "bank__pay"}))
 
-It needs `mcp`, which Taskbound does not install. The checks are in `calls`.
-
-1. Our handler of `tools/call` calls the library's. It runs inside the server's middleware.
-2. Declared functions of an `MCPServer` are bound when it is guarded, later ones before the next message. A
-   low-level `Server` has one handler, which gets the decided arguments.
-3. While a tool runs, its session can't ask the client (`calls`, rule 6). Progress and logs pass.
-4. Other methods pass without a token.
+The handler of `tools/call` runs inside the server's middleware and calls the library's. Declared functions
+of an `MCPServer` are bound when it is guarded, later ones before the next message. A low-level `Server` has
+one handler, which gets the decided arguments. While a tool runs, its session can't ask the client; progress
+and logs pass. Other methods pass without a token.
 """
 
 from __future__ import annotations
@@ -60,12 +54,7 @@ def guard_tools(
     *,
     showings: Showings | None = None,
 ) -> None:
-    """Makes a server's tools run only for what tokens permit; tools may be added later.
-
-    `showings` returns what a connection has proven, by default nothing.
-
-    Raises BadEndpointError if the server has no tools or is guarded already.
-    """
+    """Makes a server's tools run only for what tokens permit; tools may be added later."""
     if isinstance(server, MCPServer):
         binding = _Binding(server, tools)
         low = server._lowlevel_server  # noqa: SLF001 - where the library has its handlers, and no other place
@@ -79,10 +68,7 @@ def guard_tools(
 def guard_handler(
     server: Server[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None, find: Find | None
 ) -> None:
-    """Wraps the handler of a low-level server (rule 1); arguments and errors as `guard_tools`.
-
-    `find` returns the conversion of a tool; None if the handler is all that runs.
-    """
+    """Wraps a low-level handler; `find` is None if the handler is all that runs."""
     entry = server.get_request_handler(_METHOD)
     if entry is None or isinstance(entry.handler, _ServedCalls):
         raise BadEndpointError("the server has no tools, or they are guarded already")

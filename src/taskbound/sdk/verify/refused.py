@@ -1,17 +1,9 @@
 """How a service refuses over HTTP, and what it keeps of an answer.
 
-Of `refused`:
-
-1. Each refusal names one missing thing: by its class, or else by the step that refused.
-2. The challenge's scheme is `Taskbound` (`WWW-Authenticate`): a transaction token is no credential of another
-   scheme. It names trust domain and tool.
-3. The body is a problem (RFC 9457). Neither contains any part of a token.
-
-Of `told`:
-
-1. A refusal is a status, a challenge and a problem (`refused`); a kept answer is marked as such.
-2. Kept headers describe the body; those of a connection, moment or browser are dropped.
-3. The body is kept up to a bound, its digest always.
+The challenge's scheme is `Taskbound` (`WWW-Authenticate`): a transaction token is no credential of another
+scheme. The body is a problem (RFC 9457). Neither contains any part of a token. Kept headers describe the
+body; those of a connection, moment or browser are dropped. The body is kept up to a bound, its digest
+always.
 """
 
 from __future__ import annotations
@@ -40,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Step(Enum):
-    """The step that refused; its value names what is missing in general (rule 1)."""
+    """The step that refused; its value names what is missing in general."""
 
     ENDPOINT = "declared-endpoint"
     TOKEN = "valid-token"  # noqa: S105 - a word of the challenge, and no secret
@@ -109,14 +101,12 @@ class Refused(NoTruth):
 
     @property
     def missing(self) -> str:
-        """Returns what is missing (rule 1)."""
         if isinstance(self.error, UnavailableError) and self.step is Step.STATUS:
             return "fresh-status"
         return _MISSING.get(type(self.error), self.step.value)
 
     @property
     def status(self) -> int:
-        """Returns the HTTP status."""
         known = _STATUS.get(type(self.error))
         if known is not None:
             return known
@@ -140,13 +130,12 @@ class Refused(NoTruth):
 
 
 def challenge(refused: Refused, *, domain: str, tool: str) -> str:
-    """Returns `WWW-Authenticate` for this trust domain and tool, which may be empty (rule 2)."""
+    """Returns `WWW-Authenticate` for this trust domain and tool, which may be empty."""
     parts = {"error": refused.error.code, "missing": refused.missing, "domain": domain, "tool": tool}
     return "Taskbound " + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
 
 
 def problem(refused: Refused) -> bytes:
-    """Returns the body, `application/problem+json` (rule 3)."""
     error = refused.error
     told = {
         "type": f"urn:taskbound:problem:{error.code}",
@@ -191,7 +180,7 @@ class Told(NamedTuple):
 
 
 def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
-    """Returns a refusal for this trust domain and tool, which may be empty (rule 1)."""
+    """Returns a refusal for this trust domain and tool, which may be empty."""
     body = problem(refused)
     headers = [
         ("WWW-Authenticate", challenge(refused, domain=domain, tool=tool)),
@@ -205,14 +194,13 @@ def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
 
 
 def tell_answer(answer: ServedAnswer) -> Told:
-    """Returns a kept answer (rule 1)."""
     body = answer.body or b""
     length = () if answer.status in _BARE else (("Content-Length", str(len(body))),)
     return Told(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
 
 
 class Recording:
-    """Records an answer while it is sent (rules 2 and 3)."""
+    """Records an answer while it is sent."""
 
     def __init__(self) -> None:
         self._status: int | None = None
@@ -223,21 +211,17 @@ class Recording:
 
     @property
     def started(self) -> bool:
-        """Whether it has a head."""
         return self._status is not None
 
     @property
     def length(self) -> int:
-        """Returns the bytes of its body so far."""
         return self._length
 
     def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """Records the head."""
         self._status = status
         self._headers = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
 
     def add(self, part: bytes) -> None:
-        """Records a part of the body."""
         self._digest.update(part)
         self._length += len(part)
         if self._length <= MAX_KEPT:
@@ -246,7 +230,6 @@ class Recording:
             self._parts.clear()
 
     def answer(self) -> ServedAnswer:
-        """Returns the complete answer."""
         return ServedAnswer(
             status=self._status or 0,
             headers=self._headers,

@@ -3,11 +3,10 @@
 1. A fresh feed answers from memory (`Status`); otherwise the issuer is asked (`Asking`); without an answer
    nothing is done (law 10).
 2. An answer counts only for this token: `active` is `true`, `jti` and `txn` match. *Inactive* is a refusal;
-   an unreadable answer does not count.
-3. No answer is cached.
-4. After a step that can wait, status is checked again: by the feed, or that the answer is no older than a
+   an unreadable answer does not count. No answer is cached.
+3. After a step that can wait, status is checked again: by the feed, or that the answer is no older than a
    feed may be, counted from before the question.
-5. While an issuer is silent one caller waits for it; others are refused at once.
+4. While an issuer is silent one caller waits for it; others are refused at once.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
 _SILENT: Final = 1.0
-"""Seconds after which an issuer that has not answered counts as silent (rule 5)."""
+"""Seconds after which an issuer that has not answered counts as silent (rule 4)."""
 
 
 class Status(Protocol):
@@ -41,10 +40,10 @@ class Status(Protocol):
         """Returns its namespace; items of others are unknown."""
 
     def require_clear(self, things: Sequence[Thing]) -> None:
-        """Returns only if none of these is revoked or stopped.
+        """Returns only if none of these is revoked or stopped; MUST NOT wait.
 
-        MUST raise a `DeniedError` if one is, and an `UnavailableError` if the feed is older than its bound (5
-        s) or may have a gap. Other errors count as unavailable. MUST NOT wait.
+        MUST raise a `DeniedError` if one is, and an `UnavailableError` if the feed is older than 5 s or may
+        have a gap.
         """
 
 
@@ -52,26 +51,18 @@ class Asking:
     """Asks the issuer for a token's status (RFC 7662); thread-safe."""
 
     def __init__(self, ask: Callable[[str], bytes]) -> None:
-        """Prepares.
-
-        `ask` sends the token to the introspection endpoint with the service's own credential and returns the
-        body of a 200 answer within seconds, or raises `OSError` or a `TaskboundError`.
-        """
+        """`ask` introspects with the service's own credential and returns the body of a 200 answer."""
         self._ask = ask
         self._silent = False
         self._waiting = threading.Lock()
-        """Held by who waits for an issuer that is silent (rule 5)."""
+        """Held by who waits for an issuer that is silent (rule 4)."""
         anew_in_children(self, Asking.begin_anew)
 
     def begin_anew(self) -> None:
-        """Resets the waiting lock in a forked child."""
         self._waiting = threading.Lock()
 
     def require_active(self, text: str, said: Said) -> None:
-        """Returns only if the issuer says that this token is active (rule 2).
-
-        Raises TokenInactiveError or StatusUnknownError.
-        """
+        """Raises TokenInactiveError or StatusUnknownError unless this token is active (rule 2)."""
         try:
             answer = parse_object(self._heard(text), limits=_LIMITS)
         except StatusUnknownError:
@@ -121,10 +112,7 @@ def require_holds(text: str, said: Said, *, status: Status | None, asking: Askin
 
 
 def require_still_holds(said: Said, *, status: Status | None, asking: Asking | None, asked: float) -> None:
-    """Checks again without waiting (rule 4); raises as `require_holds`.
-
-    `asked` is when `require_holds` began, by `taskbound.sdk.fresh.awake`.
-    """
+    """Checks again without waiting (rule 3); `asked`: begin of `require_holds`, by `awake`."""
     if status is not None:
         try:
             status.require_clear(said.things())

@@ -1,13 +1,11 @@
 """Verifies a request with a transaction token, in a fixed order, without I/O of its own.
 
 1. `open` checks the head: one token, verified with the issuer's keys (`wire.jose`), for the trust domain,
-   within its times, of the namespace whose feed is read, for the endpoint's tool, and sent by its holder
-   (`holder`).
-2. `take` checks the body (`endpoint`, rule 3), the time again, the status (`status`), and claims the request
-   once (`claims`). A claim can wait for disk or lock, so time and status are checked again after it; if they
-   fail nothing runs.
-3. Results have no truth value. Only `Accepted` lets anything run; its holder calls `answer`, or `lose` if the
-   outcome is unknown.
+   within its times, of the namespace whose feed is read, for the endpoint's tool, and sent by its holder.
+2. `take` checks the body, the time again, the status, and claims the request once. A claim can wait for
+   disk or lock, so time and status are checked again after it; if they fail nothing runs.
+3. Results have no truth value. Only `Accepted` lets anything run; its holder calls `answer`, or `lose` if
+   the outcome is unknown.
 4. A refusal names step and error. Other exceptions are raised, and nothing runs.
 5. Only signature checks are cached, by the token's text; times, keys, holder and status are checked each
    time.
@@ -167,12 +165,7 @@ class Verifier:
         status: Status | None = None,
         asking: Asking | None = None,
     ) -> None:
-        """Prepares; nothing is accepted without `status` or `asking`.
-
-        `claims` is closed by `close`; `clock` never runs backwards; `asking` serves when `status` is stale.
-
-        Raises OtherNamespaceError if `status` is of another namespace.
-        """
+        """Accepts nothing without `status` or `asking`; `clock` never runs backwards."""
         if status is not None and status.namespace != service.namespace:
             raise OtherNamespaceError(
                 f"ends are heard of `{status.namespace}`, and tokens taken of `{service.namespace}`",

@@ -1,8 +1,8 @@
 """How asynchronous code waits for disk and issuer: in threads that finish even if it is cancelled.
 
-1. Waits are futures of the loop's threads, not tasks: a loop that ends cancels tasks but waits for threads.
-2. A request that was claimed for a cancelled caller is marked as unknown.
-3. A failure to mark it never hides the original result: it is unknown all the same (`Claims.lose`).
+Waits are futures of the loop's threads, not tasks: a loop that ends cancels tasks but waits for threads. A
+request that was claimed for a cancelled caller is marked as unknown. A failure to mark it never hides the
+original result: it is unknown all the same (`Claims.lose`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 def lost(verifier: Verifier, accepted: Accepted) -> None:
-    """Marks the outcome as unknown; errors are ignored (rule 3)."""
+    """Marks the outcome as unknown; errors are ignored."""
     with suppress(Exception):
         verifier.lose(accepted)
 
 
 async def taken(verifier: Verifier, take: Callable[[], T]) -> T:
-    """Returns the verification; an `Accepted` for a cancelled caller is marked as unknown (rule 2)."""
+    """Returns the verification; an `Accepted` for a cancelled caller is marked as unknown."""
     work = _thread(take)
 
     def after(done: asyncio.Future[T]) -> None:

@@ -1,16 +1,14 @@
 """A WSGI service whose every request is verified before the application sees it.
 
-1. Every endpoint is declared (`Endpoints`) as a tool or public.
-2. The head is checked before the body is read, whole and bounded; the application gets those bytes, and the
-   token's content in `environ["taskbound"]`. A body needs a length or `wsgi.input_terminated`.
-3. The answer is passed on as it comes, and kept before the part that completes its `Content-Length`, or at
-   its end.
-4. If the application fails or its answer is not read to the end, the outcome is unknown and never repeated.
-5. An answer that can't be kept is sent all the same; AnswerUnkeptError is raised on close. The application's
-   exceptions are always raised.
-6. Servers join equal headers with commas, so what may be several tokens is refused. They also read `_` as
-   `-`.
-7. An answer to HEAD has no body, since some servers would send it as the start of the next answer.
+* Every endpoint is declared (`Endpoints`) as a tool or public. The head is checked before the body is read,
+  whole and bounded; the application gets those bytes, and the token's content in `environ["taskbound"]`. A
+  body needs a length or `wsgi.input_terminated`.
+* The answer is kept before the part that completes its `Content-Length`, or at its end. If the application
+  fails or its answer is not read to the end, the outcome is unknown and never repeated. An answer that
+  can't be kept is sent all the same; AnswerUnkeptError is raised on close.
+* Servers join equal headers with commas, so what may be several tokens is refused. They also read `_` as
+  `-`.
+* An answer to HEAD has no body, since some servers would send it as the start of the next answer.
 """
 
 from __future__ import annotations
@@ -69,7 +67,6 @@ class WsgiGuard:
         showings: Showings | None = None,
         limit: int = MAX_BODY,
     ) -> None:
-        """Guards an application; arguments as `AsgiGuard`."""
         self._app = app
         self._verifier = verifier
         self._endpoints = endpoints

@@ -1,32 +1,16 @@
 """Requests beside `tools/call` (resources, prompts, completion) and the catalog of what the gateway offers.
 
-Of `asking`:
+Each request is a call (`calls`) of the tool `SERVER__METHOD`. A URI belongs to the one server whose grants
+cover it, or, among several, to the only one that lists it or a matching template; with none or several the
+gateway sends nothing and records that once. A missing item and a refused item get the same answer; the
+record tells them apart. The server's answer is forwarded byte for byte.
 
-1. Each request is a call (`calls`) of the tool `SERVER__METHOD`: decided, recorded, sent once.
-2. A prompt names its server. A URI belongs to the one server whose grants cover it, or, among several, to the
-   only one that lists it or a matching template. With none or several, nothing is sent and one record says
-   so.
-3. A missing item and a refused item get the same answer; the record tells them apart. Other failures are
-   named.
-4. The server's answer is forwarded byte for byte. For a modern client it is marked private.
-
-Of `catalog`:
-
-1. Each server of the task that supports the list is asked for it; a server that fails is left out, and the
-   answer says so. A listing gives no right.
-2. Only entries that a grant of the current step covers are shown, checked again for each page.
-3. A URI that is covered on two servers which both list it is hidden: reading it is refused (`asking`).
-4. A cursor is a random name for the rest of a list, valid for this connection and task. Server cursors never
-   reach the client. Old cursors are refused.
-5. Entries are sorted by server name, so one state gives one list. Lists are private and uncacheable (`ttlMs:
-   0`).
-
-Of `entries`:
-
-1. A server is asked for each list that the client requests. To find the server of a URI, a listing up to one
-   minute old suffices. A listing is never trusted as a right.
-2. Invalid entries are dropped, and `_meta` is removed: it is reserved for the gateway.
-3. Prompts of one server with equal or confusable names are dropped.
+The catalog shows only entries that a grant of the current step covers, checked again for each page; a
+listing gives no right. A server that fails is left out, and the answer says so. A URI that is covered on
+two servers which both list it is hidden. A cursor is a random name, valid for this connection and task;
+server cursors never reach the client. Lists are private and uncacheable, sorted by server. Invalid entries
+and prompts with equal or confusable names are dropped, `_meta` is removed. To find the server of a URI, a
+listing up to one minute old suffices.
 """
 
 from __future__ import annotations
@@ -79,10 +63,7 @@ MOST_CALLS: Final = 100
 async def covered_among(
     link: Link, tool: str, calls: Sequence[bytes], *, how: Literal["whole", "begun", "template"]
 ) -> list[int]:
-    """Returns the indexes of those calls of this tool that the task's scope covers now.
-
-    `how` is as in `wire.tool.CoverCalls`.
-    """
+    """Returns the indexes of the calls that the task's scope covers now; `how` as in `CoverCalls`."""
     found: list[int] = []
     for start in range(0, len(calls), MOST_CALLS):
         some = tuple(map(msgspec.Raw, calls[start : start + MOST_CALLS]))
@@ -126,10 +107,7 @@ class Asking:
         self._calls = calls
 
     async def run(self, call: Call, wanted: Wanted, asked: bytes) -> bytes:
-        """Runs one request and returns the answering line, or b"" if no answer is due.
-
-        `asked` is the client's line, for the record of a request that becomes no call.
-        """
+        """Returns the answering line, b"" if no answer is due; `asked` is recorded if it becomes no call."""
         try:
             call.server = call.server or await self._server_of(wanted)
         except TaskboundError as error:
@@ -175,7 +153,6 @@ class Asking:
 
 
 def able_servers(binding: Binding, method: str) -> dict[str, Running]:
-    """Returns the task's servers that support this method, sorted by name."""
     return {
         name: running
         for name, running in sorted(binding.servers.items())
@@ -184,7 +161,7 @@ def able_servers(binding: Binding, method: str) -> dict[str, Running]:
 
 
 def not_there(request: bytes, shown: tuple[str, str], *, modern: bool) -> bytes:
-    """Returns the answer for an item that is missing or not covered (rule 3)."""
+    """Returns the answer for an item that is missing or not covered: the same for both."""
     name, value = shown
     legacy = name == "uri" and not modern
     data = canonical({"advice": _ADVICE, "code": "not-there", name: value})
@@ -275,11 +252,7 @@ class Catalog:
         self._kept: dict[str, _Rest] = {}
 
     async def answer(self, method: str, params: Mapping[str, JsonValue], *, modern: bool) -> bytes:
-        """Returns the next page of one of `LISTS`.
-
-        Raises BadParamsError: the parameters are invalid; BadCursorError: the cursor is invalid (rule 4);
-        UnknownMethodError: no server of the task has such a list (rule 1).
-        """
+        """Returns the next page; raises BadParamsError, BadCursorError or UnknownMethodError."""
         kind = LISTS[method]
         if not params.keys() <= {"_meta", "cursor"}:
             raise BadParamsError(f"`{method}` takes `cursor` and `_meta`, and nothing else")
@@ -391,10 +364,7 @@ class Entries:
         self._claims: dict[int, tuple[Running, _Claims]] = {}
 
     async def of(self, running: Running, method: str) -> list[Entry]:
-        """Returns the valid entries that the server lists now (rules 2 and 3).
-
-        Raises TaskboundError if the server can't be started or listed.
-        """
+        """Returns the valid entries that the server lists now; raises if it can't be started or listed."""
         read = _READ[method]
         if not running.ready:
             await self._servers.make_ready(running)
@@ -404,7 +374,7 @@ class Entries:
         return _unlike(running.spec.name, found) if method == "prompts/list" else found
 
     async def claim(self, running: Running, uri: str) -> bool:
-        """Whether the server lists the URI or a matching template (rule 1); raises as `of`."""
+        """Whether the server lists the URI or a matching template; raises as `of`."""
         now = asyncio.get_running_loop().time()
         kept = self._claims.get(id(running))
         if kept is not None and kept[0] is running and now - kept[1].at < _FRESH:
@@ -422,7 +392,6 @@ class Entries:
         return claims.meet(uri)
 
     def forget(self) -> None:
-        """Drops the cached listings."""
         self._claims.clear()
 
 

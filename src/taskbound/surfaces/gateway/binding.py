@@ -1,13 +1,13 @@
 """The task that the connection is bound to, and the servers that run for it.
 
-1. A server is started by the first call that needs it, once per connection and task. A shareable server
-   survives for the next task of this connection.
-2. A server's tool list is shown to the daemon before a call to the server is decided, and again after the
+1. The first call that needs a server starts it, once per connection and task. A shareable server survives
+   for the next task of this connection.
+2. The daemon is shown a server's tool list before it decides a call to the server, and again after the
    server reports a change. A server whose list keeps changing is not called.
 3. A server whose pin has changed is ended and started as pinned.
 4. When the task ends, its servers end after their open calls, and are never started again for it.
-5. A legacy server learns once, at its start, which questions clients support: those of the latest client
-   that the scope grants. A client that can't answer is not asked, and ungranted questions are refused.
+5. A legacy server learns once, at its start, which questions the latest client supports and the scope
+   grants.
 """
 
 from __future__ import annotations
@@ -101,17 +101,14 @@ class Running:
 
     @property
     def ready(self) -> bool:
-        """Whether a call can be sent at once."""
         looked_at = self.turn.locked()  # whether it still lists what is pinned is not known yet
         return not self.stale and not looked_at and self.upstream is not None and self.upstream.alive
 
     def enter(self) -> None:
-        """Counts a call that was sent."""
         self._calls += 1
         self._idle.clear()
 
     def leave(self) -> None:
-        """Counts a call that is over."""
         self._calls -= 1
         if not self._calls:
             self._idle.set()
@@ -121,28 +118,22 @@ class Running:
         await self._idle.wait()
 
     def tools_changed(self) -> None:
-        """Handles the server's notice that its tools changed."""
         self.stale = True
         self._ears.listed(self, "tools")
 
     def listed(self, kind: str) -> None:
-        """Handles the server's notice that another list changed."""
         self._ears.listed(self, kind)
 
     def updated(self, uri: str) -> None:
-        """Handles the server's notice that a resource changed."""
         self._ears.updated(self, uri)
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """Handles a log message outside any known call."""
         self._ears.logged(self, params)
 
     def asked(self, question: Question) -> None:
-        """Handles a question to the client of a call."""
         self._ears.asked(self, question)
 
     def withdrawn(self, question: Question) -> None:
-        """Handles the withdrawal of a question."""
         self._ears.withdrawn(question)
 
     def ended(self, reason: str, detail: str) -> None:
@@ -153,7 +144,6 @@ class Running:
         _log.log(level, "server %s ended: %s", self.spec.name, f"{reason} {detail}".rstrip())
 
     async def close(self) -> None:
-        """Ends the server if it runs."""
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             self.leaving = True
@@ -196,10 +186,7 @@ class Servers:
         return found
 
     async def make_ready(self, running: Running) -> None:
-        """Starts the server if needed, and shows its list to the daemon if that is due (rule 2).
-
-        Raises TaskboundError if it can't be started, listed or checked, or was ended for good.
-        """
+        """Starts the server if needed, and shows its list to the daemon if that is due (rule 2)."""
         async with running.turn:
             if running.over:  # who waited for the turn meanwhile starts nothing (rule 4)
                 raise BadRepinError(f"server `{running.spec.name}` was ended")
@@ -264,7 +251,6 @@ class Servers:
         await asyncio.gather(*(self._end(one) for one in ending))
 
     async def end_all(self) -> None:
-        """End every server."""
         self._shared.clear()
         await asyncio.gather(*(self._end(one) for one in tuple(self._all)))
 
@@ -290,7 +276,6 @@ class Servers:
 
     @property
     def shared(self) -> Mapping[str, Running]:
-        """Returns the servers that survive for the next task."""
         return dict(self._shared)
 
     @property
@@ -299,14 +284,12 @@ class Servers:
         return bool(self._all)
 
     def pause(self) -> None:
-        """Stops reading from all servers while the client does not keep up."""
         self._paused = True
         for one in self._all:
             if one.upstream is not None:
                 one.upstream.pause()
 
     def resume(self) -> None:
-        """Resumes reading."""
         self._paused = False
         for one in self._all:
             if one.upstream is not None:
@@ -339,11 +322,9 @@ class Binding:
         return cls(task, found, rows.rows if rows.task == task else ())
 
     def server_of(self, tool: str, server: str) -> Running | None:
-        """Returns the server of a reachable tool, or None."""
         return self.servers.get(server) if tool in self.reach else None
 
     def schema_of(self, tool: str) -> JsonValue:
-        """Returns the pinned input schema of a reachable tool."""
         row = self._rows.get(tool)
         if row is None:
             return None

@@ -100,7 +100,7 @@ class Call:
     action: str = ""
     task: str = ""
     asked: Asked | None = None
-    """The question already sent to the daemon (rule 8)."""
+    """The question already sent to the daemon."""
     held: str = ""
     """The id of the held action."""
     changed: tuple[Changed, ...] = ()
@@ -155,15 +155,12 @@ class Call:
 
     @property
     def is_held(self) -> bool:
-        """Whether an approval is pending for it."""
         return bool(self.held) and not self.was_sent
 
     @property
     def is_sent(self) -> bool:
-        """Whether its server works on it and nothing has interrupted it."""
         return self.cause is None and self.waiting is not None and not self.waiting.done()
 
     @property
     def is_left(self) -> bool:
-        """Whether its client no longer wants an answer."""
         return self.cause in _SILENT

@@ -1,26 +1,19 @@
 """One call from the client's line to its answer (design 4).
 
-1. The daemon decides on the canonical bytes that are then forwarded. Nothing is sent without a permit for
-   exactly this action, from the server and task that the permit names, in time.
-2. An unused permit is reported as *not sent*, also when the client cancels before the call was sent.
-3. A result leaves only after the daemon has recorded the outcome and released it (`outcomes`).
-4. An interrupted call (cancelled, task ended, kill switch, daemon or client gone) is cancelled upstream and
-   its result withheld. The server has 2 seconds to answer; otherwise the outcome is unknown, and a server
-   whose task is over is killed.
-5. An outcome that the daemon could not record is owed, and is reported before anything new is asked
-   (`debts`).
-6. A held call waits for approvers (`waiting`); nothing that the client sends counts as their answer. The
-   answer states what they narrowed.
-7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
-8. A call whose server is ready is sent to the daemon when it is read. If it is cancelled meanwhile, rule 2
-   applies.
-9. When the daemon needs a value read first, each reading is a call with its own decision and outcome, at the
-   same server (`readings`). Interrupting the call interrupts its readings.
-10. Server progress and logs reach a client that asked for them while the call runs (`progress`, `logs`).
-11. A question from the server is a call of its own to the client (`asked`); interrupting one interrupts the
-    other. If the next round can't be sent the outcome is unknown. If the server continues the call as an MCP
-    task of its own, that task is cancelled and the outcome is unknown.
-12. A slow call can become one that its client polls (`errands`). It stays the same call.
+* The daemon decides on the canonical bytes that are then forwarded. The gateway sends nothing without a
+  permit for exactly this action, from the server and task that the permit names, in time.
+* An unused permit is reported as *not sent*, also when the client cancels before the call was sent. A call
+  whose server is ready is sent to the daemon when it is read.
+* A result leaves only after the daemon has recorded the outcome and released it (`outcomes`). An outcome
+  that the daemon could not record is owed and reported before anything new is asked (`link.Debts`).
+* An interrupted call (cancelled, task ended, kill switch, daemon or client gone) is cancelled upstream and
+  its result withheld. The server has 2 seconds to answer; otherwise the outcome is unknown, and a server
+  whose task is over is killed. Interrupting a call interrupts its readings and questions, and the reverse.
+* A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
+* A held call waits for approvers (`waiting`); nothing that the client sends counts as their answer.
+* If the next round of questions can't be sent the outcome is unknown. If the server continues the call as
+  an MCP task of its own, the gateway cancels that task and the outcome is unknown.
+* A call that its client polls (`errands`) stays the same call.
 """
 
 from __future__ import annotations
@@ -119,11 +112,9 @@ class Calls:
 
     @property
     def count(self) -> int:
-        """Returns the number of open calls, with those that wait for a client's answer."""
         return len(self.open) + len(self.questions.parked.calls)
 
     def take(self, call: Call, message: Request) -> None:
-        """Makes this request the one that waits for the call."""
         call.id, call.id_raw = message.id, message.id_raw
         self.came(call, message.id)
         self.open[message.id] = call
@@ -135,13 +126,11 @@ class Calls:
         call.token = self._desk.client.token(request)
 
     def leave(self, call: Call) -> None:
-        """Notes that no client waits for the call."""
         if call.id is not None:
             self.open.pop(call.id, None)
         call.id = None
 
     def close(self, call: Call) -> None:
-        """Closes the call."""
         self.leave(call)
         self.errands.calm(call)
         if call.errand is not None:
@@ -150,7 +139,7 @@ class Calls:
         self.watch()
 
     def begin(self, call: Call) -> None:
-        """Asks the daemon at once if the server is ready (rule 8)."""
+        """Asks the daemon at once if the server is ready."""
         binding = self._desk.bound()
         running = binding.server_of(call.tool, call.server) if binding is not None else None
         if running is not None and running.ready and not len(self.debts):
@@ -158,11 +147,10 @@ class Calls:
             call.asked = self._desk.link.begin(self._question(call, self._desk.timings.hold))
 
     def watch(self) -> None:
-        """Makes the link ping the daemon more often while a call is open or an outcome owed."""
         self._desk.link.watch(busy=bool(self.count) or len(self.debts) > 0)
 
     async def run(self, call: Call) -> bytes:
-        """Runs one call and returns the answering line, or b"" if no answer is due (rule 7)."""
+        """Runs one call and returns the answering line, or b"" if no answer is due."""
         try:
             result = await self._run(call)
         except TaskboundError as error:
@@ -199,10 +187,7 @@ class Calls:
                 raise DaemonLostError("the daemon answered with something else")
 
     async def _prepare(self, call: Call) -> TaskboundError | None:
-        """Starts the server before the daemon decides, so that a changed tool is known by then.
-
-        An error is returned, not raised: the daemon decides and records in any case.
-        """
+        """Starts the server before the decision; returns an error, as the daemon records in any case."""
         try:
             call.running = (await self._desk.bind()).server_of(call.tool, call.server)
             if call.running is not None and not call.running.ready:
@@ -265,7 +250,7 @@ class Calls:
         return answers.duplicate(answer)
 
     def reading(self, call: Call, one: Reading, number: int) -> Call:
-        """Makes the call that reads a value for this call (rule 9); its result reaches no client."""
+        """Makes the call that reads a value for this call; its result reaches no client."""
         _, own = parse_tool_name(one.tool)
         return Call(
             id=None,
@@ -282,7 +267,6 @@ class Calls:
         )
 
     def late(self, call: Call) -> None:
-        """Handles a reading that took too long."""
         self.interrupt(call, Cause.LATE)
 
     # --- a permit --------------------------------------------------------------------------------
@@ -351,7 +335,7 @@ class Calls:
         return await self.outcomes.settle(call, found)
 
     async def _answered(self, call: Call, way: Way, running: Running) -> UpstreamAnswer | Unfinished:
-        """Returns the result over all rounds of the server's questions (rule 11)."""
+        """Returns the result over all rounds of the server's questions."""
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
@@ -402,7 +386,7 @@ class Calls:
     # --- interruptions ---------------------------------------------------------------------------
 
     def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
-        """Stops a call and withholds its result (rule 4); a task's end overrides a cancel."""
+        """Stops a call and withholds its result; a task's end overrides a cancel."""
         if call.reading is not None:
             self.interrupt(call.reading, cause, words)  # 9
         for one in tuple(call.questions):

@@ -1,36 +1,21 @@
 """The eras of MCP and the shapes of answers in each.
 
-Of `eras`:
+The era is a property of each request: one whose `_meta` names a protocol version is modern, any other is
+legacy and needs `initialize` first (MCP 2026-07-28, Versioning). A connection may use both; no decision
+depends on it. A legacy result gets `resultType` for a modern client; every other byte is the server's. What
+can't be translated is refused before the call: tools whose `outputSchema` promises non-object results are
+hidden from legacy clients. A result that asks for input becomes questions (`asked`); any type beside
+`complete` is an invalid answer.
 
-1. The era is a property of each request: one whose `_meta` names a protocol version is modern, any other is
-   legacy and needs `initialize` first (MCP 2026-07-28, Versioning). A connection may use both. No decision
-   depends on it.
-2. A legacy result gets `resultType` for a modern client; every other byte is the server's. A modern result
-   reaches a legacy client unchanged.
-3. What can't be translated is refused before the call: tools whose `outputSchema` promises non-object results
-   are hidden from legacy clients.
-4. A result that asks for input becomes questions (`asked`). Any other type than `complete` is an invalid
-   answer.
-5. A result with a Taskbound decision in its `_meta` is invalid: only the gateway may state one.
+A refusal is a tool result with `isError` and one text for the model; the structured reason stands in
+`_meta`, because `structuredContent` must conform to the tool's `outputSchema`. Only the gateway may state a
+Taskbound decision: a server's result with one in its `_meta` is invalid. The code that writes a sentence
+escapes external text in it. The result of a narrowed call begins with what the approvers changed; only
+amounts (digits and a point) are repeated. The text of a held call names the approvers, the approval id and
+the deadline.
 
-Of `answers`:
-
-1. A refusal is a tool result with `isError` and one text for the model, which says what to do instead. The
-   structured reason stands in `_meta`: `structuredContent` must conform to the tool's `outputSchema` (MCP,
-   Tools, Output Schema).
-2. It has `resultType` for every client: modern ones need it, older ones ignore it.
-3. External text is escaped in every sentence by the code that writes the sentence.
-4. The result of a narrowed call begins with what the approvers changed, also in `_meta`. Only amounts (digits
-   and a point) are repeated; every other byte is the server's.
-5. A held call's text names the approvers, the approval id and the deadline. A call whose server waits for a
-   held credential begins with `Held:`.
-
-Of `shapes`:
-
-1. A server result with a Taskbound decision in `_meta` is invalid.
-2. The result of a method beside `tools/call` must have MCP's members, correctly typed; more may stand there.
-   Whether a tool's result fits its schema is for its client to check.
-3. An answer to a server's question must conform to MCP too.
+The result of a method beside `tools/call` and an answer to a server's question must have MCP's members,
+correctly typed; more may stand there. The client checks whether a tool's result fits its schema.
 """
 
 from __future__ import annotations
@@ -101,10 +86,7 @@ _LEGACY_TERMS: Final = Terms(modern=False)
 
 
 def terms_of(params: Mapping[str, JsonValue]) -> Terms:
-    """Reads the era and the other terms from a request's `_meta` (rule 1).
-
-    Raises BadParamsError (`_meta` is invalid) or UnsupportedVersionError (it names an unsupported revision).
-    """
+    """Reads the era and the other terms from a request's `_meta`."""
     meta = params.get("_meta")
     if meta is None and "_meta" not in params:
         return _LEGACY_TERMS
@@ -168,7 +150,6 @@ def initialized(version: str, capabilities: dict[str, JsonValue]) -> bytes:
 
 
 def discovered(capabilities: dict[str, JsonValue]) -> bytes:
-    """Returns the result of `server/discover`."""
     return canonical(
         {
             "_meta": {SERVER_KEY: _INFO},
@@ -183,21 +164,18 @@ def discovered(capabilities: dict[str, JsonValue]) -> bytes:
 
 
 def is_complete(result: Mapping[str, JsonValue]) -> bool:
-    """Whether a result is final (rule 4); without a type it is, as from older servers."""
+    """Whether a result is final; without a type it is, as from older servers."""
     return result.get("resultType", "complete") == "complete"
 
 
 def is_imitation(result: Mapping[str, JsonValue]) -> bool:
-    """Whether a server's result contains a decision that only the gateway may state (rule 5)."""
+    """Whether a server's result contains a decision that only the gateway may state."""
     meta = result.get("_meta")
     return isinstance(meta, dict) and DECISION_KEY in meta
 
 
 def bridge(raw: bytes, *, typed: bool, modern: bool) -> bytes:
-    """Returns a result's bytes for a client of this era (rule 2).
-
-    `raw` holds the exact bytes of one JSON object; `typed` says whether it has a `resultType`.
-    """
+    """Returns one JSON object's exact bytes for this era; `typed`: the object has a `resultType`."""
     if typed or not modern:
         return raw
     inside = raw.lstrip()[1:]
@@ -206,7 +184,7 @@ def bridge(raw: bytes, *, typed: bool, modern: bool) -> bytes:
 
 
 def crosses(tool: Mapping[str, JsonValue], *, modern: bool) -> bool:
-    """Whether a tool's results can be given to a client of this era (rule 3)."""
+    """Whether a tool's results can be given to a client of this era."""
     schema = tool.get("outputSchema")
     return modern or not isinstance(schema, dict) or schema.get("type") == "object"
 
@@ -239,7 +217,6 @@ def paged(
 
 
 def refused(answer: Refused) -> bytes:
-    """Returns the result for a refused or held call (rule 5)."""
     why = answer.reasons[0].text if answer.reasons else ""
     if answer.code == "held":
         sentence = f"{answer.waits} ({why})" if why else answer.waits  # 5
@@ -268,13 +245,11 @@ def withheld(code: str, reason: str, *, action: str, task: str, advice: str = ""
 
 
 def unsent(found: NotSent, action: str, task: str) -> bytes:
-    """Returns the result for a permitted call that did not reach its server."""
     advice = "see that the server runs, and call again"
     return told(found.code, f"Refused: nothing was sent: {found.reason}", advice, action=action, task=task)
 
 
 def duplicate(answer: Duplicate) -> bytes:
-    """Returns the result for a repeated call without a stored answer."""
     instead = instead_of(answer.state)
     state = answer.state.replace("-", " ")
     return told(
@@ -288,7 +263,7 @@ def duplicate(answer: Duplicate) -> bytes:
 
 
 def narrowed(result: bytes, changed: Sequence[Changed], *, action: str) -> bytes:
-    """Returns the result or line of a call that ran narrower than requested (rule 4)."""
+    """Returns the result or line of a call that ran narrower than requested."""
     values = [f"`{one.place}` is {_bare(one.after)} instead of {_bare(one.before)}" for one in changed]
     words = f"A person has narrowed this call: {', '.join(values)}."
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
@@ -373,7 +348,7 @@ def told(
     task: str = "",
     reasons: Sequence[Reason] = (),
 ) -> bytes:
-    """Returns one refusal as the bytes of a tool result (rules 1 and 2)."""
+    """Returns one refusal as the bytes of a tool result."""
     decision: dict[str, JsonValue] = {"code": code}
     if action:
         decision["action"] = action

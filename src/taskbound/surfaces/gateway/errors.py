@@ -1,9 +1,8 @@
 """The gateway's own refusals, and how each error reaches an MCP client.
 
-1. An unreadable or unsupported message is answered with a JSON-RPC error. A valid call that is refused is a
-   tool result with `isError`, which a model can act on (MCP, Tools, Error Handling).
-2. Codes of JSON-RPC and MCP keep their meaning; Taskbound uses none in a reserved range (MCP 2026-07-28,
-   Error Codes). `error.data` names the error.
+An unreadable or unsupported message gets a JSON-RPC error; a refused valid call gets a tool result with
+`isError`, which a model can act on (MCP, Tools, Error Handling). Taskbound uses no code in a reserved range
+(MCP 2026-07-28, Error Codes).
 """
 
 from __future__ import annotations
@@ -157,7 +156,6 @@ def code_of(error: TaskboundError) -> str:
 
 
 def rpc_code(error: TaskboundError) -> int:
-    """Returns the JSON-RPC code for an error that is answered as one."""
     found = RPC_CODES.get(code_of(error))
     if found is not None:
         return found
@@ -165,7 +163,6 @@ def rpc_code(error: TaskboundError) -> int:
 
 
 def data_of(error: TaskboundError) -> bytes:
-    """Returns `error.data`: the error's code and remedy."""
     data: dict[str, JsonValue] = {"code": code_of(error)}
     if error.advice:
         data["advice"] = error.advice

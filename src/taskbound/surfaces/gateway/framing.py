@@ -1,9 +1,8 @@
 """Lines between client and gateway, with flow control.
 
-1. A client line has at most 1 MiB. The raw bytes are framed by `wire.mcp.line` before any library reads them
-   (design 4.1).
-2. Unread output is bounded; beyond the bound the gateway stops reading from the client and from all servers.
-3. When either pipe ends, the client is gone.
+A client line has at most 1 MiB; `wire.mcp.line` frames the raw bytes before any library reads them (design
+4.1). Beyond a bound of unread output the gateway stops reading from the client and from all servers. When
+either pipe ends, the client is gone.
 """
 
 from __future__ import annotations
@@ -117,11 +116,9 @@ class ClientPipes:
         self.outgoing = _Outgoing(self)
 
     def answer(self, line: bytes, to: Id | None = None) -> None:
-        """Sends one answer line; drops it if the client is gone."""
         self.tell(line, to)
 
     def tell(self, line: bytes, to: Id | None = None) -> None:
-        """Sends one line; a pipe has one reader."""
         del to
         if not line:
             return
@@ -129,51 +126,41 @@ class ClientPipes:
             self._writer.write(line)
 
     def say(self, line: bytes, talk: Talk) -> None:
-        """Sends one line; a pipe has one reader."""
         del talk
         self.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
-        """Returns the one client's; the caller knows whether the request is a legacy one."""
         del request
         return self._talk
 
     def talks(self) -> tuple[Talk, ...]:
-        """Returns the one client's."""
         return (self._talk,)
 
     def began(self, capabilities: Mapping[str, JsonValue]) -> None:
-        """Keeps the capabilities that the client declared with `initialize`."""
         self.capabilities = capabilities
 
     @property
     def is_one(self) -> bool:
-        """Always true: a pipe has one reader."""
         return True
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
-        """Returns what the client declared with `initialize`."""
         del to
         return self.capabilities
 
     def can_hear(self, to: Id) -> bool:
-        """Always true: a pipe takes every line."""
         del to
         return not self._gone
 
     def token(self, to: Id) -> str:
-        """Always "": the client is identified by its process."""
         del to
         return ""
 
     def hold(self, why: str) -> None:
-        """Stops reading from the client until each hold is released."""
         self._held.add(why)
         if self._reader is not None and self._reader.is_reading():
             self._reader.pause_reading()
 
     def release(self, why: str) -> None:
-        """Releases one hold."""
         self._held.discard(why)
         if not self._held and self._reader is not None and not self._reader.is_closing():
             self._reader.resume_reading()
@@ -182,7 +169,6 @@ class ClientPipes:
         """Does nothing: the next call reports it, and another task may follow."""
 
     async def close(self, *, patience: float) -> None:
-        """Waits for the client to read its output, at most `patience` seconds, and closes both pipes."""
         if self._reader is not None:
             self._reader.close()
         if self._writer is None:
@@ -195,34 +181,28 @@ class ClientPipes:
             self._writer.abort()
 
     def reading(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the input transport."""
         if isinstance(transport, asyncio.ReadTransport):
             self._reader = transport
 
     def writing(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the output transport."""
         if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(high=MAX_UNREAD)  # 2
             self._writer = transport
 
     def heard(self, data: bytes) -> None:
-        """Takes bytes from the client."""
         for line in self._cutter.feed(data):
             self._side.line(line)
 
     def lost(self, *, half: bool) -> None:
-        """Handles the end of a pipe (rule 3)."""
         if not self._gone:
             self._gone = True
             self._side.left(self._cutter.finish() if half else None)
 
     def paused(self) -> None:
-        """Handles a client that does not keep up (rule 2)."""
         self.hold("unread")
         self._side.fell_behind()
 
     def resumed(self) -> None:
-        """Handles a client that keeps up again."""
         self.release("unread")
         self._side.caught_up()
 

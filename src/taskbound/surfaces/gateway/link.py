@@ -1,22 +1,15 @@
 """The gateway's connection to the daemon, and the outcomes it owes.
 
-Of `link`:
+A question whose answer was lost is sent once more on the next connection, if that is made within 5 seconds
+(design 4.9): the daemon recognizes the connection's secret. A daemon that doesn't answer in time counts as
+lost; late answers are ignored. While calls are open or outcomes owed, the link pings each second. Without a
+daemon new questions fail at once, and reconnection is retried with growing pauses.
 
-1. A question whose answer was lost is sent once more on the next connection, if that is made within 5 seconds
-   (design 4.9): the daemon recognizes the connection's secret and what it holds.
-2. A daemon that doesn't answer in time counts as lost: its connection is closed and late answers are ignored.
-3. While calls are open or outcomes owed, the daemon is pinged each second.
-4. Without a daemon new questions fail at once, and reconnection is retried with growing pauses.
-
-Of `debts`:
-
-1. An outcome is owed when the daemon could not be reached or could not record it. Its result stays withheld
-   and is not kept.
-2. It is sent again on reconnection, at each ping, and before the next decision: until then the action counts
-   as running, and a repeat would be a new use. Nothing new is asked while something is owed.
-3. The debt ends when the daemon confirms the outcome or says that another connection must report it.
-4. After a transaction token was issued, the daemon never accepts *not sent*: the outcome is then reported as
-   unknown.
+An outcome is owed when the daemon could not be reached or could not record it; its result stays withheld
+and is not kept. The gateway sends it again on reconnection, at each ping, and before the next decision:
+until then the action counts as running, and a repeat would be a new use. The debt ends when the daemon
+confirms the outcome or says that another connection must report it. After a transaction token was issued
+the daemon never accepts *not sent*: the outcome is then reported as unknown.
 """
 
 from __future__ import annotations
@@ -127,21 +120,15 @@ class Link:
         self._line: _Line | None = None
 
     def start(self) -> None:
-        """Starts connecting."""
         if self._attempts is None and not self._closing:
             self._attempts = asyncio.get_running_loop().create_task(self._keep_trying())
 
     @property
     def connected(self) -> bool:
-        """Whether a connection is open now."""
         return self._client is not None
 
     async def ask(self, ask: Ask, kind: type[A]) -> A:
-        """Returns the daemon's answer of this kind.
-
-        Raises RefusedByDaemonError (the daemon answered with a fault) or DaemonLostError (the daemon is gone
-        or did not answer in time).
-        """
+        """Returns the answer; raises RefusedByDaemonError for a fault, DaemonLostError."""
         answer = await self.ask_any(ask)
         if isinstance(answer, kind):
             return answer
@@ -165,13 +152,7 @@ class Link:
             return None
 
     async def ask_twice(self, ask: Ask, asked: Asked | None = None) -> tuple[Answer, bool]:
-        """Returns the answer, and whether the question was sent twice (rule 1).
-
-        `asked` is the same question if it was sent already.
-
-        Raises TaskboundError (the reason why no connection could be made) or DaemonLostError (the daemon did
-        not answer in time, or not again within the grace period).
-        """
+        """Returns the answer and whether the question was sent twice; `asked` was sent already."""
         if asked is None:
             client = self._client if self._client is not None else await self._join()
         else:
@@ -192,16 +173,12 @@ class Link:
             raise
 
     def watch(self, *, busy: bool) -> None:
-        """Turns the pings on while calls are open or outcomes owed (rule 3).
-
-        An idle timer runs out by itself: the next call usually begins within its second.
-        """
+        """Turns the pings on while busy; an idle timer runs out by itself."""
         self._busy = busy
         if busy and self._ping_due is None and self._pinging is None:
             self._ping_soon()
 
     async def close(self) -> None:
-        """Closes the connection and stops reconnecting."""
         self._closing, self._busy = True, False
         if self._ping_due is not None:
             self._ping_due.cancel()
@@ -363,7 +340,7 @@ class OwingError(UnavailableError):
 
 
 def instead(ask: Outcome, said: Answer) -> Outcome | None:
-    """Returns the outcome to report when the daemon will never accept this one (rule 4), or None."""
+    """Returns the outcome to report when the daemon will never accept this one, or None."""
     if not isinstance(said, Withheld) or said.code not in _UNBELIEVED or ask.outcome == _UNKNOWN:
         return None
     return Outcome(action=ask.action, outcome=_UNKNOWN, note=ask.note)
@@ -391,24 +368,19 @@ class Debts:
         self._paying = asyncio.Lock()
 
     def __len__(self) -> int:
-        """Returns the number of owed outcomes."""
         return len(self._owed)
 
     def __contains__(self, action: object) -> bool:
-        """Whether the outcome of this action is owed."""
         return action in self._owed
 
     def owe(self, ask: Outcome) -> None:
-        """Keeps an outcome for later, without its result (rule 1)."""
+        """Keeps an outcome for later, without its result."""
         self._owed[ask.action] = Outcome(
             action=ask.action, outcome=ask.outcome, answer_sha256=ask.answer_sha256, note=ask.note
         )
 
     async def pay(self) -> None:
-        """Reports the owed outcomes one after another.
-
-        Raises OwingError (the daemon can't record one now) or DaemonLostError (the daemon is gone).
-        """
+        """Reports the owed outcomes in order; raises OwingError or DaemonLostError."""
         async with self._paying:
             while self._owed:
                 ask = next(iter(self._owed.values()))

@@ -1,48 +1,21 @@
 """What servers say of calls while they run, reports of refused lines, and the actions that requests ask for.
 
-Of `logs`:
-
-Of `logs`:
-
-1. A client sets the level: a legacy one for its session (`logging/setLevel`), a modern one per request.
-   Without a level it receives nothing.
-2. Logs of a call reach its client while the call is open at its server and uninterrupted and the daemon is
-   connected (`progress`, rule 2: law 4).
-3. A message has an MCP level, any data and an optional logger name, prefixed with the server's name so that
-   it can't pass for the gateway's. Its canonical text has at most 8 KiB in one line; anything else is
-   dropped.
-4. At most 20 messages a second and 1,000 per call are forwarded.
-5. A legacy server is set to the lowest level that any client wants, before the call is sent; a modern one
-   gets it with the call. Messages beyond that are dropped here.
-6. Logs outside a known call reach a pipe's client from its level or that of its open calls at the server,
-   from the first sent call until a pause, end, stop or lost daemon. Over HTTP they are dropped.
-
-Of `reports`:
-
-1. A refused line is reported if it asked for `tools/call`, or may have.
-2. The queue is bounded: when it is full the client is not read, so that a flood is as slow as the log.
-3. Without a daemon nothing is recorded; the line is refused all the same.
-
-Of `wanted`:
-
-1. A request has exactly MCP's parameters; texts are bounded.
-2. The action's arguments are the parameters without `_meta`, canonical. A prompt is listed as `server__name`;
-   the server's own name is decided and sent.
-3. Prompt names follow the rules of tool names: no non-ASCII look-alikes, one way to split them.
-4. Answers without a state of the gateway are ignored.
-
-Of `progress`:
-
-1. The client is notified under its own token; the server gets the gateway's, the request's number. Without a
-   client token the server gets none.
-2. Notifications pass only while the call is open at its server and uninterrupted, and the daemon is
-   connected: nothing after the answer, a cancel, a pause or the task's end (law 4).
-3. Only `progress`, `total` and `message` pass: finite numbers, the first non-negative and never falling, and
-   at most 1,000 characters. Anything else is dropped.
-4. At most 20 notifications a second and 1,000 per call pass.
-5. For a call that was held (`waiting`, rule 6) the server's numbers continue after those already sent.
-6. For a polled call (`errands`), a client of 2025-11-25 is notified with the call's name; one of 2026-07-28
-   is not, as MCP requires.
+* Logs and progress of a call reach its client while the call is open at its server and uninterrupted and
+  the daemon is connected: nothing after the answer, a cancel, a pause or the task's end (law 4). At most 20
+  messages a second and 1,000 per call are forwarded, of each kind.
+* A log message has an MCP level, any data and a logger name that the gateway prefixes with the server's
+  name, so that it can't pass for the gateway's; at most 8 KiB of canonical text in one line. Without a
+  level the client receives nothing. A legacy server is set to the lowest level that any client wants. Logs
+  outside a known call reach only a pipe's client, from the first sent call until a pause, end, stop or lost
+  daemon.
+* The client is notified of progress under its own token; the server gets the request's number. Only
+  `progress`, `total` and `message` pass: finite, the first never falling, at most 1,000 characters. After a
+  hold the server's numbers continue after those already sent.
+* A refused line is reported if it asked for `tools/call`, or may have. When the queue of reports is full
+  the client is not read, so that a flood is as slow as the log.
+* The action's arguments are the parameters without `_meta`, canonical. Prompt names follow the rules of
+  tool names: no non-ASCII look-alikes, one way to split them. Answers without a state of the gateway are
+  ignored.
 """
 
 from __future__ import annotations
@@ -109,21 +82,16 @@ class Logs:
         connected: Callable[[], bool],
         calls: Callable[[], Iterable[Call]],
     ) -> None:
-        """Prepares for this client.
-
-        `tell` sends a line of a call to its client; `connected` says whether the daemon is; `calls` lists
-        open calls.
-        """
+        """`tell` sends a line of a call to its client; `connected` says whether the daemon is."""
         self._client = client
         self._tell = tell
         self._connected = connected
         self._calls = calls
         self._pace = Pace(second=MAX_A_SECOND, most=MAX_OUTSIDE)
         self._flows = False
-        """Whether a call was sent, and nothing came between since (rule 6)."""
+        """Whether a call was sent, and nothing came between since."""
 
     def of(self, call: Call) -> Logged:
-        """Returns the receiver of the server's log messages for this call (rules 2 to 4)."""
         self._flows = True
         pace = Pace(second=MAX_A_SECOND, most=MAX_TOLD)
 
@@ -142,7 +110,6 @@ class Logs:
         return Logged(_level_of(call), heard)
 
     def outside(self, server: Running, params: Mapping[str, JsonValue]) -> None:
-        """Handles a log message that belongs to no known call (rule 6)."""
         if not (self._flows and self._connected()):
             return
         asked = [_level_of(one) for one in self._calls() if one.running is server and one.cause is None]
@@ -152,17 +119,16 @@ class Logs:
             self._client.tell(notice_line("notifications/message", said), None)
 
     def halt(self) -> None:
-        """Stops messages outside calls until the next call is sent (rule 6)."""
+        """Stops messages outside calls until the next call is sent."""
         self._flows = False
 
     @property
     def wanted(self) -> str:
-        """Returns the lowest level that any client wants now (rule 5)."""
         talks = (one.level for one in self._client.talks())
         return least([*talks, *map(_level_of, self._calls())])
 
     async def settle(self, server: Running) -> None:
-        """Sets a legacy server's level; a failure does not prevent the call (rule 5)."""
+        """Sets a legacy server's level; a failure does not prevent the call."""
         level, upstream = self.wanted, server.upstream
         if (
             level in {SILENT, server.level}
@@ -178,7 +144,6 @@ class Logs:
             _log.info("server %s: %s", server.spec.name, error.message)
 
     async def set(self, talk: Talk, level: str, servers: Iterable[Running]) -> None:
-        """Sets a legacy client's level, also on running servers."""
         talk.level = level
         await asyncio.gather(*(self.settle(one) for one in servers))
 
@@ -229,7 +194,6 @@ class Reports:
         self.waiting: set[asyncio.Task[None]] = set()
 
     def line(self, error: TaskboundError, line: bytes, *, tool: str) -> None:
-        """Reports a refused line."""
         self.add(error, len(line), sha256(line).hexdigest(), tool=tool)
 
     def add(self, error: TaskboundError, size: int, digest: str, *, tool: str) -> None:
@@ -284,7 +248,7 @@ class Again:
     params: Mapping[str, JsonValue]
     """Without what follows."""
     state: str | None = None
-    """None where it names no state: then it is a first request, whatever it answers (rule 4)."""
+    """None where it names no state: then it is a first request, whatever it answers."""
     answers: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @classmethod
@@ -313,11 +277,7 @@ def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:
 
 
 def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
-    """Returns the action that the parameters ask for.
-
-    Raises BadParamsError: they don't fit the method (rule 1); MalformedError: A prompt's name is invalid
-    (rule 3).
-    """
+    """Returns the action that the parameters ask for; raises BadParamsError or MalformedError."""
     match method:
         case "resources/read" | "resources/subscribe":
             _require_only(params, "uri", of=method)
@@ -336,7 +296,7 @@ def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
 
 
 def parse_prompt_name(name: str) -> tuple[str, str]:
-    """Splits `server__name` (rule 3); raises MalformedError."""
+    """Splits `server__name`; raises MalformedError."""
     server, mark, own = name.partition(SEPARATOR)
     if not mark:
         raise BadParamsError("a prompt's name is `server__name`, as it is listed")
@@ -344,7 +304,6 @@ def parse_prompt_name(name: str) -> tuple[str, str]:
 
 
 def join_prompt_name(server: str, own: str) -> str:
-    """Returns the listed name of a prompt; raises as `parse_prompt_name`."""
     return f"{server}{SEPARATOR}{parse_own_name(own)}"
 
 
@@ -432,7 +391,7 @@ _PROGRESS_MEMBERS: Final = frozenset({"_meta", "message", "progress", "progressT
 def progress_of(
     call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
 ) -> Callable[[Mapping[str, JsonValue]], None] | None:
-    """Returns the receiver of the call's progress, or None if its client did not ask for it (rule 1)."""
+    """Returns the receiver of the call's progress, or None if its client did not ask for it."""
     return Progress(call, tell, connected).heard if call.progress is not None else None
 
 

@@ -1,10 +1,8 @@
 """Outcomes of calls: recorded by the daemon first; the result leaves only after release.
 
-1. A result leaves only after the daemon has recorded the outcome and released it.
-2. An outcome that could not be reported or recorded is owed (`debts`).
-3. A call whose server got no answer to its question has failed, and so has the question. Of a client's answer
-   only a digest is kept.
-4. An error by which a server asks to open URLs is an undecided question, and is not forwarded.
+A call whose server got no answer to its question has failed, and so has the question; of a client's answer
+only a digest is kept. An error by which a server asks to open URLs is an undecided question, and is not
+forwarded.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ class Outcomes:
         self._debts = debts
 
     async def settle(self, call: Call, found: UpstreamAnswer | Unfinished) -> bytes:
-        """Records the outcome and returns the result if it is released (rule 1)."""
+        """Records the outcome and returns the result if the daemon releases it."""
         cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
         match found:
             case Answered(value=value) if (doubted := doubt(call.own, value)) is not None:

@@ -1,10 +1,7 @@
 """Requests of a client, dispatched by method.
 
-1. Only methods of the table are served.
-2. A request is answered once, under its own id. A refusal never uses the id of an open request, which would
-   end that one.
-3. A request for an action that becomes none leaves one record.
-4. A call that becomes an errand is answered at once; its id is free again.
+A request is answered once, under its own id. A refusal never uses the id of an open request, which would
+end that one. A request for an action that becomes none leaves one record.
 """
 
 from __future__ import annotations
@@ -159,21 +156,16 @@ class Requests:
         }
 
     def is_open(self, request: Id) -> bool:
-        """Whether a request with this id is open."""
         known = (self._calls.open, self._asked, self._listing.streams, self._listening)
         return any(request in some for some in known)
 
     def refuse(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
-        """Answers with one JSON-RPC error (rule 2).
-
-        `request` is the id if it is certain; `raw` is the same as the client wrote it.
-        """
+        """Sends one JSON-RPC error; `request` is the id if certain, `raw` as the client wrote it."""
         certain = request is not None and not self.is_open(request)
         line = failure_line(raw if certain else NULL, rpc_code(error), error.message, data_of(error))
         self._client.answer(line, request)
 
     def take(self, message: Request, line: bytes) -> None:
-        """Serves one request; `line` holds its bytes."""
         try:
             if self.is_open(message.id):
                 raise IdReusedError("a request with this id is open")
@@ -347,7 +339,6 @@ class Requests:
             self._subscriptions.leave(stream)
 
     def end_stream(self, stream: Stream) -> None:
-        """Ends a stream and tells its client, also one that is not open yet."""
         if self._listening.pop(stream.id, None) is not None:
             self._listing.end(stream)
 
@@ -427,10 +418,7 @@ class Requests:
     def _as_task(
         self, message: Request, params: Mapping[str, JsonValue], *, modern: bool
     ) -> tuple[Mapping[str, JsonValue], int | None]:
-        """Returns the parameters without `task`, and the requested lifetime in milliseconds.
-
-        A client of 2026-07-28 requests nothing by it; one before 2025-11-25 can't.
-        """
+        """Returns the parameters without `task`, and the requested lifetime in milliseconds."""
         talk = None if modern else self._client.talk(message.id)
         if "task" not in params or not (modern or (talk is not None and talk.tasks)):
             return params, None

@@ -1,19 +1,10 @@
 """Serves one client of the gateway.
 
-Of `server`:
-
-1. Every client line is read strictly or refused with one JSON-RPC error, under its id if that is certain.
-2. Requests go to the table of `requests`.
-3. Answers go to the servers' questions (`asked`). Answers without a question and unknown notifications are
-   dropped.
-4. When the client is gone every open call is interrupted and recorded, every server ended, then the process
-   ends.
-
-Of `changes`:
-
-1. A server that announces changed tools is listed at once, so that the daemon knows before a client asks.
-   Prompts and resources are listed when a client asks.
-2. Announcements count at most once a second per server.
+The gateway reads every client line strictly or refuses it with one JSON-RPC error, under its id if that is
+certain. Answers without a question and unknown notifications are dropped. When the client is gone every
+open call is interrupted and recorded, every server ended, then the process ends. A server that announces
+changed tools is listed at once, so that the daemon knows before a client asks; announcements count at most
+once a second per server.
 """
 
 from __future__ import annotations
@@ -71,7 +62,6 @@ class Changes:
         self._again: set[tuple[Running, str]] = set()
 
     def listed(self, server: Running, kind: str) -> None:
-        """Handles a notice that one of the server's lists changed (rule 2)."""
         key = (server, kind)
         if key in self._resting:
             self._again.add(key)
@@ -84,7 +74,6 @@ class Changes:
             self._listing.changed(kind)
 
     def close(self) -> None:
-        """Stops handling notices."""
         for timer in self._resting.values():
             timer.cancel()
         self._again.clear()
@@ -123,11 +112,7 @@ class Gateway:
     """Serves one client (`framing.ClientSide`, `link.LinkEvents`)."""
 
     def __init__(self, plugs: Plugs, client: Client | None = None) -> None:
-        """Connects the parts; `serve` begins.
-
-        A given `client` replaces the two pipes: it reads messages itself, strictly, and handles each
-        handshake.
-        """
+        """Connects the parts; a given `client` reads messages itself, strictly, and handles handshakes."""
         self._timings = plugs.timings
         self.pipes = ClientPipes(self)
         self._client: Client = self.pipes if client is None else client
@@ -212,7 +197,6 @@ class Gateway:
         )
 
     async def serve(self) -> None:
-        """Serves until the client is gone, then ends everything (rule 4)."""
         self._link.start()
         await self._gone.wait()
         self._calls.interrupt_all(Cause.LEFT)
@@ -235,7 +219,6 @@ class Gateway:
     # --- the client ------------------------------------------------------------------------------
 
     def line(self, line: Cut) -> None:
-        """Takes one line of the client (rule 1)."""
         if isinstance(line, Refused):
             self._refuse_cut(line)
             return
@@ -247,7 +230,6 @@ class Gateway:
         self.take(message, line)
 
     def take(self, message: Message, line: bytes) -> None:
-        """Takes one message; `line` holds its bytes."""
         match message:
             case Request():
                 self._requests.take(message, line)
@@ -257,17 +239,15 @@ class Gateway:
                 _log.warning("the client answered what was never asked")  # 3
 
     def left(self, rest: Refused | None) -> None:
-        """Handles the client's end (rule 4); an incomplete message is never run."""
+        """Handles the client's end; an incomplete message is never run."""
         if rest is not None:
             self._refuse_cut(rest)
         self._gone.set()
 
     def fell_behind(self) -> None:
-        """Stops reading from servers while the client does not read."""
         self._servers.pause()
 
     def caught_up(self) -> None:
-        """Resumes reading from servers."""
         self._servers.resume()
 
     def _refuse_cut(self, cut: Refused) -> None:
@@ -282,7 +262,7 @@ class Gateway:
         self.refused(error, line)
 
     def refused(self, error: TaskboundError, line: bytes) -> None:
-        """Reports a refused line if it asked for an action (rule 1)."""
+        """Reports a refused line if it asked for an action."""
         known = salvage(line)
         if may_ask(error, known):
             self._reports.line(error, line, tool=known.tool)
@@ -327,7 +307,6 @@ class Gateway:
     # --- the daemon ------------------------------------------------------------------------------
 
     def pushed(self, push: Push) -> None:
-        """Handles the daemon's notice about a task, a hold or the kill switch."""
         match push:
             case TaskPush(task=task, state="running"):
                 self._standing.refresh()
@@ -353,7 +332,6 @@ class Gateway:
         self._standing.leave(task, words)
 
     def joined(self, *, stopped: bool, again: bool) -> None:
-        """Handles a new connection to the daemon: asks what happened meanwhile."""
         if stopped:
             self._calls.interrupt_all(Cause.STOPPED)
             self._subscriptions.end_all()
@@ -365,7 +343,6 @@ class Gateway:
             self._listing.joined()
 
     def answered(self) -> None:
-        """Reports owed outcomes, since the daemon answers."""
         if len(self._calls.debts):
             self._beside(self._pay())
 
@@ -385,7 +362,6 @@ class Gateway:
         self._listing.changed()
 
     def abandoned(self) -> None:
-        """Gives up every open call after the daemon was away too long."""
         self._calls.interrupt_all(Cause.LOST)
         self._subscriptions.end_all()
         self._logs.halt()
@@ -406,11 +382,9 @@ class Gateway:
 
     @property
     def runs_servers(self) -> bool:
-        """Whether a server runs."""
         return self._servers.any_runs
 
     def forget(self, talk: Talk) -> None:
-        """Drops a legacy client that shared this connection and is gone."""
         self._subscriptions.leave(talk)
 
     @property
@@ -419,14 +393,10 @@ class Gateway:
         return bool(self._calls.questions.parked.calls) or len(self._calls.errands) > 0
 
     async def confirm(self, tokens: Collection[str] = ()) -> Bound:
-        """Asks the daemon whether calls still belong to a task, and which of these tokens are over.
-
-        Raises TaskboundError if they don't.
-        """
+        """Asks the daemon whether calls still belong to a task, and which of these tokens are over."""
         return await self._link.ask(Bind(tokens=tuple(tokens)), Bound)
 
     async def capabilities(self) -> dict[str, JsonValue]:
-        """Returns what to declare to a new client."""
         return await self._listing.capabilities()
 
     async def schema_of(self, tool: str) -> JsonValue:

@@ -1,12 +1,9 @@
 """The task that this connection's calls belong to, from the first call until the task has ended.
 
-1. The daemon names the task (design 6). The gateway asks before its first call, so that servers are started
-   and listed before the decision.
-2. After the task's end no other task is bound until a call was answered with that news: an agent never
-   changes tasks without being told.
-3. Binding the same task again keeps its running servers whose pins are unchanged.
-4. The daemon decides each time whether a call's content may still be given out: its task is the connection's,
-   runs, and covers the call.
+The daemon names the task (design 6); the gateway asks before its first call, so that servers are started
+and listed before the decision. After the task's end the gateway binds no other task until it has answered a
+call with that news: an agent never changes tasks unknowingly. Binding the same task again keeps its running
+servers whose pins are unchanged.
 """
 
 from __future__ import annotations
@@ -53,11 +50,10 @@ class Standing:
         self._turn = asyncio.Lock()
         self._endings: set[asyncio.Task[None]] = set()
         self.untold = ""
-        """How the last task ended, until a call was answered with it (rule 2)."""
+        """How the last task ended, until a call was answered with it."""
 
     @property
     def task(self) -> str:
-        """Returns the bound task's id, or ""."""
         found = self._binding or self._kept
         return found.task if found is not None else ""
 
@@ -67,12 +63,7 @@ class Standing:
         return None if self.untold else self._binding
 
     async def bind(self) -> Binding:
-        """Returns the binding, after asking the daemon if necessary.
-
-        Raises TaskEndedError: the last task has ended, and no call was answered with that yet;
-        RefusedByDaemonError: there is no task; the text says how to start one; TaskboundError: the daemon
-        can't be asked.
-        """
+        """Returns the binding; raises TaskEndedError until a call was answered with the last task's end."""
         if self.untold:
             raise TaskEndedError(self.untold)
         if self._binding is not None:
@@ -101,12 +92,7 @@ class Standing:
         return binding
 
     async def confirm(self, task: str, tool: str, arguments: bytes) -> None:
-        """Asks the daemon whether an earlier call still stands (rule 4); `task` is "" if unknown.
-
-        Raises TaskEndedError (the task has ended), UnknownErrandError (the connection belongs to another
-        task), UncoveredErrandError (the task no longer covers the call) or TaskboundError (the daemon refuses
-        or can't be asked).
-        """
+        """Asks the daemon whether an earlier call still stands; `task` is "" if unknown."""
         found = await self._link.ask(
             CoverCalls(tool=tool, calls=(msgspec.Raw(arguments),), task=task), Coverings
         )
@@ -129,7 +115,7 @@ class Standing:
             self._kept, self._binding = self._binding, None
 
     def leave(self, task: str, words: str) -> None:
-        """Handles the task's end (rule 2) and ends its servers."""
+        """Handles the task's end and ends its servers."""
         if task != self.task and task:
             return
         found = self._binding or self._kept
@@ -140,7 +126,6 @@ class Standing:
             self._end(found.servers)
 
     def told(self) -> None:
-        """Notes that a call was answered with the last task's end."""
         self.untold = ""
 
     async def recheck(self) -> str:
@@ -173,6 +158,5 @@ class Standing:
             _log.error("a server could not be ended", exc_info=error)
 
     async def close(self) -> None:
-        """Waits for the servers that are being ended."""
         if self._endings:
             await asyncio.wait(tuple(self._endings))

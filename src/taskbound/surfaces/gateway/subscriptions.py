@@ -1,29 +1,15 @@
 """Resource subscriptions of a client, and its list of tools.
 
-Of `subscriptions`:
-
-1. Subscribing is an action, `SERVER__resources/subscribe` of the URI, decided and sent like any (`asking`). A
-   modern client subscribes with a stream and learns which URIs were accepted.
-2. A subscription is no lasting right. Coverage is checked before each notification and every 2 seconds; an
-   uncovered subscription and its stream are ended. All end when the task is paused or over, at a stop, or
-   when the daemon is away too long (laws 4 and 10).
-3. Only the subscription and the fact of a change are sent, only for this URI, only to its subscriber, of the
-   server it subscribed at.
-4. Changes are batched, at most 10 times a second.
-5. The number of URIs per connection is bounded. When the last subscriber leaves, the server is unsubscribed.
-6. A server's end ends its subscriptions and streams; the client must subscribe again.
-
-Of `listing`:
-
-1. The list has only tools that the task can reach, as pinned, named `server__tool`, without methods. A
-   listing gives no right.
-2. The list is private to the client and uncacheable (`cacheScope: private`, `ttlMs: 0`): it changes with the
-   task.
-3. A legacy client is notified of changes once initialized; a modern one through `subscriptions/listen` (MCP
-   2026-07-28, Subscriptions).
-4. Declared capabilities are those that the task's servers are pinned with; if unknown, tools only.
-5. To a client of 2025-11-25 every tool is declared as an optional MCP task, whatever its server declares: the
-   gateway can wait for the client.
+* Subscribing is an action, `SERVER__resources/subscribe` of the URI. A subscription is no lasting right:
+  coverage is checked before each notification and every 2 seconds, and an uncovered subscription and its
+  stream are ended. All end when the task is paused or over, at a stop, or when the daemon is away too long
+  (laws 4 and 10). A server's end ends its subscriptions.
+* Only the subscription and the fact of a change are sent, only for this URI, only to its subscriber;
+  changes are batched, at most 10 times a second. URIs per connection are bounded.
+* The list has only tools that the task can reach, as pinned; a listing gives no right. It is private and
+  uncacheable, because it changes with the task. Declared capabilities are those that the task's servers are
+  pinned with; if unknown, tools only. To a client of 2025-11-25 every tool is declared as an optional MCP
+  task: the gateway can wait for the client.
 """
 
 from __future__ import annotations
@@ -125,7 +111,7 @@ class Subscriptions:
     # --- what clients do -------------------------------------------------------------------------
 
     def require_room(self, more: int) -> None:
-        """Raises BusyError unless `more` further URIs fit (rule 5)."""
+        """Raises BusyError unless `more` further URIs fit."""
         if len(self._wishes) + more > MAX_URIS:
             raise BusyError(f"a connection subscribes to at most {MAX_URIS} resources")
 
@@ -136,7 +122,7 @@ class Subscriptions:
         return made
 
     async def run(self, wish: Wish, wanted: Wanted, asked: bytes) -> bytes:
-        """Runs the subscription's request (rule 1); see `Asking.run`."""
+        """Runs the subscription's request; see `Asking.run`."""
         call, whose = wish.call, wish.whose
         try:
             line = await self._asking.run(call, wanted, asked)
@@ -156,19 +142,16 @@ class Subscriptions:
         return result_line(call.id_raw, b"{}")  # 3
 
     def has(self, whose: Talk | Stream, uri: str) -> bool:
-        """Whether the client subscribes to this URI now."""
         return any(one.kept and one.whose is whose and one.uri == uri for one in self._wishes)
 
     def leave(self, whose: Talk | Stream, uri: str = "") -> None:
-        """Ends a client's subscription to a URI, or all of them."""
         self._drop([one for one in self._wishes if one.whose is whose and uri in {"", one.uri}])
 
     def end_all(self) -> None:
-        """Ends all: authority is over or can't be confirmed (rule 2)."""
+        """Ends all: authority is over or can't be confirmed."""
         self._end(self._wishes)
 
     def close(self) -> None:
-        """Stops the background work."""
         self._wishes.clear()
         if self._check is not None:
             self._check.cancel()
@@ -176,14 +159,12 @@ class Subscriptions:
     # --- what servers say ------------------------------------------------------------------------
 
     def updated(self, server: Running, uri: str) -> None:
-        """Handles a server's notice that a resource changed (rule 3)."""
         about = [one for one in self._wishes if one.uri == uri and one.call.running is server]
         for one in about:
             one.missed = not one.kept
         self._tell_later([one for one in about if one.kept])
 
     def ended(self, server: Running) -> None:
-        """Handles a server's end (rule 6)."""
         self._end([one for one in self._wishes if one.call.running is server])
 
     # --- telling ---------------------------------------------------------------------------------
@@ -319,7 +300,6 @@ class Listing:
         """The lists that were declared to the client."""
 
     async def capabilities(self) -> dict[str, JsonValue]:
-        """Returns what to declare to the client: tools, and what the task's servers offer beside."""
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
@@ -344,7 +324,7 @@ class Listing:
         return any(row.spec.logs and row.spec.name in names for row in rows.rows)
 
     async def answer(self, *, modern: bool, tasks: bool = False) -> bytes:
-        """Returns the result of `tools/list`; `tasks` declares optional MCP tasks (rule 5)."""
+        """Returns the result of `tools/list`; `tasks` declares optional MCP tasks."""
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
@@ -385,10 +365,7 @@ class Listing:
                 self._client.tell(notice_line(_changed(kind), about), request)
 
     def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
-        """Opens a stream and tells its client what it carries; call `capabilities` first.
-
-        `wanted` is what was requested; `uris` are those subscribed to.
-        """
+        """Opens a stream for the subscribed `uris`; call `capabilities` first."""
         kinds = tuple(kind for kind in self._kinds if wanted.get(_filter(kind)) is True)
         if kinds or uris:
             self.streams[stream.id] = stream.raw
@@ -405,7 +382,6 @@ class Listing:
         self._client.tell(notice_line("notifications/subscriptions/acknowledged", params), stream.id)
 
     def end(self, stream: Stream) -> None:
-        """Ends a stream as MCP specifies."""
         self.streams.pop(stream.id, None)
         result = b'{"_meta":{"%b":%b},"resultType":"complete"}' % (SUBSCRIPTION_KEY.encode(), stream.raw)
         self._client.answer(result_line(stream.raw, result), stream.id)

@@ -1,27 +1,16 @@
 """What a call waits for before it is permitted: approvers, and readings of what it names.
 
-Of `waiting`:
-
-1. At its bound the call is answered with the held action's id. The same call with the same arguments resumes
-   that action while the approval is open. A polled call (`errands`) waits as long as its errand exists.
-2. The daemon pushes the approvers' answer. Since a push can be lost and another daemon may have taken the
-   answer, the daemon is also polled. A push that precedes the wait is kept.
-3. Only the daemon decides what the answer means: the call is asked again with the held action's id.
-4. Approvers may narrow the action. The narrower call is presented with its own bytes and decided; its answer
-   says what changed. It has no client idempotency key, which names the original call.
-5. A client that cancels or disconnects withdraws the question. A pause or stop does not: the same call
-   resumes it.
-6. A client with a progress token is notified that its call waits, at the start and after each poll, always
-   with the same sentence and no text of approvers or the daemon.
-
-Of `readings`:
-
-1. Each reading is decided like a call of the agent, under a key that no client id can be, and its outcome is
-   reported. The record says what it was for.
-2. Its result reaches neither the client nor the daemon. Only the action id is passed on, also of a refused
-   reading.
-3. Readings run one after another at the call's server, within a total time limit. A late one is cancelled.
-4. A held reading is withdrawn.
+* At its bound the call is answered with the held action's id; the same call with the same arguments resumes
+  that action while the approval is open. A polled call waits as long as its errand exists.
+* The daemon pushes the approvers' answer and is also polled, since a push can be lost. A push that precedes
+  the wait is kept. Only the daemon decides what the answer means: the call is asked again.
+* Approvers may narrow the action. The narrower call is decided by its own bytes and has no client
+  idempotency key, which names the original call.
+* A client that cancels or disconnects withdraws the question; a pause or stop does not. Progress
+  notifications of the wait contain no text of approvers or the daemon.
+* Each reading is decided like a call of the agent, under a key that no client id can be. Its result reaches
+  neither the client nor the daemon; only the action id is passed on. Readings run one after another within
+  a total time limit; a late one is cancelled, a held one withdrawn.
 """
 
 from __future__ import annotations
@@ -56,7 +45,7 @@ if TYPE_CHECKING:
 
 
 _LOOK: Final = 5.0
-"""Seconds after which the daemon is asked though it said nothing (rule 2)."""
+"""Seconds after which the daemon is asked though it said nothing."""
 _WAITS: Final = "waiting for a person"
 _KEPT: Final = 64
 """Bound of early pushes that are kept; the oldest is dropped."""
@@ -88,7 +77,6 @@ class Holds:
         self._over: dict[str, HoldPush] = {}
 
     def told(self, push: HoldPush) -> None:
-        """Takes the daemon's push about a question."""
         self._over.pop(push.action, None)
         self._over[push.action] = push
         while len(self._over) > _KEPT:
@@ -96,7 +84,6 @@ class Holds:
         self.wake(push.action)
 
     def wake(self, action: str) -> None:
-        """Wakes the call that waits for this action."""
         if action in self._waiting:
             self._waiting[action].set()
 
@@ -131,7 +118,7 @@ class Holds:
             answer = await decide(call, left=self._left(call, end))  # 3
 
     def _left(self, call: Call, end: float) -> float:
-        """Seconds that the call may still wait, at most its bound at a time (rule 1)."""
+        """Seconds that the call may still wait, at most its bound at a time."""
         now = asyncio.get_running_loop().time()
         if call.errand is not None and not call.errand.over.is_set():
             return max(0.0, min(call.errand.until - now, self._bound))
@@ -162,7 +149,7 @@ class Holds:
         return self._over.pop(call.held, None)
 
     async def _leave(self, call: Call) -> None:
-        """Withdraws the question (rule 5); an unreachable daemon notices the connection's end."""
+        """Withdraws the question; an unreachable daemon notices the connection's end."""
         try:
             await self._link.ask_any(LeaveHold(action=call.held))
         except TaskboundError:
@@ -191,7 +178,7 @@ class Readings:
         self._numbers = count(1)
 
     async def of(self, call: Call, asked: ReadFirst) -> tuple[str, ...]:
-        """Returns the action id of each reading in order; "" where the daemon made none (rule 2)."""
+        """Returns the action id of each reading in order; "" where the daemon made none."""
         end = asyncio.get_running_loop().time() + self._bound
         return tuple([await self._read(call, one, end) for one in asked.readings])
 
@@ -220,7 +207,7 @@ class Readings:
         return answer.action
 
     async def _leave(self, action: str) -> None:
-        """Withdraws the question (rule 4); an unreachable daemon notices the connection's end."""
+        """Withdraws the question; an unreachable daemon notices the connection's end."""
         try:
             await self._link.ask_any(LeaveHold(action=action))
         except TaskboundError:

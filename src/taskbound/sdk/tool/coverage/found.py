@@ -2,11 +2,9 @@
 
 1. *Guarded*: the framework runs an object of ours, recognized by exact type or identity. Names, attributes
    and `__wrapped__` prove nothing.
-2. *Unguarded*: the application runs it without a visible guard. Function bodies are not inspected: one that
-   calls a guarded function may do more.
+2. *Unguarded*: the application runs it without a visible guard. Function bodies are not inspected.
 3. *Untold*: it runs elsewhere (provider, MCP server), is made per run, or is of an unknown kind. It counts
-   like unguarded.
-4. Texts are the application's: bounded here, escaped where shown.
+   like unguarded. Texts are the application's: bounded here, escaped where shown.
 """
 
 from __future__ import annotations
@@ -111,17 +109,13 @@ class Walk:
         return True
 
     def more(self, one: object, place: str) -> None:
-        """Adds an object to visit."""
         if len(self.todo) < _MOST_OBJECTS:
             self.todo.append((one, _bounded(place, _LONGEST_PLACE)))
         else:
             self.untold(one, place, "there is too much to look at", name="(more)")
 
     def guarded(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
-        """Adds a tool that runs a guarded function, if that is unchanged (rule 1).
-
-        `name` is the model's name for it, by default the function's; `why` is a remark.
-        """
+        """Adds a tool that runs a guarded function, if that is unchanged (rule 1)."""
         if type(function) is not Guarded:
             self.unguarded(one, place, _why_not(function), name=name)
             return
@@ -143,11 +137,9 @@ class Walk:
 
     @staticmethod
     def is_guarded(function: object) -> bool:
-        """Whether `guard` made this."""
         return type(function) is Guarded
 
     def callable(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
-        """Adds a tool that runs this callable itself."""
         if type(function) is Guarded:
             self.guarded(function, one, place, name=name, why=why)
         else:
@@ -190,7 +182,6 @@ def _named(one: object) -> str:
 
 
 def typed(one: object) -> str:
-    """Returns module and name of the object's type."""
     kind = type(one)
     return f"{kind.__module__}.{kind.__qualname__}"
 
@@ -210,10 +201,7 @@ class _Nothing:
 
 
 def loaded(module: str, name: str) -> Any:  # noqa: ANN401 -- whatever a framework has by this name
-    """Returns a framework's class if its module is loaded, else a class without instances.
-
-    Nothing is imported: a class that isn't loaded has no instances.
-    """
+    """Returns a loaded module's class, else a class without instances; imports nothing."""
     return getattr(sys.modules.get(module), name, _Nothing)
 
 

@@ -1,10 +1,9 @@
 """Coverage of LangChain tools and LangGraph graphs.
 
-1. A tool is guarded if it is exactly `GuardedTool`, or LangChain's own class around a guarded function.
-2. A graph exposes the tools of its `ToolNode`s, nested graphs included. Other nodes are untold; model nodes
-   of `create_agent` are recognized by their code and expose the provider's tools.
-3. Middleware around tool or model calls may replace them.
-4. Functions at edges, callbacks and hooks are no tools.
+A tool is guarded if it is exactly `GuardedTool`, or LangChain's own class around a guarded function. A
+graph exposes the tools of its `ToolNode`s, nested graphs included; other nodes are untold. Model nodes of
+`create_agent` are recognized by their code and expose the provider's tools. Middleware around tool or model
+calls may replace them. Functions at edges, callbacks and hooks are no tools.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ _NODES: Final = "langgraph.prebuilt"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Visits the object if it is LangChain's."""
     kind = type(one)
     if issubclass(kind, loaded(_TOOLS, "BaseTool")):
         _tool(walk, one, place)

@@ -1,8 +1,7 @@
 """Coverage of sessions and servers of the official MCP SDK.
 
-1. A guarded session guards every call; a plain one none.
-2. The tools of an `MCPServer` are known; a low-level server lists by its own code. A guarded server refuses
-   tools that are neither declared nor public.
+A guarded session guards every call; a plain one none. A low-level server lists by its own code. A guarded
+server refuses tools that are neither declared nor public.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ _SERVER: Final = "mcp.server.mcpserver"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Visits the object if it is a session or a server."""
     kind = type(one)
     if of_kind(one, _OURS, "GuardedSession"):
         _guarded(walk, one, place)

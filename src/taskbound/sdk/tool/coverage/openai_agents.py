@@ -1,10 +1,8 @@
 """Coverage of agents of the OpenAI Agents SDK.
 
-1. A function tool is guarded if it invokes the callable that `as_tool` made. `function_tool` hides its
-   function, so a guarded one inside is not seen.
-2. Agents that are handoffs or tools are visited too, once each. A handoff's callback is a tool of the
-   program.
-3. Provider tools and tools of MCP servers are untold.
+A function tool is guarded if it invokes the callable that `as_tool` made; `function_tool` hides its
+function, so a guarded one inside is not seen. A handoff's callback is a tool of the program. Provider tools
+and tools of MCP servers are untold.
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ _HANDOFFS: Final = "agents.handoffs"
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Visits the object if it is of the OpenAI Agents SDK."""
     kind = type(one)
     if issubclass(kind, loaded(_AGENTS, "Agent")):
         if walk.enters(one):

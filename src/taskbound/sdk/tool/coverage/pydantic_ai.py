@@ -1,10 +1,8 @@
 """Coverage of agents and toolsets of Pydantic AI.
 
-1. A tool is guarded if it runs the callable that `as_tool` made, or a guarded function.
-2. The framework's own toolsets and wrappers are visited; other toolsets are untold.
-3. Untold: tools made per run or run elsewhere, tools of MCP servers and providers, and wrapping capabilities
-   of the program.
-4. Output functions (`output_type`) are tools: the model calls them.
+A tool is guarded if it runs the callable that `as_tool` made, or a guarded function. Untold: toolsets that
+aren't the framework's, tools made per run or run elsewhere, tools of MCP servers and providers, and
+wrapping capabilities of the program. Output functions (`output_type`) are tools: the model calls them.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _AROUND: Final = (
     "SetMetadataToolset",
     "WrapperToolset",
 )
-"""Toolsets that run what stands in them (rule 2)."""
+"""Toolsets that run what stands in them."""
 _PROGRAMS: Final = ("DynamicCapability", "HandleDeferredToolCalls", "Hooks", "WrapperCapability")
 """Capabilities of the framework's that run what the program gives them."""
 _OUTPUTS: Final = {
@@ -47,7 +45,6 @@ _OUTPUTS: Final = {
 
 
 def look(walk: Walk, one: object, place: str) -> bool:
-    """Visits the object if it is of Pydantic AI."""
     kind = type(one)
     if issubclass(kind, loaded(_AGENTS, "AbstractAgent")):
         if walk.enters(one):

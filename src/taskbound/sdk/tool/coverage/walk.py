@@ -1,11 +1,7 @@
-"""Visits what an application names: functions, containers, and objects of frameworks.
+"""Visits what an application names; calls nothing and loads no framework.
 
-Nothing is called and no framework is loaded; each framework has a module of its own.
-
-1. A container stands for its items; a module for its `__all__`, or for its public callables, without our own
-   helpers (`guard`, `carry`, `as_tool`).
-2. Classes and bound methods are callables.
-3. An unknown kind is reported, and counts like unguarded.
+A container stands for its items; a module for its `__all__`, or for its public callables, without our own
+helpers (`guard`, `carry`, `as_tool`). An unknown kind is reported, and counts like unguarded.
 """
 
 from __future__ import annotations
@@ -86,7 +82,7 @@ def _module(walk: Walk, one: types.ModuleType, place: str) -> None:
 
 
 def _is_ours(one: object) -> bool:
-    """Whether it is our own function by identity, not only by name (rule 1)."""
+    """Whether it is our own function by identity, not only by name."""
     if type(one) is not types.FunctionType or type(one.__module__) is not str:
         return False
     if (one.__module__, one.__name__) not in _OURS or one.__module__ not in sys.modules:

@@ -1,15 +1,12 @@
 """Server questions for clients of the modern revision: the call is answered with them and waits for a retry.
 
-1. The gateway answers the request with `input_required`, the questions and an opaque state. The call stays
-   open: permitted once, sent. A request that returns the state and the answers waits for the same call.
-2. A state is 256 random bits, valid once, for one connection (over HTTP: one task's seat), one task and one
-   request (method, name, arguments, key). A forged, foreign, reused or late state is refused, as are answers
-   that don't match the questions. A refused request consumes nothing.
-3. Questions that stay unanswered are asked again under a new state.
-4. A result is settled only when a client waits for it or its time has run out. Stored bytes are bounded for
-   each connection.
-5. For a call that the client polls (`errands`), the questions are shown with its status under keys that are
-   never reused, and answered by key. There is no state. Unknown keys are ignored, as MCP requires.
+The answer is `input_required` with the questions and a state: 256 random bits, valid once, for one
+connection (over HTTP: one task's seat), one task and one request (method, name, arguments, key). The
+gateway refuses a forged, foreign, reused or late state and answers that don't match the questions; a
+refused request consumes nothing. Unanswered questions are asked again under a new state. A result is
+settled only when a client waits for it or its time has run out; stored bytes are bounded for each
+connection. A polled call (`errands`) has no state: its questions stand in its status under keys that are
+never reused, and unknown keys are ignored, as MCP requires.
 """
 
 from __future__ import annotations
@@ -58,7 +55,7 @@ class _Put:
     params: bytes
     answer: Callable[[UpstreamAnswer], None]
     key: str
-    """The server's or the gateway's key; another is used if that was used before (rule 5)."""
+    """The server's or the gateway's key; another is used if that was used before."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,11 +92,10 @@ class Parked:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Returns the calls whose clients have open questions."""
         return tuple(self._states.values())
 
     def show(self, parent: Call, puts: Mapping[str, _Put]) -> None:
-        """Asks these questions together (rule 1), now or when the client returns."""
+        """Asks these questions together, now or when the client returns."""
         errand = parent.errand
         gone = parent.id is None and parent not in self._places if errand is None else errand.over.is_set()
         if gone:  # the call is over, so no client would return
@@ -133,11 +129,10 @@ class Parked:
             place.puts[name] = put
 
     def asks(self, parent: Call) -> bool:
-        """Whether the client of a polled call has open questions."""
         return bool(self._asked_of(parent))
 
     def asked(self, parent: Call) -> bytes:
-        """Returns the open questions, `inputRequests`, as JSON (rule 5)."""
+        """Returns the open questions, `inputRequests`, as JSON."""
         return _requests(self._asked_of(parent))
 
     def _asked_of(self, parent: Call) -> dict[str, _Put]:
@@ -145,7 +140,7 @@ class Parked:
         return place.puts if place is not None and not place.state else {}
 
     def take_answers(self, parent: Call, answers: Mapping[str, JsonValue]) -> None:
-        """Applies the answers to a polled call by key (rule 5); applies none if one is invalid."""
+        """Applies the answers to a polled call by key; applies none if one is invalid."""
         puts = self._asked_of(parent)
         given = {name: answer for name, answer in answers.items() if name in puts}
         ready = [(name, _read_answer(puts[name], answer)) for name, answer in given.items()]
@@ -154,11 +149,7 @@ class Parked:
         self._look(parent)
 
     def come_back(self, state: str, digest: bytes, answers: Mapping[str, JsonValue]) -> Call:
-        """Returns the call of a state after validating the answers (rule 2).
-
-        Raises UnknownStateError (no open state matches this request), BadAnswersError (an answer doesn't
-        match its question) or MalformedError (an answer can't be encoded for the server).
-        """
+        """Returns the call of a state after validating the answers; a refusal consumes nothing."""
         call = self._states.get(state)
         if call is None or not compare_digest(call.digest, digest):
             raise UnknownStateError("the state is of no question that is open for this request")
@@ -170,7 +161,6 @@ class Parked:
         return call
 
     def go_on(self, call: Call, request: Request, answers: Mapping[str, JsonValue]) -> None:
-        """Continues a call whose client returned with this request."""
         place = self._places[call]
         del self._states[place.state]
         place.state = ""
@@ -193,7 +183,6 @@ class Parked:
             self._look(parent)
 
     def wake(self, parent: Call) -> None:
-        """Wakes the waiters for this call's client after its state has changed."""
         place = self._places.get(parent)
         if place is not None:
             place.back.set()
@@ -204,7 +193,7 @@ class Parked:
         return place is not None and bool(place.state)
 
     async def client(self, parent: Call, seconds: float) -> bool:
-        """Waits until a client waits for the call (rule 4); returns whether one does."""
+        """Waits until a client waits for the call; returns whether one does."""
         place = self._places.get(parent)
         if place is None:
             return True
@@ -218,13 +207,11 @@ class Parked:
         return not place.state
 
     def over(self, parent: Call) -> None:
-        """Ends the call's state."""
         place = self._places.pop(parent, None)
         if place is not None:
             self._states.pop(place.state, None)
 
     def next_number(self) -> int:
-        """Returns a number for a question."""
         return next(self._numbers)
 
 
@@ -241,11 +228,9 @@ class Together:
         self._failed = False
 
     def way(self, key: str, question: Call) -> _Way:
-        """Returns the path of one question."""
         return _Way(self, key, question)
 
     def put(self, key: str, put: _Put) -> None:
-        """Marks a question as allowed."""
         if key in self._back:
             put.answer(NoAnswer("taken-back", self._back.pop(key)))
             return
@@ -260,7 +245,6 @@ class Together:
             self._failed = True
 
     def take_back(self, key: str, reason: str) -> None:
-        """Withdraws a question."""
         put = self._puts.pop(key, None)
         if put is not None:
             put.answer(NoAnswer("taken-back", reason))
@@ -275,7 +259,6 @@ class Together:
             self._parked.show(self._parent, puts)
 
     def next_number(self) -> int:
-        """Returns a number for a question."""
         return self._parked.next_number()
 
 

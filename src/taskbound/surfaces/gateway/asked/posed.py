@@ -1,11 +1,9 @@
 """Server questions for clients of the legacy revisions: requests that the gateway sends on the call's path.
 
-1. A request id is random, so no client of a seat can answer another client's question. An answer counts once,
-   and only from the session that was asked.
-2. An answer without an open question is dropped.
-3. A withdrawn question is cancelled at the client; a later answer is ignored.
-4. For a call that the client polls (`errands`), a question is sent on the request that waits for the result,
-   also one that arrives later, and names its MCP task.
+A request id is random, so no client of a seat can answer another client's question. An answer counts once,
+and only from the session that was asked; the gateway drops any other answer. For a polled call (`errands`)
+the question goes out on the request that waits for the result, also one that arrives later, and names its
+MCP task.
 """
 
 from __future__ import annotations
@@ -54,7 +52,6 @@ class Posed:
         self._open: dict[str, _Open] = {}
 
     def way(self, parent: Call, question: Call) -> _Way:
-        """Returns the path of a question to the client of its call."""
         return _Way(self, parent, question)
 
     def put(self, parent: Call, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
@@ -67,11 +64,10 @@ class Posed:
         return number
 
     def asks(self, parent: Call) -> bool:
-        """Whether the client of this call has an open question."""
         return any(one.parent is parent for one in self._open.values())
 
     def reach(self, parent: Call) -> None:
-        """Sends the questions that could not be sent before, on the request that waits now (rule 4)."""
+        """Sends the questions that could not be sent before, on the request that waits now."""
         for one in [one for one in self._open.values() if one.parent is parent]:
             was_heard = self._client.is_one if one.to is None else self._client.can_hear(one.to)
             if not was_heard:
@@ -87,10 +83,7 @@ class Posed:
             self._client.tell(one.line, one.to)
 
     def answered(self, message: Result | Failure, within: Collection[Id] | None = None) -> bool:
-        """Takes an answer; returns whether a question was open for it (rules 1 and 2).
-
-        `within` holds the requests that are open in the answering session; None means there is one client.
-        """
+        """Returns whether a question was open; `within`: open ids of the session, None: one client."""
         name = message.id
         one = self._open.get(name) if isinstance(name, str) else None
         if one is None or (within is not None and one.to not in within):
@@ -100,7 +93,6 @@ class Posed:
         return True
 
     def take_back(self, number: int, reason: str) -> None:
-        """Withdraws a question (rule 3)."""
         name = self._names.pop(number, "")
         one = self._open.pop(name, None)
         if one is not None:
@@ -110,7 +102,6 @@ class Posed:
             self._look(one.parent)
 
     def forget(self, number: int) -> None:
-        """Drops any later answer."""
         one = self._open.pop(self._names.pop(number, ""), None)
         if one is not None:
             self._look(one.parent)
@@ -149,7 +140,6 @@ class _Way:
 
 
 def answer_of(message: Result | Failure) -> UpstreamAnswer:
-    """Converts a client's answer to the form that the server receives."""
     try:
         match message:
             case Failure(raw=raw, code=code, message=words):

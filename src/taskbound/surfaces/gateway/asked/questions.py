@@ -1,28 +1,18 @@
 """Questions that servers ask people, offered to the client.
 
-Of `questions`:
-
-1. A question is an action of its own, `SERVER__METHOD`: decided, recorded, permitted once, held where a rule
-   holds it, and given an outcome, like every call (`calls`). Ungranted questions are refused. The agent can't
-   make such an action itself.
-2. A question belongs to an open, uninterrupted call at its server: the call in whose exchange it arrived, or
-   the only one that doesn't wait for an answer already. With several calls, a pipe has one client; over HTTP
-   the client is ambiguous and the question is refused. Outside a call it is refused.
-3. The client must have declared the capability. It is asked by a request (`posed`) or by the answer to its
-   call (`parked`).
-4. The answer goes to the server after the daemon has recorded the outcome while the task ran. Interrupting a
-   call interrupts its questions. An unanswered or withdrawn question has failed. Client errors and declines
-   are forwarded.
-5. A modern server asks in its answer. Its questions are asked together; then the call is sent again with the
-   answers and the server's own state, byte for byte. If one question is refused the call fails.
-6. Questions and rounds are bounded for each call, and the time for each question.
-7. A client's answer to a server never approves or confirms anything in Taskbound.
-
-Of `offers`:
-
-1. A kind of question is declared to a server only if the client declared it and the task's scope grants it.
-2. Forms and URLs are declared separately, as by the client.
-3. A declaration gives no right: each question is decided.
+1. A question is an action of its own, `SERVER__METHOD`: decided, recorded, permitted once, and held where a
+   rule holds it. Ungranted questions are refused. The agent can't make such an action itself.
+2. A question belongs to an open, uninterrupted call at its server: the call in whose exchange it arrived,
+   or the only one that doesn't wait for an answer already. With several calls over HTTP the client is
+   ambiguous and the question is refused, as it is outside a call.
+3. The client must have declared the capability. A kind of question is declared to a server only if the
+   client declared it and the task's scope grants it; a declaration gives no right.
+4. The answer goes to the server after the daemon has recorded the outcome while the task ran. Interrupting
+   a call interrupts its questions. Client errors and declines are forwarded.
+5. A modern server asks in its answer. Its questions are asked together; then the call is sent again with
+   the answers and the server's own state, byte for byte. One refused question fails the call.
+6. Questions, rounds and the time for each question are bounded. A client's answer never approves or
+   confirms anything in Taskbound.
 """
 
 from __future__ import annotations
@@ -69,10 +59,7 @@ _PAGE: Final = "elicitation/url"
 
 
 def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValue]) -> frozenset[str]:
-    """Returns the question capabilities to declare to this server, such as `sampling` and `sampling/tools`.
-
-    `reach` holds the names of the tools that the task can reach.
-    """
+    """Returns the question capabilities to declare to a server whose reachable tools are `reach`."""
     found: set[str] = set()
     for word, (question, parts) in PARTS.items():
         said = declared.get(word)
@@ -84,7 +71,7 @@ def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValu
 
 
 def can_answer(method: str, params: Mapping[str, JsonValue], declared: Mapping[str, JsonValue]) -> bool:
-    """Whether a client with these capabilities can be asked by this method (rule 2 of `offers`)."""
+    """Whether a client with these capabilities can be asked; forms and URLs are declared separately."""
     word = next(word for word, (question, _) in PARTS.items() if question == method)
     words = offered("", {f"{SEPARATOR}{method}"}, declared)
     if method == "elicitation/create":
@@ -138,7 +125,6 @@ class Questions:
         self.parked = Parked(desk.client, calls.leave, calls.take, look=self._look)
 
     def are_asked(self, call: Call) -> bool:
-        """Whether the client of this call has an open question."""
         return self.parked.asks(call) or self.posed.asks(call)
 
     def _look(self, call: Call) -> None:
@@ -158,7 +144,6 @@ class Questions:
         self._desk.beside(self._answer(call, running, question))
 
     def withdraw(self, question: Question) -> None:
-        """Withdraws a question that the server has cancelled."""
         self._taken_back.add(question)
         one = self._by_question.get(question)
         if one is not None:
@@ -247,7 +232,7 @@ class Questions:
         return capabilities(offered(running.spec.name, reach, call.offers))
 
     async def has_client(self, call: Call, found: UpstreamAnswer) -> None:
-        """Waits until a client can receive the result of this call (rule 4 of `parked`)."""
+        """Waits until a client can receive the result of this call."""
         size = len(found.raw) if isinstance(found, Answered | Errored) else 0
         if self.parked.is_away(call) and self._held + size > MAX_HELD:
             self._calls.interrupt(call, Cause.UNANSWERED)
@@ -355,7 +340,7 @@ def _state_in(found: Answered) -> bytes:
 
 
 def _told(one: Call, line: bytes) -> _Found:
-    """Builds the server's answer: the client's answer or error, or a refusal without Taskbound's reasons."""
+    """Builds the server's answer; a refusal is sent without Taskbound's reasons."""
     if not line:
         return _Found(errored(INTERNAL_ERROR, "the question was taken back"))
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])

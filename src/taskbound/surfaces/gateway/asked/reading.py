@@ -1,14 +1,11 @@
 """Strict reading of server questions and of the answers that people give.
 
-1. A question has exactly the parameters that MCP defines. Without `_meta` they are the action's canonical
-   arguments: each default, number and choice of a form stays as the server sent it.
-2. A question with hidden text (controls, bidi, tags, zero width) is refused. So is a URL that isn't plain
-   http(s), has user information or contains non-ASCII characters. The gateway never fetches a URL.
-3. The client sees what was decided, prefixed by a label that no server can put anything before: the server's
-   name and the statement that Taskbound does not ask. `_meta` says so to programs.
-4. An answer has exactly the members that MCP defines, correctly typed and bounded. No client `_meta` reaches
-   a server.
-5. The gateway does not try to detect forms that ask for secrets: their wording can't show it.
+A question has exactly the parameters that MCP defines; without `_meta` they are the action's canonical
+arguments. The gateway refuses hidden text (controls, bidi, tags, zero width) and a URL that isn't plain
+http(s), has user information or contains non-ASCII characters; it never fetches a URL. The client sees what
+was decided, after a label that no server can precede: the server's name and the statement that Taskbound
+does not ask. An answer has exactly MCP's members, typed and bounded; no client `_meta` reaches a server.
+The gateway does not detect forms that ask for secrets: their wording can't show it.
 """
 
 from __future__ import annotations
@@ -94,10 +91,7 @@ _PAGE: Final = frozenset({"elicitationId", "message", "mode", "url"})
 
 
 def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
-    """Returns the canonical arguments of the action that a question is (rules 1 and 2).
-
-    Raises UnfitQuestionError (it is invalid or can't be shown) or MalformedError (it has no canonical bytes).
-    """
+    """Returns the action's canonical arguments; raises UnfitQuestionError or MalformedError."""
     given = {name: value for name, value in params.items() if name != "_meta"}
     schema = method_definition(method).input_schema
     known, needed = schema.get("properties"), schema.get("required")
@@ -119,10 +113,7 @@ def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
 
 
 def labelled(method: str, arguments: bytes, *, server: str, action: str, task: str = "") -> bytes:
-    """Returns the question's parameters with the gateway's label, as the client receives them (rule 3).
-
-    `action` is the question's action id; `task` names its MCP task of 2025-11-25, or is empty.
-    """
+    """Returns the labelled parameters; `task` names the MCP task of 2025-11-25, or is empty."""
     members = msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
     asks = f"[The MCP server `{server}` asks this, not Taskbound]"
     if method == "elicitation/create":
@@ -141,10 +132,7 @@ def labelled(method: str, arguments: bytes, *, server: str, action: str, task: s
 
 
 def answer_bytes(answer: Mapping[str, JsonValue]) -> bytes:
-    """Returns a client's answer or error for the server, canonical, in one line (rule 4).
-
-    Raises MalformedError if it can't be encoded or is too large.
-    """
+    """Returns a client's answer or error for the server, canonical, in one line."""
     written = canonical({name: value for name, value in answer.items() if name != "_meta"})
     require_one_line(written)
     if len(written) > MAX_ANSWER:
@@ -153,7 +141,7 @@ def answer_bytes(answer: Mapping[str, JsonValue]) -> bytes:
 
 
 def wrong_answer(method: str, answer: Mapping[str, JsonValue]) -> str:
-    """Returns what in the answer violates MCP, or "" (rule 4)."""
+    """Returns what in the answer violates MCP, or ""."""
     match method:
         case "elicitation/create":
             return _wrong_elicited(answer)

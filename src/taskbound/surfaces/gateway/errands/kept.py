@@ -1,15 +1,13 @@
 """Calls that their clients poll (MCP tasks): named, waited for, and kept within bounds.
 
 1. An errand is the one call that was decided, permitted and sent; its outcome is recorded once (`calls`).
-2. A name is 256 random bits, valid for one connection (over HTTP: one task's seat), one MCP revision and the
-   task of the call. Foreign, finished and unknown names give the same error.
-3. A client of 2025-11-25 requests an errand. A client of 2026-07-28 that declared the extension gets one when
-   its server asks for it (`defer`) or after a while (`wait`).
-4. What interrupts calls also interrupts errands and their kept results: pause, task end, kill switch, lost
-   daemon. The reason replaces the result.
-5. Number, bytes and lifetime are bounded for each connection. Results that were given out are dropped first.
-   A call without room is waited for; a result without room is withheld.
-6. A client of 2025-11-25 is notified of status changes while the daemon is connected.
+2. A name is 256 random bits, valid for one connection (over HTTP: one task's seat), one MCP revision and
+   the task of the call. Foreign, finished and unknown names give the same error.
+3. A client of 2025-11-25 requests an errand. A client of 2026-07-28 that declared the extension gets one
+   when its server asks for it (`defer`) or after a while (`wait`).
+4. What interrupts calls also interrupts errands and their kept results; the reason replaces the result.
+5. Number, bytes and lifetime are bounded for each connection; results that were given out are dropped
+   first. A call without room is waited for; a result without room is withheld.
 """
 
 from __future__ import annotations
@@ -92,7 +90,6 @@ class Errand:
 
     @property
     def related(self) -> dict[str, JsonValue]:
-        """Returns the `_meta` that names this task in related messages (2025-11-25)."""
         return {RELATED_KEY: {"taskId": self.name}}
 
     @property
@@ -107,7 +104,6 @@ class Errand:
 
     @property
     def shown(self) -> McpTask:
-        """Returns its state as the client sees it."""
         return McpTask(
             name=self.name,
             status=self.status,
@@ -142,7 +138,6 @@ class Errands:
         self._kept = 0
 
     def __len__(self) -> int:
-        """Returns the number of errands, with the ended ones."""
         return len(self._all)
 
     # --- calls that become one -------------------------------------------------------------------
@@ -177,16 +172,12 @@ class Errands:
 
     @staticmethod
     def calm(call: Call) -> None:
-        """Stops the timer of `wait`."""
         if call.patience is not None:
             call.patience.cancel()
             call.patience = None
 
     def make(self, call: Call, ttl: int) -> Errand:
-        """Turns an open call into an errand, which frees its request for an answer.
-
-        There must be room for it; `ttl` is the client's requested lifetime in milliseconds.
-        """
+        """Frees the call's request for an answer; needs room; `ttl` is in milliseconds."""
         now = self._desk.now()
         binding = self._desk.bound()
         span = min(max(ttl, SHORTEST), LONGEST)
@@ -210,7 +201,6 @@ class Errands:
         return errand
 
     def tell(self, line: bytes, call: Call) -> None:
-        """Sends a message about a call on the request that waits for it, or outside requests (2025-11-25)."""
         to = call.id
         if call.errand is not None:
             client = self._desk.client
@@ -234,7 +224,7 @@ class Errands:
         return [one for one in self._all.values() if not one.modern]
 
     def look(self, call: Call) -> None:
-        """Checks whether the status of a call has changed (rule 6)."""
+        """Notifies a client of 2025-11-25 if the status of a call has changed and the daemon is connected."""
         errand = call.errand
         if errand is None or errand.status.is_terminal:
             return
@@ -284,7 +274,6 @@ class Errands:
                 self._let_go(errand)
 
     def close(self) -> None:
-        """Drops everything."""
         for errand in tuple(self._all.values()):
             self._let_go(errand)
 

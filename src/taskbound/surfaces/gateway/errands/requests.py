@@ -1,16 +1,11 @@
 """The methods `tasks/…` of both MCP revisions, by which clients poll their calls.
 
-1. For each named errand the daemon first confirms that the call still stands: its task is the connection's,
-   runs, and covers the call (`Standing.confirm`). A refusal is answered like that of a call. After a wait the
-   daemon confirms again.
-2. The gateway's refusals contain nothing of a server: for a call that was never sent only the task is
-   confirmed.
-3. A cancel takes effect before the daemon is asked, because it gives nothing out.
-4. A client of 2026-07-28 that did not declare the extension with the request gets one error for every name.
-5. Results of 2025-11-25 name their errand in `_meta`; those of 2026-07-28 don't. Every other byte is the
-   call's.
-6. A list shows the covered errands of one page; its cursor is valid for this connection.
-7. The end of the task is reported first, as for every call.
+For each named errand the daemon first confirms that its task is the connection's, runs, and covers the call
+(`Standing.confirm`), and again after a wait. The gateway's own refusals contain nothing of a server, so for
+a call that was never sent only the task is confirmed. A cancel takes effect before the daemon is asked,
+because it gives nothing out. A client of 2026-07-28 that did not declare the extension gets one error for
+every name. Results of 2025-11-25 name their errand in `_meta`; every other byte is the call's. The end of
+the task is reported first.
 """
 
 from __future__ import annotations
@@ -68,7 +63,7 @@ _OF_MODERN: Final = frozenset({"tasks/cancel", "tasks/get", "tasks/update"})
 
 
 def require_declared(capabilities: Mapping[str, JsonValue]) -> None:
-    """Raises MissingCapabilityError unless a client of 2026-07-28 declared the extension (rule 4)."""
+    """Raises MissingCapabilityError unless a client of 2026-07-28 declared the extension."""
     if not declares_tasks(capabilities):
         raise MissingCapabilityError(
             f"the request needs the extension `{TASKS_EXTENSION}`",
@@ -91,14 +86,7 @@ class ErrandRequests:
         """The names that are left of lists."""
 
     def require(self, method: str, *, modern: bool, tasks: bool, offers: Mapping[str, JsonValue]) -> None:
-        """Checks that this client may use the method.
-
-        `tasks` says whether tasks were declared to a legacy client; `offers` are a modern client's
-        capabilities.
-
-        Raises UnknownMethodError (the revision has no such method) or MissingCapabilityError (the client did
-        not declare the extension).
-        """
+        """Checks that this client may use the method; `tasks`: a legacy client was offered tasks."""
         known = method in _OF_MODERN if modern else tasks and method != "tasks/update"
         if not known:
             raise UnknownMethodError(f"there is no `{method}` for this client")
@@ -131,7 +119,6 @@ class ErrandRequests:
                 return result_line(raw, self._shown(errand))
 
     def left(self, request: Id) -> None:
-        """Ends the wait of this request for a result."""
         waiting = self._waiting.get(request)
         if waiting is not None:
             waiting.set()
@@ -139,7 +126,7 @@ class ErrandRequests:
     # --- one errand ------------------------------------------------------------------------------
 
     async def _confirm(self, errand: Errand) -> None:
-        """Asks the daemon whether the errand's content may be given out (rules 1 and 2)."""
+        """Asks the daemon whether the errand's content may be given out."""
         if self._asking >= MAX_ASKED:
             raise BusyError(f"{MAX_ASKED} requests about MCP tasks wait for the daemon")
         self._asking += 1

@@ -1,27 +1,16 @@
 """The front's connection to the daemon, and its rate limits.
 
-Of `door`:
+The door sends each question once, because a question consumes a proof of possession; after a lost answer
+the client must send a new proof. The next question makes a lost connection again; a daemon that doesn't
+answer in time counts as gone. Callers that waited for a failed attempt fail with it. The daemon refuses a
+front whose settings give another name. Reports of refused requests and the question for client authorities
+never start a daemon.
 
-1. Each question is sent once, because it consumes a proof of possession. If the answer is lost, the client
-   must send a new proof.
-2. A lost connection is made again by the next question. A daemon that doesn't answer in time counts as gone.
-   Callers that waited for a failed attempt fail with it and don't try again one after another.
-3. The daemon refuses a front whose settings give another name. The daemon names the issuers and the client
-   certificate authorities. That question is repeated and, like reports of refused requests, never starts a
-   daemon.
-
-Of `pace`:
-
-1. A request without a token counts for its address. So does a token that a seat holds for that address;
-   unknown tokens count in a separate bucket of the address. So invented tokens can't slow down tasks that are
-   served already.
-2. One address, and unknown tokens in total, may use only a part of the concurrent questions. All clients
-   behind one address count as one.
-3. A token that no seat holds is unknown until the daemon has named its task. Each time the daemon decides
-   whether it is valid and who has its key.
-4. Of several requests from one address with the same unknown token, the first is asked about and the others
-   wait, so a client that renews its token is not limited. If the daemon can't be reached, all of them fail
-   with the first.
+A request without a token counts for its address, as does a token that a seat holds for that address.
+Unknown tokens count in a separate bucket of the address, so invented tokens can't slow down tasks that are
+served already. One address, and unknown tokens in total, may use only a part of the concurrent questions. A
+token that no seat holds is unknown until the daemon has named its task. Of several requests from one
+address with the same unknown token, the first is asked about and the others wait.
 """
 
 from __future__ import annotations
@@ -63,15 +52,7 @@ class Door:
         there: Connect,
         certified: Callable[[], bool],
     ) -> None:
-        """Makes no connection yet.
-
-        Args:
-            origin: The front's public origin.
-            connect: Makes the front's own connection.
-            seat: Returns the connector of a seat, from the agent and the token's text.
-            there: Connects only to a daemon that runs already (rule 3).
-            certified: Whether clients may present certificates now.
-        """
+        """Makes no connection yet; `there` connects only to a daemon that runs already."""
         self.origin = origin
         self.scheme = origin.partition(":")[0]
         self.seat = seat
@@ -85,11 +66,7 @@ class Door:
         """Why its own connection could not be made the last time."""
 
     async def show(self, agent: str, shown: Shown) -> Seated:
-        """Asks the daemon whose task a request belongs to (rule 1).
-
-        Raises RefusedByDaemonError (it belongs to no task, and why) or DaemonLostError (the daemon is gone or
-        did not answer in time).
-        """
+        """Asks whose task a request belongs to; raises RefusedByDaemonError or DaemonLostError."""
         answer = await self._asked(await self.reached(), ShowProof(agent=agent, shown=shown))
         if isinstance(answer, Seated):
             return answer
@@ -98,13 +75,12 @@ class Door:
         raise DaemonLostError("the daemon answered with something else")
 
     async def authorities(self, ask: ShowClientAuthorities) -> Answer:
-        """Asks a running daemon for the client certificate authorities (rule 3); raises as `show`."""
         async with self._turn:
             client = await self._reached(self._there)
         return await self._asked(client, ask)
 
     async def tell(self, ask: TellRefused) -> Answer:
-        """Reports a refused request to a running daemon (rule 3); raises as `show`."""
+        """Reports a refused request to a running daemon; raises as `show`."""
         return await self._asked(await self._reached(self._there), ask)
 
     async def _asked(
@@ -130,7 +106,7 @@ class Door:
         }
 
     async def reached(self) -> AsyncClient:
-        """Returns the connection, made if needed (rules 2 and 3); raises as `show`."""
+        """Returns the connection, made if needed; raises as `show`."""
         before = self._failed
         async with self._turn:
             if self._client is None and self._failed is not None and self._failed is not before:
@@ -162,7 +138,6 @@ class Door:
             client.close()
 
     def close(self) -> None:
-        """Closes the connection."""
         if self._client is not None:
             self._client.close()
 
@@ -182,19 +157,14 @@ class Pace:
         self._each: Counter[str] = Counter()
         self._each_strange: Counter[str] = Counter()
         self._first: dict[tuple[str, str], asyncio.Future[None]] = {}
-        """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
+        """Tokens that no seat holds and that are asked about, by network and text."""
 
     def take(self, address: str) -> None:
-        """Counts a request without a token (rule 1); raises TooManyRequestsError."""
+        """Counts a request without a token; raises TooManyRequestsError."""
         self._asked.take(network_of(address), named="this address")
 
     async def turn(self, address: str, token: str, *, is_known: Callable[[], bool]) -> bool:
-        """Waits while another request of this address with this token is asked about (rule 4).
-
-        Returns whether a seat holds the token now; call `question` next, without waiting in between.
-
-        Raises DaemonLostError if the other request found the daemon unreachable.
-        """
+        """Returns whether a seat holds the token now; call `question` next, without waiting in between."""
         name = network_of(address)
         while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
             await asyncio.shield(first)  # a waiter may be cancelled
@@ -202,13 +172,7 @@ class Pace:
 
     @contextmanager
     def question(self, address: str, token: str, *, known: bool) -> Iterator[None]:
-        """Reserves a question to the daemon while the context lasts (rules 1, 2 and 4).
-
-        Requests that wait for this token see what is known at the end; `known` says whether a seat holds it.
-
-        Raises FrontFullError (the limit of concurrent questions is reached) or TooManyRequestsError (this
-        address has used its share).
-        """
+        """Reserves a question; `known`: a seat holds it; raises FrontFullError or TooManyRequestsError."""
         name = network_of(address)
         counted = self._require_room(name, known=known)
         if known:

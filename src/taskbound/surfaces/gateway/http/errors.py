@@ -1,8 +1,4 @@
-"""The HTTP front's own refusals and their status codes.
-
-`surfaces.http` refuses what is invalid before a request is understood. Errors shared with the pipe stand
-beside this folder; their HTTP status stands here (MCP 2026-07-28, Streamable HTTP).
-"""
+"""The HTTP front's own refusals and their status codes (MCP 2026-07-28, Streamable HTTP)."""
 
 from __future__ import annotations
 

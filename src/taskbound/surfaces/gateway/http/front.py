@@ -1,31 +1,20 @@
 """The front: reads agents' HTTP requests and enforces its rules.
 
-Of `front`:
-
-1. A request is read and refused as strictly as a pipe's line, with one named error, and one record if it
-   asked for an action (`wire.mcp`, `surfaces.gateway.reports`). Before that the daemon names its task from
-   the token and the proof of possession; the front judges neither.
-2. A modern request is compared with its headers first (`rules`); a call also with its tool's pinned schema.
-3. A legacy request needs its session, which gives it a name and no right (`sessions`).
-4. A modern client's disconnect is a cancel; a legacy client's is not. A client that disconnects before work
-   began has asked for nothing, and its body is dropped.
-5. Each task has one seat for all of its tokens. The number of seats, the requests per address and the
-   daemon's time are bounded (`pace`).
-6. A legacy client may open one stream for messages outside requests (GET); a modern one requests streams.
-7. Metadata is published for every possible agent name, so that it doesn't reveal which agents exist (RFC 9728
-   §2).
-8. A head or body over its limit is reported to the daemon (`http.telling`). Other requests that are refused
-   before they are read are not: their body says what they ask for.
-
-Of `rules`:
-
-1. A request has the revision that its `_meta` names, and the header must name the same. Without it the header
-   decides: a modern one lacks its `_meta`; no header means 2025-03-26.
-2. `Mcp-Method` is the method and `Mcp-Name` its subject, so that proxies see what the gateway sees.
-3. `Mcp-Param-…` is the argument whose pinned schema has `x-mcp-header`, as text; absent if the argument is
-   absent or null. Integers are compared as numbers.
-4. A value that can't stand in a header is written `=?base64?…?=`, strictly; a partial form is literal. Other
-   values must be visible ASCII.
+* A request is read and refused as strictly as a pipe's line, with one named error, and one record if it
+  asked for an action. The daemon first names its task from the token and the proof of possession; the front
+  judges neither.
+* A legacy request needs its session, which gives it a name and no right. A modern client's disconnect is a
+  cancel; a legacy client's is not. A client that disconnects before work began has asked for nothing.
+* Each task has one seat for all of its tokens. Seats, requests per address and the daemon's time are
+  bounded.
+* Metadata is published for every possible agent name, so it doesn't reveal which agents exist (RFC 9728
+  §2).
+* A head or body over its limit is reported to the daemon. Other requests that are refused before they are
+  read are not: their body says what they ask for.
+* The header and `_meta` must name the same revision; no header means 2025-03-26. `Mcp-Method` is the method
+  and `Mcp-Name` its subject, so that proxies see what the gateway sees. `Mcp-Param-…` is the argument whose
+  pinned schema has `x-mcp-header`; integers are compared as numbers. A value that can't stand in a header
+  is written `=?base64?…?=`; a partial form is literal.
 """
 
 from __future__ import annotations
@@ -101,11 +90,7 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
 def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
-    """Returns whether the message is modern; its headers must agree with it (rules 1 and 2).
-
-    Raises HeaderMismatchError (A header disagrees or is missing), UnsupportedVersionError (the revision is
-    not supported) or BadParamsError (`_meta` lacks a required member).
-    """
+    """Returns whether the message is modern; its headers must agree with it."""
     named = headers.get("mcp-protocol-version", "")
     meta = message.params.get("_meta")
     within = meta.get(VERSION_KEY) if isinstance(meta, dict) else None
@@ -141,7 +126,7 @@ def _require_method(headers: Mapping[str, str], message: Request | Notice) -> No
 def require_mirrored(
     headers: Mapping[str, str], arguments: dict[str, JsonValue], some: tuple[Mirror, ...]
 ) -> None:
-    """Raises HeaderMismatchError unless each mirrored argument equals its header (rule 3)."""
+    """Raises HeaderMismatchError unless each mirrored argument equals its header."""
     for one in some:
         told, value = _value(headers, one.header.lower()), _at(arguments, one.path)
         if not _same(told, value):
@@ -195,14 +180,7 @@ class Front(Room["FrontBounds", "Connection"]):
     """Serves every connection (`connection.Server`)."""
 
     def __init__(self, plugs: Plugs, door: Door, bounds: FrontBounds, *, hosts: frozenset[str]) -> None:
-        """Serves no client yet.
-
-        Args:
-            plugs: The parts of each gateway, without its connections.
-            door: Asks the daemon for the task of a request, and connects seats.
-            bounds: Limits of size and time.
-            hosts: The allowed values of `Host`.
-        """
+        """Serves no client yet; `hosts` are the allowed values of `Host`."""
         self._pace = Pace(bounds, time.monotonic)
         super().__init__(bounds, count=self._pace.take)
         self._plugs = plugs
@@ -212,10 +190,9 @@ class Front(Room["FrontBounds", "Connection"]):
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
         self.telling = Telling(door.tell)
-        """Tells the daemon what is refused here (rule 8)."""
+        """Tells the daemon what is refused here."""
 
     async def close(self) -> None:
-        """Stops serving and ends every server."""
         self.abort_all()
         for task in tuple(self._work):
             task.cancel()  # none of it opens another seat
@@ -226,32 +203,28 @@ class Front(Room["FrontBounds", "Connection"]):
 
     @property
     def runs_servers(self) -> bool:
-        """Whether a server of any seat runs."""
         return any(one.gateway.runs_servers for one in (*self._seats.values(), *self._leaving))
 
     # --- connections -----------------------------------------------------------------------------
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
-        """Reads the head of a request; raises as `read_head`."""
         return read_head(
             verb, target, fields, hosts=self.hosts, scheme=self._door.scheme, most=self.bounds.body
         )
 
     def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
-        """Returns the reply object for a request on this connection."""
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
         made.address, made.chain = self.client_of(connection, raw), connection.certificates
         made.on_proven = lambda: self.prove(connection, made.task)
         return made
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """Reports a request that was refused before it was complete (rule 8)."""
+        """Reports a request that was refused before it was complete."""
         del raw
         if error.code in OVERSIZED:
             self.telling.refused(error.code, "")
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answers a complete request."""
         task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
@@ -280,7 +253,7 @@ class Front(Room["FrontBounds", "Connection"]):
     # --- seats -----------------------------------------------------------------------------------
 
     async def _seat(self, head: Head, reply: Reply) -> Seat | None:
-        """Returns the seat of the token's task (rules 1 and 5); None if the client has left."""
+        """Returns the seat of the token's task; None if the client has left."""
 
         def is_known() -> bool:
             return any(one.holds(head.token) for one in self._seats.values())

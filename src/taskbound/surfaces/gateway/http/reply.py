@@ -1,22 +1,12 @@
 """Heads and replies of the front.
 
-Of `reply`:
+An answer is a document. It becomes a stream when a message precedes it and the client accepts one;
+otherwise the message is dropped. A request without a valid token gets a challenge (RFC 6750 §3, RFC 9449
+§7.1, RFC 9728 §5.1). An idle stream gets a comment now and then, so that the front notices a lost client.
 
-1. An answer is a document. It becomes a stream when a message precedes it and the client accepts one;
-   otherwise the message is dropped. A client that prefers a stream gets one.
-2. Replies must not be buffered by intermediaries.
-3. A request without a valid token gets a challenge that says how to authenticate and where the issuers are
-   listed (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
-4. An idle stream gets a comment now and then, so that a lost client is noticed.
-
-Of `head`:
-
-1. No header with a meaning here may occur twice; lines are strict already (`surfaces.http.head`).
-2. `Host` and `Origin` must be the front's own: a loopback name and the listening port.
-3. Each agent has one path and no query; POST for messages, DELETE to end a session; a body needs a length.
-   Metadata is public, whether the agent exists or not (RFC 9728).
-4. A token stands in `Authorization` only, a proof in `DPoP`; they are verified later.
-5. The body is plain JSON, and the client must accept a form that the answer can have.
+In a head, no header with a meaning here may occur twice. `Host` and `Origin` must be the front's own: a
+loopback name and the listening port. Each agent has one path and no query. A token stands in
+`Authorization` only, a proof in `DPoP`; the daemon verifies them later. The body is plain JSON.
 """
 
 from __future__ import annotations
@@ -75,7 +65,6 @@ class Head:
 
     @property
     def version(self) -> str:
-        """Returns the revision that the header names, or ""."""
         return self.headers.get(VERSION, "")
 
     def __repr__(self) -> str:
@@ -91,11 +80,7 @@ def read_head(
     scheme: str,
     most: int,
 ) -> Head:
-    """Parses and checks the head of a request; raises TaskboundError for the first broken rule.
-
-    `fields` are lower-case names and values in order; `scheme` is the public one; `most` bounds the body in
-    bytes.
-    """
+    """Raises for the first broken rule; `scheme` is the public one, `most` bounds the body in bytes."""
     headers = once(fields, mine=_MINE, prefix=_PARAM)  # 1
     require_own(headers, hosts=hosts, origins=frozenset(f"{scheme}://{one}" for one in hosts))  # 2
     path = _PATH.fullmatch(target)
@@ -172,10 +157,7 @@ class Reply(http.Reply):
     """The answer to one request."""
 
     def __init__(self, carrier: Carrier, head: Head | None, *, alive: float, origin: str) -> None:
-        """Prepares an answer on this connection.
-
-        `head` is None if it could not be read; `alive` is the interval of comments in seconds (rule 4).
-        """
+        """`head` is None if it was unreadable; `alive` is the interval of comments in seconds."""
         super().__init__(carrier, last=head is None)
         self._agent = "" if head is None else head.agent
         self._origin = origin
@@ -196,18 +178,16 @@ class Reply(http.Reply):
 
     @property
     def can_stream(self) -> bool:
-        """Whether the client accepts a stream of events."""
         return self._stream
 
     def tell(self, line: bytes) -> None:
-        """Sends a message that belongs to the request before its answer (rule 1)."""
+        """Sends a message that belongs to the request before its answer."""
         if self._over or not self._stream:
             return
         self.begin()
         self._carrier.write(_event(line))
 
     def begin(self) -> None:
-        """Makes the answer a stream."""
         if self._streaming or self._over:
             return
         self._streaming = True
@@ -235,11 +215,9 @@ class Reply(http.Reply):
         self._end(*events)
 
     def accept(self) -> None:
-        """Accepts a message that gets no answer."""
         self.answer(b"", status=_ACCEPTED)
 
     def refuse(self, error: TaskboundError, *, request: bytes = NULL) -> None:
-        """Answers with a refusal and its HTTP status."""
         status = status_of(error)
         headers: list[tuple[str, str]] = []
         agent = error.agent if isinstance(error, NoTokenError) else self._agent
@@ -257,7 +235,6 @@ class Reply(http.Reply):
         self.answer(line, status=status, headers=tuple(headers))
 
     def give(self, body: bytes) -> None:
-        """Sends a public document."""
         if self._over:
             return
         kind = [("Content-Type", "application/json"), ("Cache-Control", "public, max-age=60")]
@@ -280,11 +257,7 @@ class Reply(http.Reply):
 
 
 def challenges(origin: str, agent: str, wrong: str, *, dpop: str = "") -> list[tuple[str, str]]:
-    """Returns the challenges for an agent's gateway (rule 3).
-
-    `agent` is empty if it is unknown. `wrong` is the fault of the token, or empty; `dpop` replaces it for
-    tokens with a proof.
-    """
+    """Returns the challenges; `agent` is "" if unknown; `dpop` replaces `wrong` for proven tokens."""
     named = f', resource_metadata="{origin}{METADATA}/mcp/{agent}"' if agent else ""
     told = [("Bearer", "", wrong), ("DPoP", ' algs="ES256",', dpop or wrong)]
     return [

@@ -1,25 +1,17 @@
 """The seat of one task in the front: its clients, tokens, sessions and limits.
 
-Of `seat`:
-
-1. Nothing is served before the daemon has opened a connection with a token of the task; its refusal is passed
-   on. The token that is valid longest is used. A refused token is tried again only when no other is left or
-   after a new one arrived.
-2. An exchange is a client of its own: its number is the request's id inside the gateway, so answers reach
-   only that exchange. The client's own id stays in the bytes. Each exchange keeps the token it came with.
-3. While a client of the task does not read, none of its servers is read.
-4. The seat keeps asking whether the task runs and which tokens are valid. An expired token closes the streams
-   opened with it; a revoked one also ends its calls. When the task is over, streams are closed, open requests
-   answered and the seat given up. Without a fresh answer streams are closed (law 10), whatever else waits.
-5. An unused seat is given up with its servers, unless a client has an open question or a call to poll.
-6. A legacy session has one stream for messages outside requests; a new stream replaces it.
-
-Of `sessions`:
-
-1. A session belongs to its task and outlives the token that began it. Its name with another task's token
-   gives the same error as an invented name.
-2. The name is random, so that a client of the same task can't end or cancel what another one does.
-3. Idle sessions expire; their number is bounded, and the least recently used one is dropped.
+* The seat serves nothing before the daemon has opened a connection with a token of the task. The token that
+  is valid longest is used. A refused token is tried again only when no other is left or a new one arrived.
+* An exchange is a client of its own: its number is the request's id inside the gateway, so answers reach
+  only that exchange. Each exchange keeps the token it came with.
+* While a client of the task does not read, none of its servers is read.
+* The seat keeps asking whether the task runs and which tokens are valid. An expired token closes the
+  streams opened with it; a revoked one also ends its calls. When the task is over the seat is given up.
+  Without a fresh answer streams are closed (law 10), whatever else waits.
+* An unused seat is given up with its servers, unless a client has an open question or a call to poll.
+* A legacy session belongs to its task and outlives the token that began it; its name is random, and with
+  another task's token gives the same error as an invented name. Idle sessions expire; over the bound the
+  least recently used one is dropped.
 """
 
 from __future__ import annotations
@@ -84,7 +76,6 @@ class Sessions:
         self._all: dict[str, Session] = {}
 
     def begin(self, capabilities: Mapping[str, JsonValue]) -> Session:
-        """Begins a session of a client with these capabilities (rules 2 and 3)."""
         self._forget()
         while len(self._all) >= self._bounds.sessions:
             self._drop(min(self._all.values(), key=lambda one: one.used))
@@ -93,7 +84,7 @@ class Sessions:
         return made
 
     def of(self, name: str) -> Session:
-        """Returns the session of this name (rule 1); raises NoSessionError or UnknownSessionError."""
+        """Returns the session of this name; raises NoSessionError or UnknownSessionError."""
         if not name:
             raise NoSessionError("the request has no `Mcp-Session-Id`")
         self._forget()
@@ -105,7 +96,6 @@ class Sessions:
 
     @property
     def all(self) -> tuple[Session, ...]:
-        """Returns every session."""
         return tuple(self._all.values())
 
     def end(self, name: str) -> Session:
@@ -188,16 +178,12 @@ class Seat:
         *,
         ended: Callable[[Seat], None],
     ) -> None:
-        """Prepares; `start` begins.
-
-        `connect` makes the connector for a token's text; `ended` is called once when the seat takes no more
-        requests.
-        """
+        """Prepares; `ended` is called once when the seat takes no more requests."""
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connect = connect
         self._held: dict[str, Held] = {first.name: first}
-        """Tokens that were shown, by name (rule 1)."""
+        """Tokens that were shown, by name."""
         self._bounds = bounds
         self._ended = ended
         self._proof: asyncio.Future[Opened] = loop.create_future()
@@ -220,28 +206,22 @@ class Seat:
         self._tasks = [serving, *map(self._loop.create_task, (self._watch(), self._doubt()))]
 
     def show(self, token: Held) -> None:
-        """Adds a token of the task (rule 1)."""
         self._used = self._loop.time()
         self._held[token.name] = token
         if len(self._held) > _TOKENS:
             del self._held[min(self._held.values(), key=_end_of).name]
 
     def holds(self, text: str) -> bool:
-        """Whether the seat holds this token."""
         return any(one.text == text for one in self._held.values())
 
     async def ready(self) -> None:
-        """Waits until the daemon has opened a connection (rule 1).
-
-        Raises TaskboundError if the daemon refuses or can't be asked, or the seat was given up.
-        """
+        """Waits until the daemon has opened a connection; raises if it refuses or the seat was given up."""
         await asyncio.shield(self._proof)
         await self._free.wait()
         if self.over is not None:
             raise self.over
 
     async def closed(self) -> None:
-        """Waits until its servers have ended."""
         self.gateway.left(None)
         for one in self._tasks[1:]:
             one.cancel()
@@ -252,10 +232,7 @@ class Seat:
     def begin(
         self, message: Request, reply: Reply, *, modern: bool, stream: bool, session: Session | None
     ) -> Exchange:
-        """Opens an exchange that the gateway has not seen yet (rule 2).
-
-        Raises TaskboundError if the seat was given up meanwhile (rule 4).
-        """
+        """Opens an exchange that the gateway has not seen yet; raises if the seat was given up meanwhile."""
         if self.over is not None:
             raise self.over
         self._numbers += 1
@@ -277,11 +254,9 @@ class Seat:
         return made
 
     def cancel(self, number: int) -> None:
-        """Cancels the request of this number for its client."""
         self.gateway.cancel(number)
 
     def _left(self, exchange: Exchange) -> None:
-        """Handles a client that disconnected: a modern one cancels by that, a legacy one does not."""
         if exchange.modern:
             self.gateway.cancel(exchange.number)
             if exchange.stream:
@@ -307,7 +282,6 @@ class Seat:
     # --- the gateway's client --------------------------------------------------------------------
 
     def answer(self, line: bytes, to: Id | None) -> None:
-        """Sends the answer to a request, or ends it without one."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         if exchange is None:
             return
@@ -318,28 +292,23 @@ class Seat:
         exchange.reply.answer(line, status=status)
 
     def tell(self, line: bytes, to: Id | None) -> None:
-        """Sends a message of a request; messages outside requests are dropped."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         if exchange is not None:
             exchange.reply.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
-        """Returns the subscriptions of the exchange's session; None for a modern client."""
         exchange = self._open.get(request) if isinstance(request, int) else None
         return exchange.session.talk if exchange is not None and exchange.session is not None else None
 
     def talks(self) -> tuple[Talk, ...]:
-        """Returns those of every session of the task."""
         return tuple(one.talk for one in self.sessions.all)
 
     def say(self, line: bytes, talk: Talk) -> None:
-        """Sends a message outside requests to a session that listens."""
         for one in self.sessions.all:
             if one.talk is talk and one.outside is not None:
                 one.outside.tell(line)
 
     def hear(self, session: Session, reply: Reply) -> None:
-        """Makes this stream the session's, for messages outside requests (rule 6)."""
         older, session.outside = session.outside, reply
         if older is not None:
             older.answer(b"")
@@ -363,21 +332,17 @@ class Seat:
 
     @property
     def is_one(self) -> bool:
-        """Always false: each holder of a token of the task is a client."""
         return False
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
-        """Returns what the client declared in the session of this request."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange.session.capabilities if exchange is not None and exchange.session is not None else {}
 
     def can_hear(self, to: Id) -> bool:
-        """Whether the client of this request is connected and accepts a stream."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange is not None and exchange.reply.can_stream and not exchange.reply.is_over
 
     def token(self, to: Id) -> str:
-        """Returns the name of the token of this request."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange.token if exchange is not None else ""
 
@@ -387,16 +352,13 @@ class Seat:
         self._free.clear()
 
     def release(self, why: str) -> None:
-        """Takes requests again."""
         del why
         self._free.set()
 
     def task_over(self, words: str) -> None:
-        """Handles the task's end (rule 4)."""
         self._give_up(TaskEndedError(words))
 
     async def close(self, *, patience: float) -> None:
-        """Ends the waiting clients."""
         del patience
         for one in tuple(self._open.values()):
             self._close(one)
@@ -428,7 +390,7 @@ class Seat:
         return client, opened
 
     def _failed(self, error: TaskboundError) -> None:
-        """A seat without an earlier connection, or one that the daemon refuses, is over (rule 4)."""
+        """A seat without an earlier connection, or one that the daemon refuses, is over."""
         first = not self._proof.done()
         if first:
             self._proof.set_exception(error)
@@ -456,7 +418,7 @@ class Seat:
             await asyncio.sleep(self._bounds.check)
 
     async def _doubt(self) -> None:
-        """Closes streams when the last answer is too old, also while a new one is waited for (rule 4)."""
+        """Closes streams when the last answer is too old, also while a new one is waited for."""
         while self.over is None:
             left = self._fresh + self._bounds.fresh - self._loop.time()
             if left <= 0:
