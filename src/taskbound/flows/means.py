@@ -90,11 +90,9 @@ class OneLook:
         self._found: dict[Hashable, object] = {}
 
     def __enter__(self) -> Self:
-        """Enters the context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the snapshot."""
         self._open.close()
 
     def once(self, key: Hashable, look: Callable[[Snapshot], T]) -> T:

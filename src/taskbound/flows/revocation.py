@@ -167,12 +167,10 @@ class Feed:
 
     @property
     def through(self) -> int:
-        """Returns the place through which the log was read."""
         return self._through
 
     @property
     def looks(self) -> int:
-        """Returns the number of looks begun."""
         return self._looks
 
     def has_looked(self, since: int) -> bool:
@@ -283,7 +281,6 @@ class Feed:
             self._fresh, self._log = None, self._log + 1
 
     def _keep(self, entries: Iterable[Entry]) -> None:
-        """Keeps entries in the order of their places; lock held."""
         before = len(self._entries)
         for one in entries:
             self._entries.append(one)
@@ -292,7 +289,6 @@ class Feed:
             self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
-        """Drops entries that are too old; lock held."""
         old = 0
         while self._came and self._came[0][0] < self._spent - _KEPT:
             old += self._came.popleft()[1]

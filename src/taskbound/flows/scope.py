@@ -62,7 +62,6 @@ class Suggested:
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    """Returns the narrowest scope for past or intended calls."""
     with means.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
         names = {one.agent for one in tasks} | ({order.agent} if order.agent else set())

@@ -54,7 +54,7 @@ class AuditReads(Protocol):
         """Returns the number of records, placed or not."""
 
     def size(self) -> int:
-        """Returns the number of placed records."""
+        pass
 
     def records(self, start: int, limit: int) -> tuple[bytes, ...]:
         """Returns exact bytes of records from this index on, in log order."""
@@ -79,7 +79,7 @@ class AuditReads(Protocol):
         """Returns a tile's hashes, 32 bytes each (C2SP tlog-tiles), as many as exist."""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        """Returns the newest checkpoint."""
+        pass
 
     def numbered(self, number: int) -> PlacedRecord | None:
         """Returns the record of this number (`AuditWrites.last_number`)."""
@@ -111,4 +111,4 @@ class AuditWrites(AuditReads, Protocol):
         """Writes whole tiles by (level, index)."""
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Stores a signed checkpoint."""
+        pass

@@ -27,7 +27,7 @@ class CredentialReads(Protocol):
     """Reads credentials."""
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """Returns the credential."""
+        pass
 
     def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
         self,
@@ -88,7 +88,7 @@ class CredentialWrites(CredentialReads, Protocol):
         """Inserts credentials. MUST raise `ConflictError` if one exists."""
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """Locks and returns the credential."""
+        pass
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
         """Locks and returns the live credentials of these tasks, by id."""

@@ -81,10 +81,10 @@ class AccountReads(Protocol):
         """Returns every account, by issuer and subject."""
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
-        """Returns the account if it is linked."""
+        pass
 
     def session(self, namespace: str, secret: str) -> Session | None:
-        """Returns the browser session whose secret has this digest."""
+        pass
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
         """Returns when this person's session ends, 0 if there is none."""
@@ -103,7 +103,7 @@ class AccountWrites(AccountReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the account is linked."""
 
     def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
-        """Deletes the account, if present."""
+        pass
 
     def put_sign_in(self, sign_in: SignIn) -> None:
         """Inserts. MUST raise `ConflictError` if the state exists."""
@@ -115,16 +115,16 @@ class AccountWrites(AccountReads, Protocol):
         """Returns sign-ins of this address, oldest first."""
 
     def count_sign_ins(self, namespace: str) -> int:
-        """Returns the number of pending sign-ins."""
+        pass
 
     def drop_sign_ins(self, namespace: str, issuer: str) -> None:
-        """Deletes pending sign-ins of this issuer."""
+        pass
 
     def put_session(self, session: Session) -> None:
         """Inserts. MUST raise `ConflictError` if the id or the secret exists."""
 
     def drop_session(self, namespace: str, session: str) -> None:
-        """Deletes the session, if present."""
+        pass
 
     def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
         """Deletes sign-ins of all namespaces begun before this; returns their number."""
@@ -240,31 +240,31 @@ class IdentityReads(Protocol):
     """Reads persons, groups and agents, per namespace."""
 
     def person(self, namespace: str, name: str) -> Person | None:
-        """Returns the person."""
+        pass
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Returns every person, by name in order."""
+        pass
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
-        """Returns every group, by name."""
+        pass
 
     def person_key(self, namespace: str, key: str) -> PersonKey | None:
-        """Returns the key, in any state."""
+        pass
 
     def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Returns every key, in any state, by id."""
+        pass
 
     def namespace(self, name: str) -> Namespace:
         """Returns a namespace's settings, defaults if never set."""
 
     def issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Returns every issuer of evidence, by name."""
+        pass
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """Returns the agent."""
+        pass
 
     def agents(self, namespace: str) -> tuple[Agent, ...]:
-        """Returns every agent, by name."""
+        pass
 
     def namespaces(self) -> tuple[str, ...]:
         """Returns every namespace with an agent, in order."""
@@ -277,10 +277,10 @@ class IdentityWrites(IdentityReads, Protocol):
     """Writes identities; `expect` is the row's required version, 0 if it must not exist."""
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Locks existing agents and returns their versions."""
+        pass
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """Locks and returns the known persons among these."""
+        pass
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Locks and returns every person and group."""
@@ -295,7 +295,7 @@ class IdentityWrites(IdentityReads, Protocol):
         """Writes. MUST raise `ConflictError` for another version, or an `issuer` in use in the namespace."""
 
     def drop_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer, if present."""
+        pass
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Writes the key. MUST raise `ConflictError` for another version."""
@@ -317,13 +317,13 @@ class ServiceReads(Protocol):
     """Reads services, per namespace; in a transaction, listing locks."""
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """Returns the service."""
+        pass
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         """Returns every service by name, locked against changes in a transaction."""
 
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
-        """Returns the key, ended or not."""
+        pass
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
         """Returns keys of the service, or all, ended or not; locked against changes in a transaction.
@@ -357,13 +357,13 @@ class TrustReads(Protocol):
     """Reads trust domains, per namespace."""
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
-        """Returns the trust domain."""
+        pass
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
-        """Returns a namespace's trust domains, by name."""
+        pass
 
     def all_trusts(self) -> tuple[Trust, ...]:
-        """Returns the trust domains of all namespaces, by both."""
+        pass
 
 
 class TrustWrites(TrustReads, Protocol):
@@ -373,7 +373,7 @@ class TrustWrites(TrustReads, Protocol):
         """Writes the trust domain. MUST raise `ConflictError` for another version."""
 
     def drop_trust(self, namespace: str, domain: str) -> None:
-        """Deletes the trust domain, if present."""
+        pass
 
 
 class BundleSource(Protocol):
@@ -474,7 +474,7 @@ class WorkloadReads(Protocol):
         """Returns every selector by agent and id, locked against changes in a transaction."""
 
     def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
-        """Returns selectors of this kind and issuer, in the same order."""
+        pass
 
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
         """Returns keys of the agent, or all, ended or not; locked against changes in a transaction.
@@ -483,7 +483,7 @@ class WorkloadReads(Protocol):
         """
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
-        """Returns the key."""
+        pass
 
     def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
         """Returns every issuer of identities by name, locked against changes in a transaction."""
@@ -496,7 +496,7 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an equal selector."""
 
     def drop_selector(self, namespace: str, selector: str) -> None:
-        """Deletes the selector, if present."""
+        pass
 
     def put_agent_key(self, key: AgentKey) -> None:
         """Inserts. MUST raise `ConflictError` for an existing id, or if the agent has another valid key."""
@@ -508,4 +508,4 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an existing name, or an `iss` in use for its purpose."""
 
     def drop_identity_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer, if present."""
+        pass

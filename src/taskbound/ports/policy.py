@@ -30,11 +30,11 @@ class OperationRules(Protocol):
 
     @property
     def known(self) -> bool:
-        """Whether the bundle's base decides operations."""
+        pass
 
     @property
     def words(self) -> Mapping[str, str]:
-        """Returns each policy's message by name, if it has one."""
+        pass
 
     @property
     def every(self) -> frozenset[str]:
@@ -54,7 +54,7 @@ class OperationRules(Protocol):
         """Returns the policies whose heads match, and the facts they read."""
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
-        """Returns the bundle's answer."""
+        pass
 
 
 class PolicyEngine(Protocol):
@@ -67,7 +67,7 @@ class PolicyEngine(Protocol):
 
     @property
     def bundle(self) -> str:
-        """Returns the bundle's digest."""
+        pass
 
     @property
     def reads(self) -> frozenset[str]:
@@ -75,24 +75,24 @@ class PolicyEngine(Protocol):
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Returns its policies' names, in order."""
+        pass
 
     @property
     def lifters(self) -> frozenset[str]:
-        """Returns every lifter that any policy names."""
+        pass
 
     @property
     def operations(self) -> OperationRules:
-        """Returns its rules for operations."""
+        pass
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """Returns all that can change the answer for this agent and tool. MUST be complete."""
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
-        """Returns the bundle's answer."""
+        pass
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
-        """Returns the evaluation's trace."""
+        pass
 
 
 class PolicyLanguage(Protocol):
@@ -116,7 +116,7 @@ class PolicyLanguage(Protocol):
         """
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
-        """Returns the schema that editors use for these tools."""
+        pass
 
     def formatted(self, text: str) -> str:
         """Returns the formatted rules. MUST raise `PolicySyntaxError`."""
@@ -155,7 +155,7 @@ class PolicyReader(Protocol):
     """Reads bundles, per namespace."""
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """Returns the bundle as stored; callers must check its digest."""
+        pass
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
         """Returns every bundle without archive, newest first."""

@@ -160,79 +160,79 @@ class Snapshot(Protocol):
 
     @property
     def identities(self) -> IdentityReads:
-        """Persons and agents."""
+        pass
 
     @property
     def accounts(self) -> AccountReads:
-        """Persons' accounts at issuers."""
+        pass
 
     @property
     def workloads(self) -> WorkloadReads:
-        """Selectors, keys and issuers of agents."""
+        pass
 
     @property
     def authorizations(self) -> AuthorizationReads:
-        """Clients that people use."""
+        pass
 
     @property
     def services(self) -> ServiceReads:
-        """Enforcement points and downstream systems."""
+        pass
 
     @property
     def trusts(self) -> TrustReads:
-        """Trust domains and their bundles."""
+        pass
 
     @property
     def tasks(self) -> TaskReads:
-        """Tasks, templates, limits and runs."""
+        pass
 
     @property
     def unclaimed(self) -> UnclaimedReads:
-        """Tasks not yet claimed by a client."""
+        pass
 
     @property
     def tools(self) -> ToolReads:
-        """Servers and pinned tools."""
+        pass
 
     @property
     def actions(self) -> ActionReads:
-        """Actions and acts."""
+        pass
 
     @property
     def credentials(self) -> CredentialReads:
-        """Credentials of tasks."""
+        pass
 
     @property
     def targets(self) -> TargetReads:
-        """Systems in which credentials are minted."""
+        pass
 
     @property
     def amendments(self) -> AmendmentReads:
-        """Amendments and their answers."""
+        pass
 
     @property
     def shared_claims(self) -> SharedClaimReads:
-        """Claims kept for services."""
+        pass
 
     @property
     def tokens(self) -> TokenReads:
-        """Tokens and their signing keys."""
+        pass
 
     @property
     def approvals(self) -> ApprovalReads:
-        """Questions about held actions, and their answers."""
+        pass
 
     @property
     def audit(self) -> AuditReads:
-        """The log."""
+        pass
 
     @property
     def policy(self) -> PolicyReader:
-        """Bundles and activations."""
+        pass
 
     @property
     def revocation(self) -> RevocationReads:
-        """The kill switch."""
+        pass
 
 
 class Presence(Protocol):
@@ -280,13 +280,13 @@ class Store(Readable, Presence, Protocol):
         """Whether this process sequences records; takes the lead if free. Raises StoreUnavailableError."""
 
     def describe(self) -> str:
-        """Returns kind, library version and location in words."""
+        pass
 
     def reserve_state(self) -> str:
         """Returns `whole`, or why the reserve for ending tasks is missing."""
 
     def close(self) -> None:
-        """Closes the store."""
+        pass
 
 
 class Transaction(Protocol):
@@ -294,84 +294,84 @@ class Transaction(Protocol):
 
     @property
     def identities(self) -> IdentityWrites:
-        """Persons and agents."""
+        pass
 
     @property
     def accounts(self) -> AccountWrites:
-        """Persons' accounts at issuers."""
+        pass
 
     @property
     def workloads(self) -> WorkloadWrites:
-        """Selectors, keys and issuers of agents."""
+        pass
 
     @property
     def authorizations(self) -> AuthorizationWrites:
-        """Clients that people use."""
+        pass
 
     @property
     def services(self) -> ServiceWrites:
-        """Enforcement points and downstream systems."""
+        pass
 
     @property
     def trusts(self) -> TrustWrites:
-        """Trust domains and their bundles."""
+        pass
 
     @property
     def tasks(self) -> TaskWrites:
-        """Tasks, templates, limits and runs."""
+        pass
 
     @property
     def unclaimed(self) -> UnclaimedWrites:
-        """Tasks not yet claimed by a client."""
+        pass
 
     @property
     def tools(self) -> ToolWrites:
-        """Servers and pinned tools."""
+        pass
 
     @property
     def actions(self) -> ActionWrites:
-        """Actions and acts."""
+        pass
 
     @property
     def targets(self) -> TargetWrites:
-        """Systems in which credentials are minted."""
+        pass
 
     @property
     def credentials(self) -> CredentialWrites:
-        """Credentials of tasks."""
+        pass
 
     @property
     def amendments(self) -> AmendmentWrites:
-        """Amendments and their answers."""
+        pass
 
     @property
     def answered(self) -> AnsweredWrites:
-        """Idempotency keys and answers."""
+        pass
 
     @property
     def claims(self) -> ClaimWrites:
-        """Single-use values."""
+        pass
 
     @property
     def shared_claims(self) -> SharedClaimWrites:
-        """Claims kept for services."""
+        pass
 
     @property
     def tokens(self) -> TokenWrites:
-        """Tokens and their signing keys."""
+        pass
 
     @property
     def approvals(self) -> ApprovalWrites:
-        """Questions about held actions, and their answers."""
+        pass
 
     @property
     def audit(self) -> AuditWrites:
-        """The log."""
+        pass
 
     @property
     def policy(self) -> PolicyWriter:
-        """Bundles and activations."""
+        pass
 
     @property
     def revocation(self) -> RevocationWrites:
-        """The kill switch."""
+        pass

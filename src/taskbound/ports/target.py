@@ -146,10 +146,10 @@ class TargetReads(Protocol):
     """Reads targets."""
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Returns the target."""
+        pass
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
-        """Returns every target, by name."""
+        pass
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
         """Returns targets of all namespaces, by namespace and name."""
@@ -165,7 +165,7 @@ class TargetWrites(TargetReads, Protocol):
     """Writes targets."""
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Locks and returns the target."""
+        pass
 
     def put_target(self, target: StoredTarget, *, expect: int) -> None:
         """Overwrites version `expect`, 0 for a new row. MUST raise `ConflictError` for another version."""
@@ -273,7 +273,7 @@ class Target(Protocol[K_contra]):
         """
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns what is there under a name."""
+        pass
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
         """Yields all names with this prefix, unordered."""

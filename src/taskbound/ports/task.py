@@ -48,7 +48,7 @@ class AmendmentReads(Protocol):
     """Reads amendments, per namespace."""
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Returns the amendment."""
+        pass
 
     def amendments(
         self,
@@ -69,7 +69,7 @@ class AmendmentWrites(AmendmentReads, Protocol):
     """Writes amendments; locks last until the end of the transaction."""
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Locks and returns the amendment."""
+        pass
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
         """Locks all open ones of these tasks, by id."""
@@ -78,10 +78,10 @@ class AmendmentWrites(AmendmentReads, Protocol):
         """Whether the scope of this digest was denied to this task."""
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
-        """Returns the number of open ones of each task."""
+        pass
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """Returns how many were asked of this agent's tasks since that instant."""
+        pass
 
     def insert_amendment(self, amendment: StoredAmendment) -> None:
         """Inserts without answers. MUST raise `ConflictError` for an existing id or a second open one."""
@@ -113,7 +113,7 @@ class TaskReads(Protocol):
     """Reads tasks, per namespace."""
 
     def task(self, namespace: str, task: str) -> Task | None:
-        """Returns the task."""
+        pass
 
     def tasks(
         self,
@@ -145,25 +145,25 @@ class TaskReads(Protocol):
         """Returns overdue heartbeats of all namespaces, oldest first. MUST use an index."""
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
-        """Returns these tasks' heartbeats by task."""
+        pass
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """Returns the remainder of each limit."""
+        pass
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
         """Returns the number of tasks in this state, only learning ones if asked."""
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
-        """Returns every template, by name."""
+        pass
 
     def template(self, namespace: str, name: str) -> Template | None:
-        """Returns the template."""
+        pass
 
     def evidence(self, namespace: str, digest: str) -> str:
         """Returns the stored token of this digest, or ''."""
 
     def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
-        """Returns the accounts that ran the agent for any of these tasks."""
+        pass
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Returns this boot's runs whose task has not ended."""
@@ -200,10 +200,10 @@ class TaskWrites(TaskReads, Protocol):
         """Deletes a task's limits, so that others can be opened."""
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Replaces the task's heartbeat."""
+        pass
 
     def drop_heartbeat(self, namespace: str, task: str) -> None:
-        """Deletes the task's heartbeat, if present."""
+        pass
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """Changes remainders by (task, limit) from the first value to the second.
@@ -215,7 +215,7 @@ class TaskWrites(TaskReads, Protocol):
         """Writes the template. MUST raise `ConflictError` for another version."""
 
     def drop_template(self, namespace: str, name: str) -> None:
-        """Deletes the template, if present."""
+        pass
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
         """Stores the token under its digest, unless stored."""
@@ -244,4 +244,4 @@ class UnclaimedWrites(UnclaimedReads, Protocol):
         """Inserts a note of a task written in this transaction. MUST raise `ConflictError` if noted."""
 
     def drop(self, namespace: str, task: str) -> None:
-        """Deletes the note, if present."""
+        pass

@@ -37,22 +37,22 @@ class AuthorizationReads(Protocol):
     """Reads authorizations per namespace; in a transaction, reads lock."""
 
     def client(self, namespace: str, client: str) -> RegisteredClient | None:
-        """Returns the client."""
+        pass
 
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
-        """Returns every registered client, by name."""
+        pass
 
     def asked(self, namespace: str, asked: str) -> Asked | None:
-        """Returns the request."""
+        pass
 
     def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
-        """Returns the request by digest of its typed code or its authorization code."""
+        pass
 
     def count_asked(self, namespace: str, since: Instant) -> int:
         """Returns the number of requests since then that wait for a person."""
 
     def admission(self, namespace: str, admission: str) -> Admission | None:
-        """Returns the admission."""
+        pass
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
         """Returns this client's live admissions, by id."""
@@ -63,7 +63,7 @@ class AuthorizationReads(Protocol):
         """Returns admissions, newest first; empty filters match all; `before` is the last id so far."""
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
-        """Returns the refresh token of this digest."""
+        pass
 
 
 class AuthorizationWrites(AuthorizationReads, Protocol):
@@ -73,13 +73,13 @@ class AuthorizationWrites(AuthorizationReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the name exists."""
 
     def drop_client(self, namespace: str, client: str) -> None:
-        """Deletes the client, if present."""
+        pass
 
     def put_asked(self, asked: Asked, *, expect: int) -> None:
         """Writes. MUST raise `ConflictError` unless the version is `expect`, 0 for a new row."""
 
     def drop_asked_of(self, namespace: str, client: str) -> None:
-        """Deletes every request of this client."""
+        pass
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
         """Writes. MUST raise `ConflictError` as `put_asked` does."""
@@ -178,7 +178,7 @@ class SharedClaimReads(Protocol):
     """Reads claims kept for services."""
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
-        """Returns a service's claim for a transaction."""
+        pass
 
     def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
         """Returns namespace and name of each service with claims expired before this."""
@@ -203,7 +203,7 @@ class SharedClaimWrites(SharedClaimReads, Protocol):
         """Writes state and answer. MUST raise `ConflictError` if it is missing."""
 
     def put_tally(self, tally: Tally) -> None:
-        """Writes a service's locked tally."""
+        pass
 
     def drop(
         self, namespace: str, service: str, before: Instant, *, limit: int
@@ -265,7 +265,7 @@ class TokenReads(Protocol):
     """Reads tokens per namespace; keys and status lists are shared by all."""
 
     def token(self, namespace: str, token: str) -> Token | None:
-        """Returns the token."""
+        pass
 
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
@@ -282,7 +282,7 @@ class TokenReads(Protocol):
         """
 
     def key(self, kid: str) -> IssuingKey | None:
-        """Returns the key."""
+        pass
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
         """Returns every key in any state, oldest first."""

@@ -157,7 +157,6 @@ def rebuild_request(snapshot: Snapshot, kept: StoredAction) -> RecordedRequest |
 
 
 def complete_request(again: RecordedRequest, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
-    """Returns the request with every fact that this engine reads, or the names of unrecorded facts."""
     request = again.request
     wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
     facts = again.lasting | dict(request.facts)
@@ -182,7 +181,6 @@ def replayed_answer(conclusion: PolicyConclusion, again: RecordedRequest) -> tup
 
 
 def fact_lines(again: RecordedRequest) -> str:
-    """Returns the recorded facts, one per line."""
     return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
 
 
@@ -279,7 +277,6 @@ class _Seen:
 
 
 def explain(means: Means, namespace: str, action: str) -> Explanation:
-    """Explains this action; raises UnknownActionError if there is none."""
     with means.store.read() as snapshot:
         kept = snapshot.actions.action(namespace, action)
         if kept is None:

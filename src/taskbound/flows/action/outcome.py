@@ -114,11 +114,9 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """Returns the SHA-256 of the result bytes, or the digest that the holder gave."""
         return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
 
     def holds(self, task: str, connection: str) -> bool:
-        """Whether the reporter holds a permit of this task on this connection."""
         if self.token:
             return is_afar(connection) and task == self.task
         return connection == self.connection
@@ -159,7 +157,6 @@ class Sheet:
         told: Collection[str] = (),
         minted: Collection[str] = (),
     ) -> None:
-        """Starts with the state read under lock; `told` have tokens, `minted` have credentials."""
         self._told = told
         self._minted = minted
         self._namespace = namespace
@@ -173,7 +170,6 @@ class Sheet:
         self._taken: dict[str, tuple[str, str]] = {}
 
     def take(self, report: Report, permit: OpenPermit | None) -> Released:
-        """Decides whether this result may be released and remembers the change."""
         held = permit is not None and report.holds(permit.task, permit.connection)
         if permit is None or not held or permit.state not in OPEN or self._is_another(report):
             error = NotHolderError(f"`{report.action}` is no open permit of who tells this")
@@ -208,7 +204,6 @@ class Sheet:
         return self.judge(report, kept.task)
 
     def judge(self, report: Report, task: str) -> Released:
-        """Decides whether a result with this outcome may be released now."""
         if report.outcome not in _RESULTS:
             reason = report.note or "there is no result"
             return Withhold(action=report.action, code=report.outcome, reason=reason)
@@ -250,7 +245,6 @@ class Sheet:
             self._back.append(permit)
 
     def write(self, tx: Transaction, writer: str) -> None:
-        """Writes the remembered changes."""
         if not self._changes:
             return
         tx.actions.set_outcomes(self._namespace, self._changes)
@@ -316,7 +310,6 @@ class Outcomes:
         self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
-        """Records the reports and returns for each, in order, whether its result may be released."""
         by_namespace: dict[str, list[int]] = {}
         for number, report in enumerate(reports):
             by_namespace.setdefault(report.namespace, []).append(number)
@@ -456,7 +449,6 @@ class BadReconciliationError(MalformedError):
 
 
 def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
-    """Records the outcome that a person found out, and returns the action's new state."""
     event = _RECONCILE_EVENTS.get(outcome)
     if event is None:
         raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")

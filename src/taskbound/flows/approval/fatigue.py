@@ -97,7 +97,6 @@ def _sheet(question: Question, kept: StoredAction) -> SheetOf:
 
 
 def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
-    """Records the first display of this plan to this person."""
     with means.store.read() as snapshot:
         stored = snapshot.approvals.plan(namespace, plan)
         if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
@@ -134,7 +133,6 @@ def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
 
 
 def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
-    """Returns how fast this answer came after the recorded display."""
     shown = tx.approvals.displays(namespace, {name}).get(name, ())
     return pace_of(answer, shown, tx.approvals.limits(namespace))
 
@@ -145,7 +143,6 @@ _HOUR: Final = 3_600_000_000
 
 
 def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
-    """Raises TooManyHoldsError or TooManyQuestionsError if no more may be asked for this task."""
     tasks = {task.id: task}
     room, hourly = room_to_ask(tx, task.namespace, tasks, (), now)
     if room[task.id] < 1:

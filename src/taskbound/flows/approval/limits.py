@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
-    """Sets the given limits and keeps the others; raises NotSelfError or BadLimitsError."""
     require_self(actor, (), owns=owns)
 
     def work(tx: Transaction) -> ApprovalLimits:
@@ -46,7 +45,6 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
 def alert_hasty(
     means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
-    """Alerts of an approval given faster than the question can be read."""
     if isinstance(asked, StoredPlan):
         namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
         about = {"plan": name}
@@ -67,7 +65,6 @@ def alert_hasty(
 
 
 def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
-    """Alerts of tasks paused for asking too much."""
     for one in moved:
         news = {
             "kind": "taskbound-asks-too-much",
@@ -86,7 +83,6 @@ _MOST: Final = 20_000
 def measure(
     means: Means, namespace: str, hours: int
 ) -> tuple[ApprovalLimits, tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """Returns questions and answers of the last `hours` hours, by agent and by person."""
     since = Instant(means.clock.now() - hours * _HOUR)
     with means.store.read() as snapshot:
         limits = snapshot.approvals.limits(namespace)

@@ -240,7 +240,6 @@ def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
 
 
 def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
-    """Returns the verdict with the findings added."""
     match verdict:
         case Holding():
             return replace(verdict, operands=found.operands, blocked=found.blocked, looked=found.at)

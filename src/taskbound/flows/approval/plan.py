@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         """Judges a remaining step of a plan."""
 
         def __call__(self, one: StoredApproval, *, first: bool) -> Befallen | None:
-            """Returns what ends the step, or None; `first` marks the next step."""
+            pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +56,19 @@ class Whole:
 
     @property
     def left(self) -> tuple[StoredApproval, ...]:
-        """Returns the unused steps."""
         return self.steps[self.stored.used :]
 
     @property
     def last(self) -> StoredApproval:
-        """Returns the last used step."""
         return self.steps[self.stored.used - 1]
 
 
 def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
-    """Reads the plan with its steps."""
     plan = stored.plan
     return Whole(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
 
 
 def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
-    """Locks the plan with its steps."""
     stored = tx.approvals.lock_plan(namespace, plan)
     if stored is None:
         return None
@@ -80,7 +76,6 @@ def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
 
 
 def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
-    """Locks the open plans of these tasks with their steps."""
     found = tx.approvals.lock_plans(namespace, sorted(tasks))
     steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
     return tuple(
@@ -99,7 +94,6 @@ def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
 
 
 def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
-    """Returns what ends the rest of an open plan now, or None."""
     for one in whole.left:
         fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
         if fate is not None:
@@ -108,7 +102,6 @@ def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Inst
 
 
 def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
-    """Returns what ends the plan by the outcome of the last used step."""
     why = turn_of(snapshot, whole)
     if not why:
         return None
@@ -153,7 +146,6 @@ def move_plan(
     by: tuple[str, str],
     now: Instant,
 ) -> Event:
-    """Writes the plan's new state; returns its event."""
     stored = whole.stored
     goes_on = after[0] in OPEN
     change = PlanChange(
@@ -187,7 +179,6 @@ class PlanSheet:
 
     @property
     def steps(self) -> tuple[StoredApproval, ...]:
-        """Returns the remaining steps of all plans."""
         return tuple(step for one in self.wholes.values() for step in one.left)
 
     def judge(
@@ -214,7 +205,6 @@ class PlanSheet:
     def places(
         self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]
     ) -> dict[str, PlanPlace]:
-        """Returns core's view of each task's open plan."""
         return {
             whole.stored.plan.task: PlanPlace(
                 plan=name,
@@ -226,7 +216,6 @@ class PlanSheet:
         }
 
     def write(self, tx: Transaction, differed: Mapping[str, str], now: Instant) -> Iterable[Event]:
-        """Writes plans that were used or deviated from; returns the events to record."""
         for name, found in self.wholes.items():
             whole, count, reason = found, self.used[name], differed.get(name, "")
             if count:
@@ -238,7 +227,6 @@ class PlanSheet:
 
 
 def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
-    """Locks the open plans of these tasks."""
     return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
 
 

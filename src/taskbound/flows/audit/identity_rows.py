@@ -67,7 +67,6 @@ class PersonLedger:
     told: dict[tuple[str, str], _Recorded] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="person") as event:
@@ -91,7 +90,6 @@ class PersonLedger:
                 one.one_human -= persons
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = self.snapshot.identities.persons(space)
@@ -131,7 +129,6 @@ class KeyLedger:
     enrolled: dict[str, int] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.enrolled.setdefault(space, 0)
         match record.event:
@@ -144,7 +141,6 @@ class KeyLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted({*self.enrolled, *self.snapshot.identities.namespaces()}):
             said = self.snapshot.identities.namespace(space)
             if said.keys != self.enrolled.get(space, 0):
@@ -203,7 +199,6 @@ class AgentLedger:
     told: dict[tuple[str, str], _RecordedAgent] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="agent") as event:
@@ -225,7 +220,6 @@ class AgentLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.identities.agents(space)}
@@ -303,7 +297,6 @@ class ServiceLedger:
     keys: dict[tuple[str, str], _Key] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case ServiceAdded() as event:
@@ -325,7 +318,6 @@ class ServiceLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         told = {space for space, _ in (*self.services, *self.keys)}
         for space in sorted({*told, *self.snapshot.identities.namespaces()}):
             rows = {one.name: one for one in self.snapshot.services.services(space)}

@@ -205,7 +205,6 @@ def seen_of(audit: AuditReads, origin: str) -> Checkpoint:
 
 
 def holds(audit: AuditReads, seen: Checkpoint) -> bool:
-    """Whether the log extends what was seen of it."""
     if audit.size() < seen.size:
         return False
     try:

@@ -53,7 +53,6 @@ class UnknownLedger:
         self._words: list[str] = []
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         match record.event:
             case ActionOutcome(action=action, after="unknown"):
                 self._states[record.namespace, action] = _UNKNOWN
@@ -64,7 +63,6 @@ class UnknownLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space, action in self._states:
             self._compare(space, action, _UNKNOWN)
         yield from self._words

@@ -108,7 +108,6 @@ class Sequencer:
         """Never set: waiting on it is a sleep of a millisecond."""
 
     def extend(self) -> int:
-        """Gives every unplaced record its place and returns their number."""
         placed = 0
         while True:
             count = self._means.store.write(self._extend)
@@ -167,7 +166,6 @@ class Sequencer:
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
-        """Returns an offline proof of a record under the newest checkpoint, and the record."""
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
 
@@ -203,17 +201,14 @@ class CheckpointSigner:
         self._lock = Lock()
 
     def verifier_key(self, origin: str) -> str:
-        """Returns the log's public key as a vkey; raises OriginUnknownError."""
         return self._require_key(origin).text
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """Returns the last checkpoint it was about to sign, size 0 if none."""
         self._require_key(origin)
         with self._lock:
             return self._heads.read(origin)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """Returns a signed note of the checkpoint."""
         key = self._require_key(origin)
         wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
         with self._lock:
@@ -281,13 +276,11 @@ class LogFreshness:
         return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
 
     def require(self) -> None:
-        """Raises LogUnconfirmedError outside the bound."""
         if self._elapsed() > self._until:
             raise LogUnconfirmedError(self.trouble)
 
     @property
     def trouble(self) -> str:
-        """Returns why decisions are refused now, '' if they are not."""
         if self._elapsed() <= self._until:
             return ""
         if self._until == -math.inf:

@@ -79,12 +79,10 @@ class StandingLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         self.spaces.add(record.namespace)
         _follow(record.namespace, record.event, self.told)
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         found = {*self.snapshot.identities.namespaces(), *self.snapshot.accounts.spaces()}
         found |= {one.namespace for one in self.snapshot.targets.all_targets()}
         found |= {one.namespace for one in self.snapshot.trusts.all_trusts()}

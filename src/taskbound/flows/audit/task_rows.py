@@ -83,7 +83,6 @@ class ActLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -145,7 +144,6 @@ class ActLedger:
             del self.trees[space, root]
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for (space, root), tree in self.trees.items():
             self._compare(space, root, tree)
         yield from self.words
@@ -202,7 +200,6 @@ class AmendmentLedger:
     """By task: what its last amendment says its limits were given, and what was spent until then."""
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space, event = record.namespace, record.event
         self.spaces.add(space)
         if isinstance(event, AmendmentAsked):
@@ -223,7 +220,6 @@ class AmendmentLedger:
                     known.given = (event.task, event.scope) == (known.asked.task, known.asked.after)
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for (space, name), told in sorted(self.told.items(), key=lambda pair: pair[0]):
             row = self.snapshot.amendments.amendment(space, name)
             if row is None:
@@ -276,7 +272,6 @@ class ApprovalLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -292,7 +287,6 @@ class ApprovalLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted(self.spaces | set(self.snapshot.actions.namespaces())):
             yield from self.approvals.against(space, dict(self._rows(space)))
             plans = {name: self._plan(space, name) for where, name in self.plans.rows if where == space}
@@ -320,7 +314,6 @@ class TemplateLedger:
     told: dict[tuple[str, str], TemplateSaved] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         match record.event:
             case TemplateSaved() as event:
                 self.told[record.namespace, event.template] = event
@@ -330,7 +323,6 @@ class TemplateLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tasks.templates(space)}

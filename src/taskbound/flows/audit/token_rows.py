@@ -74,7 +74,6 @@ class TokenLedger:
         self._spaces: set[str] = set()
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self._spaces.add(space)
         match record.event:
@@ -110,7 +109,6 @@ class TokenLedger:
                 self._keys.put(DEFAULT_NAMESPACE, kid, state=state, **{"public half": kid})
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted(self._spaces | set(self._snapshot.identities.namespaces())):
             yield from self._tokens.against(space, dict(self._rows(space)))
         keys = {
@@ -200,7 +198,6 @@ class CredentialLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case CredentialJournaled() as event:
@@ -239,7 +236,6 @@ class CredentialLedger:
             known["turn"] = True
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         yield from self.words
         for space in sorted(self.spaces | {one.namespace for one in self.snapshot.targets.all_targets()}):
             yield from self.told.against(space, dict(self._rows(space)))
@@ -309,7 +305,6 @@ class ToolLedger:
     approvers: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case ToolPinned() as event:
@@ -332,7 +327,6 @@ class ToolLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tools.tools(space)}
@@ -400,7 +394,6 @@ class PolicyLedger:
     activations: dict[str, dict[int, _RecordedActivation]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space, event = record.namespace, record.event
         known = self.bundles.setdefault(space, {})
         if isinstance(event, PolicyProposed | PolicyRebased | PolicyRolledBack) and event.bundle:
@@ -410,7 +403,6 @@ class PolicyLedger:
             self.activations.setdefault(space, {})[told[0].epoch] = told
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted({*self.bundles, *self.snapshot.policy.governed()}):
             yield from self._bundles(space)
             yield from self._activations(space)

@@ -51,7 +51,6 @@ def moved_event(
     cut: int = 0,
     notes: tuple[str, ...] = (),
 ) -> CredentialMoved:
-    """Returns the event of a credential's state change."""
     lasts = after.state in {CredentialState.ACTIVE, CredentialState.UNSUPPORTED}
     return CredentialMoved(
         credential=after.id,
@@ -68,7 +67,6 @@ def moved_event(
 
 
 def end_stranded(means: Means, namespace: str) -> int:
-    """Ends the live credentials of tasks without authority; returns their number."""
     return sum(end_one_stranded(means, namespace, task) for task in find_stranded(means, namespace))
 
 
@@ -83,7 +81,6 @@ def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def end_one_stranded(means: Means, namespace: str, task: str) -> int:
-    """Ends the live credentials of this task if it still has no authority."""
     return means.store.write(partial(_end, means, namespace, task))
 
 

@@ -63,7 +63,6 @@ def acknowledge_credential(means: Means, namespace: str, credential: str, connec
 
 
 def over_of(row: Credential) -> TaskboundError:
-    """Returns the error for a caller that waits for an ended credential."""
     if row.why.startswith(FAILED):
         return MintFailedError(f"`{row.id}` could not be minted: {row.why.removeprefix(FAILED)}")
     if row.why == NOBODY:
@@ -99,7 +98,6 @@ def _report(
 def require_renewer(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """Returns the credential for the connection with its last renewal's permit."""
     row = reads.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     action = reads.actions.action(namespace, renewal.action) if renewal is not None else None

@@ -144,7 +144,6 @@ def see_renewable(
 
 
 def lock_renewable(tx: Transaction, namespace: str, names: Collection[str]) -> tuple[Renewable, ...]:
-    """Locks and returns the existing credentials of these ids."""
     found = [tx.credentials.lock_credential(namespace, one) for one in sorted(names)]
     return tuple(_renewable(tx, row) for row in found if row is not None)
 
@@ -186,7 +185,6 @@ def prolong_credentials(
 
 
 def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
-    """Locks and returns the credential; raises UnknownCredentialError."""
     found = tx.credentials.lock_credential(namespace, credential)
     if found is None:
         raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
@@ -210,18 +208,15 @@ class Moves:
         cut: int = 0,
         notes: Sequence[str] = (),
     ) -> Credential:
-        """Writes the row over its earlier version and remembers the event."""
         self._events.append(moved_event(before, after, event, cut=cut, notes=tuple(notes)))
         return self.keep(before, after)
 
     def keep(self, before: Credential, after: Credential) -> Credential:
-        """Writes the row over its earlier version without an event."""
         self._tx.credentials.put_credential(after, expect=before.version)
         self._events += note_canary(self._tx, self._means, after, self.now)
         return after
 
     def note(self, event: Event) -> None:
-        """Remembers another event."""
         self._events.append(event)
 
     def record(self) -> None:

@@ -119,7 +119,6 @@ def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
 
 
 def require_place(snapshot: Snapshot, row: Credential) -> Place:
-    """Returns the row's target and kind by the target's current file."""
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None:
         raise NotMintableError(f"there is no target `{row.target}`")
@@ -139,7 +138,6 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
-    """Returns exactly the kind's parameters, these texts and the requested seconds."""
     try:
         arguments = parse_object(text)
     except MalformedError as error:
@@ -154,7 +152,6 @@ def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str
 
 
 def require_action(snapshot: Snapshot, row: Credential, kind: CredentialKind, name: str) -> StoredAction:
-    """Returns the action of this name that asks for the row."""
     action = snapshot.actions.action(row.namespace, name)
     if action is None:
         raise CredentialAlteredError("the credential's action is not there")

@@ -91,7 +91,6 @@ class Counts:
 
 
 def count_credentials(snapshot: Snapshot, namespace: str, now: Instant) -> Counts:
-    """Counts the credentials of a namespace."""
     living = snapshot.credentials.credentials(namespace, states=LIVE, limit=_MOST)
     ending = snapshot.credentials.overdue(namespace, Instant(now + 1), limit=_MOST)
     return Counts(

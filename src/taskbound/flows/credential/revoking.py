@@ -120,8 +120,6 @@ def _names(
 
 
 def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
-    """Ends a credential on behalf of its task and returns the row."""
-
     def work(tx: Transaction) -> Credential:
         row = tx.credentials.lock_credential(namespace, credential)
         if row is None or not task or row.task != task:
@@ -143,13 +141,11 @@ _SECOND: Final = seconds(1)
 
 
 def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
-    """Writes the due ends of a namespace and returns the rows."""
     found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
     return tuple(one for one in found if one is not None)
 
 
 def find_due(means: Means, namespace: str) -> tuple[str, ...]:
-    """Returns ids of credentials whose end is due; writes nothing."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         return tuple(
@@ -175,7 +171,6 @@ def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Itera
 
 
 def end_one_due(means: Means, namespace: str, credential: str) -> Credential | None:
-    """Writes the end of this credential if it is due; returns the row or None."""
     return means.store.write(partial(_end, means, namespace, credential))
 
 
@@ -277,12 +272,10 @@ class Known:
 
 
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
-    """Settles unknown outcomes that credential rows answer; returns the actions' ids."""
     return tuple(one.action for one in find_unknown(means, namespace) if settle_one(means, one))
 
 
 def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
-    """Returns unknown outcomes that rows answer; writes nothing."""
     with means.store.read() as snapshot:
         if not snapshot.actions.has_unknown(namespace):
             return ()
@@ -308,7 +301,6 @@ def _known(row: Credential) -> Iterator[Known]:
 
 
 def settle_one(means: Means, known: Known) -> bool:
-    """Settles one outcome; returns whether this daemon did, as another may have."""
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {known.how}"

@@ -126,7 +126,6 @@ class Decisions:
         return tuple(answers[place] for place in range(len(calls)))
 
     def ground(self, call: Call) -> Ground:
-        """Returns what this call rests on besides arguments; raises DeniedError if something prevents it."""
         return self._evaluator.ground(call, self._means.clock.now())
 
     def take_paused(self) -> list[Moved]:
@@ -298,7 +297,6 @@ class Refusals:
         self._quota = Quota(allowance)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """Returns an answer for each call, in order, or what must be looked at first."""
         answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()
@@ -321,11 +319,9 @@ class Refusals:
         self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
 
     def take(self, namespace: str, agent: str) -> None:
-        """Takes a token for a recorded refusal of this agent."""
         self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         dropped = self._quota.dropped(self._means.clock.now(), final=final)
         if not dropped:
             return

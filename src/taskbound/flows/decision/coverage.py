@@ -75,7 +75,6 @@ def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Out
 
 
 def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
-    """Returns the refusal of an uncovered call, with whether the requester could grant it."""
     task, schema = ground.lineage.task, ground.tool.definition.input_schema
     reach = views.reach(task.namespace, task.requester)
     why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)

@@ -53,7 +53,6 @@ _SECOND: Final = 1_000_000
 
 
 def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
-    """Returns the requested lifetime of a credential."""
     definition = ground.tool.definition
     require_parameters(definition, arguments)
     life = life_of(definition, arguments)
@@ -130,7 +129,6 @@ class Evaluator:
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
-        """Returns the proposal for this call, or what must be looked at first."""
         require_key(call.key)
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
@@ -178,7 +176,6 @@ class Evaluator:
         )
 
     def ground(self, call: Call, now: Instant) -> Ground:
-        """Returns what this call rests on besides arguments; raises as `Standing.require`."""
         return self._standings.of(call).require(call.unbound, now)
 
     def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:

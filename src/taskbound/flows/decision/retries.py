@@ -192,19 +192,16 @@ class Doubts:
         """By namespace: (root, act key) of what is in doubt, as it was last read."""
 
     def lose(self, *holders: Holder) -> None:
-        """Marks these holders lost."""
         with self._guard:
             self._lost.update(holders)
             self._read.clear()
 
     def settle(self, *holders: Holder) -> None:
-        """Unmarks holders that returned or have outcomes."""
         with self._guard:
             self._lost.difference_update(holders)
             self._read.clear()
 
     def lost(self) -> frozenset[Holder]:
-        """Returns every lost holder."""
         with self._guard:
             return frozenset(self._lost)
 
@@ -217,7 +214,6 @@ class Doubts:
                 self._read.clear()
 
     def acts(self, snapshot: Snapshot, namespace: str) -> frozenset[tuple[str, str]]:
-        """Returns (root, act key) of every act of the namespace in doubt."""
         if not self._lost:
             return frozenset()
         with self._guard:
@@ -234,7 +230,6 @@ class Doubts:
 
 
 def daemon_of(connection: str) -> str:
-    """Returns the daemon that opened a connection."""
     return connection[HOLDER:]
 
 

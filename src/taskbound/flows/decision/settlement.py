@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 
 def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
-    """Returns the row of this decision at the commit's instant."""
     proposal = settled.proposal
     action = proposal.action
     decision = settled.decision
@@ -97,7 +96,6 @@ def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
 
 
 def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDecided:
-    """Returns the event of this decision."""
     return ActionDecided(
         action=row.id,
         task=row.task,
@@ -128,7 +126,6 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
 
 
 def repeated_event(repeated: Repeated, call: Call, proposal: Proposal) -> ActionDecided:
-    """Returns the event of a repeated presentation that got the stored answer of `action`."""
     action = proposal.action
     return ActionDecided(
         action=repeated.prior.id,
@@ -254,7 +251,6 @@ PERMIT_LIFE: Final = 30_000_000
 def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
-    """Settles calls of one namespace and writes rows and records."""
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     means.freshness.require()  # after the locks, however long they were waited for

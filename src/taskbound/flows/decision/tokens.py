@@ -47,7 +47,6 @@ class Enforcing:
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
 ) -> Mapping[Enforcing, Service | DeniedError]:
-    """Locks and returns each asking service, or the reason why it may not ask."""
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
@@ -63,7 +62,6 @@ def lock_enforcing(
 def enforcement_error(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
-    """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found
@@ -77,7 +75,6 @@ def enforcement_error(
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
 ) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
-    """Returns the tokens that exist, and why some of them no longer count."""
     if not tokens:
         return {}, {}
     keys = {one.kid: one for one in tx.tokens.lock_keys()}
@@ -106,7 +103,6 @@ def refuse_ended_tokens(
     enforcing: Mapping[Enforcing, Service | DeniedError],
     now: Instant,
 ) -> list[Proposal]:
-    """Returns the proposals of these calls, refused where a shown token no longer counts."""
     tokens = {name for one in group for name in _shown(one)}
     if not tokens:
         return [one.proposal for one in group]

@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
-    """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
@@ -93,7 +92,6 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
 
 
 def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes an issuer."""
     require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -132,7 +130,6 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Sets the groups that a sign-in claims; returns paused tasks."""
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
@@ -166,7 +163,6 @@ def drop_claims(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Ends the selected claimed memberships; returns paused tasks."""
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -269,7 +265,6 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
-    """Links an account to a person."""
     require_self(actor, (), owns=owns)
     parse_subject(subject)
 
@@ -302,7 +297,6 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> list[Moved]:
-    """Unlinks an account from a person; returns paused tasks."""
     require_self(actor, (person,), owns=owns)
 
     def work(tx: Transaction) -> list[Moved]:
@@ -335,8 +329,6 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
 
 
 def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
-    """Ends a browser session; raises NotSelfError or NotSignedInError."""
-
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
         if found is None:

@@ -88,7 +88,6 @@ class Enrollments:
         self._means = means
 
     def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
-        """Returns the state of a key; raises UnknownKeyError."""
         found = require_key(snapshot, namespace, key)
         said = snapshot.identities.namespace(namespace)
         persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)

@@ -54,7 +54,6 @@ class Groups:
         self._means = means
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
-        """Adds a group without members and grants."""
         require_self(actor, (), owns=owns)
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
@@ -73,7 +72,6 @@ class Groups:
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
-        """Adds or removes a member; returns paused tasks."""
         require_self(actor, () if member or actor.name != person else (person,), owns=owns)
 
         def work(tx: Transaction) -> list[Moved]:
@@ -112,7 +110,6 @@ class Groups:
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
     ) -> Group:
-        """Sets what each member may grant."""
         parse_grantable(grantable)
 
         def work(tx: Transaction) -> Group:

@@ -53,7 +53,6 @@ def end_sessions(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Session, ...]:
-    """Ends the selected sessions and appends their events."""
     ended = tuple(one for one in tx.accounts.sessions(namespace) if which(one))
     for one in ended:
         tx.accounts.drop_session(namespace, one.id)
@@ -108,7 +107,6 @@ class People:
         self._views = views
 
     def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
-        """Removes a person from the organization; returns paused tasks."""
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: dict[str, list[str]] = {}
@@ -163,7 +161,6 @@ class People:
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
-        """Brings a departed person back, without keys and groups."""
         require_self(actor, (), owns=owns)
 
         def work(tx: Transaction) -> Person:
@@ -190,8 +187,6 @@ class People:
         actor: Actor,
         owns: bool,
     ) -> Agent:
-        """Sets an agent's owner and approvers."""
-
         def work(tx: Transaction) -> Agent:
             persons, _ = tx.identities.lock_grantors(namespace)
             before = tx.identities.agent(namespace, agent)
@@ -235,7 +230,6 @@ def pause_tasks(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Pauses the selected running tasks and appends their events."""
     moved: list[Moved] = []
     for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
         if not which(task):

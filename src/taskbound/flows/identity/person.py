@@ -135,7 +135,6 @@ def require_personal(principal: Principal) -> Actor:
 def register_person(
     means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
 ) -> Person:
-    """Registers a person with their user id."""
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
     def work(tx: Transaction) -> Person:
@@ -235,8 +234,6 @@ def require_signed(
 
 
 def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
-    """Withdraws a key for good."""
-
     def work(tx: Transaction) -> PersonKey:
         tx.identities.lock_person_keys(namespace)
         before = require_key(tx, namespace, key)
@@ -288,7 +285,6 @@ def withdrawn(tx: Transaction, key: PersonKey, actor: Actor, reason: str) -> tup
 
 
 def require_key(seen: Snapshot | Transaction, namespace: str, key: str) -> PersonKey:
-    """Returns the key; raises UnknownKeyError."""
     found = seen.identities.person_key(namespace, key)
     if found is None:
         raise UnknownKeyError(f"no key is named `{key}`")
@@ -304,7 +300,6 @@ def require_holder(key: PersonKey, actor: Actor, *, owns: bool) -> None:
 def key_changed(
     before: str, key: PersonKey, actor: Actor, *, voucher: str = "", reason: str = ""
 ) -> PersonKeyChanged:
-    """Returns the event of a key that moved."""
     return PersonKeyChanged(
         key=key.id,
         person=key.person,

@@ -59,7 +59,6 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
 
 
 def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
-    """As `require_service`, with the rows locked until the transaction ends."""
     services, keys = tx.services.lock_services(namespace, {name}, {key})
     found = services.get(name)
     if found is None:
@@ -142,8 +141,6 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
 
 
 def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> tuple[str, ...]:
-    """Removes a service with its keys and returns the valid ones."""
-
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
         require_service_owner(tx, namespace, name, actor, owns=owns)
@@ -210,8 +207,6 @@ def add_service_key(
 def remove_service_key(
     means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes a key from the service."""
-
     def work(tx: Transaction) -> None:
         keys = tx.services.service_keys(namespace, name)
         require_service_owner(tx, namespace, name, actor, owns=owns)
@@ -256,7 +251,6 @@ def finish_answer(means: Means, asked: Answered, answer: str) -> None:
 
 
 def forget_answer(means: Means, asked: Answered) -> None:
-    """Releases the key of a refused request."""
     means.store.write(lambda tx: tx.answered.forget(asked))
 
 

@@ -164,7 +164,6 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
 
 
 def proof_of(session: Session) -> AccountProof:
-    """Returns the proof of an actor in this session."""
     return AccountProof(
         issuer=session.issuer,
         subject=session.subject,
@@ -174,8 +173,6 @@ def proof_of(session: Session) -> AccountProof:
 
 
 def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
-    """Ends the session whose secret has this digest, if there is one."""
-
     def work(tx: Transaction) -> None:
         found = tx.accounts.session(namespace, digest)
         if found is None:
@@ -228,7 +225,6 @@ class RefusedSignIns:
         self._record(namespace or _NOBODY[0], event)
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         with self._lock:
             for one in self._quota.dropped(self._means.clock.now(), final=final):
                 event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
@@ -353,7 +349,6 @@ class SignIns:
         return entered
 
     def person(self, shown: Shown | None) -> SignedIn:
-        """Returns the person of the browser's session; raises NotSignedInError."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
             raise NotSignedInError("no person is signed in with this browser")
@@ -384,13 +379,11 @@ class SignIns:
         )
 
     def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
-        """Ends the browser's session, if there is one."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if secret:
             sign_out(self._means, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         self._refused.tell(final=final)
 
     def _take(self, state: str) -> SignIn:

@@ -105,7 +105,6 @@ class Proofs:
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        """Returns the one agent or service that this credential proves now."""
         now = self._means.clock.now()
         whose = ""
         try:
@@ -164,7 +163,6 @@ class Proofs:
         self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         with self._lock:
             dropped = self._quota.dropped(self._means.clock.now(), final=final)
             for one in dropped:
@@ -214,7 +212,6 @@ class AssertionVerifier:
     """Verifies assertions signed by agents' and services' own keys."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
@@ -259,7 +256,6 @@ class X509SvidVerifier:
         self._means = means
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a certificate chain."""
         chain = (credential.raw, *credential.chain)
         domain = self._means.svids.domain_of(chain)
         authorities = require_authorities(_believed(self._means, namespace, domain), "x509", now=now)
@@ -270,12 +266,10 @@ class JwtSvidVerifier:
     """The `Verifier` of JWT-SVIDs, which are bearer tokens for their audience until they expire."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a token for our audience."""
         unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
         authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)

@@ -76,12 +76,10 @@ class Examined:
 
     @property
     def digest(self) -> str:
-        """Returns the bundle's digest."""
         return bundle_digest(self.archive)
 
 
 def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
-    """Returns a namespace's pinned tools as policies name them."""
     found: list[PolicyTool] = []
     for one in snapshot.tools.tools(namespace):
         definition = parse_definition(one.definition)
@@ -219,7 +217,6 @@ class Bundles:
         return self._means.store.write(work)
 
     def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
-        """Activates an examined bundle."""
         if seen.problems:
             return self._refuse(namespace, seen, actor)
 

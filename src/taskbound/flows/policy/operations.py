@@ -83,7 +83,6 @@ class Asked:
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
-    """Returns the verdict of the rules in force, and the request they judged."""
     verdict, request, _ = authorize_at(means, asked)
     return verdict, request
 
@@ -167,7 +166,6 @@ def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenE
 
 
 def proof_kind(proof: Proof) -> str:
-    """Returns the kind of proof, as policies read it."""
     match proof:
         case PeerProof():
             return "peer-uid"
@@ -289,7 +287,6 @@ _bases: ContextVar[tuple[Basis, ...]] = ContextVar("_bases", default=())
 
 
 def bases() -> tuple[Basis, ...]:
-    """Returns the current bases, to be passed on to another thread."""
     return _bases.get()
 
 
@@ -304,8 +301,6 @@ def hold(*held: Basis) -> Iterator[None]:
 
 
 def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
-    """Authorizes an operation; raises OperationForbiddenError or UnavailableError."""
-
     def conclude() -> InForce:
         verdict, request, force = authorize_at(means, asked)
         match verdict:
@@ -356,39 +351,30 @@ class HeldStore:
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """Returns a context with a snapshot."""
         return self._store.read()
 
     def last_instant(self) -> Instant:
-        """Returns the latest recorded instant, 0 in an empty store."""
         return self._store.last_instant()
 
     def leads(self) -> bool:
-        """Whether this process sequences records now."""
         return self._store.leads()
 
     def describe(self) -> str:
-        """Returns kind, library version and location in words."""
         return self._store.describe()
 
     def reserve_state(self) -> str:
-        """Returns `whole`, or why the reserve for ending tasks is missing."""
         return self._store.reserve_state()
 
     def attend(self, name: str) -> None:
-        """Registers presence under another name."""
         self._store.attend(name)
 
     def agree(self, what: str) -> None:
-        """Registers presence under this agreed setting."""
         self._store.agree(what)
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Returns the names that other processes are present under."""
         return self._store.others(names)
 
     def close(self) -> None:
-        """Closes the store."""
         self._store.close()
 
 

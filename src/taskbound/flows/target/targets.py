@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 
 def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
-    """Locks and returns the target; raises UnknownTargetError."""
     found = tx.targets.lock_target(namespace, name)
     if found is None:
         raise UnknownTargetError(f"no target is named `{shown(name)}`")
@@ -75,7 +74,6 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
     actor: Actor,
     owns: bool,
 ) -> UnderTest:
-    """Stores the sealed access and begins a test."""
     target = lock_known(tx, namespace, name)
     require_self(actor, owners_of(tx, target), owns=owns)
     due = target.number + 1
@@ -148,7 +146,6 @@ _LATER: Final = (
 def remove_target(
     tx: Transaction, means: Means, namespace: str, name: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes the target with its tools. Raises UnknownTargetError, NotSelfError, or TargetInUseError."""
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
     if seen is not None:
@@ -268,8 +265,6 @@ class Targets:
         return begin_test(tx, self._means, target, actor, now, expect=0)
 
     def test(self, namespace: str, name: str, actor: Actor) -> UnderTest:
-        """Begins another test and discards an unfinished one; raises UnknownTargetError."""
-
         def work(tx: Transaction) -> UnderTest:
             target = lock_known(tx, namespace, name)
             now = self._means.clock.now()
@@ -280,7 +275,6 @@ class Targets:
     def set_admin(
         self, namespace: str, name: str, *, number: int, sealed: str, actor: Actor, owns: bool
     ) -> UnderTest:
-        """Sets the admin access and begins a test; raises as the function `set_admin`."""
         return self._means.store.write(
             lambda tx: set_admin(
                 tx, self._means, namespace, name, number=number, sealed=sealed, actor=actor, owns=owns
@@ -288,7 +282,6 @@ class Targets:
         )
 
     def remove(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
-        """Removes a target with its tools; raises as `remove_target`."""
         self._means.store.write(
             lambda tx: remove_target(tx, self._means, namespace, name, actor=actor, owns=owns)
         )

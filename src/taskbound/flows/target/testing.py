@@ -75,7 +75,6 @@ def owners_of(snapshot: Snapshot, target: StoredTarget) -> tuple[str, ...]:
 
 
 def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the target's owners and approvers, each sorted."""
     tools = snapshot.tools.tools(target.namespace, server=target.name)
     if not tools:
         owner, approvers = present_people(
@@ -180,7 +179,6 @@ def _journaling(row: Credential) -> CredentialJournaled:
 
 
 def is_under_test(target: StoredTarget) -> bool:
-    """Whether its last test is in progress."""
     return target.begun is not None and (target.tested is None or target.tested < target.begun)
 
 

@@ -79,7 +79,6 @@ def nearest_run(
 
 
 def follow(means: Means, task: Task, before: str, *, connection: str, proof: str) -> None:
-    """Records that a connection moved to another task."""
     event = TaskFollowed(task=task.id, before=before, agent=task.agent, connection=connection, proof=proof)
     now = means.clock.now()
     means.store.write(lambda tx: tx.audit.append(task.namespace, means.writer, [event], now))
@@ -113,7 +112,6 @@ def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) ->
 def register_run(  # noqa: PLR0913 - what names a process, each by its name
     means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
 ) -> None:
-    """Binds this process and its descendants to a live task; raises DeniedError."""
     run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
 
     def work(tx: Transaction) -> None:

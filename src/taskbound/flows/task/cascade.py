@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 def require_startable(
     snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant
 ) -> Agent:
-    """Returns the agent if a task may start for it; raises DeniedError."""
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
     found = snapshot.identities.agent(namespace, agent)
     if found is None:
@@ -107,7 +106,6 @@ def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int
 
 
 def words(amounts: Mapping[str, int]) -> tuple[str, ...]:
-    """Returns amounts by limit, as records write them."""
     return tuple(f"{limit}={amount}" for limit, amount in sorted(amounts.items()))
 
 
@@ -195,7 +193,6 @@ def _give_back(tx: Transaction, tree: Sequence[Task]) -> Refunds:
 
 
 def moved(task: Task, state: TaskState, reason: str) -> Moved:
-    """Returns the notice to holders of the task's connections."""
     return Moved(namespace=task.namespace, task=task.id, state=state, reason=reason)
 
 
@@ -208,7 +205,6 @@ def changed_record(
     *,
     returned: Mapping[str, int] = _NOTHING,
 ) -> TaskChanged:
-    """Returns the event of a change of state."""
     return TaskChanged(
         task=before.id,
         before=before.state.value,
@@ -235,7 +231,6 @@ class Watch:
         self._views = views
 
     def begin(self) -> None:
-        """Restarts every heartbeat."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
@@ -268,7 +263,6 @@ class Watch:
             self._means.store.write(work)
 
     def look(self) -> list[Moved]:
-        """Pauses tasks that missed their heartbeat, ends those past their grace, and returns them."""
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.overdue(self._means.clock.now(), limit=_DUE)
         changed: list[Moved] = []
@@ -326,7 +320,6 @@ _WHY: Final = "no client claimed it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
-    """Stores the note of a task that starts before its client is admitted."""
     if unclaimed:
         tx.unclaimed.put(leave_unclaimed(task, now))
 
@@ -338,12 +331,10 @@ def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
 
 
 def claim_task(means: Means, namespace: str, task: str) -> None:
-    """As `claim`, in its own transaction."""
     means.store.write(lambda tx: claim(tx, namespace, task, means.clock.now()))
 
 
 def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
-    """Ends the task of a due note and deletes the note; returns moved tasks."""
     tree = lock_tree(tx, seen.namespace, seen.task)
     if tx.unclaimed.note(seen.namespace, seen.task) is None:
         return []

@@ -61,8 +61,6 @@ class Changes:
         self._views = views
 
     def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
-        """Moves the task to a later step; raises DeniedError."""
-
         def work(tx: Transaction) -> Task:
             before, *beneath = lock_tree(tx, namespace, task)
             now = self._means.clock.now()
@@ -112,7 +110,6 @@ class Changes:
 
 
 def require_other(task: Task, scope: Scope, seen: str) -> None:
-    """Checks that the task is live, has the seen scope, and another than this."""
     if task.state in ENDED:
         raise TaskEndedError(f"task `{task.id}` has ended ({task.state.value})")
     if seen and seen != task.scope.digest:

@@ -110,7 +110,6 @@ class Manner:
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
-    """Returns the order if it is valid; raises TaskSyntaxError for purpose or lifetime."""
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -120,7 +119,6 @@ def parse_order(order: TaskOrder) -> TaskOrder:
 
 
 def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    """Returns the order's or its template's scope."""
     if (order.scope is None) is (not order.template):
         raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
     if order.scope is not None:
@@ -136,7 +134,6 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Returns the order's times, and its template's handling of holds."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
@@ -185,7 +182,6 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
-    """Raises DeniedError unless the agent is active and the requester could request it now."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
@@ -213,7 +209,6 @@ class Tasks:
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """Starts and returns the task; raises DeniedError or MalformedError."""
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -249,11 +244,9 @@ class Tasks:
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Pauses a task; returns moved tasks. Raises WrongStateError or NoTaskError."""
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        """Resumes a paused task and returns moved tasks."""
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
@@ -268,7 +261,6 @@ class Tasks:
         return changed
 
     def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
-        """Ends tasks of runs whose processes were killed; returns them."""
         return [
             change
             for run in orphaned_runs(self._means, boot, alive)
@@ -282,7 +274,6 @@ class Tasks:
         ]
 
     def expire(self, *, limit: int = 100) -> list[Moved]:
-        """Ends tasks past their deadline in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
@@ -296,7 +287,6 @@ class Tasks:
         ]
 
     def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
-        """Ends due unclaimed tasks in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.unclaimed.due(now, limit=limit)

@@ -74,7 +74,6 @@ _OPERATIONS: Final = "operations"
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
-    """Returns the request of a client that asks to act as a person."""
     request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
@@ -84,7 +83,6 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
 
 
 def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """Returns the admission by the code of a client that acts as a person."""
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -105,7 +103,6 @@ def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: 
 
 
 def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
-    """Raises UnknownIdentityError unless the consenting person is present."""
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError("the person who consented is a person of this namespace no more")
@@ -134,7 +131,6 @@ class Admitted:
 
 
 def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
-    """Admits a client by its code."""
     digest = code_digest(code)
     secret = means.chance.secret()
     admission = means.chance.name(PREFIX)
@@ -190,7 +186,6 @@ def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal
 
 
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
-    """Renews an admission by its refresh token and returns the next one."""
     digest = refresh_digest(refresh)
     secret = means.chance.secret()
 
@@ -225,7 +220,6 @@ def _shown(
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
-    """Deletes a client's requests and ends its admissions."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
         end_row(tx, means, one, "its client was removed", actor)
@@ -294,7 +288,6 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
 
 
 def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    """Ends an admission with its record; an ended one stays unchanged."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -313,7 +306,6 @@ def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor
 
 
 def client_actor(client: str, proof: str) -> Actor:
-    """Returns a client as an actor of records, by what it presented."""
     return Actor(name=f"client:{client}", proof=proof)
 
 
@@ -345,14 +337,12 @@ class ClientTokens:
         self._tokens = tokens
 
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
-        """Returns the first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
         admitted = exchange_code(self._means, namespace, code, brought)
         one = admitted.admission
         issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        """Returns the next token, for a refresh token; raises as `renew` and `issue_task_token`."""
         issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)

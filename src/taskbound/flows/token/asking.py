@@ -188,7 +188,6 @@ class Begun:
 
 
 def resource_of(base: str, agent: str) -> str:
-    """Returns the resource identifier of an agent's gateway."""
     return f"{base}/mcp/{agent}"
 
 
@@ -264,7 +263,6 @@ class Askings:
         return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
 
     def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Returns the request under a typed code."""
         now = self._means.clock.now()
         who = (namespace, actor.name)
         with self._lock:
@@ -288,7 +286,6 @@ class Askings:
     def consent(
         self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
     ) -> Asked:
-        """Consents to a running task, or one started by `order`."""
         found = self.look(namespace, typed, actor)
         return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
 
@@ -315,15 +312,12 @@ class Askings:
         )
 
     def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Lets the client act as the person who types the code; raises as `consent`."""
         return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
 
     def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
-        """As `let_act`, by a person signed in with the browser that began it."""
         return let_act(self._means, found, actor, signed)
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Denies the request; raises as `look`."""
         return deny_request(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:

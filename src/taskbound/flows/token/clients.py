@@ -92,7 +92,6 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
 
 
 def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a client; raises NotOwnerError or UnknownClientError."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -107,7 +106,6 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
 
 
 def known_client(means: Means, namespace: str, client: str) -> Client:
-    """Returns the client registered under this name; raises UnknownClientError."""
     with means.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
@@ -256,8 +254,6 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
-    """Ends an admission."""
-
     def work(tx: Transaction) -> None:
         found = tx.authorizations.admission(namespace, admission)
         if found is None:

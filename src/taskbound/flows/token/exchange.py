@@ -80,28 +80,26 @@ class Starts(Protocol):
     """Starts and ends tasks (`flows.task.Tasks`)."""
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """Starts and returns the task."""
+        pass
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
     ) -> Sequence[Moved]:
-        """Ends the task with its descendants; returns moved tasks."""
+        pass
 
 
 class Delegates(Protocol):
     """Delegates parts of tasks (`flows.task.Delegations`)."""
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """Starts and returns the child."""
+        pass
 
 
 def actor_of(principal: Principal) -> Actor:
-    """Returns an agent that acts for itself, as records name it."""
     return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
 
 
 def actor_for(person: str, subject: Token, principal: Principal) -> Actor:
-    """Returns the person that an agent acts for, as records name them, with the token."""
     shower = agent_name(principal.namespace, principal.name)
     return Actor(name=person, proof=f"token:{subject.id} shown by {shower}")
 
@@ -137,7 +135,6 @@ def until_of(principal: Principal, subject: Token | None) -> Instant:
 
 
 def life_in_seconds(issued: Issued) -> int:
-    """Returns `expires_in`."""
     return (issued.token.expires - issued.token.issued) // seconds(1)
 
 
@@ -229,7 +226,6 @@ class Exchanges:
     def _subject(
         self, asked: Exchange, principal: Principal, binding: Binding | None
     ) -> tuple[str, Token | None, Actor | None]:
-        """Returns task, subject token, and who began the task just now, if anyone."""
         if asked.subject_type == TASK_REFERENCE:
             require_no_details(asked.details)
             return asked.subject, None, None

@@ -202,7 +202,6 @@ class Tokens:
         self.issuing = issuing
 
     def issue_task_token(self, order: TaskTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a running task."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.TASK)
@@ -237,7 +236,6 @@ class Tokens:
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
-        """Issues a person's token; raises as `issue_task_token`."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.PERSON)
@@ -282,7 +280,6 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_transaction_token(self, order: TransactionTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a permitted action."""
         life = parse_life(order.life, TokenForm.TRANSACTION)
         parse_content_digest(order.content)
 

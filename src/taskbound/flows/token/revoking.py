@@ -148,7 +148,6 @@ def use_claim(means: Means, claim: Claim) -> None:
 
 
 def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
-    """Uses the claims in one transaction and returns each one's use."""
     return means.store.write(lambda tx: tx.claims.use(claims))
 
 

@@ -74,7 +74,6 @@ SCOPE: Final = "service"
 
 
 def require_fit_grant(principal: Principal, *, service: bool) -> None:
-    """Raises UnfitClientError if the client may not use this grant."""
     if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
         whom = "a service" if service else "an agent"
         raise UnfitClientError(f"this grant is only for {whom}", where="grant_type")
@@ -83,7 +82,6 @@ def require_fit_grant(principal: Principal, *, service: bool) -> None:
 def give_service_token(
     tokens: Tokens, form: Mapping[str, str], principal: Principal, binding: Binding | None
 ) -> Issued:
-    """Issues a token of the calling service."""
     require_fit_grant(principal, service=True)
     issuer = tokens.issuing.issuer
     if form.get("scope", SCOPE) != SCOPE:
@@ -103,7 +101,6 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
-    """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -225,7 +222,6 @@ class SharedClaims:
         use_claim(self._means, shown)
 
     def sweep(self) -> int:
-        """Deletes some expired claims of each service; returns their number."""
         means = self._means
         before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
         with means.store.read() as snapshot:

@@ -67,7 +67,6 @@ OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is TokenForm.PERSON:
@@ -121,7 +120,6 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
-    """Returns the current rows that the token refers to; raises DeniedError if missing."""
     match token.form:
         case TokenForm.TASK:
             task = snapshot.tasks.task(token.namespace, token.task)
@@ -163,7 +161,6 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
 
 
 def person_of(token: Token) -> str:
-    """Returns the name of the person whose token it is."""
     return named_in(token.subject)
 
 
@@ -228,7 +225,6 @@ class Draft:
 
 
 def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
-    """Writes the token with its record."""
     space = drawn.token.namespace
     if drawn.token.form is TokenForm.PERSON:
         persons, _ = tx.identities.lock_grantors(space)

@@ -195,7 +195,6 @@ class Verification:
         return row if client == own or row.audience in audiences else None
 
     def _any(self, text: str) -> UnverifiedJws:
-        """As `read`, and reads transaction tokens too."""
         try:
             return self.read(text)
         except (TokenClaimsError, TokenKindError):
@@ -300,7 +299,6 @@ class Shower:
 
     @property
     def principal(self) -> Principal:
-        """Returns the presenter."""
         return self.verified.principal
 
 
@@ -351,7 +349,6 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
 
 
 def require_task_kind(authorization: str) -> None:
-    """Raises OtherKindError if the token says that it is no task's."""
     told = _TOKEN.fullmatch(authorization)
     if told is None:
         return

@@ -83,8 +83,6 @@ def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
-    """Sets a tool's owner."""
-
     def work(tx: Transaction) -> PinnedTool:
         pin = tx.tools.tool(namespace, tool)
         if pin is None:
@@ -151,7 +149,6 @@ class Applied:
 
     @property
     def digest(self) -> str:
-        """Returns the digest that applying must name."""
         return digest_of(self.changes)
 
 
@@ -189,7 +186,6 @@ class _Step:
 
 
 def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
-    """Returns what applying would change now."""
     with means.store.read() as snapshot:
         return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 

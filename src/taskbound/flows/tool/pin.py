@@ -119,8 +119,6 @@ class Pins:
         return server
 
     def remove(self, namespace: str, name: str, actor: Actor) -> None:
-        """Removes a server and its pins; raises UnknownServerError also for a target."""
-
         def work(tx: Transaction) -> None:
             server = tx.tools.server(namespace, name)
             if server is not None and server.is_target:
@@ -141,7 +139,6 @@ class Pins:
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    """Returns the server; raises UnknownServerError if missing or a target (`flows.target`)."""
     if server is None or server.is_target:
         raise UnknownServerError(f"no server is named `{name}`")
     return server
@@ -217,7 +214,6 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
 
 
 def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
-    """Returns the event of a tool's declaration."""
     return ToolDeclared(
         tool=after.name,
         server=after.identity,
@@ -357,7 +353,6 @@ class Sights:
         return tuple(differences)
 
     def difference(self, namespace: str, name: str) -> tuple[PinnedTool, Difference]:
-        """Returns a tool, and how its last sighting differs; raises UnknownToolError."""
         with self._means.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
@@ -442,8 +437,6 @@ class Sights:
         actor: Actor,
         said: Declaration,
     ) -> PinnedTool:
-        """Stores a person's declaration of a tool."""
-
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)
             if pin is None:

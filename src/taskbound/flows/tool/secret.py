@@ -102,7 +102,6 @@ def _require_sealed(slot: str) -> str:
 
 
 def slots_of(server: PinnedServer) -> tuple[str, ...]:
-    """Returns the slots that a server was pinned with, in text form."""
     return _spec.decode(server.spec).slots
 
 

@@ -67,14 +67,12 @@ HOLD_LIFE: Final = 8 * 3_600_000_000
 
 
 def names_of(means: Means) -> tuple[str, str]:
-    """Draws the id and the nonce of a new question."""
     return means.chance.name("apr"), means.chance.name("non")
 
 
 def question_of(
     proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
 ) -> Question:
-    """Builds the question about this proposal; `names` are its id and nonce."""
     narrows = proposal.narrows
     latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
     return Question(
@@ -151,7 +149,6 @@ def answered_before(
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
     bench: Bench,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
-    """Returns calls answered for good, the reason, and the action that replaces them."""
     answered: dict[tuple[str, str], TaskboundError] = {}
     narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
     for key, some in found.items():
@@ -235,7 +232,6 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
 
 
 def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
-    """Returns what ends an open question of a covered retry."""
     question = one.question
     if question.first is None:
         return None
@@ -248,7 +244,6 @@ def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
 
 
 def answer_retry(tx: Transaction, one: StoredApproval) -> None:
-    """Answers the new question of a covered retry with the earlier signed answer."""
     question = one.question
     for each in one.answers:
         tx.approvals.put_answer(question.namespace, question.id, each)
@@ -263,7 +258,6 @@ def answer_retry(tx: Transaction, one: StoredApproval) -> None:
 
 
 def covered_words(question: Question) -> str:
-    """Returns why a retry needs no further answer."""
     first = question.answered
     return f"the answer to `{first.id}` covers retry {question.retry} of it"
 
@@ -311,7 +305,6 @@ class HoldSheet:
     def take(
         self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
     ) -> StoredAction:
-        """Returns the decision's row, after asking people or using an approval where needed."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
         if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
@@ -319,7 +312,6 @@ class HoldSheet:
         return row
 
     def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
-        """Asks people about this new held action."""
         proposal = settled.proposal
         retry = self.retries.get(proposal.id)
         if retry is None:
@@ -360,7 +352,6 @@ class HoldSheet:
             self.after.append(changed_event(stored, ApprovalState.APPROVED, covered_words(question), DAEMON))
 
     def covers(self, action: str) -> bool:
-        """Whether this held action is a covered retry."""
         return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
@@ -407,7 +398,6 @@ class HoldSheet:
         return self.after
 
     def waiter(self, connection: str, request: str, wait: int) -> Waiter:
-        """Returns the waiter whose wait of `wait` seconds starts now."""
         seconds = max(0, min(wait, MOST_WAIT))
         until = Instant(self.now + seconds * 1_000_000) if seconds else Instant(0)
         return Waiter(connection=connection, request=request, until=until)

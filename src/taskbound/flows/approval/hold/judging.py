@@ -44,7 +44,6 @@ SIGNED_OUT: Final = Befallen(
 
 
 def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Befallen | None:
-    """Returns what ends a hold presented again for an active agent and a live task."""
     ground = Ground(
         ended="",
         active=True,
@@ -61,7 +60,6 @@ def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Ins
 
 
 def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
-    """Returns what ends a hold, by what each presentation that would resume it found."""
     for verdict in verdicts:
         reason = _why_other(one.question, verdict)
         if reason:
@@ -83,7 +81,6 @@ NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 
 
 def outlives(task: Task | None) -> bool:
-    """Whether questions of this task stay open after their calls end."""
     return task is not None and task.holds is Holds.OUTLIVE_CALL
 
 
@@ -135,7 +132,6 @@ class Bench:
         return fate
 
     def open(self, one: StoredApproval) -> OpenHold:
-        """Returns the hold of a judged question."""
         task = self.tasks.get(one.question.task)
         return open_hold(one, self.lacks[one.question.id], task, self.lost)
 
@@ -151,7 +147,6 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> Bench:
-    """Reads the state by which these proposals' questions and plan steps are judged."""
     wanted = {(one.action.task, one.action.tool) for one in held}
     wanted |= {(one.question.task, one.question.tool) for one in steps}
     tasks, circles = people.circles(tx, held[0].action.namespace, wanted)
@@ -175,7 +170,6 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
 def open_hold(
     one: StoredApproval, lacking: str, task: Task | None, lost: Collection[tuple[str, str]]
 ) -> OpenHold:
-    """Returns core's view of the hold; `lacking` is what is missing to lift it."""
     return OpenHold(
         approval=one.question.id,
         action=one.question.action,
@@ -215,7 +209,6 @@ def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> P
 
 
 def last_narrowed(tx: Transaction, one: StoredApproval) -> StoredApproval:
-    """Locks and returns the last question in a chain of narrowings."""
     while one.state is ApprovalState.NARROWED:
         found = tx.approvals.lock_narrowed(one.question.namespace, one.question.digest)
         if found is None:

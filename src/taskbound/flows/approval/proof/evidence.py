@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    """Takes an issuer's token about a question and returns the question's new state."""
     questions = Questions(means)
 
     def work(tx: Transaction) -> tuple[Answered, str]:

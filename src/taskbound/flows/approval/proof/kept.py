@@ -74,7 +74,6 @@ def subject_of(question: Question) -> str:
 
 
 def trust_of(issuer: Issuer) -> Trust:
-    """Returns the trust configuration of an issuer."""
     return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
 
 
@@ -104,7 +103,6 @@ def proven(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[Answer, ...]:
-    """Returns the answers that are valid issuers' tokens now."""
     counts: list[Answer] = []
     known = tuple(issuers)
     for one in answers:
@@ -198,7 +196,6 @@ def lasting(
 
 
 def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn, now: Instant) -> bool:
-    """Whether this sign-in has not ended."""
     if signed.session and now >= snapshot.accounts.session_until(namespace, signed.session, person):
         return False
     if not signed.token:
@@ -246,7 +243,6 @@ NOT_VOUCHED: Final = Vouching()
 
 
 def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant) -> Vouching:
-    """Verifies the task's evidence as of now."""
     names: dict[bool, set[str]] = {True: set(), False: set()}
     until: list[Instant] = []
     for piece, verdict in verdicts(snapshot, task, check=check, now=now):
@@ -265,7 +261,6 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 def verdicts(
     snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 ) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Returns each piece of evidence and whether it is valid."""
     issuers = {one.name: one for one in snapshot.identities.issuers(task.namespace)}
     return tuple(
         (one, _verdict(snapshot, task.namespace, one, issuers, check=check, now=now)) for one in task.evidence
@@ -273,7 +268,6 @@ def verdicts(
 
 
 def signed_piece(jws: Jws, issuer: Issuer) -> Signed:
-    """Returns the evidence of a verified token."""
     return Signed(
         issuer=issuer.name,
         subject=jws.claims.subject,
