@@ -1,14 +1,15 @@
 """The revocation feed of one daemon, and the kill switch.
 
+1. Each daemon reads its feed from the log.
 2. It is as fresh as the start of the last look behind which nothing is unsettled. A failed or delayed look
    makes it stale, and a stale feed is not served.
 3. A place is given with its *mark*, the record's leaf hash, which the reader shows next time. If the log has
-   another record there, the store was restored or replaced; the reader gets an error and the feed of such a
-   store starts anew. A place beyond this daemon's view may come from another daemon until a look that began
-   after the question. A mark not in the tree yet is not a mismatch.
+   another record there, the store was restored or replaced and the reader gets an error. A place beyond this
+   daemon's view may come from another daemon until a look that began after the question. A mark not in the
+   tree yet is not a mismatch.
 4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
    clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
-   seconds, independent of wall clocks. A new or late reader gets all of them. Marks are cached too.
+   seconds, independent of wall clocks. A new or late reader gets all of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Identities: rows, documents, keys and credential verification.
 
 `Custody` is a security boundary: neither an agent's process nor the daemon holds a key that proves an agent.
-`Documents` is one too: URLs come from issuers and strangers, who must not choose whom the daemon talks to.
+`Documents` is one too: issuers and strangers choose URLs and must not choose whom the daemon talks to.
 """
 
 from __future__ import annotations

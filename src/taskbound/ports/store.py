@@ -1,21 +1,18 @@
 """The store: snapshots to read, transactions to write, and its errors.
 
-Duties of `Presence`:
-1. A process is present under its names until it ends, however it ends.
-2. Present processes agree on one value; a process with another is refused.
-3. A present process MAY be missed for a moment, so a caller that acts on absence must look twice.
+A process is present under its names until it ends, however it ends. Present processes agree on one value. A
+present process MAY be missed for a moment, so a caller that acts on absence must look twice.
 
-Duties of `Store`:
-1. `write` runs the work in one transaction, durable (synced) before it returns, or without any effect. Work
-   MUST have no other effects, as it may run more than once.
-2. Transactions are serializable; locked rows do not change, and keys are locked in their own order.
-3. A failed compare-and-set raises `ConflictError` and rolls back, even if the work swallows it.
-4. An ambiguous commit raises `AmbiguousCommitError`, never success.
-5. A full disk raises `FullDiskError`; `reserve=True` may use the space kept for ending things.
-6. A snapshot is one state of the whole store at its beginning, never older than an earlier one. Snapshots and
-   transactions are invalid after their end; transactions do not nest.
-7. Everything belongs to a namespace; no query crosses it.
-8. At most one process of a database leads, as far as it knows; its writes are compared.
+- `write` runs the work in one transaction, durable (synced) before it returns, or without any effect. Work
+  MUST have no other effects, as it may run more than once.
+- Transactions are serializable; locked rows do not change, and keys are locked in their own order.
+- A failed compare-and-set raises `ConflictError` and rolls back, even if the work swallows it. An ambiguous
+  commit raises `AmbiguousCommitError`, never success. A full disk raises `FullDiskError`; `reserve=True` may
+  use the space kept for ending things.
+- A snapshot is one state of the whole store at its beginning, never older than an earlier one. Snapshots and
+  transactions are invalid after their end and do not nest.
+- Everything belongs to a namespace; no query crosses it. At most one process of a database leads, as far as
+  it knows; its writes are compared.
 """
 
 from __future__ import annotations

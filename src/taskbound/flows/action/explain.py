@@ -1,12 +1,9 @@
 """Explains a recorded decision and replays its scope and policy evaluation.
 
-`explain` evaluates scope and policy again from the row: canonical arguments, scope, facts and bundle. State
-of the moment (ended task, kill switch, remaining limits) is not replayed; it stands in the audit record. For
-an action that was out of scope it also says whether the task's requester could grant it today.
-- A row that differs from its digest or record is reported as edited and not replayed: the database can be
-  edited unnoticed, the log cannot.
-- Facts are those recorded. Facts that cannot have changed (call, pinned definition, ordered task) are added.
-  The attempt number is given only if policies read it then, a tool's effect only if undeclared.
+The replay uses the row's canonical arguments, scope, facts and bundle. It does not replay ended tasks, the
+kill switch or remaining limits. A row that differs from its digest or record is reported as edited and not
+replayed, because the database can be edited unnoticed and the log cannot. The replay adds only facts that
+cannot have changed.
 """
 
 from __future__ import annotations

@@ -1,19 +1,14 @@
 """Records outcomes of permitted actions and decides whether their results may be released.
 
-- A permit whose connection is lost becomes unknown, never failed.
-- An outcome that contradicts the record (`sheet`, rule 4) is refused and leaves one record, within the
-  agent's refusal allowance.
-
-Rules of `sheet`:
-1. Only the connection that holds the permit, or for network calls a holder of a token of its task, may report
-   the outcome, once. The same report again gets the recorded answer.
-2. A result is released only if its task and all ancestors are live and nothing is stopped at the commit.
-3. *Not sent* gives uses and limits back while the task has the scope they were charged to, not after an
-   amendment, even one that restores the scope. *Unknown* keeps them.
-4. *Not sent* is refused once a transaction token of the action may exist (`core.action.state`, rule 5) or its
-   credential is or may be minted. Issuing a token locks the permit too; the first commit wins.
-- Only an unknown outcome is reconciled, once; a lost holder's permit only after it was given up.
-- Uses and limits are not given back (`GIVES_BACK`).
+- Only the connection that holds the permit (for network calls: a holder of a token of its task) may report,
+  once. The same report again gets the recorded answer. A lost connection makes the permit unknown, never
+  failed.
+- A result is released only if its task and all ancestors are live and nothing is stopped at the commit.
+- *Not sent* gives uses and limits back while the task has the scope they were charged to, not after an
+  amendment. *Unknown* keeps them, also when a person reconciles it (once).
+- *Not sent* is refused once a transaction token of the action may exist or its credential may be minted.
+  Issuing a token locks the permit too, so the first commit wins. A contradicting outcome leaves one record,
+  within the agent's refusal allowance.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Who may answer an amendment, and its audit records.
 
-- The person who asks for an amendment counts as a requester of the task and cannot approve it.
-- Approvers of a tool must also answer if the amendment allows more calls of it, in the number that policies
-  in force ask of the agent's approvers. A damaged bundle lifts nothing.
+The person who asks counts as a requester and cannot approve. Approvers of a tool must also answer if the
+amendment allows more calls of it. A damaged bundle lifts nothing.
 """
 
 from __future__ import annotations

@@ -1,17 +1,12 @@
 """Answers to approval requests and plans: signed statements, withdrawals and expiry.
 
-- The signature is verified over the received bytes by the named key. Then the row is locked and state,
-  digest, key and entitlement are judged as they are now.
-- A question whose basis has changed is ended by the first that meets it: answer, use or sweep. The person who
-  answers learns that.
+- The signature is verified over the received bytes. The row is then locked; state, digest, key and
+  entitlement are judged as they are now. An answer, use or sweep ends a question whose basis has changed.
 - The requester, the agent's owner or the asking connection may withdraw. Where holds outlive calls, a closed
-  connection withdraws nothing. A step is withdrawn with its plan; the call that waits for it leaves it open.
-- Locks are taken in commit order (design 4.8): what the question rests on, the plan, then the question.
-
-Rules of `together` (plans):
-- An approval must count for every remaining step; the plan is usable when no step lacks an answer.
-- A denial denies each remaining step it counts for, for the rest of the task, and ends the plan even if it
-  runs. Other remaining steps are superseded and may be asked again.
+  connection withdraws nothing. A step is withdrawn only with its plan.
+- Lock order (design 4.8): what the question rests on, the plan, then the question.
+- An approval of a plan must count for every remaining step. A denial denies each remaining step it counts
+  for, for the rest of the task, and ends the plan even if it runs; other remaining steps may be asked again.
 """
 
 from __future__ import annotations

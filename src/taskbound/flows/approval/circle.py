@@ -2,10 +2,8 @@
 
 - Requesters of ancestor or descendant tasks, ended or not, cannot approve; nor can a person whose account ran
   the agent for one of these tasks.
-- In a transaction persons, groups, keys and issuers are read under lock, so a role lost by a concurrent
-  commit is seen (A181).
-- An approval that ends unused ends its held action, in one transaction of conditional statements: of two that
-  end or use it, one succeeds.
+- A transaction reads persons, groups, keys and issuers under lock, so it sees a role lost by a concurrent
+  commit (A181). Of two transactions that end or use an approval, one succeeds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Approval fatigue: display times, answer times, and pauses of tasks that ask too much.
 
-- The first display of an open question to a person is recorded before it is shown. A look from beneath a
-  gateway or run does not count.
-- A task whose call was refused for too many questions is paused in the next transaction. After a crash in
-  between, the next such call pauses it.
+The first display of an open question is recorded before it is shown; a look from beneath a gateway or run
+does not count. A task refused for too many questions is paused in the next transaction; after a crash in
+between, the next such call pauses it.
 """
 
 from __future__ import annotations

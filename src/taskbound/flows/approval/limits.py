@@ -1,6 +1,7 @@
 """Limits on how much people may be asked, by agent and by person, and the alerts.
 
-- Only the account that owns the data directory sets limits; raising them would allow wearing approvers down.
+Only the account that owns the data directory sets limits, because raising them would let an agent wear
+approvers down.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
 """Probes the operands of a held call before approvers are asked and before an approval is used.
 
-- Only held calls are probed, by the daemon and its own processes. A gateway's claim about a file is ignored,
-  as it runs beneath the agent.
-- Disk operands are probed in place. Others may block, so the decision path returns the call *unseen* with its
-  looks and decides it again with the findings.
-- Findings date from before the probe, belong to exactly these looks, and are valid for seconds. If more is
-  needed, everything is probed again.
-- Each reading call is decided, recorded and reported as any call of the task. The gateway then gives only
-  action ids; findings come from the record.
-- An id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
-  definition, pinned server and argument bytes. There is one per thing to read, in order.
-- The content is still the gateway's word, which runs as the agent's account: it shows changes, and proves
+- The daemon and its own processes probe. They ignore a gateway's claim about a file, because the gateway runs
+  beneath the agent. Disk operands are probed in place; others may block, so the call is returned *unseen*
+  with its looks and decided again with the findings, which are valid for seconds.
+- A reading call is decided, recorded and reported as any call of the task. The gateway then gives only action
+  ids; an id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
+  definition, pinned server and argument bytes.
+- The content is still the word of the gateway, which runs as the agent's account: it shows changes and proves
   nothing against a lying gateway.
 """
 

@@ -1,10 +1,8 @@
 """Plans within a commit: the next step, deviations, and the end of a plan.
 
-- The count of used steps moves by one conditional statement in the transaction that writes the permits, so
-  steps are used once and in order.
-- A plan is locked before its steps, always.
-- What ends one remaining step ends all, as the plan was signed as a whole; so does a preceding step that has
-  not succeeded.
+One conditional statement moves the count of used steps in the transaction that writes the permits, so steps
+are used once and in order. A plan is always locked before its steps. What ends one remaining step ends all,
+because the plan was signed as a whole; so does a preceding step that did not succeed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Compares persons, their keys, agents and services with the log.
 
-`person_rows`: keys are compared by `key_rows`; a human's number has no meaning, only who shares it is
-compared.
-- Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
-- A service or key inserted into the database has no record; it could read the feed and ask about agents'
-  tasks.
-- A removed key never counts again, so its row must be removed.
+- Of a human's number only who shares it is compared. Not compared, as no record holds them: the last code
+  sent to a monitor and the time of its return.
+- An inserted service or key has no record; it could read the feed and ask about agents' tasks. A removed key
+  never counts again, so its row must be gone.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Detects a restored or replaced store, and makes a restored one safe to use (I-15).
 
-- What the store lacks is unknown, so all that may have ended, been used or revoked counts so.
-- Single-use values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
-- It can be repeated after an interruption at any point; its record is written last. The caller must hold the
+- What the store lacks is unknown, so all that may have ended, been used or revoked counts so. Single-use
+  values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
+- The operation may be repeated after an interruption; its record is written last. The caller must hold the
   locks that daemons hold.
-- A log seen with a size and root must contain that root at any later time; otherwise the store was restored,
-  replaced or truncated, whatever its name.
-- The daemon keeps what it saw, and the signer what it signed, outside the store. Both were in the store
-  before.
+- A log once seen with a size and root must contain that root at any later time. The daemon keeps what it saw,
+  and the signer what it signed, outside the store.
 - Only the log's key, given by the caller, verifies a checkpoint; without it the log's author is unproven.
 """
 

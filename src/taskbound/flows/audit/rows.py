@@ -1,11 +1,8 @@
 """Compares the rows of the database with the log, record by record.
 
-- Only open state is kept: open permits, unknown outcomes, limits of tasks that may still pay. Memory does not
-  grow with the log.
-- Not compared: rates, whose windows pass without a record, and what `audit verify` lists.
-  `tests/stories/test_compared_tables.py` says where each table is compared.
-
-`unknown_rows` keeps only outcomes that are not reconciled.
+Only open state is kept, so memory does not grow with the log. Not compared: rates, whose windows pass without
+a record, and what `audit verify` lists. `tests/stories/test_compared_tables.py` says where each table is
+compared.
 """
 
 from __future__ import annotations

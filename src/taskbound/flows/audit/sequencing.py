@@ -1,15 +1,12 @@
 """Sequences records into the log, grows the Merkle tree, and obtains signed checkpoints.
 
-- Places and tiles are written in one transaction, of at most `_BATCH` records; in between, waiting decisions
-  get the store.
-- The signer gets a consistency proof from its last checkpoint. A checkpoint lost on the way is fetched, not
-  signed anew.
-- A store behind the signer was rolled back or restored; it is refused until a person reconciles it.
-- It verifies that a log only appends to what its own memory holds; the caller's claim counts for nothing.
-- Its memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
-- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now.
-  A silent signer thus stops decisions until its next signature.
-- Revocations, outcomes and acts of persons are exempt.
+- Places and tiles are written in one transaction of at most `_BATCH` records, so that waiting decisions get
+  the store in between.
+- The signer verifies by its own memory that a log only appends; the caller's claim counts for nothing. That
+  memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
+- A store behind the signer was rolled back or restored; the daemon refuses it until a person reconciles it.
+- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now,
+  so a silent signer stops decisions. Revocations, outcomes and acts of persons are exempt.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compares declared state with the log: stops, groups, targets, issuers, accounts.
 
-- Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
-  and which agents it is offered.
+Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
+and which agents it is offered.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
 """Compares acts, amendments, approvals and templates with the log.
 
-- The acts of a task tree are compared and forgotten once its root has ended and nothing is open or unknown.
-- PostgreSQL numbers a transaction before it waits for the act. So the highest attempt is the last, and of
-  concurrent attempts any outcome may be the last.
-
-`amendment_rows`: narrowings have no rows; their spent amounts and limits are compared.
+- The acts of a task tree are compared once its root has ended and nothing is open or unknown. PostgreSQL
+  numbers a transaction before it waits for the act, so of concurrent attempts any outcome may be the last.
 - A row that was `consumed` and is not now would allow a second use.
-- Not compared: answers, which are verified whenever they count.
-
-`template_rows`: not compared is a template's purpose, which no record holds.
+- Not compared: answers (verified whenever they count), and a template's purpose, which no record holds.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 """Compares tokens, credentials, pinned tools and policies with the log.
 
-Rules of `token_rows`:
-1. A row that ends later than its record, or is no longer revoked, would admit its holder.
-2. A token past its end at the newest record is not followed, except while its action is open.
-3. A signing key inserted into the database could sign tokens that were never issued; a revoked key stays
-   revoked.
-4. Not compared: other claims; the signer computes their digest again before signing.
-- The broker does not revoke a row that says revoked or never due, so the credential would live on in its
-  target.
-- Not compared, as no record holds them: the lease, revocation attempts, and the text of a failure.
-- Not compared: what a gateway last saw of a tool.
+- A token row that ends later than its record, or is no longer revoked, would admit its holder. A token past
+  its end at the newest record is followed only while its action is open.
+- An inserted signing key could sign tokens that were never issued; a revoked key stays revoked. Other claims
+  are not compared, because the signer computes their digest again before signing.
+- The broker does not revoke a credential row that says revoked or never due, so the credential would live on
+  in its target.
+- Not compared, as no record holds them: the lease, revocation attempts, the text of a failure, and what a
+  gateway last saw of a tool.
 """
 
 from __future__ import annotations

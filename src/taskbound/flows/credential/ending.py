@@ -1,11 +1,9 @@
 """Ends credentials with their task and with what they rest on.
 
-- The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its
-  descendants. They are requested anew by a new decision.
-- A task's end takes its credentials in its own transaction. Other losses of authority (departed person, kill
-  switch) are found right after they are written, and periodically (law 10).
-- A candidate is judged again under decision locks: kill switch, then tasks. A canary has no task and ends
-  when everything is stopped.
+The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its descendants.
+A task's end takes its credentials in its own transaction. Other losses of authority are found right after
+they are written, and periodically (law 10); a candidate is judged again under lock: kill switch, then tasks.
+A canary has no task and ends when everything is stopped.
 """
 
 from __future__ import annotations

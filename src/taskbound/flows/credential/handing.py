@@ -1,9 +1,8 @@
 """Hands a secret out, and reports the outcome of a renewal.
 
-- Only the connection that holds the permit takes or acknowledges a credential (I-10). Another's and a missing
-  one give the same error.
-- The action's outcome follows from the row: succeeded once acknowledged, not sent if no broker began, failed
-  otherwise (law 7).
+Only the connection that holds the permit takes or acknowledges a credential (I-10); another's and a missing
+one give the same error. The action's outcome follows from the row: succeeded once acknowledged, not sent if
+no broker began, failed otherwise (law 7).
 """
 
 from __future__ import annotations

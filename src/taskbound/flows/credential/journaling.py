@@ -1,12 +1,10 @@
 """Journals a credential or renewal with its permit, and writes each later move.
 
 - It ends at the earliest of the requested end, its kind's limit, and the deadlines of the task and its
-  ancestors, as locked at the commit (I-03).
-- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key;
-  only the permit's connection receives the sealed secret, and a call repeated after a lost connection uses a
-  new key.
-- Credentials are locked last (`flows.decision.group`).
-- The row is due at once and keeps its old end until a broker has extended it in the target.
+  ancestors, as locked at the commit (I-03). Credentials are locked last (`flows.decision.group`).
+- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key; a
+  call repeated after a lost connection uses a new one.
+- A renewed row is due at once and keeps its old end until a broker has extended it in the target.
 """
 
 from __future__ import annotations

@@ -1,20 +1,15 @@
 """Leases the broker's next steps, takes its reports, and takes its sweeps of targets.
 
-- A mint is leased only while a caller waits for its secret, or for a canary.
-- Revoking and looking are leased to any broker, also while everything is stopped.
-- All leases are given in one transaction; rows are locked in name order.
+- A mint is leased only while a caller waits for its secret, or for a canary. Revoking and looking are leased
+  to any broker, also while everything is stopped. Rows are locked in name order.
 - A report under another fence or after the lease is refused with `lease-lost` and changes nothing; the
   current holder looks at the target anew (I-12, I-55).
-- *Minted* activates it. A canary has no secret and ends with it. What its revocation needs is stored sealed,
-  before the secret is handed out.
-- *Failed* ends a mint with its error; if nothing was sent, it is over. A failed revocation only counts an
-  attempt without a record: only the target's own answer ends revoking (I-06).
-- Only names that are exactly this installation's are considered.
-- Credentials that live, are being revoked, ended after the sweep began or belong to another target are left
-  alone.
-- A name without a row in any namespace gets a row that begins with its end, as it comes from a lost or
-  restored store.
-- Record and note are one transaction, so it is written once however often it is reported.
+- *Minted* activates it; what its revocation needs is stored sealed before the secret is handed out. A failed
+  revocation only counts an attempt, without a record: only the target's own answer ends revoking (I-06).
+- A sweep considers only names that are exactly this installation's. A name without a row in any namespace
+  gets a row that begins with its end, because it comes from a lost or restored store.
+- A reconciliation's record and note are one transaction, so it is written once however often a broker reports
+  it.
 """
 
 from __future__ import annotations

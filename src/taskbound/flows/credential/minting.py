@@ -1,13 +1,11 @@
 """Checks what the broker may mint or renew, by the store at that instant.
 
-- A canary exists only during its target's test, lives at most a minute, and has no recipient and only its
-  kind.
-- The broker's lease lasts longer than it may begin anything (`core.credential.lease`).
-- The row must match the record of its beginning; an altered row, or one without record, is rejected.
-- The permitted action must belong to this row: its digest covers task, agent, target, kind and arguments, and
-  is what people signed.
-- Signed lifts of a hold are verified again, and must still suffice; an unlifted question blocks. Whether a
-  hold was needed is decided by policy in the daemon, which is trusted for that alone.
+- The row must match the record of its beginning, and the permitted action must belong to this row: its digest
+  covers task, agent, target, kind and arguments, and is what people signed.
+- Signed lifts of a hold are verified again and must still suffice; an unlifted question blocks. The daemon is
+  trusted only for whether policy needed a hold.
+- A canary exists only during its target's test, lives at most a minute, and has no recipient. The lease lasts
+  longer than the broker may begin anything (`core.credential.lease`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The installation's mark, the credential of an action, and counts.
 
-- Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that
-  start at once agree on one.
+Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that start
+at once agree on one.
 """
 
 from __future__ import annotations

@@ -1,19 +1,13 @@
 """Ends credentials on request, when due, or with a lost egress; settles outcomes of lost holders.
 
-- A person names one credential, task or target; a bounded number is ended per request. What has ended is left
-  alone.
-- Rows are locked in name order.
+- A request of a person ends a bounded number of credentials. Rows are locked in name order; each end is
+  judged again under the row's lock, in its own transaction.
 - The daemon writes ends that are due (expiry, unacknowledged secret, unfinished mint) and does not wait for
-  the broker. It looks until nothing is due; rows being revoked are not read.
-- Each end is judged again under the row's lock, in its own transaction.
-- An unreported outcome is unknown and repeats are held. For credentials the row answers, since only the
-  broker acts, under a fence.
-- It succeeded if the secret was acknowledged, failed if it ended without; until then the outcome stays
-  unknown.
-- An action permitted to a connection of the egress names it as holder (`SEAT`); credentials acknowledged
-  there end with it (`surfaces.api.injecting`).
-- A holder that is no connection of this daemon, and of no present daemon, is lost; any daemon ends its
-  credentials.
+  the broker.
+- An unreported outcome is unknown and repeats are held. For credentials the row answers, as only the broker
+  acts, under a fence: it succeeded if the secret was acknowledged and failed if it ended without.
+- Credentials acknowledged by an egress connection (`SEAT`) end with it (`surfaces.api.injecting`). A holder
+  that is no connection of any present daemon is lost; any daemon ends its credentials.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Commits a group of calls: evaluates each and settles them together, within refusal allowances.
 
 Rules of `commit`:
-1. The group is one transaction and one sync; answers are durable before they leave.
+1. The group is one transaction and one sync; answers are durable before they leave. After an ambiguous or
+   failed commit the actions are looked up: present ones were decided, others are decided again.
 2. A stale proposal is evaluated again and settled in a later transaction; if it stays stale it is refused
-   (`contended`) and nothing is taken.
+   (`contended`) and nothing is taken. An unseen call is not decided and not recorded.
 3. A call that cannot be read or written is answered alone, without effect on the others.
-5. After an ambiguous or failed commit the actions are looked up: present ones were decided, others are
-   decided again.
-7. A call with slow looks is returned unseen: not decided and not recorded.
 
 Rules of `refusals`:
 1. An agent without refusal tokens (`core.decision.quota`) is refused without a record; the refusal is

@@ -1,15 +1,10 @@
 """What a call rests on apart from its arguments, cached with the versions it was read at.
 
-- A standing is of one namespace, task, agent, tool, bundle and generation of the views; any forgotten view
-  invalidates all.
-- Policy answers are cached by all inputs: standing, flags, last outcome, proof. If policy reads arguments,
-  time, earlier attempts, operands or evidence, they are not cached.
-- Agents of ancestor tasks must be active too and bound the call by their ceilings; a ceiling is checked per
-  call unless it covers every call of the tool.
 - A view may be stale: the commit reads versions again under lock and rejects decisions on old views (design
-  4.8).
-- A process forgets what it writes and what a stale decision read. The last outcome of an act is assumed
-  `none` until a commit shows otherwise.
+  4.8). A process forgets what it writes and what a stale decision read.
+- Policy answers are cached by all inputs. If policy reads arguments, time, earlier attempts, operands or
+  evidence, they are not cached.
+- Agents of ancestor tasks must be active too and bound the call by their ceilings.
 """
 
 from __future__ import annotations

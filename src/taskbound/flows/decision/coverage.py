@@ -1,9 +1,8 @@
 """Whether scopes and ceilings above a task cover a call, and which calls of a tool they cover.
 
-- All must cover (law 3), each in its step. Limits are the task's own.
-- A grant rests on the parent's grants that it was carved from: a call passes only along chains of such grants
-  that all cover it, and pays the rates of each.
-- It uses all that a decision uses except policy, approvals and remaining limits. It gives no right.
+All must cover (law 3), each in its step. A call passes only along chains of grants, each carved from its
+parent's, that all cover it, and pays the rates of each. The check of possible calls gives no right and leaves
+out policy, approvals and remaining limits.
 """
 
 from __future__ import annotations

@@ -1,16 +1,13 @@
 """Evaluates one call, read only, in order: parse, identity, task, scope, policy.
 
-Rules of `evaluate`:
-1. The bytes are parsed again, strictly, and must be canonical, since they are what runs.
-2. The first failing step ends the evaluation with its error; every failure is a refusal.
-5. Declared operands of held calls are probed each time the call is made. If policy reads operands, covered
-   calls are probed before policy, and refused if they cannot be. Slow probes return the call unseen
-   (`flows.approval.look.looking`). After an unknown outcome, declared proofs of effect are probed if policy
-   reads them.
-7. Only a call that requests a new credential names a recipient key; plan steps and narrowings name none .
-- The arguments must fit our definition of the credential kind (`core.target`), as no server checks them.
-- A renewal is judged by the commit alone. Here only its age is read, if policy needs it for a covered call;
-  another task's credential is taken to be as old as the task, to reveal nothing.
+- The bytes are parsed again, strictly, and must be canonical, since they are what runs. The first failing
+  step ends the evaluation as a refusal.
+- Operands of held calls are probed each time. If policy reads operands, covered calls are probed before
+  policy and refused if they cannot be; slow probes return the call unseen.
+- Only a call that requests a new credential names a recipient key; plan steps and narrowings name none. No
+  server checks its arguments, so they must fit our definition of the kind (`core.target`).
+- Only the commit judges a renewal. Here another task's credential counts as old as the task, to reveal
+  nothing.
 """
 
 from __future__ import annotations

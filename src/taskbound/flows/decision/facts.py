@@ -1,9 +1,7 @@
 """The facts that policies read of a call, and the verdict that follows from policy's answer.
 
-- Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
-- A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
-  world and is not idempotent; an attempt of unknown time was just now.
-- Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
+A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open world
+and is not idempotent; an attempt of unknown time was just now. Policy is asked only about covered calls.
 """
 
 from __future__ import annotations

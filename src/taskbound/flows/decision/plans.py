@@ -1,8 +1,8 @@
 """Plans: several calls are evaluated and held together, and written as one plan.
 
-- While a plan is open, its task has no other open question, so no call can run in between.
-- The sum of all steps must fit the limits; a hold takes nothing.
-- Only the task's requester, the agent's owner or the task's run may propose; proposing gives no right.
+While a plan is open, its task has no other open question, so no call can run in between. The sum of all steps
+must fit the limits; a hold takes nothing. Only the task's requester, the agent's owner or the task's run may
+propose.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
 """Earlier attempts of an act: looked up, checked, or in doubt.
 
-- The time of lost attempts is known only while none is open, for a bounded number.
-- Checks run only after an unknown outcome, if declared and if policy reads them.
-- They wait while an attempt may still take effect: one is open or in doubt, or the declared time since the
-  last loss has not passed. More lost attempts than can be read show nothing.
+- Checks of effect wait while an attempt may still take effect: one is open or in doubt, or the declared time
+  since the last loss has not passed. More lost attempts than can be read show nothing.
 - Only plain keys are looked up (printable ASCII, no space at either end), as a server may normalize others
   before it stores them.
 - From the loss of its holder an act counts as unknown, so repeats are held; if the holder returns within its
-  grace it counts as before.
-- Doubt follows from open permits, read in the settling transaction. It ends when the store records that the
-  holder was given up.
+  grace it counts as before. Doubt follows from open permits, read in the settling transaction.
 - Network callers have no connection (`core.decision.holder`): their acts are in doubt from the end of the
   permit.
 """

@@ -1,9 +1,8 @@
 """Settles a group of evaluated calls in one transaction: locks, judges, writes rows and records.
 
-- Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
-  remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
-  plans, questions, people, credentials, target.
-- A person's narrower action is settled here too.
+Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
+remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
+plans, questions, people, credentials, target.
 """
 
 from __future__ import annotations

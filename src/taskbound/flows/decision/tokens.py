@@ -1,12 +1,8 @@
 """Whether shown tokens, and a service that asks in its own name, still count at the decision.
 
-- A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
-  Task, agent and switch are locked and judged by the decision itself.
-- A token of another task or agent is refused.
-- Keys are locked before tokens, and tokens before admissions.
-- The service is read again under lock: it, its owner, its key and its token must count. A removal or
-  revocation that commits first wins.
-- It asks for the task whose agent came to it, shown by that agent's token.
+A shown token, and a service with its owner, key and token, are read again under lock; a revocation or removal
+that commits first wins. Keys are locked before tokens, and tokens before admissions. A token of another task
+or agent is refused. A service asks for the task whose agent came to it, shown by that agent's token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Whether a tool can be called at all, and the answer where there is no action to decide.
 
-- A tool that acts has an owner who has not left (law 9). An undeclared effect counts as the worst.
-- Each kind of credential has an owner, whatever its effect.
-- A tool with reported outcomes is not asked about by a caller that reports none, and the other way round.
+A tool that acts, and each kind of credential, has an owner who has not left (law 9). An undeclared effect
+counts as the worst.
 """
 
 from __future__ import annotations

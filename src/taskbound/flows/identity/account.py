@@ -1,15 +1,11 @@
 """Accounts of people at issuers, claimed groups, and the issuers.
 
-- Only the account that owns the data directory links accounts, as that decides who a person is
-  (`core.identity.account`, rule 1).
-- Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
-  approvers.
-- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
-  several accounts at an issuer counts.
-- Memberships set by a person are not changed by an issuer.
-
-`issuers`: an issuer vouches for every agent with a selector of it, or every person with an account there.
-Removing an issuer of people ends its pending sign-ins.
+- Only the account that owns the data directory links accounts (`core.identity.account`, rule 1) and links or
+  unlinks persons, because separate humans count twice as approvers.
+- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. An issuer does
+  not change memberships set by a person.
+- An issuer vouches for every agent with a selector of it, or every person with an account there. Removing an
+  issuer of people ends its pending sign-ins.
 """
 
 from __future__ import annotations

@@ -2,15 +2,13 @@
 
 - A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
   kept, for one use.
-- Suspending an agent revokes its tasks in the same transaction.
+- Suspending an agent revokes its tasks in the same transaction. A risk level changes the agent's version, so
+  uncommitted decisions are evaluated again.
 - The agent's owner or the account that owns the data directory renews the key. It is made before it is
-  stored, so a crash leaves at most a private key without trust.
-- The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
-  with each renewal.
-- The surface ensures that only a process of the agent's running task gets a statement.
+  stored, so a crash leaves at most a private key without trust. The surface ensures that only a process of
+  the agent's running task gets a statement.
 - Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
   on any machine.
-- Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated again.
 """
 
 from __future__ import annotations

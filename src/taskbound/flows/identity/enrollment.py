@@ -1,8 +1,7 @@
 """Enrolls persons' keys: proposed, proven by their own signature, vouched for.
 
-- A person proposes an own key; the account that owns the data directory may do so for anyone, as the key must
-  sign anyway.
-- A key is enrolled once per namespace; a withdrawn one never returns.
+A person proposes an own key; the account that owns the data directory may propose for anyone, as the key must
+sign anyway. A key is enrolled once per namespace; a withdrawn one never returns.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Groups of persons who share what they may grant.
 
-- Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
-  member may leave. A grant is set by a person who may grant it, or by that account.
-- A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
-  leaves, running tasks they could not request now are paused in the same transaction.
+Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
+member may leave. A person who may grant it, or that account, sets a grant. A grant is read when a task
+starts; when a member leaves, running tasks they could not request now are paused in the same transaction.
 """
 
 from __future__ import annotations

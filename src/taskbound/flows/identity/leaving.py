@@ -1,12 +1,9 @@
 """Persons who leave and return, their sessions, and the owners and approvers of agents.
 
-- A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
-  unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
-  those agents and of their own request paused. A tool that acts is refused until it has a new owner.
-- A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
-  them back. Keys stay withdrawn.
-
-`sessions`: each end is one record, and an unlinked account's sessions end with it.
+A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools unowned,
+approver roles dropped; agents they own or solely approve for are suspended, and running tasks of those agents
+and of their own request paused. A person may leave; the account that owns the data directory may declare
+anyone gone, and alone may bring them back. Keys stay withdrawn.
 """
 
 from __future__ import annotations

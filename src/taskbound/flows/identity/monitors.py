@@ -1,7 +1,7 @@
 """Delivers checkpoints and news to the monitors of agents.
 
-- A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8).
-- News is sent after what it reports is durable. A monitor that refuses it stops nothing; that is recorded.
+A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8). News
+is sent after what it reports is durable. A refusal of news is recorded and stops nothing.
 """
 
 from __future__ import annotations

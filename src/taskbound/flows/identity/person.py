@@ -1,12 +1,10 @@
 """Persons, their enrolled keys, and the tools that they own.
 
-- The account that owns the data directory may register the first person and itself; other persons are
-  registered by a present person.
-- The first person and the account that owns the data directory may grant anything within an agent's ceiling;
-  others nothing until it is set.
-- A key's state is read in the transaction that uses its signature.
-- A device's signature counter must grow; a lower one suggests a copy.
-- Removing an owner changes the tool's version, so evaluated calls are evaluated again.
+- The account that owns the data directory may register the first person and itself; a present person
+  registers others. These first two may grant anything within an agent's ceiling, others nothing until it is
+  set.
+- A key's state is read in the transaction that uses its signature. A device's signature counter must grow; a
+  lower one suggests a copy.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
 """Services, their keys, and idempotent requests.
 
-Rules of `services`:
-1. Only the account that owns the data directory adds a service, as it learns of tasks, agents and tokens. It
-   names a present person as owner.
-2. The owner, or that account, sets enforced tools, keys and the next owner; once the owner has left, that
-   account alone.
-3. A removed service or key, and whatever was issued by it, proves nothing from the commit on.
-4. A use of a service checks service, owner and key in one snapshot each time. A use that acts locks all of it
-   first, the key first and the owner last; a removal locks in the same order.
+- Only the account that owns the data directory adds a service, as it learns of tasks, agents and tokens. The
+  present owner, or that account, sets enforced tools, keys and the next owner.
+- A use checks service, owner and key in one snapshot each time. A use that acts locks them first, the key
+  first and the owner last; a removal locks in the same order and counts from its commit on.
 - A key belongs to one service and to no agent, for all time.
-- A refused request releases the key; another try is a new decision (law 7).
-- An unexpected exception keeps the key without an answer, because the effect is unknown.
+- A refused request releases its idempotency key (law 7). An unexpected exception keeps it without an answer,
+  because the effect is unknown.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Signs persons in through an issuer: the browser leaves, returns, and gets a session.
 
-`refused`: unauthenticated callers share one refusal allowance. A record names the subject only after the
-issuer's statement was verified, so that an administrator can link the account.
 - A pending sign-in is stored before the redirect and deleted before its answer is examined, so a repeated
-  answer finds nothing, at any daemon.
-- The session is written with its record and the claimed groups. The browser's previous session ends, as its
-  person could no longer sign it out.
+  answer finds nothing at any daemon. The browser's previous session ends with the new one.
+- Unauthenticated callers share one refusal allowance. A record names the subject only after the issuer's
+  statement was verified.
 """
 
 from __future__ import annotations

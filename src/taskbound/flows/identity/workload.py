@@ -1,19 +1,15 @@
 """Authenticates agents and services by SVIDs, signed assertions and trust domains.
 
-- The adapter of its kind verifies a credential; selectors of the namespace it is shown for choose the agent.
-  Other namespaces' trust counts for nothing.
-- Each refused credential leaves one record within an allowance, beyond it is counted by code. Unproven
-  callers share one allowance, apart from agents'.
+- Selectors of the namespace that the credential is shown for choose the agent; other namespaces' trust counts
+  for nothing. A service is authenticated only by its own valid key.
+- Each refused credential leaves one record with only its digest, within an allowance; beyond it is counted by
+  code. Unproven callers share one allowance, apart from agents'.
 - Verification never waits for an issuer: keys to fetch are reported and fetched separately.
-- A record holds only the digest of what was shown. A service is authenticated only by its own key, and must
-  be valid (`flows.identity.services`, rule 4).
-- A certificate is bound to its key by TLS. A token is a bearer token for its audience.
-- The key is the valid one of that id in the namespace; `iss` and `sub` are its agent or service. `aud` is
-  exactly our issuer's name, not a token endpoint.
-- It is used once, across all daemons and restarts, so a replay is refused.
-- Only the account that owns the data directory trusts a domain: its authorities make agents.
-- A bundle counts for all daemons from its commit on. A domain that was removed, or changed its source,
-  meanwhile takes no bundle.
+- TLS binds a certificate to its key. A token is a bearer token for its audience. An assertion's `iss` and
+  `sub` are its agent or service, `aud` exactly our issuer's name, not a token endpoint; it is used once
+  across all daemons and restarts.
+- Only the account that owns the data directory trusts a domain: its authorities make agents. A domain that
+  was removed, or changed its source, meanwhile takes no bundle.
 """
 
 from __future__ import annotations

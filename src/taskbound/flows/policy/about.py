@@ -1,7 +1,4 @@
-"""The resource of an operation and the person's sign-in, as policies read them.
-
-- Approvals, plans and amendments are questions and can be named by the id of their action.
-"""
+"""The resource of an operation and the person's sign-in, as policies read them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The policy engine of the bundle in force, and replays of recorded actions under another.
 
-- The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
-  author's record do. Where a checkpoint covers a record, the record must be in its tree.
-- Otherwise the namespace is damaged and nothing is decided there; the base alone never takes over.
+The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
+author's record do. Otherwise the namespace is damaged and nothing is decided there; the base alone never
+takes over.
 """
 
 from __future__ import annotations

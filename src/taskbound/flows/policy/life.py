@@ -1,10 +1,10 @@
 """The life of a policy bundle: examined, proposed, activated, withdrawn.
 
-- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned tools
-  it is refused with all problems, recorded, and the bundle in force stays.
+- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned
+  tools, it is refused with all problems and the bundle in force stays. Of two concurrent activations, one
+  succeeds.
 - A rollback takes the organization's earlier rules with the current base. It needs nothing of the bundle in
-  force, which may be damaged; records say what was in force.
-- An activation names the bundle in force it was examined against; of two concurrent ones, one succeeds.
+  force, which may be damaged.
 - A policy without an action, written before the base knew operations, would extend to operations; its bundle
   keeps its base.
 """

@@ -1,10 +1,8 @@
 """Authorizes operations of our own API by the rules in force, and again when they take effect.
 
-- Rules and facts are of one snapshot; if another bundle is activated in between, both are read again.
 - A flow's refusal stays: policy here only takes rights away.
-- The first transaction of an operation locks the bundle in force and compares it with the one that authorized
-  it.
-- If it differs nothing is written, and the operation is authorized anew and then written or refused.
+- The first transaction of an operation locks the bundle in force. If it is not the one that authorized the
+  operation, nothing is written and the operation is authorized anew.
 - An operation that changes the bundle in force locks it exclusively from the start, as two shared locks that
   upgrade would deadlock.
 """

@@ -1,20 +1,15 @@
 """Declares, changes and removes targets.
 
-- The target's file names owner and approvers, so only the account that owns the data directory declares it
-  (`flows.tool.answering`). That account or an owner changes the admin access or removes the target.
-- The admin access is sealed to the broker for this target and identity (`wire.secret`); the daemon cannot
-  open it, and the record has its digest.
-- Without the target nothing can be revoked in it. So it stays while credentials live or are being revoked,
-  and a minute longer for mints that may still arrive. Credentials that it cannot revoke expire there and do
-  not count.
-- Tools are removed first, then credentials are looked for; if there are some, the removal is rolled back. A
-  concurrent decision holds its tool's lock and is waited for.
-- It cannot be removed before those, as a new target of its name would show nothing and credentials would be
-  taken for gone (I-07).
-- An access is sealed for this target, its identity and the next number; others are rejected. An owner or the
-  account that owns the data directory sets it.
-- The broker then uses it for everything, also revocation of earlier credentials, so it is tested at once. A
-  failed test removes no tool (`testing`, rule 4).
+- The target's file names owner and approvers, so only the account that owns the data directory declares it.
+  That account or an owner changes the admin access or removes the target.
+- The admin access is sealed to the broker for this target, identity and number (`wire.secret`); the daemon
+  cannot open it, and the record has its digest. The broker then uses a new one for everything, so it is
+  tested at once; a failed test removes no tool.
+- A target stays while credentials live or are being revoked, and a minute longer for mints that may still
+  arrive, because without it nothing can be revoked; a new target of its name would show nothing and
+  credentials would be taken for gone (I-07). Credentials that it cannot revoke do not count.
+- A removal removes tools first and then looks for credentials; if there are some, it is rolled back. It waits
+  for a concurrent decision, which holds its tool's lock.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
 """Tests a target with one canary of each kind, and finds its owners and approvers.
 
-Rules of `testing`:
-1. A canary is a credential row without action or task, made at the instant its test began; rows of another
-   instant belong to another test.
-2. A test succeeds when every canary was used and is gone, or, if the target cannot revoke, was used and
-   expires. It fails with the first canary that cannot get there.
-3. The first successful test pins one tool per kind, with the file's owner and approvers as far as they are
-   present. Versions start as others do (`flows.tool.pin`, rule 2).
-4. A later test's result is stored and removes no tool.
+A canary is a credential row without action or task, made at the instant its test began. A test succeeds when
+every canary was used and is gone, or, if the target cannot revoke, was used and expires. The first successful
+test pins one tool per kind, with the file's owner and approvers as far as they are present. A later test
+removes no tool.
 """
 
 from __future__ import annotations

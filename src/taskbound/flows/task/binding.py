@@ -6,8 +6,7 @@
    client that shows a token, are excluded.
 3. After its task ended, a connection only gets a task that a person started later and that has no parent. The
    change is recorded before the first call.
-4. Otherwise the refusal says how to start a task.
-5. The account that runs the agent is stored with the task before its first call; its person cannot approve
+4. The account that runs the agent is stored with the task before its first call; its person cannot approve
    for the task (I-31).
 """
 

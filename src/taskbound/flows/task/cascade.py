@@ -1,12 +1,9 @@
 """Starts and ends tasks: preconditions, cascading ends, heartbeats, unclaimed tasks.
 
 - The whole tree is locked from the task down until the end is written, so nothing is decided or started in
-  it.
-- A child's unspent amounts return to its parent (`core.task.child`) and stand in its record.
-- Bound tasks are refreshed first, then due ones are looked for, so a clock jump pauses no present task.
-- Due tasks are read again under lock. Tasks with a held action are not paused; paused ones are not watched
-  until resumed.
-- The note is written with the task's start and removed when a client is admitted.
+  it. A child's unspent amounts return to its parent (`core.task.child`).
+- Bound tasks are refreshed before due ones are looked for, so a clock jump pauses no present task. Tasks with
+  a held action are not paused; paused ones are not watched.
 - Claim and end take the same lock; an ended task cannot be claimed.
 """
 

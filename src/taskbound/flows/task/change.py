@@ -1,10 +1,7 @@
 """Changes a running task: its next step, or a narrower scope.
 
-- The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not
-  open the next.
-- Any person may narrow a task. The request names the digest of the scope it was based on; if that changed, it
-  is refused.
-- Credentials minted before a step or amendment end, covered or not.
+The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not open
+the next. Any person may narrow a task. Credentials minted before a step or amendment end, covered or not.
 """
 
 from __future__ import annotations

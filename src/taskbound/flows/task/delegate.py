@@ -1,9 +1,8 @@
 """Delegates a part of a task to another agent, and stores task templates.
 
-1. The parent's requester or its agent's owner delegates, within what they may grant, and becomes the child's
-   requester. Agents do not delegate. Entitlement is checked again under lock.
-2. The child is judged like any starting task, and against its locked parent: live, in its step, with what it
-   has left. Limits move in the same transaction (law 3).
+The parent's requester or its agent's owner delegates, within what they may grant, and becomes the child's
+requester; agents do not delegate. The child is judged like any starting task, and against its locked parent:
+live, in its step, with what it has left. Limits move in the same transaction (law 3).
 """
 
 from __future__ import annotations

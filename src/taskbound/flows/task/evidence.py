@@ -1,8 +1,7 @@
 """The evidence of a task: issuers, declaration, and verification.
 
-- Signed evidence is verified at declaration against current issuers, which are compared again under lock. The
-  token is stored with the task.
-- Only the account that owns the data directory adds issuers, as they can lift holds.
+Signed evidence is verified at declaration against current issuers, which are compared again under lock. Only
+the account that owns the data directory adds issuers, as they can lift holds.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
 """A task from its declaration to its end.
 
 - A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
-  pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock. Actions
+  pinned tools within the agent's ceiling and the requester's grant; all is compared again under lock. Actions
   are judged against the ceiling again (law 3), but not against the grant.
-- Ending and pausing may use the store's reserve, so a full disk does not prevent them.
-
-Rules of `order`:
-2. A paused task is resumed only while its agent is active and its requester could request it now.
-4. Lifetime and heartbeat are the order's, else the template's. An order from an agent may not exceed its
-   template's, so no agent extends its authority or loosens its watch.
+- A paused task is resumed only while its agent is active and its requester could request it now. Ending and
+  pausing may use the store's reserve, so a full disk does not prevent them.
+- An order from an agent may not exceed its template's lifetime and heartbeat, so no agent extends its
+  authority or loosens its watch.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Widens a running task: an amendment is requested, approved and applied.
 
-- The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that could
-  not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
+- The task's requester or the agent's owner asks, with a reason. An amendment that could not be applied, is
+  narrower, was denied before, waits behind another, or exceeds question limits is not asked.
 - Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
   shared, what decisions lock before them, then people and remainders.
-- The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
-  grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
-  paused or everything is stopped the answer is not taken and may be repeated.
+- The last needed answer applies the amendment in its own transaction, judged by current state; if that no
+  longer allows it, it ends as *superseded*. While the task is paused or everything is stopped, the answer is
+  not taken and may be repeated.
 """
 
 from __future__ import annotations

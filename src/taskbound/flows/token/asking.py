@@ -1,15 +1,13 @@
 """Authorization requests of clients, and persons' answers to them.
 
-- A pending request gives no right. At most 64 wait per namespace, each for five minutes; flooding blocks
-  others and fills no disk.
-- A person answers by typing the code that their browser shows; after ten wrong ones in five minutes no more
-  are accepted, and each is recorded. The client's claims are shown as its own.
-- A typed code proves no sign-in. A request that demands one is refused early if no one can sign in, else
-  answered by a person signed in with the browser that began it.
+- A pending request gives no right. At most 64 wait per namespace, each for five minutes, so flooding fills no
+  disk.
+- A person types the code that their browser shows; after ten wrong ones in five minutes no more are accepted,
+  and each is recorded. A typed code proves no sign-in: a request that demands one needs a person signed in
+  with the browser that began it.
 - A task started for a request that was answered meanwhile, or whose answer never came, ends
   (`flows.task.unclaimed`).
-- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task,
-  by an answer of its own.
+- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task.
 """
 
 from __future__ import annotations

@@ -2,14 +2,11 @@
 
 - Only the account that owns the data directory registers redirect URIs, as they affect everyone who consents.
   Clients with a document at their URL need no registration.
-- The URL comes from a stranger's link. A document is fetched only for a request that could be answered ,
-  without redirects and only from public addresses or configured hosts (`ports.identity`).
-- Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client share
-  one.
-- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
-  could end the admission anyway by reuse.
-- A refresh token shown by another client is compromised: the admission ends, and that client only learns that
-  it is not its own.
+- The URL comes from a stranger's link. A document is fetched only for a request that could be answered,
+  without redirects and only from public addresses or configured hosts (`ports.identity`). Fetches are limited
+  per minute by asking address, by host and in all.
+- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1). A refresh
+  token shown by another client is compromised: the admission ends.
 """
 
 from __future__ import annotations

@@ -1,18 +1,15 @@
 """Token exchange (RFC 8693) for an authenticated agent.
 
-Rules of `exchange`:
-2. The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
-   our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
-   (`require_meant`).
-3. Another agent's task token gives one of a child task (`flows.task.delegate`), narrower and never longer.
-   The receiving agent's owner must be in charge of the task: its requester or owner of the first agent.
-4. A person's token gives one of a task started in their name from the named template, under their rights and
-   the rules about `task:start` and `task:delegate`; refusals are recorded.
-5. The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
-   subject and the agent's proof; so does a transaction token.
-9. Tools that only a gateway carries out get no transaction token (law 2).
-- Rules are told the longest time that can be granted, the template's (`flows.task.order`, rule 4), so
+- The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
+  our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
+  (`require_meant`).
+- Another agent's task token gives one of a child task, narrower and never longer. The receiving agent's owner
+  must be in charge of the task: its requester or owner of the first agent.
+- A person's token gives one of a task started in their name from the named template, under their rights and
+  the rules about `task:start` and `task:delegate`. These rules read the longest time that can be granted, so
   `seconds` cannot be evaded by omission.
+- The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
+  subject and the agent's proof. Tools that only a gateway carries out get no transaction token (law 2).
 """
 
 from __future__ import annotations

@@ -4,12 +4,9 @@
   bearer token. It lives 300 seconds at most, ends before its task and the agent's proof, and its actor chain
   is the task's parents.
 - A transaction token is for a permitted action without outcome, requested by the holder of its task. It lives
-  30 seconds at most, within an unsent permit's bound. From its row on the action cannot be reported as not
-  sent (`flows.action.sheet`, rule 4), unless signing failed.
+  30 seconds at most. From its row on the action cannot be reported as not sent, unless signing failed.
 - Everything read is locked and compared in the writing transaction; a stop, suspension, end or key change
-  that commits first wins.
-- A token that could not be signed is revoked. If only the signer's clock says it ended, the error says that
-  clocks differ.
+  that commits first wins. A token that could not be signed is revoked.
 """
 
 from __future__ import annotations

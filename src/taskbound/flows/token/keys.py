@@ -1,19 +1,12 @@
 """Token signing keys, the signer's checks, and the published documents.
 
-- The signer makes a key and keeps it durably before the store knows it; it destroys untaken ones when out of
-  room.
-- Changes are compared under lock: of two concurrent rotations one succeeds.
-- The daemon takes the next key into use when due; an operator may force it, and revoke any key; revoking the
-  current one promotes the next. Nothing waits for the signer, which makes the following key then or at the
-  next check.
-- The signer receives only a row's name. It computes the claims from the row and what that refers to, read in
-  one snapshot.
-- The record of issue must have the digest of these claims, so an altered or inserted row is not signed.
-- It signs for its own issuer only, with a key whose public half equals the store's and that signs now or did
-  until a moment ago.
+- The signer makes a key and keeps it durably before the store knows it. Of two concurrent rotations one
+  succeeds. The daemon takes the next key into use when due; revoking the current one promotes the next.
+- The signer receives only a row's name and computes the claims from the row and what that refers to, in one
+  snapshot. The record of issue must have their digest, so an altered or inserted row is not signed. It signs
+  for its own issuer only, with a key whose public half equals the store's.
 - The key document has the next and current keys, and retired ones until their last token ends; never a
-  revoked one (RFC 7517 §5).
-- A status list is signed from rows and cached for ten seconds, as it says; revocations show within that.
+  revoked one (RFC 7517 §5). A status list is cached for ten seconds, as it says.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
 - Agents get no such token, and services exchange none, so one's proof is useless as the other.
 - Introspection (RFC 7662) answers for valid tokens of the service's namespace that are meant for it: a task
   token by audience, a transaction token by enforced tool. Others are just not active.
-- A request begins for a valid service with the very token it was shown: of its namespace, that action, an
-  enforced tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
+- A request begins with the very token that the service was shown: of its namespace, that action, an enforced
+  tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
 - A process remembers how often a service's claims changed; a store that knows of fewer lost some (failover)
-  and is refused.
-- Claims are deleted when the log has a record two minutes past their end (`claims`, rule 2); nothing
-  remembered until then begins again.
+  and is refused. Claims are deleted when the log has a record two minutes past their end.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
 """Validity of a token at signing and at each use, and writing its row.
 
-Rules of `standing`:
-4. Person's token: the person is present. Service's: service and owner are present and its key counts. A stop
-   ends neither: people lift stops and services must learn of them.
-5. Token of a client that people use: its admission to that task, or to act as that person with that key and
-   sign-in, lasts.
-6. A gateway checks less: that task and token are not over. A pause, stop or missing owner is left to the
-   decision, which records it.
-7. Giving up an own task needs less still: token not revoked or expired, client admitted (rule 5), task of
-   that agent. A paused, stopped or ended task can be given up.
-8. An action that asks for a credential gets no transaction token, as no server sees the call.
-- The token it is asked with is valid then too, and it ends no later. Keys are locked before tokens.
+- A person's token needs the person present; a service's needs service, owner and key. A stop ends neither:
+  people lift stops and services must learn of them. A client's token needs its admission, also for giving up
+  a task.
+- A gateway checks only that task and token are not over; the decision judges and records a pause, stop or
+  missing owner. A paused, stopped or ended task can be given up.
+- An action that asks for a credential gets no transaction token, as no server sees the call. The token it is
+  asked with is valid then too, and it ends no later. Keys are locked before tokens.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Verifies a presented token of ours: first its format, then its row (ADR 0058).
 
-- It must be valid now (`standing`), read each time; only within one snapshot are reads shared (`OneLook`).
-- Only the signature check is cached, by digest of the text and audience; times are compared each time.
+- Only the signature check is cached, by digest of the text and audience; row and times are checked each time.
+  Only within one snapshot are reads shared (`OneLook`).
 - A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
-- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1). A DPoP-bound token
-  is refused as `Bearer`.
-- `Bearer` uses the key of the client's certificate (RFC 8705 §3), if any, within its times, which TLS does
-  not check.
-- A proof is used once, and only stored for a valid token.
+- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1); a DPoP-bound token
+  is refused as `Bearer`. A proof is used once, and only stored for a valid token. `Bearer` uses the key of
+  the client's certificate (RFC 8705 §3), if any, within its times, which TLS does not check.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Applies a tool file; sets owners and approvers of tools.
 
-- Changes are computed from current state and shown; they are applied only under their digest.
-- A relaxation needs explicit consent too.
-- A tool's declaration in the file counts where another tool is declared to be read by it.
-- Approvers are present persons of the namespace; they then replace the agent's approvers for the tool.
-- They are written after the tool's row is locked, so a concurrent decision sees them or is evaluated again.
-- An owner passes the tool on; the account that owns the data directory does so for a tool without owner.
+Changes are shown and applied only under their digest; a relaxation needs explicit consent too. Approvers are
+present persons of the namespace and replace the agent's approvers for the tool. They are written after the
+tool's row is locked, so a concurrent decision sees them or is evaluated again. The account that owns the data
+directory names the owner of a tool without one.
 """
 
 from __future__ import annotations

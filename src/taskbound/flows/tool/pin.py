@@ -1,14 +1,12 @@
 """Pins servers with their tools, detects changed lists, and stores persons' declarations.
 
-Rules of `pin`:
-2. A pin's first version is its instant in microseconds, so a version is never reused for a name.
-- A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
-  name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
-- A list from another server identity changes every tool.
-- Accepting pins exactly the definition whose digest the person saw.
-- A server's idempotence hint only prevents a declaration, never relaxes.
-- A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound to
-  its definition; if that changes, calls are refused until declared anew.
+- A changed schema, annotation or name refuses calls until accepted; changed text is flagged and the pinned
+  text served (design 2, tool). A list from another server identity changes every tool. Accepting pins exactly
+  the definition whose digest the person saw.
+- A pin's first version is its instant in microseconds, so a version is never reused for a name. A server's
+  idempotence hint only prevents a declaration, never relaxes.
+- A tool read for another is pinned at the same server, only reads, and takes the one argument. If its
+  definition changes, calls are refused until declared anew.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Sealed secrets of upstream servers, and audit of their OAuth tokens.
 
-- A pinned slot takes a value sealed for this server, identity, slot and next number (`wire.secret`). Only the
-  egress can open it; the record has its digest.
-- A removed value leaves its number, so an older one never counts again.
-- A token request is recorded durably before it is made, and refused for an unpinned server, while stopped, or
-  without a live task or a person's look.
+A slot takes a value sealed for this server, identity, slot and next number (`wire.secret`); only the egress
+can open it, and the record has its digest. A removed value leaves its number, so an older one never counts
+again. A token request is recorded durably before it is made, and refused for an unpinned server, while
+stopped, or without a live task or a person's look.
 """
 
 from __future__ import annotations

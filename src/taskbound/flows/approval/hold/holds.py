@@ -1,18 +1,14 @@
 """Looks up, asks, resumes and uses holds within the commit of a decision group.
 
-- A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
-  approved hold. If they differ, the hold ends and is asked anew. A failed probe ends it and refuses.
-- An approval is used by one conditional statement in the transaction that writes the permit; the held action
-  becomes the permit under its own id. It is never given back.
+- A resumed call is judged as of now. If anything bound differs, the hold ends and is asked anew. A failed
+  probe ends it and refuses.
+- One conditional statement uses an approval, in the transaction that writes the permit; the held action
+  becomes the permit under its own id. The approval is never given back.
 - An unlocked read comes before persons are locked, so that a PostgreSQL transaction is alone by then and
-  cannot deadlock with a person's departure (`link`, rule 4).
-- Plan steps are resumed through the plan, whose rows are locked before any question.
-- An approval covers retries only in the number its statement says (law 7) and until the signed question's
-  deadline. Narrowings, plans and issuers' tokens cover none.
-- A retry follows an attempt that failed or was not sent. After success, or while an attempt is open or
-  unknown, people are asked anew.
-- Nothing bound may have changed: the retry's question must have the signed digest, and the same policies must
-  hold it.
+  cannot deadlock with a person's departure. Plan rows are locked before any question.
+- An approval covers retries only in the number its statement says (law 7), until the signed question's
+  deadline, and only after an attempt that failed or was not sent. The retry's question must have the signed
+  digest, and the same policies must hold it. Narrowings, plans and issuers' tokens cover none.
 - A denial and a narrowing are final: the same call is not asked again (design 4.7).
 """
 

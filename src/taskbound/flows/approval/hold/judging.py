@@ -1,13 +1,12 @@
 """Judges whether open approval requests still hold.
 
-- A person whose required sign-in has ended cannot answer the same question again, so it is asked anew.
-- Answers count only for what was asked: other people, bundle, scope, or changed operands end the hold.
-- A call that waits for an ended held action does not run, even if policy no longer holds it. Only a
-  superseded one may be decided as a new call.
-- A narrowed call needs its person's answer even if policy would permit it.
-- The task's template decides whether questions outlive calls; an agent cannot.
-- Network callers with the same task cannot be told apart, so the wait time only sets how long the question
-  stays open; it does not exclude another caller from resuming.
+- Answers count only for what was asked: other people, bundle, scope or operands end the hold. A person whose
+  required sign-in has ended must be asked anew.
+- A call that waits for an ended held action does not run, even if policy no longer holds it; only a
+  superseded one may be decided as a new call. A narrowed call needs its person's answer even if policy would
+  permit it.
+- The task's template decides whether questions outlive calls; an agent cannot. Network callers with the same
+  task cannot be told apart, so the wait time does not keep another caller from resuming.
 """
 
 from __future__ import annotations

@@ -1,20 +1,16 @@
 """Whether recorded answers still count, and how their persons had signed in.
 
-- A token is verified strictly (`wire/jose`) against current issuers on receipt and again in the transaction
-  that uses the approval.
-- Its `sub` names the approval digest, so it counts for one question only, never for a tool, task or period.
-- A person's signature is verified again at each use, so a question changed in the store has no answers.
-- An answer to a plan answers each question whose digest stands at its place in the signed plan. Steps have no
-  answers of their own.
-- An answer that covers retries answers each retry's question up to its number; the first question, computed
-  from it, must be the signed one.
-- The sign-in is found by what authenticates the bringer: token row or browser session, never by the request,
-  the statement or the signing key.
-- A person who brings another person's statement lends it no sign-in.
-- It lasts until token, key, client admission or session ends. The token's own expiry (five minutes) does not
-  end it.
-- A signed piece of evidence is verified again with its token and current issuers; core's rule
-  (`core/task/evidence`) and the gate must agree.
+- Tokens and signatures are verified on receipt and again in the transaction that uses the approval, against
+  current issuers and keys. A question changed in the store therefore has no answers. Core's rule
+  (`core/task/evidence`) and the gate must agree on signed evidence.
+- A token's `sub` names the approval digest, so it counts for one question only, never for a tool, task or
+  period.
+- An answer to a plan answers each question whose digest stands at its place in the signed plan. An answer
+  that covers retries answers each retry's question up to its number.
+- The sign-in is found by what authenticates the bringer (token row or browser session), never by the request,
+  the statement or the signing key. A person who brings another person's statement lends it no sign-in.
+- The sign-in lasts until token, key, client admission or session ends; the token's own expiry (five minutes)
+  does not end it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Verifies a person's signed statement and judges whether it counts.
 
-- The signature is verified over the received bytes before anything is locked; the rest is judged under lock.
-- A plan's step is answered only with its plan: an approval must count for every remaining step, a denial for
-  one.
+The signature is verified over the received bytes before anything is locked; the rest is judged under lock. A
+plan's step is answered only with its plan: an approval must count for every remaining step, a denial for one.
 """
 
 from __future__ import annotations
