@@ -149,10 +149,7 @@ class Feed:
     def page(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage:
-        """Returns up to `limit` entries of the namespace after a place.
-
-        `mark` is the place's mark, empty for a new reader. `since` is `looks` when the question came.
-        """
+        """`mark` is the place's mark, empty for a new reader; `since` is `looks` when the question came."""
         read: dict[_Unread, bytes] = {}
         while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
             read[found] = self._stored(found.place)
@@ -246,10 +243,7 @@ class Feed:
                 self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there.
-
-        Must be called without the lock, as a hanging store would block readers of memory.
-        """
+        """Reads a mark from the tree, without the lock: a hanging store would block readers of memory."""
         with self._means.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
         start = place % TILE_WIDTH * HASH_SIZE
@@ -304,10 +298,7 @@ class Feed:
 
 
 def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
-    """Throws or lifts the kill switch durably; the same again changes nothing.
-
-    Throwing may use the store's reserve, so a full disk does not prevent a stop.
-    """
+    """Throws or lifts the switch durably; throwing may use the reserve, so a full disk is no obstacle."""
 
     def work(tx: Transaction) -> KillSwitch:
         before = tx.revocation.lock_kill_switch(namespace, moves=True)

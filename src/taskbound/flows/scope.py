@@ -1,8 +1,4 @@
-"""Suggests a scope from calls in the log, or from intended calls.
-
-- Only permitted calls of a task count.
-- Rows with unreadable bytes are left out and counted.
-"""
+"""Suggests a scope from permitted calls in the log, or intended calls; unreadable rows are only counted."""
 
 from __future__ import annotations
 

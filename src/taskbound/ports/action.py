@@ -146,7 +146,4 @@ class ActionWrites(ActionReads, Protocol):
         """Writes outcomes. MUST raise `ConflictError` if an action is not in its `before` state."""
 
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Overwrites held actions that are now permitted; the next appended record is their decision's.
-
-        By the end, an action not held, or a presentation with a permit, MUST raise `ConflictError`.
-        """
+        """MUST raise `ConflictError` at the end for an action not held or a presentation with a permit."""

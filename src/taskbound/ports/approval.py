@@ -113,10 +113,7 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """Inserts a plan; MUST raise `ConflictError` if the id exists or the task has an open one."""
 
     def move_plan(self, namespace: str, change: PlanChange) -> None:
-        """Moves a plan by one conditional statement.
-
-        MUST raise `ConflictError` if state or number of used steps is not as before.
-        """
+        """MUST raise `ConflictError` if state or number of used steps is not as before."""
 
     def count_open(self, namespace: str, task: str) -> int:
         pass
@@ -125,16 +122,10 @@ class ApprovalWrites(ApprovalReads, Protocol):
         pass
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Inserts approvals without answers.
-
-        MUST raise `ConflictError` for an existing id, a second narrowing of a question, or a repeated retry.
-        """
+        """MUST raise `ConflictError` for an existing id, a second narrowing, or a repeated retry."""
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
-        """Moves approvals, each by one conditional statement.
-
-        MUST raise `ConflictError` if one is not in its `before` state.
-        """
+        """MUST be one conditional statement each and raise `ConflictError` if one is not `before`."""
 
     def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
         """Sets the waiter. MUST raise `ConflictError` if the approval is not open."""

@@ -47,16 +47,10 @@ class Wanted:
 
 
 class RelyingParty(Protocol):
-    """Authenticates persons at issuers (OpenID Connect Core §3.1).
-
-    A security boundary: no flow holds our client secret or computes a signature.
-    """
+    """Authenticates persons (OpenID Connect Core §3.1); a security boundary: no flow holds our secret."""
 
     def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
-        """Returns the authorization URL, and whether the issuer promises `iss` in its response.
-
-        MUST be at the issuer's origin; may wait for its metadata. Raises UnavailableError or MalformedError.
-        """
+        """MUST be at the issuer's origin; says whether the issuer promises `iss`. May wait for metadata."""
 
     def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
         """Returns why sign-in there fails now, without secrets, or ''; may wait, and may be cached."""
@@ -137,11 +131,7 @@ class AnsweredWrites(Protocol):
     """Stores idempotency keys with answers."""
 
     def begin(self, row: Answered, *, now: Instant) -> Answered | None:
-        """Inserts a key without answer; returns the existing row, unchanged, if there is one.
-
-        MUST be one conditional statement, so that one of all concurrent callers succeeds. Expired rows count
-        as absent.
-        """
+        """Returns the existing unexpired row, else inserts. MUST be one conditional statement."""
 
     def finish(self, row: Answered) -> None:
         """Stores the answer, if the key still exists."""
@@ -157,16 +147,10 @@ class Custody(Protocol):
     """Keeps agents' keys and signs only agents' assertions with them."""
 
     def make_key(self, namespace: str, agent: str) -> bytes:
-        """Makes a durable key; returns its public JWK in canonical form, `kid` its thumbprint (RFC 7638).
-
-        Raises UnavailableError.
-        """
+        """Makes a durable key; returns its canonical public JWK, `kid` its thumbprint (RFC 7638)."""
 
     def assert_agent(self, kid: str, audience: str) -> str:
-        """Returns the agent's assertion for this audience (rfc7523bis), valid for a minute.
-
-        Raises UnknownAgentKeyError or UnavailableError.
-        """
+        """Returns an assertion (rfc7523bis) valid for a minute; raises UnknownAgentKeyError."""
 
     def forget_key(self, kid: str) -> None:
         """Destroys the key, if present; raises UnavailableError."""
@@ -326,10 +310,7 @@ class ServiceReads(Protocol):
         pass
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
-        """Returns keys of the service, or all, ended or not; locked against changes in a transaction.
-
-        Ordered by service, then as added.
-        """
+        """Returns keys, ended or not, by service, then as added; locked in a transaction."""
 
 
 class ServiceWrites(ServiceReads, Protocol):
@@ -394,11 +375,7 @@ class Svids(Protocol):
     """Verifies SVIDs. A security boundary: core and flows carry no cryptography."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
-        """Returns the trust domain that a chain (DER, leaf first) claims.
-
-        MUST raise `SvidSizeError`, `BadSvidError` or `SvidFormError` for anything but a workload's
-        X.509-SVID.
-        """
+        """MUST raise `SvidSizeError`, `BadSvidError` or `SvidFormError` unless a workload's chain."""
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
         """Returns the statement of a chain signed by these authorities (DER) of its own trust domain.
@@ -408,10 +385,7 @@ class Svids(Protocol):
         """
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:
-        """Checks only the validity times of a certificate (DER).
-
-        MUST raise `SvidExpiredError`, `SvidNotYetError`, or `BadSvidError` if it cannot be read.
-        """
+        """MUST raise `SvidExpiredError`, `SvidNotYetError`, or `BadSvidError` if it cannot be read."""
 
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
         """Raises BadBundleError or ForeignAuthorityError unless all are this domain's authorities."""
@@ -457,11 +431,7 @@ class AskingVerifier(Verifier, Protocol):
     """A verifier with keys to fetch from issuers."""
 
     def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
-        """Returns what to fetch before this can be verified, or None.
-
-        MUST NOT block, and MUST name only issuers trusted in this namespace. Unreadable credentials need
-        nothing.
-        """
+        """Returns what to fetch first. MUST NOT block, and MUST name only issuers trusted here."""
 
     def ask(self, awaited: Awaited) -> None:
         """Fetches, blocking until the issuer answered or failed; MUST keep the failure for `verify`."""
@@ -477,10 +447,7 @@ class WorkloadReads(Protocol):
         pass
 
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
-        """Returns keys of the agent, or all, ended or not; locked against changes in a transaction.
-
-        Ordered by agent, then as made.
-        """
+        """Returns keys, ended or not, by agent, then as made; locked in a transaction."""
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
         pass

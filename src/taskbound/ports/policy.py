@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 
 class OperationRules(Protocol):
-    """Evaluates a bundle on operations of our own API.
-
-    MUST name all policies that matched and all that erred, and never raise because of a request.
-    """
+    """MUST name all policies that matched and all that erred, and never raise because of a request."""
 
     @property
     def known(self) -> bool:
@@ -45,10 +42,7 @@ class OperationRules(Protocol):
         """Returns, by name, why some policies cannot be activated: they would refuse too much."""
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """Returns the facts its policies read of this operation, None if only the base has any.
-
-        For None the answer MUST depend on the kind of the principal alone.
-        """
+        """Returns the facts read, None if only the base has any (then the principal's kind decides)."""
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Returns the policies whose heads match, and the facts they read."""
@@ -110,10 +104,7 @@ class PolicyLanguage(Protocol):
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """Returns the problems of these files.
-
-        MUST find unknown tool names, and groups named by a hold that do not exist; None skips the check.
-        """
+        """MUST find unknown tool names, and groups of holds that do not exist (None skips this check)."""
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
         pass
@@ -174,10 +165,7 @@ class PolicyWriter(PolicyReader, Protocol):
     """Writes bundles and activations."""
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """Locks and returns the bundle in force.
-
-        With `moves` it MUST wait for all other holders, and its records MUST follow theirs.
-        """
+        """With `moves` it MUST wait for all other holders, and its records MUST follow theirs."""
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
         """Inserts. MUST raise `ConflictError` for an existing digest."""

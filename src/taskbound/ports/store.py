@@ -236,16 +236,10 @@ class Presence(Protocol):
     """Presence of processes on the database; thread-safe."""
 
     def attend(self, name: str) -> None:
-        """Registers presence under this name too; repeat, as presence can be lost.
-
-        Raises StoreUnavailableError.
-        """
+        """Registers presence under this name too; the caller repeats it, as presence can be lost."""
 
     def agree(self, what: str) -> None:
-        """Registers the agreed value until the process ends.
-
-        Raises OtherRulesError if a present process has another value, or StoreUnavailableError.
-        """
+        """Registers the value until the process ends; OtherRulesError if a present process differs."""
 
     def others(self, names: Collection[str]) -> frozenset[str]:
         """Returns the names that another process is present under; raises StoreUnavailableError."""
@@ -268,10 +262,7 @@ class Store(Readable, Presence, Protocol):
     """One database; the module's docstring has its duties."""
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Returns the work's result once it is durable; thread-safe, serialized.
-
-        Raises ConflictError, AmbiguousCommitError, FullDiskError or StoreUnavailableError.
-        """
+        """Thread-safe; raises ConflictError, AmbiguousCommitError, FullDiskError or StoreUnavailableError."""
 
     def leads(self) -> bool:
         """Whether this process sequences records; takes the lead if free. Raises StoreUnavailableError."""

@@ -112,10 +112,7 @@ class Restarts(Protocol):
     """A target that is swept after each of its restarts; thread-safe."""
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
-        """Returns what identifies the current start of each part, at least one.
-
-        It MUST change nothing, and raises as `Target`.
-        """
+        """Returns what identifies each part's current start, at least one. MUST change nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,10 +225,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """The target cannot revoke it: it expires at this instant.
-
-    Sessions open by then may go on if the target cannot end those either.
-    """
+    """The target cannot revoke it: it expires at this instant, and sessions open by then may go on."""
 
     until: Instant
 
@@ -249,18 +243,10 @@ class Target(Protocol[K_contra]):
     """
 
     def mint(self, order: MintOrder, kind: K_contra, *, patience: float) -> Minted:
-        """Mints the credential, whole or not at all.
-
-        It MUST expire at `order.ends` if the system can. An existing name MUST stay unchanged and raises
-        NameTakenError.
-        """
+        """Whole or not at all; MUST expire at `order.ends` if it can. May raise NameTakenError."""
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Moves the credential's expiry and nothing else.
-
-        A missing or revoked credential MUST NOT become usable, as calls may arrive late. Raises
-        RenewalUnsupportedError if expiry cannot be moved, without effect.
-        """
+        """A missing or revoked one MUST NOT become usable. Raises RenewalUnsupportedError without effect."""
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Uses it once as its holder would, changing nothing; raises if refused."""

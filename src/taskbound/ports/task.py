@@ -87,10 +87,7 @@ class AmendmentWrites(AmendmentReads, Protocol):
         """Inserts without answers. MUST raise `ConflictError` for an existing id or a second open one."""
 
     def move_amendments(self, namespace: str, changes: Collection[AmendmentChange]) -> None:
-        """Moves amendments, each by one conditional statement.
-
-        MUST raise `ConflictError` if one is not in its `before` state.
-        """
+        """MUST be one conditional statement each and raise `ConflictError` if one is not `before`."""
 
     def put_answer(self, namespace: str, amendment: str, answer: Answer) -> None:
         """Adds an answer. MUST raise `ConflictError` if the person gave one of this kind."""
@@ -182,10 +179,7 @@ class TaskWrites(TaskReads, Protocol):
         """As `heads`, locked."""
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Locks and returns the task, ended or not, and all live descendants, nearest first.
-
-        MUST exclude `lock_heads`, so that nothing is decided for them or started beneath them meanwhile.
-        """
+        """Returns the task and live descendants, nearest first. MUST exclude `lock_heads`."""
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """Locks and returns the remainders of each limit by task, for each task asked for."""
@@ -206,10 +200,7 @@ class TaskWrites(TaskReads, Protocol):
         pass
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """Changes remainders by (task, limit) from the first value to the second.
-
-        MUST raise `ConflictError` on a mismatch, and refuse negative values.
-        """
+        """Changes (task, limit) from first to second. MUST raise `ConflictError`, and refuse negatives."""
 
     def put_template(self, template: Template, *, expect: int) -> None:
         """Writes the template. MUST raise `ConflictError` for another version."""

@@ -64,11 +64,7 @@ class Upstream(Protocol):
         """Returns the bytes sent and not yet taken by it."""
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Returns every tool object as received.
-
-        MUST be bounded in time, pages and bytes, and raise `UnavailableError` beyond; other errors mean an
-        unusable server.
-        """
+        """MUST be bounded in time, pages and bytes, and raise `UnavailableError` beyond."""
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
         """Returns entries of `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
@@ -101,10 +97,7 @@ class Upstream(Protocol):
         """
 
     async def log_from(self, level: str) -> None:
-        """Sets the log level of a legacy server that logs; no effect for others.
-
-        MUST be bounded in time, and raise `UnavailableError` if the server does not confirm.
-        """
+        """Legacy only. MUST be bounded in time, and raise `UnavailableError` if not confirmed."""
 
     async def unsubscribe(self, uri: str) -> None:
         """Ends a subscription. MUST be bounded in time and raise nothing."""

@@ -187,10 +187,7 @@ class Sheet:
         return self._taken.get(report.action, told) != told
 
     def recall(self, report: Report, kept: StoredAction) -> Released | None:
-        """Returns the recorded answer to a repeated report, None if the report differs.
-
-        An earlier release is repeated only while the task runs.
-        """
+        """Returns the recorded answer, None if the report differs; a release only while the task runs."""
         same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
         if not (same and report.holds(kept.task, kept.connection)):
             return None
@@ -268,10 +265,7 @@ class Sheet:
         tx.tasks.set_remainders(self._namespace, changes)
 
     def _is_of(self, tx: Transaction, task: Task, permit: OpenPermit) -> bool:
-        """Whether the permit was charged to the task's current limits.
-
-        An amendment that restores an earlier scope starts its limits anew.
-        """
+        """Whether the limits are still those it was charged to; an amendment back to a scope starts anew."""
         if task.scope.digest != permit.scope or task.scope_version == 1:
             return task.scope.digest == permit.scope
         kept = tx.actions.action(self._namespace, permit.id)
@@ -315,10 +309,7 @@ class Outcomes:
         return tuple(self._left(reports[number], answers[number]) for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Marks every open permit of a connection unknown and returns their number.
-
-        Raises NotRecordedError if some could not be recorded; the caller must retry.
-        """
+        """Marks a connection's open permits unknown; after NotRecordedError the caller must retry."""
         with self._means.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
         reports = [

@@ -84,10 +84,7 @@ class People:
         *,
         plan: Plan | None = None,
     ) -> str:
-        """Returns what the valid answers still lack to lift the hold; empty if nothing.
-
-        `plan` is the plan that the question is a step of.
-        """
+        """Returns what valid answers still lack to lift the hold, '' if nothing; `plan` has it as a step."""
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
         counted = signed(question, answers, keys, means.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment

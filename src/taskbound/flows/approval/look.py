@@ -61,10 +61,7 @@ def to_read(looks: Sequence[Look]) -> tuple[Look, ...]:
 def answered(
     looks: Sequence[Look], brought: Brought, *, server: str, now: Instant
 ) -> tuple[Instant, tuple[Operand, ...]]:
-    """Returns the instant before the first reading call and what each found.
-
-    `server` is the identity of the called tool's pinned server.
-    """
+    """Returns the instant before the first reading call and what each found; `server` is its identity."""
     due = to_read(looks)
     if not brought.actions:
         raise OperandUnreadableError(
@@ -183,10 +180,7 @@ def look_at(
     brought: Brought | None,
     now: Instant,
 ) -> Seen | Unseen:
-    """Probes the operands that this tool declares for these arguments.
-
-    `sight` are earlier findings; `brought` is None if the gateway was not asked to read.
-    """
+    """Probes the declared operands; `brought` is None if the gateway was not asked to read."""
     if not tool.pinned.probes:
         return Seen(at=now)
     try:

@@ -124,10 +124,7 @@ def end_plan(
     now: Instant,
     each: Sequence[Befallen] = (),
 ) -> tuple[list[Event], list[Told]]:
-    """Ends the rest of an open plan; returns what to record and report.
-
-    `each` is the reason of each remaining step, if it differs from the plan's.
-    """
+    """Ends the rest of an open plan; `each` are the steps' reasons where they differ from the plan's."""
     fates = each or [fate] * len(whole.left)
     events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
     after = advance_approval(whole.stored.state, fate.event)
@@ -186,10 +183,7 @@ class PlanSheet:
         *,
         now: Instant,
     ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
-        """Ends each plan with a remaining step that no longer holds.
-
-        Returns the events to record, and the ended steps with their reasons.
-        """
+        """Ends each plan with a step that no longer holds; returns events, and ended steps with reasons."""
         events: list[Event] = []
         ended: list[tuple[StoredApproval, Befallen]] = []
         for name, whole in list(self.wholes.items()):

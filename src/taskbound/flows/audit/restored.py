@@ -86,10 +86,7 @@ class Begun:
 
 
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
-    """Ends and records all that may have ended; nothing is permitted until the stops are lifted.
-
-    The writer's chain must be open. Raises UnavailableError on a failed write; run it again.
-    """
+    """Ends and records all that may have ended; the caller repeats it after UnavailableError."""
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))
@@ -264,10 +261,7 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """Raises TamperedError unless the records make the stored tree.
-
-    `audit` is one snapshot. Without `key_of` no checkpoint signature is verified.
-    """
+    """TamperedError unless records make the tree; without `key_of` no checkpoint is verified."""
     size, known = audit.size(), audit.checkpoint()
     note = known.note if known is not None else ""
     told = _read(note) if note else None

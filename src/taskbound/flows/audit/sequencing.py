@@ -187,10 +187,7 @@ class CheckpointSigner:
     def __init__(
         self, *, origins: Iterable[str], key: SigningKey, heads: SignedHeads, verify: Verify
     ) -> None:
-        """Signs for these origins, which are also the key names in its notes.
-
-        No other signer may write to `heads`.
-        """
+        """Signs for these origins, also its notes' key names; no other signer may write to `heads`."""
         self._keys = {origin: make_verifier_key(origin, key.public) for origin in origins}
         self._key = key
         self._heads = heads

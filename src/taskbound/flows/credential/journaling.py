@@ -82,10 +82,7 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
 def journal_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Journals at least one credential of one namespace, with records.
-
-    `heads` are the locked tasks with all ancestors; `now` is the commit's instant.
-    """
+    """Journals credentials of one namespace; `heads` are locked tasks with all ancestors."""
     rows: list[Credential] = []
     for one in some:
         ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))
@@ -155,10 +152,7 @@ def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
 def prolong_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Writes renewals of one namespace, each of a different locked credential.
-
-    Raises NotRenewableError; the transaction must then be rolled back.
-    """
+    """Writes renewals of locked credentials; after NotRenewableError the caller must roll back."""
     for one in some:
         space = one.action.namespace
         row = tx.credentials.lock_credential(space, one.life.renews)

@@ -92,10 +92,7 @@ def lease(
     waited_for: Collection[str],
     tx: Transaction | None = None,
 ) -> tuple[Leased, ...]:
-    """Leases the due steps of these credentials, at most `MOST`; raises TooManyAtOnceError.
-
-    `waited_for` are those with a caller waiting for the secret. `tx` None means a transaction of its own.
-    """
+    """Leases at most `MOST` due steps; a caller waits for the secrets of `waited_for`."""
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
         raise TooManyAtOnceError(f"{len(wanted)} credentials are asked for at once")
@@ -147,10 +144,7 @@ class Telling:
     """The transaction that it is part of; None for one of its own."""
 
     def minted(self, *, sealed: bool, kept: str = "") -> Credential:
-        """The target shows the credential.
-
-        `kept` is what its revocation needs, sealed to the broker; empty if the name suffices.
-        """
+        """The target shows it; `kept` is what its revocation needs, sealed to the broker, or ''."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             require_lease(row, self.fence, moves.now)
@@ -177,10 +171,7 @@ class Telling:
         return self._tell(move)
 
     def failed(self, code: str, trouble: str, *, unsent: bool = False, lasting: bool = False) -> Credential:
-        """Minting, renewing or this attempt to revoke failed with error `code`.
-
-        `unsent` says that no mint was sent, `lasting` that a renewal must not be retried.
-        """
+        """`unsent` says that no mint was sent, `lasting` that a renewal must not be retried."""
         met = _short(f"{trouble} [{code}]")
 
         def move(row: Credential, moves: Moves) -> Credential:

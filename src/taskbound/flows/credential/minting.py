@@ -180,10 +180,7 @@ def require_standing(
     ends: Instant,
     now: Instant,
 ) -> None:
-    """Raises DeniedError unless all that it rests on holds until it ends.
-
-    `asked` is the requested lifetime in seconds.
-    """
+    """Raises DeniedError unless its basis holds until it ends; `asked` is the lifetime in seconds."""
     require_not_stopped(snapshot.revocation.kill_switch(row.namespace))
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None or target.state is not TargetState.READY:
@@ -243,10 +240,7 @@ class Mintable:
 def require_mintable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
-    """Returns what to mint now, or raises DeniedError.
-
-    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
-    """
+    """Returns what to mint now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)
     if row is None or row.state is not CredentialState.MINTING:
         raise NotMintableError(f"`{credential}` is not being minted")
@@ -309,10 +303,7 @@ class ToRenew:
 def require_renewable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> ToRenew:
-    """Returns what to renew now, or raises DeniedError.
-
-    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
-    """
+    """Returns what to renew now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     if (

@@ -310,10 +310,7 @@ SEAT: Final = "egr_"
 
 
 def find_lost_seats(means: Means, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
-    """Returns credentials whose holder is lost.
-
-    `own` are connections that this daemon has or that may return to it.
-    """
+    """Returns credentials with a lost holder; `own` connections are this daemon's or may return to it."""
     with means.store.read() as snapshot:
         found = snapshot.credentials.held_by(namespace, SEAT)
     others = [one for one in found if one.connection not in own]

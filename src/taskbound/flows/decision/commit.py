@@ -104,10 +104,7 @@ class Decisions:
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """Returns an answer for each call, in order; durable unless unseen.
-
-        Never raises because of a call: an error becomes its refusal.
-        """
+        """Returns answers in order, durable unless unseen; never raises because of a call."""
         answers: dict[int, Answer | Unseen] = {}
         waiting = list(enumerate(calls))
         for _ in range(_ROUNDS):

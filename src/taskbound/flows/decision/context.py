@@ -122,10 +122,7 @@ class Standing:
         return self._lineage.task
 
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
-        """Returns what the call rests on, or raises DeniedError for a stop, agent, task or tool.
-
-        `unbound` is the reason why the connection has no task.
-        """
+        """Raises DeniedError for a stop, agent, task or tool; `unbound` is why the connection has no task."""
         ground = self._ground
         if ground is None or unbound is not None or now >= ground.until:
             ground = self._ground = self._look(unbound, now)

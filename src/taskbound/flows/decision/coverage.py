@@ -124,10 +124,7 @@ def _is_open(scope: Scope, tool: str) -> bool:
 
 
 def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
-    """Returns the indexes of covered calls; unreadable calls are not covered.
-
-    `how` is `whole`, `begun` or `template`, as in `wire.tool.CoverCalls`.
-    """
+    """Returns indexes of covered calls; `how` is `whole`, `begun` or `template` (`wire.tool.CoverCalls`)."""
     return tuple(place for place, raw in enumerate(calls) if _is_covered(ground, raw, how))
 
 

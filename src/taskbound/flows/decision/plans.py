@@ -72,10 +72,7 @@ def write_plan(
     pending: Sequence[Pending],
     by: Proposer,
 ) -> Plan:
-    """Holds these calls of one task and writes their plan.
-
-    Raises ContendedError if it must be evaluated again.
-    """
+    """Holds calls of one task and writes their plan; after ContendedError the caller evaluates again."""
     space, proposals = task.namespace, [one.proposal for one in pending]
     tx.tasks.task(space, task.id)  # first: PostgreSQL's transaction is alone by that
     locked = lock_group(tx, space, proposals, means.policy, views.doubts)

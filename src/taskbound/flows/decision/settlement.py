@@ -203,10 +203,7 @@ def write_settlement(
     holds: HoldSheet | None,
     now: Instant,
 ) -> list[Granted]:
-    """Writes the settlement; returns the credentials to journal afterwards.
-
-    All calls are of one namespace; `holds` is None if policy holds none of them.
-    """
+    """Writes the settlement of one namespace; returns the credentials to journal afterwards."""
     namespace = group[0].call.namespace
     rows: list[StoredAction] = []
     minted: list[Granted] = []

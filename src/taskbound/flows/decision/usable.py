@@ -53,10 +53,7 @@ def require_usable(
 
 
 def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
-    """Checks that the caller reports outcomes if and only if the tool requires them.
-
-    `unwatched` None means as the tool declares.
-    """
+    """Requires a caller that reports outcomes if and only if the tool does; None means as declared."""
     if unwatched is None or unwatched is pinned.unwatched:
         return
     if unwatched:

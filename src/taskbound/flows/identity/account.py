@@ -204,10 +204,7 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     actor: Actor,
     owns: bool,
 ) -> list[Moved]:
-    """Maps values of an issuer's claim to groups; returns paused tasks.
-
-    Existing claimed memberships end and return with the next sign-in.
-    """
+    """Maps claim values to groups; claimed memberships end and return with the next sign-in."""
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
 

@@ -110,10 +110,7 @@ class Deliveries:
 
 
 def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
-    """Sends news, as one JSON object, to the monitors of the namespace's active agents.
-
-    `also` names agents to include although they are inactive.
-    """
+    """Sends one JSON object to the monitors of active agents and of those that `also` names."""
     with means.store.read() as snapshot:
         agents = snapshot.identities.agents(namespace)
     told = {one.monitor for one in agents if one.state is AgentState.ACTIVE or one.name in also}

@@ -54,10 +54,7 @@ if TYPE_CHECKING:
 def let_go_of_tools(
     tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]
 ) -> dict[str, list[str]]:
-    """Removes the person as owner; returns `tools_without_owner` and `targets_without_owner` for news.
-
-    The caller's transaction must hold the lock on persons; events are appended.
-    """
+    """Removes the person as owner and returns what lost its owner; the caller has locked persons."""
     for tool, named in tx.tools.approvers(namespace).items():
         if name in named:
             others = tuple(one for one in named if one != name)
@@ -106,10 +103,7 @@ class IdentityExistsError(DeniedError):
 
 
 def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid: int) -> Actor:
-    """Returns the peer as a person; raises UnprovenError if the account belongs to none.
-
-    `owner_uid` owns the data directory and speaks for a namespace without persons.
-    """
+    """Returns the peer as a person; `owner_uid` speaks for a namespace without persons."""
     with means.store.read() as snapshot:
         persons = snapshot.identities.persons(namespace)
     for person in persons.values():
@@ -222,10 +216,7 @@ def require_signed(
     *,
     now: Instant,
 ) -> PersonKey:
-    """Returns the key after verifying its signature; must be called in the transaction that uses it.
-
-    Raises NotStandingError, or BadSignatureError also if the device counts back.
-    """
+    """Returns the key after verifying, in the using transaction; refuses a device that counts back."""
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
     return count_on(tx, signatures, key, signature)

@@ -113,10 +113,7 @@ _SWEPT: Final = 1_000
 
 
 def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str, address: str) -> Entered:
-    """Creates the session `name` of a proven person within a transaction.
-
-    `secret` is the browser's secret, without the namespace.
-    """
+    """Creates the session `name`; `secret` is the browser's secret, without the namespace."""
     issuer, said, now = proven.issuer, proven.said, means.clock.now()
     namespace, until = issuer.namespace, Instant(now + LASTS)
     account = tx.accounts.account(namespace, issuer.name, said.subject)
@@ -208,10 +205,7 @@ class RefusedSignIns:
     def note(
         self, namespace: str, issuer: str, error: TaskboundError, address: str, *, subject: str = ""
     ) -> None:
-        """Records or counts a refusal.
-
-        Empty arguments are unknown; `subject` is the person that the issuer named.
-        """
+        """Records or counts a refusal; `subject` is the person that the issuer named, '' if unknown."""
         now = self._means.clock.now()
         with self._lock:
             try:
@@ -261,10 +255,7 @@ class SignIns:
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
     ) -> Begun:
-        """Starts a sign-in.
-
-        `max_age` is in seconds since authentication, -1 for any; `acr` is the required level, empty for any.
-        """
+        """`max_age` is in seconds since authentication, -1 for any; `acr` is the level, '' for any."""
         found: IdentityIssuer | None = None
         try:
             found = _issuer(self.choices(namespace), issuer)
@@ -317,10 +308,7 @@ class SignIns:
         return Begun(url=url, state=state, secret=secret)
 
     def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
-        """Returns the issuer's statement about the returned browser.
-
-        `secret` is what the browser holds of this sign-in.
-        """
+        """Returns the issuer's statement; `secret` is what the browser holds of this sign-in."""
         waiting: SignIn | None = None
         try:
             waiting = self._take(state)

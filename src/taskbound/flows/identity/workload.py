@@ -144,10 +144,7 @@ class Proofs:
             verifier.ask(awaited)
 
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Records that a token of ours, or a DPoP proof, was refused.
-
-        `form` is `token` or `dpop`; of `shown` only the digest is kept.
-        """
+        """Records a refused `token` or `dpop` (`form`); of `shown` only the digest is kept."""
         digest = sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
         now = self._means.clock.now()
         with self._lock:
@@ -212,10 +209,7 @@ class AssertionVerifier:
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the assertion's statement.
-
-        Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay.
-        """
+        """Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay."""
         unverified = parse_jws(text_of(credential), kind=CLIENT_ASSERTION)
         with self._means.store.read() as snapshot:
             key = holder_of_key(snapshot, namespace, unverified.header.kid)

@@ -128,10 +128,7 @@ def conclude_standing(
 def rules_of(
     means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
 ) -> OperationRules | Barred:
-    """Returns the rules for this operation, or a refusal if none may decide.
-
-    `gives` says that the request gives authority back, though the operation can also take it away.
-    """
+    """Returns the rules, or a refusal if none may decide; `gives` if the request gives authority back."""
     policies = means.policy
     try:
         engine = policies.at(namespace, force)
@@ -328,10 +325,7 @@ class HeldStore:
         self._store = store
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Writes only under the rules that authorized the operation.
-
-        Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing.
-        """
+        """Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing."""
         held = [one for one in bases() if not one.used]
         if not held:
             return self._store.write(work, reserve=reserve)

@@ -187,10 +187,7 @@ class Targets:
         self._views = views
 
     def add(self, namespace: str, file: bytes, sealed: str, actor: Actor, *, owns: bool) -> UnderTest:
-        """Declares a target and begins its first test.
-
-        `file` is the target's JSON file, `sealed` its admin access sealed to the broker with number 1.
-        """
+        """Begins the first test; `sealed` is the admin access sealed to the broker with number 1."""
         require_self(actor, (), owns=owns)
         declared = parse_target_file(file)
         require_declarable(declared)

@@ -111,10 +111,7 @@ class UnderTest:
 def begin_test(
     tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
 ) -> UnderTest:
-    """Writes the canaries, and the target with their test.
-
-    The caller has locked an existing target; `expect` is the version to overwrite, 0 for a new one.
-    """
+    """Writes target and canaries; an existing target is locked, `expect` is its version, 0 if new."""
     begun = _new_instant(target, now)
     tx.targets.put_target(replace(target, begun=begun, version=expect + 1), expect=expect)
     kinds = parse_target_file(target.file).credentials
@@ -184,10 +181,7 @@ def note_canary(
     canary: Credential,
     now: Instant,
 ) -> list[Event]:
-    """Ends the test if this moved canary decides it; returns the events, which the caller writes.
-
-    The caller's transaction has moved and locked the canary.
-    """
+    """Ends the test if this canary decides it; the caller has locked it and writes the events."""
     if not is_canary(canary) or canary.state not in _ENDED:
         return []
     target = tx.targets.lock_target(canary.namespace, canary.target)

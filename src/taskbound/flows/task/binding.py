@@ -42,10 +42,7 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     named: str = "",
     last: str = "",
 ) -> Task:
-    """Returns the task of a connection.
-
-    `ancestry` is (pid, start time) of the peer and its ancestors, nearest first; `last` is the previous task.
-    """
+    """`ancestry` is (pid, start time), nearest first; `last` is the connection's previous task."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         run = nearest_run(snapshot, namespace, boot, ancestry)
@@ -65,10 +62,7 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
 def nearest_run(
     snapshot: Snapshot, namespace: str, boot: str, ancestry: Sequence[tuple[int, int]]
 ) -> Run | None:
-    """Returns the peer's nearest registered run, or None.
-
-    Of one process registered in several namespaces, the run of this namespace counts.
-    """
+    """Returns the peer's nearest run; of one process's runs in several namespaces, this namespace's."""
     runs: dict[tuple[int, int], Run] = {}
     for run in snapshot.tasks.registered(boot):
         process = (run.pid, run.started)

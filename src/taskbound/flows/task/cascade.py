@@ -66,11 +66,7 @@ def require_startable(
 def require_unchanged(
     tx: Transaction, agent: Agent, person: str, reach: Reach, now: Instant, *, above: str = ""
 ) -> None:
-    """Raises DeniedError unless agent, grantor and switch are, under lock, as they were read.
-
-    `above` is another agent to lock, if any. Group memberships count as of `now` (`core.identity.person`,
-    rule 4).
-    """
+    """Raises DeniedError unless agent, grantor, switch and `above` are, under lock, as they were."""
     require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
     locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
     if locked.get(agent.name) != agent.version:
@@ -126,11 +122,7 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
 
 
 def lock_beneath_parent(tx: Transaction, namespace: str, task: str) -> tuple[Task | None, tuple[Task, ...]]:
-    """Locks and returns the task's parent, and the task with its live descendants.
-
-    The parent comes first: an amendment records what limits have left and must follow the records of earlier
-    charges; PostgreSQL numbers records by their transaction's first lock.
-    """
+    """Locks the parent first, as PostgreSQL numbers records by their transaction's first lock."""
     seen = tx.tasks.task(namespace, task)
     if seen is None or not seen.parent:
         return None, lock_tree(tx, namespace, task)
@@ -152,10 +144,7 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
     reason: str,
     beneath: str = "",
 ) -> Ended:
-    """Writes the end of a tree from `lock_tree`; the caller writes the events.
-
-    `event` ends the first task; the others are revoked, for the reason `beneath` if given.
-    """
+    """`event` ends the first task; the others are revoked, for the reason `beneath` if given."""
     first = tree[0]
     if first.state in ENDED:
         return Ended()

@@ -84,10 +84,7 @@ class Changes:
         return after
 
     def amend(self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = "") -> list[Moved]:
-        """Narrows the task's scope; returns the tasks that ended beneath it.
-
-        `seen` is the digest of the scope it was based on, empty for any.
-        """
+        """Returns tasks ended beneath it; `seen` is the digest of the scope it was based on, '' for any."""
         ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
         self._views.forget()
         return ended

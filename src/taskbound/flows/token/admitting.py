@@ -175,10 +175,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
 
 
 def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
-    """Returns the admission that a refresh token would renew, unchanged; raises as `renew`.
-
-    A reused refresh token ends the admission here too.
-    """
+    """Returns the admission, unchanged; a reused refresh token ends it here too. Raises as `renew`."""
     digest = refresh_digest(refresh)
     return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
 

@@ -69,10 +69,7 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     acr: str,
     authenticated: Instant,
 ) -> Asked:
-    """Consents to a running task, or one started by `order`, for the client.
-
-    `acr` and `authenticated` describe the person's sign-in; empty and 1970 if unknown.
-    """
+    """Consents for the client; `acr` and `authenticated` are the sign-in's, empty and 1970 if unknown."""
     require_demands(found, acr, authenticated)
     if found.is_persons:
         raise NotAskedError("the client asks to act as you, and for no task of an agent")
@@ -208,10 +205,7 @@ class Askings:
         issuer: str,
         signs_in: bool = False,
     ) -> Begun:
-        """Stores a request that waits for a person.
-
-        `pairs` are its parameters in order, `base` the origin of agents' gateways, `issuer` our own name.
-        """
+        """`base` is the origin of agents' gateways, `issuer` our own name."""
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
         if told.get("resource") == issuer:

@@ -51,10 +51,7 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
 
 
 def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
-    """Revokes a token for the client it was issued to; raises ForeignTokenError.
-
-    `client` is the caller as tokens name it, `actor` as records do.
-    """
+    """Raises ForeignTokenError; `client` is the caller as tokens name it, `actor` as records do."""
 
     def work(tx: Transaction) -> None:
         if client not in _clients(tx, token):
@@ -73,10 +70,7 @@ def revoke_rows(
     actor: Actor,
     unsigned: bool = False,
 ) -> tuple[str, ...]:
-    """Revokes these rows of one namespace with records; returns the newly revoked.
-
-    `unsigned` may be set only by the caller that failed to have them signed, so no text exists.
-    """
+    """Returns the newly revoked; the caller sets `unsigned` only if signing failed."""
     if not tokens:
         return ()
     namespace = tokens[0].namespace

@@ -210,10 +210,7 @@ class SharedClaims:
         self._see(self._means.store.write(work))
 
     def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
-        """Uses a single-use value.
-
-        Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError.
-        """
+        """Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError."""
         if until > self._means.clock.now() + _WINDOW:
             raise BadClaimError("nothing serves once for as long as that", where="until")
         shown = claim_of(asker.namespace, ClaimKind.SHOWN, asker.service, kind, digest, until=until)
@@ -299,10 +296,7 @@ class SharedClaims:
 
 
 def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
-    """Locks and compares what the request rests on.
-
-    Raises ConflictError if it changed and must be read anew, or DeniedError if it ended.
-    """
+    """Raises ConflictError if it changed and must be read anew, or DeniedError if it ended."""
     token = ground.token
     space = token.namespace
     require_not_stopped(tx.revocation.lock_kill_switch(space))

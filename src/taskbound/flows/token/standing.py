@@ -133,10 +133,7 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 
 
 def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
-    """Returns what a transaction token says of an action and rests on.
-
-    `parent` is the token it is asked for with, empty for none.
-    """
+    """Returns an action token's basis; `parent` is the token it is asked for with, '' for none."""
     if credential_kind(action.tool) is not None:
         raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
@@ -267,10 +264,7 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
 
 
 def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: Instant) -> tuple[Instant, ...]:
-    """Returns the locked end of the token this one is asked with, if any.
-
-    Its admission is checked at each use and at signing (`standing`).
-    """
+    """Returns the locked end of the token this one is asked with; its admission is checked at each use."""
     if not token.parent or is_admission(token.parent):
         return ()
     parent = tx.tokens.lock_tokens(token.namespace, {token.parent}).get(token.parent)

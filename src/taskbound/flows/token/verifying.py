@@ -100,11 +100,7 @@ class Verification:
         stands: Stands = require_token_stands,
         one_look: OneLook | None = None,
     ) -> Verified:
-        """Verifies an access token; raises MalformedError or DeniedError.
-
-        `shown` is the proven key, by a DPoP proof of this very token (`ath`) or TLS; None if none.
-        `namespace` empty means any.
-        """
+        """`shown` is the key proven by TLS or a DPoP proof of this very token (`ath`), None if none."""
         if one_look is None:
             verified = self._verified(text, audience, namespace, stands)
         else:
@@ -142,10 +138,7 @@ class Verification:
         return self._verified(text, audience, namespace, stands)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
-        """Returns a token's introspection for its client or resource (RFC 7662 §2.2).
-
-        `client` is the caller as tokens name it, `audiences` its resources.
-        """
+        """RFC 7662 §2.2; `client` is the caller as tokens name it, `audiences` its resources."""
         row = self._mine(text, client, audiences)
         if row is None:
             return {"active": False}
@@ -170,10 +163,7 @@ class Verification:
         return self._issuing.domain
 
     def known(self, text: str, *, transactions: bool = False) -> Token | None:
-        """Returns the row of a text that our key signed, valid or not; None for others.
-
-        Transaction tokens count only if `transactions` is set.
-        """
+        """Returns the row of a text that our key signed, valid or not; None for others."""
         try:
             jws = self._any(text) if transactions else self.read(text)
             with self._means.store.read() as snapshot:

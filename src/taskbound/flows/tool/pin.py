@@ -81,10 +81,7 @@ class Pins:
         actor: Actor,
         methods: Sequence[str] = (),
     ) -> PinnedServer:
-        """Pins a probed server and its tools.
-
-        `raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all.
-        """
+        """`raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all."""
         namespace = identity.namespace
         parse_server_name(name)
         definitions = (*parse_definitions(raws, server=name), *map(method_definition, sorted(set(methods))))
@@ -315,11 +312,7 @@ class Sights:
         agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
-        """Compares a started server's list with its pins and stores differences.
-
-        `agent` is the gateway's, None for a person. Raises UnknownServerError also if not pinned for the
-        agent.
-        """
+        """Stores differences; `agent` is the gateway's, None for a person. May raise UnknownServerError."""
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
@@ -364,10 +357,7 @@ class Sights:
         return pin, Difference(tool=name, state=pin.state, words=words)
 
     def accept(self, namespace: str, name: str, definition: str, actor: Actor) -> PinnedTool:
-        """Pins the last seen definition.
-
-        Raises UnknownToolError, or OtherDefinitionError also if nothing differs.
-        """
+        """Pins the last seen definition; raises OtherDefinitionError also if nothing differs."""
 
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)

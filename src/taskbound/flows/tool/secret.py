@@ -46,10 +46,7 @@ class Secrets:
         self._means = means
 
     def put(self, namespace: str, name: str, slot: str, *, number: int, sealed: str, actor: Actor) -> None:
-        """Sets a slot's sealed value, or clears it if empty.
-
-        `slot` is written as by `core.tool.Slot`; `number` is this value's, one above the current.
-        """
+        """Sets a slot's sealed value, or clears it if empty; `number` is one above the current."""
         text = _require_sealed(slot)
 
         def work(tx: Transaction) -> None:

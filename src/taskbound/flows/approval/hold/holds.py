@@ -127,10 +127,7 @@ def superseded_before(
     ending: Sequence[tuple[StoredApproval, Befallen]],
     known: Container[str],
 ) -> dict[str, str]:
-    """Returns held actions to ask anew, with the reason: ended now or before.
-
-    `known` are held actions read under lock; none of them was superseded before.
-    """
+    """Returns held actions to ask anew, with the reason; `known` are held actions read under lock."""
     found = {one.question.action: fate.reason for one, fate in ending if not one.question.narrows}
     for one in held:
         if one.resume and one.resume not in found and one.resume not in known:
@@ -191,10 +188,7 @@ def retries_of(
     holds: Container[tuple[str, str]],
     bench: Bench,
 ) -> dict[str, Retry]:
-    """Returns covered retries among the group's held calls, by proposal id.
-
-    `holds` are the (task, action digest) of open holds; such a call resumes its hold instead.
-    """
+    """Returns covered retries by proposal id; `holds` are open (task, action digest) and resume instead."""
     found: dict[str, Retry] = {}
     seen: set[tuple[str, str]] = set()
     for one in held:
@@ -378,10 +372,7 @@ class HoldSheet:
         return whole
 
     def write(self, tx: Transaction, namespace: str, differed: Mapping[str, str]) -> list[Event]:
-        """Writes the changes; returns the events to record after the decisions.
-
-        `differed` are plans that a call of the group deviated from, and how.
-        """
+        """Returns the events to record after the decisions; `differed` are plans deviated from, and how."""
         if self.steps:
             tx.approvals.move_approvals(namespace, self.steps)
         if self.lifted:
@@ -407,10 +398,7 @@ def look_at_holds(
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> HoldSheet | None:
-    """Reads the holds of proposals that policy holds; None if it holds none.
-
-    `lost` are (namespace, connection) pairs that are disconnected and may return.
-    """
+    """Returns None if policy holds none; `lost` are (namespace, connection) pairs that may return."""
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
         return None

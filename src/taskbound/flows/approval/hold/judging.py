@@ -84,10 +84,7 @@ def outlives(task: Task | None) -> bool:
 
 
 def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[str, str]]) -> Instant:
-    """Returns until when only the waiting presentation may resume it.
-
-    `lost` are (namespace, connection) pairs that are disconnected and may return.
-    """
+    """Returns until when only the waiting presentation may resume; `lost` are connections that may return."""
     if is_afar(one.waiter.connection):
         return NOBODY.until
     gone = (one.question.namespace, one.waiter.connection) in lost

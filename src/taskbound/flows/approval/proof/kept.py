@@ -121,10 +121,7 @@ def signed(
     *,
     plan: Plan | None = None,
 ) -> tuple[Answer, ...]:
-    """Returns the answers signed by one of these keys about this question.
-
-    `plan` is the plan that the question is a step of.
-    """
+    """Returns the answers signed by one of these keys about this question, a step of `plan` if given."""
     counts: list[Answer] = []
     for one in answers:
         key = keys.get(one.key)
