@@ -76,12 +76,7 @@ class Moved:
 
 
 class OneLook:
-    """A context with one snapshot for several reads; must be used by one thread.
-
-    1. The snapshot begins with the first read, so a caller from before sees all writes from before it came.
-    2. Results are reused within the context; errors are not.
-    3. After a store failure the next read begins a new snapshot.
-    """
+    """One snapshot, begun by the first read, for several reads of one thread; errors are not reused."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -90,18 +85,13 @@ class OneLook:
         self._found: dict[Hashable, object] = {}
 
     def __enter__(self) -> Self:
-        """Enters the context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the snapshot."""
         self._open.close()
 
     def once(self, key: Hashable, look: Callable[[Snapshot], T]) -> T:
-        """Returns the result of `look`, or the earlier result under the same key.
-
-        The key must identify the read and all its arguments.
-        """
+        """Returns the result of `look`, or the earlier one; `key` must identify the read and arguments."""
         if key not in self._found:
             if self._snapshot is None:
                 self._snapshot = self._open.enter_context(self._store.read())

@@ -1,14 +1,15 @@
 """The revocation feed of one daemon, and the kill switch.
 
+1. Each daemon reads its feed from the log.
 2. It is as fresh as the start of the last look behind which nothing is unsettled. A failed or delayed look
    makes it stale, and a stale feed is not served.
 3. A place is given with its *mark*, the record's leaf hash, which the reader shows next time. If the log has
-   another record there, the store was restored or replaced; the reader gets an error and the feed of such a
-   store starts anew. A place beyond this daemon's view may come from another daemon until a look that began
-   after the question. A mark not in the tree yet is not a mismatch.
+   another record there, the store was restored or replaced and the reader gets an error. A place beyond this
+   daemon's view may come from another daemon until a look that began after the question. A mark not in the
+   tree yet is not a mismatch.
 4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
    clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
-   seconds, independent of wall clocks. A new or late reader gets all of them. Marks are cached too.
+   seconds, independent of wall clocks. A new or late reader gets all of them.
 """
 
 from __future__ import annotations
@@ -148,10 +149,7 @@ class Feed:
     def page(
         self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
     ) -> FeedPage:
-        """Returns up to `limit` entries of the namespace after a place.
-
-        `mark` is the place's mark, empty for a new reader. `since` is `looks` when the question came.
-        """
+        """`mark` is the place's mark, empty for a new reader; `since` is `looks` when the question came."""
         read: dict[_Unread, bytes] = {}
         while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
             read[found] = self._stored(found.place)
@@ -167,12 +165,10 @@ class Feed:
 
     @property
     def through(self) -> int:
-        """Returns the place through which the log was read."""
         return self._through
 
     @property
     def looks(self) -> int:
-        """Returns the number of looks begun."""
         return self._looks
 
     def has_looked(self, since: int) -> bool:
@@ -247,10 +243,7 @@ class Feed:
                 self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """Returns the mark of a place from the tree; raises FeedStaleError if it is not there.
-
-        Must be called without the lock, as a hanging store would block readers of memory.
-        """
+        """Reads a mark from the tree, without the lock: a hanging store would block readers of memory."""
         with self._means.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
         start = place % TILE_WIDTH * HASH_SIZE
@@ -283,7 +276,6 @@ class Feed:
             self._fresh, self._log = None, self._log + 1
 
     def _keep(self, entries: Iterable[Entry]) -> None:
-        """Keeps entries in the order of their places; lock held."""
         before = len(self._entries)
         for one in entries:
             self._entries.append(one)
@@ -292,7 +284,6 @@ class Feed:
             self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
-        """Drops entries that are too old; lock held."""
         old = 0
         while self._came and self._came[0][0] < self._spent - _KEPT:
             old += self._came.popleft()[1]
@@ -307,10 +298,7 @@ class Feed:
 
 
 def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
-    """Throws or lifts the kill switch durably; the same again changes nothing.
-
-    Throwing may use the store's reserve, so a full disk does not prevent a stop.
-    """
+    """Throws or lifts the switch durably; throwing may use the reserve, so a full disk is no obstacle."""
 
     def work(tx: Transaction) -> KillSwitch:
         before = tx.revocation.lock_kill_switch(namespace, moves=True)

@@ -1,8 +1,4 @@
-"""Suggests a scope from calls in the log, or from intended calls.
-
-- Only permitted calls of a task count.
-- Rows with unreadable bytes are left out and counted.
-"""
+"""Suggests a scope from permitted calls in the log, or intended calls; unreadable rows are only counted."""
 
 from __future__ import annotations
 
@@ -62,7 +58,6 @@ class Suggested:
 
 
 def suggest_scope(means: Means, order: SuggestOrder) -> Suggested:
-    """Returns the narrowest scope for past or intended calls."""
     with means.store.read() as snapshot:
         tasks = _tasks(snapshot, order)
         names = {one.agent for one in tasks} | ({order.agent} if order.agent else set())

@@ -95,7 +95,7 @@ class ActionReads(Protocol):
     """Reads actions, per namespace."""
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """Returns the action."""
+        pass
 
     def actions(
         self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
@@ -109,7 +109,7 @@ class ActionReads(Protocol):
         """Returns keys of known acts in order; `after` is the previous page's last."""
 
     def count(self, namespace: str, task: str) -> int:
-        """Returns the number of the task's actions."""
+        pass
 
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
         """Returns permits without outcome, by connection, task, or all. MUST use an index."""
@@ -140,13 +140,10 @@ class ActionWrites(ActionReads, Protocol):
         """Inserts; an existing id, or presentation with a permit, MUST raise `ConflictError` by the end."""
 
     def put_acts(self, namespace: str, acts: Mapping[ActKey, ActHistory]) -> None:
-        """Writes whole act histories."""
+        pass
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
         """Writes outcomes. MUST raise `ConflictError` if an action is not in its `before` state."""
 
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Overwrites held actions that are now permitted; the next appended record is their decision's.
-
-        By the end, an action not held, or a presentation with a permit, MUST raise `ConflictError`.
-        """
+        """MUST raise `ConflictError` at the end for an action not held or a presentation with a permit."""

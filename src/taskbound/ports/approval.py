@@ -42,10 +42,10 @@ class ApprovalReads(Protocol):
     """Reads approvals, per namespace."""
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """Returns the approval."""
+        pass
 
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
-        """Returns the approval asked for this action."""
+        pass
 
     def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
         """Returns the narrower approval that answered the question with this digest."""
@@ -65,7 +65,7 @@ class ApprovalReads(Protocol):
         """Returns open approvals of all namespaces, oldest first, without answers. MUST use an index."""
 
     def plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """Returns the plan."""
+        pass
 
     def open_plans(self) -> tuple[StoredPlan, ...]:
         """Returns open plans of all namespaces, oldest first. MUST use an index."""
@@ -104,7 +104,7 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """Locks the plan. MUST be called before its steps' approvals are locked."""
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """Locks these tasks' open plans, by id, before their steps' approvals."""
+        pass
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
         """As `steps_of`, locked."""
@@ -113,28 +113,19 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """Inserts a plan; MUST raise `ConflictError` if the id exists or the task has an open one."""
 
     def move_plan(self, namespace: str, change: PlanChange) -> None:
-        """Moves a plan by one conditional statement.
-
-        MUST raise `ConflictError` if state or number of used steps is not as before.
-        """
+        """MUST raise `ConflictError` if state or number of used steps is not as before."""
 
     def count_open(self, namespace: str, task: str) -> int:
-        """Returns the number of the task's open approvals."""
+        pass
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """Returns how many were asked of this agent's tasks since that instant."""
+        pass
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Inserts approvals without answers.
-
-        MUST raise `ConflictError` for an existing id, a second narrowing of a question, or a repeated retry.
-        """
+        """MUST raise `ConflictError` for an existing id, a second narrowing, or a repeated retry."""
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
-        """Moves approvals, each by one conditional statement.
-
-        MUST raise `ConflictError` if one is not in its `before` state.
-        """
+        """MUST be one conditional statement each and raise `ConflictError` if one is not `before`."""
 
     def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
         """Sets the waiter. MUST raise `ConflictError` if the approval is not open."""
@@ -146,7 +137,7 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """Stores a first display to a person; ignores repetitions."""
 
     def put_limits(self, limits: ApprovalLimits) -> None:
-        """Replaces the limits of asking."""
+        pass
 
 
 _OPEN: Final = Instant(0)

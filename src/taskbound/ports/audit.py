@@ -45,16 +45,13 @@ class AuditReads(Protocol):
     """Reads the log, which spans all namespaces."""
 
     def heads(self) -> tuple[Head, ...]:
-        """Returns, by writer, the last records that no other record names.
-
-        A `WriterStarted` record names heads, which then are heads no more.
-        """
+        """Returns, by writer, the last records that no other record, also no `WriterStarted`, names."""
 
     def count(self) -> int:
         """Returns the number of records, placed or not."""
 
     def size(self) -> int:
-        """Returns the number of placed records."""
+        pass
 
     def records(self, start: int, limit: int) -> tuple[bytes, ...]:
         """Returns exact bytes of records from this index on, in log order."""
@@ -79,7 +76,7 @@ class AuditReads(Protocol):
         """Returns a tile's hashes, 32 bytes each (C2SP tlog-tiles), as many as exist."""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        """Returns the newest checkpoint."""
+        pass
 
     def numbered(self, number: int) -> PlacedRecord | None:
         """Returns the record of this number (`AuditWrites.last_number`)."""
@@ -92,23 +89,16 @@ class AuditWrites(AuditReads, Protocol):
     """Appends to the log, in the transaction of what is recorded (law 5)."""
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chains these events to the writer's last record and returns their exact bytes.
-
-        Only a writer's first event MUST open its chain, else `ChainUnopenedError`. An invalid name raises
-        `RecordMalformedError`.
-        """
+        """Returns exact bytes. Only a writer's first event MUST open its chain, else `ChainUnopenedError`."""
 
     def last_number(self) -> int:
         """Returns the number of the transaction's last appended record."""
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Gives records places from `start` on, in the order of `pending`.
-
-        MUST raise `ConflictError` if the size is not `start` or a record is skipped.
-        """
+        """MUST raise `ConflictError` if the size is not `start` or a record of `pending` is skipped."""
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
         """Writes whole tiles by (level, index)."""
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Stores a signed checkpoint."""
+        pass

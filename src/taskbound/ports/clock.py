@@ -9,11 +9,7 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """The clock.
-
-    MUST never return less than before or than the store's last recorded instant, and MUST advance while the
-    wall clock stands still or is set back (law 10).
-    """
+    """MUST never return less than before or in the store, and MUST advance always (law 10)."""
 
     def now(self) -> Instant:
         """Returns microseconds since the epoch."""
@@ -23,10 +19,7 @@ class Chance(Protocol):
     """Randomness. MUST come from the operating system's generator, also after a fork."""
 
     def name(self, prefix: str) -> str:
-        """Returns ``prefix_`` and 35 characters of a-z and 2-7: 9 of time, 26 with 130 random bits.
-
-        A later name SHOULD sort after an earlier one; only speed depends on it.
-        """
+        """Returns ``prefix_`` and 35 characters of a-z and 2-7: 9 of time, 26 with 130 random bits."""
 
     def code(self) -> str:
         """Returns 8 random digits to type, `1234-5678`."""

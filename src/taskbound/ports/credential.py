@@ -27,7 +27,7 @@ class CredentialReads(Protocol):
     """Reads credentials."""
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """Returns the credential."""
+        pass
 
     def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
         self,
@@ -40,28 +40,16 @@ class CredentialReads(Protocol):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Credential, ...]:
-        """Returns credentials by task, target, agent and state, newest first by id.
-
-        Empty filters match all; `before` is the previous page's last id.
-        """
+        """Newest first by id; empty filters match all; `before` is the previous page's last id."""
 
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
-        """Returns tasks with live credentials, in order; '' stands for canaries.
-
-        MUST NOT take as long as reading the credentials, as it is called often.
-        """
+        """Returns tasks with live credentials, in order, '' for canaries. MUST use an index."""
 
     def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
-        """Returns active acknowledged credentials of holders with this prefix, by id.
-
-        MUST NOT take as long as reading all credentials, as it is called often.
-        """
+        """Returns active acknowledged credentials of holders with this prefix. MUST use an index."""
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """Returns a target's due credentials, earliest first. MUST use an index.
-
-        Targets are asked separately, so that one never delays another.
-        """
+        """Returns one target's due credentials, earliest first. MUST use an index."""
 
     def due_beside(
         self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
@@ -72,10 +60,7 @@ class CredentialReads(Protocol):
         """As `due`, only live ones, so revocations in progress cannot crowd out ends."""
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
-        """Returns a target's live credentials, latest due first. MUST use an index.
-
-        MUST NOT read those being revoked.
-        """
+        """Returns live ones, latest due first. MUST use an index and not read those being revoked."""
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """Returns credentials being revoked since before this instant, oldest first."""
@@ -88,7 +73,7 @@ class CredentialWrites(CredentialReads, Protocol):
         """Inserts credentials. MUST raise `ConflictError` if one exists."""
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """Locks and returns the credential."""
+        pass
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
         """Locks and returns the live credentials of these tasks, by id."""

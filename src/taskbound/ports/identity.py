@@ -1,7 +1,7 @@
 """Identities: rows, documents, keys and credential verification.
 
 `Custody` is a security boundary: neither an agent's process nor the daemon holds a key that proves an agent.
-`Documents` is one too: URLs come from issuers and strangers, who must not choose whom the daemon talks to.
+`Documents` is one too: issuers and strangers choose URLs and must not choose whom the daemon talks to.
 """
 
 from __future__ import annotations
@@ -47,16 +47,10 @@ class Wanted:
 
 
 class RelyingParty(Protocol):
-    """Authenticates persons at issuers (OpenID Connect Core §3.1).
-
-    A security boundary: no flow holds our client secret or computes a signature.
-    """
+    """Authenticates persons (OpenID Connect Core §3.1); a security boundary: no flow holds our secret."""
 
     def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
-        """Returns the authorization URL, and whether the issuer promises `iss` in its response.
-
-        MUST be at the issuer's origin; may wait for its metadata. Raises UnavailableError or MalformedError.
-        """
+        """MUST be at the issuer's origin; says whether the issuer promises `iss`. May wait for metadata."""
 
     def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
         """Returns why sign-in there fails now, without secrets, or ''; may wait, and may be cached."""
@@ -81,10 +75,10 @@ class AccountReads(Protocol):
         """Returns every account, by issuer and subject."""
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
-        """Returns the account if it is linked."""
+        pass
 
     def session(self, namespace: str, secret: str) -> Session | None:
-        """Returns the browser session whose secret has this digest."""
+        pass
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
         """Returns when this person's session ends, 0 if there is none."""
@@ -103,7 +97,7 @@ class AccountWrites(AccountReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the account is linked."""
 
     def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
-        """Deletes the account, if present."""
+        pass
 
     def put_sign_in(self, sign_in: SignIn) -> None:
         """Inserts. MUST raise `ConflictError` if the state exists."""
@@ -115,16 +109,16 @@ class AccountWrites(AccountReads, Protocol):
         """Returns sign-ins of this address, oldest first."""
 
     def count_sign_ins(self, namespace: str) -> int:
-        """Returns the number of pending sign-ins."""
+        pass
 
     def drop_sign_ins(self, namespace: str, issuer: str) -> None:
-        """Deletes pending sign-ins of this issuer."""
+        pass
 
     def put_session(self, session: Session) -> None:
         """Inserts. MUST raise `ConflictError` if the id or the secret exists."""
 
     def drop_session(self, namespace: str, session: str) -> None:
-        """Deletes the session, if present."""
+        pass
 
     def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
         """Deletes sign-ins of all namespaces begun before this; returns their number."""
@@ -137,11 +131,7 @@ class AnsweredWrites(Protocol):
     """Stores idempotency keys with answers."""
 
     def begin(self, row: Answered, *, now: Instant) -> Answered | None:
-        """Inserts a key without answer; returns the existing row, unchanged, if there is one.
-
-        MUST be one conditional statement, so that one of all concurrent callers succeeds. Expired rows count
-        as absent.
-        """
+        """Returns the existing unexpired row, else inserts. MUST be one conditional statement."""
 
     def finish(self, row: Answered) -> None:
         """Stores the answer, if the key still exists."""
@@ -157,16 +147,10 @@ class Custody(Protocol):
     """Keeps agents' keys and signs only agents' assertions with them."""
 
     def make_key(self, namespace: str, agent: str) -> bytes:
-        """Makes a durable key; returns its public JWK in canonical form, `kid` its thumbprint (RFC 7638).
-
-        Raises UnavailableError.
-        """
+        """Makes a durable key; returns its canonical public JWK, `kid` its thumbprint (RFC 7638)."""
 
     def assert_agent(self, kid: str, audience: str) -> str:
-        """Returns the agent's assertion for this audience (rfc7523bis), valid for a minute.
-
-        Raises UnknownAgentKeyError or UnavailableError.
-        """
+        """Returns an assertion (rfc7523bis) valid for a minute; raises UnknownAgentKeyError."""
 
     def forget_key(self, kid: str) -> None:
         """Destroys the key, if present; raises UnavailableError."""
@@ -240,31 +224,31 @@ class IdentityReads(Protocol):
     """Reads persons, groups and agents, per namespace."""
 
     def person(self, namespace: str, name: str) -> Person | None:
-        """Returns the person."""
+        pass
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Returns every person, by name in order."""
+        pass
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
-        """Returns every group, by name."""
+        pass
 
     def person_key(self, namespace: str, key: str) -> PersonKey | None:
-        """Returns the key, in any state."""
+        pass
 
     def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Returns every key, in any state, by id."""
+        pass
 
     def namespace(self, name: str) -> Namespace:
         """Returns a namespace's settings, defaults if never set."""
 
     def issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Returns every issuer of evidence, by name."""
+        pass
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """Returns the agent."""
+        pass
 
     def agents(self, namespace: str) -> tuple[Agent, ...]:
-        """Returns every agent, by name."""
+        pass
 
     def namespaces(self) -> tuple[str, ...]:
         """Returns every namespace with an agent, in order."""
@@ -277,10 +261,10 @@ class IdentityWrites(IdentityReads, Protocol):
     """Writes identities; `expect` is the row's required version, 0 if it must not exist."""
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Locks existing agents and returns their versions."""
+        pass
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """Locks and returns the known persons among these."""
+        pass
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Locks and returns every person and group."""
@@ -295,7 +279,7 @@ class IdentityWrites(IdentityReads, Protocol):
         """Writes. MUST raise `ConflictError` for another version, or an `issuer` in use in the namespace."""
 
     def drop_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer, if present."""
+        pass
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Writes the key. MUST raise `ConflictError` for another version."""
@@ -317,19 +301,16 @@ class ServiceReads(Protocol):
     """Reads services, per namespace; in a transaction, listing locks."""
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """Returns the service."""
+        pass
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         """Returns every service by name, locked against changes in a transaction."""
 
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
-        """Returns the key, ended or not."""
+        pass
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
-        """Returns keys of the service, or all, ended or not; locked against changes in a transaction.
-
-        Ordered by service, then as added.
-        """
+        """Returns keys, ended or not, by service, then as added; locked in a transaction."""
 
 
 class ServiceWrites(ServiceReads, Protocol):
@@ -357,13 +338,13 @@ class TrustReads(Protocol):
     """Reads trust domains, per namespace."""
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
-        """Returns the trust domain."""
+        pass
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
-        """Returns a namespace's trust domains, by name."""
+        pass
 
     def all_trusts(self) -> tuple[Trust, ...]:
-        """Returns the trust domains of all namespaces, by both."""
+        pass
 
 
 class TrustWrites(TrustReads, Protocol):
@@ -373,7 +354,7 @@ class TrustWrites(TrustReads, Protocol):
         """Writes the trust domain. MUST raise `ConflictError` for another version."""
 
     def drop_trust(self, namespace: str, domain: str) -> None:
-        """Deletes the trust domain, if present."""
+        pass
 
 
 class BundleSource(Protocol):
@@ -394,11 +375,7 @@ class Svids(Protocol):
     """Verifies SVIDs. A security boundary: core and flows carry no cryptography."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
-        """Returns the trust domain that a chain (DER, leaf first) claims.
-
-        MUST raise `SvidSizeError`, `BadSvidError` or `SvidFormError` for anything but a workload's
-        X.509-SVID.
-        """
+        """MUST raise `SvidSizeError`, `BadSvidError` or `SvidFormError` unless a workload's chain."""
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
         """Returns the statement of a chain signed by these authorities (DER) of its own trust domain.
@@ -408,10 +385,7 @@ class Svids(Protocol):
         """
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:
-        """Checks only the validity times of a certificate (DER).
-
-        MUST raise `SvidExpiredError`, `SvidNotYetError`, or `BadSvidError` if it cannot be read.
-        """
+        """MUST raise `SvidExpiredError`, `SvidNotYetError`, or `BadSvidError` if it cannot be read."""
 
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
         """Raises BadBundleError or ForeignAuthorityError unless all are this domain's authorities."""
@@ -457,11 +431,7 @@ class AskingVerifier(Verifier, Protocol):
     """A verifier with keys to fetch from issuers."""
 
     def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
-        """Returns what to fetch before this can be verified, or None.
-
-        MUST NOT block, and MUST name only issuers trusted in this namespace. Unreadable credentials need
-        nothing.
-        """
+        """Returns what to fetch first. MUST NOT block, and MUST name only issuers trusted here."""
 
     def ask(self, awaited: Awaited) -> None:
         """Fetches, blocking until the issuer answered or failed; MUST keep the failure for `verify`."""
@@ -474,16 +444,13 @@ class WorkloadReads(Protocol):
         """Returns every selector by agent and id, locked against changes in a transaction."""
 
     def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
-        """Returns selectors of this kind and issuer, in the same order."""
+        pass
 
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
-        """Returns keys of the agent, or all, ended or not; locked against changes in a transaction.
-
-        Ordered by agent, then as made.
-        """
+        """Returns keys, ended or not, by agent, then as made; locked in a transaction."""
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
-        """Returns the key."""
+        pass
 
     def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
         """Returns every issuer of identities by name, locked against changes in a transaction."""
@@ -496,7 +463,7 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an equal selector."""
 
     def drop_selector(self, namespace: str, selector: str) -> None:
-        """Deletes the selector, if present."""
+        pass
 
     def put_agent_key(self, key: AgentKey) -> None:
         """Inserts. MUST raise `ConflictError` for an existing id, or if the agent has another valid key."""
@@ -508,4 +475,4 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an existing name, or an `iss` in use for its purpose."""
 
     def drop_identity_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer, if present."""
+        pass

@@ -22,11 +22,7 @@ class MonitorUnreachableError(UnavailableError):
 
 
 class Monitor(Protocol):
-    """Delivers messages to an agent's monitor.
-
-    MUST return only once the message is durable with the receiver (synced, or exit status 0), within 10
-    seconds; otherwise it is retried.
-    """
+    """MUST return only once the receiver synced it (or exit status 0), within 10 seconds; else retried."""
 
     def parse(self, address: str) -> str:
         """Returns the normalized address; raises BadMonitorError."""

@@ -23,18 +23,15 @@ if TYPE_CHECKING:
 
 
 class OperationRules(Protocol):
-    """Evaluates a bundle on operations of our own API.
-
-    MUST name all policies that matched and all that erred, and never raise because of a request.
-    """
+    """MUST name all policies that matched and all that erred, and never raise because of a request."""
 
     @property
     def known(self) -> bool:
-        """Whether the bundle's base decides operations."""
+        pass
 
     @property
     def words(self) -> Mapping[str, str]:
-        """Returns each policy's message by name, if it has one."""
+        pass
 
     @property
     def every(self) -> frozenset[str]:
@@ -45,16 +42,13 @@ class OperationRules(Protocol):
         """Returns, by name, why some policies cannot be activated: they would refuse too much."""
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """Returns the facts its policies read of this operation, None if only the base has any.
-
-        For None the answer MUST depend on the kind of the principal alone.
-        """
+        """Returns the facts read, None if only the base has any (then the principal's kind decides)."""
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Returns the policies whose heads match, and the facts they read."""
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
-        """Returns the bundle's answer."""
+        pass
 
 
 class PolicyEngine(Protocol):
@@ -67,7 +61,7 @@ class PolicyEngine(Protocol):
 
     @property
     def bundle(self) -> str:
-        """Returns the bundle's digest."""
+        pass
 
     @property
     def reads(self) -> frozenset[str]:
@@ -75,24 +69,24 @@ class PolicyEngine(Protocol):
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Returns its policies' names, in order."""
+        pass
 
     @property
     def lifters(self) -> frozenset[str]:
-        """Returns every lifter that any policy names."""
+        pass
 
     @property
     def operations(self) -> OperationRules:
-        """Returns its rules for operations."""
+        pass
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """Returns all that can change the answer for this agent and tool. MUST be complete."""
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
-        """Returns the bundle's answer."""
+        pass
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
-        """Returns the evaluation's trace."""
+        pass
 
 
 class PolicyLanguage(Protocol):
@@ -110,13 +104,10 @@ class PolicyLanguage(Protocol):
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """Returns the problems of these files.
-
-        MUST find unknown tool names, and groups named by a hold that do not exist; None skips the check.
-        """
+        """MUST find unknown tool names, and groups of holds that do not exist (None skips this check)."""
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
-        """Returns the schema that editors use for these tools."""
+        pass
 
     def formatted(self, text: str) -> str:
         """Returns the formatted rules. MUST raise `PolicySyntaxError`."""
@@ -155,7 +146,7 @@ class PolicyReader(Protocol):
     """Reads bundles, per namespace."""
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """Returns the bundle as stored; callers must check its digest."""
+        pass
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
         """Returns every bundle without archive, newest first."""
@@ -174,10 +165,7 @@ class PolicyWriter(PolicyReader, Protocol):
     """Writes bundles and activations."""
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """Locks and returns the bundle in force.
-
-        With `moves` it MUST wait for all other holders, and its records MUST follow theirs.
-        """
+        """With `moves` it MUST wait for all other holders, and its records MUST follow theirs."""
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
         """Inserts. MUST raise `ConflictError` for an existing digest."""

@@ -1,10 +1,7 @@
-"""Signals processes found by number (`proc_pid_stat(5)`).
+"""Signals processes found by number (`proc_pid_stat(5)`); only on Linux, elsewhere none is found.
 
-1. A process id may be reused, so a process is held by a descriptor (pidfd_open(2), pidfd_send_signal(2)) and
-   its start time compared in between.
-2. A group cannot be held; its leader's start time is compared right before. In between, the id is reused only
-   if the whole group ended.
-3. Only Linux reports processes; elsewhere none is found, and a child is signaled by its id.
+A process id may be reused, so a descriptor (pidfd_open(2)) holds the process and its start time is compared
+before the signal. A group cannot be held; its leader's start time is compared right before.
 """
 
 from __future__ import annotations

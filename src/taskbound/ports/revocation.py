@@ -25,10 +25,7 @@ class RevocationWrites(RevocationReads, Protocol):
     """Writes the kill switch and entries."""
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
-        """Locks and returns the kill switch.
-
-        With `moves` the lock is exclusive: earlier holders' records precede the change, later holders see it.
-        """
+        """With `moves` exclusive: earlier holders' records precede the change, later holders see it."""
 
     def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
         """Writes it. MUST raise `ConflictError` if the epoch is not `expect`."""

@@ -43,10 +43,7 @@ class Signer(Protocol):
         """Returns the log's public key as a vkey (C2SP signed-note); raises OriginUnknownError."""
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """Returns the last checkpoint signed or about to be, size 0 if none.
-
-        Raises OriginUnknownError or SignerUnavailableError.
-        """
+        """Returns the last checkpoint signed or about to be, size 0 if none."""
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
         """Returns a signed note of the checkpoint.
@@ -78,13 +75,7 @@ class SignedHeads(Protocol):
     """The signer's memory: per log, the newest checkpoint it was about to sign."""
 
     def read(self, origin: str) -> Checkpoint:
-        """Returns the last written checkpoint, size 0 if none.
-
-        MUST raise SignerUnavailableError if unreadable or gone; an empty memory is one created so.
-        """
+        """Size 0 if none. MUST raise SignerUnavailableError if unreadable or gone."""
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replaces the log's checkpoint.
-
-        MUST be durable on return, also for an equal one. On SignerUnavailableError old or new is kept.
-        """
+        """MUST be durable on return, also for an equal one. On SignerUnavailableError old or new is kept."""

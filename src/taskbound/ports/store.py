@@ -1,21 +1,18 @@
 """The store: snapshots to read, transactions to write, and its errors.
 
-Duties of `Presence`:
-1. A process is present under its names until it ends, however it ends.
-2. Present processes agree on one value; a process with another is refused.
-3. A present process MAY be missed for a moment, so a caller that acts on absence must look twice.
+A process is present under its names until it ends, however it ends. Present processes agree on one value. A
+present process MAY be missed for a moment, so a caller that acts on absence must look twice.
 
-Duties of `Store`:
-1. `write` runs the work in one transaction, durable (synced) before it returns, or without any effect. Work
-   MUST have no other effects, as it may run more than once.
-2. Transactions are serializable; locked rows do not change, and keys are locked in their own order.
-3. A failed compare-and-set raises `ConflictError` and rolls back, even if the work swallows it.
-4. An ambiguous commit raises `AmbiguousCommitError`, never success.
-5. A full disk raises `FullDiskError`; `reserve=True` may use the space kept for ending things.
-6. A snapshot is one state of the whole store at its beginning, never older than an earlier one. Snapshots and
-   transactions are invalid after their end; transactions do not nest.
-7. Everything belongs to a namespace; no query crosses it.
-8. At most one process of a database leads, as far as it knows; its writes are compared.
+- `write` runs the work in one transaction, durable (synced) before it returns, or without any effect. Work
+  MUST have no other effects, as it may run more than once.
+- Transactions are serializable; locked rows do not change, and keys are locked in their own order.
+- A failed compare-and-set raises `ConflictError` and rolls back, even if the work swallows it. An ambiguous
+  commit raises `AmbiguousCommitError`, never success. A full disk raises `FullDiskError`; `reserve=True` may
+  use the space kept for ending things.
+- A snapshot is one state of the whole store at its beginning, never older than an earlier one. Snapshots and
+  transactions are invalid after their end and do not nest.
+- Everything belongs to a namespace; no query crosses it. At most one process of a database leads, as far as
+  it knows; its writes are compared.
 """
 
 from __future__ import annotations
@@ -160,95 +157,89 @@ class Snapshot(Protocol):
 
     @property
     def identities(self) -> IdentityReads:
-        """Persons and agents."""
+        pass
 
     @property
     def accounts(self) -> AccountReads:
-        """Persons' accounts at issuers."""
+        pass
 
     @property
     def workloads(self) -> WorkloadReads:
-        """Selectors, keys and issuers of agents."""
+        pass
 
     @property
     def authorizations(self) -> AuthorizationReads:
-        """Clients that people use."""
+        pass
 
     @property
     def services(self) -> ServiceReads:
-        """Enforcement points and downstream systems."""
+        pass
 
     @property
     def trusts(self) -> TrustReads:
-        """Trust domains and their bundles."""
+        pass
 
     @property
     def tasks(self) -> TaskReads:
-        """Tasks, templates, limits and runs."""
+        pass
 
     @property
     def unclaimed(self) -> UnclaimedReads:
-        """Tasks not yet claimed by a client."""
+        pass
 
     @property
     def tools(self) -> ToolReads:
-        """Servers and pinned tools."""
+        pass
 
     @property
     def actions(self) -> ActionReads:
-        """Actions and acts."""
+        pass
 
     @property
     def credentials(self) -> CredentialReads:
-        """Credentials of tasks."""
+        pass
 
     @property
     def targets(self) -> TargetReads:
-        """Systems in which credentials are minted."""
+        pass
 
     @property
     def amendments(self) -> AmendmentReads:
-        """Amendments and their answers."""
+        pass
 
     @property
     def shared_claims(self) -> SharedClaimReads:
-        """Claims kept for services."""
+        pass
 
     @property
     def tokens(self) -> TokenReads:
-        """Tokens and their signing keys."""
+        pass
 
     @property
     def approvals(self) -> ApprovalReads:
-        """Questions about held actions, and their answers."""
+        pass
 
     @property
     def audit(self) -> AuditReads:
-        """The log."""
+        pass
 
     @property
     def policy(self) -> PolicyReader:
-        """Bundles and activations."""
+        pass
 
     @property
     def revocation(self) -> RevocationReads:
-        """The kill switch."""
+        pass
 
 
 class Presence(Protocol):
     """Presence of processes on the database; thread-safe."""
 
     def attend(self, name: str) -> None:
-        """Registers presence under this name too; repeat, as presence can be lost.
-
-        Raises StoreUnavailableError.
-        """
+        """Registers presence under this name too; the caller repeats it, as presence can be lost."""
 
     def agree(self, what: str) -> None:
-        """Registers the agreed value until the process ends.
-
-        Raises OtherRulesError if a present process has another value, or StoreUnavailableError.
-        """
+        """Registers the value until the process ends; OtherRulesError if a present process differs."""
 
     def others(self, names: Collection[str]) -> frozenset[str]:
         """Returns the names that another process is present under; raises StoreUnavailableError."""
@@ -271,22 +262,19 @@ class Store(Readable, Presence, Protocol):
     """One database; the module's docstring has its duties."""
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Returns the work's result once it is durable; thread-safe, serialized.
-
-        Raises ConflictError, AmbiguousCommitError, FullDiskError or StoreUnavailableError.
-        """
+        """Thread-safe; raises ConflictError, AmbiguousCommitError, FullDiskError or StoreUnavailableError."""
 
     def leads(self) -> bool:
         """Whether this process sequences records; takes the lead if free. Raises StoreUnavailableError."""
 
     def describe(self) -> str:
-        """Returns kind, library version and location in words."""
+        pass
 
     def reserve_state(self) -> str:
         """Returns `whole`, or why the reserve for ending tasks is missing."""
 
     def close(self) -> None:
-        """Closes the store."""
+        pass
 
 
 class Transaction(Protocol):
@@ -294,84 +282,84 @@ class Transaction(Protocol):
 
     @property
     def identities(self) -> IdentityWrites:
-        """Persons and agents."""
+        pass
 
     @property
     def accounts(self) -> AccountWrites:
-        """Persons' accounts at issuers."""
+        pass
 
     @property
     def workloads(self) -> WorkloadWrites:
-        """Selectors, keys and issuers of agents."""
+        pass
 
     @property
     def authorizations(self) -> AuthorizationWrites:
-        """Clients that people use."""
+        pass
 
     @property
     def services(self) -> ServiceWrites:
-        """Enforcement points and downstream systems."""
+        pass
 
     @property
     def trusts(self) -> TrustWrites:
-        """Trust domains and their bundles."""
+        pass
 
     @property
     def tasks(self) -> TaskWrites:
-        """Tasks, templates, limits and runs."""
+        pass
 
     @property
     def unclaimed(self) -> UnclaimedWrites:
-        """Tasks not yet claimed by a client."""
+        pass
 
     @property
     def tools(self) -> ToolWrites:
-        """Servers and pinned tools."""
+        pass
 
     @property
     def actions(self) -> ActionWrites:
-        """Actions and acts."""
+        pass
 
     @property
     def targets(self) -> TargetWrites:
-        """Systems in which credentials are minted."""
+        pass
 
     @property
     def credentials(self) -> CredentialWrites:
-        """Credentials of tasks."""
+        pass
 
     @property
     def amendments(self) -> AmendmentWrites:
-        """Amendments and their answers."""
+        pass
 
     @property
     def answered(self) -> AnsweredWrites:
-        """Idempotency keys and answers."""
+        pass
 
     @property
     def claims(self) -> ClaimWrites:
-        """Single-use values."""
+        pass
 
     @property
     def shared_claims(self) -> SharedClaimWrites:
-        """Claims kept for services."""
+        pass
 
     @property
     def tokens(self) -> TokenWrites:
-        """Tokens and their signing keys."""
+        pass
 
     @property
     def approvals(self) -> ApprovalWrites:
-        """Questions about held actions, and their answers."""
+        pass
 
     @property
     def audit(self) -> AuditWrites:
-        """The log."""
+        pass
 
     @property
     def policy(self) -> PolicyWriter:
-        """Bundles and activations."""
+        pass
 
     @property
     def revocation(self) -> RevocationWrites:
-        """The kill switch."""
+        pass

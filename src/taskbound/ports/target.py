@@ -112,10 +112,7 @@ class Restarts(Protocol):
     """A target that is swept after each of its restarts; thread-safe."""
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
-        """Returns what identifies the current start of each part, at least one.
-
-        It MUST change nothing, and raises as `Target`.
-        """
+        """Returns what identifies each part's current start, at least one. MUST change nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +143,10 @@ class TargetReads(Protocol):
     """Reads targets."""
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Returns the target."""
+        pass
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
-        """Returns every target, by name."""
+        pass
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
         """Returns targets of all namespaces, by namespace and name."""
@@ -165,7 +162,7 @@ class TargetWrites(TargetReads, Protocol):
     """Writes targets."""
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Locks and returns the target."""
+        pass
 
     def put_target(self, target: StoredTarget, *, expect: int) -> None:
         """Overwrites version `expect`, 0 for a new row. MUST raise `ConflictError` for another version."""
@@ -228,10 +225,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """The target cannot revoke it: it expires at this instant.
-
-    Sessions open by then may go on if the target cannot end those either.
-    """
+    """The target cannot revoke it: it expires at this instant, and sessions open by then may go on."""
 
     until: Instant
 
@@ -249,18 +243,10 @@ class Target(Protocol[K_contra]):
     """
 
     def mint(self, order: MintOrder, kind: K_contra, *, patience: float) -> Minted:
-        """Mints the credential, whole or not at all.
-
-        It MUST expire at `order.ends` if the system can. An existing name MUST stay unchanged and raises
-        NameTakenError.
-        """
+        """Whole or not at all; MUST expire at `order.ends` if it can. May raise NameTakenError."""
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Moves the credential's expiry and nothing else.
-
-        A missing or revoked credential MUST NOT become usable, as calls may arrive late. Raises
-        RenewalUnsupportedError if expiry cannot be moved, without effect.
-        """
+        """A missing or revoked one MUST NOT become usable. Raises RenewalUnsupportedError without effect."""
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Uses it once as its holder would, changing nothing; raises if refused."""
@@ -273,7 +259,7 @@ class Target(Protocol[K_contra]):
         """
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns what is there under a name."""
+        pass
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
         """Yields all names with this prefix, unordered."""

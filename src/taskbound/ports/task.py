@@ -48,7 +48,7 @@ class AmendmentReads(Protocol):
     """Reads amendments, per namespace."""
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Returns the amendment."""
+        pass
 
     def amendments(
         self,
@@ -69,7 +69,7 @@ class AmendmentWrites(AmendmentReads, Protocol):
     """Writes amendments; locks last until the end of the transaction."""
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Locks and returns the amendment."""
+        pass
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
         """Locks all open ones of these tasks, by id."""
@@ -78,19 +78,16 @@ class AmendmentWrites(AmendmentReads, Protocol):
         """Whether the scope of this digest was denied to this task."""
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
-        """Returns the number of open ones of each task."""
+        pass
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """Returns how many were asked of this agent's tasks since that instant."""
+        pass
 
     def insert_amendment(self, amendment: StoredAmendment) -> None:
         """Inserts without answers. MUST raise `ConflictError` for an existing id or a second open one."""
 
     def move_amendments(self, namespace: str, changes: Collection[AmendmentChange]) -> None:
-        """Moves amendments, each by one conditional statement.
-
-        MUST raise `ConflictError` if one is not in its `before` state.
-        """
+        """MUST be one conditional statement each and raise `ConflictError` if one is not `before`."""
 
     def put_answer(self, namespace: str, amendment: str, answer: Answer) -> None:
         """Adds an answer. MUST raise `ConflictError` if the person gave one of this kind."""
@@ -113,7 +110,7 @@ class TaskReads(Protocol):
     """Reads tasks, per namespace."""
 
     def task(self, namespace: str, task: str) -> Task | None:
-        """Returns the task."""
+        pass
 
     def tasks(
         self,
@@ -145,25 +142,25 @@ class TaskReads(Protocol):
         """Returns overdue heartbeats of all namespaces, oldest first. MUST use an index."""
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
-        """Returns these tasks' heartbeats by task."""
+        pass
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """Returns the remainder of each limit."""
+        pass
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
         """Returns the number of tasks in this state, only learning ones if asked."""
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
-        """Returns every template, by name."""
+        pass
 
     def template(self, namespace: str, name: str) -> Template | None:
-        """Returns the template."""
+        pass
 
     def evidence(self, namespace: str, digest: str) -> str:
         """Returns the stored token of this digest, or ''."""
 
     def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
-        """Returns the accounts that ran the agent for any of these tasks."""
+        pass
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Returns this boot's runs whose task has not ended."""
@@ -182,10 +179,7 @@ class TaskWrites(TaskReads, Protocol):
         """As `heads`, locked."""
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Locks and returns the task, ended or not, and all live descendants, nearest first.
-
-        MUST exclude `lock_heads`, so that nothing is decided for them or started beneath them meanwhile.
-        """
+        """Returns the task and live descendants, nearest first. MUST exclude `lock_heads`."""
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """Locks and returns the remainders of each limit by task, for each task asked for."""
@@ -200,22 +194,19 @@ class TaskWrites(TaskReads, Protocol):
         """Deletes a task's limits, so that others can be opened."""
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Replaces the task's heartbeat."""
+        pass
 
     def drop_heartbeat(self, namespace: str, task: str) -> None:
-        """Deletes the task's heartbeat, if present."""
+        pass
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """Changes remainders by (task, limit) from the first value to the second.
-
-        MUST raise `ConflictError` on a mismatch, and refuse negative values.
-        """
+        """Changes (task, limit) from first to second. MUST raise `ConflictError`, and refuse negatives."""
 
     def put_template(self, template: Template, *, expect: int) -> None:
         """Writes the template. MUST raise `ConflictError` for another version."""
 
     def drop_template(self, namespace: str, name: str) -> None:
-        """Deletes the template, if present."""
+        pass
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
         """Stores the token under its digest, unless stored."""
@@ -244,4 +235,4 @@ class UnclaimedWrites(UnclaimedReads, Protocol):
         """Inserts a note of a task written in this transaction. MUST raise `ConflictError` if noted."""
 
     def drop(self, namespace: str, task: str) -> None:
-        """Deletes the note, if present."""
+        pass

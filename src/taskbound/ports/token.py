@@ -37,22 +37,22 @@ class AuthorizationReads(Protocol):
     """Reads authorizations per namespace; in a transaction, reads lock."""
 
     def client(self, namespace: str, client: str) -> RegisteredClient | None:
-        """Returns the client."""
+        pass
 
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
-        """Returns every registered client, by name."""
+        pass
 
     def asked(self, namespace: str, asked: str) -> Asked | None:
-        """Returns the request."""
+        pass
 
     def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
-        """Returns the request by digest of its typed code or its authorization code."""
+        pass
 
     def count_asked(self, namespace: str, since: Instant) -> int:
         """Returns the number of requests since then that wait for a person."""
 
     def admission(self, namespace: str, admission: str) -> Admission | None:
-        """Returns the admission."""
+        pass
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
         """Returns this client's live admissions, by id."""
@@ -63,7 +63,7 @@ class AuthorizationReads(Protocol):
         """Returns admissions, newest first; empty filters match all; `before` is the last id so far."""
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
-        """Returns the refresh token of this digest."""
+        pass
 
 
 class AuthorizationWrites(AuthorizationReads, Protocol):
@@ -73,13 +73,13 @@ class AuthorizationWrites(AuthorizationReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the name exists."""
 
     def drop_client(self, namespace: str, client: str) -> None:
-        """Deletes the client, if present."""
+        pass
 
     def put_asked(self, asked: Asked, *, expect: int) -> None:
         """Writes. MUST raise `ConflictError` unless the version is `expect`, 0 for a new row."""
 
     def drop_asked_of(self, namespace: str, client: str) -> None:
-        """Deletes every request of this client."""
+        pass
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
         """Writes. MUST raise `ConflictError` as `put_asked` does."""
@@ -109,11 +109,7 @@ class ClaimWrites(Protocol):
         """
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` claims of all namespaces ended before this; returns their number.
-
-        MUST store, in the same transaction, the latest window end deleted per namespace and kind, which never
-        decreases.
-        """
+        """MUST store in the same transaction the latest window end deleted, which never decreases."""
 
 
 class TokenKeyGoneError(SignerUnavailableError):
@@ -144,28 +140,17 @@ class TokenKey(Protocol):
         """Returns its public JWK (RFC 7517) as canonical JSON, with `kid`, `alg` and `use`."""
 
     def sign(self, message: bytes) -> bytes:
-        """Returns the signature: `r` and `s`, 32 bytes each, with the lower `s`.
-
-        MUST be by exactly this key and MUST NOT block longer than some seconds. Raises TokenKeyGoneError or
-        SignerUnavailableError.
-        """
+        """Returns `r` and `s`, 32 bytes each, lower `s`. MUST end in seconds. May raise TokenKeyGoneError."""
 
 
 class TokenKeyStore(Protocol):
     """Where token signing keys are kept."""
 
     def make(self) -> TokenKey:
-        """Makes a key; raises SignerUnavailableError.
-
-        MUST be durable on return, and not exportable if the store supports such keys.
-        """
+        """MUST be durable on return, and not exportable if the store supports such keys."""
 
     def open(self, kid: str) -> TokenKey:
-        """Returns the key, also after a restart.
-
-        MUST NOT return another key, whoever stored it. Raises TokenKeyGoneError, TokenKeyWeakError or
-        SignerUnavailableError.
-        """
+        """MUST NOT return another key. May raise TokenKeyGoneError or TokenKeyWeakError."""
 
     def kids(self) -> tuple[str, ...]:
         """Returns the names of all keys, in order; raises SignerUnavailableError."""
@@ -178,7 +163,7 @@ class SharedClaimReads(Protocol):
     """Reads claims kept for services."""
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
-        """Returns a service's claim for a transaction."""
+        pass
 
     def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
         """Returns namespace and name of each service with claims expired before this."""
@@ -188,10 +173,7 @@ class SharedClaimWrites(SharedClaimReads, Protocol):
     """Writes claims of services whose tally is locked."""
 
     def lock_tally(self, namespace: str, service: str) -> Tally:
-        """Locks and returns a service's tally, new or stored.
-
-        MUST exclude every other caller of any daemon until the transaction ends, also for a new tally.
-        """
+        """MUST exclude every caller of any daemon until the transaction ends, also for a new tally."""
 
     def lock_claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
         """As `claim`, current under the tally's lock."""
@@ -203,15 +185,12 @@ class SharedClaimWrites(SharedClaimReads, Protocol):
         """Writes state and answer. MUST raise `ConflictError` if it is missing."""
 
     def put_tally(self, tally: Tally) -> None:
-        """Writes a service's locked tally."""
+        pass
 
     def drop(
         self, namespace: str, service: str, before: Instant, *, limit: int
     ) -> tuple[tuple[Instant, int], ...]:
-        """Deletes up to `limit` of its claims expired before this, oldest first.
-
-        Returns the expiry and size of each.
-        """
+        """Deletes claims expired before this, oldest first; returns the expiry and size of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,18 +211,10 @@ class SignedList:
 
 
 class TokenSigner(Protocol):
-    """Signs tokens from rows.
-
-    MUST read the row and what it rests on anew, make the claims from that, and sign only what is valid at
-    that instant.
-    """
+    """MUST make claims from rows read anew, and sign only what is valid at that instant."""
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """Returns the token of this row in compact form.
-
-        Raises DeniedError if it is not valid or differs from its issue, or UnavailableError; nothing was
-        signed.
-        """
+        """Returns the compact token; raises DeniedError if it is invalid or differs from its issue."""
 
     def sign_status_list(self, number: int) -> SignedList:
         """Returns the status list of current rows; raises DeniedError or UnavailableError."""
@@ -255,17 +226,14 @@ class TokenSigner(Protocol):
         """Raises UnavailableError unless tokens of this issuer could be signed now."""
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroys private halves that the store no longer uses; returns their names.
-
-        Raises UnavailableError.
-        """
+        """Destroys private halves that the store no longer uses; returns their names."""
 
 
 class TokenReads(Protocol):
     """Reads tokens per namespace; keys and status lists are shared by all."""
 
     def token(self, namespace: str, token: str) -> Token | None:
-        """Returns the token."""
+        pass
 
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
@@ -276,13 +244,10 @@ class TokenReads(Protocol):
         """Returns live tokens of all namespaces in this status list, by place."""
 
     def is_told(self, namespace: str, task: str, action: str) -> bool:
-        """Whether a transaction token of this task's action may exist outside.
-
-        MUST count expired and revoked ones, except those revoked as unsigned.
-        """
+        """Whether a token of the action may exist outside: also expired or revoked, unless unsigned."""
 
     def key(self, kid: str) -> IssuingKey | None:
-        """Returns the key."""
+        pass
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
         """Returns every key in any state, oldest first."""
@@ -295,19 +260,12 @@ class TokenWrites(TokenReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an existing id, or a taken place in its list."""
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` tokens ended before this, oldest end first; returns their number.
-
-        MUST keep those of an action without outcome (`is_told`).
-        """
+        """Oldest end first. MUST keep tokens of an action without outcome (`is_told`)."""
 
     def revoke(
         self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
     ) -> tuple[str, ...]:
-        """Revokes the unrevoked among these; returns their ids in order.
-
-        MUST be one conditional statement each, so the first revocation stands. `unsigned` says that no text
-        exists.
-        """
+        """MUST be conditional, so the first revocation stands; `unsigned` says that no text exists."""
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
         """Locks and returns the existing tokens by id, in any state."""
@@ -316,8 +274,4 @@ class TokenWrites(TokenReads, Protocol):
         """As `all_keys`, locked; `moves` for a caller that changes one."""
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
-        """Writes the key.
-
-        MUST raise `ConflictError` if its state is not `expect` (None: must not exist), or another is current
-        or next where it is to be.
-        """
+        """MUST raise `ConflictError` if its state is not `expect` (None: absent), or its role is taken."""

@@ -81,16 +81,16 @@ class ToolReads(Protocol):
     """Reads servers and tools, per namespace."""
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """Returns the server or target."""
+        pass
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Returns every server, by name, without targets."""
+        pass
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
-        """Returns the tool."""
+        pass
 
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
-        """Returns every tool, of one server if named, by name."""
+        pass
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
         """Returns the secrets of each slot ever filled, by slot."""
@@ -103,7 +103,7 @@ class ToolWrites(ToolReads, Protocol):
     """Writes servers and tools; `expect` is the row's required version, 0 if it must not exist."""
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Locks existing tools and returns their versions."""
+        pass
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
         """Writes the server. MUST raise `ConflictError` for another version."""

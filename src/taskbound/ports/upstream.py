@@ -19,13 +19,13 @@ class UpstreamEvents(Protocol):
     """Unsolicited messages of a server; called in the loop, MUST return at once."""
 
     def tools_changed(self) -> None:
-        """Its tool list changed."""
+        pass
 
     def listed(self, kind: str) -> None:
-        """Its list of `prompts` or `resources` changed."""
+        pass
 
     def updated(self, uri: str) -> None:
-        """A subscribed resource changed."""
+        pass
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs outside any identifiable call."""
@@ -34,7 +34,7 @@ class UpstreamEvents(Protocol):
         """It asks its caller; the question must be answered."""
 
     def withdrawn(self, question: Question) -> None:
-        """It withdraws the question."""
+        pass
 
     def ended(self, reason: str, detail: str) -> None:
         """Its connection ended; called once, after every open call was answered."""
@@ -45,7 +45,7 @@ class Upstream(Protocol):
 
     @property
     def era(self) -> str:
-        """Returns the MCP revision it speaks."""
+        pass
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -53,22 +53,18 @@ class Upstream(Protocol):
 
     @property
     def logs(self) -> bool:
-        """Whether it declares logging."""
+        pass
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent to it."""
+        pass
 
     @property
     def unsent(self) -> int:
         """Returns the bytes sent and not yet taken by it."""
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Returns every tool object as received.
-
-        MUST be bounded in time, pages and bytes, and raise `UnavailableError` beyond; other errors mean an
-        unusable server.
-        """
+        """MUST be bounded in time, pages and bytes, and raise `UnavailableError` beyond."""
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
         """Returns entries of `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
@@ -101,10 +97,7 @@ class Upstream(Protocol):
         """
 
     async def log_from(self, level: str) -> None:
-        """Sets the log level of a legacy server that logs; no effect for others.
-
-        MUST be bounded in time, and raise `UnavailableError` if the server does not confirm.
-        """
+        """Legacy only. MUST be bounded in time, and raise `UnavailableError` if not confirmed."""
 
     async def unsubscribe(self, uri: str) -> None:
         """Ends a subscription. MUST be bounded in time and raise nothing."""
@@ -119,7 +112,7 @@ class Upstream(Protocol):
         """Stops reading from it until `resume`, as the consumer does not keep up."""
 
     def resume(self) -> None:
-        """Resumes reading."""
+        pass
 
     def kill(self, reason: str) -> None:
         """Kills it and its descendants at once. Open calls get `NoAnswer`, unsent ones may get `NotSent`."""

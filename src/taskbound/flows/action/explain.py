@@ -1,12 +1,9 @@
 """Explains a recorded decision and replays its scope and policy evaluation.
 
-`explain` evaluates scope and policy again from the row: canonical arguments, scope, facts and bundle. State
-of the moment (ended task, kill switch, remaining limits) is not replayed; it stands in the audit record. For
-an action that was out of scope it also says whether the task's requester could grant it today.
-- A row that differs from its digest or record is reported as edited and not replayed: the database can be
-  edited unnoticed, the log cannot.
-- Facts are those recorded. Facts that cannot have changed (call, pinned definition, ordered task) are added.
-  The attempt number is given only if policies read it then, a tool's effect only if undeclared.
+The replay uses the row's canonical arguments, scope, facts and bundle. It does not replay ended tasks, the
+kill switch or remaining limits. A row that differs from its digest or record is reported as edited and not
+replayed, because the database can be edited unnoticed and the log cannot. The replay adds only facts that
+cannot have changed.
 """
 
 from __future__ import annotations
@@ -157,7 +154,6 @@ def rebuild_request(snapshot: Snapshot, kept: StoredAction) -> RecordedRequest |
 
 
 def complete_request(again: RecordedRequest, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
-    """Returns the request with every fact that this engine reads, or the names of unrecorded facts."""
     request = again.request
     wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
     facts = again.lasting | dict(request.facts)
@@ -182,7 +178,6 @@ def replayed_answer(conclusion: PolicyConclusion, again: RecordedRequest) -> tup
 
 
 def fact_lines(again: RecordedRequest) -> str:
-    """Returns the recorded facts, one per line."""
     return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
 
 
@@ -279,7 +274,6 @@ class _Seen:
 
 
 def explain(means: Means, namespace: str, action: str) -> Explanation:
-    """Explains this action; raises UnknownActionError if there is none."""
     with means.store.read() as snapshot:
         kept = snapshot.actions.action(namespace, action)
         if kept is None:

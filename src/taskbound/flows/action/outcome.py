@@ -1,19 +1,14 @@
 """Records outcomes of permitted actions and decides whether their results may be released.
 
-- A permit whose connection is lost becomes unknown, never failed.
-- An outcome that contradicts the record (`sheet`, rule 4) is refused and leaves one record, within the
-  agent's refusal allowance.
-
-Rules of `sheet`:
-1. Only the connection that holds the permit, or for network calls a holder of a token of its task, may report
-   the outcome, once. The same report again gets the recorded answer.
-2. A result is released only if its task and all ancestors are live and nothing is stopped at the commit.
-3. *Not sent* gives uses and limits back while the task has the scope they were charged to, not after an
-   amendment, even one that restores the scope. *Unknown* keeps them.
-4. *Not sent* is refused once a transaction token of the action may exist (`core.action.state`, rule 5) or its
-   credential is or may be minted. Issuing a token locks the permit too; the first commit wins.
-- Only an unknown outcome is reconciled, once; a lost holder's permit only after it was given up.
-- Uses and limits are not given back (`GIVES_BACK`).
+- Only the connection that holds the permit (for network calls: a holder of a token of its task) may report,
+  once. The same report again gets the recorded answer. A lost connection makes the permit unknown, never
+  failed.
+- A result is released only if its task and all ancestors are live and nothing is stopped at the commit.
+- *Not sent* gives uses and limits back while the task has the scope they were charged to, not after an
+  amendment. *Unknown* keeps them, also when a person reconciles it (once).
+- *Not sent* is refused once a transaction token of the action may exist or its credential may be minted.
+  Issuing a token locks the permit too, so the first commit wins. A contradicting outcome leaves one record,
+  within the agent's refusal allowance.
 """
 
 from __future__ import annotations
@@ -114,11 +109,9 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """Returns the SHA-256 of the result bytes, or the digest that the holder gave."""
         return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
 
     def holds(self, task: str, connection: str) -> bool:
-        """Whether the reporter holds a permit of this task on this connection."""
         if self.token:
             return is_afar(connection) and task == self.task
         return connection == self.connection
@@ -159,7 +152,6 @@ class Sheet:
         told: Collection[str] = (),
         minted: Collection[str] = (),
     ) -> None:
-        """Starts with the state read under lock; `told` have tokens, `minted` have credentials."""
         self._told = told
         self._minted = minted
         self._namespace = namespace
@@ -173,7 +165,6 @@ class Sheet:
         self._taken: dict[str, tuple[str, str]] = {}
 
     def take(self, report: Report, permit: OpenPermit | None) -> Released:
-        """Decides whether this result may be released and remembers the change."""
         held = permit is not None and report.holds(permit.task, permit.connection)
         if permit is None or not held or permit.state not in OPEN or self._is_another(report):
             error = NotHolderError(f"`{report.action}` is no open permit of who tells this")
@@ -196,10 +187,7 @@ class Sheet:
         return self._taken.get(report.action, told) != told
 
     def recall(self, report: Report, kept: StoredAction) -> Released | None:
-        """Returns the recorded answer to a repeated report, None if the report differs.
-
-        An earlier release is repeated only while the task runs.
-        """
+        """Returns the recorded answer, None if the report differs; a release only while the task runs."""
         same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
         if not (same and report.holds(kept.task, kept.connection)):
             return None
@@ -208,7 +196,6 @@ class Sheet:
         return self.judge(report, kept.task)
 
     def judge(self, report: Report, task: str) -> Released:
-        """Decides whether a result with this outcome may be released now."""
         if report.outcome not in _RESULTS:
             reason = report.note or "there is no result"
             return Withhold(action=report.action, code=report.outcome, reason=reason)
@@ -250,7 +237,6 @@ class Sheet:
             self._back.append(permit)
 
     def write(self, tx: Transaction, writer: str) -> None:
-        """Writes the remembered changes."""
         if not self._changes:
             return
         tx.actions.set_outcomes(self._namespace, self._changes)
@@ -279,10 +265,7 @@ class Sheet:
         tx.tasks.set_remainders(self._namespace, changes)
 
     def _is_of(self, tx: Transaction, task: Task, permit: OpenPermit) -> bool:
-        """Whether the permit was charged to the task's current limits.
-
-        An amendment that restores an earlier scope starts its limits anew.
-        """
+        """Whether the limits are still those it was charged to; an amendment back to a scope starts anew."""
         if task.scope.digest != permit.scope or task.scope_version == 1:
             return task.scope.digest == permit.scope
         kept = tx.actions.action(self._namespace, permit.id)
@@ -316,7 +299,6 @@ class Outcomes:
         self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
-        """Records the reports and returns for each, in order, whether its result may be released."""
         by_namespace: dict[str, list[int]] = {}
         for number, report in enumerate(reports):
             by_namespace.setdefault(report.namespace, []).append(number)
@@ -327,10 +309,7 @@ class Outcomes:
         return tuple(self._left(reports[number], answers[number]) for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Marks every open permit of a connection unknown and returns their number.
-
-        Raises NotRecordedError if some could not be recorded; the caller must retry.
-        """
+        """Marks a connection's open permits unknown; after NotRecordedError the caller must retry."""
         with self._means.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
         reports = [
@@ -456,7 +435,6 @@ class BadReconciliationError(MalformedError):
 
 
 def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
-    """Records the outcome that a person found out, and returns the action's new state."""
     event = _RECONCILE_EVENTS.get(outcome)
     if event is None:
         raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")

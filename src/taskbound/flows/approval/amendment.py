@@ -1,8 +1,7 @@
 """Who may answer an amendment, and its audit records.
 
-- The person who asks for an amendment counts as a requester of the task and cannot approve it.
-- Approvers of a tool must also answer if the amendment allows more calls of it, in the number that policies
-  in force ask of the agent's approvers. A damaged bundle lifts nothing.
+The person who asks counts as a requester and cannot approve. Approvers of a tool must also answer if the
+amendment allows more calls of it. A damaged bundle lifts nothing.
 """
 
 from __future__ import annotations
@@ -44,14 +43,12 @@ if TYPE_CHECKING:
 
 
 def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
-    """Returns the persons whose answers can count for this asker's amendment of the task."""
     circle = people.circle(snapshot, task, "")
     tools = snapshot.tools.approvers(task.namespace)
     return replace(circle, kin=circle.kin | {asker}, tools=tools)
 
 
 def lifters_of(snapshot: Snapshot, policies: Policies, task: Task, scope: Scope) -> tuple[str, ...]:
-    """Returns the lifters of an amendment to this scope; raises DamagedBundleError."""
     space = task.namespace
     engine = policies.engine(snapshot, space, snapshot.policy.in_force(space).digest)
     named = snapshot.tools.approvers(space)
@@ -60,7 +57,6 @@ def lifters_of(snapshot: Snapshot, policies: Policies, task: Task, scope: Scope)
 
 
 def amendment_ground(snapshot: Snapshot, question: AmendmentQuestion, policies: Policies) -> AmendmentGround:
-    """Returns the state that the amendment rests on, from current rows."""
     space = question.namespace
     lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     lifters: tuple[str, ...] = ()
@@ -84,7 +80,6 @@ def end_amendments(
     by: tuple[str, str],
     now: Instant,
 ) -> list[Event]:
-    """Ends these open amendments of one namespace; returns the events to record."""
     steps: list[AmendmentChange] = []
     events: list[Event] = []
     for one, fate in ending:
@@ -111,7 +106,6 @@ def end_amendments(
 
 
 def amendment_answered(one: StoredAmendment, said: Signed, pace: Pace) -> AmendmentAnswered:
-    """Returns the event of an answer to this amendment."""
     return AmendmentAnswered(
         amendment=one.question.id,
         digest=one.question.digest,
@@ -134,7 +128,6 @@ def length_of(question: AmendmentQuestion) -> int:
 
 
 def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -> None:
-    """Records the first display of this amendment to this person."""
     with means.store.read() as snapshot:
         one = snapshot.amendments.amendment(namespace, amendment)
         if one is None or one.state is not AmendmentState.PENDING or _was_shown(snapshot, one, actor.name):

@@ -1,17 +1,12 @@
 """Answers to approval requests and plans: signed statements, withdrawals and expiry.
 
-- The signature is verified over the received bytes by the named key. Then the row is locked and state,
-  digest, key and entitlement are judged as they are now.
-- A question whose basis has changed is ended by the first that meets it: answer, use or sweep. The person who
-  answers learns that.
+- The signature is verified over the received bytes. The row is then locked; state, digest, key and
+  entitlement are judged as they are now. An answer, use or sweep ends a question whose basis has changed.
 - The requester, the agent's owner or the asking connection may withdraw. Where holds outlive calls, a closed
-  connection withdraws nothing. A step is withdrawn with its plan; the call that waits for it leaves it open.
-- Locks are taken in commit order (design 4.8): what the question rests on, the plan, then the question.
-
-Rules of `together` (plans):
-- An approval must count for every remaining step; the plan is usable when no step lacks an answer.
-- A denial denies each remaining step it counts for, for the rest of the task, and ends the plan even if it
-  runs. Other remaining steps are superseded and may be asked again.
+  connection withdraws nothing. A step is withdrawn only with its plan.
+- Lock order (design 4.8): what the question rests on, the plan, then the question.
+- An approval of a plan must count for every remaining step. A denial denies each remaining step it counts
+  for, for the rest of the task, and ends the plan even if it runs; other remaining steps may be asked again.
 """
 
 from __future__ import annotations
@@ -85,7 +80,6 @@ class Questions:
         self._means = means
 
     def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
-        """Locks the approval after what it rests on."""
         seen = tx.approvals.approval(namespace, approval)
         if seen is None:
             return None
@@ -109,14 +103,12 @@ class Questions:
         return one, self.fate(tx, one)
 
     def fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
-        """Returns what ends the approval now; None while its basis is unchanged."""
         ground = ground_of(tx, one.question, self._means.policy)
         return befallen(one.question, ground, self._means.clock.now())
 
     def end(
         self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str] = DAEMON
     ) -> list[Told]:
-        """Ends these approvals of one namespace and records it."""
         now = self._means.clock.now()
         events, told = end_approvals(tx, ending, by=by, now=now)
         if events:
@@ -124,7 +116,6 @@ class Questions:
         return told
 
     def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
-        """Locks the plan and its steps after what they rest on."""
         stored = tx.approvals.plan(namespace, plan)
         if stored is None:
             return None
@@ -143,7 +134,6 @@ class Questions:
         by: tuple[str, str] = DAEMON,
         each: Sequence[Befallen] = (),
     ) -> list[Told]:
-        """Ends the rest of this open plan and records it (`end_plan`)."""
         now = self._means.clock.now()
         events, told = end_plan(tx, whole, fate, by=by, now=now, each=each)
         self.record(tx, whole.stored.plan.namespace, events, now)
@@ -161,7 +151,6 @@ class Questions:
         return tell(one, after, reason)
 
     def record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
-        """Appends the events in the current transaction."""
         tx.audit.append(namespace, self._means.writer, events, now)
 
 
@@ -181,7 +170,6 @@ class Approvals:
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> Answered:
-        """Takes a signed answer, with the signer's sign-in, and returns the question's new state."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
@@ -196,8 +184,6 @@ class Approvals:
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
-        """Withdraws a question or plan and returns the new state of each question."""
-
         def work(tx: Transaction) -> tuple[Told, ...]:
             whole = lock_open_plan(tx, namespace, approval)
             one = _require_open(tx, namespace, approval) if whole is None else whole.left[0]
@@ -216,7 +202,6 @@ class Approvals:
         return self._means.store.write(work)
 
     def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
-        """Ends what this connection no longer waits for: one held action or all."""
         with self._means.store.read() as snapshot:
             left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
@@ -245,7 +230,6 @@ class Approvals:
         return self._means.store.write(work)
 
     def sweep(self) -> list[Told]:
-        """Ends every question that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             policies = self._means.policy
@@ -339,7 +323,6 @@ def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
 def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
 ) -> list[Event]:
-    """Withdraws the open questions of ending tasks; returns the events to record."""
     fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
     events: list[Event] = []
     for whole in lock_wholes(tx, namespace, tasks):
@@ -377,7 +360,6 @@ class Plans:
     def answer(
         self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
     ) -> PlanSaid:
-        """Takes a signed answer to a plan, with the signer's sign-in."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.subject is not Subject.PLAN:
             raise BadStatementError("what was signed is no answer to a plan")

@@ -2,10 +2,8 @@
 
 - Requesters of ancestor or descendant tasks, ended or not, cannot approve; nor can a person whose account ran
   the agent for one of these tasks.
-- In a transaction persons, groups, keys and issuers are read under lock, so a role lost by a concurrent
-  commit is seen (A181).
-- An approval that ends unused ends its held action, in one transaction of conditional statements: of two that
-  end or use it, one succeeds.
+- A transaction reads persons, groups, keys and issuers under lock, so it sees a role lost by a concurrent
+  commit (A181). Of two transactions that end or use an approval, one succeeds.
 """
 
 from __future__ import annotations
@@ -58,11 +56,11 @@ class Proves(Protocol):
 
     @property
     def signatures(self) -> Signatures:
-        """Verifies signatures of persons."""
+        pass
 
     @property
     def tokens(self) -> SignatureCheck:
-        """Verifies tokens of issuers."""
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +84,7 @@ class People:
         *,
         plan: Plan | None = None,
     ) -> str:
-        """Returns what the valid answers still lack to lift the hold; empty if nothing.
-
-        `plan` is the plan that the question is a step of.
-        """
+        """Returns what valid answers still lack to lift the hold, '' if nothing; `plan` has it as a step."""
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
         counted = signed(question, answers, keys, means.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment
@@ -118,7 +113,6 @@ class People:
         return tasks, circles
 
     def circle(self, snapshot: Snapshot, task: Task, tool: str) -> Circle:
-        """Returns the persons who may answer a question about this tool in this task."""
         tree = snapshot.tasks.tree(task.namespace, task.root)
         line = _line(tree, task.id)
         accounts = snapshot.tasks.accounts(task.namespace, {task.id, *(one.id for one in line)})
@@ -147,7 +141,6 @@ def _signs_in(snapshot: Snapshot, namespace: str, person: str) -> bool:
 
 
 def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
-    """Reads the namespace's persons without lock, to show who may answer."""
     reads = snapshot.identities
     keys = {one.id: one for one in reads.person_keys(namespace)}
     return People(
@@ -160,7 +153,6 @@ def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
 
 
 def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
-    """Reads the namespace's persons under lock."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
     known = tuple(one.at(now) for one in groups)
@@ -199,7 +191,6 @@ def standing_of(
 
 
 def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Ground:
-    """Returns the state that the question rests on, from current rows."""
     space = question.namespace
     lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     return Ground(
@@ -252,7 +243,6 @@ def end_approvals(
     by: tuple[str, str],
     now: Instant,
 ) -> tuple[list[Event], list[Told]]:
-    """Ends these open approvals of one namespace; returns what to record and report."""
     steps: list[ApprovalChange] = []
     outcomes: list[OutcomeChange] = []
     events: list[Event] = []
@@ -298,7 +288,6 @@ def end_approvals(
 def changed_event(
     one: StoredApproval, after: ApprovalState, reason: str, by: tuple[str, str]
 ) -> ApprovalChanged:
-    """Returns the event of an approval's state change."""
     return ApprovalChanged(
         approval=one.question.id,
         action=one.question.action,
@@ -312,7 +301,6 @@ def changed_event(
 
 
 def tell(one: StoredApproval, after: ApprovalState, reason: str) -> Told:
-    """Returns the message to the waiting connection."""
     return Told(
         namespace=one.question.namespace,
         action=one.question.action,

@@ -1,9 +1,8 @@
 """Approval fatigue: display times, answer times, and pauses of tasks that ask too much.
 
-- The first display of an open question to a person is recorded before it is shown. A look from beneath a
-  gateway or run does not count.
-- A task whose call was refused for too many questions is paused in the next transaction. After a crash in
-  between, the next such call pauses it.
+The first display of an open question is recorded before it is shown; a look from beneath a gateway or run
+does not count. A task refused for too many questions is paused in the next transaction; after a crash in
+between, the next such call pauses it.
 """
 
 from __future__ import annotations
@@ -97,7 +96,6 @@ def _sheet(question: Question, kept: StoredAction) -> SheetOf:
 
 
 def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
-    """Records the first display of this plan to this person."""
     with means.store.read() as snapshot:
         stored = snapshot.approvals.plan(namespace, plan)
         if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
@@ -134,7 +132,6 @@ def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
 
 
 def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
-    """Returns how fast this answer came after the recorded display."""
     shown = tx.approvals.displays(namespace, {name}).get(name, ())
     return pace_of(answer, shown, tx.approvals.limits(namespace))
 
@@ -145,7 +142,6 @@ _HOUR: Final = 3_600_000_000
 
 
 def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
-    """Raises TooManyHoldsError or TooManyQuestionsError if no more may be asked for this task."""
     tasks = {task.id: task}
     room, hourly = room_to_ask(tx, task.namespace, tasks, (), now)
     if room[task.id] < 1:

@@ -1,6 +1,7 @@
 """Limits on how much people may be asked, by agent and by person, and the alerts.
 
-- Only the account that owns the data directory sets limits; raising them would allow wearing approvers down.
+Only the account that owns the data directory sets limits, because raising them would let an agent wear
+approvers down.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 
 def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
-    """Sets the given limits and keeps the others; raises NotSelfError or BadLimitsError."""
     require_self(actor, (), owns=owns)
 
     def work(tx: Transaction) -> ApprovalLimits:
@@ -46,7 +46,6 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
 def alert_hasty(
     means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
 ) -> None:
-    """Alerts of an approval given faster than the question can be read."""
     if isinstance(asked, StoredPlan):
         namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
         about = {"plan": name}
@@ -67,7 +66,6 @@ def alert_hasty(
 
 
 def tell_paused(means: Means, moved: Sequence[Moved]) -> None:
-    """Alerts of tasks paused for asking too much."""
     for one in moved:
         news = {
             "kind": "taskbound-asks-too-much",
@@ -86,7 +84,6 @@ _MOST: Final = 20_000
 def measure(
     means: Means, namespace: str, hours: int
 ) -> tuple[ApprovalLimits, tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """Returns questions and answers of the last `hours` hours, by agent and by person."""
     since = Instant(means.clock.now() - hours * _HOUR)
     with means.store.read() as snapshot:
         limits = snapshot.approvals.limits(namespace)

@@ -1,16 +1,12 @@
 """Probes the operands of a held call before approvers are asked and before an approval is used.
 
-- Only held calls are probed, by the daemon and its own processes. A gateway's claim about a file is ignored,
-  as it runs beneath the agent.
-- Disk operands are probed in place. Others may block, so the decision path returns the call *unseen* with its
-  looks and decides it again with the findings.
-- Findings date from before the probe, belong to exactly these looks, and are valid for seconds. If more is
-  needed, everything is probed again.
-- Each reading call is decided, recorded and reported as any call of the task. The gateway then gives only
-  action ids; findings come from the record.
-- An id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
-  definition, pinned server and argument bytes. There is one per thing to read, in order.
-- The content is still the gateway's word, which runs as the agent's account: it shows changes, and proves
+- The daemon and its own processes probe. They ignore a gateway's claim about a file, because the gateway runs
+  beneath the agent. Disk operands are probed in place; others may block, so the call is returned *unseen*
+  with its looks and decided again with the findings, which are valid for seconds.
+- A reading call is decided, recorded and reported as any call of the task. The gateway then gives only action
+  ids; an id counts only for its task, connection, presentation (`core.approval.answer`), declared tool and
+  definition, pinned server and argument bytes.
+- The content is still the word of the gateway, which runs as the agent's account: it shows changes and proves
   nothing against a lying gateway.
 """
 
@@ -65,10 +61,7 @@ def to_read(looks: Sequence[Look]) -> tuple[Look, ...]:
 def answered(
     looks: Sequence[Look], brought: Brought, *, server: str, now: Instant
 ) -> tuple[Instant, tuple[Operand, ...]]:
-    """Returns the instant before the first reading call and what each found.
-
-    `server` is the identity of the called tool's pinned server.
-    """
+    """Returns the instant before the first reading call and what each found; `server` is its identity."""
     due = to_read(looks)
     if not brought.actions:
         raise OperandUnreadableError(
@@ -187,10 +180,7 @@ def look_at(
     brought: Brought | None,
     now: Instant,
 ) -> Seen | Unseen:
-    """Probes the operands that this tool declares for these arguments.
-
-    `sight` are earlier findings; `brought` is None if the gateway was not asked to read.
-    """
+    """Probes the declared operands; `brought` is None if the gateway was not asked to read."""
     if not tool.pinned.probes:
         return Seen(at=now)
     try:
@@ -240,7 +230,6 @@ def operands_of(found: Iterable[Operand | DeniedError]) -> list[Operand]:
 
 
 def with_findings(verdict: Verdict, found: Seen, covered: Covered) -> Verdict:
-    """Returns the verdict with the findings added."""
     match verdict:
         case Holding():
             return replace(verdict, operands=found.operands, blocked=found.blocked, looked=found.at)

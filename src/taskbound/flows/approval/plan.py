@@ -1,10 +1,8 @@
 """Plans within a commit: the next step, deviations, and the end of a plan.
 
-- The count of used steps moves by one conditional statement in the transaction that writes the permits, so
-  steps are used once and in order.
-- A plan is locked before its steps, always.
-- What ends one remaining step ends all, as the plan was signed as a whole; so does a preceding step that has
-  not succeeded.
+One conditional statement moves the count of used steps in the transaction that writes the permits, so steps
+are used once and in order. A plan is always locked before its steps. What ends one remaining step ends all,
+because the plan was signed as a whole; so does a preceding step that did not succeed.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
         """Judges a remaining step of a plan."""
 
         def __call__(self, one: StoredApproval, *, first: bool) -> Befallen | None:
-            """Returns what ends the step, or None; `first` marks the next step."""
+            pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +54,19 @@ class Whole:
 
     @property
     def left(self) -> tuple[StoredApproval, ...]:
-        """Returns the unused steps."""
         return self.steps[self.stored.used :]
 
     @property
     def last(self) -> StoredApproval:
-        """Returns the last used step."""
         return self.steps[self.stored.used - 1]
 
 
 def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
-    """Reads the plan with its steps."""
     plan = stored.plan
     return Whole(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
 
 
 def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
-    """Locks the plan with its steps."""
     stored = tx.approvals.lock_plan(namespace, plan)
     if stored is None:
         return None
@@ -80,7 +74,6 @@ def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
 
 
 def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
-    """Locks the open plans of these tasks with their steps."""
     found = tx.approvals.lock_plans(namespace, sorted(tasks))
     steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
     return tuple(
@@ -99,7 +92,6 @@ def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
 
 
 def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
-    """Returns what ends the rest of an open plan now, or None."""
     for one in whole.left:
         fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
         if fate is not None:
@@ -108,7 +100,6 @@ def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Inst
 
 
 def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
-    """Returns what ends the plan by the outcome of the last used step."""
     why = turn_of(snapshot, whole)
     if not why:
         return None
@@ -133,10 +124,7 @@ def end_plan(
     now: Instant,
     each: Sequence[Befallen] = (),
 ) -> tuple[list[Event], list[Told]]:
-    """Ends the rest of an open plan; returns what to record and report.
-
-    `each` is the reason of each remaining step, if it differs from the plan's.
-    """
+    """Ends the rest of an open plan; `each` are the steps' reasons where they differ from the plan's."""
     fates = each or [fate] * len(whole.left)
     events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
     after = advance_approval(whole.stored.state, fate.event)
@@ -153,7 +141,6 @@ def move_plan(
     by: tuple[str, str],
     now: Instant,
 ) -> Event:
-    """Writes the plan's new state; returns its event."""
     stored = whole.stored
     goes_on = after[0] in OPEN
     change = PlanChange(
@@ -187,7 +174,6 @@ class PlanSheet:
 
     @property
     def steps(self) -> tuple[StoredApproval, ...]:
-        """Returns the remaining steps of all plans."""
         return tuple(step for one in self.wholes.values() for step in one.left)
 
     def judge(
@@ -197,10 +183,7 @@ class PlanSheet:
         *,
         now: Instant,
     ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
-        """Ends each plan with a remaining step that no longer holds.
-
-        Returns the events to record, and the ended steps with their reasons.
-        """
+        """Ends each plan with a step that no longer holds; returns events, and ended steps with reasons."""
         events: list[Event] = []
         ended: list[tuple[StoredApproval, Befallen]] = []
         for name, whole in list(self.wholes.items()):
@@ -214,7 +197,6 @@ class PlanSheet:
     def places(
         self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]
     ) -> dict[str, PlanPlace]:
-        """Returns core's view of each task's open plan."""
         return {
             whole.stored.plan.task: PlanPlace(
                 plan=name,
@@ -226,7 +208,6 @@ class PlanSheet:
         }
 
     def write(self, tx: Transaction, differed: Mapping[str, str], now: Instant) -> Iterable[Event]:
-        """Writes plans that were used or deviated from; returns the events to record."""
         for name, found in self.wholes.items():
             whole, count, reason = found, self.used[name], differed.get(name, "")
             if count:
@@ -238,7 +219,6 @@ class PlanSheet:
 
 
 def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
-    """Locks the open plans of these tasks."""
     return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
 
 

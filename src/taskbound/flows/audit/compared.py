@@ -30,24 +30,19 @@ class RecordedRows:
     rows: dict[tuple[str, str], Fields] = field(default_factory=dict)
 
     def put(self, space: str, name: str, **fields: object) -> None:
-        """Sets the whole row."""
         self.rows[space, name] = fields
 
     def change(self, space: str, name: str, **fields: object) -> None:
-        """Changes fields of a known row; ignores unknown rows."""
         if (space, name) in self.rows:
             self.rows[space, name].update(fields)
 
     def drop(self, space: str, name: str) -> None:
-        """Removes the row."""
         self.rows.pop((space, name), None)
 
     def agrees(self, space: str, name: str, row: Mapping[str, object] | None) -> bool:
-        """Whether the row is as its records leave it."""
         return not any(self._compare(name, row, self.rows.get((space, name))))
 
     def against(self, space: str, rows: Mapping[str, Fields]) -> Iterator[str]:
-        """Yields the differences of all rows of a namespace."""
         told = {name: one for (where, name), one in self.rows.items() if where == space}
         for name in sorted(rows.keys() | told.keys()):
             yield from self._compare(name, rows.get(name), told.get(name))
@@ -65,7 +60,6 @@ class RecordedRows:
 
 
 def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, object, object]]:
-    """Yields name, row value and record value of each compared field."""
     charges = tuple(f"{limit}={amount}" for limit, amount in row.charges)
     yield "decision", row.decision, event.decision
     yield "digest", row.digest, event.digest

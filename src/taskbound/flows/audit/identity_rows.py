@@ -1,11 +1,9 @@
 """Compares persons, their keys, agents and services with the log.
 
-`person_rows`: keys are compared by `key_rows`; a human's number has no meaning, only who shares it is
-compared.
-- Not compared, as no record holds them: the last code sent to a monitor and the time of its return.
-- A service or key inserted into the database has no record; it could read the feed and ask about agents'
-  tasks.
-- A removed key never counts again, so its row must be removed.
+- Of a human's number only who shares it is compared. Not compared, as no record holds them: the last code
+  sent to a monitor and the time of its return.
+- An inserted service or key has no record; it could read the feed and ask about agents' tasks. A removed key
+  never counts again, so its row must be gone.
 """
 
 from __future__ import annotations
@@ -67,7 +65,6 @@ class PersonLedger:
     told: dict[tuple[str, str], _Recorded] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="person") as event:
@@ -91,7 +88,6 @@ class PersonLedger:
                 one.one_human -= persons
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = self.snapshot.identities.persons(space)
@@ -131,7 +127,6 @@ class KeyLedger:
     enrolled: dict[str, int] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.enrolled.setdefault(space, 0)
         match record.event:
@@ -144,7 +139,6 @@ class KeyLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted({*self.enrolled, *self.snapshot.identities.namespaces()}):
             said = self.snapshot.identities.namespace(space)
             if said.keys != self.enrolled.get(space, 0):
@@ -203,7 +197,6 @@ class AgentLedger:
     told: dict[tuple[str, str], _RecordedAgent] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case IdentityRegistered(form="agent") as event:
@@ -225,7 +218,6 @@ class AgentLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.identities.agents(space)}
@@ -303,7 +295,6 @@ class ServiceLedger:
     keys: dict[tuple[str, str], _Key] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case ServiceAdded() as event:
@@ -325,7 +316,6 @@ class ServiceLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         told = {space for space, _ in (*self.services, *self.keys)}
         for space in sorted({*told, *self.snapshot.identities.namespaces()}):
             rows = {one.name: one for one in self.snapshot.services.services(space)}

@@ -1,13 +1,11 @@
 """Detects a restored or replaced store, and makes a restored one safe to use (I-15).
 
-- What the store lacks is unknown, so all that may have ended, been used or revoked counts so.
-- Single-use values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
-- It can be repeated after an interruption at any point; its record is written last. The caller must hold the
+- What the store lacks is unknown, so all that may have ended, been used or revoked counts so. Single-use
+  values made before now are refused: windows count as forgotten up to the longest (`_WINDOW`).
+- The operation may be repeated after an interruption; its record is written last. The caller must hold the
   locks that daemons hold.
-- A log seen with a size and root must contain that root at any later time; otherwise the store was restored,
-  replaced or truncated, whatever its name.
-- The daemon keeps what it saw, and the signer what it signed, outside the store. Both were in the store
-  before.
+- A log once seen with a size and root must contain that root at any later time. The daemon keeps what it saw,
+  and the signer what it signed, outside the store.
 - Only the log's key, given by the caller, verifies a checkpoint; without it the log's author is unproven.
 """
 
@@ -88,10 +86,7 @@ class Begun:
 
 
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
-    """Ends and records all that may have ended; nothing is permitted until the stops are lifted.
-
-    The writer's chain must be open. Raises UnavailableError on a failed write; run it again.
-    """
+    """Ends and records all that may have ended; the caller repeats it after UnavailableError."""
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))
@@ -205,7 +200,6 @@ def seen_of(audit: AuditReads, origin: str) -> Checkpoint:
 
 
 def holds(audit: AuditReads, seen: Checkpoint) -> bool:
-    """Whether the log extends what was seen of it."""
     if audit.size() < seen.size:
         return False
     try:
@@ -267,10 +261,7 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """Raises TamperedError unless the records make the stored tree.
-
-    `audit` is one snapshot. Without `key_of` no checkpoint signature is verified.
-    """
+    """TamperedError unless records make the tree; without `key_of` no checkpoint is verified."""
     size, known = audit.size(), audit.checkpoint()
     note = known.note if known is not None else ""
     told = _read(note) if note else None

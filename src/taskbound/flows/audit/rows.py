@@ -1,11 +1,8 @@
 """Compares the rows of the database with the log, record by record.
 
-- Only open state is kept: open permits, unknown outcomes, limits of tasks that may still pay. Memory does not
-  grow with the log.
-- Not compared: rates, whose windows pass without a record, and what `audit verify` lists.
-  `tests/stories/test_compared_tables.py` says where each table is compared.
-
-`unknown_rows` keeps only outcomes that are not reconciled.
+Only open state is kept, so memory does not grow with the log. Not compared: rates, whose windows pass without
+a record, and what `audit verify` lists. `tests/stories/test_compared_tables.py` says where each table is
+compared.
 """
 
 from __future__ import annotations
@@ -53,7 +50,6 @@ class UnknownLedger:
         self._words: list[str] = []
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         match record.event:
             case ActionOutcome(action=action, after="unknown"):
                 self._states[record.namespace, action] = _UNKNOWN
@@ -64,7 +60,6 @@ class UnknownLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space, action in self._states:
             self._compare(space, action, _UNKNOWN)
         yield from self._words

@@ -1,15 +1,12 @@
 """Sequences records into the log, grows the Merkle tree, and obtains signed checkpoints.
 
-- Places and tiles are written in one transaction, of at most `_BATCH` records; in between, waiting decisions
-  get the store.
-- The signer gets a consistency proof from its last checkpoint. A checkpoint lost on the way is fetched, not
-  signed anew.
-- A store behind the signer was rolled back or restored; it is refused until a person reconciles it.
-- It verifies that a log only appends to what its own memory holds; the caller's claim counts for nothing.
-- Its memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
-- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now.
-  A silent signer thus stops decisions until its next signature.
-- Revocations, outcomes and acts of persons are exempt.
+- Places and tiles are written in one transaction of at most `_BATCH` records, so that waiting decisions get
+  the store in between.
+- The signer verifies by its own memory that a log only appends; the caller's claim counts for nothing. That
+  memory is durable before the signature exists; after a crash, asking again gives the same checkpoint.
+- A store behind the signer was rolled back or restored; the daemon refuses it until a person reconciles it.
+- No decision commits later than `BOUND` after the store last held no more than the signer has signed by now,
+  so a silent signer stops decisions. Revocations, outcomes and acts of persons are exempt.
 """
 
 from __future__ import annotations
@@ -108,7 +105,6 @@ class Sequencer:
         """Never set: waiting on it is a sleep of a millisecond."""
 
     def extend(self) -> int:
-        """Gives every unplaced record its place and returns their number."""
         placed = 0
         while True:
             count = self._means.store.write(self._extend)
@@ -167,7 +163,6 @@ class Sequencer:
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
-        """Returns an offline proof of a record under the newest checkpoint, and the record."""
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
 
@@ -192,10 +187,7 @@ class CheckpointSigner:
     def __init__(
         self, *, origins: Iterable[str], key: SigningKey, heads: SignedHeads, verify: Verify
     ) -> None:
-        """Signs for these origins, which are also the key names in its notes.
-
-        No other signer may write to `heads`.
-        """
+        """Signs for these origins, also its notes' key names; no other signer may write to `heads`."""
         self._keys = {origin: make_verifier_key(origin, key.public) for origin in origins}
         self._key = key
         self._heads = heads
@@ -203,17 +195,14 @@ class CheckpointSigner:
         self._lock = Lock()
 
     def verifier_key(self, origin: str) -> str:
-        """Returns the log's public key as a vkey; raises OriginUnknownError."""
         return self._require_key(origin).text
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """Returns the last checkpoint it was about to sign, size 0 if none."""
         self._require_key(origin)
         with self._lock:
             return self._heads.read(origin)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """Returns a signed note of the checkpoint."""
         key = self._require_key(origin)
         wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
         with self._lock:
@@ -281,13 +270,11 @@ class LogFreshness:
         return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
 
     def require(self) -> None:
-        """Raises LogUnconfirmedError outside the bound."""
         if self._elapsed() > self._until:
             raise LogUnconfirmedError(self.trouble)
 
     @property
     def trouble(self) -> str:
-        """Returns why decisions are refused now, '' if they are not."""
         if self._elapsed() <= self._until:
             return ""
         if self._until == -math.inf:

@@ -1,7 +1,7 @@
 """Compares declared state with the log: stops, groups, targets, issuers, accounts.
 
-- Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
-  and which agents it is offered.
+Not compared, as no record holds them: when a trust domain's bundle was confirmed, how a server is started,
+and which agents it is offered.
 """
 
 from __future__ import annotations
@@ -79,12 +79,10 @@ class StandingLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         self.spaces.add(record.namespace)
         _follow(record.namespace, record.event, self.told)
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         found = {*self.snapshot.identities.namespaces(), *self.snapshot.accounts.spaces()}
         found |= {one.namespace for one in self.snapshot.targets.all_targets()}
         found |= {one.namespace for one in self.snapshot.trusts.all_trusts()}

@@ -1,14 +1,9 @@
 """Compares acts, amendments, approvals and templates with the log.
 
-- The acts of a task tree are compared and forgotten once its root has ended and nothing is open or unknown.
-- PostgreSQL numbers a transaction before it waits for the act. So the highest attempt is the last, and of
-  concurrent attempts any outcome may be the last.
-
-`amendment_rows`: narrowings have no rows; their spent amounts and limits are compared.
+- The acts of a task tree are compared once its root has ended and nothing is open or unknown. PostgreSQL
+  numbers a transaction before it waits for the act, so of concurrent attempts any outcome may be the last.
 - A row that was `consumed` and is not now would allow a second use.
-- Not compared: answers, which are verified whenever they count.
-
-`template_rows`: not compared is a template's purpose, which no record holds.
+- Not compared: answers (verified whenever they count), and a template's purpose, which no record holds.
 """
 
 from __future__ import annotations
@@ -83,7 +78,6 @@ class ActLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -145,7 +139,6 @@ class ActLedger:
             del self.trees[space, root]
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for (space, root), tree in self.trees.items():
             self._compare(space, root, tree)
         yield from self.words
@@ -202,7 +195,6 @@ class AmendmentLedger:
     """By task: what its last amendment says its limits were given, and what was spent until then."""
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space, event = record.namespace, record.event
         self.spaces.add(space)
         if isinstance(event, AmendmentAsked):
@@ -223,7 +215,6 @@ class AmendmentLedger:
                     known.given = (event.task, event.scope) == (known.asked.task, known.asked.after)
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for (space, name), told in sorted(self.told.items(), key=lambda pair: pair[0]):
             row = self.snapshot.amendments.amendment(space, name)
             if row is None:
@@ -276,7 +267,6 @@ class ApprovalLedger:
     spaces: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self.spaces.add(space)
         match record.event:
@@ -292,7 +282,6 @@ class ApprovalLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted(self.spaces | set(self.snapshot.actions.namespaces())):
             yield from self.approvals.against(space, dict(self._rows(space)))
             plans = {name: self._plan(space, name) for where, name in self.plans.rows if where == space}
@@ -320,7 +309,6 @@ class TemplateLedger:
     told: dict[tuple[str, str], TemplateSaved] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         match record.event:
             case TemplateSaved() as event:
                 self.told[record.namespace, event.template] = event
@@ -330,7 +318,6 @@ class TemplateLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tasks.templates(space)}

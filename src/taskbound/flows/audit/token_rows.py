@@ -1,15 +1,13 @@
 """Compares tokens, credentials, pinned tools and policies with the log.
 
-Rules of `token_rows`:
-1. A row that ends later than its record, or is no longer revoked, would admit its holder.
-2. A token past its end at the newest record is not followed, except while its action is open.
-3. A signing key inserted into the database could sign tokens that were never issued; a revoked key stays
-   revoked.
-4. Not compared: other claims; the signer computes their digest again before signing.
-- The broker does not revoke a row that says revoked or never due, so the credential would live on in its
-  target.
-- Not compared, as no record holds them: the lease, revocation attempts, and the text of a failure.
-- Not compared: what a gateway last saw of a tool.
+- A token row that ends later than its record, or is no longer revoked, would admit its holder. A token past
+  its end at the newest record is followed only while its action is open.
+- An inserted signing key could sign tokens that were never issued; a revoked key stays revoked. Other claims
+  are not compared, because the signer computes their digest again before signing.
+- The broker does not revoke a credential row that says revoked or never due, so the credential would live on
+  in its target.
+- Not compared, as no record holds them: the lease, revocation attempts, the text of a failure, and what a
+  gateway last saw of a tool.
 """
 
 from __future__ import annotations
@@ -74,7 +72,6 @@ class TokenLedger:
         self._spaces: set[str] = set()
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         self._spaces.add(space)
         match record.event:
@@ -110,7 +107,6 @@ class TokenLedger:
                 self._keys.put(DEFAULT_NAMESPACE, kid, state=state, **{"public half": kid})
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted(self._spaces | set(self._snapshot.identities.namespaces())):
             yield from self._tokens.against(space, dict(self._rows(space)))
         keys = {
@@ -200,7 +196,6 @@ class CredentialLedger:
     words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case CredentialJournaled() as event:
@@ -239,7 +234,6 @@ class CredentialLedger:
             known["turn"] = True
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         yield from self.words
         for space in sorted(self.spaces | {one.namespace for one in self.snapshot.targets.all_targets()}):
             yield from self.told.against(space, dict(self._rows(space)))
@@ -309,7 +303,6 @@ class ToolLedger:
     approvers: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space = record.namespace
         match record.event:
             case ToolPinned() as event:
@@ -332,7 +325,6 @@ class ToolLedger:
                 pass
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
         for space in sorted(spaces):
             rows = {one.name: one for one in self.snapshot.tools.tools(space)}
@@ -400,7 +392,6 @@ class PolicyLedger:
     activations: dict[str, dict[int, _RecordedActivation]] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Applies one record."""
         space, event = record.namespace, record.event
         known = self.bundles.setdefault(space, {})
         if isinstance(event, PolicyProposed | PolicyRebased | PolicyRolledBack) and event.bundle:
@@ -410,7 +401,6 @@ class PolicyLedger:
             self.activations.setdefault(space, {})[told[0].epoch] = told
 
     def differences(self) -> Iterator[str]:
-        """Yields the differences between rows and log."""
         for space in sorted({*self.bundles, *self.snapshot.policy.governed()}):
             yield from self._bundles(space)
             yield from self._activations(space)

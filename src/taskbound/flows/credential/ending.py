@@ -1,11 +1,9 @@
 """Ends credentials with their task and with what they rest on.
 
-- The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its
-  descendants. They are requested anew by a new decision.
-- A task's end takes its credentials in its own transaction. Other losses of authority (departed person, kill
-  switch) are found right after they are written, and periodically (law 10).
-- A candidate is judged again under decision locks: kill switch, then tasks. A canary has no task and ends
-  when everything is stopped.
+The end, pause, step or scope change of a task, or a stop, ends its credentials and those of its descendants.
+A task's end takes its credentials in its own transaction. Other losses of authority are found right after
+they are written, and periodically (law 10); a candidate is judged again under lock: kill switch, then tasks.
+A canary has no task and ends when everything is stopped.
 """
 
 from __future__ import annotations
@@ -51,7 +49,6 @@ def moved_event(
     cut: int = 0,
     notes: tuple[str, ...] = (),
 ) -> CredentialMoved:
-    """Returns the event of a credential's state change."""
     lasts = after.state in {CredentialState.ACTIVE, CredentialState.UNSUPPORTED}
     return CredentialMoved(
         credential=after.id,
@@ -68,7 +65,6 @@ def moved_event(
 
 
 def end_stranded(means: Means, namespace: str) -> int:
-    """Ends the live credentials of tasks without authority; returns their number."""
     return sum(end_one_stranded(means, namespace, task) for task in find_stranded(means, namespace))
 
 
@@ -83,7 +79,6 @@ def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def end_one_stranded(means: Means, namespace: str, task: str) -> int:
-    """Ends the live credentials of this task if it still has no authority."""
     return means.store.write(partial(_end, means, namespace, task))
 
 

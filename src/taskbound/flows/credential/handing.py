@@ -1,9 +1,8 @@
 """Hands a secret out, and reports the outcome of a renewal.
 
-- Only the connection that holds the permit takes or acknowledges a credential (I-10). Another's and a missing
-  one give the same error.
-- The action's outcome follows from the row: succeeded once acknowledged, not sent if no broker began, failed
-  otherwise (law 7).
+Only the connection that holds the permit takes or acknowledges a credential (I-10); another's and a missing
+one give the same error. The action's outcome follows from the row: succeeded once acknowledged, not sent if
+no broker began, failed otherwise (law 7).
 """
 
 from __future__ import annotations
@@ -63,7 +62,6 @@ def acknowledge_credential(means: Means, namespace: str, credential: str, connec
 
 
 def over_of(row: Credential) -> TaskboundError:
-    """Returns the error for a caller that waits for an ended credential."""
     if row.why.startswith(FAILED):
         return MintFailedError(f"`{row.id}` could not be minted: {row.why.removeprefix(FAILED)}")
     if row.why == NOBODY:
@@ -99,7 +97,6 @@ def _report(
 def require_renewer(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
 ) -> Credential:
-    """Returns the credential for the connection with its last renewal's permit."""
     row = reads.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     action = reads.actions.action(namespace, renewal.action) if renewal is not None else None

@@ -1,12 +1,10 @@
 """Journals a credential or renewal with its permit, and writes each later move.
 
 - It ends at the earliest of the requested end, its kind's limit, and the deadlines of the task and its
-  ancestors, as locked at the commit (I-03).
-- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key;
-  only the permit's connection receives the sealed secret, and a call repeated after a lost connection uses a
-  new key.
-- Credentials are locked last (`flows.decision.group`).
-- The row is due at once and keeps its old end until a broker has extended it in the target.
+  ancestors, as locked at the commit (I-03). Credentials are locked last (`flows.decision.group`).
+- The secret is sealed to the recipient key of the call that got the permit. Approvers do not sign that key; a
+  call repeated after a lost connection uses a new one.
+- A renewed row is due at once and keeps its old end until a broker has extended it in the target.
 """
 
 from __future__ import annotations
@@ -84,10 +82,7 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
 def journal_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Journals at least one credential of one namespace, with records.
-
-    `heads` are the locked tasks with all ancestors; `now` is the commit's instant.
-    """
+    """Journals credentials of one namespace; `heads` are locked tasks with all ancestors."""
     rows: list[Credential] = []
     for one in some:
         ends = end_of(one.life.asked, one.life.most, now, deadline_with(one.action.task, heads))
@@ -144,7 +139,6 @@ def see_renewable(
 
 
 def lock_renewable(tx: Transaction, namespace: str, names: Collection[str]) -> tuple[Renewable, ...]:
-    """Locks and returns the existing credentials of these ids."""
     found = [tx.credentials.lock_credential(namespace, one) for one in sorted(names)]
     return tuple(_renewable(tx, row) for row in found if row is not None)
 
@@ -158,10 +152,7 @@ def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
 def prolong_credentials(
     tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
 ) -> None:
-    """Writes renewals of one namespace, each of a different locked credential.
-
-    Raises NotRenewableError; the transaction must then be rolled back.
-    """
+    """Writes renewals of locked credentials; after NotRenewableError the caller must roll back."""
     for one in some:
         space = one.action.namespace
         row = tx.credentials.lock_credential(space, one.life.renews)
@@ -186,7 +177,6 @@ def prolong_credentials(
 
 
 def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
-    """Locks and returns the credential; raises UnknownCredentialError."""
     found = tx.credentials.lock_credential(namespace, credential)
     if found is None:
         raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
@@ -210,18 +200,15 @@ class Moves:
         cut: int = 0,
         notes: Sequence[str] = (),
     ) -> Credential:
-        """Writes the row over its earlier version and remembers the event."""
         self._events.append(moved_event(before, after, event, cut=cut, notes=tuple(notes)))
         return self.keep(before, after)
 
     def keep(self, before: Credential, after: Credential) -> Credential:
-        """Writes the row over its earlier version without an event."""
         self._tx.credentials.put_credential(after, expect=before.version)
         self._events += note_canary(self._tx, self._means, after, self.now)
         return after
 
     def note(self, event: Event) -> None:
-        """Remembers another event."""
         self._events.append(event)
 
     def record(self) -> None:

@@ -1,20 +1,15 @@
 """Leases the broker's next steps, takes its reports, and takes its sweeps of targets.
 
-- A mint is leased only while a caller waits for its secret, or for a canary.
-- Revoking and looking are leased to any broker, also while everything is stopped.
-- All leases are given in one transaction; rows are locked in name order.
+- A mint is leased only while a caller waits for its secret, or for a canary. Revoking and looking are leased
+  to any broker, also while everything is stopped. Rows are locked in name order.
 - A report under another fence or after the lease is refused with `lease-lost` and changes nothing; the
   current holder looks at the target anew (I-12, I-55).
-- *Minted* activates it. A canary has no secret and ends with it. What its revocation needs is stored sealed,
-  before the secret is handed out.
-- *Failed* ends a mint with its error; if nothing was sent, it is over. A failed revocation only counts an
-  attempt without a record: only the target's own answer ends revoking (I-06).
-- Only names that are exactly this installation's are considered.
-- Credentials that live, are being revoked, ended after the sweep began or belong to another target are left
-  alone.
-- A name without a row in any namespace gets a row that begins with its end, as it comes from a lost or
-  restored store.
-- Record and note are one transaction, so it is written once however often it is reported.
+- *Minted* activates it; what its revocation needs is stored sealed before the secret is handed out. A failed
+  revocation only counts an attempt, without a record: only the target's own answer ends revoking (I-06).
+- A sweep considers only names that are exactly this installation's. A name without a row in any namespace
+  gets a row that begins with its end, because it comes from a lost or restored store.
+- A reconciliation's record and note are one transaction, so it is written once however often a broker reports
+  it.
 """
 
 from __future__ import annotations
@@ -97,10 +92,7 @@ def lease(
     waited_for: Collection[str],
     tx: Transaction | None = None,
 ) -> tuple[Leased, ...]:
-    """Leases the due steps of these credentials, at most `MOST`; raises TooManyAtOnceError.
-
-    `waited_for` are those with a caller waiting for the secret. `tx` None means a transaction of its own.
-    """
+    """Leases at most `MOST` due steps; a caller waits for the secrets of `waited_for`."""
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
         raise TooManyAtOnceError(f"{len(wanted)} credentials are asked for at once")
@@ -152,10 +144,7 @@ class Telling:
     """The transaction that it is part of; None for one of its own."""
 
     def minted(self, *, sealed: bool, kept: str = "") -> Credential:
-        """The target shows the credential.
-
-        `kept` is what its revocation needs, sealed to the broker; empty if the name suffices.
-        """
+        """The target shows it; `kept` is what its revocation needs, sealed to the broker, or ''."""
 
         def move(row: Credential, moves: Moves) -> Credential:
             require_lease(row, self.fence, moves.now)
@@ -182,10 +171,7 @@ class Telling:
         return self._tell(move)
 
     def failed(self, code: str, trouble: str, *, unsent: bool = False, lasting: bool = False) -> Credential:
-        """Minting, renewing or this attempt to revoke failed with error `code`.
-
-        `unsent` says that no mint was sent, `lasting` that a renewal must not be retried.
-        """
+        """`unsent` says that no mint was sent, `lasting` that a renewal must not be retried."""
         met = _short(f"{trouble} [{code}]")
 
         def move(row: Credential, moves: Moves) -> Credential:

@@ -1,13 +1,11 @@
 """Checks what the broker may mint or renew, by the store at that instant.
 
-- A canary exists only during its target's test, lives at most a minute, and has no recipient and only its
-  kind.
-- The broker's lease lasts longer than it may begin anything (`core.credential.lease`).
-- The row must match the record of its beginning; an altered row, or one without record, is rejected.
-- The permitted action must belong to this row: its digest covers task, agent, target, kind and arguments, and
-  is what people signed.
-- Signed lifts of a hold are verified again, and must still suffice; an unlifted question blocks. Whether a
-  hold was needed is decided by policy in the daemon, which is trusted for that alone.
+- The row must match the record of its beginning, and the permitted action must belong to this row: its digest
+  covers task, agent, target, kind and arguments, and is what people signed.
+- Signed lifts of a hold are verified again and must still suffice; an unlifted question blocks. The daemon is
+  trusted only for whether policy needed a hold.
+- A canary exists only during its target's test, lives at most a minute, and has no recipient. The lease lasts
+  longer than the broker may begin anything (`core.credential.lease`).
 """
 
 from __future__ import annotations
@@ -119,7 +117,6 @@ def require_journaled(snapshot: Snapshot, row: Credential) -> Instant:
 
 
 def require_place(snapshot: Snapshot, row: Credential) -> Place:
-    """Returns the row's target and kind by the target's current file."""
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None:
         raise NotMintableError(f"there is no target `{row.target}`")
@@ -139,7 +136,6 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
-    """Returns exactly the kind's parameters, these texts and the requested seconds."""
     try:
         arguments = parse_object(text)
     except MalformedError as error:
@@ -154,7 +150,6 @@ def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str
 
 
 def require_action(snapshot: Snapshot, row: Credential, kind: CredentialKind, name: str) -> StoredAction:
-    """Returns the action of this name that asks for the row."""
     action = snapshot.actions.action(row.namespace, name)
     if action is None:
         raise CredentialAlteredError("the credential's action is not there")
@@ -185,10 +180,7 @@ def require_standing(
     ends: Instant,
     now: Instant,
 ) -> None:
-    """Raises DeniedError unless all that it rests on holds until it ends.
-
-    `asked` is the requested lifetime in seconds.
-    """
+    """Raises DeniedError unless its basis holds until it ends; `asked` is the lifetime in seconds."""
     require_not_stopped(snapshot.revocation.kill_switch(row.namespace))
     target = snapshot.targets.target(row.namespace, row.target)
     if target is None or target.state is not TargetState.READY:
@@ -248,10 +240,7 @@ class Mintable:
 def require_mintable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
-    """Returns what to mint now, or raises DeniedError.
-
-    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
-    """
+    """Returns what to mint now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)
     if row is None or row.state is not CredentialState.MINTING:
         raise NotMintableError(f"`{credential}` is not being minted")
@@ -314,10 +303,7 @@ class ToRenew:
 def require_renewable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> ToRenew:
-    """Returns what to renew now, or raises DeniedError.
-
-    `snapshot` is read by the broker itself; `fence` is of its lease; `now` is the broker's clock.
-    """
+    """Returns what to renew now; `snapshot` is read by the broker itself, `now` is the broker's clock."""
     row = snapshot.credentials.credential(namespace, credential)
     renewal = row.renewal if row is not None else None
     if (

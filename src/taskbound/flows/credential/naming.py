@@ -1,7 +1,7 @@
 """The installation's mark, the credential of an action, and counts.
 
-- Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that
-  start at once agree on one.
+Minted names contain the mark, so it is stored before the first mint and never changes; two daemons that start
+at once agree on one.
 """
 
 from __future__ import annotations
@@ -91,7 +91,6 @@ class Counts:
 
 
 def count_credentials(snapshot: Snapshot, namespace: str, now: Instant) -> Counts:
-    """Counts the credentials of a namespace."""
     living = snapshot.credentials.credentials(namespace, states=LIVE, limit=_MOST)
     ending = snapshot.credentials.overdue(namespace, Instant(now + 1), limit=_MOST)
     return Counts(

@@ -1,19 +1,13 @@
 """Ends credentials on request, when due, or with a lost egress; settles outcomes of lost holders.
 
-- A person names one credential, task or target; a bounded number is ended per request. What has ended is left
-  alone.
-- Rows are locked in name order.
+- A request of a person ends a bounded number of credentials. Rows are locked in name order; each end is
+  judged again under the row's lock, in its own transaction.
 - The daemon writes ends that are due (expiry, unacknowledged secret, unfinished mint) and does not wait for
-  the broker. It looks until nothing is due; rows being revoked are not read.
-- Each end is judged again under the row's lock, in its own transaction.
-- An unreported outcome is unknown and repeats are held. For credentials the row answers, since only the
-  broker acts, under a fence.
-- It succeeded if the secret was acknowledged, failed if it ended without; until then the outcome stays
-  unknown.
-- An action permitted to a connection of the egress names it as holder (`SEAT`); credentials acknowledged
-  there end with it (`surfaces.api.injecting`).
-- A holder that is no connection of this daemon, and of no present daemon, is lost; any daemon ends its
-  credentials.
+  the broker.
+- An unreported outcome is unknown and repeats are held. For credentials the row answers, as only the broker
+  acts, under a fence: it succeeded if the secret was acknowledged and failed if it ended without.
+- Credentials acknowledged by an egress connection (`SEAT`) end with it (`surfaces.api.injecting`). A holder
+  that is no connection of any present daemon is lost; any daemon ends its credentials.
 """
 
 from __future__ import annotations
@@ -120,8 +114,6 @@ def _names(
 
 
 def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
-    """Ends a credential on behalf of its task and returns the row."""
-
     def work(tx: Transaction) -> Credential:
         row = tx.credentials.lock_credential(namespace, credential)
         if row is None or not task or row.task != task:
@@ -143,13 +135,11 @@ _SECOND: Final = seconds(1)
 
 
 def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
-    """Writes the due ends of a namespace and returns the rows."""
     found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
     return tuple(one for one in found if one is not None)
 
 
 def find_due(means: Means, namespace: str) -> tuple[str, ...]:
-    """Returns ids of credentials whose end is due; writes nothing."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         return tuple(
@@ -175,7 +165,6 @@ def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Itera
 
 
 def end_one_due(means: Means, namespace: str, credential: str) -> Credential | None:
-    """Writes the end of this credential if it is due; returns the row or None."""
     return means.store.write(partial(_end, means, namespace, credential))
 
 
@@ -277,12 +266,10 @@ class Known:
 
 
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
-    """Settles unknown outcomes that credential rows answer; returns the actions' ids."""
     return tuple(one.action for one in find_unknown(means, namespace) if settle_one(means, one))
 
 
 def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
-    """Returns unknown outcomes that rows answer; writes nothing."""
     with means.store.read() as snapshot:
         if not snapshot.actions.has_unknown(namespace):
             return ()
@@ -308,7 +295,6 @@ def _known(row: Credential) -> Iterator[Known]:
 
 
 def settle_one(means: Means, known: Known) -> bool:
-    """Settles one outcome; returns whether this daemon did, as another may have."""
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {known.how}"
@@ -324,10 +310,7 @@ SEAT: Final = "egr_"
 
 
 def find_lost_seats(means: Means, namespace: str, own: Collection[str]) -> frozenset[HeldCredential]:
-    """Returns credentials whose holder is lost.
-
-    `own` are connections that this daemon has or that may return to it.
-    """
+    """Returns credentials with a lost holder; `own` connections are this daemon's or may return to it."""
     with means.store.read() as snapshot:
         found = snapshot.credentials.held_by(namespace, SEAT)
     others = [one for one in found if one.connection not in own]

@@ -1,13 +1,11 @@
 """Commits a group of calls: evaluates each and settles them together, within refusal allowances.
 
 Rules of `commit`:
-1. The group is one transaction and one sync; answers are durable before they leave.
+1. The group is one transaction and one sync; answers are durable before they leave. After an ambiguous or
+   failed commit the actions are looked up: present ones were decided, others are decided again.
 2. A stale proposal is evaluated again and settled in a later transaction; if it stays stale it is refused
-   (`contended`) and nothing is taken.
+   (`contended`) and nothing is taken. An unseen call is not decided and not recorded.
 3. A call that cannot be read or written is answered alone, without effect on the others.
-5. After an ambiguous or failed commit the actions are looked up: present ones were decided, others are
-   decided again.
-7. A call with slow looks is returned unseen: not decided and not recorded.
 
 Rules of `refusals`:
 1. An agent without refusal tokens (`core.decision.quota`) is refused without a record; the refusal is
@@ -106,10 +104,7 @@ class Decisions:
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """Returns an answer for each call, in order; durable unless unseen.
-
-        Never raises because of a call: an error becomes its refusal.
-        """
+        """Returns answers in order, durable unless unseen; never raises because of a call."""
         answers: dict[int, Answer | Unseen] = {}
         waiting = list(enumerate(calls))
         for _ in range(_ROUNDS):
@@ -126,7 +121,6 @@ class Decisions:
         return tuple(answers[place] for place in range(len(calls)))
 
     def ground(self, call: Call) -> Ground:
-        """Returns what this call rests on besides arguments; raises DeniedError if something prevents it."""
         return self._evaluator.ground(call, self._means.clock.now())
 
     def take_paused(self) -> list[Moved]:
@@ -298,7 +292,6 @@ class Refusals:
         self._quota = Quota(allowance)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
-        """Returns an answer for each call, in order, or what must be looked at first."""
         answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()
@@ -321,11 +314,9 @@ class Refusals:
         self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
 
     def take(self, namespace: str, agent: str) -> None:
-        """Takes a token for a recorded refusal of this agent."""
         self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         dropped = self._quota.dropped(self._means.clock.now(), final=final)
         if not dropped:
             return

@@ -1,15 +1,10 @@
 """What a call rests on apart from its arguments, cached with the versions it was read at.
 
-- A standing is of one namespace, task, agent, tool, bundle and generation of the views; any forgotten view
-  invalidates all.
-- Policy answers are cached by all inputs: standing, flags, last outcome, proof. If policy reads arguments,
-  time, earlier attempts, operands or evidence, they are not cached.
-- Agents of ancestor tasks must be active too and bound the call by their ceilings; a ceiling is checked per
-  call unless it covers every call of the tool.
 - A view may be stale: the commit reads versions again under lock and rejects decisions on old views (design
-  4.8).
-- A process forgets what it writes and what a stale decision read. The last outcome of an act is assumed
-  `none` until a commit shows otherwise.
+  4.8). A process forgets what it writes and what a stale decision read.
+- Policy answers are cached by all inputs. If policy reads arguments, time, earlier attempts, operands or
+  evidence, they are not cached.
+- Agents of ancestor tasks must be active too and bound the call by their ceilings.
 """
 
 from __future__ import annotations
@@ -67,7 +62,6 @@ class Standing:
     """What calls of one tool by one agent for one task rest on."""
 
     def __init__(self, call: Call, views: Views, policies: Policies) -> None:
-        """Reads it from the views; raises DamagedBundleError."""
         self._views = views
         self._policy = policies.at(call.namespace, views.in_force(call.namespace))
         self._namespace = call.namespace
@@ -107,36 +101,28 @@ class Standing:
 
     @property
     def reads_attempts(self) -> bool:
-        """Whether an applicable policy reads earlier attempts."""
         return not TRIED.isdisjoint(self._read().facts)
 
     @property
     def checks(self) -> bool:
-        """Whether an applicable policy reads proofs of effect and the tool declares some."""
         return self._tool is not None and bool(self._tool.pinned.checks and "checked" in self._read().facts)
 
     @property
     def reads_operands(self) -> bool:
-        """Whether an applicable policy reads operands."""
         return not LOOKED.isdisjoint(self._read().facts)
 
     @property
     def reads_life(self) -> bool:
-        """Whether an applicable policy reads a credential's lifetime."""
         return self.mints and LIVED in self._read().facts
 
     @property
     def rests_on(self) -> Task | None:
-        """Returns the task if an applicable policy reads its evidence."""
         if self._lineage is None or VOUCHED.isdisjoint(self._read().facts):
             return None
         return self._lineage.task
 
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
-        """Returns what the call rests on, or raises DeniedError for a stop, agent, task or tool.
-
-        `unbound` is the reason why the connection has no task.
-        """
+        """Raises DeniedError for a stop, agent, task or tool; `unbound` is why the connection has no task."""
         ground = self._ground
         if ground is None or unbound is not None or now >= ground.until:
             ground = self._ground = self._look(unbound, now)
@@ -150,7 +136,6 @@ class Standing:
         now: Instant,
         sought: Sought = NOTHING_SOUGHT,
     ) -> Case:
-        """Returns the policy case of calls with these flags, last outcome and proof."""
         if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
             return self._case(flags, outcome, proof, now, sought)
         key = (flags, outcome, proof)
@@ -269,7 +254,6 @@ class Standings:
         self._kept: dict[tuple[str, str, str, str], Standing] = {}
 
     def of(self, call: Call) -> Standing:
-        """Returns what this call rests on."""
         if self._generation != self._views.generation:
             self._kept.clear()
             self._generation = self._views.generation
@@ -303,13 +287,11 @@ class Lineage:
     """(id, version) of each."""
 
     def __post_init__(self) -> None:
-        """Precomputes what every evaluation needs."""
         object.__setattr__(self, "heads", {one.id: one.head for one in self.tasks})
         object.__setattr__(self, "versions", tuple((one.id, one.version) for one in self.tasks))
 
     @property
     def task(self) -> Task:
-        """Returns the task itself."""
         return self.tasks[0]
 
 
@@ -364,12 +346,9 @@ class Views:
         """How often something was forgotten."""
 
     def lineage(self, namespace: str, task: str) -> Lineage | None:
-        """Returns the task and its ancestors."""
         return self._tasks.get((namespace, task), lambda: self._read_lineage(namespace, task))
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """Returns the agent."""
-
         def read() -> Agent | None:
             with self._store.read() as snapshot:
                 return snapshot.identities.agent(namespace, name)
@@ -377,8 +356,6 @@ class Views:
         return self._agents.get((namespace, name), read)
 
     def tool(self, namespace: str, name: str) -> ToolView | None:
-        """Returns the pinned tool."""
-
         def read() -> ToolView | None:
             with self._store.read() as snapshot:
                 return _read_tool(snapshot, namespace, name)
@@ -391,14 +368,12 @@ class Views:
             return snapshot.credentials.credential(namespace, credential)
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Returns every person of the namespace."""
         if namespace not in self._persons:
             with self._store.read() as snapshot:
                 self._persons[namespace] = snapshot.identities.persons(namespace)
         return self._persons[namespace]
 
     def reach(self, namespace: str, person: str) -> Reach:
-        """Returns all that this person may grant."""
         known = self._reaches.get((namespace, person))
         if known is None:
             with self._store.read() as snapshot:
@@ -424,7 +399,6 @@ class Views:
         self._tasks.forget((namespace, task))
 
     def kill_switch(self, namespace: str) -> KillSwitch:
-        """Returns the kill switch."""
         known = self._switches.get(namespace)
         if known is None:
             with self._store.read() as snapshot:
@@ -432,7 +406,6 @@ class Views:
         return known
 
     def in_force(self, namespace: str) -> InForce:
-        """Returns the policy bundle in force."""
         known = self._forces.get(namespace)
         if known is None:
             with self._store.read() as snapshot:
@@ -454,7 +427,6 @@ class Views:
             return snapshot.actions.action(namespace, action)
 
     def vouching(self, task: Task, check: SignatureCheck, now: Instant) -> Vouching:
-        """Returns the task's valid evidence; not cached."""
         with self._store.read() as snapshot:
             return vouch(snapshot, task, check=check, now=now)
 
@@ -479,7 +451,6 @@ class Views:
             self._outcomes[key] = outcome
 
     def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
-        """Forgets what a question about this task and tool rests on."""
         self.generation += 1
         self._tasks.forget((namespace, task))
         self._tools.forget((namespace, tool))

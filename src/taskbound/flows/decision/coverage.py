@@ -1,9 +1,8 @@
 """Whether scopes and ceilings above a task cover a call, and which calls of a tool they cover.
 
-- All must cover (law 3), each in its step. Limits are the task's own.
-- A grant rests on the parent's grants that it was carved from: a call passes only along chains of such grants
-  that all cover it, and pays the rates of each.
-- It uses all that a decision uses except policy, approvals and remaining limits. It gives no right.
+All must cover (law 3), each in its step. A call passes only along chains of grants, each carved from its
+parent's, that all cover it, and pays the rates of each. The check of possible calls gives no right and leaves
+out policy, approvals and remaining limits.
 """
 
 from __future__ import annotations
@@ -75,7 +74,6 @@ def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Out
 
 
 def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
-    """Returns the refusal of an uncovered call, with whether the requester could grant it."""
     task, schema = ground.lineage.task, ground.tool.definition.input_schema
     reach = views.reach(task.namespace, task.requester)
     why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
@@ -126,10 +124,7 @@ def _is_open(scope: Scope, tool: str) -> bool:
 
 
 def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
-    """Returns the indexes of covered calls; unreadable calls are not covered.
-
-    `how` is `whole`, `begun` or `template`, as in `wire.tool.CoverCalls`.
-    """
+    """Returns indexes of covered calls; `how` is `whole`, `begun` or `template` (`wire.tool.CoverCalls`)."""
     return tuple(place for place, raw in enumerate(calls) if _is_covered(ground, raw, how))
 
 

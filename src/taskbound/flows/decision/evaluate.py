@@ -1,16 +1,13 @@
 """Evaluates one call, read only, in order: parse, identity, task, scope, policy.
 
-Rules of `evaluate`:
-1. The bytes are parsed again, strictly, and must be canonical, since they are what runs.
-2. The first failing step ends the evaluation with its error; every failure is a refusal.
-5. Declared operands of held calls are probed each time the call is made. If policy reads operands, covered
-   calls are probed before policy, and refused if they cannot be. Slow probes return the call unseen
-   (`flows.approval.look.looking`). After an unknown outcome, declared proofs of effect are probed if policy
-   reads them.
-7. Only a call that requests a new credential names a recipient key; plan steps and narrowings name none .
-- The arguments must fit our definition of the credential kind (`core.target`), as no server checks them.
-- A renewal is judged by the commit alone. Here only its age is read, if policy needs it for a covered call;
-  another task's credential is taken to be as old as the task, to reveal nothing.
+- The bytes are parsed again, strictly, and must be canonical, since they are what runs. The first failing
+  step ends the evaluation as a refusal.
+- Operands of held calls are probed each time. If policy reads operands, covered calls are probed before
+  policy and refused if they cannot be; slow probes return the call unseen.
+- Only a call that requests a new credential names a recipient key; plan steps and narrowings name none. No
+  server checks its arguments, so they must fit our definition of the kind (`core.target`).
+- Only the commit judges a renewal. Here another task's credential counts as old as the task, to reveal
+  nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +50,6 @@ _SECOND: Final = 1_000_000
 
 
 def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
-    """Returns the requested lifetime of a credential."""
     definition = ground.tool.definition
     require_parameters(definition, arguments)
     life = life_of(definition, arguments)
@@ -130,7 +126,6 @@ class Evaluator:
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
-        """Returns the proposal for this call, or what must be looked at first."""
         require_key(call.key)
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
@@ -178,7 +173,6 @@ class Evaluator:
         )
 
     def ground(self, call: Call, now: Instant) -> Ground:
-        """Returns what this call rests on besides arguments; raises as `Standing.require`."""
         return self._standings.of(call).require(call.unbound, now)
 
     def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:

@@ -1,9 +1,7 @@
 """The facts that policies read of a call, and the verdict that follows from policy's answer.
 
-- Every name of `taskbound.core.policy.FACTS` is computed only here, and only if the bundle reads it.
-- A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open
-  world and is not idempotent; an attempt of unknown time was just now.
-- Policy is asked only about covered calls. Earlier refusals record no facts that were not looked at.
+A missing value is the worst of its kind: a tool without annotations writes, destroys, reaches the open world
+and is not idempotent; an attempt of unknown time was just now. Policy is asked only about covered calls.
 """
 
 from __future__ import annotations
@@ -71,7 +69,6 @@ class FactsOf:
     now: Instant
 
     def read(self, names: Iterable[str]) -> Facts:
-        """Returns the facts of these names."""
         return {name: _FACTS[name](self) for name in names}
 
 
@@ -153,7 +150,6 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
 
 
 def fact_words(value: Fact) -> str:
-    """Returns a fact as recorded."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
@@ -162,13 +158,11 @@ def fact_words(value: Fact) -> str:
 
 
 def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
-    """Returns the facts of a call refused before policy. `covered` is None if the scopes were not asked."""
     said = {} if covered is None else {COVERED: fact_words(covered)}
     return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
 
 def parse_fact(name: str, words: str) -> Fact:
-    """Parses a recorded fact."""
     match FACTS.get(name, FactKind.TEXT):
         case FactKind.NUMBER:
             return int(words)
@@ -228,7 +222,6 @@ class Case:
         self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
     def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
-        """Returns the conclusion; policy is asked once if arguments do not matter."""
         if self._reads_arguments:
             return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:
@@ -249,7 +242,6 @@ _POLICY_WORDS: Final = {
 
 
 def verdict_of(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
-    """Returns the verdict on a call that these grants cover."""
     match conclusion:
         case Permitted() as permitted:
             return Evaluated(covered=covered, policies=permitted.policies)

@@ -1,9 +1,8 @@
 """Answers a held action with a narrower one, which is decided like any other.
 
-- It needs the approval that policy asks for it, or else that of the held action. The person's one signature
-  names both actions and approves the narrower one, with its operands as shown.
-- The held action's end, the narrower action, its question and approval are one transaction.
-- The caller gets no permit by that; the permit is decided when the narrower action is presented.
+The person's one signature names both actions and approves the narrower one, with its operands as shown;
+policy may ask for more. The held action's end, the narrower action, its question and approval are one
+transaction. The permit is decided only when the caller presents the narrower action.
 """
 
 from __future__ import annotations

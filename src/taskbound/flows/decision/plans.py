@@ -1,8 +1,8 @@
 """Plans: several calls are evaluated and held together, and written as one plan.
 
-- While a plan is open, its task has no other open question, so no call can run in between.
-- The sum of all steps must fit the limits; a hold takes nothing.
-- Only the task's requester, the agent's owner or the task's run may propose; proposing gives no right.
+While a plan is open, its task has no other open question, so no call can run in between. The sum of all steps
+must fit the limits; a hold takes nothing. Only the task's requester, the agent's owner or the task's run may
+propose.
 """
 
 from __future__ import annotations
@@ -72,10 +72,7 @@ def write_plan(
     pending: Sequence[Pending],
     by: Proposer,
 ) -> Plan:
-    """Holds these calls of one task and writes their plan.
-
-    Raises ContendedError if it must be evaluated again.
-    """
+    """Holds calls of one task and writes their plan; after ContendedError the caller evaluates again."""
     space, proposals = task.namespace, [one.proposal for one in pending]
     tx.tasks.task(space, task.id)  # first: PostgreSQL's transaction is alone by that
     locked = lock_group(tx, space, proposals, means.policy, views.doubts)

@@ -1,15 +1,11 @@
 """Earlier attempts of an act: looked up, checked, or in doubt.
 
-- The time of lost attempts is known only while none is open, for a bounded number.
-- Checks run only after an unknown outcome, if declared and if policy reads them.
-- They wait while an attempt may still take effect: one is open or in doubt, or the declared time since the
-  last loss has not passed. More lost attempts than can be read show nothing.
+- Checks of effect wait while an attempt may still take effect: one is open or in doubt, or the declared time
+  since the last loss has not passed. More lost attempts than can be read show nothing.
 - Only plain keys are looked up (printable ASCII, no space at either end), as a server may normalize others
   before it stores them.
 - From the loss of its holder an act counts as unknown, so repeats are held; if the holder returns within its
-  grace it counts as before.
-- Doubt follows from open permits, read in the settling transaction. It ends when the store records that the
-  holder was given up.
+  grace it counts as before. Doubt follows from open permits, read in the settling transaction.
 - Network callers have no connection (`core.decision.holder`): their acts are in doubt from the end of the
   permit.
 """
@@ -192,19 +188,16 @@ class Doubts:
         """By namespace: (root, act key) of what is in doubt, as it was last read."""
 
     def lose(self, *holders: Holder) -> None:
-        """Marks these holders lost."""
         with self._guard:
             self._lost.update(holders)
             self._read.clear()
 
     def settle(self, *holders: Holder) -> None:
-        """Unmarks holders that returned or have outcomes."""
         with self._guard:
             self._lost.difference_update(holders)
             self._read.clear()
 
     def lost(self) -> frozenset[Holder]:
-        """Returns every lost holder."""
         with self._guard:
             return frozenset(self._lost)
 
@@ -217,7 +210,6 @@ class Doubts:
                 self._read.clear()
 
     def acts(self, snapshot: Snapshot, namespace: str) -> frozenset[tuple[str, str]]:
-        """Returns (root, act key) of every act of the namespace in doubt."""
         if not self._lost:
             return frozenset()
         with self._guard:
@@ -234,7 +226,6 @@ class Doubts:
 
 
 def daemon_of(connection: str) -> str:
-    """Returns the daemon that opened a connection."""
     return connection[HOLDER:]
 
 

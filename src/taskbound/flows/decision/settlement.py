@@ -1,9 +1,8 @@
 """Settles a group of evaluated calls in one transaction: locks, judges, writes rows and records.
 
-- Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
-  remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
-  plans, questions, people, credentials, target.
-- A person's narrower action is settled here too.
+Lock order (design 4.8): enforcing services with keys and owners, kill switch, bundle, agents, tools, tasks,
+remainders, presentations, acts, issuers (if policy read evidence), shown tokens with keys and admissions,
+plans, questions, people, credentials, target.
 """
 
 from __future__ import annotations
@@ -58,7 +57,6 @@ if TYPE_CHECKING:
 
 
 def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
-    """Returns the row of this decision at the commit's instant."""
     proposal = settled.proposal
     action = proposal.action
     decision = settled.decision
@@ -97,7 +95,6 @@ def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
 
 
 def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDecided:
-    """Returns the event of this decision."""
     return ActionDecided(
         action=row.id,
         task=row.task,
@@ -128,7 +125,6 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
 
 
 def repeated_event(repeated: Repeated, call: Call, proposal: Proposal) -> ActionDecided:
-    """Returns the event of a repeated presentation that got the stored answer of `action`."""
     action = proposal.action
     return ActionDecided(
         action=repeated.prior.id,
@@ -207,10 +203,7 @@ def write_settlement(
     holds: HoldSheet | None,
     now: Instant,
 ) -> list[Granted]:
-    """Writes the settlement; returns the credentials to journal afterwards.
-
-    All calls are of one namespace; `holds` is None if policy holds none of them.
-    """
+    """Writes the settlement of one namespace; returns the credentials to journal afterwards."""
     namespace = group[0].call.namespace
     rows: list[StoredAction] = []
     minted: list[Granted] = []
@@ -254,7 +247,6 @@ PERMIT_LIFE: Final = 30_000_000
 def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
-    """Settles calls of one namespace and writes rows and records."""
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     means.freshness.require()  # after the locks, however long they were waited for

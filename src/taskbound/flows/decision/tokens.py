@@ -1,12 +1,8 @@
 """Whether shown tokens, and a service that asks in its own name, still count at the decision.
 
-- A shown token is read again under lock; a revocation of token, key or admission that commits first wins.
-  Task, agent and switch are locked and judged by the decision itself.
-- A token of another task or agent is refused.
-- Keys are locked before tokens, and tokens before admissions.
-- The service is read again under lock: it, its owner, its key and its token must count. A removal or
-  revocation that commits first wins.
-- It asks for the task whose agent came to it, shown by that agent's token.
+A shown token, and a service with its owner, key and token, are read again under lock; a revocation or removal
+that commits first wins. Keys are locked before tokens, and tokens before admissions. A token of another task
+or agent is refused. A service asks for the task whose agent came to it, shown by that agent's token.
 """
 
 from __future__ import annotations
@@ -47,7 +43,6 @@ class Enforcing:
 def lock_enforcing(
     tx: Transaction, namespace: str, group: Sequence[Pending]
 ) -> Mapping[Enforcing, Service | DeniedError]:
-    """Locks and returns each asking service, or the reason why it may not ask."""
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
@@ -63,7 +58,6 @@ def lock_enforcing(
 def enforcement_error(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
-    """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found
@@ -77,7 +71,6 @@ def enforcement_error(
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
 ) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
-    """Returns the tokens that exist, and why some of them no longer count."""
     if not tokens:
         return {}, {}
     keys = {one.kid: one for one in tx.tokens.lock_keys()}
@@ -106,7 +99,6 @@ def refuse_ended_tokens(
     enforcing: Mapping[Enforcing, Service | DeniedError],
     now: Instant,
 ) -> list[Proposal]:
-    """Returns the proposals of these calls, refused where a shown token no longer counts."""
     tokens = {name for one in group for name in _shown(one)}
     if not tokens:
         return [one.proposal for one in group]

@@ -1,8 +1,7 @@
 """Whether a tool can be called at all, and the answer where there is no action to decide.
 
-- A tool that acts has an owner who has not left (law 9). An undeclared effect counts as the worst.
-- Each kind of credential has an owner, whatever its effect.
-- A tool with reported outcomes is not asked about by a caller that reports none, and the other way round.
+A tool that acts, and each kind of credential, has an owner who has not left (law 9). An undeclared effect
+counts as the worst.
 """
 
 from __future__ import annotations
@@ -54,10 +53,7 @@ def require_usable(
 
 
 def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
-    """Checks that the caller reports outcomes if and only if the tool requires them.
-
-    `unwatched` None means as the tool declares.
-    """
+    """Requires a caller that reports outcomes if and only if the tool does; None means as declared."""
     if unwatched is None or unwatched is pinned.unwatched:
         return
     if unwatched:

@@ -1,15 +1,11 @@
 """Accounts of people at issuers, claimed groups, and the issuers.
 
-- Only the account that owns the data directory links accounts, as that decides who a person is
-  (`core.identity.account`, rule 1).
-- Only the account that owns the data directory links or unlinks persons, as separate humans count twice as
-  approvers.
-- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. The latest of
-  several accounts at an issuer counts.
-- Memberships set by a person are not changed by an issuer.
-
-`issuers`: an issuer vouches for every agent with a selector of it, or every person with an account there.
-Removing an issuer of people ends its pending sign-ins.
+- Only the account that owns the data directory links accounts (`core.identity.account`, rule 1) and links or
+  unlinks persons, because separate humans count twice as approvers.
+- Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. An issuer does
+  not change memberships set by a person.
+- An issuer vouches for every agent with a selector of it, or every person with an account there. Removing an
+  issuer of people ends its pending sign-ins.
 """
 
 from __future__ import annotations
@@ -67,7 +63,6 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
-    """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
@@ -93,7 +88,6 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
 
 
 def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes an issuer."""
     require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -132,7 +126,6 @@ def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when,
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Sets the groups that a sign-in claims; returns paused tasks."""
     wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
     _, groups = tx.identities.lock_grantors(namespace)
     free = OF_ONE - sum(person in one.everyone for one in groups)
@@ -166,7 +159,6 @@ def drop_claims(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Ends the selected claimed memberships; returns paused tasks."""
     persons, groups = tx.identities.lock_grantors(namespace)
     lost: set[str] = set()
     now: list[Group] = []
@@ -212,10 +204,7 @@ def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
     actor: Actor,
     owns: bool,
 ) -> list[Moved]:
-    """Maps values of an issuer's claim to groups; returns paused tasks.
-
-    Existing claimed memberships end and return with the next sign-in.
-    """
+    """Maps claim values to groups; claimed memberships end and return with the next sign-in."""
     require_directory_owner(owns=owns)
     pairs = parse_groups(claim, groups) if claim else ()
 
@@ -269,7 +258,6 @@ def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: st
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> Account:
-    """Links an account to a person."""
     require_self(actor, (), owns=owns)
     parse_subject(subject)
 
@@ -302,7 +290,6 @@ def link_account(  # noqa: PLR0913 - whose, which, and by whose word
 def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool
 ) -> list[Moved]:
-    """Unlinks an account from a person; returns paused tasks."""
     require_self(actor, (person,), owns=owns)
 
     def work(tx: Transaction) -> list[Moved]:
@@ -335,8 +322,6 @@ def unlink_account(  # noqa: PLR0913 - whose, which, and by whose word
 
 
 def end_session(means: Means, namespace: str, session: str, *, actor: Actor, owns: bool) -> None:
-    """Ends a browser session; raises NotSelfError or NotSignedInError."""
-
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.accounts.sessions(namespace) if one.id == session), None)
         if found is None:

@@ -2,15 +2,13 @@
 
 - A monitor is acknowledged by a random code sent through it and returned another way; only its digest is
   kept, for one use.
-- Suspending an agent revokes its tasks in the same transaction.
+- Suspending an agent revokes its tasks in the same transaction. A risk level changes the agent's version, so
+  uncommitted decisions are evaluated again.
 - The agent's owner or the account that owns the data directory renews the key. It is made before it is
-  stored, so a crash leaves at most a private key without trust.
-- The new row and the end of the previous key are one transaction. The signer is told to destroy ended keys
-  with each renewal.
-- The surface ensures that only a process of the agent's running task gets a statement.
+  stored, so a crash leaves at most a private key without trust. The surface ensures that only a process of
+  the agent's running task gets a statement.
 - Overlap with another agent's selectors is checked in the writing transaction, which excludes other writers
   on any machine.
-- Level, record and the agent's new version are one transaction, so uncommitted decisions are evaluated again.
 """
 
 from __future__ import annotations
@@ -96,7 +94,6 @@ class Agents:
         ceiling: Scope,
         actor: Actor,
     ) -> Agent:
-        """Registers an inactive agent."""
         _require_ceiling(ceiling)
         agent = Agent(
             namespace=namespace,
@@ -132,7 +129,6 @@ class Agents:
         return self._means.store.write(work)
 
     def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
-        """Changes the agent's ceiling."""
         _require_ceiling(ceiling)
 
         def work(tx: Transaction) -> Agent:
@@ -158,7 +154,6 @@ class Agents:
         return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Sends a fresh code to the agent's monitor."""
         agent = self._require(namespace, name)
         code = self._means.chance.code()
         message = {
@@ -176,7 +171,6 @@ class Agents:
         return challenged
 
     def acknowledge(self, namespace: str, name: str, code: str, actor: Actor) -> Agent:
-        """Takes the code that the monitor received."""
         agent = self._require(namespace, name)
         try:
             acknowledged = acknowledge(agent, _digest(code.strip()), self._means.clock.now())
@@ -197,8 +191,6 @@ class Agents:
         return acknowledged
 
     def activate(self, namespace: str, name: str, actor: Actor) -> Agent:
-        """Activates the agent."""
-
         def work(tx: Transaction) -> Agent:
             agent = _require(tx.identities.agent(namespace, name), name)
             after = move_agent(agent, AgentEvent.ACTIVATE, tx.identities.persons(namespace))
@@ -211,8 +203,6 @@ class Agents:
         return after
 
     def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Suspends the agent, revokes its tasks and returns them."""
-
         def work(tx: Transaction) -> list[Moved]:
             agent = _require(tx.identities.agent(namespace, name), name)
             after = move_agent(agent, AgentEvent.SUSPEND, tx.identities.persons(namespace))
@@ -318,7 +308,6 @@ class AgentKeys:
         return made
 
     def assertion(self, namespace: str, agent: str) -> str:
-        """Returns a statement signed by the agent's key."""
         with self._means.store.read() as snapshot:
             keys = snapshot.workloads.agent_keys(namespace, agent)
         standing = next((one for one in keys if one.ended is None), None)
@@ -375,8 +364,6 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
 
 
 def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a selector."""
-
     def work(tx: Transaction) -> None:
         known = tx.workloads.selectors(namespace)
         _selectors_require_owner(tx, namespace, agent, actor, owns=owns)
@@ -411,7 +398,6 @@ def _require_issuer(tx: Transaction, selector: Selector) -> None:
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
     means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
 ) -> Agent:
-    """Sets an agent's risk level."""
     wanted, why = parse_risk(level), parse_risk_reason(reason)
 
     def work(tx: Transaction) -> Agent:

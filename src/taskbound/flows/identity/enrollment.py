@@ -1,8 +1,7 @@
 """Enrolls persons' keys: proposed, proven by their own signature, vouched for.
 
-- A person proposes an own key; the account that owns the data directory may do so for anyone, as the key must
-  sign anyway.
-- A key is enrolled once per namespace; a withdrawn one never returns.
+A person proposes an own key; the account that owns the data directory may propose for anyone, as the key must
+sign anyway. A key is enrolled once per namespace; a withdrawn one never returns.
 """
 
 from __future__ import annotations
@@ -88,7 +87,6 @@ class Enrollments:
         self._means = means
 
     def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
-        """Returns the state of a key; raises UnknownKeyError."""
         found = require_key(snapshot, namespace, key)
         said = snapshot.identities.namespace(namespace)
         persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)
@@ -97,10 +95,7 @@ class Enrollments:
     def propose(
         self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
     ) -> Progress:
-        """Records a proposal to be signed.
-
-        `agent_accounts` are user ids that agents may run under, apart from persons'.
-        """
+        """Records a proposal to be signed; `agent_accounts` are user ids that agents may run under."""
         if offer.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")
         half = self._means.signatures.read(offer.kind, offer.public)
@@ -165,10 +160,7 @@ class Enrollments:
     def vouch(
         self, namespace: str, key: str, *, voucher: str, signature: bytes, actor: Actor, owns: bool
     ) -> Progress:
-        """Takes a voucher's signature and enrolls the key.
-
-        `voucher` is the signing key, or '' for the account that owns the data directory.
-        """
+        """Enrolls the key; `voucher` is the signing key, '' for the account that owns the data directory."""
 
         def work(tx: Transaction) -> Progress:
             persons, _ = tx.identities.lock_grantors(namespace)

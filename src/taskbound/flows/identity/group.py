@@ -1,9 +1,8 @@
 """Groups of persons who share what they may grant.
 
-- Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
-  member may leave. A grant is set by a person who may grant it, or by that account.
-- A group's grant is read when a task starts. A smaller grant does not affect running tasks; when a member
-  leaves, running tasks they could not request now are paused in the same transaction.
+Only the account that owns the data directory makes groups and sets members, as they approve and grant; a
+member may leave. A person who may grant it, or that account, sets a grant. A grant is read when a task
+starts; when a member leaves, running tasks they could not request now are paused in the same transaction.
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ class Groups:
         self._means = means
 
     def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
-        """Adds a group without members and grants."""
         require_self(actor, (), owns=owns)
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
@@ -73,7 +71,6 @@ class Groups:
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
     ) -> list[Moved]:
-        """Adds or removes a member; returns paused tasks."""
         require_self(actor, () if member or actor.name != person else (person,), owns=owns)
 
         def work(tx: Transaction) -> list[Moved]:
@@ -112,7 +109,6 @@ class Groups:
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
     ) -> Group:
-        """Sets what each member may grant."""
         parse_grantable(grantable)
 
         def work(tx: Transaction) -> Group:

@@ -1,12 +1,9 @@
 """Persons who leave and return, their sessions, and the owners and approvers of agents.
 
-- A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools
-  unowned, approver roles dropped; agents they own or solely approve for are suspended, and running tasks of
-  those agents and of their own request paused. A tool that acts is refused until it has a new owner.
-- A person may leave; the account that owns the data directory may declare anyone gone, and alone may bring
-  them back. Keys stay withdrawn.
-
-`sessions`: each end is one record, and an unlinked account's sessions end with it.
+A departure is one transaction: keys withdrawn, accounts unlinked, sessions ended, groups left, tools unowned,
+approver roles dropped; agents they own or solely approve for are suspended, and running tasks of those agents
+and of their own request paused. A person may leave; the account that owns the data directory may declare
+anyone gone, and alone may bring them back. Keys stay withdrawn.
 """
 
 from __future__ import annotations
@@ -53,7 +50,6 @@ def end_sessions(
     actor: Actor,
     events: list[Event],
 ) -> tuple[Session, ...]:
-    """Ends the selected sessions and appends their events."""
     ended = tuple(one for one in tx.accounts.sessions(namespace) if which(one))
     for one in ended:
         tx.accounts.drop_session(namespace, one.id)
@@ -108,7 +104,6 @@ class People:
         self._views = views
 
     def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
-        """Removes a person from the organization; returns paused tasks."""
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: dict[str, list[str]] = {}
@@ -163,7 +158,6 @@ class People:
         return moved
 
     def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
-        """Brings a departed person back, without keys and groups."""
         require_self(actor, (), owns=owns)
 
         def work(tx: Transaction) -> Person:
@@ -190,8 +184,6 @@ class People:
         actor: Actor,
         owns: bool,
     ) -> Agent:
-        """Sets an agent's owner and approvers."""
-
         def work(tx: Transaction) -> Agent:
             persons, _ = tx.identities.lock_grantors(namespace)
             before = tx.identities.agent(namespace, agent)
@@ -235,7 +227,6 @@ def pause_tasks(
     actor: Actor,
     events: list[Event],
 ) -> list[Moved]:
-    """Pauses the selected running tasks and appends their events."""
     moved: list[Moved] = []
     for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
         if not which(task):

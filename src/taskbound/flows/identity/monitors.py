@@ -1,7 +1,7 @@
 """Delivers checkpoints and news to the monitors of agents.
 
-- A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8).
-- News is sent after what it reports is durable. A monitor that refuses it stops nothing; that is recorded.
+A monitor that has not taken its items for 15 minutes is overdue: its agents start no tasks (design 8). News
+is sent after what it reports is durable. A refusal of news is recorded and stops nothing.
 """
 
 from __future__ import annotations
@@ -110,10 +110,7 @@ class Deliveries:
 
 
 def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
-    """Sends news, as one JSON object, to the monitors of the namespace's active agents.
-
-    `also` names agents to include although they are inactive.
-    """
+    """Sends one JSON object to the monitors of active agents and of those that `also` names."""
     with means.store.read() as snapshot:
         agents = snapshot.identities.agents(namespace)
     told = {one.monitor for one in agents if one.state is AgentState.ACTIVE or one.name in also}

@@ -1,12 +1,10 @@
 """Persons, their enrolled keys, and the tools that they own.
 
-- The account that owns the data directory may register the first person and itself; other persons are
-  registered by a present person.
-- The first person and the account that owns the data directory may grant anything within an agent's ceiling;
-  others nothing until it is set.
-- A key's state is read in the transaction that uses its signature.
-- A device's signature counter must grow; a lower one suggests a copy.
-- Removing an owner changes the tool's version, so evaluated calls are evaluated again.
+- The account that owns the data directory may register the first person and itself; a present person
+  registers others. These first two may grant anything within an agent's ceiling, others nothing until it is
+  set.
+- A key's state is read in the transaction that uses its signature. A device's signature counter must grow; a
+  lower one suggests a copy.
 """
 
 from __future__ import annotations
@@ -56,10 +54,7 @@ if TYPE_CHECKING:
 def let_go_of_tools(
     tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]
 ) -> dict[str, list[str]]:
-    """Removes the person as owner; returns `tools_without_owner` and `targets_without_owner` for news.
-
-    The caller's transaction must hold the lock on persons; events are appended.
-    """
+    """Removes the person as owner and returns what lost its owner; the caller has locked persons."""
     for tool, named in tx.tools.approvers(namespace).items():
         if name in named:
             others = tuple(one for one in named if one != name)
@@ -108,10 +103,7 @@ class IdentityExistsError(DeniedError):
 
 
 def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid: int) -> Actor:
-    """Returns the peer as a person; raises UnprovenError if the account belongs to none.
-
-    `owner_uid` owns the data directory and speaks for a namespace without persons.
-    """
+    """Returns the peer as a person; `owner_uid` speaks for a namespace without persons."""
     with means.store.read() as snapshot:
         persons = snapshot.identities.persons(namespace)
     for person in persons.values():
@@ -135,7 +127,6 @@ def require_personal(principal: Principal) -> Actor:
 def register_person(
     means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
 ) -> Person:
-    """Registers a person with their user id."""
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
     def work(tx: Transaction) -> Person:
@@ -225,18 +216,13 @@ def require_signed(
     *,
     now: Instant,
 ) -> PersonKey:
-    """Returns the key after verifying its signature; must be called in the transaction that uses it.
-
-    Raises NotStandingError, or BadSignatureError also if the device counts back.
-    """
+    """Returns the key after verifying, in the using transaction; refuses a device that counts back."""
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
     return count_on(tx, signatures, key, signature)
 
 
 def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
-    """Withdraws a key for good."""
-
     def work(tx: Transaction) -> PersonKey:
         tx.identities.lock_person_keys(namespace)
         before = require_key(tx, namespace, key)
@@ -288,7 +274,6 @@ def withdrawn(tx: Transaction, key: PersonKey, actor: Actor, reason: str) -> tup
 
 
 def require_key(seen: Snapshot | Transaction, namespace: str, key: str) -> PersonKey:
-    """Returns the key; raises UnknownKeyError."""
     found = seen.identities.person_key(namespace, key)
     if found is None:
         raise UnknownKeyError(f"no key is named `{key}`")
@@ -304,7 +289,6 @@ def require_holder(key: PersonKey, actor: Actor, *, owns: bool) -> None:
 def key_changed(
     before: str, key: PersonKey, actor: Actor, *, voucher: str = "", reason: str = ""
 ) -> PersonKeyChanged:
-    """Returns the event of a key that moved."""
     return PersonKeyChanged(
         key=key.id,
         person=key.person,

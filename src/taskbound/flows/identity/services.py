@@ -1,16 +1,12 @@
 """Services, their keys, and idempotent requests.
 
-Rules of `services`:
-1. Only the account that owns the data directory adds a service, as it learns of tasks, agents and tokens. It
-   names a present person as owner.
-2. The owner, or that account, sets enforced tools, keys and the next owner; once the owner has left, that
-   account alone.
-3. A removed service or key, and whatever was issued by it, proves nothing from the commit on.
-4. A use of a service checks service, owner and key in one snapshot each time. A use that acts locks all of it
-   first, the key first and the owner last; a removal locks in the same order.
+- Only the account that owns the data directory adds a service, as it learns of tasks, agents and tokens. The
+  present owner, or that account, sets enforced tools, keys and the next owner.
+- A use checks service, owner and key in one snapshot each time. A use that acts locks them first, the key
+  first and the owner last; a removal locks in the same order and counts from its commit on.
 - A key belongs to one service and to no agent, for all time.
-- A refused request releases the key; another try is a new decision (law 7).
-- An unexpected exception keeps the key without an answer, because the effect is unknown.
+- A refused request releases its idempotency key (law 7). An unexpected exception keeps it without an answer,
+  because the effect is unknown.
 """
 
 from __future__ import annotations
@@ -59,7 +55,6 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
 
 
 def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
-    """As `require_service`, with the rows locked until the transaction ends."""
     services, keys = tx.services.lock_services(namespace, {name}, {key})
     found = services.get(name)
     if found is None:
@@ -142,8 +137,6 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
 
 
 def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> tuple[str, ...]:
-    """Removes a service with its keys and returns the valid ones."""
-
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
         require_service_owner(tx, namespace, name, actor, owns=owns)
@@ -210,8 +203,6 @@ def add_service_key(
 def remove_service_key(
     means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes a key from the service."""
-
     def work(tx: Transaction) -> None:
         keys = tx.services.service_keys(namespace, name)
         require_service_owner(tx, namespace, name, actor, owns=owns)
@@ -256,7 +247,6 @@ def finish_answer(means: Means, asked: Answered, answer: str) -> None:
 
 
 def forget_answer(means: Means, asked: Answered) -> None:
-    """Releases the key of a refused request."""
     means.store.write(lambda tx: tx.answered.forget(asked))
 
 

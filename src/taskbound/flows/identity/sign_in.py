@@ -1,11 +1,9 @@
 """Signs persons in through an issuer: the browser leaves, returns, and gets a session.
 
-`refused`: unauthenticated callers share one refusal allowance. A record names the subject only after the
-issuer's statement was verified, so that an administrator can link the account.
 - A pending sign-in is stored before the redirect and deleted before its answer is examined, so a repeated
-  answer finds nothing, at any daemon.
-- The session is written with its record and the claimed groups. The browser's previous session ends, as its
-  person could no longer sign it out.
+  answer finds nothing at any daemon. The browser's previous session ends with the new one.
+- Unauthenticated callers share one refusal allowance. A record names the subject only after the issuer's
+  statement was verified.
 """
 
 from __future__ import annotations
@@ -115,10 +113,7 @@ _SWEPT: Final = 1_000
 
 
 def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str, address: str) -> Entered:
-    """Creates the session `name` of a proven person within a transaction.
-
-    `secret` is the browser's secret, without the namespace.
-    """
+    """Creates the session `name`; `secret` is the browser's secret, without the namespace."""
     issuer, said, now = proven.issuer, proven.said, means.clock.now()
     namespace, until = issuer.namespace, Instant(now + LASTS)
     account = tx.accounts.account(namespace, issuer.name, said.subject)
@@ -164,7 +159,6 @@ def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str,
 
 
 def proof_of(session: Session) -> AccountProof:
-    """Returns the proof of an actor in this session."""
     return AccountProof(
         issuer=session.issuer,
         subject=session.subject,
@@ -174,8 +168,6 @@ def proof_of(session: Session) -> AccountProof:
 
 
 def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
-    """Ends the session whose secret has this digest, if there is one."""
-
     def work(tx: Transaction) -> None:
         found = tx.accounts.session(namespace, digest)
         if found is None:
@@ -213,10 +205,7 @@ class RefusedSignIns:
     def note(
         self, namespace: str, issuer: str, error: TaskboundError, address: str, *, subject: str = ""
     ) -> None:
-        """Records or counts a refusal.
-
-        Empty arguments are unknown; `subject` is the person that the issuer named.
-        """
+        """Records or counts a refusal; `subject` is the person that the issuer named, '' if unknown."""
         now = self._means.clock.now()
         with self._lock:
             try:
@@ -228,7 +217,6 @@ class RefusedSignIns:
         self._record(namespace or _NOBODY[0], event)
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         with self._lock:
             for one in self._quota.dropped(self._means.clock.now(), final=final):
                 event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
@@ -267,10 +255,7 @@ class SignIns:
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
     ) -> Begun:
-        """Starts a sign-in.
-
-        `max_age` is in seconds since authentication, -1 for any; `acr` is the required level, empty for any.
-        """
+        """`max_age` is in seconds since authentication, -1 for any; `acr` is the level, '' for any."""
         found: IdentityIssuer | None = None
         try:
             found = _issuer(self.choices(namespace), issuer)
@@ -323,10 +308,7 @@ class SignIns:
         return Begun(url=url, state=state, secret=secret)
 
     def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
-        """Returns the issuer's statement about the returned browser.
-
-        `secret` is what the browser holds of this sign-in.
-        """
+        """Returns the issuer's statement; `secret` is what the browser holds of this sign-in."""
         waiting: SignIn | None = None
         try:
             waiting = self._take(state)
@@ -353,7 +335,6 @@ class SignIns:
         return entered
 
     def person(self, shown: Shown | None) -> SignedIn:
-        """Returns the person of the browser's session; raises NotSignedInError."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
             raise NotSignedInError("no person is signed in with this browser")
@@ -384,13 +365,11 @@ class SignIns:
         )
 
     def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
-        """Ends the browser's session, if there is one."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if secret:
             sign_out(self._means, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         self._refused.tell(final=final)
 
     def _take(self, state: str) -> SignIn:

@@ -1,19 +1,15 @@
 """Authenticates agents and services by SVIDs, signed assertions and trust domains.
 
-- The adapter of its kind verifies a credential; selectors of the namespace it is shown for choose the agent.
-  Other namespaces' trust counts for nothing.
-- Each refused credential leaves one record within an allowance, beyond it is counted by code. Unproven
-  callers share one allowance, apart from agents'.
+- Selectors of the namespace that the credential is shown for choose the agent; other namespaces' trust counts
+  for nothing. A service is authenticated only by its own valid key.
+- Each refused credential leaves one record with only its digest, within an allowance; beyond it is counted by
+  code. Unproven callers share one allowance, apart from agents'.
 - Verification never waits for an issuer: keys to fetch are reported and fetched separately.
-- A record holds only the digest of what was shown. A service is authenticated only by its own key, and must
-  be valid (`flows.identity.services`, rule 4).
-- A certificate is bound to its key by TLS. A token is a bearer token for its audience.
-- The key is the valid one of that id in the namespace; `iss` and `sub` are its agent or service. `aud` is
-  exactly our issuer's name, not a token endpoint.
-- It is used once, across all daemons and restarts, so a replay is refused.
-- Only the account that owns the data directory trusts a domain: its authorities make agents.
-- A bundle counts for all daemons from its commit on. A domain that was removed, or changed its source,
-  meanwhile takes no bundle.
+- TLS binds a certificate to its key. A token is a bearer token for its audience. An assertion's `iss` and
+  `sub` are its agent or service, `aud` exactly our issuer's name, not a token endpoint; it is used once
+  across all daemons and restarts.
+- Only the account that owns the data directory trusts a domain: its authorities make agents. A domain that
+  was removed, or changed its source, meanwhile takes no bundle.
 """
 
 from __future__ import annotations
@@ -105,7 +101,6 @@ class Proofs:
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        """Returns the one agent or service that this credential proves now."""
         now = self._means.clock.now()
         whose = ""
         try:
@@ -149,10 +144,7 @@ class Proofs:
             verifier.ask(awaited)
 
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Records that a token of ours, or a DPoP proof, was refused.
-
-        `form` is `token` or `dpop`; of `shown` only the digest is kept.
-        """
+        """Records a refused `token` or `dpop` (`form`); of `shown` only the digest is kept."""
         digest = sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
         now = self._means.clock.now()
         with self._lock:
@@ -164,7 +156,6 @@ class Proofs:
         self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))
 
     def tell(self, *, final: bool = False) -> None:
-        """Records the counts of windows that have ended."""
         with self._lock:
             dropped = self._quota.dropped(self._means.clock.now(), final=final)
             for one in dropped:
@@ -214,15 +205,11 @@ class AssertionVerifier:
     """Verifies assertions signed by agents' and services' own keys."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the assertion's statement.
-
-        Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay.
-        """
+        """Raises MalformedError, UnknownAgentKeyError, or DeniedError also for a replay."""
         unverified = parse_jws(text_of(credential), kind=CLIENT_ASSERTION)
         with self._means.store.read() as snapshot:
             key = holder_of_key(snapshot, namespace, unverified.header.kid)
@@ -259,7 +246,6 @@ class X509SvidVerifier:
         self._means = means
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a certificate chain."""
         chain = (credential.raw, *credential.chain)
         domain = self._means.svids.domain_of(chain)
         authorities = require_authorities(_believed(self._means, namespace, domain), "x509", now=now)
@@ -270,12 +256,10 @@ class JwtSvidVerifier:
     """The `Verifier` of JWT-SVIDs, which are bearer tokens for their audience until they expire."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
-        """Verifies for the audience of our own issuer's name."""
         self._means = means
         self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the statement of a token for our audience."""
         unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
         authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)

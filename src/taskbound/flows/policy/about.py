@@ -1,7 +1,4 @@
-"""The resource of an operation and the person's sign-in, as policies read them.
-
-- Approvals, plans and amendments are questions and can be named by the id of their action.
-"""
+"""The resource of an operation and the person's sign-in, as policies read them."""
 
 from __future__ import annotations
 
@@ -37,7 +34,6 @@ class Seen:
 
 
 def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
-    """Returns the current facts of the resource."""
     seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
     nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}
     return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})

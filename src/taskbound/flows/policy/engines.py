@@ -1,8 +1,8 @@
 """The policy engine of the bundle in force, and replays of recorded actions under another.
 
-- The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
-  author's record do. Where a checkpoint covers a record, the record must be in its tree.
-- Otherwise the namespace is damaged and nothing is decided there; the base alone never takes over.
+The newest activation counts if its record in the log confirms it, and the bundle if its digest and its
+author's record do. Otherwise the namespace is damaged and nothing is decided there; the base alone never
+takes over.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ class Policies:
     """Policy engines by bundle; thread-safe."""
 
     def __init__(self, store: Store, language: PolicyLanguage, base: str) -> None:
-        """Makes the engine of `base`, the rules that come with Taskbound."""
         self._store = store
         self.language = language
         self.base_text = base
@@ -81,11 +80,9 @@ class Policies:
         self._engines: OrderedDict[str, PolicyEngine] = OrderedDict()
 
     def digest_of(self, force: InForce) -> str:
-        """Returns the digest that decisions record for this bundle."""
         return force.digest or self.base.bundle
 
     def at(self, namespace: str, force: InForce) -> PolicyEngine:
-        """Returns the engine in force; raises DamagedBundleError."""
         known = self._sure.get((namespace, force))
         if known is None:
             with self._store.read() as snapshot:
@@ -117,7 +114,6 @@ class Policies:
         return known
 
     def make(self, bundle: PolicyBundle, digest: str) -> PolicyEngine:
-        """Makes an engine; raises DamagedBundleError if this version cannot read the bundle."""
         try:
             return self.language.engine(bundle.text, digest=digest)
         except PolicySyntaxError as error:

@@ -1,10 +1,10 @@
 """The life of a policy bundle: examined, proposed, activated, withdrawn.
 
-- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned tools
-  it is refused with all problems, recorded, and the bundle in force stays.
+- A bundle is examined whole before it is kept and before it is activated. If it does not fit the pinned
+  tools, it is refused with all problems and the bundle in force stays. Of two concurrent activations, one
+  succeeds.
 - A rollback takes the organization's earlier rules with the current base. It needs nothing of the bundle in
-  force, which may be damaged; records say what was in force.
-- An activation names the bundle in force it was examined against; of two concurrent ones, one succeeds.
+  force, which may be damaged.
 - A policy without an action, written before the base knew operations, would extend to operations; its bundle
   keeps its base.
 """
@@ -76,12 +76,10 @@ class Examined:
 
     @property
     def digest(self) -> str:
-        """Returns the bundle's digest."""
         return bundle_digest(self.archive)
 
 
 def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
-    """Returns a namespace's pinned tools as policies name them."""
     found: list[PolicyTool] = []
     for one in snapshot.tools.tools(namespace):
         definition = parse_definition(one.definition)
@@ -219,7 +217,6 @@ class Bundles:
         return self._means.store.write(work)
 
     def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
-        """Activates an examined bundle."""
         if seen.problems:
             return self._refuse(namespace, seen, actor)
 

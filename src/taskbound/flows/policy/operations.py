@@ -1,10 +1,8 @@
 """Authorizes operations of our own API by the rules in force, and again when they take effect.
 
-- Rules and facts are of one snapshot; if another bundle is activated in between, both are read again.
 - A flow's refusal stays: policy here only takes rights away.
-- The first transaction of an operation locks the bundle in force and compares it with the one that authorized
-  it.
-- If it differs nothing is written, and the operation is authorized anew and then written or refused.
+- The first transaction of an operation locks the bundle in force. If it is not the one that authorized the
+  operation, nothing is written and the operation is authorized anew.
 - An operation that changes the bundle in force locks it exclusively from the start, as two shared locks that
   upgrade would deadlock.
 """
@@ -83,7 +81,6 @@ class Asked:
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
-    """Returns the verdict of the rules in force, and the request they judged."""
     verdict, request, _ = authorize_at(means, asked)
     return verdict, request
 
@@ -131,10 +128,7 @@ def conclude_standing(
 def rules_of(
     means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
 ) -> OperationRules | Barred:
-    """Returns the rules for this operation, or a refusal if none may decide.
-
-    `gives` says that the request gives authority back, though the operation can also take it away.
-    """
+    """Returns the rules, or a refusal if none may decide; `gives` if the request gives authority back."""
     policies = means.policy
     try:
         engine = policies.at(namespace, force)
@@ -167,7 +161,6 @@ def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenE
 
 
 def proof_kind(proof: Proof) -> str:
-    """Returns the kind of proof, as policies read it."""
     match proof:
         case PeerProof():
             return "peer-uid"
@@ -289,7 +282,6 @@ _bases: ContextVar[tuple[Basis, ...]] = ContextVar("_bases", default=())
 
 
 def bases() -> tuple[Basis, ...]:
-    """Returns the current bases, to be passed on to another thread."""
     return _bases.get()
 
 
@@ -304,8 +296,6 @@ def hold(*held: Basis) -> Iterator[None]:
 
 
 def authorized(means: Means, asked: Asked, refused: Refused) -> Basis:
-    """Authorizes an operation; raises OperationForbiddenError or UnavailableError."""
-
     def conclude() -> InForce:
         verdict, request, force = authorize_at(means, asked)
         match verdict:
@@ -335,10 +325,7 @@ class HeldStore:
         self._store = store
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Writes only under the rules that authorized the operation.
-
-        Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing.
-        """
+        """Raises OperationForbiddenError, or UnavailableError also if the bundle in force keeps changing."""
         held = [one for one in bases() if not one.used]
         if not held:
             return self._store.write(work, reserve=reserve)
@@ -356,39 +343,30 @@ class HeldStore:
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """Returns a context with a snapshot."""
         return self._store.read()
 
     def last_instant(self) -> Instant:
-        """Returns the latest recorded instant, 0 in an empty store."""
         return self._store.last_instant()
 
     def leads(self) -> bool:
-        """Whether this process sequences records now."""
         return self._store.leads()
 
     def describe(self) -> str:
-        """Returns kind, library version and location in words."""
         return self._store.describe()
 
     def reserve_state(self) -> str:
-        """Returns `whole`, or why the reserve for ending tasks is missing."""
         return self._store.reserve_state()
 
     def attend(self, name: str) -> None:
-        """Registers presence under another name."""
         self._store.attend(name)
 
     def agree(self, what: str) -> None:
-        """Registers presence under this agreed setting."""
         self._store.agree(what)
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Returns the names that other processes are present under."""
         return self._store.others(names)
 
     def close(self) -> None:
-        """Closes the store."""
         self._store.close()
 
 

@@ -1,20 +1,15 @@
 """Declares, changes and removes targets.
 
-- The target's file names owner and approvers, so only the account that owns the data directory declares it
-  (`flows.tool.answering`). That account or an owner changes the admin access or removes the target.
-- The admin access is sealed to the broker for this target and identity (`wire.secret`); the daemon cannot
-  open it, and the record has its digest.
-- Without the target nothing can be revoked in it. So it stays while credentials live or are being revoked,
-  and a minute longer for mints that may still arrive. Credentials that it cannot revoke expire there and do
-  not count.
-- Tools are removed first, then credentials are looked for; if there are some, the removal is rolled back. A
-  concurrent decision holds its tool's lock and is waited for.
-- It cannot be removed before those, as a new target of its name would show nothing and credentials would be
-  taken for gone (I-07).
-- An access is sealed for this target, its identity and the next number; others are rejected. An owner or the
-  account that owns the data directory sets it.
-- The broker then uses it for everything, also revocation of earlier credentials, so it is tested at once. A
-  failed test removes no tool (`testing`, rule 4).
+- The target's file names owner and approvers, so only the account that owns the data directory declares it.
+  That account or an owner changes the admin access or removes the target.
+- The admin access is sealed to the broker for this target, identity and number (`wire.secret`); the daemon
+  cannot open it, and the record has its digest. The broker then uses a new one for everything, so it is
+  tested at once; a failed test removes no tool.
+- A target stays while credentials live or are being revoked, and a minute longer for mints that may still
+  arrive, because without it nothing can be revoked; a new target of its name would show nothing and
+  credentials would be taken for gone (I-07). Credentials that it cannot revoke do not count.
+- A removal removes tools first and then looks for credentials; if there are some, it is rolled back. It waits
+  for a concurrent decision, which holds its tool's lock.
 """
 
 from __future__ import annotations
@@ -57,7 +52,6 @@ if TYPE_CHECKING:
 
 
 def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
-    """Locks and returns the target; raises UnknownTargetError."""
     found = tx.targets.lock_target(namespace, name)
     if found is None:
         raise UnknownTargetError(f"no target is named `{shown(name)}`")
@@ -75,7 +69,6 @@ def set_admin(  # noqa: PLR0913 - access, target and actor
     actor: Actor,
     owns: bool,
 ) -> UnderTest:
-    """Stores the sealed access and begins a test."""
     target = lock_known(tx, namespace, name)
     require_self(actor, owners_of(tx, target), owns=owns)
     due = target.number + 1
@@ -148,7 +141,6 @@ _LATER: Final = (
 def remove_target(
     tx: Transaction, means: Means, namespace: str, name: str, *, actor: Actor, owns: bool
 ) -> None:
-    """Removes the target with its tools. Raises UnknownTargetError, NotSelfError, or TargetInUseError."""
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
     if seen is not None:
@@ -195,10 +187,7 @@ class Targets:
         self._views = views
 
     def add(self, namespace: str, file: bytes, sealed: str, actor: Actor, *, owns: bool) -> UnderTest:
-        """Declares a target and begins its first test.
-
-        `file` is the target's JSON file, `sealed` its admin access sealed to the broker with number 1.
-        """
+        """Begins the first test; `sealed` is the admin access sealed to the broker with number 1."""
         require_self(actor, (), owns=owns)
         declared = parse_target_file(file)
         require_declarable(declared)
@@ -268,8 +257,6 @@ class Targets:
         return begin_test(tx, self._means, target, actor, now, expect=0)
 
     def test(self, namespace: str, name: str, actor: Actor) -> UnderTest:
-        """Begins another test and discards an unfinished one; raises UnknownTargetError."""
-
         def work(tx: Transaction) -> UnderTest:
             target = lock_known(tx, namespace, name)
             now = self._means.clock.now()
@@ -280,7 +267,6 @@ class Targets:
     def set_admin(
         self, namespace: str, name: str, *, number: int, sealed: str, actor: Actor, owns: bool
     ) -> UnderTest:
-        """Sets the admin access and begins a test; raises as the function `set_admin`."""
         return self._means.store.write(
             lambda tx: set_admin(
                 tx, self._means, namespace, name, number=number, sealed=sealed, actor=actor, owns=owns
@@ -288,7 +274,6 @@ class Targets:
         )
 
     def remove(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
-        """Removes a target with its tools; raises as `remove_target`."""
         self._means.store.write(
             lambda tx: remove_target(tx, self._means, namespace, name, actor=actor, owns=owns)
         )

@@ -1,13 +1,9 @@
 """Tests a target with one canary of each kind, and finds its owners and approvers.
 
-Rules of `testing`:
-1. A canary is a credential row without action or task, made at the instant its test began; rows of another
-   instant belong to another test.
-2. A test succeeds when every canary was used and is gone, or, if the target cannot revoke, was used and
-   expires. It fails with the first canary that cannot get there.
-3. The first successful test pins one tool per kind, with the file's owner and approvers as far as they are
-   present. Versions start as others do (`flows.tool.pin`, rule 2).
-4. A later test's result is stored and removes no tool.
+A canary is a credential row without action or task, made at the instant its test began. A test succeeds when
+every canary was used and is gone, or, if the target cannot revoke, was used and expires. The first successful
+test pins one tool per kind, with the file's owner and approvers as far as they are present. A later test
+removes no tool.
 """
 
 from __future__ import annotations
@@ -75,7 +71,6 @@ def owners_of(snapshot: Snapshot, target: StoredTarget) -> tuple[str, ...]:
 
 
 def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the target's owners and approvers, each sorted."""
     tools = snapshot.tools.tools(target.namespace, server=target.name)
     if not tools:
         owner, approvers = present_people(
@@ -116,10 +111,7 @@ class UnderTest:
 def begin_test(
     tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
 ) -> UnderTest:
-    """Writes the canaries, and the target with their test.
-
-    The caller has locked an existing target; `expect` is the version to overwrite, 0 for a new one.
-    """
+    """Writes target and canaries; an existing target is locked, `expect` is its version, 0 if new."""
     begun = _new_instant(target, now)
     tx.targets.put_target(replace(target, begun=begun, version=expect + 1), expect=expect)
     kinds = parse_target_file(target.file).credentials
@@ -180,7 +172,6 @@ def _journaling(row: Credential) -> CredentialJournaled:
 
 
 def is_under_test(target: StoredTarget) -> bool:
-    """Whether its last test is in progress."""
     return target.begun is not None and (target.tested is None or target.tested < target.begun)
 
 
@@ -190,10 +181,7 @@ def note_canary(
     canary: Credential,
     now: Instant,
 ) -> list[Event]:
-    """Ends the test if this moved canary decides it; returns the events, which the caller writes.
-
-    The caller's transaction has moved and locked the canary.
-    """
+    """Ends the test if this canary decides it; the caller has locked it and writes the events."""
     if not is_canary(canary) or canary.state not in _ENDED:
         return []
     target = tx.targets.lock_target(canary.namespace, canary.target)

@@ -6,8 +6,7 @@
    client that shows a token, are excluded.
 3. After its task ended, a connection only gets a task that a person started later and that has no parent. The
    change is recorded before the first call.
-4. Otherwise the refusal says how to start a task.
-5. The account that runs the agent is stored with the task before its first call; its person cannot approve
+4. The account that runs the agent is stored with the task before its first call; its person cannot approve
    for the task (I-31).
 """
 
@@ -43,10 +42,7 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
     named: str = "",
     last: str = "",
 ) -> Task:
-    """Returns the task of a connection.
-
-    `ancestry` is (pid, start time) of the peer and its ancestors, nearest first; `last` is the previous task.
-    """
+    """`ancestry` is (pid, start time), nearest first; `last` is the connection's previous task."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         run = nearest_run(snapshot, namespace, boot, ancestry)
@@ -66,10 +62,7 @@ def bind(  # noqa: PLR0913 - what names a peer, each by its name
 def nearest_run(
     snapshot: Snapshot, namespace: str, boot: str, ancestry: Sequence[tuple[int, int]]
 ) -> Run | None:
-    """Returns the peer's nearest registered run, or None.
-
-    Of one process registered in several namespaces, the run of this namespace counts.
-    """
+    """Returns the peer's nearest run; of one process's runs in several namespaces, this namespace's."""
     runs: dict[tuple[int, int], Run] = {}
     for run in snapshot.tasks.registered(boot):
         process = (run.pid, run.started)
@@ -79,7 +72,6 @@ def nearest_run(
 
 
 def follow(means: Means, task: Task, before: str, *, connection: str, proof: str) -> None:
-    """Records that a connection moved to another task."""
     event = TaskFollowed(task=task.id, before=before, agent=task.agent, connection=connection, proof=proof)
     now = means.clock.now()
     means.store.write(lambda tx: tx.audit.append(task.namespace, means.writer, [event], now))
@@ -113,7 +105,6 @@ def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) ->
 def register_run(  # noqa: PLR0913 - what names a process, each by its name
     means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
 ) -> None:
-    """Binds this process and its descendants to a live task; raises DeniedError."""
     run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
 
     def work(tx: Transaction) -> None:

@@ -1,12 +1,9 @@
 """Starts and ends tasks: preconditions, cascading ends, heartbeats, unclaimed tasks.
 
 - The whole tree is locked from the task down until the end is written, so nothing is decided or started in
-  it.
-- A child's unspent amounts return to its parent (`core.task.child`) and stand in its record.
-- Bound tasks are refreshed first, then due ones are looked for, so a clock jump pauses no present task.
-- Due tasks are read again under lock. Tasks with a held action are not paused; paused ones are not watched
-  until resumed.
-- The note is written with the task's start and removed when a client is admitted.
+  it. A child's unspent amounts return to its parent (`core.task.child`).
+- Bound tasks are refreshed before due ones are looked for, so a clock jump pauses no present task. Tasks with
+  a held action are not paused; paused ones are not watched.
 - Claim and end take the same lock; an ended task cannot be claimed.
 """
 
@@ -57,7 +54,6 @@ if TYPE_CHECKING:
 def require_startable(
     snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant
 ) -> Agent:
-    """Returns the agent if a task may start for it; raises DeniedError."""
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
     found = snapshot.identities.agent(namespace, agent)
     if found is None:
@@ -70,11 +66,7 @@ def require_startable(
 def require_unchanged(
     tx: Transaction, agent: Agent, person: str, reach: Reach, now: Instant, *, above: str = ""
 ) -> None:
-    """Raises DeniedError unless agent, grantor and switch are, under lock, as they were read.
-
-    `above` is another agent to lock, if any. Group memberships count as of `now` (`core.identity.person`,
-    rule 4).
-    """
+    """Raises DeniedError unless agent, grantor, switch and `above` are, under lock, as they were."""
     require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
     locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
     if locked.get(agent.name) != agent.version:
@@ -107,7 +99,6 @@ def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int
 
 
 def words(amounts: Mapping[str, int]) -> tuple[str, ...]:
-    """Returns amounts by limit, as records write them."""
     return tuple(f"{limit}={amount}" for limit, amount in sorted(amounts.items()))
 
 
@@ -131,11 +122,7 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
 
 
 def lock_beneath_parent(tx: Transaction, namespace: str, task: str) -> tuple[Task | None, tuple[Task, ...]]:
-    """Locks and returns the task's parent, and the task with its live descendants.
-
-    The parent comes first: an amendment records what limits have left and must follow the records of earlier
-    charges; PostgreSQL numbers records by their transaction's first lock.
-    """
+    """Locks the parent first, as PostgreSQL numbers records by their transaction's first lock."""
     seen = tx.tasks.task(namespace, task)
     if seen is None or not seen.parent:
         return None, lock_tree(tx, namespace, task)
@@ -157,10 +144,7 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
     reason: str,
     beneath: str = "",
 ) -> Ended:
-    """Writes the end of a tree from `lock_tree`; the caller writes the events.
-
-    `event` ends the first task; the others are revoked, for the reason `beneath` if given.
-    """
+    """`event` ends the first task; the others are revoked, for the reason `beneath` if given."""
     first = tree[0]
     if first.state in ENDED:
         return Ended()
@@ -195,7 +179,6 @@ def _give_back(tx: Transaction, tree: Sequence[Task]) -> Refunds:
 
 
 def moved(task: Task, state: TaskState, reason: str) -> Moved:
-    """Returns the notice to holders of the task's connections."""
     return Moved(namespace=task.namespace, task=task.id, state=state, reason=reason)
 
 
@@ -208,7 +191,6 @@ def changed_record(
     *,
     returned: Mapping[str, int] = _NOTHING,
 ) -> TaskChanged:
-    """Returns the event of a change of state."""
     return TaskChanged(
         task=before.id,
         before=before.state.value,
@@ -235,7 +217,6 @@ class Watch:
         self._views = views
 
     def begin(self) -> None:
-        """Restarts every heartbeat."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
@@ -268,7 +249,6 @@ class Watch:
             self._means.store.write(work)
 
     def look(self) -> list[Moved]:
-        """Pauses tasks that missed their heartbeat, ends those past their grace, and returns them."""
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.overdue(self._means.clock.now(), limit=_DUE)
         changed: list[Moved] = []
@@ -326,7 +306,6 @@ _WHY: Final = "no client claimed it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
-    """Stores the note of a task that starts before its client is admitted."""
     if unclaimed:
         tx.unclaimed.put(leave_unclaimed(task, now))
 
@@ -338,12 +317,10 @@ def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
 
 
 def claim_task(means: Means, namespace: str, task: str) -> None:
-    """As `claim`, in its own transaction."""
     means.store.write(lambda tx: claim(tx, namespace, task, means.clock.now()))
 
 
 def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
-    """Ends the task of a due note and deletes the note; returns moved tasks."""
     tree = lock_tree(tx, seen.namespace, seen.task)
     if tx.unclaimed.note(seen.namespace, seen.task) is None:
         return []

@@ -1,10 +1,7 @@
 """Changes a running task: its next step, or a narrower scope.
 
-- The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not
-  open the next.
-- Any person may narrow a task. The request names the digest of the scope it was based on; if that changed, it
-  is refused.
-- Credentials minted before a step or amendment end, covered or not.
+The requester or the agent's owner enters a step. An agent may not, as what it read in one step must not open
+the next. Any person may narrow a task. Credentials minted before a step or amendment end, covered or not.
 """
 
 from __future__ import annotations
@@ -61,8 +58,6 @@ class Changes:
         self._views = views
 
     def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
-        """Moves the task to a later step; raises DeniedError."""
-
         def work(tx: Transaction) -> Task:
             before, *beneath = lock_tree(tx, namespace, task)
             now = self._means.clock.now()
@@ -89,10 +84,7 @@ class Changes:
         return after
 
     def amend(self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = "") -> list[Moved]:
-        """Narrows the task's scope; returns the tasks that ended beneath it.
-
-        `seen` is the digest of the scope it was based on, empty for any.
-        """
+        """Returns tasks ended beneath it; `seen` is the digest of the scope it was based on, '' for any."""
         ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
         self._views.forget()
         return ended
@@ -112,7 +104,6 @@ class Changes:
 
 
 def require_other(task: Task, scope: Scope, seen: str) -> None:
-    """Checks that the task is live, has the seen scope, and another than this."""
     if task.state in ENDED:
         raise TaskEndedError(f"task `{task.id}` has ended ({task.state.value})")
     if seen and seen != task.scope.digest:

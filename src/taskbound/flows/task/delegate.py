@@ -1,9 +1,8 @@
 """Delegates a part of a task to another agent, and stores task templates.
 
-1. The parent's requester or its agent's owner delegates, within what they may grant, and becomes the child's
-   requester. Agents do not delegate. Entitlement is checked again under lock.
-2. The child is judged like any starting task, and against its locked parent: live, in its step, with what it
-   has left. Limits move in the same transaction (law 3).
+The parent's requester or its agent's owner delegates, within what they may grant, and becomes the child's
+requester; agents do not delegate. The child is judged like any starting task, and against its locked parent:
+live, in its step, with what it has left. Limits move in the same transaction (law 3).
 """
 
 from __future__ import annotations
@@ -80,7 +79,6 @@ class ChildOrder:
     """Whether its template's times are the longest that it may have (`flows.task.order`)."""
 
     def plain(self, *, learning: bool) -> TaskOrder:
-        """Returns the same as an order of an independent task."""
         return TaskOrder(
             namespace=self.namespace,
             agent=self.agent,
@@ -118,7 +116,6 @@ class Delegations:
         self._deliveries = deliveries
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """Starts and returns the child; raises DeniedError or MalformedError."""
         if order.seconds:
             parse_lifetime(order.seconds)
         now = self._means.clock.now()
@@ -228,7 +225,6 @@ class UnknownTemplateError(DeniedError):
 
 
 def save_template(means: Means, order: Template, actor: Actor) -> Template:
-    """Stores the template as the next version; raises MalformedError."""
     parse_name(order.name, what="a template")
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -255,8 +251,6 @@ def save_template(means: Means, order: Template, actor: Actor) -> Template:
 
 
 def drop_template(means: Means, namespace: str, name: str, actor: Actor) -> None:
-    """Deletes the template; raises UnknownTemplateError."""
-
     def work(tx: Transaction) -> None:
         if tx.tasks.template(namespace, name) is None:
             raise UnknownTemplateError(f"no template is named `{name}`")

@@ -1,8 +1,7 @@
 """The evidence of a task: issuers, declaration, and verification.
 
-- Signed evidence is verified at declaration against current issuers, which are compared again under lock. The
-  token is stored with the task.
-- Only the account that owns the data directory adds issuers, as they can lift holds.
+Signed evidence is verified at declaration against current issuers, which are compared again under lock. Only
+the account that owns the data directory adds issuers, as they can lift holds.
 """
 
 from __future__ import annotations
@@ -62,7 +61,6 @@ def declare_evidence(
     check: SignatureCheck,
     now: Instant,
 ) -> Declared:
-    """Verifies and returns the evidence that a person declares."""
     if len(texts) + len(tokens) > _MOST:
         raise TaskSyntaxError(f"at most {_MOST} pieces of evidence", where="evidence")
     pieces: list[Evidence] = [parse_evidence(text) for text in texts]
@@ -96,7 +94,6 @@ def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None
 
 
 def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Returns each piece of evidence with its current verdict; raises NoTaskError."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         found = snapshot.tasks.task(namespace, task)
@@ -116,7 +113,6 @@ def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
     actor: Actor,
     owns: bool,
 ) -> Issuer:
-    """Adds an issuer of evidence."""
     _require_owner(owns=owns)
     parse_name(name, what="an issuer")
     if len(name) > _LONGEST_NAME:

@@ -1,14 +1,12 @@
 """A task from its declaration to its end.
 
 - A task starts only if nothing is stopped, the agent is active, its monitor is current, and the scope names
-  pinned tools within the agent's ceiling and the requester's grant. All is compared again under lock. Actions
+  pinned tools within the agent's ceiling and the requester's grant; all is compared again under lock. Actions
   are judged against the ceiling again (law 3), but not against the grant.
-- Ending and pausing may use the store's reserve, so a full disk does not prevent them.
-
-Rules of `order`:
-2. A paused task is resumed only while its agent is active and its requester could request it now.
-4. Lifetime and heartbeat are the order's, else the template's. An order from an agent may not exceed its
-   template's, so no agent extends its authority or loosens its watch.
+- A paused task is resumed only while its agent is active and its requester could request it now. Ending and
+  pausing may use the store's reserve, so a full disk does not prevent them.
+- An order from an agent may not exceed its template's lifetime and heartbeat, so no agent extends its
+  authority or loosens its watch.
 """
 
 from __future__ import annotations
@@ -110,7 +108,6 @@ class Manner:
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
-    """Returns the order if it is valid; raises TaskSyntaxError for purpose or lifetime."""
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     parse_heartbeat(order.heartbeat, order.grace)
@@ -120,7 +117,6 @@ def parse_order(order: TaskOrder) -> TaskOrder:
 
 
 def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    """Returns the order's or its template's scope."""
     if (order.scope is None) is (not order.template):
         raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
     if order.scope is not None:
@@ -136,7 +132,6 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Returns the order's times, and its template's handling of holds."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
         return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
@@ -185,7 +180,6 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
-    """Raises DeniedError unless the agent is active and the requester could request it now."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
@@ -213,7 +207,6 @@ class Tasks:
         self._deliveries = deliveries
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """Starts and returns the task; raises DeniedError or MalformedError."""
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -249,11 +242,9 @@ class Tasks:
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
-        """Pauses a task; returns moved tasks. Raises WrongStateError or NoTaskError."""
         return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
-        """Resumes a paused task and returns moved tasks."""
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return self._move(namespace, task, TaskEvent.RESUME, actor, "")
@@ -268,7 +259,6 @@ class Tasks:
         return changed
 
     def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
-        """Ends tasks of runs whose processes were killed; returns them."""
         return [
             change
             for run in orphaned_runs(self._means, boot, alive)
@@ -282,7 +272,6 @@ class Tasks:
         ]
 
     def expire(self, *, limit: int = 100) -> list[Moved]:
-        """Ends tasks past their deadline in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
@@ -296,7 +285,6 @@ class Tasks:
         ]
 
     def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
-        """Ends due unclaimed tasks in every namespace; returns them."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.unclaimed.due(now, limit=limit)

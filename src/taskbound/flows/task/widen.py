@@ -1,12 +1,12 @@
 """Widens a running task: an amendment is requested, approved and applied.
 
-- The task's requester or the agent's owner asks, with a reason. Nobody is asked about an amendment that could
-  not be applied, is narrower, was denied before, waits behind another, or exceeds question limits.
+- The task's requester or the agent's owner asks, with a reason. An amendment that could not be applied, is
+  narrower, was denied before, waits behind another, or exceeds question limits is not asked.
 - Tasks are locked first, from the parent down, so that the record follows those of earlier charges; then,
   shared, what decisions lock before them, then people and remainders.
-- The last needed answer applies the amendment in its own transaction, judged again by current ceilings,
-  grants and the parent's remainders. If they no longer allow it, it ends as *superseded*. While the task is
-  paused or everything is stopped the answer is not taken and may be repeated.
+- The last needed answer applies the amendment in its own transaction, judged by current state; if that no
+  longer allows it, it ends as *superseded*. While the task is paused or everything is stopped, the answer is
+  not taken and may be repeated.
 """
 
 from __future__ import annotations
@@ -123,7 +123,6 @@ class Locked:
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
-    """Locks the task and what decisions about it lock; raises NoTaskError."""
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -136,7 +135,6 @@ def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
 
 
 def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmendment:
-    """Locks the open amendment; raises UnknownApprovalError or ApprovalOverError."""
     one = tx.amendments.lock_amendment(namespace, amendment)
     if one is None:
         raise UnknownApprovalError(f"no amendment is named `{amendment}`")
@@ -169,14 +167,12 @@ def require_widenable(
 def fate_of(
     snapshot: Snapshot, means: Means, question: AmendmentQuestion, now: Instant
 ) -> AmendmentFate | None:
-    """Returns what ends an amendment now, or None."""
     return amendment_fate(question, amendment_ground(snapshot, question, means.policy), now)
 
 
 def end_amendment(
     tx: Transaction, means: Means, one: StoredAmendment, fate: AmendmentFate, by: tuple[str, str]
 ) -> AmendmentSaid:
-    """Ends an open amendment and records it."""
     now = means.clock.now()
     events = end_amendments(tx, [(one, fate)], by=by, now=now)
     tx.audit.append(one.question.namespace, means.writer, events, now)
@@ -191,7 +187,6 @@ def said(
     reason: str = "",
     ended: tuple[Moved, ...] = (),
 ) -> AmendmentSaid:
-    """Returns the report on this amendment."""
     return AmendmentSaid(
         amendment=one.question.id,
         task=one.question.task,
@@ -226,7 +221,6 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 def ask_amendment(
     tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
-    """Writes the question; `names` are its id and nonce. Raises DeniedError."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
     first, now = locked.tree[0], means.clock.now()
@@ -305,13 +299,11 @@ class Widenings:
         self._views = views
 
     def ask(self, order: AmendmentOrder, actor: Actor) -> StoredAmendment:
-        """Opens and returns an amendment; raises DeniedError or MalformedError."""
         parse_amendment_order(order)
         names = (self._means.chance.name("amd"), self._means.chance.name("non"))
         return self._means.store.write(lambda tx: ask_amendment(tx, self._means, order, actor, names))
 
     def answer(self, namespace: str, raw: bytes, signature: bytes) -> AmendmentSaid:
-        """Takes a signed answer; returns the amendment's state."""
         signed = verify_signed(self._means, namespace, raw, signature)
         hasty: list[tuple[AmendmentQuestion, Answer, Pace]] = []
         told, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
@@ -326,8 +318,6 @@ class Widenings:
         return told
 
     def withdraw(self, namespace: str, amendment: str, actor: Actor, *, reason: str) -> AmendmentSaid:
-        """Withdraws an amendment, by its asker, the requester or the agent's owner."""
-
         def work(tx: Transaction) -> AmendmentSaid:
             one = require_open(tx, namespace, amendment)
             agent = tx.identities.agent(namespace, one.question.agent)
@@ -344,7 +334,6 @@ class Widenings:
         return self._means.store.write(work)
 
     def sweep(self) -> list[AmendmentSaid]:
-        """Ends and returns every amendment that expired or whose basis changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = [

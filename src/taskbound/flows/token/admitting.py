@@ -1,15 +1,13 @@
 """The token endpoint's codes and refresh tokens, for clients that people use.
 
 - A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
-  uses it up (`core…asked`, rule 6).
-- A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown by another holder ends its
-  admission. Each is recorded once.
+  uses it up (`core…asked`, rule 6). A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown
+  by another holder ends its admission.
 - A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting person
   who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh token
   without using it up.
-- The secret is durable before it is sent and exists only in the answer. A client that loses it needs a new
-  consent.
-- It is bound to the client's DPoP key if proven, else a bearer token; it lives five minutes at most.
+- The secret is durable before it is sent and exists only in the answer. The token is bound to the client's
+  DPoP key if proven, else a bearer token; it lives five minutes at most.
 - A refresh token is used up only after the new token exists, so a missing signer costs no consent; a token
   issued in a lost race ends with the admission. A code is used up first: two tokens of one code would be
   worse.
@@ -74,7 +72,6 @@ _OPERATIONS: Final = "operations"
 
 
 def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
-    """Returns the request of a client that asks to act as a person."""
     request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
     if client.host:
         raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
@@ -84,7 +81,6 @@ def person_request(told: Mapping[str, str], client: Client, issuer: str) -> Auth
 
 
 def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
-    """Returns the admission by the code of a client that acts as a person."""
     admission = Admission(
         namespace=asked.namespace,
         id=name,
@@ -105,7 +101,6 @@ def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: 
 
 
 def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
-    """Raises UnknownIdentityError unless the consenting person is present."""
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError("the person who consented is a person of this namespace no more")
@@ -134,7 +129,6 @@ class Admitted:
 
 
 def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
-    """Admits a client by its code."""
     digest = code_digest(code)
     secret = means.chance.secret()
     admission = means.chance.name(PREFIX)
@@ -181,16 +175,12 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
 
 
 def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
-    """Returns the admission that a refresh token would renew, unchanged; raises as `renew`.
-
-    A reused refresh token ends the admission here too.
-    """
+    """Returns the admission, unchanged; a reused refresh token ends it here too. Raises as `renew`."""
     digest = refresh_digest(refresh)
     return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
 
 
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
-    """Renews an admission by its refresh token and returns the next one."""
     digest = refresh_digest(refresh)
     secret = means.chance.secret()
 
@@ -225,7 +215,6 @@ def _shown(
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
-    """Deletes a client's requests and ends its admissions."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
         end_row(tx, means, one, "its client was removed", actor)
@@ -294,7 +283,6 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
 
 
 def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
-    """Ends an admission with its record; an ended one stays unchanged."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -313,7 +301,6 @@ def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor
 
 
 def client_actor(client: str, proof: str) -> Actor:
-    """Returns a client as an actor of records, by what it presented."""
     return Actor(name=f"client:{client}", proof=proof)
 
 
@@ -345,14 +332,12 @@ class ClientTokens:
         self._tokens = tokens
 
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
-        """Returns the first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
         admitted = exchange_code(self._means, namespace, code, brought)
         one = admitted.admission
         issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
-        """Returns the next token, for a refresh token; raises as `renew` and `issue_task_token`."""
         issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)

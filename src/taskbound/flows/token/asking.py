@@ -1,15 +1,13 @@
 """Authorization requests of clients, and persons' answers to them.
 
-- A pending request gives no right. At most 64 wait per namespace, each for five minutes; flooding blocks
-  others and fills no disk.
-- A person answers by typing the code that their browser shows; after ten wrong ones in five minutes no more
-  are accepted, and each is recorded. The client's claims are shown as its own.
-- A typed code proves no sign-in. A request that demands one is refused early if no one can sign in, else
-  answered by a person signed in with the browser that began it.
+- A pending request gives no right. At most 64 wait per namespace, each for five minutes, so flooding fills no
+  disk.
+- A person types the code that their browser shows; after ten wrong ones in five minutes no more are accepted,
+  and each is recorded. A typed code proves no sign-in: a request that demands one needs a person signed in
+  with the browser that began it.
 - A task started for a request that was answered meanwhile, or whose answer never came, ends
   (`flows.task.unclaimed`).
-- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task,
-  by an answer of its own.
+- A person lets a client act as them only for themselves and while their sign-in lasts, without agent or task.
 """
 
 from __future__ import annotations
@@ -71,10 +69,7 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     acr: str,
     authenticated: Instant,
 ) -> Asked:
-    """Consents to a running task, or one started by `order`, for the client.
-
-    `acr` and `authenticated` describe the person's sign-in; empty and 1970 if unknown.
-    """
+    """Consents for the client; `acr` and `authenticated` are the sign-in's, empty and 1970 if unknown."""
     require_demands(found, acr, authenticated)
     if found.is_persons:
         raise NotAskedError("the client asks to act as you, and for no task of an agent")
@@ -188,7 +183,6 @@ class Begun:
 
 
 def resource_of(base: str, agent: str) -> str:
-    """Returns the resource identifier of an agent's gateway."""
     return f"{base}/mcp/{agent}"
 
 
@@ -211,10 +205,7 @@ class Askings:
         issuer: str,
         signs_in: bool = False,
     ) -> Begun:
-        """Stores a request that waits for a person.
-
-        `pairs` are its parameters in order, `base` the origin of agents' gateways, `issuer` our own name.
-        """
+        """`base` is the origin of agents' gateways, `issuer` our own name."""
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
         if told.get("resource") == issuer:
@@ -264,7 +255,6 @@ class Askings:
         return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
 
     def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Returns the request under a typed code."""
         now = self._means.clock.now()
         who = (namespace, actor.name)
         with self._lock:
@@ -288,7 +278,6 @@ class Askings:
     def consent(
         self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
     ) -> Asked:
-        """Consents to a running task, or one started by `order`."""
         found = self.look(namespace, typed, actor)
         return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
 
@@ -315,15 +304,12 @@ class Askings:
         )
 
     def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Lets the client act as the person who types the code; raises as `consent`."""
         return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
 
     def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
-        """As `let_act`, by a person signed in with the browser that began it."""
         return let_act(self._means, found, actor, signed)
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
-        """Denies the request; raises as `look`."""
         return deny_request(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:

@@ -2,14 +2,11 @@
 
 - Only the account that owns the data directory registers redirect URIs, as they affect everyone who consents.
   Clients with a document at their URL need no registration.
-- The URL comes from a stranger's link. A document is fetched only for a request that could be answered ,
-  without redirects and only from public addresses or configured hosts (`ports.identity`).
-- Fetches are limited per minute by asking address, by host and in all. Concurrent requests for a client share
-  one.
-- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1); its holder
-  could end the admission anyway by reuse.
-- A refresh token shown by another client is compromised: the admission ends, and that client only learns that
-  it is not its own.
+- The URL comes from a stranger's link. A document is fetched only for a request that could be answered,
+  without redirects and only from public addresses or configured hosts (`ports.identity`). Fetches are limited
+  per minute by asking address, by host and in all.
+- An unauthenticated client may revoke by any of its refresh tokens, without key (RFC 7009 §2.1). A refresh
+  token shown by another client is compromised: the admission ends.
 """
 
 from __future__ import annotations
@@ -92,7 +89,6 @@ def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
 
 
 def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
-    """Removes a client; raises NotOwnerError or UnknownClientError."""
     _require_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
@@ -107,7 +103,6 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
 
 
 def known_client(means: Means, namespace: str, client: str) -> Client:
-    """Returns the client registered under this name; raises UnknownClientError."""
     with means.store.read() as snapshot:
         found = snapshot.authorizations.client(namespace, client)
     if found is None:
@@ -256,8 +251,6 @@ def choices_of(means: Means, found: Asked, person: str) -> Choices:
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str
 ) -> None:
-    """Ends an admission."""
-
     def work(tx: Transaction) -> None:
         found = tx.authorizations.admission(namespace, admission)
         if found is None:

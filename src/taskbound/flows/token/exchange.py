@@ -1,18 +1,15 @@
 """Token exchange (RFC 8693) for an authenticated agent.
 
-Rules of `exchange`:
-2. The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
-   our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
-   (`require_meant`).
-3. Another agent's task token gives one of a child task (`flows.task.delegate`), narrower and never longer.
-   The receiving agent's owner must be in charge of the task: its requester or owner of the first agent.
-4. A person's token gives one of a task started in their name from the named template, under their rights and
-   the rules about `task:start` and `task:delegate`; refusals are recorded.
-5. The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
-   subject and the agent's proof; so does a transaction token.
-9. Tools that only a gateway carries out get no transaction token (law 2).
-- Rules are told the longest time that can be granted, the template's (`flows.task.order`, rule 4), so
+- The subject is the agent's own task by name, a task token of any agent, or a person's token. Its `aud` is
+  our issuer, so a resource cannot pass on a token it was shown, and its holder must have meant this agent
+  (`require_meant`).
+- Another agent's task token gives one of a child task, narrower and never longer. The receiving agent's owner
+  must be in charge of the task: its requester or owner of the first agent.
+- A person's token gives one of a task started in their name from the named template, under their rights and
+  the rules about `task:start` and `task:delegate`. These rules read the longest time that can be granted, so
   `seconds` cannot be evaded by omission.
+- The token is bound to this request's key, at least as firmly as its subject. It ends no later than its
+  subject and the agent's proof. Tools that only a gateway carries out get no transaction token (law 2).
 """
 
 from __future__ import annotations
@@ -80,28 +77,26 @@ class Starts(Protocol):
     """Starts and ends tasks (`flows.task.Tasks`)."""
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """Starts and returns the task."""
+        pass
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
     ) -> Sequence[Moved]:
-        """Ends the task with its descendants; returns moved tasks."""
+        pass
 
 
 class Delegates(Protocol):
     """Delegates parts of tasks (`flows.task.Delegations`)."""
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """Starts and returns the child."""
+        pass
 
 
 def actor_of(principal: Principal) -> Actor:
-    """Returns an agent that acts for itself, as records name it."""
     return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
 
 
 def actor_for(person: str, subject: Token, principal: Principal) -> Actor:
-    """Returns the person that an agent acts for, as records name them, with the token."""
     shower = agent_name(principal.namespace, principal.name)
     return Actor(name=person, proof=f"token:{subject.id} shown by {shower}")
 
@@ -137,7 +132,6 @@ def until_of(principal: Principal, subject: Token | None) -> Instant:
 
 
 def life_in_seconds(issued: Issued) -> int:
-    """Returns `expires_in`."""
     return (issued.token.expires - issued.token.issued) // seconds(1)
 
 
@@ -229,7 +223,6 @@ class Exchanges:
     def _subject(
         self, asked: Exchange, principal: Principal, binding: Binding | None
     ) -> tuple[str, Token | None, Actor | None]:
-        """Returns task, subject token, and who began the task just now, if anyone."""
         if asked.subject_type == TASK_REFERENCE:
             require_no_details(asked.details)
             return asked.subject, None, None

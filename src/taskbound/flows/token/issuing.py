@@ -4,12 +4,9 @@
   bearer token. It lives 300 seconds at most, ends before its task and the agent's proof, and its actor chain
   is the task's parents.
 - A transaction token is for a permitted action without outcome, requested by the holder of its task. It lives
-  30 seconds at most, within an unsent permit's bound. From its row on the action cannot be reported as not
-  sent (`flows.action.sheet`, rule 4), unless signing failed.
+  30 seconds at most. From its row on the action cannot be reported as not sent, unless signing failed.
 - Everything read is locked and compared in the writing transaction; a stop, suspension, end or key change
-  that commits first wins.
-- A token that could not be signed is revoked. If only the signer's clock says it ended, the error says that
-  clocks differ.
+  that commits first wins. A token that could not be signed is revoked.
 """
 
 from __future__ import annotations
@@ -202,7 +199,6 @@ class Tokens:
         self.issuing = issuing
 
     def issue_task_token(self, order: TaskTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a running task."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.TASK)
@@ -237,7 +233,6 @@ class Tokens:
         return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
-        """Issues a person's token; raises as `issue_task_token`."""
         if not order.bearer:
             require_bound(order.binding)
         life = parse_life(order.life, TokenForm.PERSON)
@@ -282,7 +277,6 @@ class Tokens:
         return self._issue(order.namespace, draft, actor)
 
     def issue_transaction_token(self, order: TransactionTokenOrder, actor: Actor) -> Issued:
-        """Issues a token of a permitted action."""
         life = parse_life(order.life, TokenForm.TRANSACTION)
         parse_content_digest(order.content)
 

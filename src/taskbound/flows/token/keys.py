@@ -1,19 +1,12 @@
 """Token signing keys, the signer's checks, and the published documents.
 
-- The signer makes a key and keeps it durably before the store knows it; it destroys untaken ones when out of
-  room.
-- Changes are compared under lock: of two concurrent rotations one succeeds.
-- The daemon takes the next key into use when due; an operator may force it, and revoke any key; revoking the
-  current one promotes the next. Nothing waits for the signer, which makes the following key then or at the
-  next check.
-- The signer receives only a row's name. It computes the claims from the row and what that refers to, read in
-  one snapshot.
-- The record of issue must have the digest of these claims, so an altered or inserted row is not signed.
-- It signs for its own issuer only, with a key whose public half equals the store's and that signs now or did
-  until a moment ago.
+- The signer makes a key and keeps it durably before the store knows it. Of two concurrent rotations one
+  succeeds. The daemon takes the next key into use when due; revoking the current one promotes the next.
+- The signer receives only a row's name and computes the claims from the row and what that refers to, in one
+  snapshot. The record of issue must have their digest, so an altered or inserted row is not signed. It signs
+  for its own issuer only, with a key whose public half equals the store's.
 - The key document has the next and current keys, and retired ones until their last token ends; never a
-  revoked one (RFC 7517 §5).
-- A status list is signed from rows and cached for ten seconds, as it says; revocations show within that.
+  revoked one (RFC 7517 §5). A status list is cached for ten seconds, as it says.
 """
 
 from __future__ import annotations
@@ -108,12 +101,10 @@ class TokenKeys:
         self._signer = signer
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
-        """Returns every key, oldest first."""
         with self._means.store.read() as snapshot:
             return snapshot.tokens.all_keys()
 
     def tend(self) -> tuple[str, ...]:
-        """Does what is due, has unused keys destroyed and returns their names."""
         if rotation_due(self.all_keys(), self._means.clock.now()):
             self.rotate(Actor(name="daemon", proof="own process"), forced=False)
         return self._signer.destroy_keys()
@@ -238,7 +229,6 @@ class RowSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """Returns the signed token of this row."""
         with self._store.read() as snapshot:
             row = snapshot.tokens.token(namespace, token)
             if row is None:
@@ -256,7 +246,6 @@ class RowSigner:
         return text
 
     def sign_status_list(self, number: int) -> SignedList:
-        """Returns the status list of this number."""
         now = self._clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")
@@ -279,7 +268,6 @@ class RowSigner:
         return SignedList(text=text, until=Instant(seconds(issued + TTL)))
 
     def make_key(self) -> MadeKey:
-        """Makes a key; raises SignerUnavailableError."""
         with self._store.read() as snapshot:
             known = {one.kid for one in snapshot.tokens.all_keys()}
         with self._lock:
@@ -292,7 +280,6 @@ class RowSigner:
         return MadeKey(kid=key.kid, public=key.public)
 
     def look(self, issuer: str) -> None:
-        """Checks that tokens of this issuer could be signed."""
         if issuer != self._issuer:
             raise SignerUnavailableError(
                 f"the signer signs as `{self._issuer}`, and the daemon issues as `{issuer}`",
@@ -302,7 +289,6 @@ class RowSigner:
             pass
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroys unused keys and returns their names; raises SignerUnavailableError."""
         now = self._clock.now()
         with self._store.read() as snapshot:
             known = {one.kid: one for one in snapshot.tokens.all_keys()}
@@ -327,7 +313,6 @@ class RowSigner:
             raise TokenAlteredError("the token is not what the record of its issue says")
 
     def _key(self, kept: IssuingKey | None) -> TokenKey:
-        """Returns the signing key."""
         known = require_not_revoked(kept)
         key = self._keys.open(known.kid)
         if key.public != known.public or known.state not in _SIGNS:
@@ -362,7 +347,6 @@ class Published:
         self._lock = Lock()
 
     def keys(self) -> bytes:
-        """Returns the key document as canonical JSON."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             shown = [one for one in snapshot.tokens.all_keys() if is_published(one, now)]
@@ -370,7 +354,6 @@ class Published:
         return canonical({"keys": keys})
 
     def status_list(self, number: int) -> str:
-        """Returns the status list token; raises UnknownStatusListError or UnavailableError."""
         now = self._means.clock.now()
         if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")

@@ -1,18 +1,13 @@
 """Revokes tokens, deletes old rows, and stores single-use claims.
 
-- A client revokes its own tokens (RFC 7009 §2.1), without key; a text that is no token of ours is ignored
-  silently.
-- A person revokes their own tokens, those of tasks they requested, and those of agents and services they own;
-  the account that owns the data directory revokes any.
+- A client revokes its own tokens (RFC 7009 §2.1), without key. A person revokes their own tokens, those of
+  tasks they requested, and those of agents and services they own; the account that owns the data directory
+  any.
 - A row is kept for a day after its end, so its place in a status list is free only after the list and beyond
-  clock differences (`claims`, rule 2).
-
-Rules of `claims`:
-1. A claim is durable before the caller is answered.
-2. It is deleted only when the log has a record two minutes past its window's end (I-41, I-54), so setting
-   back a clock does not matter.
-3. The store keeps how far it deleted and refuses windows up to there, so no replay is accepted however far
-   daemons' clocks differ. The two minutes keep new claims from being refused within that clock difference.
+  clock differences.
+- A claim is durable before the caller is answered. It is deleted only when the log has a record two minutes
+  past its window's end (I-41, I-54). The store keeps how far it deleted and refuses windows up to there, so
+  no replay is accepted however far daemons' clocks differ.
 """
 
 from __future__ import annotations
@@ -56,10 +51,7 @@ def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns
 
 
 def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
-    """Revokes a token for the client it was issued to; raises ForeignTokenError.
-
-    `client` is the caller as tokens name it, `actor` as records do.
-    """
+    """Raises ForeignTokenError; `client` is the caller as tokens name it, `actor` as records do."""
 
     def work(tx: Transaction) -> None:
         if client not in _clients(tx, token):
@@ -78,10 +70,7 @@ def revoke_rows(
     actor: Actor,
     unsigned: bool = False,
 ) -> tuple[str, ...]:
-    """Revokes these rows of one namespace with records; returns the newly revoked.
-
-    `unsigned` may be set only by the caller that failed to have them signed, so no text exists.
-    """
+    """Returns the newly revoked; the caller sets `unsigned` only if signing failed."""
     if not tokens:
         return ()
     namespace = tokens[0].namespace
@@ -148,7 +137,6 @@ def use_claim(means: Means, claim: Claim) -> None:
 
 
 def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
-    """Uses the claims in one transaction and returns each one's use."""
     return means.store.write(lambda tx: tx.claims.use(claims))
 
 

@@ -3,12 +3,10 @@
 - Agents get no such token, and services exchange none, so one's proof is useless as the other.
 - Introspection (RFC 7662) answers for valid tokens of the service's namespace that are meant for it: a task
   token by audience, a transaction token by enforced tool. Others are just not active.
-- A request begins for a valid service with the very token it was shown: of its namespace, that action, an
-  enforced tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
+- A request begins with the very token that the service was shown: of its namespace, that action, an enforced
+  tool, and valid now. Everything that can end is locked and compared. A repeat gets what is known.
 - A process remembers how often a service's claims changed; a store that knows of fewer lost some (failover)
-  and is refused.
-- Claims are deleted when the log has a record two minutes past their end (`claims`, rule 2); nothing
-  remembered until then begins again.
+  and is refused. Claims are deleted when the log has a record two minutes past their end.
 """
 
 from __future__ import annotations
@@ -74,7 +72,6 @@ SCOPE: Final = "service"
 
 
 def require_fit_grant(principal: Principal, *, service: bool) -> None:
-    """Raises UnfitClientError if the client may not use this grant."""
     if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
         whom = "a service" if service else "an agent"
         raise UnfitClientError(f"this grant is only for {whom}", where="grant_type")
@@ -83,7 +80,6 @@ def require_fit_grant(principal: Principal, *, service: bool) -> None:
 def give_service_token(
     tokens: Tokens, form: Mapping[str, str], principal: Principal, binding: Binding | None
 ) -> Issued:
-    """Issues a token of the calling service."""
     require_fit_grant(principal, service=True)
     issuer = tokens.issuing.issuer
     if form.get("scope", SCOPE) != SCOPE:
@@ -103,7 +99,6 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
-    """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -215,17 +210,13 @@ class SharedClaims:
         self._see(self._means.store.write(work))
 
     def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
-        """Uses a single-use value.
-
-        Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError.
-        """
+        """Raises BadClaimError for a window too long, ReplayedError also if unknown, or UnavailableError."""
         if until > self._means.clock.now() + _WINDOW:
             raise BadClaimError("nothing serves once for as long as that", where="until")
         shown = claim_of(asker.namespace, ClaimKind.SHOWN, asker.service, kind, digest, until=until)
         use_claim(self._means, shown)
 
     def sweep(self) -> int:
-        """Deletes some expired claims of each service; returns their number."""
         means = self._means
         before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
         with means.store.read() as snapshot:
@@ -305,10 +296,7 @@ class SharedClaims:
 
 
 def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
-    """Locks and compares what the request rests on.
-
-    Raises ConflictError if it changed and must be read anew, or DeniedError if it ended.
-    """
+    """Raises ConflictError if it changed and must be read anew, or DeniedError if it ended."""
     token = ground.token
     space = token.namespace
     require_not_stopped(tx.revocation.lock_kill_switch(space))

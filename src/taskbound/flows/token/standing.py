@@ -1,16 +1,12 @@
 """Validity of a token at signing and at each use, and writing its row.
 
-Rules of `standing`:
-4. Person's token: the person is present. Service's: service and owner are present and its key counts. A stop
-   ends neither: people lift stops and services must learn of them.
-5. Token of a client that people use: its admission to that task, or to act as that person with that key and
-   sign-in, lasts.
-6. A gateway checks less: that task and token are not over. A pause, stop or missing owner is left to the
-   decision, which records it.
-7. Giving up an own task needs less still: token not revoked or expired, client admitted (rule 5), task of
-   that agent. A paused, stopped or ended task can be given up.
-8. An action that asks for a credential gets no transaction token, as no server sees the call.
-- The token it is asked with is valid then too, and it ends no later. Keys are locked before tokens.
+- A person's token needs the person present; a service's needs service, owner and key. A stop ends neither:
+  people lift stops and services must learn of them. A client's token needs its admission, also for giving up
+  a task.
+- A gateway checks only that task and token are not over; the decision judges and records a pause, stop or
+  missing owner. A paused, stopped or ended task can be given up.
+- An action that asks for a credential gets no transaction token, as no server sees the call. The token it is
+  asked with is valid then too, and it ends no later. Keys are locked before tokens.
 """
 
 from __future__ import annotations
@@ -67,7 +63,6 @@ OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
-    """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is TokenForm.PERSON:
@@ -121,7 +116,6 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
-    """Returns the current rows that the token refers to; raises DeniedError if missing."""
     match token.form:
         case TokenForm.TASK:
             task = snapshot.tasks.task(token.namespace, token.task)
@@ -139,10 +133,7 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 
 
 def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
-    """Returns what a transaction token says of an action and rests on.
-
-    `parent` is the token it is asked for with, empty for none.
-    """
+    """Returns an action token's basis; `parent` is the token it is asked for with, '' for none."""
     if credential_kind(action.tool) is not None:
         raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
@@ -163,7 +154,6 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
 
 
 def person_of(token: Token) -> str:
-    """Returns the name of the person whose token it is."""
     return named_in(token.subject)
 
 
@@ -228,7 +218,6 @@ class Draft:
 
 
 def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
-    """Writes the token with its record."""
     space = drawn.token.namespace
     if drawn.token.form is TokenForm.PERSON:
         persons, _ = tx.identities.lock_grantors(space)
@@ -275,10 +264,7 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
 
 
 def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: Instant) -> tuple[Instant, ...]:
-    """Returns the locked end of the token this one is asked with, if any.
-
-    Its admission is checked at each use and at signing (`standing`).
-    """
+    """Returns the locked end of the token this one is asked with; its admission is checked at each use."""
     if not token.parent or is_admission(token.parent):
         return ()
     parent = tx.tokens.lock_tokens(token.namespace, {token.parent}).get(token.parent)

@@ -1,13 +1,11 @@
 """Verifies a presented token of ours: first its format, then its row (ADR 0058).
 
-- It must be valid now (`standing`), read each time; only within one snapshot are reads shared (`OneLook`).
-- Only the signature check is cached, by digest of the text and audience; times are compared each time.
+- Only the signature check is cached, by digest of the text and audience; row and times are checked each time.
+  Only within one snapshot are reads shared (`OneLook`).
 - A caller without right to a token learns only that it is not active (RFC 7662 §2.2).
-- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1). A DPoP-bound token
-  is refused as `Bearer`.
-- `Bearer` uses the key of the client's certificate (RFC 8705 §3), if any, within its times, which TLS does
-  not check.
-- A proof is used once, and only stored for a valid token.
+- `DPoP` comes with one proof for this request and token by the bound key (RFC 9449 §7.1); a DPoP-bound token
+  is refused as `Bearer`. A proof is used once, and only stored for a valid token. `Bearer` uses the key of
+  the client's certificate (RFC 8705 §3), if any, within its times, which TLS does not check.
 """
 
 from __future__ import annotations
@@ -102,11 +100,7 @@ class Verification:
         stands: Stands = require_token_stands,
         one_look: OneLook | None = None,
     ) -> Verified:
-        """Verifies an access token; raises MalformedError or DeniedError.
-
-        `shown` is the proven key, by a DPoP proof of this very token (`ath`) or TLS; None if none.
-        `namespace` empty means any.
-        """
+        """`shown` is the key proven by TLS or a DPoP proof of this very token (`ath`), None if none."""
         if one_look is None:
             verified = self._verified(text, audience, namespace, stands)
         else:
@@ -144,10 +138,7 @@ class Verification:
         return self._verified(text, audience, namespace, stands)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
-        """Returns a token's introspection for its client or resource (RFC 7662 §2.2).
-
-        `client` is the caller as tokens name it, `audiences` its resources.
-        """
+        """RFC 7662 §2.2; `client` is the caller as tokens name it, `audiences` its resources."""
         row = self._mine(text, client, audiences)
         if row is None:
             return {"active": False}
@@ -172,10 +163,7 @@ class Verification:
         return self._issuing.domain
 
     def known(self, text: str, *, transactions: bool = False) -> Token | None:
-        """Returns the row of a text that our key signed, valid or not; None for others.
-
-        Transaction tokens count only if `transactions` is set.
-        """
+        """Returns the row of a text that our key signed, valid or not; None for others."""
         try:
             jws = self._any(text) if transactions else self.read(text)
             with self._means.store.read() as snapshot:
@@ -195,7 +183,6 @@ class Verification:
         return row if client == own or row.audience in audiences else None
 
     def _any(self, text: str) -> UnverifiedJws:
-        """As `read`, and reads transaction tokens too."""
         try:
             return self.read(text)
         except (TokenClaimsError, TokenKindError):
@@ -300,7 +287,6 @@ class Shower:
 
     @property
     def principal(self) -> Principal:
-        """Returns the presenter."""
         return self.verified.principal
 
 
@@ -351,7 +337,6 @@ def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token tha
 
 
 def require_task_kind(authorization: str) -> None:
-    """Raises OtherKindError if the token says that it is no task's."""
     told = _TOKEN.fullmatch(authorization)
     if told is None:
         return

@@ -1,11 +1,9 @@
 """Applies a tool file; sets owners and approvers of tools.
 
-- Changes are computed from current state and shown; they are applied only under their digest.
-- A relaxation needs explicit consent too.
-- A tool's declaration in the file counts where another tool is declared to be read by it.
-- Approvers are present persons of the namespace; they then replace the agent's approvers for the tool.
-- They are written after the tool's row is locked, so a concurrent decision sees them or is evaluated again.
-- An owner passes the tool on; the account that owns the data directory does so for a tool without owner.
+Changes are shown and applied only under their digest; a relaxation needs explicit consent too. Approvers are
+present persons of the namespace and replace the agent's approvers for the tool. They are written after the
+tool's row is locked, so a concurrent decision sees them or is evaluated again. The account that owns the data
+directory names the owner of a tool without one.
 """
 
 from __future__ import annotations
@@ -83,8 +81,6 @@ def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
-    """Sets a tool's owner."""
-
     def work(tx: Transaction) -> PinnedTool:
         pin = tx.tools.tool(namespace, tool)
         if pin is None:
@@ -151,7 +147,6 @@ class Applied:
 
     @property
     def digest(self) -> str:
-        """Returns the digest that applying must name."""
         return digest_of(self.changes)
 
 
@@ -189,7 +184,6 @@ class _Step:
 
 
 def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
-    """Returns what applying would change now."""
     with means.store.read() as snapshot:
         return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 

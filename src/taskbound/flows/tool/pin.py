@@ -1,14 +1,12 @@
 """Pins servers with their tools, detects changed lists, and stores persons' declarations.
 
-Rules of `pin`:
-2. A pin's first version is its instant in microseconds, so a version is never reused for a name.
-- A gateway that started a server, or a person who looks, reports its list. A changed schema, annotation or
-  name refuses calls until accepted; changed text is flagged and the pinned text served (design 2, tool).
-- A list from another server identity changes every tool.
-- Accepting pins exactly the definition whose digest the person saw.
-- A server's idempotence hint only prevents a declaration, never relaxes.
-- A tool read for another is pinned at the same server, only reads, and takes the one argument. It is bound to
-  its definition; if that changes, calls are refused until declared anew.
+- A changed schema, annotation or name refuses calls until accepted; changed text is flagged and the pinned
+  text served (design 2, tool). A list from another server identity changes every tool. Accepting pins exactly
+  the definition whose digest the person saw.
+- A pin's first version is its instant in microseconds, so a version is never reused for a name. A server's
+  idempotence hint only prevents a declaration, never relaxes.
+- A tool read for another is pinned at the same server, only reads, and takes the one argument. If its
+  definition changes, calls are refused until declared anew.
 """
 
 from __future__ import annotations
@@ -83,10 +81,7 @@ class Pins:
         actor: Actor,
         methods: Sequence[str] = (),
     ) -> PinnedServer:
-        """Pins a probed server and its tools.
-
-        `raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all.
-        """
+        """`raws` are tool objects as received; `spec` starts the server, as JSON; no `agents` means all."""
         namespace = identity.namespace
         parse_server_name(name)
         definitions = (*parse_definitions(raws, server=name), *map(method_definition, sorted(set(methods))))
@@ -119,8 +114,6 @@ class Pins:
         return server
 
     def remove(self, namespace: str, name: str, actor: Actor) -> None:
-        """Removes a server and its pins; raises UnknownServerError also for a target."""
-
         def work(tx: Transaction) -> None:
             server = tx.tools.server(namespace, name)
             if server is not None and server.is_target:
@@ -141,7 +134,6 @@ class Pins:
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    """Returns the server; raises UnknownServerError if missing or a target (`flows.target`)."""
     if server is None or server.is_target:
         raise UnknownServerError(f"no server is named `{name}`")
     return server
@@ -217,7 +209,6 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
 
 
 def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
-    """Returns the event of a tool's declaration."""
     return ToolDeclared(
         tool=after.name,
         server=after.identity,
@@ -321,11 +312,7 @@ class Sights:
         agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
-        """Compares a started server's list with its pins and stores differences.
-
-        `agent` is the gateway's, None for a person. Raises UnknownServerError also if not pinned for the
-        agent.
-        """
+        """Stores differences; `agent` is the gateway's, None for a person. May raise UnknownServerError."""
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
@@ -357,7 +344,6 @@ class Sights:
         return tuple(differences)
 
     def difference(self, namespace: str, name: str) -> tuple[PinnedTool, Difference]:
-        """Returns a tool, and how its last sighting differs; raises UnknownToolError."""
         with self._means.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
@@ -371,10 +357,7 @@ class Sights:
         return pin, Difference(tool=name, state=pin.state, words=words)
 
     def accept(self, namespace: str, name: str, definition: str, actor: Actor) -> PinnedTool:
-        """Pins the last seen definition.
-
-        Raises UnknownToolError, or OtherDefinitionError also if nothing differs.
-        """
+        """Pins the last seen definition; raises OtherDefinitionError also if nothing differs."""
 
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)
@@ -442,8 +425,6 @@ class Sights:
         actor: Actor,
         said: Declaration,
     ) -> PinnedTool:
-        """Stores a person's declaration of a tool."""
-
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)
             if pin is None:

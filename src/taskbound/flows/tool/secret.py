@@ -1,10 +1,9 @@
 """Sealed secrets of upstream servers, and audit of their OAuth tokens.
 
-- A pinned slot takes a value sealed for this server, identity, slot and next number (`wire.secret`). Only the
-  egress can open it; the record has its digest.
-- A removed value leaves its number, so an older one never counts again.
-- A token request is recorded durably before it is made, and refused for an unpinned server, while stopped, or
-  without a live task or a person's look.
+A slot takes a value sealed for this server, identity, slot and next number (`wire.secret`); only the egress
+can open it, and the record has its digest. A removed value leaves its number, so an older one never counts
+again. A token request is recorded durably before it is made, and refused for an unpinned server, while
+stopped, or without a live task or a person's look.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ class Secrets:
         self._means = means
 
     def put(self, namespace: str, name: str, slot: str, *, number: int, sealed: str, actor: Actor) -> None:
-        """Sets a slot's sealed value, or clears it if empty.
-
-        `slot` is written as by `core.tool.Slot`; `number` is this value's, one above the current.
-        """
+        """Sets a slot's sealed value, or clears it if empty; `number` is one above the current."""
         text = _require_sealed(slot)
 
         def work(tx: Transaction) -> None:
@@ -102,7 +98,6 @@ def _require_sealed(slot: str) -> str:
 
 
 def slots_of(server: PinnedServer) -> tuple[str, ...]:
-    """Returns the slots that a server was pinned with, in text form."""
     return _spec.decode(server.spec).slots
 
 

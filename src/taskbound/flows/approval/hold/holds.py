@@ -1,18 +1,14 @@
 """Looks up, asks, resumes and uses holds within the commit of a decision group.
 
-- A resumed call is judged as of now: policy, scope, deadline, probe findings, and the approvers of an
-  approved hold. If they differ, the hold ends and is asked anew. A failed probe ends it and refuses.
-- An approval is used by one conditional statement in the transaction that writes the permit; the held action
-  becomes the permit under its own id. It is never given back.
+- A resumed call is judged as of now. If anything bound differs, the hold ends and is asked anew. A failed
+  probe ends it and refuses.
+- One conditional statement uses an approval, in the transaction that writes the permit; the held action
+  becomes the permit under its own id. The approval is never given back.
 - An unlocked read comes before persons are locked, so that a PostgreSQL transaction is alone by then and
-  cannot deadlock with a person's departure (`link`, rule 4).
-- Plan steps are resumed through the plan, whose rows are locked before any question.
-- An approval covers retries only in the number its statement says (law 7) and until the signed question's
-  deadline. Narrowings, plans and issuers' tokens cover none.
-- A retry follows an attempt that failed or was not sent. After success, or while an attempt is open or
-  unknown, people are asked anew.
-- Nothing bound may have changed: the retry's question must have the signed digest, and the same policies must
-  hold it.
+  cannot deadlock with a person's departure. Plan rows are locked before any question.
+- An approval covers retries only in the number its statement says (law 7), until the signed question's
+  deadline, and only after an attempt that failed or was not sent. The retry's question must have the signed
+  digest, and the same policies must hold it. Narrowings, plans and issuers' tokens cover none.
 - A denial and a narrowing are final: the same call is not asked again (design 4.7).
 """
 
@@ -67,14 +63,12 @@ HOLD_LIFE: Final = 8 * 3_600_000_000
 
 
 def names_of(means: Means) -> tuple[str, str]:
-    """Draws the id and the nonce of a new question."""
     return means.chance.name("apr"), means.chance.name("non")
 
 
 def question_of(
     proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
 ) -> Question:
-    """Builds the question about this proposal; `names` are its id and nonce."""
     narrows = proposal.narrows
     latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
     return Question(
@@ -133,10 +127,7 @@ def superseded_before(
     ending: Sequence[tuple[StoredApproval, Befallen]],
     known: Container[str],
 ) -> dict[str, str]:
-    """Returns held actions to ask anew, with the reason: ended now or before.
-
-    `known` are held actions read under lock; none of them was superseded before.
-    """
+    """Returns held actions to ask anew, with the reason; `known` are held actions read under lock."""
     found = {one.question.action: fate.reason for one, fate in ending if not one.question.narrows}
     for one in held:
         if one.resume and one.resume not in found and one.resume not in known:
@@ -151,7 +142,6 @@ def answered_before(
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
     bench: Bench,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
-    """Returns calls answered for good, the reason, and the action that replaces them."""
     answered: dict[tuple[str, str], TaskboundError] = {}
     narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
     for key, some in found.items():
@@ -198,10 +188,7 @@ def retries_of(
     holds: Container[tuple[str, str]],
     bench: Bench,
 ) -> dict[str, Retry]:
-    """Returns covered retries among the group's held calls, by proposal id.
-
-    `holds` are the (task, action digest) of open holds; such a call resumes its hold instead.
-    """
+    """Returns covered retries by proposal id; `holds` are open (task, action digest) and resume instead."""
     found: dict[str, Retry] = {}
     seen: set[tuple[str, str]] = set()
     for one in held:
@@ -235,7 +222,6 @@ def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry 
 
 
 def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
-    """Returns what ends an open question of a covered retry."""
     question = one.question
     if question.first is None:
         return None
@@ -248,7 +234,6 @@ def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
 
 
 def answer_retry(tx: Transaction, one: StoredApproval) -> None:
-    """Answers the new question of a covered retry with the earlier signed answer."""
     question = one.question
     for each in one.answers:
         tx.approvals.put_answer(question.namespace, question.id, each)
@@ -263,7 +248,6 @@ def answer_retry(tx: Transaction, one: StoredApproval) -> None:
 
 
 def covered_words(question: Question) -> str:
-    """Returns why a retry needs no further answer."""
     first = question.answered
     return f"the answer to `{first.id}` covers retry {question.retry} of it"
 
@@ -311,7 +295,6 @@ class HoldSheet:
     def take(
         self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
     ) -> StoredAction:
-        """Returns the decision's row, after asking people or using an approval where needed."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
         if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
@@ -319,7 +302,6 @@ class HoldSheet:
         return row
 
     def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
-        """Asks people about this new held action."""
         proposal = settled.proposal
         retry = self.retries.get(proposal.id)
         if retry is None:
@@ -360,7 +342,6 @@ class HoldSheet:
             self.after.append(changed_event(stored, ApprovalState.APPROVED, covered_words(question), DAEMON))
 
     def covers(self, action: str) -> bool:
-        """Whether this held action is a covered retry."""
         return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
@@ -391,10 +372,7 @@ class HoldSheet:
         return whole
 
     def write(self, tx: Transaction, namespace: str, differed: Mapping[str, str]) -> list[Event]:
-        """Writes the changes; returns the events to record after the decisions.
-
-        `differed` are plans that a call of the group deviated from, and how.
-        """
+        """Returns the events to record after the decisions; `differed` are plans deviated from, and how."""
         if self.steps:
             tx.approvals.move_approvals(namespace, self.steps)
         if self.lifted:
@@ -407,7 +385,6 @@ class HoldSheet:
         return self.after
 
     def waiter(self, connection: str, request: str, wait: int) -> Waiter:
-        """Returns the waiter whose wait of `wait` seconds starts now."""
         seconds = max(0, min(wait, MOST_WAIT))
         until = Instant(self.now + seconds * 1_000_000) if seconds else Instant(0)
         return Waiter(connection=connection, request=request, until=until)
@@ -421,10 +398,7 @@ def look_at_holds(
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> HoldSheet | None:
-    """Reads the holds of proposals that policy holds; None if it holds none.
-
-    `lost` are (namespace, connection) pairs that are disconnected and may return.
-    """
+    """Returns None if policy holds none; `lost` are (namespace, connection) pairs that may return."""
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
         return None

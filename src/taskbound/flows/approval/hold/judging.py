@@ -1,13 +1,12 @@
 """Judges whether open approval requests still hold.
 
-- A person whose required sign-in has ended cannot answer the same question again, so it is asked anew.
-- Answers count only for what was asked: other people, bundle, scope, or changed operands end the hold.
-- A call that waits for an ended held action does not run, even if policy no longer holds it. Only a
-  superseded one may be decided as a new call.
-- A narrowed call needs its person's answer even if policy would permit it.
-- The task's template decides whether questions outlive calls; an agent cannot.
-- Network callers with the same task cannot be told apart, so the wait time only sets how long the question
-  stays open; it does not exclude another caller from resuming.
+- Answers count only for what was asked: other people, bundle, scope or operands end the hold. A person whose
+  required sign-in has ended must be asked anew.
+- A call that waits for an ended held action does not run, even if policy no longer holds it; only a
+  superseded one may be decided as a new call. A narrowed call needs its person's answer even if policy would
+  permit it.
+- The task's template decides whether questions outlive calls; an agent cannot. Network callers with the same
+  task cannot be told apart, so the wait time does not keep another caller from resuming.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ SIGNED_OUT: Final = Befallen(
 
 
 def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Befallen | None:
-    """Returns what ends a hold presented again for an active agent and a live task."""
     ground = Ground(
         ended="",
         active=True,
@@ -61,7 +59,6 @@ def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Ins
 
 
 def other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
-    """Returns what ends a hold, by what each presentation that would resume it found."""
     for verdict in verdicts:
         reason = _why_other(one.question, verdict)
         if reason:
@@ -83,15 +80,11 @@ NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 
 
 def outlives(task: Task | None) -> bool:
-    """Whether questions of this task stay open after their calls end."""
     return task is not None and task.holds is Holds.OUTLIVE_CALL
 
 
 def waits_until(one: StoredApproval, task: Task | None, lost: Collection[tuple[str, str]]) -> Instant:
-    """Returns until when only the waiting presentation may resume it.
-
-    `lost` are (namespace, connection) pairs that are disconnected and may return.
-    """
+    """Returns until when only the waiting presentation may resume; `lost` are connections that may return."""
     if is_afar(one.waiter.connection):
         return NOBODY.until
     gone = (one.question.namespace, one.waiter.connection) in lost
@@ -135,7 +128,6 @@ class Bench:
         return fate
 
     def open(self, one: StoredApproval) -> OpenHold:
-        """Returns the hold of a judged question."""
         task = self.tasks.get(one.question.task)
         return open_hold(one, self.lacks[one.question.id], task, self.lost)
 
@@ -151,7 +143,6 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
     lost: Collection[tuple[str, str]],
     now: Instant,
 ) -> Bench:
-    """Reads the state by which these proposals' questions and plan steps are judged."""
     wanted = {(one.action.task, one.action.tool) for one in held}
     wanted |= {(one.question.task, one.question.tool) for one in steps}
     tasks, circles = people.circles(tx, held[0].action.namespace, wanted)
@@ -175,7 +166,6 @@ def make_bench(  # noqa: PLR0913 - what is judged, and by what, each by its name
 def open_hold(
     one: StoredApproval, lacking: str, task: Task | None, lost: Collection[tuple[str, str]]
 ) -> OpenHold:
-    """Returns core's view of the hold; `lacking` is what is missing to lift it."""
     return OpenHold(
         approval=one.question.id,
         action=one.question.action,
@@ -215,7 +205,6 @@ def _held(proposal: Proposal, verdict: Evaluated, lifters: tuple[str, ...]) -> P
 
 
 def last_narrowed(tx: Transaction, one: StoredApproval) -> StoredApproval:
-    """Locks and returns the last question in a chain of narrowings."""
     while one.state is ApprovalState.NARROWED:
         found = tx.approvals.lock_narrowed(one.question.namespace, one.question.digest)
         if found is None:

@@ -1,7 +1,6 @@
-"""Evidence for a question: an issuer's token.
+"""Evidence for a question: an issuer's token, verified now, kept whole and verified again at use.
 
-- It is verified against the issuers of that time and kept whole, to be verified again at use.
-- Each issuer may give one token per question.
+Each issuer may give one token per question.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
-    """Takes an issuer's token about a question and returns the question's new state."""
     questions = Questions(means)
 
     def work(tx: Transaction) -> tuple[Answered, str]:

@@ -1,20 +1,16 @@
 """Whether recorded answers still count, and how their persons had signed in.
 
-- A token is verified strictly (`wire/jose`) against current issuers on receipt and again in the transaction
-  that uses the approval.
-- Its `sub` names the approval digest, so it counts for one question only, never for a tool, task or period.
-- A person's signature is verified again at each use, so a question changed in the store has no answers.
-- An answer to a plan answers each question whose digest stands at its place in the signed plan. Steps have no
-  answers of their own.
-- An answer that covers retries answers each retry's question up to its number; the first question, computed
-  from it, must be the signed one.
-- The sign-in is found by what authenticates the bringer: token row or browser session, never by the request,
-  the statement or the signing key.
-- A person who brings another person's statement lends it no sign-in.
-- It lasts until token, key, client admission or session ends. The token's own expiry (five minutes) does not
-  end it.
-- A signed piece of evidence is verified again with its token and current issuers; core's rule
-  (`core/task/evidence`) and the gate must agree.
+- Tokens and signatures are verified on receipt and again in the transaction that uses the approval, against
+  current issuers and keys. A question changed in the store therefore has no answers. Core's rule
+  (`core/task/evidence`) and the gate must agree on signed evidence.
+- A token's `sub` names the approval digest, so it counts for one question only, never for a tool, task or
+  period.
+- An answer to a plan answers each question whose digest stands at its place in the signed plan. An answer
+  that covers retries answers each retry's question up to its number.
+- The sign-in is found by what authenticates the bringer (token row or browser session), never by the request,
+  the statement or the signing key. A person who brings another person's statement lends it no sign-in.
+- The sign-in lasts until token, key, client admission or session ends; the token's own expiry (five minutes)
+  does not end it.
 """
 
 from __future__ import annotations
@@ -74,7 +70,6 @@ def subject_of(question: Question) -> str:
 
 
 def trust_of(issuer: Issuer) -> Trust:
-    """Returns the trust configuration of an issuer."""
     return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
 
 
@@ -104,7 +99,6 @@ def proven(
     check: SignatureCheck,
     now: Instant,
 ) -> tuple[Answer, ...]:
-    """Returns the answers that are valid issuers' tokens now."""
     counts: list[Answer] = []
     known = tuple(issuers)
     for one in answers:
@@ -127,10 +121,7 @@ def signed(
     *,
     plan: Plan | None = None,
 ) -> tuple[Answer, ...]:
-    """Returns the answers signed by one of these keys about this question.
-
-    `plan` is the plan that the question is a step of.
-    """
+    """Returns the answers signed by one of these keys about this question, a step of `plan` if given."""
     counts: list[Answer] = []
     for one in answers:
         key = keys.get(one.key)
@@ -198,7 +189,6 @@ def lasting(
 
 
 def lasts(snapshot: Snapshot, namespace: str, person: str, signed: AnswerSignIn, now: Instant) -> bool:
-    """Whether this sign-in has not ended."""
     if signed.session and now >= snapshot.accounts.session_until(namespace, signed.session, person):
         return False
     if not signed.token:
@@ -246,7 +236,6 @@ NOT_VOUCHED: Final = Vouching()
 
 
 def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant) -> Vouching:
-    """Verifies the task's evidence as of now."""
     names: dict[bool, set[str]] = {True: set(), False: set()}
     until: list[Instant] = []
     for piece, verdict in verdicts(snapshot, task, check=check, now=now):
@@ -265,7 +254,6 @@ def vouch(snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 def verdicts(
     snapshot: Snapshot, task: Task, *, check: SignatureCheck, now: Instant
 ) -> tuple[tuple[Evidence, Verdict], ...]:
-    """Returns each piece of evidence and whether it is valid."""
     issuers = {one.name: one for one in snapshot.identities.issuers(task.namespace)}
     return tuple(
         (one, _verdict(snapshot, task.namespace, one, issuers, check=check, now=now)) for one in task.evidence
@@ -273,7 +261,6 @@ def verdicts(
 
 
 def signed_piece(jws: Jws, issuer: Issuer) -> Signed:
-    """Returns the evidence of a verified token."""
     return Signed(
         issuer=issuer.name,
         subject=jws.claims.subject,

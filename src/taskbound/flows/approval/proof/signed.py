@@ -1,8 +1,7 @@
 """Verifies a person's signed statement and judges whether it counts.
 
-- The signature is verified over the received bytes before anything is locked; the rest is judged under lock.
-- A plan's step is answered only with its plan: an approval must count for every remaining step, a denial for
-  one.
+The signature is verified over the received bytes before anything is locked; the rest is judged under lock. A
+plan's step is answered only with its plan: an approval must count for every remaining step, a denial for one.
 """
 
 from __future__ import annotations
@@ -59,11 +58,9 @@ class Signed:
 
     @property
     def by(self) -> tuple[str, str]:
-        """Returns the signer and how the signature was verified."""
         return self.statement.person, f"{self.key.kind.value} {self.key.fingerprint}"
 
     def answer(self, kind: AnswerKind, now: Instant) -> Answer:
-        """Returns the statement as an answer received now."""
         return Answer(
             kind=kind,
             person=self.statement.person,
@@ -88,7 +85,6 @@ class Judged:
 def verify_signed(
     means: Means, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
 ) -> Signed:
-    """Verifies the signature and returns the statement with its signer's key and sign-in."""
     statement = parse_statement(raw)
     if statement.namespace != namespace:
         raise OtherQuestionError("what was signed is of another namespace")
@@ -101,7 +97,6 @@ def verify_signed(
 
 
 def require_alone(one: StoredApproval) -> None:
-    """Raises SignedTogetherError if the question is a step of a plan."""
     question = one.question
     if question.plan:
         raise SignedTogetherError(
@@ -118,7 +113,6 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
 
 
 def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
-    """Locks the namespace's persons and returns them with the valid key."""
     statement = signed.statement
     people = lock_people(tx, namespace, now)
     key = people.keys.get(statement.key)
@@ -175,7 +169,6 @@ def _judge_one(
 def answered_event(
     one: StoredApproval, signed: Signed, kind: AnswerKind, pace: Pace = _UNTIMED
 ) -> ApprovalAnswered:
-    """Returns the event of an answer to this question; a narrowing is not timed."""
     return ApprovalAnswered(
         approval=one.question.id,
         digest=one.question.digest,
