@@ -40,21 +40,18 @@ and its log is not what it claims to be."""
 
 
 def fault_of(error: TaskboundError) -> Fault:
-    """Return the error as one message; the daemon's own message if the daemon raised it."""
     if isinstance(told := getattr(error, "fault", None), Fault):
         return told
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
 
 
 def status_of(error: TaskboundError) -> int:
-    """Return the exit status of the error's family."""
     fault = fault_of(error)
     family = _FAMILY.get(fault.code) or fault.family or error.family
     return FAMILIES.get(family, FAMILIES[error.family]).exit_status
 
 
 def usage_fault(error: typer.TyperException) -> Fault:
-    """Return the error for invalid arguments, with the command whose help to read."""
     where = getattr(error, "ctx", None)  # only an error about words has one
     path = where.command_path if where is not None else "taskbound"
     message = error.format_message().strip().rstrip(".")
@@ -63,7 +60,7 @@ def usage_fault(error: typer.TyperException) -> Fault:
 
 
 def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
-    """Print an error and its remedy on standard error; `excerpt` (escaped file lines) not with `--json`."""
+    """Print an error and its remedy; `excerpt` holds escaped file lines, which `--json` leaves out."""
     if screen.json:
         screen.complaint(fault)
         return

@@ -17,7 +17,6 @@ _EXTRA: Final = re.compile(r"""extra\s*==\s*["']([a-z0-9-]+)["']""")
 
 
 def how_to_install(extra: str) -> str:
-    """Return the command that installs an extra's packages."""
     try:
         wanted = requires(_OWN) or []
     except PackageNotFoundError:

@@ -28,8 +28,6 @@ _PAGES: Final = 10
 
 
 def whole_task(session: Session, told: str) -> str:
-    """Return the task's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListTasks(limit=_PAGE, before=before), TaskRows)
         return [one.task for one in found.rows], found.more
@@ -38,8 +36,6 @@ def whole_task(session: Session, told: str) -> str:
 
 
 def whole_action(session: Session, told: str) -> str:
-    """Return the action's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListActions(limit=_PAGE, before=before), ActionRows)
         return [one.action for one in found.rows], found.more
@@ -48,8 +44,6 @@ def whole_action(session: Session, told: str) -> str:
 
 
 def whole_credential(session: Session, told: str) -> str:
-    """Return the credential's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListCredentials(limit=_PAGE, before=before), CredentialRows)
         return [one.id for one in found.rows], found.more

@@ -21,5 +21,4 @@ def find_page(name: str, package: Path | None = None) -> str:
 
 
 def with_pages(text: str) -> str:
-    """Replace page names in a sentence by full paths."""
     return _PAGE.sub(lambda found: find_page(found[0]), text)

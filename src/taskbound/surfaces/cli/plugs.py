@@ -245,11 +245,7 @@ class Reaching(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         oauth: OAuthSpec | None = None,
     ) -> Probed:
-        """Return the pinned server with its definitions; `oauth` is the client that connects.
-
-        Raises MalformedError if URL, headers or authorities can't be pinned, DeniedError without a token,
-        UnavailableError if the server can't be reached or authenticated, or doesn't list.
-        """
+        """Return the pinned server with its definitions; `oauth` is the client that connects."""
 
 
 class Joining(Protocol):
@@ -258,10 +254,7 @@ class Joining(Protocol):
     def __call__(
         self, place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
     ) -> Task:
-        """Connect for the task; `resume` names a lost connection to take up again.
-
-        Requests get their own idempotency keys. Raises TaskboundError without a daemon or such a task.
-        """
+        """Connect for the task; `resume` names a lost connection. Requests get their own idempotency keys."""
 
 
 class ServedHosts(Protocol):

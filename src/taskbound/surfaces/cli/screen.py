@@ -68,12 +68,11 @@ Cell: TypeAlias = str | int
 
 
 def shown(text: str) -> str:
-    """Return the text escaped and on one line (rule 1)."""
     return escape_rest(text) if isinstance(text, Words) else escape_text(text)
 
 
 def moment(instant: int) -> str:
-    """Return an instant in UTC to the second, or a word if there is none."""
+    """Return an instant in UTC to the second, or a word for a missing instant."""
     if not instant:
         return "never"
     try:
@@ -83,7 +82,7 @@ def moment(instant: int) -> str:
 
 
 def ascii_json(document: object) -> str:
-    """Return the document as ASCII JSON, exact in every raw part (rule 4)."""
+    """Return the document as ASCII JSON, exact in every raw part."""
     text = msgspec.json.encode(document).decode()
     return "".join(char if " " <= char <= "~" else _unit_escapes(char) for char in text)
 
@@ -107,16 +106,13 @@ class Screen:
 
     @property
     def interactive(self) -> bool:
-        """Return whether input and output are terminals."""
         return sys.stdin.isatty() and self._out.file.isatty()
 
     def document(self, document: object) -> None:
-        """Print the document of `--json`."""
         self._out.file.write(ascii_json(document) + "\n")
         self._out.file.flush()
 
     def complaint(self, document: object) -> None:
-        """Print a document on standard error: an error with `--json`."""
         self._err.file.write(ascii_json(document) + "\n")
         self._err.file.flush()
 
@@ -131,7 +127,7 @@ class Screen:
             self._print(self._out, Words(text), style)
 
     def word(self, text: str) -> None:
-        """Print a word for copying (rule 6), or any other text as a line."""
+        """Print a word for copying, or any text that isn't a plain ASCII word as a line."""
         if self.json:
             return
         if _WORD.fullmatch(text):
@@ -140,7 +136,7 @@ class Screen:
             self.line(shown(text))
 
     def text(self, text: str) -> None:
-        """Print lines of ours for copying, with control characters escaped (rule 1)."""
+        """Print lines of ours for copying, with control characters escaped."""
         for line in () if self.json else text.splitlines():
             inner = line.lstrip(" ")
             self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)
@@ -158,7 +154,6 @@ class Screen:
         self._print(self._err, Words(text), style)
 
     def heading(self, text: str) -> None:
-        """Print a heading of ours."""
         self.line(text, "bold")
 
     def fields(self, pairs: Sequence[tuple[str, str | int | Sequence[str]]]) -> None:
@@ -175,7 +170,7 @@ class Screen:
                 self._wrapped(f"{head}  " if number == 0 else f"{' ' * width}{_MARK[2:]}", text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-        """Print a table with one line per row, or `empty` without rows (rule 3)."""
+        """Print a table with one line per row, or `empty` without rows."""
         if self.json:
             return
         if not rows:
@@ -202,7 +197,6 @@ class Screen:
             self.fields(list(zip(heads, row, strict=True)))
 
     def status(self, word: str, text: str, advice: str = "") -> None:
-        """Print a finding: its level in color, the text, and the advice."""
         if self.json:
             return
         self._out.print(Text(f"{word:<5}", _STYLES.get(word, "")), end=" ", soft_wrap=True)

@@ -126,7 +126,6 @@ def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
 
 
 def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
-    """Return a line for each question, and one for each plan."""
     found: dict[str, tuple[str, ...]] = {}
     steps: dict[str, list[ApprovalRow]] = {}
     for one in rows:

@@ -49,7 +49,6 @@ def require_open(name: str, state: str) -> None:
 
 
 def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
-    """Return the held action, or its tool with other arguments."""
     frame = Frame(
         namespace=question.namespace,
         task=question.task,
@@ -62,7 +61,6 @@ def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"
 
 
 def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
-    """Return the sheet's contents from the daemon's data."""
     sheet = sheet_of(
         question,
         action_from(found, question),
@@ -84,10 +82,7 @@ class Narrower:
 
 
 def narrower(held: bytes, values: Sequence[str]) -> Narrower:
-    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`.
-
-    Raises BadInputError for an unknown argument or a value that is no amount.
-    """
+    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`."""
     arguments = parse_object(held)
     changed: dict[str, Changed] = {}
     for said in values:

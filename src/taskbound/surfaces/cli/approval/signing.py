@@ -57,7 +57,7 @@ def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
 
 
 def require_enrollment(statement: str, fingerprint: str) -> None:
-    """Raise NotSignedError unless the statement only enrolls this key (rule 2)."""
+    """Refuse to sign a statement that does anything but enroll this key."""
     lines = statement.splitlines()
     named = [one for one in lines if one.startswith("key: ")]
     if lines[:1] != [ENROLLS] or named != [f"key: {fingerprint}"]:
@@ -68,10 +68,7 @@ def require_enrollment(statement: str, fingerprint: str) -> None:
 
 
 def sign_statement(screen: Screen, key: str, statement: str) -> str:
-    """Show the statement and return an armored signature; raises NotSignedError if there is none.
-
-    `key` is the key's file, or its public half if an agent holds the private one.
-    """
+    """Show the statement and return an armored signature; `key` may be the public half of an agent's key."""
     program = shutil.which("ssh-keygen")
     if program is None:
         raise NotSignedError("`ssh-keygen` is not here", remedy="install OpenSSH's client")

@@ -120,7 +120,6 @@ class Server:
 def servers_of(
     config: Config, document: Document, *, home: Path, environ: Mapping[str, str]
 ) -> tuple[Server, ...]:
-    """Return the servers of a configuration in file order."""
     node = document.root.find(*config.keys)
     if node is None or not isinstance(node.value, dict):
         return ()
@@ -136,7 +135,6 @@ def servers_of(
 
 
 def is_gateway(command: Sequence[str]) -> bool:
-    """Return whether a command is our own gateway (rule 6)."""
     match list(command):
         case [program, "gateway", *rest]:
             known = Path(program).name == "taskbound"
@@ -311,7 +309,7 @@ class _Fill:
             raise _StaysError(f"`{escape_text(told)}` has no known location") from None
 
     def pinned(self, text: str) -> str:
-        """Fill in text that is pinned and shown (rule 5)."""
+        """Fill in text that the daemon pins and shows; variables with secret names are refused."""
         fresh = _Fill(config=self.config, home=self.home, environ=self.environ)
         filled = fresh.text(text)
         for name in sorted(fresh.used):
@@ -362,10 +360,7 @@ class _Fill:
 def plan_gates(
     servers: Iterable[Server], found: Sequence[Server], *, agent: str, command: Sequence[str]
 ) -> tuple[Planned, ...]:
-    """Return the rewritten files without writing them.
-
-    Raises BadConfigError if a file can't be rewritten, ConfigCommentError if a comment would be lost.
-    """
+    """Return the rewritten files without writing them."""
     files: dict[Path, dict[tuple[str, ...], list[Server]]] = {}
     for server in servers:
         files.setdefault(server.config.path, {}).setdefault(server.config.keys, []).append(server)
@@ -420,10 +415,7 @@ class Found:
 def find_configs(
     *, home: Path, folders: Sequence[Path], extra: Sequence[Path], environ: Mapping[str, str]
 ) -> Found:
-    """Find every server in every existing configuration.
-
-    `folders` are project directories, `extra` files that the user named (`mcpServers` or `servers`).
-    """
+    """Find every server; `folders` are project directories, `extra` files that the user named."""
     servers: list[Server] = []
     unreadable: list[tuple[Path, str]] = []
     seen: set[Path] = set()

@@ -44,7 +44,7 @@ def granted_directories(scope: JsonValue) -> set[str]:
 
 
 def known_projects(home: Path) -> tuple[Path, ...]:
-    """Return Claude Code's projects (rule 1); empty if its file can't be read."""
+    """Return Claude Code's projects; empty if its file can't be read."""
     try:
         node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
     except BadConfigError:
@@ -54,7 +54,7 @@ def known_projects(home: Path) -> tuple[Path, ...]:
 
 
 def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
-    """Return directories with a project file, and whether the search was complete (rule 2)."""
+    """Return directories with a project file, and whether the search was complete."""
     found: list[Path] = []
     left = _MOST
     whole = True

@@ -72,10 +72,7 @@ class Removed:
 
 
 def rewrite(text: str, change: Change) -> tuple[str, Removed]:
-    """Return the new text and what was removed.
-
-    Raises BadConfigError for an unreadable text or unknown server, ConfigCommentError for a lost comment.
-    """
+    """Return the new text and what was removed; raises ConfigCommentError if a comment would be lost."""
     document = parse_jsonc(text)
     servers = _servers(document, change.keys)
     going = [one for one in servers.members if one.key in change.remove]
@@ -301,10 +298,6 @@ class Undone:
 
 
 def plan(path: Path, changes: Sequence[Change]) -> Planned:
-    """Return the file with its planned content; nothing is written.
-
-    Raises BadConfigError if it can't be rewritten, ConfigCommentError if a comment would be lost.
-    """
     raw = read_bytes(path)
     old = text = text_of(path, raw)
     mark = MARK if raw.startswith(MARK) else b""
@@ -332,7 +325,7 @@ def _mode(path: Path) -> int:
 
 
 def apply(home: Path, plans: Sequence[Planned]) -> Applied:
-    """Rewrite the planned files (rules 1 to 3); raises ConfigUnwritableError if no copy can be kept."""
+    """Rewrite the planned files; raises ConfigUnwritableError before any change if no copy can be kept."""
     plans = [one for one in plans if one.before != one.after]
     if not plans:
         return Applied(rewritten=(), left=())
@@ -356,10 +349,7 @@ def apply(home: Path, plans: Sequence[Planned]) -> Applied:
 
 
 def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
-    """Restore every rewritten file, newest first (rules 4 and 5).
-
-    `may_differ` asks about a file that changed since, and raises unless the person agrees.
-    """
+    """Restore, newest first; `may_differ` raises unless the person agrees to restore a changed file."""
     done: list[Restored] = []
     left: dict[str, TaskboundError] = {}
     for folder, notes in _folders(home):
@@ -382,12 +372,11 @@ def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
 
 
 def kept(home: Path) -> tuple[str, ...]:
-    """Return the files whose originals are kept."""
     return tuple(sorted({note.path for _, notes in _folders(home) for note in notes}))
 
 
 def forget(home: Path) -> None:
-    """Delete every kept original; nothing can be restored afterwards (rule 5)."""
+    """Delete every kept original; nothing can be restored afterwards."""
     for folder, _ in _folders(home):
         _keep(folder, ())
 

@@ -140,7 +140,6 @@ async def held_call(
 
 
 async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
-    """Answer a held action as this person, and print the result."""
     scene.says("runs", f"taskbound approval {word} {action} --key {person}")
     return await asyncio.to_thread(answer, world, word, action, person)
 
@@ -151,7 +150,6 @@ def _told(world: World, scene: Scene, action: str, got: Answered) -> Tried:
 
 
 def told_denied(scene: Scene, got: Answered) -> None:
-    """Fail the step unless the agent got the denial."""
     scene.says("answer", f"{got.text} [{got.code}]")
     scene.require("the agent receives the denial", holds=got.error and got.code == "approval-denied")
 

@@ -54,7 +54,6 @@ _PARTS: Final = (
 
 
 def payment(account: str, amount: float, reference: str) -> dict[str, JsonValue]:
-    """Return the arguments of a payment from the operating account."""
     return {
         "from_account": "operating",
         "to_account": account,
@@ -65,7 +64,6 @@ def payment(account: str, amount: float, reference: str) -> dict[str, JsonValue]
 
 
 def require(scene: Scene, tried: Tried, decision: str, code: str = "") -> None:
-    """Fail the step unless the daemon decided this with this code."""
     told = f"{tried.decision} {tried.code}".strip()
     wanted = f"{decision} {code}".strip()
     scene.require(f"the decision is `{wanted}`, not `{told}`", holds=told == wanted)

@@ -27,16 +27,14 @@ class Said:
 
     @property
     def code(self) -> str:
-        """Return the error code, or ''."""
         return str(self.document.get("code", ""))
 
     @property
     def message(self) -> str:
-        """Return the error message."""
         return str(self.document.get("message", ""))
 
     def number(self, name: str) -> int:
-        """Return a number of the answer, or -1 if there is none with this name."""
+        """Return a number of the answer, or -1 if the answer has no such name."""
         found = self.document.get(name)
         return found if isinstance(found, int) else -1
 

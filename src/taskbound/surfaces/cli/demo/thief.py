@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 def place_of(records: Sequence[bytes], action: str) -> int:
-    """Return the index of an action's decision record; raises LookupError if it isn't in the log."""
     for index, raw in enumerate(records):
         event = parse_record(raw).event
         if isinstance(event, ActionDecided) and event.action == action:
@@ -41,8 +40,6 @@ def place_of(records: Sequence[bytes], action: str) -> int:
 
 
 def blame(agent: str) -> Callable[[Event], Event]:
-    """Return a change that makes another agent responsible for a decision."""
-
     def change(event: Event) -> Event:
         return replace(event, agent=agent) if isinstance(event, ActionDecided) else event
 
@@ -50,7 +47,6 @@ def blame(agent: str) -> Callable[[Event], Event]:
 
 
 def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[bytes, ...]:
-    """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}
     """What a record was called, and what it is called now."""

@@ -33,12 +33,10 @@ class Watch:
         self._client = client
 
     def newest(self) -> str:
-        """Return the id of the newest action, or ''."""
         rows = self._client.ask(ListActions(limit=1), ActionRows).rows
         return rows[0].action if rows else ""
 
     def since(self, action: str) -> tuple[ActionDetail, ...]:
-        """Return every action after this one, oldest first."""
         found = []
         for row in self._client.ask(ListActions(limit=_PAGE), ActionRows).rows:
             if row.action == action:
@@ -47,11 +45,10 @@ class Watch:
         return tuple(reversed(found))
 
     def action(self, action: str) -> ActionDetail:
-        """Return one action in full."""
         return self._client.ask(ShowAction(action=action), ActionDetail)
 
     def replay(self, action: str) -> str:
-        """Replay a decision from its record; returns `same`, or the difference."""
+        """Return `same`, or the difference from the recorded decision."""
         return self._client.ask(ExplainAction(action=action), ActionDetail).replay
 
     def size(self) -> int:

@@ -69,7 +69,6 @@ class Seen:
 def look_at_broker(
     client: Client, status: StatusReport, place: Path | None, home: Path
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the broker, its targets and their hosts."""
     if not status.targets:
         return  # 3
     yield from tell_broker(see_broker(place), home / "broker", os.geteuid())
@@ -80,7 +79,6 @@ def look_at_broker(
 
 
 def see_broker(place: Path | None) -> Seen:
-    """Return the account that listens on the broker's socket (rule 1)."""
     if place is None:
         return Seen(trouble="its address is unknown")
     try:
@@ -114,7 +112,7 @@ def is_hidden(environ: Path, uid: int) -> bool | None:
 
 
 def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the broker; `keys` is its key folder under this account, `own` this account."""
+    """Yield findings; `keys` is its key folder under this account, `own` this account."""
     if seen.trouble:
         yield (
             "bad",
@@ -150,7 +148,6 @@ def _key_directory(keys: Path) -> Iterator[tuple[str, str, str, str]]:
 
 
 def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about overdue revocations and targets that mint nothing."""
     waits = status.revoking_credentials
     if status.brokers:
         yield "ok", "broker-connected", "a broker is connected to the daemon", ""
@@ -194,7 +191,6 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
 
 
 def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about hosts with OpenSSH (rule 4)."""
     hosts = [row for row in rows if row.kind == OPENSSH]
     names = ", ".join(f"`{shown(row.name)}`" for row in hosts)
     if hosts and not client_is_there:
@@ -222,7 +218,6 @@ _DOCTOR_EGRESS_OWN: Final = (
 def look_at_egress(
     servers: Iterable[UpstreamRow], socket: Path | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the egress and slots; nothing if no server has slots."""
     rows = [row for row in servers if row.spec.slots]
     if not rows:
         return
@@ -280,7 +275,6 @@ def look_at_minted(
 def tell_minted(
     servers: Iterable[UpstreamRow], targets: Iterable[TargetRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield these findings from known rows; each credential of each server once."""
     known = {one.name: one for one in targets}
     for row in servers:
         name = shown(row.spec.name)

@@ -140,10 +140,7 @@ def _is_same(one: Server, spec: ServerSpec, environ: Mapping[str, str]) -> bool:
 
 
 def starts(words: Sequence[str], spec: ServerSpec, *, directory: str) -> bool:
-    """Return whether a command starts a pinned server, judging by program and arguments.
-
-    The pinned program is searched among the first words, because an interpreter may precede it.
-    """
+    """Search the pinned program among the first words, because an interpreter may precede it."""
     programs = {os.path.realpath(one) for one in (spec.command, spec.resolved) if one}
     arguments = [_plain(one, spec.directory) for one in spec.arguments]
     whole = [_plain(one, directory) for one in words]

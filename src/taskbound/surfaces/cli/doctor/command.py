@@ -68,7 +68,6 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_
 
 
 def add_doctor(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(app, "doctor", examples="taskbound doctor\ntaskbound doctor --json")(doctor)
 
 
@@ -168,7 +167,6 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
 
 
 def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
-    """Report what the operating system keeps apart (rule 2)."""
     yield from _socket(Path(elsewhere)) if elsewhere else _modes(home)
     yield _not(
         "agent-tools", "what an agent does without MCP (its own shell, its own file tools) is not gated"

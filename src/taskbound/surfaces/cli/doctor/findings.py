@@ -33,7 +33,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding for each variable that is no setting."""
     for name in names:
         yield Finding(
             about="daemon",

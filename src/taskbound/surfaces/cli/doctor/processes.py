@@ -64,7 +64,6 @@ class _Socket:
 
 
 def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
-    """Yield findings about running processes (rules 1 to 3)."""
     if not pinned:
         return
     far = [one.name for one in pinned if one.url and not _is_near(one)]
@@ -158,10 +157,7 @@ def verb_of(words: tuple[str, ...]) -> str:
 
 
 def words_of(pid: int, *, proc: Path = _PROC) -> tuple[str, ...]:
-    """Return a process's command line with its real executable first.
-
-    Raises OSError if the process ended or is hidden, IndexError if it has no command line.
-    """
+    """Return a process's command line with its real executable first; raises OSError if hidden or ended."""
     folder = proc / str(pid)
     words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
     return (_link(folder / "exe") or os.fsdecode(words[0]), *map(os.fsdecode, words[1:]))

@@ -111,7 +111,6 @@ class Choice:
 def choose_servers(
     session: Session, choice: Choice, extra: Sequence[Path], wanted: Sequence[str] | None
 ) -> None:
-    """Find every client's servers and choose those to gate; raises BadInputError for unusable names."""
     found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=extra, environ=session.plugs.environ)
     for path, why in found.unreadable:
         session.screen.note(f"`{shown(str(path))}` can't be read: {Words(why)}")
@@ -166,7 +165,7 @@ def _endings(client: str) -> Iterable[str]:
 
 
 def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
-    """Start or reach each chosen server once and list its tools; failures follow rule 2 unless strict."""
+    """Start or reach each chosen server once; without `strict`, one that fails stays outside the gateway."""
     for name, server in list(choice.servers.items()):
         session.screen.line(f"looking at {shown(name)}: {shown(_what(server))}")
         try:
@@ -208,7 +207,6 @@ def _file_of(probed: Probed) -> ToolFile | None:
 
 
 def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Choose the tools that the agent may call; raises BadInputError for unknown tools or no tool."""
     offers = [
         offer
         for name, probed in choice.probed.items()
@@ -250,7 +248,6 @@ def _doubts(offer: Offer) -> str:
 
 
 def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Choose the directories for paths; raises BadInputError for a non-directory or a missing choice."""
     if free:
         return
     if wanted:
@@ -294,7 +291,7 @@ def _ask_roots(session: Session, default: str) -> list[str]:
 
 
 def choose_name(session: Session, choice: Choice, scope: Scope) -> None:
-    """Choose another agent name if an agent with this name and another ceiling exists (rules 1 and 3)."""
+    """Choose another agent name if an agent with this name and another ceiling exists."""
     ceilings = {one.name: bytes(one.ceiling) for one in session.ask(ListAgents(), AgentRows).rows}
     for left in reversed(range(TRIES)):
         if ceilings.get(choice.agent, scope.canonical) == scope.canonical:
@@ -347,7 +344,6 @@ def choose_template(session: Session, choice: Choice, scope: Scope, *, told: boo
 
 
 def bypassing(server: Server, why: str) -> Bypassing:
-    """Describe a server that stays outside the gateway, with the reason."""
     return Bypassing(
         client=server.config.client.value,
         path=escape_text(str(server.config.path)),

@@ -95,7 +95,6 @@ def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: s
 
 
 def say_elsewhere(session: Session) -> None:
-    """Print what to do if no client is to be gated."""
     session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
     session.screen.line(
         with_pages(
@@ -150,7 +149,6 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
 
 
 def add_init(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "init",

@@ -44,26 +44,23 @@ class Offer:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Return the argument places that must lie below a directory."""
         return self._of(Sort.PATH, Sort.EITHER)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the argument places that must be web addresses."""
         return self._of(Sort.WEB, Sort.EITHER)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Return the argument places that may hold a path and can't be limited (rule 2)."""
+        """Return the argument places that may hold a path and can't be limited."""
         return self._of(Sort.DOUBT)
 
     @property
     def free(self) -> tuple[str, ...]:
-        """Return the other argument places that hold text."""
         return self._of(Sort.FREE)
 
     def ticked(self, *, free: bool) -> bool:
-        """Return whether it is preselected; `free` if the person left paths free (rule 2)."""
+        """Return whether it is preselected; `free` if the person left paths free."""
         return self.effect is not Effect.DESTRUCTIVE and (free or not self.doubts)
 
     def _of(self, *sorts: Sort) -> tuple[str, ...]:
@@ -73,13 +70,11 @@ class Offer:
 def offers_of(
     server: str, definitions: Iterable[ToolDefinition], file: ToolFile | None = None
 ) -> tuple[Offer, ...]:
-    """Return a server's tools with their path arguments by schema and tool file (rule 3)."""
     said = {one.name: parse_roles(one.roles or ()) for one in (file.tools if file is not None else ())}
     return tuple(_offer(server, one, said.get(one.name, {})) for one in definitions)
 
 
 def parse_root(text: str) -> str:
-    """Return the directory as a normalized absolute path; raises BadInputError if there is none."""
     if not text:
         raise BadInputError("an empty text names no directory")
     path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
@@ -91,10 +86,7 @@ def parse_root(text: str) -> str:
 
 
 def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
-    """Return a scope for the chosen tools; without roots paths are free (rule 1).
-
-    Raises BadInputError if no tool is chosen.
-    """
+    """Return a scope for the chosen tools; without roots paths are free."""
     if not offers:
         raise BadInputError("no tool is ticked, so there is nothing to allow")
     below: list[JsonValue] = [{"below": root} for root in outermost(roots)]

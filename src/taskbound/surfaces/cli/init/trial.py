@@ -76,7 +76,6 @@ class TryReport(msgspec.Struct, frozen=True, kw_only=True, tag="tried", tag_fiel
 
 
 def add_try(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "try",

@@ -46,12 +46,11 @@ class ForgetReport(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten", t
 
 
 def files_left(some: Sequence[Left]) -> tuple[FileLeft, ...]:
-    """Return the report rows of files that stay unchanged."""
     return tuple(FileLeft(path=one.path, code=one.error.code, why=one.error.message) for one in some)
 
 
 def raise_for(session: Session, left: Sequence[Left]) -> None:
-    """Name all files that were left, and raise the first one's error; returns if there are none."""
+    """Name all files that were left, and raise the first one's error; returns if no file was left."""
     for one in left[1:]:
         session.screen.note(Words(one.error.message))
     if left:
@@ -59,7 +58,6 @@ def raise_for(session: Session, left: Sequence[Left]) -> None:
 
 
 def put_back(session: Session) -> None:
-    """Restore every rewritten configuration."""
     if kept(session.place.home):
         session.require_outside(UndoInit())  # a daemon that is started just now knows no gateway yet
         session.ask(UndoInit(), Done)  # 2
@@ -74,7 +72,6 @@ def put_back(session: Session) -> None:
 
 
 def forget_originals(session: Session) -> None:
-    """Delete the kept originals after the user confirms."""
     paths = kept(session.place.home)
     if not paths:
         raise NoUndoError("no original of a configuration is kept")

@@ -60,7 +60,6 @@ class PolicyFolder:
 
 
 def read_folder(told: str) -> PolicyFolder:
-    """Read the folder; raises FileError if unreadable, BadBundleError for unexpected contents."""
     path = Path(told)
     try:
         names = sorted(one.name for one in path.iterdir())
@@ -128,7 +127,7 @@ def known_groups(session: Session, folder: PolicyFolder, told: str) -> frozenset
 
 
 def _read(path: Path, left: int) -> bytes:
-    """Return the bytes of a regular file that is no link (rule 2)."""
+    """Open without following links, and refuse anything but a regular file."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -166,12 +165,11 @@ class OtherBundleError(BadInputError):
 
 
 def is_digest(told: str) -> bool:
-    """Return whether the text has the form of a bundle's digest."""
     return _DIGEST.fullmatch(told) is not None
 
 
 def require_digest(told: str) -> str:
-    """Return the digest; raises BadInputError unless it is complete, as activation requires."""
+    """Refuse a shortened digest: activation needs the whole one."""
     if not is_digest(told):
         raise BadInputError(
             f"`{shown(told)}` is no digest of a bundle", remedy="copy all 64 digits from `policy list`"
@@ -180,7 +178,7 @@ def require_digest(told: str) -> str:
 
 
 def ask_bundle(session: Session, told: str) -> BundleDetail:
-    """Return the bundle with this digest, or in force; raises OtherBundleError on mismatch (rule 4)."""
+    """Return the bundle with this digest, or in force; raises OtherBundleError if its digest differs."""
     digest = "" if told == IN_FORCE else require_digest(told)
     found = session.ask(ShowBundle(digest=digest), BundleDetail)
     made = bundle_digest(pack(PolicyBundle(files=found.files, cases=found.cases)))
@@ -190,7 +188,6 @@ def ask_bundle(session: Session, told: str) -> BundleDetail:
 
 
 def read_rules(session: Session, told: str) -> PolicyFolder:
-    """Return the named policies (rule 3); raises FileError, BadBundleError or OtherBundleError."""
     if told != IN_FORCE and not is_digest(told):
         return read_folder(told)
     found = ask_bundle(session, told)

@@ -37,13 +37,11 @@ _LARGEST: Final = 1_048_576
 
 
 def ready_names() -> tuple[str, ...]:
-    """Return the sorted names of the ready files."""
     names = (one.name for one in files(__package__).iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def read_ready(name: str) -> ToolFile:
-    """Return the ready file with this name; raises BadInputError if there is none."""
     if name not in ready_names():
         raise BadInputError(
             f"no ready tool file is called `{shown(name)}`", remedy=f"there is {', '.join(ready_names())}"
@@ -53,7 +51,6 @@ def read_ready(name: str) -> ToolFile:
 
 
 def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
-    """Return name and contents of the ready file for a pinned server, or None (rule 1)."""
     package = package_of(spec)
     for name in ready_names() if package is not None else ():
         file = read_ready(name)
@@ -63,7 +60,6 @@ def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
 
 
 def package_of(spec: ServerSpec) -> Package | None:
-    """Return the server's package, or None if unknown (rule 2)."""
     installed = _INSTALLED.fullmatch(spec.lock)
     if installed is not None:
         name = re.sub(r"[-_.]+", "-", installed["name"]).lower()

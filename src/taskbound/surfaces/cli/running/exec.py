@@ -118,7 +118,6 @@ class ExecReport(msgspec.Struct, frozen=True, kw_only=True, tag="executed", tag_
 
 
 def add_exec(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "exec",
@@ -212,7 +211,6 @@ class _Exec:
             raise TaskOverError(f"nothing is run: {why}")
 
     def _require_apart(self) -> None:
-        """Raise if two credentials share a variable or use a reserved one (rule 2)."""
         taken: set[str] = set(HOST_VARIABLES) if parse_hosts(self._have) else set()
         for one in self._have:
             for name in () if is_of_host(one) else one.environment():
@@ -348,7 +346,7 @@ class _Exec:
         self._send(signal.SIGTERM)
 
     def _note(self, number: int, _frame: object) -> None:
-        """Pass a signal on, unless the terminal sent it to the command too (rule 3)."""
+        """Pass a signal on, unless the terminal sent it to the command too."""
         if number == signal.SIGCHLD or (number in _FROM_TERMINAL and in_foreground()):
             return
         self._send(number)
@@ -390,10 +388,7 @@ class _Exec:
         self._drop()
 
     def _tell_ended(self, one: TaskCredential, now: int) -> None:
-        """Report that the credential is no longer needed, retrying once on a new connection.
-
-        A credential that ended before `now` was cut off while the command ran; the reason is printed.
-        """
+        """Report the credential's end; print why if it ended before `now`, while the command still ran."""
         for attempt in range(2):
             try:
                 task = self._task if self._task is not None else self._join(start=False)

@@ -79,7 +79,7 @@ class Renewals:
         elapsed: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
-        """Take the reporters, a monotonic clock in seconds and a wall clock in microseconds."""
+        """`elapsed` is a monotonic clock in seconds, `now` a wall clock in microseconds."""
         self._say = say
         self._held = held
         self._elapsed = elapsed
@@ -92,7 +92,6 @@ class Renewals:
         self._kept.append(_Kept(credential, seconds, self._due(credential.ends)))
 
     def ends_of(self, credential: TaskCredential) -> int:
-        """Return the last known end of a credential."""
         return next(
             (one.credential.ends for one in self._kept if one.credential.id == credential.id), credential.ends
         )
@@ -130,12 +129,11 @@ class Renewals:
         )
 
     def drop(self) -> None:
-        """Mark requests of a lost connection for repetition (rule 2)."""
+        """Mark requests of a lost connection for repetition under their own idempotency keys."""
         for one in self._kept:
             one.number = 0
 
     def hear(self, replies: Iterable[Reply]) -> None:
-        """Process the daemon's replies."""
         for reply in replies:
             if isinstance(reply.push, HoldPush):
                 self._answered(reply.push)

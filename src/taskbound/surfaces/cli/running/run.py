@@ -77,7 +77,6 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True, tag="ran", tag_field=
 
 
 def add_run(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "run",
@@ -171,7 +170,7 @@ class _Run:
             return self._wait(reading)
 
     def sweep(self) -> None:
-        """End remaining descendants: only needed if the keeper was killed or never ended (rule 2)."""
+        """End remaining descendants: needed only if the keeper was killed or never ended."""
         left = end_beneath(gently=False)
         if left:
             self._session.screen.note(f"taskbound: these could not be ended: {', '.join(map(str, left))}")

@@ -68,11 +68,6 @@ class Given:
 
 
 def find_scope(session: Session, told: str) -> Given:
-    """Return the named scope (rule 1).
-
-    Raises FileError, MalformedError (with `where`), BadInputError for an unknown template, or the daemon's
-    error.
-    """
     kind, colon, name = told.partition(":")
     raw: bytes | None = None
     if colon and kind == "template":
@@ -96,7 +91,6 @@ def find_scope(session: Session, told: str) -> Given:
 
 
 def find_tools(session: Session, file: str, *, offline: bool) -> Tools | None:
-    """Return the tools by full name, or None if unavailable (rule 2)."""
     if file:
         return _tools_of(file)
     if offline:

@@ -70,7 +70,6 @@ class PublicHalves:
 
 
 def require_way(kind: str, way: Way) -> None:
-    """Raise BadInputError if this kind of target doesn't support this way (rule 3)."""
     if kind in _PIPED:
         if way.fresh or way.user or not way.piped:
             what, member = _PIPED[kind]
@@ -124,7 +123,7 @@ def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
 
 
 def public_halves(session: Session, target: TargetFile, access: AdminAccess) -> PublicHalves | None:
-    """Return the public keys for the host (rule 2), or None if the admin access holds no keys."""
+    """Return the public keys for the host, or None if the admin access holds no keys."""
     if not isinstance(access, OpensshAccess) or not isinstance(target.place, OpensshPlace):
         return None
     if target.place.helped and not access.key:
@@ -201,7 +200,7 @@ class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_
 
 
 def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
-    """Return the ordered steps that make the host accept the keys; empty for other kinds (rules 4 and 5)."""
+    """Return the ordered steps that make the host accept the keys; empty for other kinds of target."""
     place = target.place
     if not isinstance(place, OpensshPlace):
         return ()
@@ -247,7 +246,6 @@ def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
 
 
 def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> None:
-    """Print the steps; with `--json` they are in the document instead."""
     screen = session.screen
     host = shown(target.place.host)
     screen.line(
@@ -262,7 +260,7 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
-    """Report the first test of the host (rule 6); `over` is whether the test has finished."""
+    """`over` is whether the first test has finished."""
     screen = session.screen
     if screen.json:
         screen.document(keys)

@@ -341,7 +341,7 @@ def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, Jso
 
 
 def require_somewhere(place: SystemPlace) -> None:
-    """Raise BadInputError if this machine knows that the target doesn't exist (rule 4)."""
+    """Refuse a target that this machine knows not to exist."""
     nodes = place.at if isinstance(place, RedisPlace) else (place,)
     for one in nodes:
         trouble = _trouble_of(one.host, one.port)

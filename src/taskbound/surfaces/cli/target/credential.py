@@ -346,7 +346,7 @@ def _apart(values: dict[str, str], given: Sequence[str]) -> dict[str, str]:
 
 
 def _print(session: Session, found: TaskCredential) -> None:
-    """Print the requested credential; the only place that prints a secret (rule 1)."""
+    """Print the requested credential; no other function prints a secret."""
     if session.screen.json:
         session.screen.document(
             RequestedCredential(
