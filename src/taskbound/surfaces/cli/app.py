@@ -1,7 +1,6 @@
 """The program: all commands, and the one place where errors become messages and an exit status.
 
-1. Only the modules of the typed command are loaded, because loading all takes longer than most commands.
-   All are loaded if the first word is unknown or an option asks about the program.
+1. Only the modules of the typed command are loaded: loading all takes longer than most commands.
 2. `wiring` reports which extra installs a missing package.
 """
 

@@ -1,8 +1,7 @@
 """`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
 
 `upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
-A backup is made while daemons serve; `restore` and `reconcile` require that none serves, and leave
-everything stopped until a person lifts the stop.
+`restore` and `reconcile` require that no daemon serves, and stop everything until a person lifts the stop.
 """
 
 from __future__ import annotations

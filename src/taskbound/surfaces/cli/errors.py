@@ -10,8 +10,7 @@
 | 5 | tampered: the audit log, or what proves it, was changed |
 | 130 | interrupted |
 
-`taskbound run` and `taskbound exec` return their command's own status. They return one of these only if the
-command never ran, or if `exec` had to end a command that then returned 0.
+`taskbound run` and `exec` return their command's own status, unless the command never ran or `exec` ended it.
 """
 
 from __future__ import annotations

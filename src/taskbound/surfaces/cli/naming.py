@@ -1,8 +1,8 @@
 """Resolves ids that a user types, whole or shortened as narrow tables show them.
 
 1. A whole id is passed on as it is.
-2. A shortened id such as `tsk_~7pzq5cgl` (at least the last eight characters) is searched among a bounded
-   number of newest ids. Ids end in random characters from the daemon, so no attacker can choose an ending.
+2. A shortened id (`tsk_~7pzq5cgl`) is searched among a bounded number of newest ids. Ids end in random
+   characters from the daemon, so no attacker can choose an ending.
 3. An ending that matches two ids, or none, is refused.
 """
 

@@ -1,7 +1,4 @@
-"""One run of a command: its installation, prompts and output.
-
-1. `--home`, `--namespace` and `--json` may stand before, within and after the command; the last one counts.
-"""
+"""One run of a command: its installation, prompts and output. The last of repeated shared options counts."""
 
 from __future__ import annotations
 
@@ -89,10 +86,7 @@ class Session:
         return self.client().ask(ask, kind, patience=patience)
 
     def require_outside(self, ask: Ask) -> None:
-        """Raise DeniedError beneath a `taskbound run`, gateway or egress.
-
-        For commands that act without the daemon: a running daemon refuses `ask` too, and records that.
-        """
+        """Refuse beneath a run, gateway or egress without a daemon too; a running daemon records it."""
         try:
             self.plugs.require_outside(self.place)
         except DeniedError:

@@ -1,13 +1,12 @@
 """`taskbound approval`: shows the question about a held action, and answers it with a person's signature.
 
-1. Sheet and digest are computed here from the bytes of question and arguments, so a daemon that shows one
-   thing and has another signed is detected.
+1. Sheet and digest are computed here from the bytes, so a daemon that shows one thing and has another signed
+   is detected.
 2. No command answers without a signature.
-3. A plan, named by its own id, is shown and answered as a whole (`plan`).
-4. A narrower call is built here from the held action and the approver's values; nothing else can differ,
-   and both digests are signed.
-5. An answer covers retries only if the approver says so; the number is signed.
-6. A question that is over is refused before a statement is written or a passphrase is asked for.
+3. A plan, named by its own id, is shown and answered as a whole.
+4. A narrower call can differ from the held action only in the approver's values; both digests are signed.
+5. An answer covers retries only if the approver says so; the signature covers their number.
+6. A question that is over is refused before a statement is written or a passphrase is requested.
 """
 
 from __future__ import annotations

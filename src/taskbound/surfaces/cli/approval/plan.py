@@ -1,8 +1,4 @@
-"""Shows plans as they are signed, and answers them.
-
-1. What is signed is computed here from the bytes of the plan and of each step's question and arguments, so a
-   daemon that shows one list and has another signed is detected.
-"""
+"""Shows and answers plans; their digests are computed here, from the same bytes that the approver sees."""
 
 from __future__ import annotations
 

@@ -1,15 +1,11 @@
 """Finds entries of MCP clients' configurations and routes them through the gateway.
 
-1. Variables that a client fills in (`${workspaceFolder}`, `${env:NAME}`, `${NAME}`) are filled in the same
-   way; an entry with one that only the client knows is left in place, with the reason.
-2. An entry that would lose something behind a gateway (sandbox, sign-in, header helper) is left in place,
-   and so is one that two clients would read differently.
-3. Secrets go into slots; an entry whose command or other part holds a secret without a slot is left in
-   place, because pins are stored, shown and digested.
+1. Variables (`${env:NAME}`) are filled in as the client does; an unknown one leaves the entry in place.
+2. An entry that would lose something (sandbox, sign-in) or that clients read differently stays in place.
+3. Secrets go into slots; a secret without a slot leaves the entry in place, because pins are shown.
 4. An entry that can't be gated is always reported as bypassing the gateway.
 5. A variable whose name suggests a secret is never filled into a command, directory or URL.
-6. Our gateway is the program followed directly by the verb, as `init` writes it. An entry that sets
-   variables beyond our own, which could decide what runs, is not taken for it.
+6. An entry with variables beyond our own, which could decide what runs, is not taken for our gateway.
 
 Sources: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration,
 https://code.claude.com/docs/en/mcp, https://cursor.com/docs/mcp and

@@ -1,15 +1,9 @@
 """Edits configuration files and keeps comments, order and unknown parts; masks and extracts secrets.
 
-1. An error names line and column and quotes no content, which may be a secret. A key that occurs twice in
-   one object is refused, because clients disagree about which one counts.
-2. A difference shows only the changed server objects: the rest of the file (such as an account) is private.
-   `env`, `headers`, comments and words that look like secrets are masked in it.
-3. An environment file is read only as all clients read it; any other line is refused with its number, so
-   that no server gets a variable that its client would not have set
-   (https://github.com/microsoft/vscode, `src/vs/base/common/envfile.ts`).
-4. Secret variables, headers and query parameters go into slots. A variable that can't be a slot (too short,
-   or it decides what runs) stays a plain variable; any other secret without a slot, such as in a URL's path,
-   leaves the server in place. A parameter is moved only if it occurs once and has no `+`.
+1. An environment file is read only as all clients read it (vscode, `src/vs/base/common/envfile.ts`).
+2. A line that clients read differently and a key that occurs twice are refused; errors quote no content.
+3. A difference shows only the changed servers, because the rest is private, and masks their secrets.
+4. A secret outside of variables, headers and unambiguous query parameters leaves the server in place.
 """
 
 from __future__ import annotations

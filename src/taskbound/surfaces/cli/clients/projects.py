@@ -1,8 +1,6 @@
-"""Finds project directories whose files a client would read.
+"""Finds project directories whose files a client would read: Claude Code's projects and those granted.
 
-1. Claude Code lists its projects under `projects` of `~/.claude.json`.
-2. Granted directories are searched for project files without following links, to bounded depth and count;
-   the result says if there was more. A file that can't be checked counts as present.
+The search follows no links and is bounded; a file that can't be checked counts as present.
 """
 
 from __future__ import annotations

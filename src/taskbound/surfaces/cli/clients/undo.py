@@ -1,15 +1,11 @@
 """Writes client configurations and restores them.
 
-1. The original bytes are durable in the data directory, readable by this account only, before a file is
-   changed.
+1. The original bytes are durable, readable by this account only, before a file is changed.
 2. A file is replaced atomically, keeps its mode, and a link stays a link. A restored file is readable to no
    account that could not read it before or can't read it now.
-3. A file is replaced only if it still holds the bytes that were read; otherwise it is left and reported.
-4. Restoring gives the exact bytes. If the file changed since, a person must agree, and only the servers are
-   moved back. A file that can't be restored keeps its copy.
-5. Copies are deleted after restoring and on request, because they may hold secrets.
-6. A comment inside an entry that would be removed is refused. The new text is parsed again and must have
-   the intended meaning before it is written.
+3. A file that no longer holds the bytes that were read is left; the new text must parse to what is meant.
+4. If a file changed since, a person must agree to restoring it, and only the servers are moved back.
+5. A file that can't be restored keeps its copy; other copies are deleted, because they may hold secrets.
 """
 
 from __future__ import annotations

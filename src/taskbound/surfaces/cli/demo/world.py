@@ -1,15 +1,4 @@
-"""The demo's files and processes, shared by all steps.
-
-Below the demo's directory:
-
-    home/            data directory: database, keys, sockets, daemon log
-    work/repo/       the repository that the task is about
-    private/payroll/ a repository outside the task
-    payments.db      the ledger
-    monitor.jsonl    what the agent's monitor received
-    keys/            the persons' keys
-    variant, late    make the payments server change its tools, or answer late
-"""
+"""The demo's files and processes, shared by all steps; `home` is the data directory."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Findings about the broker and its targets, the egress, and slots that credentials fill.
 
-1. The broker's account is read from the socket's peer credentials, or from the socket's owner where this
-   account may not connect.
-2. Protection against tracers covers the broker's memory only: its account can read its key file and so
-   every admin access. One shared account is never reported as a boundary.
+1. The broker's account is that of the socket's peer, or of its owner where this account may not connect.
+2. Protection against tracers covers memory only: the broker's account can read its key file and so every
+   admin access. One shared account is never reported as a boundary.
 3. Without targets nothing is reported, and looking starts no broker.
 4. The broker reaches hosts with this machine's `ssh`.
+5. Targets whose credentials can't be revoked are reported with their number.
 """
 
 from __future__ import annotations

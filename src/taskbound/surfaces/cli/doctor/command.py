@@ -1,9 +1,6 @@
-"""`taskbound doctor`: which boundaries hold in this installation, which don't, and what is broken.
+"""`taskbound doctor`: which boundaries of the operating system hold here, which don't, and what is broken.
 
-1. `ok` is a boundary that holds or a part that works; `warn` a boundary that doesn't hold, or a notice;
-   `bad` is broken or less safe than designed, and makes the status 1.
-2. Boundaries are the operating system's: they are read from owners, modes and accounts on this machine, now.
-3. Looking starts nothing and changes nothing.
+A `warn` is a boundary that doesn't hold; only `bad` makes the status 1. Looking starts and changes nothing.
 """
 
 from __future__ import annotations

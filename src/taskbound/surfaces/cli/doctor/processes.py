@@ -1,10 +1,7 @@
 """Findings about running processes: pinned servers started or reached without the gateway.
 
-1. Only this account's processes in Linux's `/proc` are seen, now (proc(5), proc_pid_net(5)). Earlier
-   processes, other accounts and disguised processes are not; on other systems this is reported.
-2. A process with a pinned program and arguments, and no ancestor of ours, was started outside the gateway.
-3. Any program can reach a server behind a local URL; connected processes without an ancestor of ours are
-   named. Connections to remote servers can't be seen.
+Only this account's present processes in Linux's `/proc` are seen (proc(5), proc_pid_net(5)); earlier,
+disguised and other accounts' processes are not. Connections to remote servers can't be seen.
 """
 
 from __future__ import annotations

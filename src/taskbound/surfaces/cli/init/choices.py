@@ -1,9 +1,4 @@
-"""The choices of `taskbound init`: servers, tools, directories and names.
-
-1. Without a terminal nothing is asked: defaults come from the configurations, or the command refuses.
-2. A server that isn't chosen or can't be pinned stays outside the gateway and is reported.
-3. Invalid input is asked again, a bounded number of times; earlier choices are kept.
-"""
+"""The choices of `taskbound init`; without a terminal it uses the configurations' defaults, or refuses."""
 
 from __future__ import annotations
 
@@ -39,10 +34,7 @@ if TYPE_CHECKING:
 
 
 def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
-    """Return the indexes of the selected rows; raises NeedsYesError without a terminal.
-
-    Each row has a name, a description, and whether it is preselected.
-    """
+    """Return the indexes of the selected rows; a row is name, description, and whether it is preselected."""
     ticked = [one for _, _, one in rows]
     while True:
         session.screen.heading(title)

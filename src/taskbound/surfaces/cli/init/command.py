@@ -1,9 +1,6 @@
 """`taskbound init`: finds MCP servers in client configurations and gates the chosen ones.
 
-It makes the same requests as the long commands, with one audit record each. Configurations are rewritten
-last, once everything else is durable, and can be restored.
-
-1. Nothing is changed before everything is chosen, probed, planned, shown and confirmed.
+1. Nothing is changed before the person has seen and confirmed everything; configurations come last.
 2. Existing items that are the same are kept; existing items that differ are refused.
 3. Every server that stays outside the gateway is named.
 4. A configuration that changed since it was read is left and reported; the others go on.

@@ -1,10 +1,8 @@
 """Builds the scope that `init` writes as ceiling and template, from chosen tools and directories.
 
-1. Path arguments of a chosen tool lie below one of the directories, at any depth, and URL arguments are web
-   addresses. Other arguments are free, which is shown. A tool with several paths gets a grant per directory,
-   so that all paths of a call lie below the same one. Nested directories are dropped.
-2. Destructive tools, and tools with a possible path that can't be limited, are not preselected.
-3. A tool file can make more arguments paths and settle doubts; it can't make a path-like argument free.
+A tool with several paths gets a grant per directory, so that all paths of a call lie below the same one.
+Destructive tools and tools with an unlimited possible path are not preselected. A tool file can make more
+arguments paths and settle doubts; it can't make a path-like argument free.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """`taskbound init --undo` and `--forget`: restores configurations, or deletes their kept originals.
 
-1. A file that can't be restored is named and keeps its original; the others go on. The status is that of the
-   first failure.
-2. Only a person may: the daemon refuses both beneath a gateway or a run and records each. Without a daemon
-   nothing is restored or deleted.
+1. A file that can't be restored is named and keeps its original; the others go on.
+2. The daemon refuses both beneath a gateway or a run and records each; both need a daemon.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Reads policy sets: a folder, the bundle in force, or a stored bundle.
 
-1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and optionally `tools.json` and
-   `README.md`. Anything else is refused, because a policy under an unread name would have no effect.
+1. A file of any other name is refused, because a policy under an unread name would have no effect.
 2. Links, folders, pipes and names that begin with a dot are refused.
-3. `in-force` is the bundle in force, 64 hex digits are a digest, anything else is a folder (`./in-force`).
+3. The size of a folder is bounded.
 4. A bundle from the daemon is compared with its digest here too.
 """
 

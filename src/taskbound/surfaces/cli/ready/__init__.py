@@ -1,9 +1,6 @@
 """Tool files that come with Taskbound for popular servers, and detection of a pinned server's package.
 
-1. A ready file is found by package and release and only proposed: a person applies it after seeing the
-   changes.
-2. The package is read from the pin: the runner's release, the interpreter's distribution, or the
-   `package.json` beside a script. An attacker who can write there can only change the proposal.
+An attacker who can write beside a server's script can change only the proposal, which a person applies.
 """
 
 from __future__ import annotations

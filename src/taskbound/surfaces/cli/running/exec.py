@@ -1,18 +1,13 @@
 """`taskbound exec`: runs a command with credentials of a task, and ends them with the command.
 
-1. Each credential is requested as an action of the task, with approvals if needed. All are opened and
-   acknowledged before the command starts; if one can't be had, the others are ended.
-2. Secrets go into the command's environment only: no argument, file, output or record. Variables that
-   decide what runs or where programs connect are refused (`Asker`), and so are ours. For a host the command
-   gets no secret: an agent in this process uses the key (`SSH_AUTH_SOCK`, `SSH_CONFIG`) until the
-   credential ends or the command has to end.
+1. All credentials are opened before the command starts; if one can't be had, the others are ended.
+2. Secrets go into the command's environment only. Variables that decide what runs or where programs connect
+   are refused. For a host an agent in this process uses the key, and the command gets no secret.
 3. The command runs under a keeper, so killing this process leaves no command with a credential (Linux).
-   Signals are passed on, and the command's status is returned.
-4. The daemon is pinged each second. If the task pauses or ends, everything is stopped, or no daemon answers
-   for five seconds, the command is terminated, and killed after two seconds.
-5. `--renew` renews credentials while the command runs (`renewal`); others end and the command goes on.
-6. Afterwards the targets have five seconds to confirm revocation; what isn't confirmed is reported and is
-   revoked later in any case.
+4. The command is terminated, and killed after two seconds, if the task pauses or ends, everything is
+   stopped, or no daemon answers for five seconds.
+5. `--renew` renews credentials while the command runs; others end and the command goes on.
+6. Targets have five seconds to confirm revocation; the daemon revokes the rest later in any case.
 7. No tracer of the same account and no core dump can read this process; the command's environment is
    readable by its account, like any command's.
 """

@@ -1,19 +1,13 @@
-"""The keeper: a process between `taskbound run` or `exec` and its command that ends all descendants.
+"""The keeper: a process between `taskbound run` or `exec` and its command that ends all descendants (Linux).
 
-1. The run and its keeper adopt orphaned descendants (PR_SET_CHILD_SUBREAPER), so that a double fork or a
-   new session doesn't escape.
-2. When the command has ended, descendants are terminated, and killed after two seconds. The keeper exits
-   once no descendant is left, with the command's status.
+1. Run and keeper adopt orphans (PR_SET_CHILD_SUBREAPER): a double fork or a new session doesn't escape.
+2. After the command, descendants are terminated, and killed after two seconds; then the keeper exits.
 3. When the run exits or is killed, the kernel signals the keeper, which kills all descendants at once.
 4. When the keeper is killed, the kernel kills the command, and the run kills the adopted rest.
-5. If run and keeper are killed together, the daemon recognizes descendants only if it has seen them before
+5. If both are killed together, the daemon recognizes only descendants that it saw before
    (`surfaces.api.insiders`).
-6. The command's own folder is removed once no descendant is left, also without the run. If both are killed
-   it stays, so it must hold no secret.
-7. A daemon that a gateway below had to restart is a descendant too and is terminated; the next client
-   starts another. A daemon that the run itself starts is not.
-
-Linux only; on other systems the keeper just waits for the command.
+6. The command's own folder is removed last. If both are killed it stays, so it must hold no secret.
+7. A daemon that a gateway below had to restart is a descendant too; one that the run starts is not.
 """
 
 from __future__ import annotations

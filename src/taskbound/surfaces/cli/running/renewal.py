@@ -1,12 +1,9 @@
 """Renews the credentials of a running command; each renewal is a decision, and none blocks.
 
-1. A credential is renewed when a third of its life is left, for the seconds that were requested. One that
-   ends with its task is not.
+1. A credential is renewed with a third of its life left; one that ends with its task is not.
 2. After a lost connection a request is repeated under its own idempotency key.
-3. Held renewals are reported once; the daemon is asked again every few seconds, or once it reports an
-   answer.
-4. A refused or unanswered renewal is reported, and the credential expires. Requests about one credential
-   are at least a second apart.
+3. Held renewals are reported once, and requested again every few seconds.
+4. Requests about one credential are at least a second apart. A refused renewal lets it expire.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
-"""Requests for credentials as a user writes them, and the connection that makes them.
+"""Requests for credentials: `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`.
 
-1. A credential is `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`. A value with a comma is
-   given with `--with`, where that exists.
-2. The kind may be omitted if the target has exactly one.
-3. The daemon decides which task the process belongs to; a process of another task is refused.
+The daemon decides which task the process belongs to; it refuses a process of another task.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
-"""Finds the scope and the pinned tools that a command names.
+"""Finds the scope and the pinned tools that a command names, in files or by the daemon.
 
-1. `-` is standard input; `template:NAME`, `task:ID` and `agent:NAME` ask the daemon; anything else is a file
-   (`./task:x` for such a name).
-2. Tools come from a given file, else from the daemon; without either the scope is examined without tools,
-   which is reported.
+A file with a name like `task:x` is given as `./task:x`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""`taskbound scope suggest`: the narrowest scope for recorded or intended calls.
-
-1. A file has one JSON call per line, or is a YAML or JSON list of calls: `{tool, arguments}`.
-2. The scope is written as YAML, with comments about what was widened.
-"""
+"""`taskbound scope suggest`: the narrowest scope for recorded or intended calls."""
 
 from __future__ import annotations
 

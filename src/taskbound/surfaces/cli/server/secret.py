@@ -1,4 +1,4 @@
-"""Secrets and OAuth clients of upstream servers: typed without echo or read from a pipe, and sealed here.
+"""Secrets and OAuth clients of upstream servers, sealed here.
 
 1. A value never comes from an argument or a variable, which other programs can read.
 2. What leaves this process is sealed to the egress's key, for one pinned server and one slot.

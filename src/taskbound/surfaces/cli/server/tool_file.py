@@ -1,11 +1,7 @@
 """`taskbound tool apply`, `describe` and `schema`: declarations about a server's tools in one file.
 
-1. Changes are shown before they are applied, and exactly these are applied.
-2. Changes that relax are marked and need `--relax`; `--yes` is not enough.
-3. A file for releases of a package applies only to servers of those releases. `ready:NAME` names a file
-   that comes with Taskbound.
-4. Slots are part of the pin: the server must be pinned with each slot that the file names.
-5. A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
+Exactly the changes that were shown are applied; those that relax need `--relax`, and `--yes` is not enough.
+A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
 """
 
 from __future__ import annotations

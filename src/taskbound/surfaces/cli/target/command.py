@@ -1,14 +1,8 @@
 """`taskbound target`: the systems in which credentials are minted, and the broker's admin access to them.
 
-1. Admin access is typed without echo, read from standard input, or generated here (`access`).
-2. It is sealed here to the key that the broker shows on its own socket, for the target as the user's file
-   describes it; the identity is computed here from that file.
-3. A target mints nothing until its preflight worked; `add` reports the result for each kind.
-4. Only the target itself can confirm that an attempt to mint is over, so canaries of a host that doesn't
-   exist would be revoked forever. A host that this machine knows not to exist is refused before anything is
-   written; a host that is only unreachable from here is not.
-5. OpenSSH hosts can't know new keys in advance. The user is told what to do there (`access`); that the
-   first preflight fails is expected, and the target is tested again once the host is ready.
+Admin access is sealed here to the key that the broker shows on its own socket, for the identity that this
+process computes from the user's file. Only the target can confirm that an attempt to mint is over: canaries
+of a host that doesn't exist would be revoked forever, so such a host is refused before anything is written.
 """
 
 from __future__ import annotations

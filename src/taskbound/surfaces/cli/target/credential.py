@@ -1,8 +1,4 @@
-"""`taskbound credential`: credentials in targets, how to end them, and requesting one for a task.
-
-1. A secret is printed only on an explicit request, and in no other output.
-2. Nothing here ends a task.
-"""
+"""`taskbound credential`: credentials in targets; a secret is printed only on an explicit request."""
 
 from __future__ import annotations
 

@@ -2,9 +2,8 @@
 
 1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed.
 2. Waiting is bounded; the preflight itself is not.
-3. If credentials of a target have no name of ours, the user is warned that no sweep finds lost ones.
-4. Credentials that can't be revoked are reported by `doctor` and wherever a target is tested, shown or
-   listed, with their number and last possible use. Sessions that are open by then are not ended.
+3. If credentials have no name of ours, no sweep finds lost ones, and the command warns the user.
+4. Sessions that are open when an irrevocable credential ends are not ended.
 """
 
 from __future__ import annotations
