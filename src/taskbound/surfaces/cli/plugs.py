@@ -224,11 +224,7 @@ class Probing(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         definitions: tuple[bytes, ...] = (),
     ) -> Probed:
-        """Return the pinned server with its definitions; `secrets` maps its slots to values, if filled.
-
-        With given definitions the server is not started. Raises MalformedError if the command can't be pinned
-        (not found, a floating version, a shell), UnavailableError if it doesn't start, answer or list.
-        """
+        """Return the pinned server; it is not started if definitions are given."""
 
 
 class Reaching(Protocol):

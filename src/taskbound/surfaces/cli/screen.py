@@ -93,7 +93,7 @@ def _unit_escapes(char: str) -> str:
 
 
 class Screen:
-    """Standard output and standard error of one command; `json` as in rule 4."""
+    """Standard output and standard error of one command; with `json`, output is one document."""
 
     def __init__(self, *, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.json = json

@@ -276,7 +276,7 @@ _AS_YOU: Final = [
     ("  it may", "whatever you may do over the network API, in your name: no task bounds it"),
     ("  how long", f"{LONGEST // 60} minutes from when it fetches its token"),
 ]
-"""What a client may do that acts as a person (rule 3)."""
+"""What a client may do that acts as a person."""
 
 
 @command(

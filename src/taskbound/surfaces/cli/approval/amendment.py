@@ -1,9 +1,4 @@
-"""Widening amendments in the terminal: requested by `task amend`, answered by `approval`.
-
-1. The digest to sign and the difference between the two scopes are computed here from the question's bytes,
-   so a daemon that shows one scope and has another signed is detected.
-2. Every byte of the new scope is shown, in words and as written.
-"""
+"""Widening amendments in the terminal; digest and scope difference are computed here from the same bytes."""
 
 from __future__ import annotations
 

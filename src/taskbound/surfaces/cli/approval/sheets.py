@@ -1,8 +1,4 @@
-"""Builds sheets from the daemon's data, and narrower calls from held ones.
-
-1. A value keeps its type: a number is read as JSON, a text stays text. Other types are no amounts.
-2. Only arguments of the held action can be given. The daemon judges whether the call is narrower.
-"""
+"""Builds sheets from the daemon's data, and narrower calls from held ones; the daemon judges them."""
 
 from __future__ import annotations
 

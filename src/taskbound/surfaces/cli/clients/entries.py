@@ -150,7 +150,7 @@ def told_option(command: Sequence[str], name: str) -> str:
 
 
 class _StaysError(Exception):
-    """The reason why an entry can't be gated (rules 1 and 2)."""
+    """The reason why an entry can't be gated."""
 
 
 def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:

@@ -1,7 +1,11 @@
 """Runs the demo's steps, prints them in at most 80 columns, and reports what each proved.
 
-Texts of agents and servers are escaped and indented, so that they never reach the margin of our labels.
-A failed step ends the demo (rule 6: any error in a step makes it a failed step with its message).
+1. Every text is escaped on output, and texts of agents and servers are one line.
+2. Broken lines are indented, so that no foreign text reaches the margin where labels stand.
+3. With `--json` nothing of this is printed.
+4. A proof is a sentence and its checked result; a false one ends the step.
+5. A failed step ends the demo, because later steps depend on it.
+6. Any error in a step makes it a failed step with its message.
 """
 
 from __future__ import annotations

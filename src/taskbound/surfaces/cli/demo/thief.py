@@ -1,7 +1,4 @@
-"""What an attacker with the log's signing key does: changes one record and recomputes all that depends on it.
-
-The result is a complete log that verifies, except against a checkpoint that was kept from before.
-"""
+"""What an attacker with the log's signing key does; only an earlier checkpoint reveals the new log."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """`boundary`, `daemon`, `policy`, `audit`, `copies`, `agents`, `targets`, `people`, `trust`, `clients`
     or `processes`."""
     level: str
-    """`ok`, `warn` or `bad` (`doctor`, rule 1)."""
+    """`ok`, `warn` or `bad`."""
     name: str
     """A stable word for scripts."""
     text: str

@@ -1,12 +1,8 @@
 """Reads or generates the admin access to a target, and prints the steps for an OpenSSH host.
 
-1. Admin access never comes from an argument or a variable, which other programs can read.
-2. Private keys generated here are sealed, and neither shown nor written. Given keys are checked first.
-3. A way that a kind of target doesn't support is refused before anything is read.
-4. Only public halves are shown, and they are stored nowhere: if the lines are lost, make new keys.
-5. A line for the host contains only our text and names from the target's file, each at most one shell word
-   (`core.target.openssh`).
-6. No host knows new keys yet, so the first test can't succeed; that is reported and is no failure.
+Admin access never comes from an argument or a variable, which other programs can read. Generated private keys
+are sealed, and neither shown nor written; public halves are shown and stored nowhere. A line for the host has
+only our text and names from the target's file, each at most one shell word (`core.target.openssh`).
 """
 
 from __future__ import annotations

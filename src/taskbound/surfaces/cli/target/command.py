@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 app = group("target", "Systems in which credentials are minted: declare them, test them, look at them.")
 
 _FIRST_LOOK: Final = 15.0
-"""Seconds for a preflight that meets a host which doesn't know the keys (rule 5)."""
+"""Seconds for a preflight that meets a host which doesn't know the keys."""
 _NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 """The word of who knows names that there is no such one, or none with an address."""
 
