@@ -75,7 +75,6 @@ _TAKE_ONE: Final = ("--home", "--namespace")
 
 
 def build(first: str = "", second: str = "") -> typer.Typer:
-    """Build the program with all commands, or with only those that the first two words need."""
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",
@@ -114,7 +113,6 @@ def _sort(group: typer.Typer, modules: list[str]) -> None:
 
 
 def run(arguments: Sequence[str], plugs: Plugs) -> int:
-    """Run one command; `arguments` come without the program's name. Return the exit status."""
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:

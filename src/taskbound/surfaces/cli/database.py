@@ -1,7 +1,6 @@
 """`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
 
 `upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
-`restore` and `reconcile` require that no daemon serves, and stop everything until a person lifts the stop.
 """
 
 from __future__ import annotations

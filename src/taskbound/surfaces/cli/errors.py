@@ -1,16 +1,8 @@
-"""How errors end a command: exit status and message on standard error.
+"""How errors end a command: a message on standard error, and an exit status.
 
-| status | meaning |
-| --- | --- |
-| 0 | success |
-| 1 | done, but the findings are not good (`doctor`), or an unexpected error |
-| 2 | malformed: fix the input |
-| 3 | denied: ask an authorized person, or do something else |
-| 4 | unavailable: try again later; nothing was allowed |
-| 5 | tampered: the audit log, or what proves it, was changed |
-| 130 | interrupted |
-
-`taskbound run` and `exec` return their command's own status, unless the command never ran or `exec` ended it.
+Status: 0 success, 1 bad findings or an unexpected error, 2 malformed, 3 denied, 4 unavailable (nothing was
+allowed), 5 tampered, 130 interrupted. `taskbound run` and `exec` return their command's own status, unless
+the command never ran, or `exec` had to end it and it returned 0.
 """
 
 from __future__ import annotations
@@ -72,7 +64,6 @@ def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
 
 
 def tell_surprise(screen: Screen, error: BaseException, *, whole: bool) -> None:
-    """Report an unexpected error as a defect of ours; the traceback only if `whole`."""
     message = f"{type(error).__name__}: {error}"
     tell(
         screen,

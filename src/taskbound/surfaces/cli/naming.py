@@ -1,9 +1,8 @@
 """Resolves ids that a user types, whole or shortened as narrow tables show them.
 
 1. A whole id is passed on as it is.
-2. A shortened id (`tsk_~7pzq5cgl`) is searched among a bounded number of newest ids. Ids end in random
-   characters from the daemon, so no attacker can choose an ending.
-3. An ending that matches two ids, or none, is refused.
+2. A shortened id is searched among the newest. The daemon chooses endings at random, so no attacker can.
+3. An ending that matches two ids, or no id, is refused.
 """
 
 from __future__ import annotations

@@ -41,7 +41,6 @@ class FileError(UnavailableError):
 
 
 def parse_seconds(text: str) -> int:
-    """Return the seconds of a duration such as `30m`, `1h30m` or `2d`."""
     found = _LENGTH.fullmatch(text)
     if not text or found is None:
         raise BadInputError(
@@ -75,7 +74,6 @@ def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """Yield the lines, with line feeds, of a file of any size or of standard input for `-`."""
     try:
         if name == "-":
             yield from sys.stdin.buffer

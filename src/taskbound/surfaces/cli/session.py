@@ -96,7 +96,6 @@ class Session:
             raise
 
     def done(self, answer: Done, sentence: str) -> None:
-        """Print the daemon's answer with `--json`, and otherwise the sentence and the daemon's note."""
         if self.screen.json:
             self.screen.document(answer)
             return
@@ -189,7 +188,6 @@ def group(name: str, sentence: str) -> typer.Typer:
 
 
 def told_before(ctx: typer.Context) -> dict[str, object]:
-    """Return the shared options that stand before the command's name."""
     found: dict[str, object] = {}
     outer = ctx.parent
     while outer is not None:

@@ -116,7 +116,6 @@ def refuse_amendment(name: str) -> None:
 
 
 def ask_amendment(session: Session, wanted: Asking) -> None:
-    """Request the agent's approvers to approve the amendment; a missing reason is refused."""
     ask = wanted.ask
     if not ask.reason:
         raise BadInputError(
@@ -157,7 +156,6 @@ def show_amendment(session: Session, name: str) -> None:
 
 
 def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
-    """Answer with a key made here, or with a statement and signature made elsewhere."""
     key, statement_file, signature = brought
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
@@ -187,7 +185,6 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
 
 
 def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """Return the statement that this person signs with this key, after showing the amendment."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
     question, before = read_amendment(found)

@@ -1,7 +1,6 @@
 """`taskbound approval`: shows the question about a held action, and answers it with a person's signature.
 
-1. Sheet and digest are computed here from the bytes, so a daemon that shows one thing and has another signed
-   is detected.
+1. Sheet and digest are computed here from the same bytes: a daemon that has another sheet signed is detected.
 2. No command answers without a signature.
 3. A plan, named by its own id, is shown and answered as a whole.
 4. A narrower call can differ from the held action only in the approver's values; both digests are signed.

@@ -78,7 +78,6 @@ class Narrower:
 
 
 def narrower(held: bytes, values: Sequence[str]) -> Narrower:
-    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`."""
     arguments = parse_object(held)
     changed: dict[str, Changed] = {}
     for said in values:

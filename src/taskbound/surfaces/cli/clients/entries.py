@@ -143,7 +143,6 @@ def is_gateway(command: Sequence[str]) -> bool:
 
 
 def told_option(command: Sequence[str], name: str) -> str:
-    """Return the value of an option in our gateway's command, or ''."""
     words = list(command)
     at = words.index(name) + 1 if name in words else len(words)
     return words[at] if at < len(words) else ""
@@ -356,7 +355,6 @@ class _Fill:
 def plan_gates(
     servers: Iterable[Server], found: Sequence[Server], *, agent: str, command: Sequence[str]
 ) -> tuple[Planned, ...]:
-    """Return the rewritten files without writing them."""
     files: dict[Path, dict[tuple[str, ...], list[Server]]] = {}
     for server in servers:
         files.setdefault(server.config.path, {}).setdefault(server.config.keys, []).append(server)

@@ -383,7 +383,6 @@ def part_started(environment: Mapping[str, str]) -> Parted:
 
 
 def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
-    """Separate secrets of a URL and headers; raises UnplaceableError if one fits no slot."""
     declared: dict[str, str] = {}
     secrets: dict[Slot, str] = {}
     for name, value in headers.items():

@@ -25,7 +25,6 @@ _PASSED: Final = frozenset({".git", ".hg", ".venv", "__pycache__", "node_modules
 
 
 def granted_directories(scope: JsonValue) -> set[str]:
-    """Return every directory that a scope names with `below`, at any depth."""
     found: set[str] = set()
     todo: list[JsonValue] = [scope]
     while todo:
@@ -42,7 +41,6 @@ def granted_directories(scope: JsonValue) -> set[str]:
 
 
 def known_projects(home: Path) -> tuple[Path, ...]:
-    """Return Claude Code's projects; empty if its file can't be read."""
     try:
         node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
     except BadConfigError:

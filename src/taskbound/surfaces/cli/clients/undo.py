@@ -1,8 +1,7 @@
 """Writes client configurations and restores them.
 
 1. The original bytes are durable, readable by this account only, before a file is changed.
-2. A file is replaced atomically, keeps its mode, and a link stays a link. A restored file is readable to no
-   account that could not read it before or can't read it now.
+2. A file is replaced atomically, keeps its mode, and a link stays a link. Restoring admits no new reader.
 3. A file that no longer holds the bytes that were read is left; the new text must parse to what is meant.
 4. If a file changed since, a person must agree to restoring it, and only the servers are moved back.
 5. A file that can't be restored keeps its copy; other copies are deleted, because they may hold secrets.
@@ -97,7 +96,6 @@ def rewrite(text: str, change: Change) -> tuple[str, Removed]:
 
 
 def put_back(text: str, removed: Removed) -> str:
-    """Put the servers back in place of the gateway's entry and keep other changes."""
     document = parse_jsonc(text)
     servers = _servers(document, removed.keys)
     there = {one.key for one in servers.members}

@@ -77,7 +77,6 @@ class Agent:
         return tuple(sorted(one.name for one in (await self.session.list_tools()).tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue], *, key: str = "") -> Answered:
-        """Call `server__tool`; an empty key is not sent."""
         meta = mcp_types.RequestParamsMeta({IDEMPOTENCY_KEY: key}) if key else None  # type: ignore[typeddict-unknown-key]  # an open map
         try:
             result = await self.session.call_tool(tool, dict(arguments), meta=meta)

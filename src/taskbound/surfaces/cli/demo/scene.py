@@ -200,7 +200,6 @@ class Step:
 
 
 async def play(steps: Sequence[Step], page: Page, *, first: int = 0) -> tuple[StepReport, ...]:
-    """Run the steps up to the first that fails, and return their reports."""
     reports: list[StepReport] = []
     for number, step in enumerate(steps, start=first):
         report = await _play_one(number, step, page)

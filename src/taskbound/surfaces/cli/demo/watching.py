@@ -48,11 +48,9 @@ class Watch:
         return self._client.ask(ShowAction(action=action), ActionDetail)
 
     def replay(self, action: str) -> str:
-        """Return `same`, or the difference from the recorded decision."""
         return self._client.ask(ExplainAction(action=action), ActionDetail).replay
 
     def size(self) -> int:
-        """Return the number of records that have a place in the log."""
         return self._client.ask(ExportAudit(limit=1), ExportPage).size
 
     def find(self, start: int, wanted: Callable[[Event], bool]) -> Event | None:
@@ -78,7 +76,6 @@ class Kept:
 
 
 def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
-    """Return the checkpoints in a monitor's file, oldest first."""
     found = []
     for line in monitor.read_text(encoding="utf-8").splitlines():
         value = json.loads(line)
@@ -88,7 +85,6 @@ def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
 
 
 def end_daemon(client: Client, how: signal.Signals = signal.SIGTERM) -> int:
-    """Signal the daemon, wait until it is gone, and return its process id."""
     pid = client.ask(Status(), StatusReport).pid
     process = (pid, started_of(pid))  # while it holds the connection, the number is its own
     client.close()

@@ -97,7 +97,6 @@ class World:
 
     @property
     def client(self) -> Client:
-        """Return the person's connection to the daemon; this starts the daemon if needed."""
         if self._client is None:
             self._client = self.plugs.connect(Place(home=self.home), "default", "cli")
         return self._client
@@ -135,7 +134,6 @@ class World:
             await asyncio.sleep(0.05)
 
     def left(self, limit: str) -> tuple[int, int]:
-        """Return what is left of a limit of the task, and its initial value."""
         detail = self.client.ask(ShowTask(task=self.task), TaskDetail)
         return next((left, whole) for name, left, whole in detail.remainders if name == limit)
 
@@ -158,7 +156,6 @@ class World:
     async def call(
         self, scene: Scene, tool: str, arguments: dict[str, JsonValue], *, key: str = ""
     ) -> tuple[Tried, Answered]:
-        """Call a tool as the agent; the step fails unless the daemon made exactly one decision."""
         scene.trying(tool, words_of(arguments.items()) + (f" (key {key})" if key else ""))
         agent = await self.connect()
         before = self.watch.newest()

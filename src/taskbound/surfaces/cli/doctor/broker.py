@@ -1,8 +1,7 @@
 """Findings about the broker and its targets, the egress, and slots that credentials fill.
 
 1. The broker's account is that of the socket's peer, or of its owner where this account may not connect.
-2. Protection against tracers covers memory only: the broker's account can read its key file and so every
-   admin access. One shared account is never reported as a boundary.
+2. Protection against tracers doesn't cover the broker's key file. One shared account is never a boundary.
 3. Without targets nothing is reported, and looking starts no broker.
 4. The broker reaches hosts with this machine's `ssh`.
 5. Targets whose credentials can't be revoked are reported with their number.
@@ -265,7 +264,6 @@ _NAME = "minted-slot"
 def look_at_minted(
     client: Client, servers: Iterable[UpstreamRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about slots that credentials fill; `ceilings` are by agent."""
     rows = [row for row in servers if _sources(row)]
     if rows:
         targets = client.ask(ListTargets(), TargetRows).rows

@@ -1,7 +1,4 @@
-"""Findings about client configurations: entries that bypass the gateway, and entries that can't work.
-
-An entry that reaches a pinned server directly, or whose program or agent is gone, is *bad*.
-"""
+"""Findings about client configurations: entries that bypass the gateway, and entries that can't work."""
 
 from __future__ import annotations
 

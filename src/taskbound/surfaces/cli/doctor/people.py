@@ -142,7 +142,6 @@ def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str
 
 
 def tell_trouble(found: TokenKeyRows) -> Iterator[tuple[str, str, str, str]]:
-    """Yield why no token can be signed now; bad only if tokens were signed before."""
     if found.trouble:
         text = f"no token can be signed: {found.trouble}"
         yield "bad" if found.rows else "warn", "token-signer", text, found.advice

@@ -1,7 +1,6 @@
-"""Findings about running processes: pinned servers started or reached without the gateway.
+"""Findings about this account's processes in Linux's `/proc` that reach pinned servers without the gateway.
 
-Only this account's present processes in Linux's `/proc` are seen (proc(5), proc_pid_net(5)); earlier,
-disguised and other accounts' processes are not. Connections to remote servers can't be seen.
+Earlier, disguised and other accounts' processes aren't seen (proc(5), proc_pid_net(5)).
 """
 
 from __future__ import annotations
@@ -138,7 +137,6 @@ def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
 
 
 def verb_of(words: tuple[str, ...]) -> str:
-    """Return the `taskbound` verb that a command line runs (`egress` for the egress), or ''."""
     at = 1
     while words[at : at + 1] and words[at].startswith("-") and words[at] != "-m":
         at += 2 if words[at] in _WITH_VALUE else 1

@@ -283,7 +283,6 @@ def _ask_roots(session: Session, default: str) -> list[str]:
 
 
 def choose_name(session: Session, choice: Choice, scope: Scope) -> None:
-    """Choose another agent name if an agent with this name and another ceiling exists."""
     ceilings = {one.name: bytes(one.ceiling) for one in session.ask(ListAgents(), AgentRows).rows}
     for left in reversed(range(TRIES)):
         if ceilings.get(choice.agent, scope.canonical) == scope.canonical:

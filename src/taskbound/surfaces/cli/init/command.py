@@ -70,7 +70,6 @@ if TYPE_CHECKING:
 
 
 def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: str) -> None:
-    """Print the remaining steps; `run` holds the options that `taskbound run` needs, or is ''."""
     screen = session.screen
     if state == "active":
         screen.line("Done. Restart the clients, and start work with:")

@@ -1,8 +1,7 @@
 """Builds the scope that `init` writes as ceiling and template, from chosen tools and directories.
 
 A tool with several paths gets a grant per directory, so that all paths of a call lie below the same one.
-Destructive tools and tools with an unlimited possible path are not preselected. A tool file can make more
-arguments paths and settle doubts; it can't make a path-like argument free.
+A tool file can make more arguments paths and settle doubts; it can't make a path-like argument free.
 """
 
 from __future__ import annotations
@@ -58,7 +57,6 @@ class Offer:
         return self._of(Sort.FREE)
 
     def ticked(self, *, free: bool) -> bool:
-        """Return whether it is preselected; `free` if the person left paths free."""
         return self.effect is not Effect.DESTRUCTIVE and (free or not self.doubts)
 
     def _of(self, *sorts: Sort) -> tuple[str, ...]:
@@ -101,7 +99,6 @@ def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
 
 
 def outermost(roots: Iterable[str]) -> tuple[str, ...]:
-    """Return the directories that lie below no other of them, sorted."""
     found: list[str] = []
     for root in sorted(set(roots), key=lambda it: (it.count("/"), it)):  # what is above comes first
         if not any(one == "/" or root.startswith(f"{one}/") for one in found):
@@ -129,7 +126,6 @@ def _any_of(options: Sequence[JsonValue]) -> JsonValue:
 
 
 def _each(what: JsonValue, lists: int) -> JsonValue:
-    """Wrap a constraint in `lists` levels of "each element"."""
     for _ in range(lists):
         what = {"each": what}
     return what

@@ -48,7 +48,6 @@ def files_left(some: Sequence[Left]) -> tuple[FileLeft, ...]:
 
 
 def raise_for(session: Session, left: Sequence[Left]) -> None:
-    """Name all files that were left, and raise the first one's error; returns if no file was left."""
     for one in left[1:]:
         session.screen.note(Words(one.error.message))
     if left:

@@ -88,7 +88,6 @@ def read_folder(told: str) -> PolicyFolder:
 
 
 def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, PolicyTool]:
-    """Return the tools by name, from the file `told`, the folder's `tools.json`, or the daemon."""
     name = told or (str(folder.path / _TOOLS) if folder.has_tools else "")
     if name:
         try:

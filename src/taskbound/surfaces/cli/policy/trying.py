@@ -73,7 +73,6 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 def problems_of(
     session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool], groups: Collection[str] | None
 ) -> tuple[Problem, ...]:
-    """Return the problems of the policies for these tools, and for these groups if known."""
     language = session.plugs.policies()
     found = tuple(
         Problem(
@@ -101,7 +100,6 @@ def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -
 
 
 def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
-    """Return an engine with the folder's policies and the base, as if in force."""
     language = session.plugs.policies()
     base = session.plugs.base_policies() if folder.base is None else folder.base
     try:
@@ -116,7 +114,6 @@ def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
 
 
 def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase | OperationCase]]:
-    """Yield each case with file, line and column."""
     if not folder.cases:
         raise BadBundleError("the folder has no case", remedy="write one into a `*.cases.yaml`")
     for name, raw in folder.cases.items():

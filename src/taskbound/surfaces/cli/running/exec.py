@@ -1,15 +1,13 @@
 """`taskbound exec`: runs a command with credentials of a task, and ends them with the command.
 
 1. All credentials are opened before the command starts; if one can't be had, the others are ended.
-2. Secrets go into the command's environment only. Variables that decide what runs or where programs connect
-   are refused. For a host an agent in this process uses the key, and the command gets no secret.
+2. Secrets go into the command's environment only, without variables that decide what runs or where programs
+   connect. For a host an agent in this process uses the key, and the command gets no secret.
 3. The command runs under a keeper, so killing this process leaves no command with a credential (Linux).
-4. The command is terminated, and killed after two seconds, if the task pauses or ends, everything is
-   stopped, or no daemon answers for five seconds.
+4. The command is ended if the task pauses or ends, or no daemon answers for five seconds.
 5. `--renew` renews credentials while the command runs; others end and the command goes on.
 6. Targets have five seconds to confirm revocation; the daemon revokes the rest later in any case.
-7. No tracer of the same account and no core dump can read this process; the command's environment is
-   readable by its account, like any command's.
+7. No tracer of this account and no core dump can read this process; tracers can read the command.
 """
 
 from __future__ import annotations
@@ -409,7 +407,6 @@ class _Exec:
             time.sleep(_AGAIN)
 
     def _look_at(self, one: TaskCredential) -> str:
-        """Return the credential's state as the task sees it, or as an inspector sees it if the task ended."""
         if self._task is not None:
             with suppress(TaskboundError):
                 return self._task.end(one.id).state

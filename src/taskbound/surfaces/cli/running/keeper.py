@@ -4,8 +4,7 @@
 2. After the command, descendants are terminated, and killed after two seconds; then the keeper exits.
 3. When the run exits or is killed, the kernel signals the keeper, which kills all descendants at once.
 4. When the keeper is killed, the kernel kills the command, and the run kills the adopted rest.
-5. If both are killed together, the daemon recognizes only descendants that it saw before
-   (`surfaces.api.insiders`).
+5. If both are killed, the daemon knows only descendants that it saw before (`surfaces.api.insiders`).
 6. The command's own folder is removed last. If both are killed it stays, so it must hold no secret.
 7. A daemon that a gateway below had to restart is a descendant too; one that the run starts is not.
 """
@@ -214,7 +213,6 @@ def _prctl(option: int, value: int) -> None:
 
 
 def adopt_orphans(*, on: bool = True) -> None:
-    """Become, or stop being, the parent of orphaned descendants."""
     _prctl(_SUBREAPER, on)
 
 

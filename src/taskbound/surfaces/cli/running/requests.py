@@ -126,7 +126,6 @@ def say_held(session: Session, refused: Refused) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn termination signals into KeyboardInterrupt, so that what was begun is ended first."""
     asked = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
     before = {one: signal.signal(one, signal.default_int_handler) for one in asked}
     try:

@@ -2,9 +2,8 @@
 
 1. The task is started and this process registered before the command exists, so that no gateway beneath it
    starts without its task. The daemon finds the run among a gateway's ancestors by pid and start time.
-2. No descendant outlives run and keeper (`keeper`, Linux).
-3. Status 0 completes the task, a signal to this process cancels it, anything else fails it.
-4. If this process is killed, the daemon sees the connection close.
+2. Status 0 completes the task, a signal to this process cancels it, anything else fails it.
+3. If this process is killed, the daemon sees the connection close.
 """
 
 from __future__ import annotations

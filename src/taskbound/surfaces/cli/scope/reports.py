@@ -162,7 +162,6 @@ class WrittenReport(msgspec.Struct, frozen=True, kw_only=True, tag="written", ta
 
 
 def scope_as_yaml(scope: Scope) -> bytes:
-    """Return the scope as YAML; raises MalformedError if it would not read back the same."""
     raw = write_yaml(scope.value(), order=_ORDER, blocks=_BLOCKS).encode()
     parse_scope(read_document(raw, "scope.yaml").value)
     return raw
@@ -177,7 +176,6 @@ def schema_as_text(schema: dict[str, JsonValue]) -> bytes:
 
 
 def put(session: Session, raw: bytes, out: str) -> None:
-    """Write text to the named file or show it; with `--json` report where it was written."""
     if out:
         write_file(out, [raw])
         if session.screen.json:

@@ -1,7 +1,4 @@
-"""Finds the scope and the pinned tools that a command names, in files or by the daemon.
-
-A file with a name like `task:x` is given as `./task:x`.
-"""
+"""Finds the scope and the pinned tools that a command names, in files or by the daemon."""
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@
 
 1. A value never comes from an argument or a variable, which other programs can read.
 2. What leaves this process is sealed to the egress's key, for one pinned server and one slot.
-3. The pin's digest is computed here from what the user saw or what was just probed: otherwise the daemon
-   could list one program under another's digest.
+3. The pin's digest is computed here: otherwise the daemon could list one program under another's digest.
 4. A slot that a credential fills takes no value (`core.tool.source`).
-5. The user names an OAuth client's issuer and confirms its endpoints: neither the server nor an attacker on
-   the way to it may choose who gets the client's secret.
+5. The user confirms an OAuth client's issuer and endpoints: neither the server nor an attacker on the way to
+   it may choose who gets the client's secret.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ OAuth = Annotated[
 def ask_client(
     session: Session, url: str, words: Sequence[str], *, key: str, authorities: str
 ) -> OAuthSpec | None:
-    """Look up the issuer of the client in `words` (`NAME=VALUE`), and ask the user to confirm it."""
     if not words:
         return None
     if not url:
@@ -70,7 +68,6 @@ def ask_client(
 
 
 def client_words(spec: OAuthSpec) -> str:
-    """Return the client in one line without secrets."""
     return (
         f"tokens are asked for as {shown(spec.client)} ({shown(spec.method)}) at {shown(spec.token)},"
         f" for {shown(spec.resource)}, scope {shown(' '.join(spec.scopes)) or 'none'},"

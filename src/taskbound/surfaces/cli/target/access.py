@@ -53,7 +53,7 @@ class Way:
     piped: bool = False
     """Read from standard input."""
     fresh: bool = False
-    """Made here (rule 2)."""
+    """Made here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +256,6 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
-    """`over` is whether the first test has finished."""
     screen = session.screen
     if screen.json:
         screen.document(keys)

@@ -347,7 +347,6 @@ def require_somewhere(place: SystemPlace) -> None:
 
 
 def _trouble_of(host: str, port: int) -> str:
-    """Return why the host can't exist as far as this machine knows, or ''."""
     if host.startswith("/"):
         try:
             Path(host).stat()

@@ -3,7 +3,6 @@
 1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed.
 2. Waiting is bounded; the preflight itself is not.
 3. If credentials have no name of ours, no sweep finds lost ones, and the command warns the user.
-4. Sessions that are open when an irrevocable credential ends are not ended.
 """
 
 from __future__ import annotations
