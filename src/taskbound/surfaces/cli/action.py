@@ -85,7 +85,6 @@ def explain(session: Session, action: ActionArgument) -> None:
 
 
 def explain_action(session: Session, action: str) -> None:
-    """Print an action with everything that its decision follows from."""
     found = session.ask(ExplainAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -137,7 +136,6 @@ def _state(row: ActionRow) -> str:
 
 
 def show_action(screen: Screen, found: ActionDetail) -> None:
-    """Print one action."""
     row = found.row
     screen.heading(shown(row.action))
     reasons = tuple(

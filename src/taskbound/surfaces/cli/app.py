@@ -1,7 +1,6 @@
 """The program: all commands, and the one place where errors become messages and an exit status.
 
-1. Only the modules of the typed command are loaded, because loading all takes longer than most commands.
-   All are loaded if the first word is unknown or an option asks about the program.
+1. Only the modules of the typed command are loaded: loading all takes longer than most commands.
 2. `wiring` reports which extra installs a missing package.
 """
 
@@ -76,7 +75,6 @@ _TAKE_ONE: Final = ("--home", "--namespace")
 
 
 def build(first: str = "", second: str = "") -> typer.Typer:
-    """Build the program with all commands, or with only those that the first two words need (rule 1)."""
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",
@@ -115,7 +113,6 @@ def _sort(group: typer.Typer, modules: list[str]) -> None:
 
 
 def run(arguments: Sequence[str], plugs: Plugs) -> int:
-    """Run one command with the given arguments (without the program's name) and return its exit status."""
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:

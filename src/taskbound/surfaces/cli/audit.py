@@ -284,7 +284,6 @@ def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
 
 
 def _log_key(session: Session) -> str:
-    """Return the log's key as the daemon got it from its signer."""
     key = session.ask(ExportAudit(limit=1), ExportPage).key
     if not key:
         raise SignerUnavailableError(

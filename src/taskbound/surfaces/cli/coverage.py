@@ -1,8 +1,4 @@
-"""`taskbound audit coverage`: which of an application's tools are guarded.
-
-A tool counts as covered only if it is guarded. Whether a guarded tool is pinned is known to the daemon and
-doesn't affect the status: an unpinned tool is refused at each call.
-"""
+"""`taskbound audit coverage`: which of an application's tools are guarded, whether pinned or not."""
 
 from __future__ import annotations
 

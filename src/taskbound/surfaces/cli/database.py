@@ -1,8 +1,6 @@
 """`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
 
 `upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
-A backup is made while daemons serve; `restore` and `reconcile` require that none serves, and leave
-everything stopped until a person lifts the stop.
 """
 
 from __future__ import annotations

@@ -1,17 +1,8 @@
-"""How errors end a command: exit status and message on standard error.
+"""How errors end a command: a message on standard error, and an exit status.
 
-| status | meaning |
-| --- | --- |
-| 0 | success |
-| 1 | done, but the findings are not good (`doctor`), or an unexpected error |
-| 2 | malformed: fix the input |
-| 3 | denied: ask an authorized person, or do something else |
-| 4 | unavailable: try again later; nothing was allowed |
-| 5 | tampered: the audit log, or what proves it, was changed |
-| 130 | interrupted |
-
-`taskbound run` and `taskbound exec` return their command's own status. They return one of these only if the
-command never ran, or if `exec` had to end a command that then returned 0.
+Status: 0 success, 1 bad findings or an unexpected error, 2 malformed, 3 denied, 4 unavailable (nothing was
+allowed), 5 tampered, 130 interrupted. `taskbound run` and `exec` return their command's own status, unless
+the command never ran, or `exec` had to end it and it returned 0.
 """
 
 from __future__ import annotations
@@ -40,21 +31,18 @@ and its log is not what it claims to be."""
 
 
 def fault_of(error: TaskboundError) -> Fault:
-    """Return the error as one message; the daemon's own message if the daemon raised it."""
     if isinstance(told := getattr(error, "fault", None), Fault):
         return told
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
 
 
 def status_of(error: TaskboundError) -> int:
-    """Return the exit status of the error's family."""
     fault = fault_of(error)
     family = _FAMILY.get(fault.code) or fault.family or error.family
     return FAMILIES.get(family, FAMILIES[error.family]).exit_status
 
 
 def usage_fault(error: typer.TyperException) -> Fault:
-    """Return the error for invalid arguments, with the command whose help to read."""
     where = getattr(error, "ctx", None)  # only an error about words has one
     path = where.command_path if where is not None else "taskbound"
     message = error.format_message().strip().rstrip(".")
@@ -63,7 +51,7 @@ def usage_fault(error: typer.TyperException) -> Fault:
 
 
 def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
-    """Print an error and its remedy on standard error; `excerpt` (escaped file lines) not with `--json`."""
+    """Print an error and its remedy; `excerpt` holds escaped file lines, which `--json` leaves out."""
     if screen.json:
         screen.complaint(fault)
         return
@@ -76,7 +64,6 @@ def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
 
 
 def tell_surprise(screen: Screen, error: BaseException, *, whole: bool) -> None:
-    """Report an unexpected error as a defect of ours; the traceback only if `whole`."""
     message = f"{type(error).__name__}: {error}"
     tell(
         screen,

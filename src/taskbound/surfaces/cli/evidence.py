@@ -36,7 +36,6 @@ TokenOption = Annotated[
 
 
 def read_tokens(files: list[str] | None) -> tuple[str, ...]:
-    """Read one token per file; raises FileError, or BadInputError if the file isn't ASCII text."""
     found = []
     for name in files or ():
         raw = read_file(name).removesuffix(b"\n").removesuffix(b"\r")
@@ -47,7 +46,6 @@ def read_tokens(files: list[str] | None) -> tuple[str, ...]:
 
 
 def evidence_words(row: EvidenceRow) -> str:
-    """Return one piece of a task's evidence and whether it is valid."""
     match row.verdict:
         case "proven":
             return f"{row.text} (proven until {moment(row.until)})"

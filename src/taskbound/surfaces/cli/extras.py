@@ -1,6 +1,6 @@
 """The command that installs an extra into this environment.
 
-1. It names the extra's packages and never this package, so that no index has to have or can replace it.
+1. It never names this package, so that no index has to have or can replace it.
 2. The packages come from the installed metadata; without metadata it is the checkout's own command.
 """
 
@@ -17,7 +17,6 @@ _EXTRA: Final = re.compile(r"""extra\s*==\s*["']([a-z0-9-]+)["']""")
 
 
 def how_to_install(extra: str) -> str:
-    """Return the command that installs an extra's packages."""
     try:
         wanted = requires(_OWN) or []
     except PackageNotFoundError:

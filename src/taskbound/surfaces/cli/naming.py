@@ -1,9 +1,8 @@
 """Resolves ids that a user types, whole or shortened as narrow tables show them.
 
 1. A whole id is passed on as it is.
-2. A shortened id such as `tsk_~7pzq5cgl` (at least the last eight characters) is searched among a bounded
-   number of newest ids. Ids end in random characters from the daemon, so no attacker can choose an ending.
-3. An ending that matches two ids, or none, is refused.
+2. A shortened id is searched among the newest. The daemon chooses endings at random, so no attacker can.
+3. An ending that matches two ids, or no id, is refused.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ _PAGES: Final = 10
 
 
 def whole_task(session: Session, told: str) -> str:
-    """Return the task's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListTasks(limit=_PAGE, before=before), TaskRows)
         return [one.task for one in found.rows], found.more
@@ -38,8 +35,6 @@ def whole_task(session: Session, told: str) -> str:
 
 
 def whole_action(session: Session, told: str) -> str:
-    """Return the action's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListActions(limit=_PAGE, before=before), ActionRows)
         return [one.action for one in found.rows], found.more
@@ -48,8 +43,6 @@ def whole_action(session: Session, told: str) -> str:
 
 
 def whole_credential(session: Session, told: str) -> str:
-    """Return the credential's id; raises BadInputError as rule 3 says."""
-
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListCredentials(limit=_PAGE, before=before), CredentialRows)
         return [one.id for one in found.rows], found.more

@@ -12,7 +12,6 @@ _PAGE: Final = re.compile(r"\bdocs/(?:guides|reference)/[a-z-]+\.md\b")
 
 
 def find_page(name: str, package: Path | None = None) -> str:
-    """Return the full path of a page such as `docs/reference/scope.md`, or its name if missing."""
     package = package or Path(taskbound.__file__).parent
     for place in (package.parent.parent, package):
         if (place / name).is_file():
@@ -21,5 +20,4 @@ def find_page(name: str, package: Path | None = None) -> str:
 
 
 def with_pages(text: str) -> str:
-    """Replace page names in a sentence by full paths."""
     return _PAGE.sub(lambda found: find_page(found[0]), text)

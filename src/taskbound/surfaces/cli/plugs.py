@@ -224,11 +224,7 @@ class Probing(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         definitions: tuple[bytes, ...] = (),
     ) -> Probed:
-        """Return the pinned server with its definitions; `secrets` maps its slots to values, if filled.
-
-        With given definitions the server is not started. Raises MalformedError if the command can't be pinned
-        (not found, a floating version, a shell), UnavailableError if it doesn't start, answer or list.
-        """
+        """Return the pinned server; it is not started if definitions are given."""
 
 
 class Reaching(Protocol):
@@ -245,11 +241,7 @@ class Reaching(Protocol):
         secrets: Mapping[Slot, str | None] | None = None,
         oauth: OAuthSpec | None = None,
     ) -> Probed:
-        """Return the pinned server with its definitions; `oauth` is the client that connects.
-
-        Raises MalformedError if URL, headers or authorities can't be pinned, DeniedError without a token,
-        UnavailableError if the server can't be reached or authenticated, or doesn't list.
-        """
+        """Return the pinned server with its definitions; `oauth` is the client that connects."""
 
 
 class Joining(Protocol):
@@ -258,10 +250,7 @@ class Joining(Protocol):
     def __call__(
         self, place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
     ) -> Task:
-        """Connect for the task; `resume` names a lost connection to take up again.
-
-        Requests get their own idempotency keys. Raises TaskboundError without a daemon or such a task.
-        """
+        """Connect for the task; `resume` names a lost connection. Requests get their own idempotency keys."""
 
 
 class ServedHosts(Protocol):

@@ -41,7 +41,6 @@ class FileError(UnavailableError):
 
 
 def parse_seconds(text: str) -> int:
-    """Return the seconds of a duration such as `30m`, `1h30m` or `2d`, or raise BadInputError."""
     found = _LENGTH.fullmatch(text)
     if not text or found is None:
         raise BadInputError(
@@ -51,7 +50,6 @@ def parse_seconds(text: str) -> int:
 
 
 def spell_seconds(seconds: int) -> str:
-    """Return a duration as `parse_seconds` reads it."""
     parts = []
     for letter, unit in _UNITS.items():
         count, seconds = divmod(seconds, unit)
@@ -61,7 +59,7 @@ def spell_seconds(seconds: int) -> str:
 
 
 def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
-    """Return a file's bytes (`-` is standard input); raises FileError, or BadInputError if too large."""
+    """Return a file's bytes (`-` is standard input); `largest` is in bytes."""
     try:
         if name == "-":
             raw = sys.stdin.buffer.read(largest + 1)
@@ -76,7 +74,6 @@ def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
 
 
 def read_lines(name: str) -> Iterator[bytes]:
-    """Yield the lines, with line feeds, of a file of any size or of standard input for `-`."""
     try:
         if name == "-":
             yield from sys.stdin.buffer
@@ -88,10 +85,7 @@ def read_lines(name: str) -> Iterator[bytes]:
 
 
 def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
-    """Return the scope in a YAML or JSON file and its canonical bytes.
-
-    Raises FileError, or MalformedError whose `where` names file, line and column.
-    """
+    """Return the scope in a YAML or JSON file and its canonical bytes."""
     document = read_document(read_file(name), name)
     with document.pointing():
         scope = parse_scope(document.value)

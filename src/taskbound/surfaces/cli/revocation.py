@@ -18,7 +18,6 @@ _WAIT: Final = 2_000
 
 
 def add_stop(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app, "stop", asks=True, examples="taskbound stop --reason 'something is wrong'\ntaskbound stop --lift"
     )(stop)

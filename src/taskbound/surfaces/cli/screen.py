@@ -1,16 +1,9 @@
 """Terminal output that no text of an agent or server can forge.
 
-1. Every text is escaped on output: control, bidi, zero-width and tag characters, and line feeds, so that one
-   text is one line. Nothing is interpreted as markup.
-2. Our lines start in the first column. Longer texts and sentences are wrapped at spaces where possible, and
-   continuation lines start with a mark, so that no text can pose as ours.
-3. In a table only the last column may hold any text; the others hold bounded plain ASCII without two spaces
-   in a row. In a narrow window ids, instants and long cells are shortened, in this order and visibly except
-   for instants. If two first cells would look alike, each cell gets a line.
-4. With `--json` standard output is one ASCII document and nothing else, so a terminal has nothing to obey.
-5. Color needs a terminal and no `NO_COLOR`.
-6. A single plain ASCII word for copying is left whole on its own line; without a space it can't look like
-   ours.
+Every text is escaped on output (control, bidi, zero-width and tag characters, line feeds), so that one text
+is one line; nothing is markup. Continuation lines start with a mark, so that no text can pose as ours. In a
+table only the last column may hold any text; the others hold bounded plain ASCII without two spaces in a row,
+and two first cells never look alike. A word for copying is one plain ASCII word, so it can't look like ours.
 """
 
 from __future__ import annotations
@@ -68,12 +61,10 @@ Cell: TypeAlias = str | int
 
 
 def shown(text: str) -> str:
-    """Return the text escaped and on one line (rule 1)."""
     return escape_rest(text) if isinstance(text, Words) else escape_text(text)
 
 
 def moment(instant: int) -> str:
-    """Return an instant in UTC to the second, or a word if there is none."""
     if not instant:
         return "never"
     try:
@@ -83,7 +74,6 @@ def moment(instant: int) -> str:
 
 
 def ascii_json(document: object) -> str:
-    """Return the document as ASCII JSON, exact in every raw part (rule 4)."""
     text = msgspec.json.encode(document).decode()
     return "".join(char if " " <= char <= "~" else _unit_escapes(char) for char in text)
 
@@ -94,7 +84,7 @@ def _unit_escapes(char: str) -> str:
 
 
 class Screen:
-    """Standard output and standard error of one command; `json` as in rule 4."""
+    """Standard output and standard error of one command; with `json`, output is one document."""
 
     def __init__(self, *, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.json = json
@@ -107,21 +97,17 @@ class Screen:
 
     @property
     def interactive(self) -> bool:
-        """Return whether input and output are terminals."""
         return sys.stdin.isatty() and self._out.file.isatty()
 
     def document(self, document: object) -> None:
-        """Print the document of `--json`."""
         self._out.file.write(ascii_json(document) + "\n")
         self._out.file.flush()
 
     def complaint(self, document: object) -> None:
-        """Print a document on standard error: an error with `--json`."""
         self._err.file.write(ascii_json(document) + "\n")
         self._err.file.flush()
 
     def ask(self, question: str) -> None:
-        """Print a question of ours on standard error, and leave the cursor one space after it."""
         # The space is ours, and meant: escaped with the question it would be made visible.
         self._print(self._err, Words(question), "", end=" ")
 
@@ -131,7 +117,7 @@ class Screen:
             self._print(self._out, Words(text), style)
 
     def word(self, text: str) -> None:
-        """Print a word for copying (rule 6), or any other text as a line."""
+        """Print a word for copying, or any text that isn't a plain ASCII word as a line."""
         if self.json:
             return
         if _WORD.fullmatch(text):
@@ -140,13 +126,12 @@ class Screen:
             self.line(shown(text))
 
     def text(self, text: str) -> None:
-        """Print lines of ours for copying, with control characters escaped (rule 1)."""
+        """Print lines of ours for copying, with control characters escaped."""
         for line in () if self.json else text.splitlines():
             inner = line.lstrip(" ")
             self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)
 
     def changes(self, lines: Sequence[str]) -> None:
-        """Print diff lines of foreign texts; mark and indentation are kept."""
         for line in () if self.json else lines:
             inner = line[1:].lstrip(" \t")
             indent = line[1 : len(line) - len(inner)].expandtabs(_TAB)[:_INDENTED]
@@ -154,15 +139,12 @@ class Screen:
             self._broken(self._out, f"  {line[:1]}{indent}", shown(inner.rstrip(" ")), style)
 
     def note(self, text: str, style: str = "yellow") -> None:
-        """Print a line of ours on standard error, with `--json` too."""
         self._print(self._err, Words(text), style)
 
     def heading(self, text: str) -> None:
-        """Print a heading of ours."""
         self.line(text, "bold")
 
     def fields(self, pairs: Sequence[tuple[str, str | int | Sequence[str]]]) -> None:
-        """Print labels of ours and foreign texts, one line each; a sequence gets the label once."""
         if self.json:
             return
         width = max((len(label) for label, _ in pairs), default=0)
@@ -175,7 +157,6 @@ class Screen:
                 self._wrapped(f"{head}  " if number == 0 else f"{' ' * width}{_MARK[2:]}", text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-        """Print a table with one line per row, or `empty` without rows (rule 3)."""
         if self.json:
             return
         if not rows:
@@ -202,7 +183,6 @@ class Screen:
             self.fields(list(zip(heads, row, strict=True)))
 
     def status(self, word: str, text: str, advice: str = "") -> None:
-        """Print a finding: its level in color, the text, and the advice."""
         if self.json:
             return
         self._out.print(Text(f"{word:<5}", _STYLES.get(word, "")), end=" ", soft_wrap=True)
@@ -235,7 +215,6 @@ class Screen:
 
 
 def _width_of(console: Console) -> int:
-    """Return the window's width, or a width that wraps nothing if there is no window."""
     return shutil.get_terminal_size().columns if console.file.isatty() else 1_000_000
 
 

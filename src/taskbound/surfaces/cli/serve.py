@@ -20,13 +20,12 @@ _CANNOT_JUDGE: Final = frozenset({"other-version"})
 
 
 def add_serve(app: typer.Typer) -> None:
-    """Add the command to the program."""
     examples = "taskbound serve\ntaskbound serve --port 8710\ntaskbound serve --end"
     command(app, "serve", examples=examples)(serve)
 
 
 def add_gateway(app: typer.Typer) -> None:
-    """Add the command to the program; it parses its own arguments to start fast."""
+    """The command parses its own arguments, so that it starts fast."""
 
     def gateway(ctx: typer.Context) -> None:
         """Run the gateway between an MCP client and its servers; clients start it as `init` configured.
@@ -49,7 +48,7 @@ def add_gateway(app: typer.Typer) -> None:
 
 
 def add_guard(app: typer.Typer) -> None:
-    """Add the command to the program; it parses its own arguments."""
+    """The command parses its own arguments, so that it starts fast."""
 
     def guard(ctx: typer.Context) -> None:
         """Answer nginx or Envoy whether a request may pass to the service behind the proxy.
@@ -121,10 +120,7 @@ def _end(session: Session, port: int) -> None:
 
 
 def _require_allowed(session: Session) -> None:
-    """Raise if the daemon refuses to be ended by this process; the daemon records that.
-
-    Outside of every run, a daemon that doesn't answer is ended all the same: without it nothing is permitted.
-    """
+    """Ask the daemon, which records a refusal; outside of every run a silent daemon may be ended."""
     place = replace(session.place, autostart=False)
     with suppress(UnavailableError):
         try:

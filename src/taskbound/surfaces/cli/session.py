@@ -1,7 +1,4 @@
-"""One run of a command: its installation, prompts and output.
-
-1. `--home`, `--namespace` and `--json` may stand before, within and after the command; the last one counts.
-"""
+"""One run of a command: its installation, prompts and output. The last of repeated shared options counts."""
 
 from __future__ import annotations
 
@@ -63,7 +60,6 @@ class Session:
 
     @property
     def place(self) -> Place:
-        """Return the installation and its settings, read on first use."""
         if self._place is None:
             self._place = self.plugs.place(self._home)
         return self._place
@@ -75,11 +71,9 @@ class Session:
 
     @property
     def namespace(self) -> str:
-        """Return the namespace that the command works in."""
         return self._namespace or self.place.namespace
 
     def client(self) -> Client:
-        """Return the session's connection to the daemon, opened on first use."""
         if self._client is None:
             self._client = self.connect_anew("cli")
         return self._client
@@ -89,14 +83,10 @@ class Session:
         return self.plugs.connect(self.place, self.namespace, role)
 
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
-        """Return the daemon's answer of this type."""
         return self.client().ask(ask, kind, patience=patience)
 
     def require_outside(self, ask: Ask) -> None:
-        """Raise DeniedError beneath a `taskbound run`, gateway or egress.
-
-        For commands that act without the daemon: a running daemon refuses `ask` too, and records that.
-        """
+        """Refuse beneath a run, gateway or egress without a daemon too; a running daemon records it."""
         try:
             self.plugs.require_outside(self.place)
         except DeniedError:
@@ -106,7 +96,6 @@ class Session:
             raise
 
     def done(self, answer: Done, sentence: str) -> None:
-        """Print the daemon's answer with `--json`, and otherwise the sentence and the daemon's note."""
         if self.screen.json:
             self.screen.document(answer)
             return
@@ -114,7 +103,6 @@ class Session:
         self.screen.line(sentence if detail in sentence else f"{sentence} ({detail})")
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -153,11 +141,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 def command(
     app: typer.Typer, name: str, *, asks: bool = False, examples: str = "", passes: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command; its first parameter is the session.
-
-    `asks` adds `--yes`, `examples` appends lines to its help, and `passes` keeps unknown arguments and those
-    after `--` for another program.
-    """
+    """Register a command; `asks` adds `--yes`, `passes` keeps arguments for another program."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = _parameters(function)
@@ -194,7 +178,6 @@ def command(
 
 
 def group(name: str, sentence: str) -> typer.Typer:
-    """Return a group of commands."""
     app = typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
 
     def shared(home: HomeOption = "", namespace: NamespaceOption = "", json: JsonOption = False) -> None:
@@ -205,7 +188,6 @@ def group(name: str, sentence: str) -> typer.Typer:
 
 
 def told_before(ctx: typer.Context) -> dict[str, object]:
-    """Return the shared options that stand before the command's name (rule 1)."""
     found: dict[str, object] = {}
     outer = ctx.parent
     while outer is not None:
@@ -216,7 +198,6 @@ def told_before(ctx: typer.Context) -> dict[str, object]:
 
 
 def plugs_of(ctx: typer.Context) -> Plugs:
-    """Return what `wiring` provided; raises NotWiredError without it."""
     found = ctx.find_object(Plugs)
     if found is None:
         raise NotWiredError("this program was started without its parts")

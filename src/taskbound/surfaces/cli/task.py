@@ -111,7 +111,6 @@ def make_start(
     heartbeat: str = "",
     grace: str = "",
 ) -> StartTask:
-    """Return the request to start a task; raises BadInputError for missing or conflicting options."""
     agent = agent or session.place.agent
     if not agent:
         raise BadInputError(
@@ -401,7 +400,6 @@ def _state(row: TaskRow) -> str:
 
 
 def _say_next(screen: Screen, task: TaskDetail) -> None:
-    """Print what to do after a task that was recorded for learning."""
     if task.row.learning and task.row.state not in _ALIVE:
         screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
 
@@ -420,7 +418,6 @@ def _standing(credential: CredentialRow) -> str:
 
 
 def show_task(screen: Screen, task: TaskDetail) -> None:
-    """Print one task."""
     row = task.row
     screen.heading(shown(row.task))
     screen.fields(

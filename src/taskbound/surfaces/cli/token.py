@@ -1,8 +1,6 @@
 """`taskbound token`: tokens, signing keys, OAuth clients and admissions. No command prints a token.
 
-1. The request under a code is shown before anything is asked; the client's own claims are marked as such.
-2. The person chooses the task: one of theirs that runs, or a new one.
-3. A client that asks to act as the person itself is announced as that, and no task is asked for.
+The request under a code is shown before any question; a client's own claims are marked as such.
 """
 
 from __future__ import annotations
@@ -278,7 +276,7 @@ _AS_YOU: Final = [
     ("  it may", "whatever you may do over the network API, in your name: no task bounds it"),
     ("  how long", f"{LONGEST // 60} minutes from when it fetches its token"),
 ]
-"""What a client may do that acts as a person (rule 3)."""
+"""What a client may do that acts as a person."""
 
 
 @command(

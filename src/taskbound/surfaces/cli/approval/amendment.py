@@ -1,9 +1,4 @@
-"""Widening amendments in the terminal: requested by `task amend`, answered by `approval`.
-
-1. The digest to sign and the difference between the two scopes are computed here from the question's bytes,
-   so a daemon that shows one scope and has another signed is detected.
-2. Every byte of the new scope is shown, in words and as written.
-"""
+"""Widening amendments in the terminal; digest and scope difference are computed here from the same bytes."""
 
 from __future__ import annotations
 
@@ -108,12 +103,10 @@ def amend(
 
 
 def is_amendment(name: str) -> bool:
-    """Return whether the name has the prefix of an amendment's id."""
     return name.startswith(_PREFIX)
 
 
 def refuse_amendment(name: str) -> None:
-    """Raise BadInputError if the name is an amendment's id."""
     if is_amendment(name):
         raise BadInputError(
             f"`{shown(name)}` is an amendment of a task",
@@ -123,7 +116,6 @@ def refuse_amendment(name: str) -> None:
 
 
 def ask_amendment(session: Session, wanted: Asking) -> None:
-    """Request the agent's approvers to approve the amendment; raises BadInputError without a reason."""
     ask = wanted.ask
     if not ask.reason:
         raise BadInputError(
@@ -155,7 +147,6 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
 
 
 def show_amendment(session: Session, name: str) -> None:
-    """Show one amendment as it is to be signed."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     question, before = read_amendment(found)
     if session.screen.json:
@@ -165,10 +156,6 @@ def show_amendment(session: Session, name: str) -> None:
 
 
 def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
-    """Answer an amendment with a key, or with a statement and signature made elsewhere.
-
-    Raises UnreadableQuestionError if the question's digest doesn't match what is shown.
-    """
     key, statement_file, signature = brought
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
@@ -198,7 +185,6 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
 
 
 def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """Return the statement that this person signs with this key, after showing the amendment."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
     question, before = read_amendment(found)
@@ -207,16 +193,12 @@ def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: 
 
 
 def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
-    """Return an amendment's cells for the list of questions."""
     missing = one.missing or one.reason or "-"
     return (one.amendment, moment(one.asked), one.state, f"amend {one.task}", one.agent, one.asker, missing)
 
 
 def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | None]:
-    """Return the question and the task's current scope after checking both digests (rule 1).
-
-    Raises UnreadableQuestionError if a digest differs.
-    """
+    """Return the question and the task's current scope after this process computed both digests itself."""
     try:
         question = parse_amendment(found.question.encode())
         before = parse_scope(parse_document(found.before.encode())) if found.before else None
@@ -245,7 +227,7 @@ def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | N
 
 
 def require_difference(before: Scope | None) -> None:
-    """Raise UnreadableQuestionError if the daemon sent no current scope to compare with (rule 1)."""
+    """Refuse an amendment without a current scope: the person could not see what it adds."""
     if before is None:
         raise UnreadableQuestionError(
             "the task has another scope than the amendment is about, or it is kept back",

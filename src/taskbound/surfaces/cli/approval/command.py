@@ -1,13 +1,11 @@
 """`taskbound approval`: shows the question about a held action, and answers it with a person's signature.
 
-1. Sheet and digest are computed here from the bytes of question and arguments, so a daemon that shows one
-   thing and has another signed is detected.
+1. Sheet and digest are computed here from the same bytes: a daemon that has another sheet signed is detected.
 2. No command answers without a signature.
-3. A plan, named by its own id, is shown and answered as a whole (`plan`).
-4. A narrower call is built here from the held action and the approver's values; nothing else can differ,
-   and both digests are signed.
-5. An answer covers retries only if the approver says so; the number is signed.
-6. A question that is over is refused before a statement is written or a passphrase is asked for.
+3. A plan, named by its own id, is shown and answered as a whole.
+4. A narrower call can differ from the held action only in the approver's values; both digests are signed.
+5. An answer covers retries only if the approver says so; the signature covers their number.
+6. A question that is over is refused before a statement is written or a passphrase is requested.
 """
 
 from __future__ import annotations
@@ -388,7 +386,7 @@ def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], ret
 
 
 def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
-    """Raise if retries are requested with anything but a plain approval of one action (rule 5)."""
+    """Refuse retries with anything but a plain approval of one action."""
     if retries and (not plain or is_plan(approval) or is_amendment(approval)):
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
@@ -437,7 +435,7 @@ def _statement(
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    """Return the digest of the narrowed action, or '' if it isn't narrowed (rule 4)."""
+    """Return the digest of the narrowed action, or '' if the approver didn't narrow it."""
     return "" if less is None else action_from(found, question, less.arguments).digest
 
 

@@ -1,8 +1,4 @@
-"""Shows plans as they are signed, and answers them.
-
-1. What is signed is computed here from the bytes of the plan and of each step's question and arguments, so a
-   daemon that shows one list and has another signed is detected.
-"""
+"""Shows and answers plans; their digests are computed here, from the same bytes that the approver sees."""
 
 from __future__ import annotations
 
@@ -45,12 +41,10 @@ _YES: Final = frozenset({AnswerKind.APPROVE, AnswerKind.CONFIRM})
 
 
 def is_plan(name: str) -> bool:
-    """Return whether the name is a plan's id."""
     return name.startswith(_PREFIX)
 
 
 def show_plan(session: Session, name: str) -> None:
-    """Show a plan as it is to be signed: every byte that would run, in order."""
     found = session.ask(ShowPlan(plan=name), PlanDetail)
     plan, questions = _read(found)
     if session.screen.json:
@@ -60,7 +54,6 @@ def show_plan(session: Session, name: str) -> None:
 
 
 def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]]:
-    """Show a plan, and return it with its questions for signing."""
     found = session.ask(ShowPlan(plan=name), PlanDetail)
     require_open(name, found.state)
     plan, questions = _read(found)
@@ -69,10 +62,7 @@ def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]
 
 
 def plan_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """Show the plan, and return the statement that this person signs with this key.
-
-    Raises BadInputError for an answer that plans don't have.
-    """
+    """Show the plan before its statement is built; refuse an answer that plans don't have."""
     if kind is AnswerKind.NARROW:
         raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
     plan, questions = show_plan_to_sign(session, name)
@@ -80,7 +70,6 @@ def plan_statement(session: Session, name: str, by: tuple[str, str], kind: Answe
 
 
 def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, kind: AnswerKind) -> None:
-    """Answer a plan with a signature made here, or with a statement and signature made elsewhere."""
     key, statement_file, signature = brought
     if kind is AnswerKind.NARROW:
         raise BadInputError(
@@ -136,10 +125,7 @@ def _statement(plan: Plan, by: tuple[str, str], kind: AnswerKind) -> str:
 
 
 def _read(found: PlanDetail) -> tuple[Plan, list[Question]]:
-    """Return the plan and its questions after computing all digests here (rule 1).
-
-    Raises UnreadableQuestionError or UnreadablePlanError if a digest differs from what is shown.
-    """
+    """Return the plan and its questions after this process computed all digests itself."""
     plan = parse_plan(found.canonical.encode())
     questions = [question_from(one) for one in found.steps]
     shown_so = tuple(one.digest for one in questions) == plan.questions and all(map(plan.has, questions))

@@ -1,8 +1,4 @@
-"""`taskbound approval list`, `watch`, `plan`, `stats` and `limits`.
-
-1. A plan's file is a YAML or JSON list, or JSON lines (`.jsonl`), one step per line.
-2. Errors name the line where the step begins, also those of the daemon.
-"""
+"""`taskbound approval list`, `watch`, `plan`, `stats` and `limits`."""
 
 from __future__ import annotations
 
@@ -126,7 +122,6 @@ def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
 
 
 def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
-    """Return a line for each question, and one for each plan."""
     found: dict[str, tuple[str, ...]] = {}
     steps: dict[str, list[ApprovalRow]] = {}
     for one in rows:

@@ -1,8 +1,4 @@
-"""Builds sheets from the daemon's data, and narrower calls from held ones.
-
-1. A value keeps its type: a number is read as JSON, a text stays text. Other types are no amounts.
-2. Only arguments of the held action can be given. The daemon judges whether the call is narrower.
-"""
+"""Builds sheets from the daemon's data, and narrower calls from held ones; the daemon judges them."""
 
 from __future__ import annotations
 
@@ -49,7 +45,6 @@ def require_open(name: str, state: str) -> None:
 
 
 def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
-    """Return the held action, or its tool with other arguments."""
     frame = Frame(
         namespace=question.namespace,
         task=question.task,
@@ -62,7 +57,6 @@ def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"
 
 
 def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
-    """Return the sheet's contents from the daemon's data."""
     sheet = sheet_of(
         question,
         action_from(found, question),
@@ -84,10 +78,6 @@ class Narrower:
 
 
 def narrower(held: bytes, values: Sequence[str]) -> Narrower:
-    """Return the held arguments with these values, each `ARGUMENT=AMOUNT`.
-
-    Raises BadInputError for an unknown argument or a value that is no amount.
-    """
     arguments = parse_object(held)
     changed: dict[str, Changed] = {}
     for said in values:

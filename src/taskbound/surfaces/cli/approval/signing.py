@@ -1,6 +1,6 @@
-"""Signs with a person's key by `ssh-keygen -Y sign`, which asks for passphrase or touch itself.
+"""Signs with a person's key by `ssh-keygen -Y sign`, which requests passphrase or touch itself.
 
-1. What is signed is shown first. Private keys are never read; only the unencrypted part of the file is.
+1. The statement is shown before it is signed. The secret part of a private key is never read.
 2. An enrollment statement must say that it enrolls, and name the intended key, whatever a daemon sends.
 3. The signature covers exactly the statement's bytes, passed on standard input without a shell.
 """
@@ -37,10 +37,7 @@ class NotSignedError(UnavailableError):
 
 
 def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
-    """Return the public key as a `.pub` line, and what was seen of the private key's file.
-
-    Raises FileError if the file is missing, BadPersonKeyError for a key type that can't sign here.
-    """
+    """Return the public key as a `.pub` line, and what the unencrypted part of its private file shows."""
     private = Path(name.removesuffix(_PUBLIC))
     public = Path(f"{private}{_PUBLIC}")
     found = _look(private)
@@ -57,7 +54,7 @@ def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
 
 
 def require_enrollment(statement: str, fingerprint: str) -> None:
-    """Raise NotSignedError unless the statement only enrolls this key (rule 2)."""
+    """Refuse to sign a statement that does anything but enroll this key."""
     lines = statement.splitlines()
     named = [one for one in lines if one.startswith("key: ")]
     if lines[:1] != [ENROLLS] or named != [f"key: {fingerprint}"]:
@@ -68,10 +65,7 @@ def require_enrollment(statement: str, fingerprint: str) -> None:
 
 
 def sign_statement(screen: Screen, key: str, statement: str) -> str:
-    """Show the statement and return an armored signature; raises NotSignedError if there is none.
-
-    `key` is the key's file, or its public half if an agent holds the private one.
-    """
+    """Show the statement and return an armored signature; `key` may be the public half of an agent's key."""
     program = shutil.which("ssh-keygen")
     if program is None:
         raise NotSignedError("`ssh-keygen` is not here", remedy="install OpenSSH's client")

@@ -1,15 +1,11 @@
 """Finds entries of MCP clients' configurations and routes them through the gateway.
 
-1. Variables that a client fills in (`${workspaceFolder}`, `${env:NAME}`, `${NAME}`) are filled in the same
-   way; an entry with one that only the client knows is left in place, with the reason.
-2. An entry that would lose something behind a gateway (sandbox, sign-in, header helper) is left in place,
-   and so is one that two clients would read differently.
-3. Secrets go into slots; an entry whose command or other part holds a secret without a slot is left in
-   place, because pins are stored, shown and digested.
+1. Variables (`${env:NAME}`) are filled in as the client does; an unknown one leaves the entry in place.
+2. An entry that would lose something (sandbox, sign-in) or that clients read differently stays in place.
+3. Secrets go into slots; a secret without a slot leaves the entry in place, because pins are shown.
 4. An entry that can't be gated is always reported as bypassing the gateway.
 5. A variable whose name suggests a secret is never filled into a command, directory or URL.
-6. Our gateway is the program followed directly by the verb, as `init` writes it. An entry that sets
-   variables beyond our own, which could decide what runs, is not taken for it.
+6. An entry with variables beyond our own, which could decide what runs, is not taken for our gateway.
 
 Sources: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration,
 https://code.claude.com/docs/en/mcp, https://cursor.com/docs/mcp and
@@ -120,7 +116,6 @@ class Server:
 def servers_of(
     config: Config, document: Document, *, home: Path, environ: Mapping[str, str]
 ) -> tuple[Server, ...]:
-    """Return the servers of a configuration in file order."""
     node = document.root.find(*config.keys)
     if node is None or not isinstance(node.value, dict):
         return ()
@@ -136,7 +131,6 @@ def servers_of(
 
 
 def is_gateway(command: Sequence[str]) -> bool:
-    """Return whether a command is our own gateway (rule 6)."""
     match list(command):
         case [program, "gateway", *rest]:
             known = Path(program).name == "taskbound"
@@ -149,14 +143,13 @@ def is_gateway(command: Sequence[str]) -> bool:
 
 
 def told_option(command: Sequence[str], name: str) -> str:
-    """Return the value of an option in our gateway's command, or ''."""
     words = list(command)
     at = words.index(name) + 1 if name in words else len(words)
     return words[at] if at < len(words) else ""
 
 
 class _StaysError(Exception):
-    """The reason why an entry can't be gated (rules 1 and 2)."""
+    """The reason why an entry can't be gated."""
 
 
 def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
@@ -311,7 +304,7 @@ class _Fill:
             raise _StaysError(f"`{escape_text(told)}` has no known location") from None
 
     def pinned(self, text: str) -> str:
-        """Fill in text that is pinned and shown (rule 5)."""
+        """Fill in text that the daemon pins and shows; variables with secret names are refused."""
         fresh = _Fill(config=self.config, home=self.home, environ=self.environ)
         filled = fresh.text(text)
         for name in sorted(fresh.used):
@@ -362,10 +355,6 @@ class _Fill:
 def plan_gates(
     servers: Iterable[Server], found: Sequence[Server], *, agent: str, command: Sequence[str]
 ) -> tuple[Planned, ...]:
-    """Return the rewritten files without writing them.
-
-    Raises BadConfigError if a file can't be rewritten, ConfigCommentError if a comment would be lost.
-    """
     files: dict[Path, dict[tuple[str, ...], list[Server]]] = {}
     for server in servers:
         files.setdefault(server.config.path, {}).setdefault(server.config.keys, []).append(server)
@@ -420,10 +409,7 @@ class Found:
 def find_configs(
     *, home: Path, folders: Sequence[Path], extra: Sequence[Path], environ: Mapping[str, str]
 ) -> Found:
-    """Find every server in every existing configuration.
-
-    `folders` are project directories, `extra` files that the user named (`mcpServers` or `servers`).
-    """
+    """Find every server; `folders` are project directories, `extra` files that the user named."""
     servers: list[Server] = []
     unreadable: list[tuple[Path, str]] = []
     seen: set[Path] = set()

@@ -78,12 +78,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return the file's text without a byte-order mark; raises BadConfigError also if not UTF-8."""
     return text_of(path, read_bytes(path))
 
 
 def text_of(path: Path, raw: bytes) -> str:
-    """Decode a file's bytes without a byte-order mark; raises BadConfigError if not UTF-8."""
     try:
         return raw.removeprefix(MARK).decode()
     except UnicodeDecodeError as error:

@@ -1,15 +1,9 @@
 """Edits configuration files and keeps comments, order and unknown parts; masks and extracts secrets.
 
-1. An error names line and column and quotes no content, which may be a secret. A key that occurs twice in
-   one object is refused, because clients disagree about which one counts.
-2. A difference shows only the changed server objects: the rest of the file (such as an account) is private.
-   `env`, `headers`, comments and words that look like secrets are masked in it.
-3. An environment file is read only as all clients read it; any other line is refused with its number, so
-   that no server gets a variable that its client would not have set
-   (https://github.com/microsoft/vscode, `src/vs/base/common/envfile.ts`).
-4. Secret variables, headers and query parameters go into slots. A variable that can't be a slot (too short,
-   or it decides what runs) stays a plain variable; any other secret without a slot, such as in a URL's path,
-   leaves the server in place. A parameter is moved only if it occurs once and has no `+`.
+1. An environment file is read only as all clients read it (vscode, `src/vs/base/common/envfile.ts`).
+2. A line that clients read differently and a key that occurs twice are refused; errors quote no content.
+3. A difference shows only the changed servers, because the rest is private, and masks their secrets.
+4. A secret outside of variables, headers and unambiguous query parameters leaves the server in place.
 """
 
 from __future__ import annotations
@@ -55,7 +49,6 @@ class Member:
 
     @property
     def end(self) -> int:
-        """Return the offset of the value's end."""
         return self.value.end
 
 
@@ -72,7 +65,6 @@ class Node:
     """Of an array."""
 
     def find(self, *keys: str) -> Node | None:
-        """Return the value at this path of keys, or None."""
         here: Node | None = self
         for key in keys:
             here = next((one.value for one in here.members if one.key == key), None) if here else None
@@ -89,12 +81,10 @@ class Document:
     """Start and end of each."""
 
     def line_of(self, place: int) -> int:
-        """Return the line number of an offset, from 1."""
         return self.text.count("\n", 0, place) + 1
 
 
 def parse_jsonc(text: str) -> Document:
-    """Parse JSON with comments and trailing commas; raises BadConfigError with the line (rule 1)."""
     reader = _Reader(text=text)
     reader.skip()
     root = reader.value(0)
@@ -232,7 +222,6 @@ _ALWAYS: Final = frozenset({"env", "headers"})
 
 
 def masked_words(words: Sequence[str]) -> tuple[str, ...]:
-    """Return a command's words with secrets masked (rule 2)."""
     found = []
     behind = False
     for word in words:
@@ -257,7 +246,6 @@ def _secret_at(word: str) -> int | None:
 
 
 def has_secret(words: Sequence[str]) -> bool:
-    """Return whether a command's words hold a secret."""
     return masked_words(words) != tuple(words)
 
 
@@ -274,7 +262,7 @@ def _hides(name: str, value: str) -> bool:
 
 
 def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, int]]) -> str:
-    """Return a configuration's text with secrets in these parts masked (rule 2); lines keep their numbers."""
+    """Return the text with secrets in these parts masked; lines keep their numbers."""
     places = {(one.start, one.end): new for node in nodes for one, new in _hidden(node)}
     for start, end in comments:
         if any(node.start < start < node.end for node in nodes):
@@ -310,7 +298,6 @@ _LONGEST: Final = 400
 
 
 def difference(before: str, after: str, objects: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the diff lines of the objects at these paths, without file headers."""
     old, new = parse_jsonc(before), parse_jsonc(after)
     return tuple(line for keys in objects for line in _hunks(_part(old, keys), _part(new, keys)))
 
@@ -357,7 +344,6 @@ _LINE: Final = re.compile(
 
 
 def parse_environment(text: str) -> Mapping[str, str]:
-    """Parse an environment file; raises BadConfigError with the line number (rule 3)."""
     found: dict[str, str] = {}
     for number, whole in enumerate(re.split(r"\r\n?|\n", text), start=1):
         line = whole.strip()
@@ -385,7 +371,6 @@ class Parted:
 
 
 def part_started(environment: Mapping[str, str]) -> Parted:
-    """Separate the secret variables of a started server into slots (rule 4)."""
     declared: dict[str, str] = {}
     secrets: dict[Slot, str] = {}
     for name, value in environment.items():
@@ -398,7 +383,6 @@ def part_started(environment: Mapping[str, str]) -> Parted:
 
 
 def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
-    """Separate secrets of a URL and headers; raises UnplaceableError if one fits no slot (rule 4)."""
     declared: dict[str, str] = {}
     secrets: dict[Slot, str] = {}
     for name, value in headers.items():

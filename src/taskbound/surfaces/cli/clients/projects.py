@@ -1,8 +1,6 @@
-"""Finds project directories whose files a client would read.
+"""Finds project directories whose files a client would read: Claude Code's projects and those granted.
 
-1. Claude Code lists its projects under `projects` of `~/.claude.json`.
-2. Granted directories are searched for project files without following links, to bounded depth and count;
-   the result says if there was more. A file that can't be checked counts as present.
+The search follows no links and is bounded; a file that can't be checked counts as present.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ _PASSED: Final = frozenset({".git", ".hg", ".venv", "__pycache__", "node_modules
 
 
 def granted_directories(scope: JsonValue) -> set[str]:
-    """Return every directory that a scope names with `below`, at any depth."""
     found: set[str] = set()
     todo: list[JsonValue] = [scope]
     while todo:
@@ -44,7 +41,6 @@ def granted_directories(scope: JsonValue) -> set[str]:
 
 
 def known_projects(home: Path) -> tuple[Path, ...]:
-    """Return Claude Code's projects (rule 1); empty if its file can't be read."""
     try:
         node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
     except BadConfigError:
@@ -54,7 +50,7 @@ def known_projects(home: Path) -> tuple[Path, ...]:
 
 
 def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
-    """Return directories with a project file, and whether the search was complete (rule 2)."""
+    """Return directories with a project file, and whether the search was complete."""
     found: list[Path] = []
     left = _MOST
     whole = True

@@ -1,15 +1,10 @@
 """Writes client configurations and restores them.
 
-1. The original bytes are durable in the data directory, readable by this account only, before a file is
-   changed.
-2. A file is replaced atomically, keeps its mode, and a link stays a link. A restored file is readable to no
-   account that could not read it before or can't read it now.
-3. A file is replaced only if it still holds the bytes that were read; otherwise it is left and reported.
-4. Restoring gives the exact bytes. If the file changed since, a person must agree, and only the servers are
-   moved back. A file that can't be restored keeps its copy.
-5. Copies are deleted after restoring and on request, because they may hold secrets.
-6. A comment inside an entry that would be removed is refused. The new text is parsed again and must have
-   the intended meaning before it is written.
+1. The original bytes are durable, readable by this account only, before a file is changed.
+2. A file is replaced atomically, keeps its mode, and a link stays a link. Restoring admits no new reader.
+3. A file that no longer holds the bytes that were read is left; the new text must parse to what is meant.
+4. If a file changed since, a person must agree to restoring it, and only the servers are moved back.
+5. A file that can't be restored keeps its copy; other copies are deleted, because they may hold secrets.
 """
 
 from __future__ import annotations
@@ -72,10 +67,7 @@ class Removed:
 
 
 def rewrite(text: str, change: Change) -> tuple[str, Removed]:
-    """Return the new text and what was removed.
-
-    Raises BadConfigError for an unreadable text or unknown server, ConfigCommentError for a lost comment.
-    """
+    """Return the new text and what was removed; raises ConfigCommentError if a comment would be lost."""
     document = parse_jsonc(text)
     servers = _servers(document, change.keys)
     going = [one for one in servers.members if one.key in change.remove]
@@ -104,7 +96,6 @@ def rewrite(text: str, change: Change) -> tuple[str, Removed]:
 
 
 def put_back(text: str, removed: Removed) -> str:
-    """Put the servers back in place of the gateway's entry and keep other changes."""
     document = parse_jsonc(text)
     servers = _servers(document, removed.keys)
     there = {one.key for one in servers.members}
@@ -301,10 +292,6 @@ class Undone:
 
 
 def plan(path: Path, changes: Sequence[Change]) -> Planned:
-    """Return the file with its planned content; nothing is written.
-
-    Raises BadConfigError if it can't be rewritten, ConfigCommentError if a comment would be lost.
-    """
     raw = read_bytes(path)
     old = text = text_of(path, raw)
     mark = MARK if raw.startswith(MARK) else b""
@@ -332,7 +319,7 @@ def _mode(path: Path) -> int:
 
 
 def apply(home: Path, plans: Sequence[Planned]) -> Applied:
-    """Rewrite the planned files (rules 1 to 3); raises ConfigUnwritableError if no copy can be kept."""
+    """Rewrite the planned files; raises ConfigUnwritableError before any change if no copy can be kept."""
     plans = [one for one in plans if one.before != one.after]
     if not plans:
         return Applied(rewritten=(), left=())
@@ -356,10 +343,7 @@ def apply(home: Path, plans: Sequence[Planned]) -> Applied:
 
 
 def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
-    """Restore every rewritten file, newest first (rules 4 and 5).
-
-    `may_differ` asks about a file that changed since, and raises unless the person agrees.
-    """
+    """Restore, newest first; `may_differ` raises unless the person agrees to restore a changed file."""
     done: list[Restored] = []
     left: dict[str, TaskboundError] = {}
     for folder, notes in _folders(home):
@@ -382,12 +366,11 @@ def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
 
 
 def kept(home: Path) -> tuple[str, ...]:
-    """Return the files whose originals are kept."""
     return tuple(sorted({note.path for _, notes in _folders(home) for note in notes}))
 
 
 def forget(home: Path) -> None:
-    """Delete every kept original; nothing can be restored afterwards (rule 5)."""
+    """Delete every kept original; nothing can be restored afterwards."""
     for folder, _ in _folders(home):
         _keep(folder, ())
 

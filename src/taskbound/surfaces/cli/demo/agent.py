@@ -52,7 +52,6 @@ class Agent:
         self._started = 0
 
     async def open(self) -> None:
-        """Start the gateway and initialize the session."""
         try:
             read, write = await self._stack.enter_async_context(stdio_client(self._server, self._errors))
             info = mcp_types.Implementation(name="taskbound-demo", version="1")
@@ -65,23 +64,19 @@ class Agent:
             raise
 
     async def close(self) -> None:
-        """Close the gateway's input, and wait until it exits."""
         self._session = None
         await self._stack.aclose()
 
     @property
     def session(self) -> ClientSession:
-        """Return the SDK's session; raises ConnectionError if it isn't open."""
         if self._session is None:
             raise ConnectionError("the connection is not open")
         return self._session
 
     async def tools(self) -> tuple[str, ...]:
-        """Return the sorted names of the tools that the gateway offers."""
         return tuple(sorted(one.name for one in (await self.session.list_tools()).tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue], *, key: str = "") -> Answered:
-        """Call `server__tool` and return the answer or refusal; an empty key is not sent."""
         meta = mcp_types.RequestParamsMeta({IDEMPOTENCY_KEY: key}) if key else None  # type: ignore[typeddict-unknown-key]  # an open map
         try:
             result = await self.session.call_tool(tool, dict(arguments), meta=meta)
@@ -94,7 +89,6 @@ class Agent:
         )
 
     def kill(self) -> int:
-        """Kill the gateway with SIGKILL and return its process id."""
         number = self._number()
         send_signal((number, self._started), signal.SIGKILL)
         return number
@@ -150,10 +144,7 @@ class RawClient:
             await process.wait()
 
     async def ask(self, raw: bytes, number: int | None) -> dict[str, JsonValue]:
-        """Send these exact bytes, and return the answer with this id; None takes the next message.
-
-        Raises ConnectionError if the server exits, TimeoutError if it doesn't answer.
-        """
+        """Send these exact bytes, and return the answer with this id; None takes the next message."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ConnectionError("the connection is not open")

@@ -42,7 +42,6 @@ _PATIENCE: Final = 20.0
 
 
 async def approved_once(world: World, scene: Scene) -> None:
-    """Show that a held payment runs once after a person other than the requester signs."""
     world.late.write_text("0", encoding="utf-8")
     second_task(world, scene)
     name, reference = LARGE, "invoice 2043"
@@ -79,7 +78,6 @@ async def approved_once(world: World, scene: Scene) -> None:
 
 
 async def asked_after_unknown(world: World, scene: Scene) -> None:
-    """Show that a repeat is held when the server died after the payment and before its answer."""
     world.late.write_text(str(_LATE), encoding="utf-8")
     reference = "invoice 2044"
     order = payment("acme-supplies", 90, reference)
@@ -121,7 +119,6 @@ async def asked_after_unknown(world: World, scene: Scene) -> None:
 async def held_call(
     world: World, scene: Scene, order: dict[str, JsonValue]
 ) -> AsyncIterator[tuple[ActionDetail, asyncio.Task[Answered]]]:
-    """Start a call that is held; yields the action and the pending call."""
     agent = await world.connect()
     scene.trying(_PAY, words_of(order.items()))
     before = world.watch.newest()
@@ -140,7 +137,6 @@ async def held_call(
 
 
 async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
-    """Answer a held action as this person, and print the result."""
     scene.says("runs", f"taskbound approval {word} {action} --key {person}")
     return await asyncio.to_thread(answer, world, word, action, person)
 
@@ -151,7 +147,6 @@ def _told(world: World, scene: Scene, action: str, got: Answered) -> Tried:
 
 
 def told_denied(scene: Scene, got: Answered) -> None:
-    """Fail the step unless the agent got the denial."""
     scene.says("answer", f"{got.text} [{got.code}]")
     scene.require("the agent receives the denial", holds=got.error and got.code == "approval-denied")
 
@@ -177,7 +172,6 @@ _FILES_PATIENCE: Final = 25.0
 
 
 async def changed_while_asked(world: World, scene: Scene) -> None:
-    """Show that a question ends when the file that `reference` names changes."""
     folder = world.place / "work" / "invoices"
     folder.mkdir()
     invoice = folder / "2045.txt"
@@ -238,7 +232,6 @@ _OTHER: Final = "intern"
 
 
 async def verified_offline(world: World, scene: Scene) -> None:
-    """Show that an export and a proof verify with nothing but the log's key."""
     program, place = Program(world.plugs.command()), world.place
     log, key, proof = (str(place / name) for name in ("log.jsonl", "log.vkey", "payment.tlog-proof"))
     home = ("--home", str(world.home))
@@ -271,7 +264,6 @@ async def verified_offline(world: World, scene: Scene) -> None:
 
 
 async def stolen_key(world: World, scene: Scene) -> None:
-    """Show that a kept checkpoint reveals a history rewritten with the stolen key."""
     program, place = Program(world.plugs.command()), world.place
     key = str(place / "log.vkey")
     copy = place / "stolen"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def add_demo(app: typer.Typer) -> None:
-    """Add the command to the program."""
     app.command("demo", epilog="$ taskbound demo --keep ./demo")(_demo)
 
 

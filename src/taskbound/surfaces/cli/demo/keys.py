@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 
 def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
-    """Generate and enroll a person's key, vouched for by another key unless it is the first."""
     file = world.key_of(person)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     _keygen(world, "-q", "-t", "ed25519", "-N", "", "-C", f"{person}@demo", "-f", str(file))
@@ -42,7 +41,6 @@ def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) ->
 
 
 def answer(world: World, word: str, action: str, person: str) -> Said:
-    """Answer an approval with this person's key, and return the result of the command."""
     program = Program(world.plugs.command())
     key = str(world.key_of(person))
     return program.run("approval", word, action, "--key", key, "--home", str(world.home))

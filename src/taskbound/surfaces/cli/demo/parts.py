@@ -50,17 +50,13 @@ class Parts:
     """The folder of the payments server of docs/examples."""
 
     def payments_server(self, ledger: Path, *, variant: Path, late: Path) -> tuple[str, ...]:
-        """Return the payments server's command line.
-
-        The file `variant` selects the definitions that it shows; `late` holds the delay of `pay` in seconds.
-        """
+        """`variant` selects the shown definitions; `late` holds the delay of `pay` in seconds."""
         script = str(self.payments / "server.py")
         options = ("--ledger", str(ledger), "--variant", f"@{variant}", "--confirm-after", f"@{late}")
         return (self.python, script, *options)
 
 
 def find_parts(search: str | None = None) -> Parts:
-    """Find everything that the demo needs; raises PartMissingError with the way to install it."""
     git = shutil.which("git", path=search)
     if git is None:
         raise PartMissingError(
@@ -98,7 +94,6 @@ def _git_server() -> tuple[str, ...]:
 
 
 def find_payments(package: Path) -> Path:
-    """Return the payments server's folder in the source tree or wheel, or raise PartMissingError."""
     tree = package.parent.parent / "docs" / "examples" / "payments"
     for place in (tree, package / "examples" / "payments"):
         if (place / "server.py").is_file() and (place / "ledger.py").is_file():
@@ -123,7 +118,6 @@ PAYROLL: Final = (("2026-11.txt", "9,400.00 EUR\n", "Add the payroll of November
 
 
 def make_repository(git: str, place: Path, commits: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
-    """Create a repository from (file, text, message) entries and return the commit ids, oldest first."""
     place.mkdir(parents=True)
     _run(git, place, "init", "--quiet")
     _run(git, place, "symbolic-ref", "HEAD", "refs/heads/main")
@@ -178,16 +172,13 @@ class Books:
     """Every payment, oldest first."""
 
     def paid(self, account: str) -> Decimal:
-        """Return the sum of the payments to an account."""
         return sum((one.amount for one in self.entries if one.to_account == account), Decimal(0))
 
     def named(self, reference: str) -> tuple[Entry, ...]:
-        """Return the payments with this reference."""
         return tuple(one for one in self.entries if one.reference == reference)
 
 
 def read_books(parts: Parts, ledger: Path) -> Books:
-    """Read the ledger; it is empty if there is no file yet."""
     if not ledger.exists():
         return Books(calls=0, entries=())
     done = subprocess.run(  # noqa: S603 -- the example's own program

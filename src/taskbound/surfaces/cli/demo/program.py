@@ -27,16 +27,13 @@ class Said:
 
     @property
     def code(self) -> str:
-        """Return the error code, or ''."""
         return str(self.document.get("code", ""))
 
     @property
     def message(self) -> str:
-        """Return the error message."""
         return str(self.document.get("message", ""))
 
     def number(self, name: str) -> int:
-        """Return a number of the answer, or -1 if there is none with this name."""
         found = self.document.get(name)
         return found if isinstance(found, int) else -1
 
@@ -48,7 +45,6 @@ class Program:
         self._command = tuple(command)
 
     def run(self, *words: str) -> Said:
-        """Run `taskbound WORDS --json` without settings from this process's environment."""
         environ = {name: text for name, text in os.environ.items() if not name.startswith("TASKBOUND_")}
         done = subprocess.run(  # noqa: S603 -- our own program, with words of ours
             [*self._command, *words, "--json"], env=environ, capture_output=True, check=False

@@ -4,8 +4,8 @@
 2. Broken lines are indented, so that no foreign text reaches the margin where labels stand.
 3. With `--json` nothing of this is printed.
 4. A proof is a sentence and its checked result; a false one ends the step.
-5. A failed step ends the demo, because later steps depend on it; these are reported as not run.
-6. Any error in a step makes it a failed step with its message, never an end without a report.
+5. A failed step ends the demo, because later steps depend on it.
+6. Any error in a step makes it a failed step with its message.
 """
 
 from __future__ import annotations
@@ -56,17 +56,14 @@ class Page:
         )
 
     def title(self) -> None:
-        """Print the first line."""
         self._print(Text(_TITLE, "bold"))
 
     def step(self, number: int, title: str) -> None:
-        """Print a heading in the first column."""
         self._print(Text())
         head = f"{number}  " if number else "   "
         self._print(Text(head, "bold cyan").append(shown(Words(title)), "bold"))
 
     def line(self, label: str, text: str) -> None:
-        """Print a label and a text of any origin beside it (rules 1 and 2)."""
         room = max(self._width() - _MARGIN, _NARROWEST)
         lines = textwrap.wrap(shown(Words(text)), room, break_on_hyphens=False) or [""]
         margin = Text(f"   {label:<{_MARGIN - 4}} ", _STYLES.get(label, "dim"))
@@ -75,7 +72,6 @@ class Page:
             self._print(Text(f"{'':<{_MARGIN}}{one}"))
 
     def closing(self, text: str, *, ok: bool) -> None:
-        """Print the last line."""
         self._print(Text())
         self._print(Text(shown(Words(text)), "bold green" if ok else "bold red"))
 
@@ -145,7 +141,6 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True, tag="demo", tag_fiel
 
     @property
     def summary(self) -> str:
-        """Return the last line."""
         if not self.ok:
             return "Not all of it held; what failed is named above. `--keep DIR` shows more."
         tries = sum(len(one.tries) for one in self.steps)
@@ -173,16 +168,13 @@ class Scene:
         self.proofs: list[str] = []
 
     def says(self, label: str, text: str) -> None:
-        """Print a label and a sentence; foreign parts of it are escaped."""
         self.lines.append(Line(label=label, text=text))
         self._page.line(label, text)
 
     def trying(self, tool: str, words: str) -> None:
-        """Announce a call of the agent before it is made."""
         self.says("tries", f"{tool} {words}")
 
     def tried(self, one: Tried) -> Tried:
-        """Print the decision about a call and its reasons."""
         self.tries.append(one)
         code = f" [{one.code}]" if one.code else ""
         label = _LABELS.get(one.decision, one.decision)
@@ -190,12 +182,10 @@ class Scene:
         return one
 
     def require(self, sentence: str, *, holds: bool) -> None:
-        """Raise StepFailedError unless this holds; print nothing."""
         if not holds:
             raise StepFailedError(f"this does not hold: {sentence}")
 
     def proves(self, sentence: str, *, holds: bool) -> None:
-        """Print this as proven, or raise StepFailedError if it doesn't hold (rule 4)."""
         self.require(sentence, holds=holds)
         self.proofs.append(sentence)
         self.says("proves", sentence)
@@ -210,7 +200,6 @@ class Step:
 
 
 async def play(steps: Sequence[Step], page: Page, *, first: int = 0) -> tuple[StepReport, ...]:
-    """Run the steps up to the first that fails, and return their reports (rule 5)."""
     reports: list[StepReport] = []
     for number, step in enumerate(steps, start=first):
         report = await _play_one(number, step, page)

@@ -53,7 +53,6 @@ when {{ context.arguments.amount.greaterThan(decimal("250.0")) }};
 
 
 async def set_up(world: World, scene: Scene) -> None:
-    """Set up everything and start the task."""
     world.plugs.make_home(world.home)
     world.variant.write_text("", encoding="utf-8")
     world.late.write_text("0", encoding="utf-8")
@@ -85,7 +84,6 @@ async def set_up(world: World, scene: Scene) -> None:
 
 
 def second_task(world: World, scene: Scene) -> None:
-    """Start another task after the first one ended."""
     grants: list[JsonValue] = [
         freight(500, 100_000),
         {**freight(250, 50_000), "arguments": _paying("acme-supplies", 250)},
@@ -101,7 +99,7 @@ def second_task(world: World, scene: Scene) -> None:
 
 
 def freight(most: int, total: int) -> dict[str, JsonValue]:
-    """Return a grant of payments to `blue-freight` with a maximum per payment and a total, in cents."""
+    """Return a grant of payments to `blue-freight`; amounts are in cents."""
     return {
         "tool": "payments__pay",
         "arguments": _paying("blue-freight", most),

@@ -45,7 +45,6 @@ _STEPS: Final = (
 
 
 async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
-    """Run the demo in an empty absolute directory, end all its processes, and return the report."""
     began = time.monotonic()
     with ExitStack() as stack:
         errors = stack.enter_context((place / "gateways.log").open("w", encoding="utf-8"))

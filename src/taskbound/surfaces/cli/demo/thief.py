@@ -1,7 +1,4 @@
-"""What an attacker with the log's signing key does: changes one record and recomputes all that depends on it.
-
-The result is a complete log that verifies, except against a checkpoint that was kept from before.
-"""
+"""What an attacker with the log's signing key does; only an earlier checkpoint reveals the new log."""
 
 from __future__ import annotations
 
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 
 def place_of(records: Sequence[bytes], action: str) -> int:
-    """Return the index of an action's decision record; raises LookupError if it isn't in the log."""
     for index, raw in enumerate(records):
         event = parse_record(raw).event
         if isinstance(event, ActionDecided) and event.action == action:
@@ -41,8 +37,6 @@ def place_of(records: Sequence[bytes], action: str) -> int:
 
 
 def blame(agent: str) -> Callable[[Event], Event]:
-    """Return a change that makes another agent responsible for a decision."""
-
     def change(event: Event) -> Event:
         return replace(event, agent=agent) if isinstance(event, ActionDecided) else event
 
@@ -50,7 +44,6 @@ def blame(agent: str) -> Callable[[Event], Event]:
 
 
 def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[bytes, ...]:
-    """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}
     """What a record was called, and what it is called now."""

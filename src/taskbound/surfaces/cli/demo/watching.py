@@ -33,12 +33,10 @@ class Watch:
         self._client = client
 
     def newest(self) -> str:
-        """Return the id of the newest action, or ''."""
         rows = self._client.ask(ListActions(limit=1), ActionRows).rows
         return rows[0].action if rows else ""
 
     def since(self, action: str) -> tuple[ActionDetail, ...]:
-        """Return every action after this one, oldest first."""
         found = []
         for row in self._client.ask(ListActions(limit=_PAGE), ActionRows).rows:
             if row.action == action:
@@ -47,15 +45,12 @@ class Watch:
         return tuple(reversed(found))
 
     def action(self, action: str) -> ActionDetail:
-        """Return one action in full."""
         return self._client.ask(ShowAction(action=action), ActionDetail)
 
     def replay(self, action: str) -> str:
-        """Replay a decision from its record; returns `same`, or the difference."""
         return self._client.ask(ExplainAction(action=action), ActionDetail).replay
 
     def size(self) -> int:
-        """Return the number of records that have a place in the log."""
         return self._client.ask(ExportAudit(limit=1), ExportPage).size
 
     def find(self, start: int, wanted: Callable[[Event], bool]) -> Event | None:
@@ -81,7 +76,6 @@ class Kept:
 
 
 def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
-    """Return the checkpoints in a monitor's file, oldest first."""
     found = []
     for line in monitor.read_text(encoding="utf-8").splitlines():
         value = json.loads(line)
@@ -91,7 +85,6 @@ def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
 
 
 def end_daemon(client: Client, how: signal.Signals = signal.SIGTERM) -> int:
-    """Signal the daemon, wait until it is gone, and return its process id."""
     pid = client.ask(Status(), StatusReport).pid
     process = (pid, started_of(pid))  # while it holds the connection, the number is its own
     client.close()

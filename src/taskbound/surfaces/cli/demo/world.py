@@ -1,15 +1,4 @@
-"""The demo's files and processes, shared by all steps.
-
-Below the demo's directory:
-
-    home/            data directory: database, keys, sockets, daemon log
-    work/repo/       the repository that the task is about
-    private/payroll/ a repository outside the task
-    payments.db      the ledger
-    monitor.jsonl    what the agent's monitor received
-    keys/            the persons' keys
-    variant, late    make the payments server change its tools, or answer late
-"""
+"""The demo's files and processes, shared by all steps; `home` is the data directory."""
 
 from __future__ import annotations
 
@@ -76,32 +65,26 @@ class World:
 
     @property
     def home(self) -> Path:
-        """Return the data directory."""
         return self.place / "home"
 
     @property
     def repository(self) -> Path:
-        """Return the repository that the task is about."""
         return self.place / "work" / "repo"
 
     @property
     def private(self) -> Path:
-        """Return the repository outside the task."""
         return self.place / "private" / "payroll"
 
     @property
     def ledger(self) -> Path:
-        """Return the ledger's file."""
         return self.place / "payments.db"
 
     @property
     def monitor(self) -> Path:
-        """Return the file that the agent's monitor writes."""
         return self.place / "monitor.jsonl"
 
     @property
     def variant(self) -> Path:
-        """Return the file that selects the payments server's definitions."""
         return self.place / "variant"
 
     @property
@@ -110,28 +93,23 @@ class World:
         return self.place / "late"
 
     def key_of(self, person: str) -> Path:
-        """Return the file of a person's key."""
         return self.place / "keys" / person
 
     @property
     def client(self) -> Client:
-        """Return the person's connection to the daemon, starting the daemon if needed."""
         if self._client is None:
             self._client = self.plugs.connect(Place(home=self.home), "default", "cli")
         return self._client
 
     @property
     def watch(self) -> Watch:
-        """Return a view of the daemon."""
         return Watch(self.client)
 
     @property
     def gateway(self) -> tuple[str, ...]:
-        """Return a gateway's command line, as in an MCP client's configuration."""
         return (*self.plugs.command(), "gateway", "--agent", self.acting, "--home", str(self.home))
 
     async def connect(self) -> Agent:
-        """Return the agent's connection through a gateway, connecting if needed."""
         if self._agent is None:
             self._gateways += 1
             note = self.place / f"gateway-{self._gateways}.pid"
@@ -141,17 +119,14 @@ class World:
         return self._agent
 
     async def disconnect(self) -> None:
-        """End the agent's connection and its gateway."""
         agent, self._agent = self._agent, None
         if agent is not None:
             await agent.close()
 
     def books(self) -> Books:
-        """Return the current contents of the ledger."""
         return read_books(self.parts, self.ledger)
 
     async def until_paid(self, reference: str) -> None:
-        """Wait until the ledger has the payment; raises TimeoutError."""
         end = time.monotonic() + _PATIENCE
         while not (await asyncio.to_thread(self.books)).named(reference):
             if time.monotonic() > end:
@@ -159,7 +134,6 @@ class World:
             await asyncio.sleep(0.05)
 
     def left(self, limit: str) -> tuple[int, int]:
-        """Return what is left of a limit of the task, and its initial value."""
         detail = self.client.ask(ShowTask(task=self.task), TaskDetail)
         return next((left, whole) for name, left, whole in detail.remainders if name == limit)
 
@@ -169,7 +143,6 @@ class World:
         return end_daemon(client, how)
 
     def close(self) -> None:
-        """End the daemon, if it runs."""
         if self._client is not None:
             self._client.close()
         try:
@@ -183,10 +156,6 @@ class World:
     async def call(
         self, scene: Scene, tool: str, arguments: dict[str, JsonValue], *, key: str = ""
     ) -> tuple[Tried, Answered]:
-        """Call a tool as the agent, and return the daemon's decision and the agent's answer.
-
-        Raises StepFailedError unless the daemon made exactly one decision.
-        """
         scene.trying(tool, words_of(arguments.items()) + (f" (key {key})" if key else ""))
         agent = await self.connect()
         before = self.watch.newest()
@@ -200,7 +169,6 @@ class World:
 
 
 def tried_of(detail: ActionDetail, told: str) -> Tried:
-    """Return an action as a line of the report."""
     return Tried(
         tool=detail.row.tool,
         arguments=detail.arguments,
@@ -216,7 +184,6 @@ def tried_of(detail: ActionDetail, told: str) -> Tried:
 
 
 def words_of(arguments: Iterable[tuple[str, JsonValue]]) -> str:
-    """Return all arguments in one readable line; strings are escaped."""
     return " ".join(f"{name}={_value(value)}" for name, value in arguments)
 
 

@@ -1,11 +1,10 @@
 """Findings about the broker and its targets, the egress, and slots that credentials fill.
 
-1. The broker's account is read from the socket's peer credentials, or from the socket's owner where this
-   account may not connect.
-2. Protection against tracers covers the broker's memory only: its account can read its key file and so
-   every admin access. One shared account is never reported as a boundary.
+1. The broker's account is that of the socket's peer, or of its owner where this account may not connect.
+2. Protection against tracers doesn't cover the broker's key file. One shared account is never a boundary.
 3. Without targets nothing is reported, and looking starts no broker.
 4. The broker reaches hosts with this machine's `ssh`.
+5. Targets whose credentials can't be revoked are reported with their number.
 """
 
 from __future__ import annotations
@@ -69,7 +68,6 @@ class Seen:
 def look_at_broker(
     client: Client, status: StatusReport, place: Path | None, home: Path
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the broker, its targets and their hosts."""
     if not status.targets:
         return  # 3
     yield from tell_broker(see_broker(place), home / "broker", os.geteuid())
@@ -80,7 +78,6 @@ def look_at_broker(
 
 
 def see_broker(place: Path | None) -> Seen:
-    """Return the account that listens on the broker's socket (rule 1)."""
     if place is None:
         return Seen(trouble="its address is unknown")
     try:
@@ -114,7 +111,7 @@ def is_hidden(environ: Path, uid: int) -> bool | None:
 
 
 def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the broker; `keys` is its key folder under this account, `own` this account."""
+    """Yield findings; `keys` is its key folder under this account, `own` this account."""
     if seen.trouble:
         yield (
             "bad",
@@ -150,7 +147,6 @@ def _key_directory(keys: Path) -> Iterator[tuple[str, str, str, str]]:
 
 
 def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about overdue revocations and targets that mint nothing."""
     waits = status.revoking_credentials
     if status.brokers:
         yield "ok", "broker-connected", "a broker is connected to the daemon", ""
@@ -194,7 +190,6 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
 
 
 def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about hosts with OpenSSH (rule 4)."""
     hosts = [row for row in rows if row.kind == OPENSSH]
     names = ", ".join(f"`{shown(row.name)}`" for row in hosts)
     if hosts and not client_is_there:
@@ -222,7 +217,6 @@ _DOCTOR_EGRESS_OWN: Final = (
 def look_at_egress(
     servers: Iterable[UpstreamRow], socket: Path | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about the egress and slots; nothing if no server has slots."""
     rows = [row for row in servers if row.spec.slots]
     if not rows:
         return
@@ -270,7 +264,6 @@ _NAME = "minted-slot"
 def look_at_minted(
     client: Client, servers: Iterable[UpstreamRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about slots that credentials fill; `ceilings` are by agent."""
     rows = [row for row in servers if _sources(row)]
     if rows:
         targets = client.ask(ListTargets(), TargetRows).rows
@@ -280,7 +273,6 @@ def look_at_minted(
 def tell_minted(
     servers: Iterable[UpstreamRow], targets: Iterable[TargetRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield these findings from known rows; each credential of each server once."""
     known = {one.name: one for one in targets}
     for row in servers:
         name = shown(row.spec.name)

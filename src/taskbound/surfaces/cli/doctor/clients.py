@@ -1,10 +1,4 @@
-"""Findings about client configurations: entries that bypass the gateway, and entries that can't work.
-
-1. Each client's files are read, also in projects in the working directory, in granted directories and in
-   those that Claude Code knows. An unreadable file is reported.
-2. An entry that starts or reaches a pinned server directly is *bad*; any other ungated entry is a warning.
-3. An entry of ours whose program or agent is gone is *bad*; one of another data directory is a warning.
-"""
+"""Findings about client configurations: entries that bypass the gateway, and entries that can't work."""
 
 from __future__ import annotations
 
@@ -41,11 +35,7 @@ def look_at_clients(
     pinned: Sequence[ServerSpec],
     floating: Callable[[Sequence[str]], str],
 ) -> Iterator[Finding]:
-    """Yield findings about clients' configurations.
-
-    `person` is the user's home directory, `agents` maps agents of `namespace` to ceilings (None without a
-    daemon), and `floating` returns why a command line can't be pinned.
-    """
+    """Yield findings; `agents` maps agents to ceilings (None without a daemon)."""
     roots = {one for ceiling in (agents or {}).values() for one in granted_directories(ceiling)}
     below, whole = projects_below(roots)
     folders = (folder, *below, *known_projects(person))
@@ -140,10 +130,7 @@ def _is_same(one: Server, spec: ServerSpec, environ: Mapping[str, str]) -> bool:
 
 
 def starts(words: Sequence[str], spec: ServerSpec, *, directory: str) -> bool:
-    """Return whether a command starts a pinned server, judging by program and arguments.
-
-    The pinned program is searched among the first words, because an interpreter may precede it.
-    """
+    """Search the pinned program among the first words, because an interpreter may precede it."""
     programs = {os.path.realpath(one) for one in (spec.command, spec.resolved) if one}
     arguments = [_plain(one, spec.directory) for one in spec.arguments]
     whole = [_plain(one, directory) for one in words]

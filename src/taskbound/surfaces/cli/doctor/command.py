@@ -1,9 +1,6 @@
-"""`taskbound doctor`: which boundaries hold in this installation, which don't, and what is broken.
+"""`taskbound doctor`: which boundaries of the operating system hold here, which don't, and what is broken.
 
-1. `ok` is a boundary that holds or a part that works; `warn` a boundary that doesn't hold, or a notice;
-   `bad` is broken or less safe than designed, and makes the status 1.
-2. Boundaries are the operating system's: they are read from owners, modes and accounts on this machine, now.
-3. Looking starts nothing and changes nothing.
+A `warn` is a boundary that doesn't hold; only `bad` makes the status 1. Looking starts and changes nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +65,6 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_
 
 
 def add_doctor(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(app, "doctor", examples="taskbound doctor\ntaskbound doctor --json")(doctor)
 
 
@@ -168,7 +164,6 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
 
 
 def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
-    """Report what the operating system keeps apart (rule 2)."""
     yield from _socket(Path(elsewhere)) if elsewhere else _modes(home)
     yield _not(
         "agent-tools", "what an agent does without MCP (its own shell, its own file tools) is not gated"

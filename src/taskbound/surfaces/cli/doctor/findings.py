@@ -21,7 +21,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """`boundary`, `daemon`, `policy`, `audit`, `copies`, `agents`, `targets`, `people`, `trust`, `clients`
     or `processes`."""
     level: str
-    """`ok`, `warn` or `bad` (`doctor`, rule 1)."""
+    """`ok`, `warn` or `bad`."""
     name: str
     """A stable word for scripts."""
     text: str
@@ -33,7 +33,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding for each variable that is no setting."""
     for name in names:
         yield Finding(
             about="daemon",

@@ -59,7 +59,6 @@ _KEPT: Final = {
 
 
 def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about persons, their keys and issuers."""
     persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
     groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
     able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
@@ -137,21 +136,19 @@ _OLD: Final = days(2)
 
 
 def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about signing keys; nothing if no token was ever requested."""
     found = client.ask(ListTokenKeys(look=True), TokenKeyRows, patience=_DOCTOR_TOKENS_WAITS)
     yield from tell_trouble(found)
     yield from tell_token_keys(found.rows, now)
 
 
 def tell_trouble(found: TokenKeyRows) -> Iterator[tuple[str, str, str, str]]:
-    """Yield why no token can be signed now; bad only if tokens were signed before."""
     if found.trouble:
         text = f"no token can be signed: {found.trouble}"
         yield "bad" if found.rows else "warn", "token-signer", text, found.advice
 
 
 def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about these keys at `now`, in microseconds since the epoch."""
+    """`now` is in microseconds since the epoch."""
     if not rows:
         return
     states = {one.state: one for one in rows}
@@ -175,7 +172,6 @@ def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str
 
 
 def look_at_stolen(client: Client, fronts: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the risk of stolen tokens for each HTTP gateway and each client without a key."""
     admissions: list[AdmissionRow] = []
     page = client.ask(ListAdmissions(limit=_PAGE), AdmissionRows)
     admissions += page.rows
@@ -188,7 +184,6 @@ def look_at_stolen(client: Client, fronts: Sequence[str]) -> Iterator[tuple[str,
 def tell_stolen(
     fronts: Sequence[str], admissions: Sequence[AdmissionRow]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield these findings for known gateways and admissions."""
     loose = [one for one in admissions if one.state == "stands" and not one.bound]
     for origin in fronts:
         clients = f"{len(loose)} of its clients have none" if loose else "none of its clients has none"
@@ -210,7 +205,6 @@ _SECOND: Final = 1_000_000
 
 
 def look_at_trusts(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    """Yield findings about every trust domain."""
     for one in client.ask(ListTrusts(), TrustRows).rows:
         age = max(0, time.time_ns() // 1000 - one.confirmed) // _SECOND
         fresh = f"confirmed {age} s ago" if one.confirmed else "never confirmed"

@@ -1,10 +1,6 @@
-"""Findings about running processes: pinned servers started or reached without the gateway.
+"""Findings about this account's processes in Linux's `/proc` that reach pinned servers without the gateway.
 
-1. Only this account's processes in Linux's `/proc` are seen, now (proc(5), proc_pid_net(5)). Earlier
-   processes, other accounts and disguised processes are not; on other systems this is reported.
-2. A process with a pinned program and arguments, and no ancestor of ours, was started outside the gateway.
-3. Any program can reach a server behind a local URL; connected processes without an ancestor of ours are
-   named. Connections to remote servers can't be seen.
+Earlier, disguised and other accounts' processes aren't seen (proc(5), proc_pid_net(5)).
 """
 
 from __future__ import annotations
@@ -64,7 +60,6 @@ class _Socket:
 
 
 def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
-    """Yield findings about running processes (rules 1 to 3)."""
     if not pinned:
         return
     far = [one.name for one in pinned if one.url and not _is_near(one)]
@@ -142,7 +137,6 @@ def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
 
 
 def verb_of(words: tuple[str, ...]) -> str:
-    """Return the `taskbound` verb that a command line runs (`egress` for the egress), or ''."""
     at = 1
     while words[at : at + 1] and words[at].startswith("-") and words[at] != "-m":
         at += 2 if words[at] in _WITH_VALUE else 1
@@ -158,10 +152,7 @@ def verb_of(words: tuple[str, ...]) -> str:
 
 
 def words_of(pid: int, *, proc: Path = _PROC) -> tuple[str, ...]:
-    """Return a process's command line with its real executable first.
-
-    Raises OSError if the process ended or is hidden, IndexError if it has no command line.
-    """
+    """Return a process's command line with its real executable first; raises OSError if hidden or ended."""
     folder = proc / str(pid)
     words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
     return (_link(folder / "exe") or os.fsdecode(words[0]), *map(os.fsdecode, words[1:]))

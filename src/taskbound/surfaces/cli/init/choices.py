@@ -1,9 +1,4 @@
-"""The choices of `taskbound init`: servers, tools, directories and names.
-
-1. Without a terminal nothing is asked: defaults come from the configurations, or the command refuses.
-2. A server that isn't chosen or can't be pinned stays outside the gateway and is reported.
-3. Invalid input is asked again, a bounded number of times; earlier choices are kept.
-"""
+"""The choices of `taskbound init`; without a terminal it uses the configurations' defaults, or refuses."""
 
 from __future__ import annotations
 
@@ -39,10 +34,7 @@ if TYPE_CHECKING:
 
 
 def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
-    """Return the indexes of the selected rows; raises NeedsYesError without a terminal.
-
-    Each row has a name, a description, and whether it is preselected.
-    """
+    """Return the indexes of the selected rows; a row is name, description, and whether it is preselected."""
     ticked = [one for _, _, one in rows]
     while True:
         session.screen.heading(title)
@@ -111,7 +103,6 @@ class Choice:
 def choose_servers(
     session: Session, choice: Choice, extra: Sequence[Path], wanted: Sequence[str] | None
 ) -> None:
-    """Find every client's servers and choose those to gate; raises BadInputError for unusable names."""
     found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=extra, environ=session.plugs.environ)
     for path, why in found.unreadable:
         session.screen.note(f"`{shown(str(path))}` can't be read: {Words(why)}")
@@ -166,7 +157,7 @@ def _endings(client: str) -> Iterable[str]:
 
 
 def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
-    """Start or reach each chosen server once and list its tools; failures follow rule 2 unless strict."""
+    """Start or reach each chosen server once; without `strict`, one that fails stays outside the gateway."""
     for name, server in list(choice.servers.items()):
         session.screen.line(f"looking at {shown(name)}: {shown(_what(server))}")
         try:
@@ -208,7 +199,6 @@ def _file_of(probed: Probed) -> ToolFile | None:
 
 
 def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Choose the tools that the agent may call; raises BadInputError for unknown tools or no tool."""
     offers = [
         offer
         for name, probed in choice.probed.items()
@@ -250,7 +240,6 @@ def _doubts(offer: Offer) -> str:
 
 
 def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
-    """Choose the directories for paths; raises BadInputError for a non-directory or a missing choice."""
     if free:
         return
     if wanted:
@@ -294,7 +283,6 @@ def _ask_roots(session: Session, default: str) -> list[str]:
 
 
 def choose_name(session: Session, choice: Choice, scope: Scope) -> None:
-    """Choose another agent name if an agent with this name and another ceiling exists (rules 1 and 3)."""
     ceilings = {one.name: bytes(one.ceiling) for one in session.ask(ListAgents(), AgentRows).rows}
     for left in reversed(range(TRIES)):
         if ceilings.get(choice.agent, scope.canonical) == scope.canonical:
@@ -347,7 +335,6 @@ def choose_template(session: Session, choice: Choice, scope: Scope, *, told: boo
 
 
 def bypassing(server: Server, why: str) -> Bypassing:
-    """Describe a server that stays outside the gateway, with the reason."""
     return Bypassing(
         client=server.config.client.value,
         path=escape_text(str(server.config.path)),

@@ -1,9 +1,6 @@
 """`taskbound init`: finds MCP servers in client configurations and gates the chosen ones.
 
-It makes the same requests as the long commands, with one audit record each. Configurations are rewritten
-last, once everything else is durable, and can be restored.
-
-1. Nothing is changed before everything is chosen, probed, planned, shown and confirmed.
+1. Nothing is changed before the person has seen and confirmed everything; configurations come last.
 2. Existing items that are the same are kept; existing items that differ are refused.
 3. Every server that stays outside the gateway is named.
 4. A configuration that changed since it was read is left and reported; the others go on.
@@ -73,7 +70,6 @@ if TYPE_CHECKING:
 
 
 def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: str) -> None:
-    """Print the remaining steps; `run` holds the options that `taskbound run` needs, or is ''."""
     screen = session.screen
     if state == "active":
         screen.line("Done. Restart the clients, and start work with:")
@@ -95,7 +91,6 @@ def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: s
 
 
 def say_elsewhere(session: Session) -> None:
-    """Print what to do if no client is to be gated."""
     session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
     session.screen.line(
         with_pages(
@@ -150,7 +145,6 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
 
 
 def add_init(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "init",

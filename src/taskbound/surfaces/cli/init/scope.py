@@ -1,10 +1,7 @@
 """Builds the scope that `init` writes as ceiling and template, from chosen tools and directories.
 
-1. Path arguments of a chosen tool lie below one of the directories, at any depth, and URL arguments are web
-   addresses. Other arguments are free, which is shown. A tool with several paths gets a grant per directory,
-   so that all paths of a call lie below the same one. Nested directories are dropped.
-2. Destructive tools, and tools with a possible path that can't be limited, are not preselected.
-3. A tool file can make more arguments paths and settle doubts; it can't make a path-like argument free.
+A tool with several paths gets a grant per directory, so that all paths of a call lie below the same one.
+A tool file can make more arguments paths and settle doubts; it can't make a path-like argument free.
 """
 
 from __future__ import annotations
@@ -44,26 +41,22 @@ class Offer:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Return the argument places that must lie below a directory."""
         return self._of(Sort.PATH, Sort.EITHER)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the argument places that must be web addresses."""
         return self._of(Sort.WEB, Sort.EITHER)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Return the argument places that may hold a path and can't be limited (rule 2)."""
+        """Return the argument places that may hold a path and can't be limited."""
         return self._of(Sort.DOUBT)
 
     @property
     def free(self) -> tuple[str, ...]:
-        """Return the other argument places that hold text."""
         return self._of(Sort.FREE)
 
     def ticked(self, *, free: bool) -> bool:
-        """Return whether it is preselected; `free` if the person left paths free (rule 2)."""
         return self.effect is not Effect.DESTRUCTIVE and (free or not self.doubts)
 
     def _of(self, *sorts: Sort) -> tuple[str, ...]:
@@ -73,13 +66,11 @@ class Offer:
 def offers_of(
     server: str, definitions: Iterable[ToolDefinition], file: ToolFile | None = None
 ) -> tuple[Offer, ...]:
-    """Return a server's tools with their path arguments by schema and tool file (rule 3)."""
     said = {one.name: parse_roles(one.roles or ()) for one in (file.tools if file is not None else ())}
     return tuple(_offer(server, one, said.get(one.name, {})) for one in definitions)
 
 
 def parse_root(text: str) -> str:
-    """Return the directory as a normalized absolute path; raises BadInputError if there is none."""
     if not text:
         raise BadInputError("an empty text names no directory")
     path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
@@ -91,10 +82,7 @@ def parse_root(text: str) -> str:
 
 
 def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
-    """Return a scope for the chosen tools; without roots paths are free (rule 1).
-
-    Raises BadInputError if no tool is chosen.
-    """
+    """Return a scope for the chosen tools; without roots paths are free."""
     if not offers:
         raise BadInputError("no tool is ticked, so there is nothing to allow")
     below: list[JsonValue] = [{"below": root} for root in outermost(roots)]
@@ -111,7 +99,6 @@ def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
 
 
 def outermost(roots: Iterable[str]) -> tuple[str, ...]:
-    """Return the directories that lie below no other of them, sorted."""
     found: list[str] = []
     for root in sorted(set(roots), key=lambda it: (it.count("/"), it)):  # what is above comes first
         if not any(one == "/" or root.startswith(f"{one}/") for one in found):
@@ -139,7 +126,6 @@ def _any_of(options: Sequence[JsonValue]) -> JsonValue:
 
 
 def _each(what: JsonValue, lists: int) -> JsonValue:
-    """Wrap a constraint in `lists` levels of "each element"."""
     for _ in range(lists):
         what = {"each": what}
     return what

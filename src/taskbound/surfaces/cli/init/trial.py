@@ -1,8 +1,8 @@
 """`taskbound try`: shows what gating does to one server, in a temporary installation.
 
 1. Keys, database, daemon and agent live in a new directory for as long as the command runs.
-2. No tool of the server is called: the one call that is made is refused before it gets there.
-3. The monitor's code is read here from the monitor's file; in a real installation a person does that.
+2. No tool of the server is called: the gateway refuses the one call that is made.
+3. This command reads the monitor's code from the monitor's file; in a real installation a person does.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ class TryReport(msgspec.Struct, frozen=True, kw_only=True, tag="tried", tag_fiel
 
 
 def add_try(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "try",

@@ -1,9 +1,7 @@
 """`taskbound init --undo` and `--forget`: restores configurations, or deletes their kept originals.
 
-1. A file that can't be restored is named and keeps its original; the others go on. The status is that of the
-   first failure.
-2. Only a person may: the daemon refuses both beneath a gateway or a run and records each. Without a daemon
-   nothing is restored or deleted.
+1. A file that can't be restored is named and keeps its original; the others go on.
+2. The daemon refuses both beneath a gateway or a run and records each; both need a daemon.
 """
 
 from __future__ import annotations
@@ -46,12 +44,10 @@ class ForgetReport(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten", t
 
 
 def files_left(some: Sequence[Left]) -> tuple[FileLeft, ...]:
-    """Return the report rows of files that stay unchanged."""
     return tuple(FileLeft(path=one.path, code=one.error.code, why=one.error.message) for one in some)
 
 
 def raise_for(session: Session, left: Sequence[Left]) -> None:
-    """Name all files that were left, and raise the first one's error; returns if there are none."""
     for one in left[1:]:
         session.screen.note(Words(one.error.message))
     if left:
@@ -59,7 +55,6 @@ def raise_for(session: Session, left: Sequence[Left]) -> None:
 
 
 def put_back(session: Session) -> None:
-    """Restore every rewritten configuration."""
     if kept(session.place.home):
         session.require_outside(UndoInit())  # a daemon that is started just now knows no gateway yet
         session.ask(UndoInit(), Done)  # 2
@@ -74,7 +69,6 @@ def put_back(session: Session) -> None:
 
 
 def forget_originals(session: Session) -> None:
-    """Delete the kept originals after the user confirms."""
     paths = kept(session.place.home)
     if not paths:
         raise NoUndoError("no original of a configuration is kept")

@@ -222,7 +222,6 @@ def risk(
 
 
 def deliver_code(session: Session, agent: AgentDetail) -> Done:
-    """Have a new code sent to the agent's monitor."""
     done = session.ask(TestMonitor(name=agent.name), Done, patience=15.0)
     session.screen.line("A code is on its way to the monitor:")
     session.screen.word(agent.monitor)
@@ -230,7 +229,6 @@ def deliver_code(session: Session, agent: AgentDetail) -> Done:
 
 
 def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
-    """Return the active agent after giving its monitor's code back, if there is one."""
     if code:
         session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
     session.ask(ActivateAgent(name=name), Done)
@@ -238,11 +236,7 @@ def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
 
 
 def take_code(session: Session, agent: AgentDetail, question: str, again: str) -> AgentDetail:
-    """Prompt for the monitor's code and return the active agent; a wrong code is used up.
-
-    `again` is the command to try later. Raises MonitorCodeError after the last try, DeclinedError if the
-    input was closed.
-    """
+    """Prompt for the monitor's code; a wrong code is used up. `again` is the command to try later."""
     remedy = f"come back with `{again}`: what is set up stays, and a fresh code is sent"
     for left in reversed(range(_TRIES)):
         try:
@@ -266,7 +260,6 @@ def take_code(session: Session, agent: AgentDetail, question: str, again: str) -
 
 
 def show_agent(screen: Screen, agent: AgentDetail) -> None:
-    """Print one agent."""
     screen.heading(shown(agent.name))
     screen.fields(
         [

@@ -241,7 +241,6 @@ def end_demo(session: Session) -> None:
 
 
 def own_network() -> str:
-    """Return the kernel's id of this process's network namespace, or ''."""
     try:
         return str(Path("/proc/self/ns/net").readlink())
     except OSError:
@@ -249,7 +248,6 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    """Have the daemon serve a page, and print its address."""
     page = session.ask(ask, PageOpened)
     if session.screen.json:
         session.screen.document(page)
@@ -260,7 +258,6 @@ def ask_page(session: Session, ask: Ask) -> None:
 
 
 def own_key(session: Session, file: str) -> PersonKeyRow:
-    """Return the enrolled key in this file; raises BadInputError if it is not enrolled."""
     line, _ = find_key(file)
     fingerprint = parse_public_line(line).fingerprint
     for one in session.ask(ListPersonKeys(), PersonKeyRows).rows:
@@ -337,7 +334,6 @@ def _next(found: PersonKeyDetail) -> str:
 
 
 def person_of(session: Session, key: str) -> str:
-    """Return the key's person; raises BadInputError if the id is unknown."""
     rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
     person = next((one.person for one in rows if one.key == key), "")
     if not person:

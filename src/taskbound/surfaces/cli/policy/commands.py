@@ -273,7 +273,6 @@ def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> 
 
 
 def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExplanation:
-    """Explain an operation, which has no scope and no arguments."""
     candidates, facts = engine.operations.looked_at(case.request)
     return CaseExplanation(
         case=case.name,

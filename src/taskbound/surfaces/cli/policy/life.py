@@ -49,7 +49,6 @@ _FILES: Final = ("holds.cedar", "holds.cases.yaml", "tools.json")
 
 
 def default_policies(package: Path | None = None) -> Path:
-    """Return the folder of default policies in source tree or wheel; raises FileError if missing."""
     package = package or Path(taskbound.__file__).parent
     for place in (package.parent.parent / "policies", package / "policies"):
         if (place / _FILES[0]).is_file():
@@ -289,7 +288,7 @@ def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
 
 
 def _require_cases(session: Session, found: PolicyFolder) -> None:
-    """Raise BadBundleError unless each case is decided as expected; a folder may have none."""
+    """Refuse the bundle unless each case is decided as expected; a folder may have no cases."""
     if not found.cases:
         return
     missed = [one for one in try_cases(session, found, "").results if not one.passed]
@@ -313,7 +312,6 @@ def _cases(found: PolicyFolder) -> dict[str, str]:
 
 
 def _texts(found: PolicyFolder) -> dict[str, str]:
-    """Return all files of a policy set except the base's."""
     return {name: text for name, text in (*found.files.items(), *_cases(found).items()) if name != BASE_FILE}
 
 

@@ -1,9 +1,8 @@
 """Reads policy sets: a folder, the bundle in force, or a stored bundle.
 
-1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and optionally `tools.json` and
-   `README.md`. Anything else is refused, because a policy under an unread name would have no effect.
+1. A file of any other name is refused, because a policy under an unread name would have no effect.
 2. Links, folders, pipes and names that begin with a dot are refused.
-3. `in-force` is the bundle in force, 64 hex digits are a digest, anything else is a folder (`./in-force`).
+3. The size of a folder is bounded.
 4. A bundle from the daemon is compared with its digest here too.
 """
 
@@ -60,7 +59,6 @@ class PolicyFolder:
 
 
 def read_folder(told: str) -> PolicyFolder:
-    """Read the folder; raises FileError if unreadable, BadBundleError for unexpected contents."""
     path = Path(told)
     try:
         names = sorted(one.name for one in path.iterdir())
@@ -90,7 +88,6 @@ def read_folder(told: str) -> PolicyFolder:
 
 
 def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, PolicyTool]:
-    """Return the tools by name, from the file `told`, the folder's `tools.json`, or the daemon."""
     name = told or (str(folder.path / _TOOLS) if folder.has_tools else "")
     if name:
         try:
@@ -128,7 +125,7 @@ def known_groups(session: Session, folder: PolicyFolder, told: str) -> frozenset
 
 
 def _read(path: Path, left: int) -> bytes:
-    """Return the bytes of a regular file that is no link (rule 2)."""
+    """Open without following links, and refuse anything but a regular file."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -166,12 +163,11 @@ class OtherBundleError(BadInputError):
 
 
 def is_digest(told: str) -> bool:
-    """Return whether the text has the form of a bundle's digest."""
     return _DIGEST.fullmatch(told) is not None
 
 
 def require_digest(told: str) -> str:
-    """Return the digest; raises BadInputError unless it is complete, as activation requires."""
+    """Refuse a shortened digest: activation needs the whole one."""
     if not is_digest(told):
         raise BadInputError(
             f"`{shown(told)}` is no digest of a bundle", remedy="copy all 64 digits from `policy list`"
@@ -180,7 +176,7 @@ def require_digest(told: str) -> str:
 
 
 def ask_bundle(session: Session, told: str) -> BundleDetail:
-    """Return the bundle with this digest, or in force; raises OtherBundleError on mismatch (rule 4)."""
+    """Return the bundle with this digest, or in force; raises OtherBundleError if its digest differs."""
     digest = "" if told == IN_FORCE else require_digest(told)
     found = session.ask(ShowBundle(digest=digest), BundleDetail)
     made = bundle_digest(pack(PolicyBundle(files=found.files, cases=found.cases)))
@@ -190,7 +186,6 @@ def ask_bundle(session: Session, told: str) -> BundleDetail:
 
 
 def read_rules(session: Session, told: str) -> PolicyFolder:
-    """Return the named policies (rule 3); raises FileError, BadBundleError or OtherBundleError."""
     if told != IN_FORCE and not is_digest(told):
         return read_folder(told)
     found = ask_bundle(session, told)

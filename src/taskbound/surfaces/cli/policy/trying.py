@@ -73,7 +73,6 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 def problems_of(
     session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool], groups: Collection[str] | None
 ) -> tuple[Problem, ...]:
-    """Return the problems of the policies for these tools, and these groups if known."""
     language = session.plugs.policies()
     found = tuple(
         Problem(
@@ -92,7 +91,6 @@ def problems_of(
 
 
 def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -> None:
-    """Print each problem with its place on one line."""
     for one in problems:
         name = f" policy `{shown(one.policy)}`:" if one.policy else ""
         screen.line(
@@ -102,10 +100,6 @@ def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -
 
 
 def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
-    """Return an engine with the folder's policies and the base, as if in force.
-
-    Raises PolicySyntaxError with `where` (file, line, column), or BadBundleError for a name of the base.
-    """
     language = session.plugs.policies()
     base = session.plugs.base_policies() if folder.base is None else folder.base
     try:
@@ -120,10 +114,6 @@ def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
 
 
 def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase | OperationCase]]:
-    """Yield each case with file, line and column.
-
-    Raises MalformedError with `where` for an unreadable file, BadBundleError if there are no cases.
-    """
     if not folder.cases:
         raise BadBundleError("the folder has no case", remedy="write one into a `*.cases.yaml`")
     for name, raw in folder.cases.items():
@@ -136,7 +126,6 @@ def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase |
 
 
 def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase | OperationCase, str]:
-    """Return the first case with this name and its place; raises BadCaseError if there is none."""
     for file, line, column, case in cases_of(folder):
         if case.name == name:
             return case, f"{file}:{line}:{column}"
@@ -144,7 +133,6 @@ def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase | OperationCa
 
 
 def tool_of(case: PolicyCase, tools: Mapping[str, PolicyTool], place: str) -> PolicyTool:
-    """Return the case's tool; raises BadCaseError if it is unknown."""
     tool = tools.get(case.tool)
     if tool is None:
         raise BadCaseError(
@@ -156,7 +144,6 @@ def tool_of(case: PolicyCase, tools: Mapping[str, PolicyTool], place: str) -> Po
 
 
 def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
-    """Return the result of every case of the folder."""
     engine = engine_of(session, folder)
     tools = pinned_tools(session, folder, told_tools)
     own_base = session.plugs.base_policies() if folder.base is None else folder.base

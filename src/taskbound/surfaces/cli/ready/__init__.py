@@ -1,9 +1,6 @@
 """Tool files that come with Taskbound for popular servers, and detection of a pinned server's package.
 
-1. A ready file is found by package and release and only proposed: a person applies it after seeing the
-   changes.
-2. The package is read from the pin: the runner's release, the interpreter's distribution, or the
-   `package.json` beside a script. An attacker who can write there can only change the proposal.
+An attacker who can write beside a server's script can change only the proposal, which a person applies.
 """
 
 from __future__ import annotations
@@ -37,13 +34,11 @@ _LARGEST: Final = 1_048_576
 
 
 def ready_names() -> tuple[str, ...]:
-    """Return the sorted names of the ready files."""
     names = (one.name for one in files(__package__).iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def read_ready(name: str) -> ToolFile:
-    """Return the ready file with this name; raises BadInputError if there is none."""
     if name not in ready_names():
         raise BadInputError(
             f"no ready tool file is called `{shown(name)}`", remedy=f"there is {', '.join(ready_names())}"
@@ -53,7 +48,6 @@ def read_ready(name: str) -> ToolFile:
 
 
 def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
-    """Return name and contents of the ready file for a pinned server, or None (rule 1)."""
     package = package_of(spec)
     for name in ready_names() if package is not None else ():
         file = read_ready(name)
@@ -63,7 +57,6 @@ def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
 
 
 def package_of(spec: ServerSpec) -> Package | None:
-    """Return the server's package, or None if unknown (rule 2)."""
     installed = _INSTALLED.fullmatch(spec.lock)
     if installed is not None:
         name = re.sub(r"[-_.]+", "-", installed["name"]).lower()

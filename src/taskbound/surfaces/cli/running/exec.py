@@ -1,20 +1,13 @@
 """`taskbound exec`: runs a command with credentials of a task, and ends them with the command.
 
-1. Each credential is requested as an action of the task, with approvals if needed. All are opened and
-   acknowledged before the command starts; if one can't be had, the others are ended.
-2. Secrets go into the command's environment only: no argument, file, output or record. Variables that
-   decide what runs or where programs connect are refused (`Asker`), and so are ours. For a host the command
-   gets no secret: an agent in this process uses the key (`SSH_AUTH_SOCK`, `SSH_CONFIG`) until the
-   credential ends or the command has to end.
+1. All credentials are opened before the command starts; if one can't be had, the others are ended.
+2. Secrets go into the command's environment only, without variables that decide what runs or where programs
+   connect. For a host an agent in this process uses the key, and the command gets no secret.
 3. The command runs under a keeper, so killing this process leaves no command with a credential (Linux).
-   Signals are passed on, and the command's status is returned.
-4. The daemon is pinged each second. If the task pauses or ends, everything is stopped, or no daemon answers
-   for five seconds, the command is terminated, and killed after two seconds.
-5. `--renew` renews credentials while the command runs (`renewal`); others end and the command goes on.
-6. Afterwards the targets have five seconds to confirm revocation; what isn't confirmed is reported and is
-   revoked later in any case.
-7. No tracer of the same account and no core dump can read this process; the command's environment is
-   readable by its account, like any command's.
+4. The command is ended if the task pauses or ends, or no daemon answers for five seconds.
+5. `--renew` renews credentials while the command runs; others end and the command goes on.
+6. Targets have five seconds to confirm revocation; the daemon revokes the rest later in any case.
+7. No tracer of this account and no core dump can read this process; tracers can read the command.
 """
 
 from __future__ import annotations
@@ -118,7 +111,6 @@ class ExecReport(msgspec.Struct, frozen=True, kw_only=True, tag="executed", tag_
 
 
 def add_exec(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "exec",
@@ -212,7 +204,6 @@ class _Exec:
             raise TaskOverError(f"nothing is run: {why}")
 
     def _require_apart(self) -> None:
-        """Raise if two credentials share a variable or use a reserved one (rule 2)."""
         taken: set[str] = set(HOST_VARIABLES) if parse_hosts(self._have) else set()
         for one in self._have:
             for name in () if is_of_host(one) else one.environment():
@@ -348,7 +339,7 @@ class _Exec:
         self._send(signal.SIGTERM)
 
     def _note(self, number: int, _frame: object) -> None:
-        """Pass a signal on, unless the terminal sent it to the command too (rule 3)."""
+        """Pass a signal on, unless the terminal sent it to the command too."""
         if number == signal.SIGCHLD or (number in _FROM_TERMINAL and in_foreground()):
             return
         self._send(number)
@@ -390,10 +381,7 @@ class _Exec:
         self._drop()
 
     def _tell_ended(self, one: TaskCredential, now: int) -> None:
-        """Report that the credential is no longer needed, retrying once on a new connection.
-
-        A credential that ended before `now` was cut off while the command ran; the reason is printed.
-        """
+        """Report the credential's end; print why if it ended before `now`, while the command still ran."""
         for attempt in range(2):
             try:
                 task = self._task if self._task is not None else self._join(start=False)
@@ -419,7 +407,6 @@ class _Exec:
             time.sleep(_AGAIN)
 
     def _look_at(self, one: TaskCredential) -> str:
-        """Return the credential's state as the task sees it, or as an inspector sees it if the task ended."""
         if self._task is not None:
             with suppress(TaskboundError):
                 return self._task.end(one.id).state

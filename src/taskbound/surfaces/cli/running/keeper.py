@@ -1,19 +1,12 @@
-"""The keeper: a process between `taskbound run` or `exec` and its command that ends all descendants.
+"""The keeper: a process between `taskbound run` or `exec` and its command that ends all descendants (Linux).
 
-1. The run and its keeper adopt orphaned descendants (PR_SET_CHILD_SUBREAPER), so that a double fork or a
-   new session doesn't escape.
-2. When the command has ended, descendants are terminated, and killed after two seconds. The keeper exits
-   once no descendant is left, with the command's status.
+1. Run and keeper adopt orphans (PR_SET_CHILD_SUBREAPER): a double fork or a new session doesn't escape.
+2. After the command, descendants are terminated, and killed after two seconds; then the keeper exits.
 3. When the run exits or is killed, the kernel signals the keeper, which kills all descendants at once.
 4. When the keeper is killed, the kernel kills the command, and the run kills the adopted rest.
-5. If run and keeper are killed together, the daemon recognizes descendants only if it has seen them before
-   (`surfaces.api.insiders`).
-6. The command's own folder is removed once no descendant is left, also without the run. If both are killed
-   it stays, so it must hold no secret.
-7. A daemon that a gateway below had to restart is a descendant too and is terminated; the next client
-   starts another. A daemon that the run itself starts is not.
-
-Linux only; on other systems the keeper just waits for the command.
+5. If both are killed, the daemon knows only descendants that it saw before (`surfaces.api.insiders`).
+6. The command's own folder is removed last. If both are killed it stays, so it must hold no secret.
+7. A daemon that a gateway below had to restart is a descendant too; one that the run starts is not.
 """
 
 from __future__ import annotations
@@ -72,10 +65,7 @@ class Keeper:
     def __init__(
         self, task: str, environment: Mapping[str, str] | None = None, *, leaves: Path | None = None
     ) -> None:
-        """Fork the keeper; this process must have a single thread until now.
-
-        `task` becomes `TASKBOUND_TASK`; the folder `leaves` is removed with the command (rule 6).
-        """
+        """Fork; this process must have a single thread. `leaves` is a folder to remove with the command."""
         self._go, self._said = -1, -1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
         waiting, self._go = os.pipe()
@@ -100,7 +90,6 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def signal(self, number: int) -> None:
-        """Signal the keeper, unless it has exited."""
         send_signal(self._process, number)
 
     def start(self, program: str, words: Sequence[str]) -> str:
@@ -208,7 +197,7 @@ def _wake(_number: int, _frame: object) -> None:
 
 
 def _tie(keeper: int) -> Callable[[], None]:
-    """Return a `preexec_fn` that makes the new process end with its keeper (rule 4)."""
+    """Return a `preexec_fn` that makes the new process end with its keeper."""
 
     def tie() -> None:
         _prctl(_DEATH_SIGNAL, signal.SIGKILL)
@@ -224,7 +213,6 @@ def _prctl(option: int, value: int) -> None:
 
 
 def adopt_orphans(*, on: bool = True) -> None:
-    """Become, or stop being, the parent of orphaned descendants (rule 1)."""
     _prctl(_SUBREAPER, on)
 
 
@@ -235,10 +223,7 @@ def hide() -> None:
 
 @contextmanager
 def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
-    """Yield a descriptor that becomes readable on each noted signal: those passed on, and SIGCHLD.
-
-    Signals that this process was started to ignore stay ignored.
-    """
+    """Yield a descriptor that becomes readable on each signal; signals ignored at start stay ignored."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if _LINUX else os.pipe()
     os.set_blocking(writing, False)
     heard = [one for one in (*PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
@@ -277,10 +262,7 @@ def reap() -> dict[int, int]:
 
 
 def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> tuple[int, ...]:
-    """End all descendants and wait for them; returns those that could not be ended.
-
-    With `gently` they are terminated first, and killed after a delay or once `hurry` returns true.
-    """
+    """Return the descendants that did not end; `gently` terminates first, `hurry` cuts the delay short."""
     beneath = processes_beneath(os.getpid())
     if gently:
         _send(beneath, signal.SIGTERM)

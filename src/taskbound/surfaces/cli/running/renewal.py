@@ -1,12 +1,9 @@
 """Renews the credentials of a running command; each renewal is a decision, and none blocks.
 
-1. A credential is renewed when a third of its life is left, for the seconds that were requested. One that
-   ends with its task is not.
+1. A credential is renewed with a third of its life left; one that ends with its task is not.
 2. After a lost connection a request is repeated under its own idempotency key.
-3. Held renewals are reported once; the daemon is asked again every few seconds, or once it reports an
-   answer.
-4. A refused or unanswered renewal is reported, and the credential expires. Requests about one credential
-   are at least a second apart.
+3. Held renewals are reported once, and requested again every few seconds.
+4. Requests about one credential are at least a second apart. A refused renewal lets it expire.
 """
 
 from __future__ import annotations
@@ -79,7 +76,7 @@ class Renewals:
         elapsed: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
-        """Take the reporters, a monotonic clock in seconds and a wall clock in microseconds."""
+        """`elapsed` is a monotonic clock in seconds, `now` a wall clock in microseconds."""
         self._say = say
         self._held = held
         self._elapsed = elapsed
@@ -92,7 +89,6 @@ class Renewals:
         self._kept.append(_Kept(credential, seconds, self._due(credential.ends)))
 
     def ends_of(self, credential: TaskCredential) -> int:
-        """Return the last known end of a credential."""
         return next(
             (one.credential.ends for one in self._kept if one.credential.id == credential.id), credential.ends
         )
@@ -130,12 +126,11 @@ class Renewals:
         )
 
     def drop(self) -> None:
-        """Mark requests of a lost connection for repetition (rule 2)."""
+        """Mark requests of a lost connection for repetition under their own idempotency keys."""
         for one in self._kept:
             one.number = 0
 
     def hear(self, replies: Iterable[Reply]) -> None:
-        """Process the daemon's replies."""
         for reply in replies:
             if isinstance(reply.push, HoldPush):
                 self._answered(reply.push)

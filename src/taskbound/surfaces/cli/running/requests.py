@@ -1,9 +1,6 @@
-"""Requests for credentials as a user writes them, and the connection that makes them.
+"""Requests for credentials: `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`.
 
-1. A credential is `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`. A value with a comma is
-   given with `--with`, where that exists.
-2. The kind may be omitted if the target has exactly one.
-3. The daemon decides which task the process belongs to; a process of another task is refused.
+The daemon decides which task the process belongs to; it refuses a process of another task.
 """
 
 from __future__ import annotations
@@ -64,7 +61,6 @@ class Standing(NamedTuple):
 
 
 def parse_asked(text: str) -> AskedFor:
-    """Parse a requested credential (rule 1); raises BadInputError."""
     name, mark, rest = text.partition(":")
     target, slash, kind = name.partition("/")
     if not target or (slash and not kind) or (mark and not rest):
@@ -75,7 +71,6 @@ def parse_asked(text: str) -> AskedFor:
 
 
 def parse_values(words: Sequence[str]) -> dict[str, str]:
-    """Parse parameter values such as `tenant=red`; raises BadInputError for invalid or repeated names."""
     found: dict[str, str] = {}
     for word in words:
         name, mark, value = word.partition("=")
@@ -88,7 +83,6 @@ def parse_values(words: Sequence[str]) -> dict[str, str]:
 
 
 def stand_in(session: Session, task: str, agent: str) -> Standing:
-    """Return the task and its agent (rule 3); raises BadInputError if no task is named."""
     task = task or session.plugs.environ.get("TASKBOUND_TASK", "")
     if not task:
         raise BadInputError(
@@ -101,10 +95,6 @@ def stand_in(session: Session, task: str, agent: str) -> Standing:
 
 
 def wish_of(session: Session, asked: AskedFor, seconds: int) -> Wish:
-    """Return the request for the daemon (rule 2).
-
-    Raises BadInputError if no kind is named and the target hasn't exactly one, BadWishError if it is invalid.
-    """
     kind = asked.kind or _implied(session, asked.target)
     return Wish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
 
@@ -119,7 +109,6 @@ def _implied(session: Session, target: str) -> str:
 
 
 def say_held(session: Session, refused: Refused) -> None:
-    """Report that approvals are needed, and how to give them."""
     screen = session.screen
     screen.note(
         f"taskbound: {shown(refused.action)} is {shown(refused.waits)}; this command continues once it is"
@@ -137,7 +126,6 @@ def say_held(session: Session, refused: Refused) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn termination signals into KeyboardInterrupt, so that what was begun is ended first."""
     asked = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
     before = {one: signal.signal(one, signal.default_int_handler) for one in asked}
     try:

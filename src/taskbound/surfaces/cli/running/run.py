@@ -1,13 +1,9 @@
 """`taskbound run`: runs a command under a task that starts and ends with it.
 
 1. The task is started and this process registered before the command exists, so that no gateway beneath it
-   starts without its task.
-2. The command runs under a keeper, and no descendant outlives the two (`keeper`, Linux). The daemon finds
-   the run among a gateway's ancestors by pid and start time.
-3. Signals are passed on. The command's end decides the task's: status 0 completed, a signal to this process
-   cancelled, anything else failed.
-4. The connection lasts as long as the command, and is reopened when the daemon restarts. If this process is
-   killed, the daemon sees it close.
+   starts without its task. The daemon finds the run among a gateway's ancestors by pid and start time.
+2. Status 0 completes the task, a signal to this process cancels it, anything else fails it.
+3. If this process is killed, the daemon sees the connection close.
 """
 
 from __future__ import annotations
@@ -77,7 +73,6 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True, tag="ran", tag_field=
 
 
 def add_run(app: typer.Typer) -> None:
-    """Add the command to the program."""
     command(
         app,
         "run",
@@ -171,7 +166,7 @@ class _Run:
             return self._wait(reading)
 
     def sweep(self) -> None:
-        """End remaining descendants: only needed if the keeper was killed or never ended (rule 2)."""
+        """End remaining descendants: needed only if the keeper was killed or never ended."""
         left = end_beneath(gently=False)
         if left:
             self._session.screen.note(f"taskbound: these could not be ended: {', '.join(map(str, left))}")

@@ -291,7 +291,6 @@ def _show_check(screen: Screen, report: CheckReport, remarks: Sequence[Remark]) 
 
 
 def show_difference(screen: Screen, found: Difference) -> None:
-    """Print how a new scope differs from an old one."""
     screen.heading(_DIRECTIONS[found.direction])
     _show_changes(screen, "new", "old", found.added)
     _show_changes(screen, "old", "new", found.removed)

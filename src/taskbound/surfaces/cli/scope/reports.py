@@ -120,7 +120,6 @@ class DigestReport(msgspec.Struct, frozen=True, kw_only=True, tag="scope-digest"
 
 
 def remark_row(one: Remark, where: str) -> RemarkRow:
-    """Return a remark as a row."""
     return RemarkRow(
         code=one.code,
         weight=one.weight.value,
@@ -132,7 +131,6 @@ def remark_row(one: Remark, where: str) -> RemarkRow:
 
 
 def change_row(one: Change, example: bytes | None) -> ChangeRow:
-    """Return a change as a row."""
     return ChangeRow(
         grant=one.grant.id,
         tool=one.grant.tool,
@@ -143,12 +141,10 @@ def change_row(one: Change, example: bytes | None) -> ChangeRow:
 
 
 def share_row(one: Share) -> ShareRow:
-    """Return a share as a row."""
     return ShareRow(child=one.child, parent=one.parent, taken=dict(one.taken))
 
 
 def dropped_row(one: Dropped) -> DroppedRow:
-    """Return a pair of grants as a row."""
     return DroppedRow(first=one.first, second=one.second, reason=one.reason)
 
 
@@ -166,24 +162,20 @@ class WrittenReport(msgspec.Struct, frozen=True, kw_only=True, tag="written", ta
 
 
 def scope_as_yaml(scope: Scope) -> bytes:
-    """Return the scope as YAML; raises MalformedError if it would not read back the same."""
     raw = write_yaml(scope.value(), order=_ORDER, blocks=_BLOCKS).encode()
     parse_scope(read_document(raw, "scope.yaml").value)
     return raw
 
 
 def scope_as_json(scope: Scope) -> bytes:
-    """Return the canonical bytes and a line feed."""
     return scope.canonical + b"\n"
 
 
 def schema_as_text(schema: dict[str, JsonValue]) -> bytes:
-    """Return a JSON Schema as indented text."""
     return json.dumps(schema, indent=2).encode() + b"\n"
 
 
 def put(session: Session, raw: bytes, out: str) -> None:
-    """Write text to the named file or show it; with `--json` report where it was written."""
     if out:
         write_file(out, [raw])
         if session.screen.json:

@@ -1,10 +1,4 @@
-"""Finds the scope and the pinned tools that a command names.
-
-1. `-` is standard input; `template:NAME`, `task:ID` and `agent:NAME` ask the daemon; anything else is a file
-   (`./task:x` for such a name).
-2. Tools come from a given file, else from the daemon; without either the scope is examined without tools,
-   which is reported.
-"""
+"""Finds the scope and the pinned tools that a command names, in files or by the daemon."""
 
 from __future__ import annotations
 
@@ -68,11 +62,6 @@ class Given:
 
 
 def find_scope(session: Session, told: str) -> Given:
-    """Return the named scope (rule 1).
-
-    Raises FileError, MalformedError (with `where`), BadInputError for an unknown template, or the daemon's
-    error.
-    """
     kind, colon, name = told.partition(":")
     raw: bytes | None = None
     if colon and kind == "template":
@@ -96,7 +85,6 @@ def find_scope(session: Session, told: str) -> Given:
 
 
 def find_tools(session: Session, file: str, *, offline: bool) -> Tools | None:
-    """Return the tools by full name, or None if unavailable (rule 2)."""
     if file:
         return _tools_of(file)
     if offline:

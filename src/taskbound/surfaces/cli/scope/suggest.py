@@ -1,8 +1,4 @@
-"""`taskbound scope suggest`: the narrowest scope for recorded or intended calls.
-
-1. A file has one JSON call per line, or is a YAML or JSON list of calls: `{tool, arguments}`.
-2. The scope is written as YAML, with comments about what was widened.
-"""
+"""`taskbound scope suggest`: the narrowest scope for recorded or intended calls."""
 
 from __future__ import annotations
 
@@ -35,7 +31,6 @@ _SECOND: Final = 1_000_000
 
 
 def add_suggest(app: typer.Typer) -> None:
-    """Add the command to `taskbound scope`."""
     command(
         app,
         "suggest",
@@ -92,7 +87,6 @@ def suggest(
 
 
 def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:
-    """Yield the calls of a file (rule 1); raises BadInputError or MalformedError."""
     lines = [line for line in raw.splitlines() if line.strip()]
     values: JsonValue
     if name.lower().endswith(".jsonl") or (len(lines) > 1 and all(one.lstrip()[:1] == b"{" for one in lines)):
@@ -110,7 +104,6 @@ def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:
 
 
 def written(found: Suggested) -> bytes:
-    """Return the scope as YAML with comments (rule 2)."""
     scope = parse_scope(bytes(found.scope))
     lines = [f"# Suggested from {found.calls} calls. Look at it before you use it."]
     if found.agent:

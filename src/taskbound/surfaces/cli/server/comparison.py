@@ -1,9 +1,4 @@
-"""`taskbound upstream test`: compares pinned servers with their pins, as a gateway would see them.
-
-1. No tool is called, and each server is ended before the next starts.
-2. The daemon records differences as it does when a gateway starts the server.
-3. A server that can't be tested delays no other; the first failure determines the status.
-"""
+"""`taskbound upstream test`: compares pinned servers with their pins, one at a time, without a call."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Secrets and OAuth clients of upstream servers: typed without echo or read from a pipe, and sealed here.
+"""Secrets and OAuth clients of upstream servers, sealed here.
 
 1. A value never comes from an argument or a variable, which other programs can read.
 2. What leaves this process is sealed to the egress's key, for one pinned server and one slot.
-3. The pin's digest is computed here from what the user saw or what was just probed: otherwise the daemon
-   could list one program under another's digest.
+3. The pin's digest is computed here: otherwise the daemon could list one program under another's digest.
 4. A slot that a credential fills takes no value (`core.tool.source`).
-5. The user names an OAuth client's issuer and confirms its endpoints: neither the server nor an attacker on
-   the way to it may choose who gets the client's secret.
+5. The user confirms an OAuth client's issuer and endpoints: neither the server nor an attacker on the way to
+   it may choose who gets the client's secret.
 """
 
 from __future__ import annotations
@@ -45,10 +44,6 @@ OAuth = Annotated[
 def ask_client(
     session: Session, url: str, words: Sequence[str], *, key: str, authorities: str
 ) -> OAuthSpec | None:
-    """Look up the issuer of the client in `words` (`NAME=VALUE`), and ask the user to confirm it.
-
-    `key` is the server's pinned key, `authorities` the file of its certificate authorities, if any.
-    """
     if not words:
         return None
     if not url:
@@ -73,7 +68,6 @@ def ask_client(
 
 
 def client_words(spec: OAuthSpec) -> str:
-    """Return the client in one line without secrets."""
     return (
         f"tokens are asked for as {shown(spec.client)} ({shown(spec.method)}) at {shown(spec.token)},"
         f" for {shown(spec.resource)}, scope {shown(' '.join(spec.scopes)) or 'none'},"
@@ -82,7 +76,6 @@ def client_words(spec: OAuthSpec) -> str:
 
 
 def with_slot(slots: Sequence[str], spec: OAuthSpec | None) -> list[str]:
-    """Add the slot for the client's secret, if the client has one."""
     if spec is None:
         return list(slots)
     return [*slots, (KEY_SLOT if spec.method == "private_key_jwt" else SECRET_SLOT).text]
@@ -123,7 +116,6 @@ class MisnamedPinError(DeniedError):
 
 
 def add_secret(app: typer.Typer) -> None:
-    """Add the command to its group."""
     command(
         app,
         "secret",
@@ -167,10 +159,7 @@ def secret(
 
 
 def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]:
-    """Read a value for each slot; None for an empty line.
-
-    Raises BadSlotError or BadSecretError for an invalid slot or value, BadInputError for a repeated slot.
-    """
+    """Read a value for each slot; None for an empty line."""
     found: dict[Slot, str | None] = {}
     for text in slots:
         slot = parse_slot(text)
@@ -187,11 +176,7 @@ def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]
 
 
 def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | None]) -> tuple[str, ...]:
-    """Seal and store values for a server as it was probed; returns the slots left empty.
-
-    Raises MisnamedPinError if the pin differs (rule 3), BadInputError if the server isn't pinned,
-    BadSlotError for an unknown slot, UnavailableError without the egress's key.
-    """
+    """Seal and store values for a server as it was probed; returns the slots left empty."""
     given = {slot: value for slot, value in values.items() if value is not None}
     if given:
         row = _row(session, spec.name)
@@ -202,7 +187,6 @@ def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | N
 
 
 def how_filled(secrets: Sequence[SecretRow]) -> str:
-    """Return the state of a server's slots as a table cell."""
     return ", ".join(map(_cell, secrets)) or "-"
 
 
@@ -227,7 +211,7 @@ def _set(session: Session, row: UpstreamRow, slot: Slot, value: str) -> Done:
 
 
 def _require_named(session: Session, row: UpstreamRow, spec: ServerSpec) -> None:
-    """Raise MisnamedPinError unless the row is that of this spec (rule 3)."""
+    """Refuse unless the daemon's row is that of this spec."""
     wanted = identity_of(spec, namespace=session.namespace).digest
     if (row.identity, identity_of(row.spec, namespace=session.namespace).digest) != (wanted, wanted):
         raise MisnamedPinError(f"the daemon lists `{shown(spec.name)}` under the digest of something else")

@@ -1,11 +1,7 @@
 """`taskbound tool apply`, `describe` and `schema`: declarations about a server's tools in one file.
 
-1. Changes are shown before they are applied, and exactly these are applied.
-2. Changes that relax are marked and need `--relax`; `--yes` is not enough.
-3. A file for releases of a package applies only to servers of those releases. `ready:NAME` names a file
-   that comes with Taskbound.
-4. Slots are part of the pin: the server must be pinned with each slot that the file names.
-5. A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
+Exactly the changes that were shown are applied; those that relax need `--relax`, and `--yes` is not enough.
+A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
 """
 
 from __future__ import annotations
@@ -62,7 +58,6 @@ class SlotsNotPinnedError(DeniedError):
 
 
 def add_file_commands(app: typer.Typer) -> None:
-    """Add the commands to `taskbound tool`."""
     command(
         app,
         "apply",
@@ -103,10 +98,7 @@ def apply(
 
 
 def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:
-    """Show what a file changes about a pinned server's tools, and apply it.
-
-    `relax` permits relaxing changes. Without `ask`, naming the file was the user's confirmation.
-    """
+    """`relax` permits relaxing changes. Without `ask`, naming the file was the user's confirmation."""
     _require_slots(session, file, server)
     saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
     seen = session.ask(saying, ToolChanges)
@@ -173,7 +165,6 @@ def schema(
 
 
 def read_tool_file(name: str) -> ToolFile:
-    """Return the named tool file; raises FileError, or MalformedError with `where`."""
     if name.startswith(MARK):
         return read_ready(name.removeprefix(MARK))
     document = read_document(read_file(name), name)
@@ -184,10 +175,7 @@ def read_tool_file(name: str) -> ToolFile:
 def written(
     server: str, proposals: Sequence[Proposal], slots: Sequence[str] = (), owners: Sequence[str] = ()
 ) -> bytes:
-    """Return a proposed file as YAML, with reasons as comments (rule 5); it reads back as a tool file.
-
-    `owners` holds each tool's owner or '', and is empty if owners are not declared.
-    """
+    """Return the proposed file as YAML; `owners` holds each tool's owner or '', or is empty."""
     lines = [
         "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
         "# yaml-language-server: $schema=tool-file.schema.json",
@@ -215,7 +203,6 @@ def written(
 
 
 def _server_of(session: Session, file: ToolFile, told: str) -> str:
-    """Return the pinned server that the file is for; raises BadInputError if there isn't exactly one."""
     specs = [one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows]
     fitting = [one.name for one in specs if is_for(file, one) and told in {"", one.name}]
     if len(fitting) == 1:
@@ -235,14 +222,12 @@ def _server_of(session: Session, file: ToolFile, told: str) -> str:
 
 
 def is_for(file: ToolFile, spec: ServerSpec) -> bool:
-    """Return whether a tool file is for a server (rule 3)."""
     package = package_of(spec)
     known = file.package is None or (package is not None and file.package.has(package))
     return known and file.fits(spec.name)
 
 
 def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
-    """Print the commands that apply ready files to these servers, one per line."""
     found = [(spec.name, ready[0]) for spec in specs if (ready := find_ready(spec)) is not None]
     if not found:
         return
@@ -253,7 +238,6 @@ def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
 
 
 def _require_slots(session: Session, file: ToolFile, server: str) -> None:
-    """Raise SlotsNotPinnedError unless the server is pinned with every slot of the file (rule 4)."""
     rows = session.ask(ListUpstreams(), UpstreamRows).rows if file.slots else ()
     pinned = {slot for one in rows if one.spec.name == server for slot in one.spec.slots}
     lacking = [one for one in file.slots if one not in pinned]
@@ -286,7 +270,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
 
 
 def _show(session: Session, found: ToolChanges) -> None:
-    """Print every change in full: a table would cut what the user agrees to (rule 1)."""
+    """Print every change in full: a table would cut what the user agrees to."""
     if not found.rows:
         session.screen.line("nothing changes")
     for one in found.rows:

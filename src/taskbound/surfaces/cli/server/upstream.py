@@ -341,21 +341,18 @@ def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:
 
 
 def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
-    """Pin a server that was probed."""
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
     ask = AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents), methods=probed.methods)
     return session.ask(ask, Done)
 
 
 def parse_asks(words: Sequence[str]) -> tuple[str, ...]:
-    """Return what a server may ask for; raises BadInputError for an unknown word."""
     if not ASKS.keys() >= set(words):
         raise BadInputError(f"a server asks for {', '.join(ASKS)}", remedy="give `--asks` one of these")
     return tuple(ASKS[word] for word in sorted(set(words)))
 
 
 def parse_variables(words: Sequence[str]) -> dict[str, str]:
-    """Parse `NAME=value` words; raises BadInputError for an invalid or repeated name."""
     found: dict[str, str] = {}
     for word in words:
         name, mark, value = word.partition("=")
@@ -368,7 +365,6 @@ def parse_variables(words: Sequence[str]) -> dict[str, str]:
 
 
 def show_tools(screen: Screen, server: str, tools: Sequence[ToolDefinition]) -> None:
-    """Print a server's tools."""
     screen.table(
         ("TOOL", "EFFECT", "DESCRIPTION"),
         [

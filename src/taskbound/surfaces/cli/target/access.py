@@ -1,12 +1,8 @@
 """Reads or generates the admin access to a target, and prints the steps for an OpenSSH host.
 
-1. Admin access never comes from an argument or a variable, which other programs can read.
-2. Private keys generated here are sealed, and neither shown nor written. Given keys are checked first.
-3. A way that a kind of target doesn't support is refused before anything is read.
-4. Only public halves are shown, and they are stored nowhere: if the lines are lost, make new keys.
-5. A line for the host contains only our text and names from the target's file, each at most one shell word
-   (`core.target.openssh`).
-6. No host knows new keys yet, so the first test can't succeed; that is reported and is no failure.
+Admin access never comes from an argument or a variable, which other programs can read. Generated private keys
+are sealed, and neither shown nor written; public halves are shown and stored nowhere. A line for the host has
+only our text and names from the target's file, each at most one shell word (`core.target.openssh`).
 """
 
 from __future__ import annotations
@@ -57,7 +53,7 @@ class Way:
     piped: bool = False
     """Read from standard input."""
     fresh: bool = False
-    """Made here (rule 2)."""
+    """Made here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +66,6 @@ class PublicHalves:
 
 
 def require_way(kind: str, way: Way) -> None:
-    """Raise BadInputError if this kind of target doesn't support this way (rule 3)."""
     if kind in _PIPED:
         if way.fresh or way.user or not way.piped:
             what, member = _PIPED[kind]
@@ -124,7 +119,7 @@ def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
 
 
 def public_halves(session: Session, target: TargetFile, access: AdminAccess) -> PublicHalves | None:
-    """Return the public keys for the host (rule 2), or None if the admin access holds no keys."""
+    """Return the public keys for the host, or None if the admin access holds no keys."""
     if not isinstance(access, OpensshAccess) or not isinstance(target.place, OpensshPlace):
         return None
     if target.place.helped and not access.key:
@@ -201,7 +196,7 @@ class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_
 
 
 def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
-    """Return the ordered steps that make the host accept the keys; empty for other kinds (rules 4 and 5)."""
+    """Return the ordered steps that make the host accept the keys; empty for other kinds of target."""
     place = target.place
     if not isinstance(place, OpensshPlace):
         return ()
@@ -247,7 +242,6 @@ def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
 
 
 def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> None:
-    """Print the steps; with `--json` they are in the document instead."""
     screen = session.screen
     host = shown(target.place.host)
     screen.line(
@@ -262,7 +256,6 @@ def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> Non
 
 
 def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
-    """Report the first test of the host (rule 6); `over` is whether the test has finished."""
     screen = session.screen
     if screen.json:
         screen.document(keys)

@@ -1,14 +1,8 @@
 """`taskbound target`: the systems in which credentials are minted, and the broker's admin access to them.
 
-1. Admin access is typed without echo, read from standard input, or generated here (`access`).
-2. It is sealed here to the key that the broker shows on its own socket, for the target as the user's file
-   describes it; the identity is computed here from that file.
-3. A target mints nothing until its preflight worked; `add` reports the result for each kind.
-4. Only the target itself can confirm that an attempt to mint is over, so canaries of a host that doesn't
-   exist would be revoked forever. A host that this machine knows not to exist is refused before anything is
-   written; a host that is only unreachable from here is not.
-5. OpenSSH hosts can't know new keys in advance. The user is told what to do there (`access`); that the
-   first preflight fails is expected, and the target is tested again once the host is ready.
+Admin access is sealed here to the key that the broker shows on its own socket, for the identity that this
+process computes from the user's file. Only the target can confirm that an attempt to mint is over: canaries
+of a host that doesn't exist would be revoked forever, so such a host is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -68,7 +62,7 @@ if TYPE_CHECKING:
 app = group("target", "Systems in which credentials are minted: declare them, test them, look at them.")
 
 _FIRST_LOOK: Final = 15.0
-"""Seconds for a preflight that meets a host which doesn't know the keys (rule 5)."""
+"""Seconds for a preflight that meets a host which doesn't know the keys."""
 _NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 """The word of who knows names that there is no such one, or none with an address."""
 
@@ -341,7 +335,7 @@ def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, Jso
 
 
 def require_somewhere(place: SystemPlace) -> None:
-    """Raise BadInputError if this machine knows that the target doesn't exist (rule 4)."""
+    """Refuse a target that this machine knows not to exist."""
     nodes = place.at if isinstance(place, RedisPlace) else (place,)
     for one in nodes:
         trouble = _trouble_of(one.host, one.port)
@@ -353,7 +347,6 @@ def require_somewhere(place: SystemPlace) -> None:
 
 
 def _trouble_of(host: str, port: int) -> str:
-    """Return why the host can't exist as far as this machine knows, or ''."""
     if host.startswith("/"):
         try:
             Path(host).stat()

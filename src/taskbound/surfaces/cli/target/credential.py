@@ -1,8 +1,4 @@
-"""`taskbound credential`: credentials in targets, how to end them, and requesting one for a task.
-
-1. A secret is printed only on an explicit request, and in no other output.
-2. Nothing here ends a task.
-"""
+"""`taskbound credential`: credentials in targets; a secret is printed only on an explicit request."""
 
 from __future__ import annotations
 
@@ -346,7 +342,7 @@ def _apart(values: dict[str, str], given: Sequence[str]) -> dict[str, str]:
 
 
 def _print(session: Session, found: TaskCredential) -> None:
-    """Print the requested credential; the only place that prints a secret (rule 1)."""
+    """Print the requested credential; no other function prints a secret."""
     if session.screen.json:
         session.screen.document(
             RequestedCredential(

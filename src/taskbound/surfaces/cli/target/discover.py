@@ -1,8 +1,8 @@
 """`taskbound credential discover`: logins and keys in targets that were not minted here.
 
 1. Nothing is changed in a target.
-2. Targets are searched in parallel; one that can't be searched is reported and hides no other.
-3. The status is 1 if anything was found, if a target could not be searched, or if a search was incomplete.
+2. A target that can't be searched is reported and hides no other.
+3. The status is 1 if anything was found, or if a search failed or was incomplete.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 1. The target determines the result: a canary of each kind was minted, used and revoked, or one failed.
 2. Waiting is bounded; the preflight itself is not.
-3. If credentials of a target have no name of ours, the user is warned that no sweep finds lost ones.
-4. Credentials that can't be revoked are reported by `doctor` and wherever a target is tested, shown or
-   listed, with their number and last possible use. Sessions that are open by then are not ended.
+3. If credentials have no name of ours, no sweep finds lost ones, and the command warns the user.
 """
 
 from __future__ import annotations
@@ -53,7 +51,6 @@ _ANY: Final = ("not-revocable", "has no means to end what it gave", "give its ki
 
 
 def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield `doctor`'s findings about these targets."""
     for row in rows:
         if not row.revocable or row.left:
             name, why, advice = _ANY if row.revocable else _WHY.get(row.kind, _ANY)
@@ -61,7 +58,6 @@ def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str
 
 
 def lasting_words(row: TargetRow) -> str:
-    """Return how long the target's credentials last and how many there are (rule 4)."""
     longest = max([lost_for(row), *(kind.seconds for kind in row.kinds)])
     now = "none of it may be in use now"
     if row.left:
@@ -82,7 +78,6 @@ def lost_for(row: TargetRow) -> int:
 
 
 def lasting_list(rows: Sequence[TargetRow]) -> str:
-    """Return one line that names these targets, or ''."""
     names = [shown(row.name) for row in rows if not row.revocable or row.left]
     return f"nothing ends before its time what is minted in {', '.join(names)}" if names else ""
 
@@ -132,10 +127,7 @@ def watch_preflight(
     patience: float,
     each: Callable[[], None] = lambda: None,
 ) -> Over:
-    """Poll until the preflight is over or `patience` seconds have passed (rule 2).
-
-    `before` is when the previous one ended, `each` is called at each poll.
-    """
+    """Poll for `patience` seconds; `before` is when the previous preflight ended."""
     end = time.monotonic() + patience
     while True:
         found = session.ask(ListTargets(name=testing.name), TargetRows)
@@ -148,10 +140,6 @@ def watch_preflight(
 
 
 def await_preflight(session: Session, testing: TargetTesting, *, before: int | None) -> None:
-    """Wait for the preflight and report it (rule 1).
-
-    Raises PreflightFailedError if it failed, PreflightOpenError if it is not over in time.
-    """
     _say_testing(session, testing)
     said: dict[str, str] = {}
 
@@ -209,12 +197,10 @@ def _say_testing(session: Session, testing: TargetTesting) -> None:
 
 
 def row_of(session: Session, name: str) -> TargetRow:
-    """Return the target with this name; raises as `only_row`."""
     return only_row(session.ask(ListTargets(name=name), TargetRows), name)
 
 
 def only_row(found: TargetRows, name: str) -> TargetRow:
-    """Return the row with this name; raises BadInputError if there is none."""
     row = next((one for one in found.rows if one.name == name), None)
     if row is None:
         raise BadInputError(f"no target is named `{shown(name)}`", remedy="see `taskbound target list`")
