@@ -34,7 +34,8 @@ from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.core.action import parse_object
 from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import MalformedError, UnavailableError
-from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
+from taskbound.core.identity.proof import DEFAULT_NAMESPACE
+from taskbound.core.token.values import service_name
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.feed import FeedFollower, FeedReader
 from taskbound.sdk.fresh import awake

@@ -49,11 +49,10 @@ from taskbound.core.identity.errors import (
     SameRiskError,
 )
 from taskbound.core.identity.person import Breadth, PersonState, human_of, humans
-from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.proof import WorkloadKind, agent_name
 from taskbound.core.identity.selector import Selector
 from taskbound.core.scope import Missed, Scope, cover
 from taskbound.core.scope.algebra import NotCovers, covers
-from taskbound.core.token.values import agent_name
 from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:

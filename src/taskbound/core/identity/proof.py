@@ -31,6 +31,20 @@ from taskbound.core.identity.person import PeerProof
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
+DEFAULT_NAMESPACE: Final = "default"
+"""Whose names tokens have bare (rule 3), and whose rules are those about keys of tokens."""
+
+
+def name_of(kind: str, namespace: str, name: str) -> str:
+    """The name in tokens: `person:ann`, or `agent:acme/coder`."""
+    return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
+
+
+def agent_name(namespace: str, agent: str) -> str:
+    """An agent's `client_id` and actor name."""
+    return name_of("agent", namespace, agent)
+
+
 class BadBindingError(MalformedError):
     """The token binding is not a key thumbprint."""
 

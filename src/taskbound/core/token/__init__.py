@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.core.identity.proof import DEFAULT_NAMESPACE, agent_name, name_of
 from taskbound.core.token.errors import (
     ActorChainError,
     BadTokenLifeError,
@@ -36,7 +37,6 @@ from taskbound.core.token.key import (
     rotation_due,
 )
 from taskbound.core.token.values import (
-    DEFAULT_NAMESPACE,
     NEVER,
     ActionGround,
     Ground,
@@ -46,13 +46,11 @@ from taskbound.core.token.values import (
     Token,
     TokenForm,
     TokenState,
-    agent_name,
     chain_of,
     claims_digest,
     claims_of,
     extend_chain,
     life_of,
-    name_of,
     named_in,
     parse_life,
     require_as_firm,

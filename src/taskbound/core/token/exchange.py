@@ -31,7 +31,8 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.errors import BadNameError
 from taskbound.core.identity.person import parse_name
-from taskbound.core.token.values import DETAILS, agent_name
+from taskbound.core.identity.proof import agent_name
+from taskbound.core.token.values import DETAILS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.identity.proof import BindingKind
+from taskbound.core.identity.proof import BindingKind, agent_name, name_of
 from taskbound.core.token.errors import (
     ActorChainError,
     BadTokenLifeError,
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 
 NEVER: Final = Instant(0)
 """The instant of what has not happened."""
-DEFAULT_NAMESPACE: Final = "default"
-"""Whose names tokens have bare (rule 3), and whose rules are those about keys of tokens."""
 
 
 class TokenForm(Enum):
@@ -161,11 +159,6 @@ def require_standing(token: Token, now: Instant) -> None:
             return
 
 
-def name_of(kind: str, namespace: str, name: str) -> str:
-    """The name in tokens (rule 3): `person:ann`, or `agent:acme/coder`."""
-    return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
-
-
 def named_in(subject: str) -> str:
     """The bare name of a person, an agent or a service."""
     return subject.partition(":")[2].rpartition("/")[2]
@@ -174,11 +167,6 @@ def named_in(subject: str) -> str:
 def service_name(namespace: str, service: str) -> str:
     """A service's `sub` and `client_id`."""
     return name_of("service", namespace, service)
-
-
-def agent_name(namespace: str, agent: str) -> str:
-    """An agent's `client_id` and actor name."""
-    return name_of("agent", namespace, agent)
 
 
 DETAILS: Final = "taskbound_task"

@@ -25,8 +25,8 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.identity.proof import agent_name
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE, TRANSACTION_TOKEN
-from taskbound.core.token.values import agent_name
 from taskbound.sdk.guard.errors import CallUndecidedError, NoTaskHereError, NotCarriedError
 from taskbound.sdk.guard.flow import Flow, Say
 from taskbound.sdk.guard.proof import UnreadableProofError, dpop
