@@ -203,7 +203,6 @@ Told: TypeAlias = "Callable[[Mapping[str, JsonValue]], None]"
 
 
 def errored(code: int, message: str) -> Errored:
-    """Returns a JSON-RPC error of our own."""
     return Errored(canonical({"code": code, "message": message}), code, message)
 
 

@@ -162,8 +162,6 @@ class Telling:
         return self._tell(move)
 
     def renewed(self) -> Credential:
-        """The target extended the credential."""
-
         def move(row: Credential, moves: Moves) -> Credential:
             after = renew_credential(row, self.fence, moves.now)
             return moves.put(row, after, CredentialEvent.RENEW)
@@ -259,7 +257,6 @@ class Sweep:
 
 
 def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
-    """Revokes found credentials that must not exist and returns their ids."""
     with means.store.read() as snapshot:
         mark = snapshot.targets.mark()
     if not mark:

@@ -85,7 +85,6 @@ class _Making:
     wanted: int = 0
 
     def take(self, now: Instant) -> IssuingKey:
-        """Returns one as the next key; raises ConflictError if one must be made first."""
         if not self.made:
             self.wanted += 1
             raise ConflictError("a key has to be made first")
