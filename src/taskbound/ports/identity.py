@@ -81,7 +81,7 @@ class AccountReads(Protocol):
         pass
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
-        """Returns when this person's session ends, 0 if there is none."""
+        """Returns when this person's session ends, 0 if it does not exist."""
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Returns every session, oldest first."""
@@ -166,7 +166,7 @@ class Documents(Protocol):
     """Fetches JSON documents over HTTP; blocks."""
 
     def fetch(self, url: str, *, private: bool) -> bytes | None:
-        """Returns the document, None if the server says that there is none.
+        """Returns the document, None if the server says that it does not exist.
 
         MUST NOT follow redirects; MUST read at most 64 KiB, end within 20 seconds, verify TLS, connect to
         non-public addresses only if `private`, and never to link-local ones. Raises IssuerUnreachableError.

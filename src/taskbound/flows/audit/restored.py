@@ -260,7 +260,7 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """TamperedError unless records make the tree; without `key_of` no checkpoint is verified."""
+    """Raises TamperedError unless records make the tree; without `key_of`, checks no signature."""
     size, known = audit.size(), audit.checkpoint()
     note = known.note if known is not None else ""
     told = _read(note) if note else None
