@@ -86,7 +86,7 @@ class Begun:
 
 
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
-    """Ends and records all that may have ended; the caller repeats it after UnavailableError."""
+    """Records all that may have ended, on an open chain; the caller repeats it after UnavailableError."""
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))

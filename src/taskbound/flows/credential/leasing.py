@@ -6,7 +6,8 @@
   current holder looks at the target anew (I-12, I-55).
 - *Minted* activates it; what its revocation needs is stored sealed before the secret is handed out. A failed
   revocation only counts an attempt, without a record: only the target's own answer ends revoking (I-06).
-- A sweep considers only names that are exactly this installation's. A name without a row in any namespace
+- A sweep considers only names that are exactly this installation's, and leaves alone credentials that live,
+  are being revoked, ended after it began or belong to another target. A name without a row in any namespace
   gets a row that begins with its end, because it comes from a lost or restored store.
 - A reconciliation's record and note are one transaction, so it is written once however often a broker reports
   it.
