@@ -119,7 +119,6 @@ class Feed:
         """How many looks have begun, and which was the last to end."""
 
     def look(self) -> bool:
-        """Reads new records; returns whether there were any."""
         self._looks += 1
         asked = self._means.clock.now()
         before = self._through

@@ -92,7 +92,7 @@ class AuditWrites(AuditReads, Protocol):
         """Returns exact bytes. Only a writer's first event MUST open its chain, else `ChainUnopenedError`."""
 
     def last_number(self) -> int:
-        """Returns the number of the transaction's last appended record."""
+        pass
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
         """MUST raise `ConflictError` if the size is not `start` or a record of `pending` is skipped."""

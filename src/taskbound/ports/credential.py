@@ -43,10 +43,10 @@ class CredentialReads(Protocol):
         """Newest first by id; empty filters match all; `before` is the previous page's last id."""
 
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
-        """Returns tasks with live credentials, in order, '' for canaries. MUST use an index."""
+        """Returns tasks with live credentials, '' for canaries. MUST be faster than reading all rows."""
 
     def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
-        """Returns active acknowledged credentials of holders with this prefix. MUST use an index."""
+        """Returns active acknowledged ones of such holders, by id. MUST be faster than reading all rows."""
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """Returns one target's due credentials, earliest first. MUST use an index."""

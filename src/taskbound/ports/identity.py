@@ -72,7 +72,7 @@ class AccountReads(Protocol):
     """Reads accounts per namespace, except `spaces`; in a transaction, reads lock."""
 
     def accounts(self, namespace: str) -> tuple[Account, ...]:
-        """Returns every account, by issuer and subject."""
+        pass
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
         pass
@@ -81,13 +81,13 @@ class AccountReads(Protocol):
         pass
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
-        """Returns when this person's session ends, 0 if there is none."""
+        """Returns when this person's session ends, 0 if it does not exist."""
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Returns every session, oldest first."""
 
     def spaces(self) -> tuple[str, ...]:
-        """Returns every namespace with a linked account, in order."""
+        pass
 
 
 class AccountWrites(AccountReads, Protocol):
@@ -137,7 +137,7 @@ class AnsweredWrites(Protocol):
         """Stores the answer, if the key still exists."""
 
     def forget(self, row: Answered) -> None:
-        """Deletes a key without answer."""
+        pass
 
     def sweep(self, before: Instant, *, limit: int) -> int:
         """Deletes up to `limit` expired keys of all namespaces; returns their number."""
@@ -166,7 +166,7 @@ class Documents(Protocol):
     """Fetches JSON documents over HTTP; blocks."""
 
     def fetch(self, url: str, *, private: bool) -> bytes | None:
-        """Returns the document, None if the server says that there is none.
+        """Returns the document, None if the server says that it does not exist.
 
         MUST NOT follow redirects; MUST read at most 64 KiB, end within 20 seconds, verify TLS, connect to
         non-public addresses only if `private`, and never to link-local ones. Raises IssuerUnreachableError.
@@ -254,7 +254,7 @@ class IdentityReads(Protocol):
         """Returns every namespace with an agent, in order."""
 
     def monitors(self) -> Mapping[str, str]:
-        """Returns by monitor address of active agents the first namespace with such an agent."""
+        """Returns, by monitor address, the first namespace with an active agent that has it."""
 
 
 class IdentityWrites(IdentityReads, Protocol):
@@ -331,7 +331,7 @@ class ServiceWrites(ServiceReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the id ever existed."""
 
     def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Ends the key, unless ended."""
+        pass
 
 
 class TrustReads(Protocol):
@@ -469,7 +469,7 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an existing id, or if the agent has another valid key."""
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Ends the key, unless ended."""
+        pass
 
     def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
         """Inserts. MUST raise `ConflictError` for an existing name, or an `iss` in use for its purpose."""

@@ -35,17 +35,17 @@ class OperationRules(Protocol):
 
     @property
     def every(self) -> frozenset[str]:
-        """Returns names of policies that can apply to operations."""
+        pass
 
     @property
     def unfit(self) -> Mapping[str, str]:
         """Returns, by name, why some policies cannot be activated: they would refuse too much."""
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """Returns the facts read, None if only the base has any (then the principal's kind decides)."""
+        """Returns the facts read; None if only the base has any, MUST then use only the principal's kind."""
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Returns the policies whose heads match, and the facts they read."""
+        pass
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
         pass
@@ -96,7 +96,7 @@ class PolicyLanguage(Protocol):
         """Returns an engine for this text; MUST raise `PolicySyntaxError` if it cannot be read whole."""
 
     def rights(self) -> PolicyEngine:
-        """Returns an engine of Taskbound's own rules for operations only."""
+        pass
 
     def problems(
         self,
@@ -158,7 +158,7 @@ class PolicyReader(Protocol):
         """Returns activations, newest first."""
 
     def governed(self) -> tuple[str, ...]:
-        """Returns every namespace with an activation, in order."""
+        pass
 
 
 class PolicyWriter(PolicyReader, Protocol):

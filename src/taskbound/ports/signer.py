@@ -75,7 +75,7 @@ class SignedHeads(Protocol):
     """The signer's memory: per log, the newest checkpoint it was about to sign."""
 
     def read(self, origin: str) -> Checkpoint:
-        """Size 0 if none. MUST raise SignerUnavailableError if unreadable or gone."""
+        """Returns size 0 if created empty. MUST raise SignerUnavailableError if unreadable or gone."""
 
     def write(self, checkpoint: Checkpoint) -> None:
         """MUST be durable on return, also for an equal one. On SignerUnavailableError old or new is kept."""

@@ -239,7 +239,7 @@ class Presence(Protocol):
         """Registers presence under this name too; the caller repeats it, as presence can be lost."""
 
     def agree(self, what: str) -> None:
-        """Registers the value until the process ends; OtherRulesError if a present process differs."""
+        """Registers the value until the process ends; raises OtherRulesError if another process differs."""
 
     def others(self, names: Collection[str]) -> frozenset[str]:
         """Returns the names that another process is present under; raises StoreUnavailableError."""

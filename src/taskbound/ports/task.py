@@ -75,7 +75,7 @@ class AmendmentWrites(AmendmentReads, Protocol):
         """Locks all open ones of these tasks, by id."""
 
     def denied(self, namespace: str, task: str, scope: str) -> bool:
-        """Whether the scope of this digest was denied to this task."""
+        pass
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
         pass

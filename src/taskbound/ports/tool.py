@@ -93,7 +93,7 @@ class ToolReads(Protocol):
         pass
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
-        """Returns the secrets of each slot ever filled, by slot."""
+        pass
 
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
         """Returns approvers by tool name, pinned or not; absent if never set."""

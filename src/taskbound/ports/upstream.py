@@ -88,12 +88,12 @@ class Upstream(Protocol):
         before this returns; `NotSent` only if no byte was written. `progress` gets notifications before
         `answer`; without it no progress token MUST be sent. `logged` gets the call's log messages before
         `answer`, of a server that does not name the call only while no other is open; others go to
-        `UpstreamEvents.logged`. A modern server is told its level. A modern server MUST be sent `turn` byte
-        for byte, and without it that the caller cannot be asked; a legacy one learns at start.
+        `UpstreamEvents.logged`. A modern server gets its level. It MUST get `turn` byte for byte, and without
+        it that the caller cannot be asked; a legacy one learns at start.
 
-        If the server continues the call as its own task, it MUST be waited for, and no task name MUST leave.
-        A question of such a task is an `Answered` that `is_working`: answers continue under the same number,
-        and with `cancel` the task MUST be cancelled.
+        If the server continues the call as its own task, the adapter MUST wait for it, and no task name MUST
+        leave. A question of such a task is an `Answered` that `is_working`: answers continue under the same
+        number, and with `cancel` the task MUST be cancelled.
         """
 
     async def log_from(self, level: str) -> None:
@@ -136,10 +136,10 @@ class StartUpstream(Protocol):
     ) -> Upstream:
         """Returns the ready server of the pinned era; `name` is its pinned name.
 
-        `offers` are the client capabilities, canonical, that a legacy server is told. Requests beyond them
-        MUST be refused and never reach `events`, and so MUST requests of a modern server. `task` is only for
-        slots that credentials fill. MUST compare every pinned file right before the start, pass only declared
-        and essential environment, and for a URL speak only to the pinned one with the pinned key. MUST raise
+        `offers` are the canonical client capabilities that a legacy server gets. Requests beyond them MUST be
+        refused and never reach `events`, and so MUST requests of a modern server. `task` is only for slots
+        that credentials fill. MUST compare every pinned file right before the start, pass only declared and
+        essential environment, and for a URL speak only to the pinned one with the pinned key. MUST raise
         `DeniedError` for a mismatch, `UnavailableError` if it does not start; nothing may be left running.
         """
 
@@ -203,7 +203,6 @@ Told: TypeAlias = "Callable[[Mapping[str, JsonValue]], None]"
 
 
 def errored(code: int, message: str) -> Errored:
-    """Returns a JSON-RPC error of our own."""
     return Errored(canonical({"code": code, "message": message}), code, message)
 
 

@@ -182,7 +182,6 @@ def fact_lines(again: RecordedRequest) -> str:
 
 
 def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
-    """Returns how the row differs from what was decided; empty if no difference shows."""
     try:
         made = make_action(
             namespace=kept.namespace,

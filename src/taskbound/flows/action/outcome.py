@@ -103,7 +103,7 @@ class Report:
     """That token."""
 
     def __post_init__(self) -> None:
-        """Raises OutcomeSyntaxError if the outcome is none of the four kinds."""
+        """Raises OutcomeSyntaxError unless the outcome is one of the four kinds."""
         if self.outcome not in _EVENTS:
             raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
 

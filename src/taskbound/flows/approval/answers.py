@@ -140,7 +140,6 @@ class Questions:
         return told
 
     def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:
-        """Marks the approval usable after enough answers."""
         after = advance_approval(one.state, ApprovalEvent.APPROVE)
         reason = "enough have answered"
         step = ApprovalChange(

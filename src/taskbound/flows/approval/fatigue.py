@@ -176,7 +176,6 @@ def room_to_ask(
 
 
 def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
-    """Pauses tasks whose calls were refused for too many questions."""
     over = {
         (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
         for one in answers

@@ -86,7 +86,7 @@ class Begun:
 
 
 def begin_anew(means: Means, told: Anew, actor: Actor) -> Begun:
-    """Ends and records all that may have ended; the caller repeats it after UnavailableError."""
+    """Records all that may have ended, on an open chain; the caller repeats it after UnavailableError."""
     with means.store.read() as snapshot:
         found = {*snapshot.identities.namespaces(), *snapshot.accounts.spaces(), DEFAULT_NAMESPACE}
     spaces = tuple(sorted(found))
@@ -228,7 +228,6 @@ def _begins(raw: bytes) -> bool:
 
 
 def require_held(store: Readable, seen: Checkpoint, by: str = "this data directory") -> None:
-    """Raises StoreBehindError unless the store holds what was seen; `by` names who saw it."""
     with store.read() as snapshot:
         if holds(snapshot.audit, seen):
             return
@@ -261,7 +260,7 @@ class WholeLog:
 def require_whole_log(
     audit: AuditReads, *, key_of: Callable[[str], VerifierKey] | None = None, verify: Verify | None = None
 ) -> WholeLog:
-    """TamperedError unless records make the tree; without `key_of` no checkpoint is verified."""
+    """Raises TamperedError unless records make the tree; without `key_of`, checks no signature."""
     size, known = audit.size(), audit.checkpoint()
     note = known.note if known is not None else ""
     told = _read(note) if note else None

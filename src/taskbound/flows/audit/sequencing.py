@@ -134,7 +134,6 @@ class Sequencer:
         return len(pending)
 
     def _enter(self, tx: Transaction, size: int, pending: Sequence[PendingRecord]) -> None:
-        """Enters revocations into the feed and drops old entries."""
         entries = entries_in(size, (one.body for one in pending))
         if entries:
             tx.revocation.put_entries(entries)

@@ -44,8 +44,6 @@ def require_asker(
 
 
 def acknowledge_credential(means: Means, namespace: str, credential: str, connection: str) -> Credential:
-    """Records that the caller has the secret and returns the row."""
-
     def work(tx: Transaction) -> Credential:
         require_asker(tx, namespace, credential, connection)
         row = lock(tx, namespace, credential)
@@ -70,7 +68,6 @@ def over_of(row: Credential) -> TaskboundError:
 
 
 def report_of(row: Credential, connection: str, now: Instant) -> Report | None:
-    """Returns the outcome report that the row implies, None while unknown."""
     if row.acknowledged:
         answer = canonical({"credential": row.id, "ends": row.ends})
         return _report(row, connection, "succeeded", answer=answer)
@@ -118,7 +115,6 @@ def ended_by(row: Credential) -> Instant | None:
 
 
 def renewal_report_of(row: Credential, action: str, connection: str) -> Report | None:
-    """Returns the renewal action's outcome report, None while unknown."""
     renewal = row.renewal
     if renewal is None or renewal.action != action or renewal.state is RenewalState.WANTED:
         return None

@@ -6,7 +6,8 @@
   current holder looks at the target anew (I-12, I-55).
 - *Minted* activates it; what its revocation needs is stored sealed before the secret is handed out. A failed
   revocation only counts an attempt, without a record: only the target's own answer ends revoking (I-06).
-- A sweep considers only names that are exactly this installation's. A name without a row in any namespace
+- A sweep considers only names that are exactly this installation's, and leaves alone credentials that live,
+  are being revoked, ended after it began or belong to another target. A name without a row in any namespace
   gets a row that begins with its end, because it comes from a lost or restored store.
 - A reconciliation's record and note are one transaction, so it is written once however often a broker reports
   it.
@@ -162,8 +163,6 @@ class Telling:
         return self._tell(move)
 
     def renewed(self) -> Credential:
-        """The target extended the credential."""
-
         def move(row: Credential, moves: Moves) -> Credential:
             after = renew_credential(row, self.fence, moves.now)
             return moves.put(row, after, CredentialEvent.RENEW)
@@ -259,7 +258,6 @@ class Sweep:
 
 
 def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
-    """Revokes found credentials that must not exist and returns their ids."""
     with means.store.read() as snapshot:
         mark = snapshot.targets.mark()
     if not mark:

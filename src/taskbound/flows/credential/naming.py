@@ -35,7 +35,6 @@ def credential_with(reads: Snapshot | Transaction, action: StoredAction) -> str:
 
 
 def renewed_with(reads: Snapshot | Transaction, namespace: str, action: str) -> Credential | None:
-    """Returns the credential whose last renewal is this action, or None."""
     kept = reads.actions.action(namespace, action)
     if kept is None or credential_kind(kept.tool) is None:
         return None

@@ -69,7 +69,6 @@ class Watched(Protocol):
 
 
 def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContextManager[object]:
-    """Returns a context around a stage of these calls, empty if none is watched."""
     watching = [one.watch for one in calls if one.watch is not None]
     if not watching:
         return _UNWATCHED

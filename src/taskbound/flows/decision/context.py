@@ -96,7 +96,6 @@ class Standing:
 
     @property
     def reads_outcome(self) -> bool:
-        """Whether a policy in force reads an act's last outcome, or its proof."""
         return not {"checked", "last_outcome"}.isdisjoint(self._policy.reads)
 
     @property
@@ -383,7 +382,6 @@ class Views:
         return known
 
     def forget(self) -> None:
-        """Forgets everything, after a write that evaluation reads."""
         self.generation += 1
         self._tasks.clear()
         self._agents.clear()
@@ -417,12 +415,10 @@ class Views:
         return self._outcomes.get((root, act_key), "none")
 
     def attempts(self, namespace: str, root: str, act_key: str) -> Attempts:
-        """Returns the act's attempts; not cached."""
         with self._store.read() as snapshot:
             return look_back(snapshot, self.doubts, namespace, root, act_key)
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """Returns the action of this id; not cached."""
         with self._store.read() as snapshot:
             return snapshot.actions.action(namespace, action)
 

@@ -97,7 +97,6 @@ class Narrowings:
         sight: Sight | None = None,
         sign_in: AnswerSignIn | None = None,
     ) -> NarrowedTo | Unseen:
-        """Answers a question with the held action's tool and these arguments; `sight` are its findings."""
         signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")

@@ -56,7 +56,6 @@ class Attempts:
 
     @property
     def ground(self) -> AttemptGround | None:
-        """Returns what the last attempt was judged by, None if unknown."""
         if self.last is None:
             return None
         facts = dict(self.last.facts)
@@ -121,7 +120,6 @@ class Checked:
 
     @property
     def recorded(self) -> frozenset[str]:
-        """Returns the facts to record even if policy does not read them."""
         return frozenset({"check_found"}) if self.found else frozenset()
 
 
@@ -135,7 +133,6 @@ def check(
     sight: Sight | None,
     now: Instant,
 ) -> Checked | Unseen:
-    """Returns what the tool's checks show of earlier attempts, or what must be looked at first."""
     checks = parse_checks(tool.pinned.checks)
     if not checks or attempts.history.last_outcome != "unknown":
         return NOT_CHECKED
@@ -165,7 +162,6 @@ def _require_plain(looks: Iterable[Look]) -> None:
 
 
 def reason_of(checked: Checked) -> tuple[Reason, ...]:
-    """Returns the reason given to the caller if the call is held."""
     if checked.shown is Shown.NOTHING:
         return ()
     return (Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why),)

@@ -109,7 +109,6 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
 
 
 def require_directory_owner(*, owns: bool) -> None:
-    """Raises NotOwnerError unless the caller's account owns the data directory."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",
@@ -180,7 +179,6 @@ def drop_claims(
 
 
 def end_claims(means: Means) -> tuple[int, list[Moved]]:
-    """Ends expired claims; returns the number of namespaces and the paused tasks."""
     now = means.clock.now()
     with means.store.read() as snapshot:
         spaces = [

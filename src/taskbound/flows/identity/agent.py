@@ -336,7 +336,6 @@ def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: 
 
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
-    """Adds a selector by which a workload credential proves the agent; returns its id."""
     name = selector_id(selector)
 
     def work(tx: Transaction) -> None:

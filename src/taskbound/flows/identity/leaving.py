@@ -286,7 +286,6 @@ def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
 
 
 def require_present(person: Person | None, name: str) -> Person:
-    """Returns the person if known and present; raises UnknownIdentityError."""
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError(f"no person is named `{name}`")
     return person

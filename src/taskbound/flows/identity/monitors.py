@@ -58,7 +58,6 @@ class Deliveries:
         self._states: dict[str, _State] = {}
 
     def require_current(self, address: str, now: Instant) -> None:
-        """Raises MonitorOverdueError if the monitor is overdue."""
         state = self._states.get(address)
         if state is not None and state.waiting and now - state.waiting >= OVERDUE:
             raise MonitorOverdueError(f"monitor `{address}` has taken nothing for 15 minutes")
@@ -68,7 +67,6 @@ class Deliveries:
         return Instant(max((state.at for state in self._states.values()), default=0))
 
     def bring(self, checkpoint: StoredCheckpoint) -> int:
-        """Sends the checkpoint to every due monitor; returns how many took it."""
         with self._means.store.read() as snapshot:
             monitors = snapshot.identities.monitors()  # not the agents: this is asked twice a second
         message = json.dumps(

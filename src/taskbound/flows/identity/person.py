@@ -267,7 +267,6 @@ def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bo
 
 
 def withdrawn(tx: Transaction, key: PersonKey, actor: Actor, reason: str) -> tuple[PersonKey, Event]:
-    """Returns the withdrawn key and its event; raises WrongStateError if it is withdrawn."""
     after = move_person_key(key, PersonKeyEvent.WITHDRAW)
     tx.identities.put_person_key(after, expect=key.version)
     return after, key_changed(key.state.value, after, actor, reason=reason)

@@ -153,7 +153,6 @@ def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, own
 
 
 def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
-    """Returns the service if the actor is its owner or `owns` is set."""
     found = tx.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")
@@ -165,7 +164,6 @@ def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Act
 
 
 def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | ServiceKey | None:
-    """Returns the valid agent or service key of this id, or None."""
     agent = snapshot.workloads.agent_key(namespace, kid)
     if agent is not None:
         return agent if agent.ended is None else None

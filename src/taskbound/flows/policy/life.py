@@ -106,7 +106,6 @@ def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mappi
 
 
 def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
-    """Examines a stored bundle before activation and makes its engine."""
     policies = means.policy
     with means.store.read() as snapshot:
         if snapshot.policy.bundle(namespace, digest) is None:
@@ -199,7 +198,6 @@ class Bundles:
         self._views = views
 
     def propose(self, namespace: str, seen: Examined, note: str, actor: Actor) -> StoredBundle | Refused:
-        """Stores an examined bundle; one that is stored already keeps its author. Raises BadNoteError."""
         if len(note) > _NOTE:
             raise BadNoteError(f"a note has at most {_NOTE} characters")
         if seen.problems:

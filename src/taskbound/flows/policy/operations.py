@@ -86,7 +86,6 @@ def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRe
 
 
 def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest, InForce]:
-    """As `authorize`, and returns the bundle in force."""
     namespace = asked.principal.namespace
     for _ in range(_TRIES):
         with means.store.read() as snapshot:

@@ -311,7 +311,6 @@ def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool
 
 
 def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
-    """Claims a task for an admitted client; raises DeniedError if it is not live."""
     require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
     tx.unclaimed.drop(namespace, task)
 

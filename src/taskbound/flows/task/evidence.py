@@ -82,7 +82,6 @@ def declare_evidence(
 
 
 def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None:
-    """Stores the tokens; raises UnknownIssuerError if an issuer changed since."""
     if not declared.issuers:
         return
     locked = set(tx.identities.lock_issuers(namespace))

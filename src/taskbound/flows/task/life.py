@@ -144,7 +144,6 @@ def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
-    """Raises NotOwnerError if a learning task is requested by another than the agent's owner."""
     if order.learning and person != agent.owner:
         raise NotOwnerError(
             f"only the owner of agent `{agent.name}` starts a task to learn from, and that is `{agent.owner}`"

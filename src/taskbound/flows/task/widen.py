@@ -146,7 +146,6 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 def require_widenable(
     tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
-    """Raises DeniedError unless the scope is within every ceiling and both grants."""
     space, requester = line[0].namespace, line[0].requester
     for number, one in enumerate(line):
         agent = tx.identities.agent(space, one.agent)

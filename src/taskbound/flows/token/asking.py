@@ -249,7 +249,6 @@ class Askings:
             return {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
 
     def see(self, namespace: str, asked: str, secret: str) -> Asked:
-        """Returns the request that this browser began, pending or answered; raises NotAskedError."""
         with self._means.store.read() as snapshot:
             found = require_browser(snapshot.authorizations.asked(namespace, asked), secret)
         return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found

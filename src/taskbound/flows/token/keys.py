@@ -4,7 +4,8 @@
   succeeds. The daemon takes the next key into use when due; revoking the current one promotes the next.
 - The signer receives only a row's name and computes the claims from the row and what that refers to, in one
   snapshot. The record of issue must have their digest, so an altered or inserted row is not signed. It signs
-  for its own issuer only, with a key whose public half equals the store's.
+  for its own issuer only, with a key whose public half equals the store's and that signs now or did until a
+  moment ago.
 - The key document has the next and current keys, and retired ones until their last token ends; never a
   revoked one (RFC 7517 §5). A status list is cached for ten seconds, as it says.
 """
@@ -85,7 +86,6 @@ class _Making:
     wanted: int = 0
 
     def take(self, now: Instant) -> IssuingKey:
-        """Returns one as the next key; raises ConflictError if one must be made first."""
         if not self.made:
             self.wanted += 1
             raise ConflictError("a key has to be made first")

@@ -194,8 +194,6 @@ class SharedClaims:
         raise ConflictError("what the request rests on kept changing")
 
     def answer(self, asker: Asker, *, txn: str, request: str, claimant: str, answer: bytes | None) -> None:
-        """Stores the result of a request, None if unknown."""
-
         def work(tx: Transaction) -> Tally:
             tally = self._tally(tx, asker.namespace, asker.service)
             found = tx.shared_claims.lock_claim(asker.namespace, asker.service, txn)

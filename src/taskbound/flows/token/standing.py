@@ -1,10 +1,10 @@
 """Validity of a token at signing and at each use, and writing its row.
 
 - A person's token needs the person present; a service's needs service, owner and key. A stop ends neither:
-  people lift stops and services must learn of them. A client's token needs its admission, also for giving up
-  a task.
+  people lift stops and services must learn of them. A client's token needs its admission (and the sign-in, if
+  it acts as a person), also for giving up a task.
 - A gateway checks only that task and token are not over; the decision judges and records a pause, stop or
-  missing owner. A paused, stopped or ended task can be given up.
+  missing owner. An agent may give up its own task also while that is paused, stopped or ended.
 - An action that asks for a credential gets no transaction token, as no server sees the call. The token it is
   asked with is valid then too, and it ends no later. Keys are locked before tokens.
 """

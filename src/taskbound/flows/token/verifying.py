@@ -130,7 +130,7 @@ class Verification:
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:
-        """Verifies a subject token for us, presented without its key (`exchange`, rule 2)."""
+        """Verifies a subject token for us (its `aud` is our issuer), presented without its key."""
         return self._verified(text, self._issuing.issuer, namespace, require_token_stands)
 
     def verify_relayed(self, text: str, *, audience: str, namespace: str, stands: Stands) -> Verified:

@@ -345,7 +345,6 @@ class HoldSheet:
         return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
-        """Makes this presentation the one that waits for the answer."""
         presented = waiting.proposal.presented
         waiter = self.waiter(presented.connection, presented.request, wait)
         tx.approvals.put_waiter(waiting.proposal.action.namespace, waiting.hold.approval, waiter)

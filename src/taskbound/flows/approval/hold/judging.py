@@ -110,7 +110,6 @@ class Bench:
     """By question that was judged: what is missing until it is lifted."""
 
     def fate(self, one: StoredApproval) -> Befallen | None:
-        """Returns what ends a hold that a call of the group presents."""
         wishes = self.verdicts.get((one.question.task, one.question.act), ())
         return self.fate_of_step(one, first=False) or other_wish(one, wishes)
 

@@ -160,7 +160,6 @@ def _says(
 
 
 def signed_in_by(means: Means, principal: Principal | None, person: str) -> AnswerSignIn | None:
-    """Returns the person's sign-in by the presented token, if any."""
     if principal is None or (principal.kind, principal.name) != (PrincipalKind.PERSON, person):
         return None
     if not isinstance(principal.proof, TokenProof):
@@ -179,7 +178,6 @@ def signed_in_by(means: Means, principal: Principal | None, person: str) -> Answ
 def lasting(
     snapshot: Snapshot, namespace: str, answers: Iterable[Answer], now: Instant
 ) -> tuple[Answer, ...]:
-    """Returns the answers, dropping those whose sign-in has ended."""
     return tuple(
         one
         if one.sign_in is None or lasts(snapshot, namespace, one.person, one.sign_in, now)
