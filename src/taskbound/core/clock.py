@@ -50,12 +50,10 @@ def seconds(count: int) -> Duration:
 
 
 def minutes(count: int) -> Duration:
-    """Converts minutes to a duration."""
     return Duration(count * 60 * _SECOND)
 
 
 def hours(count: int) -> Duration:
-    """Converts hours to a duration."""
     return Duration(count * 3_600 * _SECOND)
 
 

@@ -116,8 +116,6 @@ def _named(made: type, name: str, function: FunctionType) -> FunctionType:
 
 
 def _compile_later(made: type, name: str, lines: Sequence[str]) -> None:
-    """Adds a method that is compiled at its first call."""
-
     def first(*given: object) -> object:
         method = _compiled(made, name, lines, {})
         setattr(made, name, method)

@@ -78,7 +78,6 @@ class TaskboundError(Exception):
         return _again, (type(self), self.args, vars(self))
 
     def beside(self) -> str:
-        """Returns this error as a note for another error that is raised in its place."""
         return "; ".join([f"and {self}", *self.own_notes()])
 
     def own_notes(self) -> list[str]:
@@ -91,7 +90,6 @@ class TaskboundError(Exception):
         return ""
 
     def added_notes(self) -> tuple[str, ...]:
-        """The notes that were added with `add_note`."""
         return tuple(vars(self).get("__notes__", ())[vars(self).get("_own", 0) :])
 
 
@@ -141,5 +139,4 @@ def error_classes() -> tuple[type[TaskboundError], ...]:
 
 
 def error_class(code: str) -> type[TaskboundError] | None:
-    """Returns the imported error class with this code."""
     return next((one for one in error_classes() if one.code == code), None)

@@ -95,22 +95,18 @@ class Action:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the task, the agent and the tool."""
         return self.frame.namespace
 
     @property
     def task(self) -> str:
-        """The task's id."""
         return self.frame.task
 
     @property
     def agent(self) -> str:
-        """The agent's name."""
         return self.frame.agent
 
     @property
     def tool(self) -> str:
-        """The tool's name, `server__tool`."""
         return self.frame.tool
 
     @property

@@ -164,7 +164,6 @@ def _read(raw: bytes, text: str) -> tuple[JsonValue, int]:
 
 
 def _place(raw: bytes, text: str, at: int) -> str:
-    """Converts a position in the stripped text to an offset in the raw bytes."""
     start = len(raw) - len(raw.lstrip(_SPACE.encode()))
     return f"byte {start + len(text[:at].encode())}"
 

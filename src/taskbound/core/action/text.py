@@ -82,7 +82,6 @@ def script_of(char: str) -> str:
 
 
 def is_mixed(scripts: AbstractSet[str]) -> bool:
-    """Returns whether letters of these scripts are unusual in one word."""
     return len(scripts) > 1 and not scripts <= _EAST_ASIAN
 
 
@@ -318,7 +317,6 @@ class TextFlag:
 
 
 def flag_text(value: JsonValue) -> tuple[TextFlag, ...]:
-    """Returns the flags of all strings and keys of a value."""
     flags: list[TextFlag] = []
     work = _WORK
     for path, text, in_key in _strings(value, ()):

@@ -243,7 +243,6 @@ class ActHistory:
     """When that was permitted."""
 
     def reconciled(self, outcome: str, *, still_unknown: bool) -> ActHistory:
-        """Returns the history after the outcome of an unknown attempt was reconciled."""
         if self.last_outcome != "unknown" or still_unknown:
             return self
         return replace(self, last_outcome=outcome)
@@ -299,10 +298,8 @@ class TooManyOpenError(DeniedError):
 
 
 def is_afar(holder: str) -> bool:
-    """Returns whether the permit's holder is a request that came over the network."""
     return holder.startswith(f"{AFAR}_")
 
 
 def due_of(until: Instant) -> Instant:
-    """Returns when the outcome of a permit with this end is overdue."""
     return Instant(until + _OUTCOME)

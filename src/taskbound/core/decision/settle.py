@@ -155,7 +155,6 @@ class Settlement:
 
 
 def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
-    """Subtracts a payment from what is left, by task and limit."""
     own = left.setdefault(task, {})
     for charge in paid.charges:
         own[charge.limit] -= charge.amount

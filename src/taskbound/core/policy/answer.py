@@ -248,7 +248,6 @@ PolicyConclusion = Permitted | Held | Forbidden
 
 
 def conclude(answer: PolicyAnswer) -> PolicyConclusion:
-    """Returns the conclusion by the module's rules."""
     if answer.erred:
         return _forbidden(answer.erred)  # 1
     barred = tuple(one.policy for one in answer.forbids if not one.lifter)

@@ -67,17 +67,14 @@ class PolicyBundle:
 
     @property
     def own(self) -> dict[str, str]:
-        """The organization's policies."""
         return {name: text for name, text in self.files.items() if name != BASE_FILE}
 
     @property
     def base(self) -> str:
-        """The policies that come with Taskbound."""
         return self.files[BASE_FILE]
 
     @property
     def text(self) -> str:
-        """All policies as one text."""
         return text_of(self.files)
 
 

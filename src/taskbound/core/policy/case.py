@@ -78,7 +78,6 @@ class Expectation:
 
 
 def words_of(found: PolicyConclusion) -> str:
-    """Describes a conclusion."""
     match found:
         case Permitted(policies=policies):
             return f"permit ({', '.join(policies)})"

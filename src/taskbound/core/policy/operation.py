@@ -282,7 +282,6 @@ class Operation:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of the operation."""
         return (self.right.value, *((Right.SERVICE.value,) if self.serves else ()), ALL_OPERATIONS)
 
 

@@ -113,7 +113,6 @@ def _changes(request: PolicyRequest, trace: PolicyTrace) -> Iterator[tuple[str, 
 
 
 def _others(name: str, value: Fact) -> Iterator[Fact]:
-    """Yields other values of a fact's domain, the nearest first."""
     match FACTS[name], value:
         case FactKind.TRUTH, bool():
             yield not value
@@ -163,7 +162,6 @@ class GrantsFor:
 
 
 def grants_for(scope: Scope, request: PolicyRequest, *, step: int = 0) -> GrantsFor:
-    """Judges the call against the scope."""
     found = _look(scope, request, step)
     if isinstance(found, Missed):
         return GrantsFor(covering=(), nearest=found.sentences)
@@ -175,7 +173,6 @@ def grants_for(scope: Scope, request: PolicyRequest, *, step: int = 0) -> Grants
 def conclude_within(
     scope: Scope | None, request: PolicyRequest, answer: PolicyAnswer, *, step: int = 0
 ) -> PolicyConclusion:
-    """Returns the conclusion from the scope, if given, and the engine's answer."""
     found = None if scope is None else _look(scope, request, step)
     if isinstance(found, Missed):
         return Forbidden(code=_OUTSIDE, policies=(), details=found.sentences)

@@ -78,7 +78,6 @@ class Miss:
 
     @property
     def sentence(self) -> str:
-        """Describes the miss for people."""
         name = f"argument `{self.argument}`"
         if not self.was:
             return f"{name} must be given: {self.needed}"
@@ -102,7 +101,6 @@ class Missed(NoTruth):
 
     @property
     def code(self) -> str:
-        """The code of the first reason."""
         return self.misses[0].code if self.misses else _NO_TOOL
 
     @property
@@ -324,7 +322,6 @@ def could_cover(
     *,
     step: int = 0,
 ) -> Verdict:
-    """Decides whether a grant in force could cover a call with these arguments and further ones."""
     verdict: Verdict = _NOT_NAMED
     for grant in scope.at(step).by_tool.get(tool, ()):
         verdict = _begun(grant, known, schema)
@@ -336,7 +333,6 @@ def could_cover(
 def could_cover_template(
     scope: Scope, tool: str, argument: str, template: UriTemplate, *, step: int = 0
 ) -> Verdict:
-    """Decides whether a grant in force could cover a call whose argument is a URI of this template."""
     verdict: Verdict = _NOT_NAMED
     for grant in scope.at(step).by_tool.get(tool, ()):
         node = grant.tree.members.get(argument)

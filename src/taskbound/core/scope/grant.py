@@ -86,7 +86,6 @@ class Grant:
     """What the grant pays whatever the arguments are."""
 
     def __post_init__(self) -> None:
-        """Compiles what `cover` needs for each action."""
         tree = compile_tree(self.arguments, self.optional, closed=self.others is Others.DEFAULT_ONLY)
         nodes = tree.members.items()
         plan = tuple(
@@ -101,7 +100,6 @@ class Grant:
 
     @property
     def uses_key(self) -> str:
-        """The key of the uses limit."""
         return f"{self.id}/uses"
 
     def coverage(self) -> dict[str, JsonValue]:
@@ -146,7 +144,6 @@ class InForce:
 
     @classmethod
     def of(cls, grants: tuple[Grant, ...]) -> InForce:
-        """Indexes the grants by tool."""
         named: dict[str, list[Grant]] = {}
         for grant in grants:
             named.setdefault(grant.tool, []).append(grant)
@@ -194,7 +191,6 @@ class Scope:
         return self.in_force[step] if 0 <= step < len(self.in_force) else _NOTHING
 
     def value(self) -> JsonValue:
-        """Returns a new copy of the canonical JSON."""
         return parse_document(self.canonical)
 
 
@@ -213,7 +209,6 @@ def scope_ahead(scope: Scope, step: int) -> Scope:
 
 
 def map_grants(scope: Scope, change: Callable[[Grant], Grant]) -> Scope:
-    """Returns the scope with each grant changed."""
     steps = tuple(replace(one, grants=tuple(map(change, one.grants))) for one in scope.steps)
     return Scope(grants=tuple(map(change, scope.grants)), steps=steps)
 
@@ -252,7 +247,6 @@ def describe(scope: Scope) -> tuple[str, ...]:
 
 
 def describe_grant(grant: Grant) -> str:
-    """Describes one grant."""
     parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
     for path, constraint in grant.arguments:
         gap = ", or left out" if path in grant.optional and constraint.kinds else ""

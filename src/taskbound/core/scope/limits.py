@@ -113,7 +113,6 @@ class Rate:
 
     @property
     def opened_key(self) -> str:
-        """The key of the row with the window's opening."""
         return self.key + OPENED
 
 
@@ -158,7 +157,6 @@ def _names(total: Total, selector: ArgumentPath, arguments: Mapping[str, JsonVal
 
 
 def write_totals(totals: tuple[Total, ...]) -> dict[str, JsonValue]:
-    """Returns the canonical form of the totals."""
     form: dict[str, JsonValue] = {}
     for total in totals:
         text = total.path.text
@@ -188,7 +186,6 @@ def parse_totals(
     arguments: Collection[ArgumentPath],
     optional: Collection[ArgumentPath],
 ) -> tuple[Total, ...]:
-    """Reads the totals of a grant, by path and currency."""
     totals: dict[str, Total] = {}
     for name, body in sorted(place.read_object(value).items()):
         here = place.member(name)
@@ -343,7 +340,6 @@ class Shortfall:
 
     @property
     def sentence(self) -> str:
-        """Describes the shortfall for people."""
         kind, _, argument = self.limit.partition("/")[2].partition("/")
         if kind == "uses":
             return f"grant {self.grant} has no use left"

@@ -75,7 +75,6 @@ class ArgumentPath:
 
     @property
     def argument(self) -> str:
-        """The name of the top-level argument."""
         (name, *_) = self.steps
         return name if isinstance(name, str) else ""
 
@@ -85,7 +84,6 @@ class ArgumentPath:
         return hint_of(self.steps)
 
     def is_below(self, other: ArgumentPath) -> bool:
-        """Returns whether the path continues the other one."""
         return len(self.steps) > len(other.steps) and self.steps[: len(other.steps)] == other.steps
 
 
@@ -111,7 +109,6 @@ def label(steps: tuple[Step | int, ...]) -> str:
 
 
 def path_of(steps: tuple[Step, ...]) -> ArgumentPath:
-    """Returns the path of these steps."""
     text = ""
     for step in steps:
         if isinstance(step, Items):
@@ -188,7 +185,6 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing is below."""
         return self.items is None and not self.members
 
 
@@ -231,7 +227,6 @@ def _node(
 
 
 def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
-    """Judges a value against a place and everything below it."""
     if node.rule is not None:
         verdict = node.rule.permits(value)
         if not isinstance(verdict, Met):
@@ -251,7 +246,6 @@ def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
 
 
 def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) -> Verdict:
-    """Judges an object's members against what is below a place."""
     present = 0
     for name, child in node.members.items():
         if name in value:
@@ -269,7 +263,6 @@ def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) ->
 
 
 def is_default(schema: Schema, name: str, value: JsonValue) -> bool:
-    """Returns whether the schema has this default for the member."""
     about = schema_of_member(schema, name)
     return about is not None and "default" in about and same(about["default"], value)
 
@@ -310,17 +303,14 @@ class Place:
     depth: int = 0
 
     def member(self, name: str) -> Place:
-        """Returns the place of an object's member."""
         if not _PLAIN_MEMBER.fullmatch(name):
             return Place(text=f"{self.text}[{quote(name)}]", depth=self.depth)
         return Place(text=f"{self.text}.{name}" if self.text else name, depth=self.depth)
 
     def item(self, index: int) -> Place:
-        """Returns the place of a list's item."""
         return Place(text=f"{self.text}[{index}]", depth=self.depth)
 
     def inside(self) -> Place:
-        """Returns this place, one constraint deeper."""
         return Place(text=self.text, depth=self.depth + 1)
 
     def fault(self, message: str) -> ScopeSyntaxError:

@@ -85,7 +85,6 @@ class Remark:
 
     @property
     def sentence(self) -> str:
-        """Describes the remark for people."""
         return f"{self.grant}: `{bare(self.path)}` {self.text}" if self.path else f"{self.grant}: {self.text}"
 
 
@@ -99,7 +98,6 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def some(names: Iterable[str]) -> str:
-    """Returns the first names and the number of the others."""
     every = sorted(names)
     told = ", ".join(f"`{bare(name)}`" for name in every[:_TOLD])
     return f"{told} and {len(every) - _TOLD} more" if len(every) > _TOLD else told
@@ -114,7 +112,6 @@ _ALL: Final = "/0"
 
 
 def is_path_name(name: str) -> bool:
-    """Returns whether an argument's name suggests a file path."""
     return _PATH_NAME.search(name) is not None
 
 
@@ -267,7 +264,6 @@ def properties_of(schema: Schema) -> Schema | None:
 def against_pinned(
     scope: Scope, tools: Mapping[str, ToolDefinition], declared: Mapping[str, Known] = MappingProxyType({})
 ) -> tuple[Remark, ...]:
-    """Returns conflicts with the pinned tools, which are by full name, ``server__tool``."""
     return tuple(
         remark
         for grant in scope.grants

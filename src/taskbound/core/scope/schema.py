@@ -29,7 +29,6 @@ _COUNT: Final[dict[str, JsonValue]] = {"type": "integer", "minimum": 1, "maximum
 
 
 def scope_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
-    """Returns the schema of a scope."""
     grants: Form = {
         "description": "What may be called; a call is covered when one of them covers it.",
         "type": "array",
@@ -73,7 +72,6 @@ def scope_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
 
 
 def grant_schema(registry: Registry = CONSTRAINTS) -> dict[str, JsonValue]:
-    """Returns the schema of a grant."""
     return {
         "$schema": _DIALECT,
         "title": "Taskbound grant",

@@ -41,7 +41,6 @@ _SECRET_TEXT = re.compile(
 
 
 def kind_of(value: JsonValue) -> str:
-    """Returns the kind of a value in words, such as "a number"."""
     match value:
         case None:
             return "null"
@@ -63,7 +62,6 @@ def quote(text: str) -> str:
 
 
 def bare(name: str) -> str:
-    """Returns a plain name as it is and quotes any other, to be put in backticks."""
     return name if _PLAIN_NAME.fullmatch(name) else quote(name)
 
 

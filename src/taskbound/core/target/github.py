@@ -141,7 +141,6 @@ class GithubKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people."""
         what = ", ".join(f"{level} {name}" for name, level in sorted(self.permissions.items()))
         return f"{what} in {', '.join(f'`{escape_text(one)}`' for one in self.repositories)}"
 

@@ -235,7 +235,6 @@ class OauthKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people."""
         scopes = f"the scopes `{escape_text(' '.join(self.scopes))}`" if self.scopes else "no scope"
         audience = f" (`{escape_text(self.audience)}`)" if self.audience else ""
         details = f" and the details `{escape_text(self.details)}`" if self.details else ""

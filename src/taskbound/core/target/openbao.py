@@ -138,7 +138,6 @@ class OpenbaoKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people."""
         return f"what the role `{escape_text(self.role)}` of `{escape_text(self.mount)}` gives"
 
 

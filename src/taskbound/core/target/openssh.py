@@ -86,7 +86,6 @@ class OpensshPlace:
 
     @property
     def revocable(self) -> bool:
-        """Whether certificates can be ended, which needs a helper."""
         return self.helped
 
 

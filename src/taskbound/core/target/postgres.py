@@ -62,7 +62,6 @@ class PostgresPlace:
 
     @property
     def is_near(self) -> bool:
-        """Whether the database is on this machine."""
         return self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}
 
 

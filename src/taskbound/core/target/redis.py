@@ -323,7 +323,6 @@ class RedisNode:
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is reached by a Unix socket."""
         return self.port == 0
 
     @property
@@ -369,7 +368,6 @@ class RedisPlace:
 
     @property
     def host(self) -> str:
-        """The host of the first node."""
         return self.at[0].host
 
     @property

@@ -44,7 +44,6 @@ def _pieces(pattern: str) -> tuple[tuple[str, str], ...]:
 
 
 def places_of(pattern: str) -> frozenset[str]:
-    """Returns the names in braces."""
     return frozenset(name for _, name in _pieces(pattern) if name)
 
 

@@ -113,7 +113,6 @@ class StsPlace:
         return True
 
     def arn(self, role: str) -> str:
-        """Returns the ARN of a role of this account."""
         return f"arn:{self.partition}:iam::{self.account}:role/{role}"
 
 
@@ -162,7 +161,6 @@ class StsKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people."""
         said = "; ".join(
             f"{', '.join(one.actions)} on {', '.join(map(escape_text, one.resources))}" for one in self.allows
         )

@@ -175,7 +175,6 @@ def sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
 
 
 def github_place(value: JsonValue, place: Place) -> GithubPlace:
-    """Reads the place of a GitHub App."""
     members = place.read_object(value, required=("app", "installation"), allowed=("address", "private"))
     return made(
         place,
@@ -192,7 +191,6 @@ def github_place(value: JsonValue, place: Place) -> GithubPlace:
 
 
 def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
-    """Reads the place of an authorization server."""
     texts = ("client", "method", "token", "issuer", "revocation", "introspection", "subject_issuer")
     members = place.read_object(value, required=texts[:2], allowed=(*texts[2:], "lasts", "private"))
     found = said(members, texts, place)
@@ -202,7 +200,6 @@ def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
 
 
 def openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
-    """Reads the place of OpenBao or Vault."""
     members = place.read_object(value, required=("address",), allowed=("roots", "namespace", "seen_in"))
     texts = {name: place.member(name).read_text(members[name]) for name in members}
     for name in ("roots", "namespace", "seen_in"):
@@ -221,7 +218,6 @@ def openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
 
 
 def openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
-    """Reads the place of a host."""
     members = place.read_object(value, required=("host", "host_keys"), allowed=("port", "helper"))
     return made(
         place,
@@ -236,7 +232,6 @@ def openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
 
 
 def postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
-    """Reads the place of a database."""
     members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
     return made(
         place,
@@ -251,7 +246,6 @@ def postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
 
 
 def redis_place(value: JsonValue, place: Place) -> RedisPlace:
-    """Reads the place of Redis or Valkey."""
     members = place.read_object(value, required=("nodes",), allowed=("roots", "tls"))
     nodes = read_texts(members, "nodes", place, most=MOST_NODES)
     sockets = bool(nodes) and all(one.startswith("/") for one in nodes)
@@ -268,7 +262,6 @@ def redis_place(value: JsonValue, place: Place) -> RedisPlace:
 
 
 def sts_place(value: JsonValue, place: Place) -> StsPlace:
-    """Reads the place of an AWS account."""
     members = place.read_object(value, required=("account", "region"), allowed=("iam", "partition", "sts"))
     texts = {name: place.member(name).read_text(members[name]) for name in members}
     return made(

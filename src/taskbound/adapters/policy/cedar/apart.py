@@ -59,7 +59,6 @@ class ApartLanguage(CedarLanguage):
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """Returns the problems of these files with these tools."""
         asked = msgspec.json.encode(
             _Asked(
                 files=dict(files),

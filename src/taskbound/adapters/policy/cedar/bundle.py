@@ -93,7 +93,6 @@ class Piece:
         raise PolicySyntaxError("a policy says neither `permit` nor `forbid`")
 
     def find(self, *wanted: str) -> Word:
-        """Returns the first of these words that occurs, or the policy's beginning."""
         for one in wanted:
             for word in self.words:
                 if word.text in {one, f'"{one}"'}:
@@ -133,7 +132,6 @@ def split(text: str) -> tuple[Piece, ...]:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yields kind, text, offset, line and column of each token."""
     line, begins = 1, 0
     for match in _TOKEN.finditer(text):
         kind, token, at = match.lastgroup or "mark", match.group(), match.start()
@@ -218,7 +216,6 @@ def read_bundle(text: str) -> Bundle:
 
 
 def locate(error: PolicySyntaxError, piece: Piece) -> PolicySyntaxError:
-    """Adds the place that the error's words name in the piece."""
     quoted = re.findall(r"`([^`]*)`", str(error))
     parts = [
         part for one in reversed(quoted) for part in (one, *reversed(re.findall(r'"[^"]*"|[\w-]+', one)))

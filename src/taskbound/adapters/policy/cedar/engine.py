@@ -48,7 +48,6 @@ class UntoldError(Exception):
 
 
 def uid(kind: str, namespace: str, name: str) -> dict[str, str]:
-    """Returns the Cedar JSON name of an entity of a namespace."""
     return {"type": f"Taskbound::{kind}", "id": f"{namespace}/{name}"}
 
 
@@ -62,7 +61,6 @@ class Standing:
     server: str
 
     def places(self) -> tuple[Place, Place, Place]:
-        """Returns principal, action and resource, each with its parents."""
         space = self.namespace
         return (
             Place(entity=("Taskbound::Agent", f"{space}/{self.agent}")),
@@ -111,14 +109,12 @@ class Telling:
         return told, unmapped
 
     def context(self, request: PolicyRequest, call: dict[str, Json]) -> str:
-        """Returns the whole context as Cedar's JSON."""
         told = self._attributes(request, "") | call
         if self.reads_task:
             told["task"] = {"__entity": dict(uid("Task", request.namespace, request.task))}
         return json.dumps(told)
 
     def entities(self, request: PolicyRequest) -> str:
-        """Returns the entities as Cedar's JSON."""
         space = request.namespace
         server: Json = dict(uid("Server", space, request.server))
         group: Json = {"type": ACTIONS, "id": CALL}
@@ -178,12 +174,10 @@ V = TypeVar("V")
 
 
 def base_bundle() -> str:
-    """Returns the Cedar text of the base policies, for calls and for operations."""
     return f"{_text('base.cedar')}\n{rights()}"
 
 
 def rights() -> str:
-    """Returns the base policies for operations, from the table of rights."""
     return _text("operations.cedar")
 
 
@@ -223,7 +217,6 @@ class CedarPolicyEngine:
 
     @property
     def reads(self) -> frozenset[str]:
-        """The names of all facts that its policies read."""
         return self._bundle.reads
 
     @property
@@ -233,11 +226,9 @@ class CedarPolicyEngine:
 
     @property
     def lifters(self) -> frozenset[str]:
-        """All lifters that its policies name."""
         return frozenset(one.lifter for one in self._bundle.policies if one.lifter)
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
-        """Returns what the policies for this agent and tool read."""
         who = (namespace, agent, tool, server)
         telling = (self._standings.get(who) or self._stand(who)).telling
         return PolicyReads(facts=frozenset(telling.facts), arguments=telling.reads_call)
@@ -268,7 +259,6 @@ class CedarPolicyEngine:
         return known
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
-        """Returns what is read for this request."""
         who = (request.namespace, request.agent, request.tool, request.server)
         candidates = self._standings.get(who) or self._stand(who)
         telling = candidates.telling

@@ -22,7 +22,6 @@ class CedarLanguage:
     """See `taskbound.ports.policy.PolicyLanguage`."""
 
     def engine(self, text: str, *, digest: str = "") -> CedarPolicyEngine:
-        """Returns an engine for this bundle."""
         return CedarPolicyEngine(text, digest=digest)
 
     def rights(self) -> CedarPolicyEngine:
@@ -35,15 +34,12 @@ class CedarLanguage:
         tools: Sequence[PolicyTool],
         groups: Collection[str] | None = None,
     ) -> tuple[PolicyProblem, ...]:
-        """Returns the problems of these files with these tools."""
         return problems_of(files, tools, groups)
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
-        """Returns the Cedar schema for these tools."""
         return schema_text(tools)
 
     def formatted(self, text: str) -> str:
-        """Returns the text in Cedar's standard format."""
         split(text)
         try:
             return cedarpy.format_policies(text)

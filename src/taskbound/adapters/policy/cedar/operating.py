@@ -67,7 +67,6 @@ class OperationsOf:
 
     @property
     def every(self) -> frozenset[str]:
-        """The names of the policies whose heads can fit operations."""
         return frozenset(one.name for one in self._bundle.policies if one.operations)
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
@@ -86,7 +85,6 @@ class OperationsOf:
         return frozenset().union(*[one.operation_facts for one in found])
 
     def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Returns the candidates for this request and the facts that they read, for explanations."""
         chosen = self._set(_places(request))
         names = tuple(name for name in request.operation.facts if name in chosen.facts)
         return tuple(one.name for one in chosen.policies), names

@@ -66,7 +66,6 @@ _CALLS_ONLY: Final = f'write `action in {ACTIONS}::"call"`, or name the operatio
 def operation_problems(
     pieces: Sequence[Piece], policies: Sequence[Policy]
 ) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Yields the policy's number, the problem and a hint."""
     sound: list[int] = []
     for number, policy in enumerate(policies):
         if not policy.operations:

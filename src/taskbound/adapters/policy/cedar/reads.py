@@ -44,7 +44,6 @@ _Path: TypeAlias = "tuple[str, ...]"
 
 
 def merge(one: Reads, other: Reads) -> Reads:
-    """Returns what two policies read together."""
     if one is None or other is None:
         return None
     together = dict(one)
@@ -65,7 +64,6 @@ def reads_within(reads: Reads, *path: str) -> Reads:
 
 
 def paths(reads: Reads, above: _Path = ()) -> Iterable[tuple[_Path, bool]]:
-    """Yields each path to a leaf, and whether it is read whole."""
     if reads is None:
         yield above, True
     elif not reads:
@@ -83,7 +81,6 @@ def object_of(value: Json) -> dict[str, Json]:
 
 
 def reads_of(conditions: Json) -> Reads:
-    """Returns what the conditions of a policy read, by `context`, `principal` and `resource`."""
     found = _Finder()
     if not isinstance(conditions, list):
         raise PolicySyntaxError("a policy's conditions are not what this version of Cedar promises")

@@ -116,7 +116,6 @@ _Kinds: TypeAlias = "tuple[dict[str, Shape], bool]"
 
 
 def shape_of(schema: Mapping[str, JsonValue]) -> Record:
-    """Returns the shape of a tool's arguments."""
     kinds, _ = _Reader(schema).kinds(dict(schema), ())
     found = kinds.get("record")
     return found if isinstance(found, Record) else Record(members={})
@@ -282,18 +281,15 @@ _SCALARS: Final[dict[str, Json]] = {
 
 
 def schema_of(tools: Sequence[PolicyTool]) -> cedarpy.Schema:
-    """Returns the parsed schema for these tools."""
     return cedarpy.Schema.from_json_str(json.dumps(_document(tools)))
 
 
 def schema_text(tools: Sequence[PolicyTool]) -> str:
-    """Returns the schema as Cedar text, for editors."""
     document = _document(tools, tuple(OPERATIONS.values()))
     return str(cedarpy.Schema.from_json_str(json.dumps(document)))
 
 
 def operations_schema(operations: Sequence[Operation]) -> cedarpy.Schema:
-    """Returns the parsed schema for these operations alone."""
     return cedarpy.Schema.from_json_str(json.dumps(_document((), operations)))
 
 
@@ -402,7 +398,6 @@ def _optional(one: Json) -> Json:
 
 
 def counted(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    """Yields the pointers at which a list can be."""
     if isinstance(shape, Items | Untold):
         yield pointer
     for name, beneath in _beneath(shape, pointer):
@@ -410,7 +405,6 @@ def counted(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
 
 
 def keyed(shape: Shape, pointer: str = "arguments") -> Iterator[str]:
-    """Yields the pointers at which an object can be."""
     if isinstance(shape, Record | Untold):
         yield pointer
     for name, beneath in _beneath(shape, pointer):

@@ -89,7 +89,6 @@ _Found: TypeAlias = "list[_Choice] | Unassigned"
 
 
 def assign(pieces: Sequence[Piece], left: Mapping[str, int]) -> Assigned | Unassigned:
-    """Assigns a containing grant to each piece, within what the wider scope's limits have left."""
     options: list[list[_Choice]] = []
     most = _most(pieces)
     for piece in pieces:
@@ -238,7 +237,6 @@ class Budget:
         return self.left <= 0
 
     def spend(self) -> None:
-        """Takes one comparison."""
         self.left -= 1
 
 
@@ -377,7 +375,6 @@ class NotCovers(NoTruth):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """One sentence for each uncovered grant."""
         return tuple(one.sentence for one in self.uncovered)
 
 

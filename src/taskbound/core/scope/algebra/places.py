@@ -56,7 +56,6 @@ class Gap(NoTruth):
 
     @property
     def sentence(self) -> str:
-        """Describes the gap for people."""
         return f"`{self.path}`: {self.reason}" if self.path else self.reason
 
 
@@ -64,7 +63,6 @@ Shown: TypeAlias = Contained | Gap
 
 
 def place_within(child: Node, parent: Node) -> Shown:
-    """Decides whether every value of the child's place meets the parent's."""
     values = None if child.rule is None else child.rule.choices()
     if values is not None:
         return _values_within(child, values, parent)  # rule 3
@@ -75,7 +73,6 @@ def place_within(child: Node, parent: Node) -> Shown:
 
 
 def members_within(child: Node, parent: Node) -> Iterator[Gap]:
-    """Yields the gaps between two objects' members, by name."""
     for name in sorted(child.members.keys() | parent.members.keys()):
         answer = _member_within(name, child, parent)
         if isinstance(answer, Gap):
@@ -171,7 +168,6 @@ class SharedLimits:
 
     @property
     def form(self) -> Form:
-        """Returns the limits in the form of a grant."""
         form: Form = {} if self._uses is None else {"uses": self._uses}
         if self._totals:
             form["total"] = write_totals(self._totals)

@@ -235,7 +235,6 @@ class Difference:
 
 
 def difference(old: Scope, new: Scope) -> Difference:
-    """Returns the changes from the old to the new scope."""
     shrinks, grows = isinstance(covers(old, new), Covers), isinstance(covers(new, old), Covers)
     direction = {
         (True, True): Direction.SAME,

@@ -82,11 +82,9 @@ class Below(Constraint):
         return MET if value.isascii() or self._holds_folded(value) else _LOOK_ALIKE
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a path at or below `{show(self.directory, name)}`"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return self.directory
 
     def known_within(self, other: Constraint) -> Containment:
@@ -98,7 +96,6 @@ class Below(Constraint):
         return NotContained(reason="its directory is not at or below the other's")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes a directory if neither is at or below the other."""
         if isinstance(other, Below) and not (
             self.inside.startswith(other.inside) or other.inside.startswith(self.inside)
         ):
@@ -136,27 +133,22 @@ class Prefix(Constraint):
         return cls(prefix=place.read_text(body))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Compares by code point."""
         if not isinstance(value, str):
             return _NOT_TEXT
         return MET if value.startswith(self.prefix) else _WRONG_PREFIX
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a text that begins with `{show(self.prefix, name)}`"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return self.prefix
 
     def known_within(self, other: Constraint) -> Containment:
-        """A prefix is within one that it begins with."""
         if isinstance(other, Prefix) and self.prefix.startswith(other.prefix):
             return CONTAINED
         return NotContained(reason="its texts begin otherwise than the other's")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes a prefix if neither begins with the other."""
         if isinstance(other, Prefix) and not (
             self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
         ):

@@ -45,15 +45,12 @@ class AnyValue(Constraint):
         return cls()
 
     def permits(self, _value: JsonValue) -> Verdict:
-        """Always met."""
         return MET
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         return "any value"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return True
 
 
@@ -72,7 +69,6 @@ class Equals(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, _place: Place, _read: ReadConstraint) -> Equals:
-        """Takes any JSON value."""
         return cls(expected=body)
 
     def permits(self, value: JsonValue) -> Verdict:
@@ -82,15 +78,12 @@ class Equals(Constraint):
         return _NOT_EQUAL
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"exactly `{show(self.expected, name)}`"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return self.expected
 
     def choices(self) -> tuple[JsonValue, ...]:
-        """The one value."""
         return (self.expected,)
 
 
@@ -128,15 +121,12 @@ class OneOf(Constraint):
         return MET if any(same(one, value) for one in self._others) else _NOT_ONE_OF
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"one of {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return list(self.items)
 
     def choices(self) -> tuple[JsonValue, ...]:
-        """The listed values."""
         return self.items
 
 
@@ -189,11 +179,9 @@ class NotOneOf(Constraint):
         return _EXCLUDED_VALUE if any(same(one, value) for one in self._others) else MET
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"anything but {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return list(self.items)
 
     def known_around(self, inner: Constraint) -> Containment:
@@ -261,11 +249,9 @@ class Absent(Constraint):
         return _NOT_ABSENT
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         return "left out"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return True
 
     def choices(self) -> tuple[JsonValue, ...]:

@@ -52,7 +52,6 @@ class AllOf(Constraint):
         return cls(inner=inner)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Returns the first miss, if any."""
         for one in self.inner:
             verdict = one.permits(value)
             if isinstance(verdict, Unmet):
@@ -60,24 +59,19 @@ class AllOf(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return "all of these: " + ", and ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return [{one.tag: one.value()} for one in self.inner]
 
     def conjuncts(self) -> tuple[Constraint, ...]:
-        """The parts."""
         return self.inner
 
     def choices(self) -> tuple[JsonValue, ...] | None:
-        """The values of a part with few values that all other parts permit."""
         few = next((values for one in self.inner if (values := one.choices()) is not None), None)
         return few and tuple(value for value in few if isinstance(self.permits(value), Met))
 
     def known_within(self, other: Constraint) -> Containment:
-        """Joins the ranges among the parts and compares the result."""
         ranges = [one for one in self.inner if isinstance(one, Range)]
         if len(ranges) < 2:  # noqa: PLR2004 - one alone has been tried
             return super(AllOf, self).known_within(other)  # noqa: UP008 -- `super()` means the class before it had slots
@@ -106,23 +100,18 @@ class AnyOf(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> AnyOf:
-        """Reads the parts."""
         return cls(inner=_read_parts(body, place, read))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met if one part is."""
         return MET if any(isinstance(one.permits(value), Met) for one in self.inner) else _NONE_MET
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return "one of these: " + ", or ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return [{one.tag: one.value()} for one in self.inner]
 
     def alternatives(self) -> tuple[Constraint, ...]:
-        """The parts."""
         return self.inner
 
 

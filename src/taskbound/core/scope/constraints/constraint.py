@@ -125,7 +125,6 @@ class Constraint(ABC):
         return ()
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The constraints directly inside, for counting."""
         return (*self.alternatives(), *self.conjuncts())
 
     def form(self) -> bytes:
@@ -156,7 +155,6 @@ class Constraint(ABC):
         return other.known_excludes(self)
 
     def known_within(self, _other: Constraint) -> Containment:
-        """Class-specific part of `within`, after the general rules."""
         return _NOT_SHOWN
 
     def known_around(self, _inner: Constraint) -> Containment:

@@ -83,7 +83,6 @@ class DateTime(Constraint):
         return cls(days=days, min=low, max=high)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text that is such a day or instant."""
         found = None
         if isinstance(value, str) and len(value) <= _LONGEST:
             found = read_day(value) if self.days else read_instant(value)
@@ -94,7 +93,6 @@ class DateTime(Constraint):
         return _TOO_LATE if self.max is not None and found > self.max else MET
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         what = "a date" if self.days else "a date and time"
         low = "" if self.min is None else f" from {self._text(self.min)}"
         high = "" if self.max is None else f" up to {self._text(self.max)}"

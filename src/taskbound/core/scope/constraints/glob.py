@@ -72,7 +72,6 @@ class Token:
         return self.spans is not None and not self.negated and len({*self.spans[0]}) == len(self.spans) == 1
 
     def holds(self, other: Token) -> bool:
-        """Returns whether it certainly matches all that one step of the other matches."""
         if self.spans is None:
             return self.slash or not other.slash
         if self == other:
@@ -180,7 +179,6 @@ class Glob(Constraint):
         return cls(pattern=pattern, tokens=tokens)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text that matches the pattern."""
         if not isinstance(value, str):
             return _NOT_TEXT
         if len(value) > _MAX_TEXT:
@@ -209,15 +207,12 @@ class Glob(Constraint):
         return reached, steps
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a text of the shape `{show(self.pattern, name)}`"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return self.pattern
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within a pattern that matches it element by element, and within its own fixed beginning."""
         if isinstance(other, Prefix) and self.literal.startswith(other.prefix):
             return CONTAINED
         if isinstance(other, Glob) and self._taken_by(other):
@@ -225,7 +220,6 @@ class Glob(Constraint):
         return NotContained(reason="its texts are not all of the other's shape")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes a fixed beginning if neither begins with the other."""
         if isinstance(other, Glob):
             start = other.literal
         elif isinstance(other, Prefix):

@@ -118,15 +118,12 @@ class Networks:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The canonical texts of the networks."""
         return tuple(map(str, self.networks))
 
     def hold(self, found: Address | Network) -> bool:
-        """Returns whether the address or network is inside one of the networks."""
         return any(_is_inside(found, one) for one in self.networks)
 
     def within(self, other: Networks) -> Containment:
-        """Decides whether each network is inside one of the other's."""
         if all(map(other.hold, self.networks)):
             return CONTAINED
         return NotContained(reason="it has a network that is not inside one of the other's")
@@ -171,7 +168,6 @@ class Cidr(Constraint):
         return cls(networks=networks)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by an address or network inside."""
         if not isinstance(value, str):
             return _NOT_ADDRESS
         found = read_network(value) if "/" in value[:_LONGEST] else read_address(value)
@@ -180,15 +176,12 @@ class Cidr(Constraint):
         return MET if self.networks.hold(found) else _OUTSIDE
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         return "an address or network inside " + " or ".join(f"`{one}`" for one in self.networks.texts)
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return list(self.networks.texts)
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within networks that contain each of its own."""
         if isinstance(other, Cidr):
             return self.networks.within(other.networks)
         return NotContained(reason="networks are only within networks")
@@ -245,7 +238,6 @@ class Hosts:
         )
 
     def within(self, other: Hosts) -> Containment:
-        """Decides whether every host here is granted there."""
         names = all(isinstance(other.judge(one), Met) for one in self.exact)
         suffixes = all(any(_is_at_or_below(one, outer) for outer in other.suffixes) for one in self.suffixes)
         if names and suffixes and isinstance(self.networks.within(other.networks), Contained):
@@ -265,13 +257,11 @@ class Hosts:
         return names or suffixes or self.networks.meet(other.networks)
 
     def words(self, name: str) -> str:
-        """Describes the hosts in a sentence."""
         parts = [f"`{show(one, name)}`" for one in self.names]
         parts += [f"an address in `{one}`" for one in self.networks.texts]
         return ", ".join(parts)
 
     def body(self) -> dict[str, JsonValue]:
-        """The canonical members."""
         members: dict[str, JsonValue] = {}
         if self.names:
             members["names"] = list(self.names)
@@ -347,27 +337,22 @@ class Host(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Host:
-        """Reads the long form, or a list of names as the short form."""
         if isinstance(body, list):
             body = {"names": body}
         members = place.read_object(body, allowed=("names", "ip"))
         return cls(hosts=read_hosts(members.get("names", []), members.get("ip", []), place))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a granted host."""
         return self.hosts.judge(value) if isinstance(value, str) else _NOT_HOST
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a host of {self.hosts.words(name)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         body = self.hosts.body()
         return body["names"] if list(body) == ["names"] else body
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within hosts that grant each of its own."""
         if isinstance(other, Host):
             return self.hosts.within(other.hosts)
         return NotContained(reason="hosts are only within hosts")

@@ -75,7 +75,6 @@ class Range(Constraint):
         return self._above if number > self.high else MET
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         if self.max is None:
             return f"a number of at least {show(self.min)}"
         if self.min is None:
@@ -83,7 +82,6 @@ class Range(Constraint):
         return f"a number from {show(self.min)} to {show(self.max)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         bounds: dict[str, JsonValue] = {}
         if self.min is not None:
             bounds["min"] = self.min
@@ -92,7 +90,6 @@ class Range(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within a wider range."""
         if not isinstance(other, Range):
             return NotContained(reason="a range of numbers is only within a range")
         if self.low < other.low:
@@ -158,7 +155,6 @@ class Length(Constraint):
         return cls(min=low, max=high)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a text or list of such a length."""
         if not isinstance(value, str | list):
             return _NO_LENGTH
         if len(value) < self.min:
@@ -166,7 +162,6 @@ class Length(Constraint):
         return _TOO_LONG if self.max is not None and len(value) > self.max else MET
 
     def describe(self, _name: str) -> str:
-        """Completes "it must be …"."""
         what = "a text or list of"
         if self.max is None:
             return f"{what} at least {self.min} characters or items"
@@ -175,7 +170,6 @@ class Length(Constraint):
         return f"{what} {self.min} to {self.max} characters or items"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         bounds: dict[str, JsonValue] = {}
         if self.min:
             bounds["min"] = self.min
@@ -184,7 +178,6 @@ class Length(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within a wider length."""
         if not isinstance(other, Length):
             return NotContained(reason="a length is only within a length")
         if self.min < other.min:
@@ -194,7 +187,6 @@ class Length(Constraint):
         return CONTAINED
 
     def known_around(self, inner: Constraint) -> Containment:
-        """Contains texts with a prefix of the minimum length."""
         if isinstance(inner, Prefix) and self.max is None and len(inner.prefix) >= self.min:
             return CONTAINED
         return NotContained(reason="its lengths aren't known")
@@ -231,11 +223,9 @@ class Each(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> Each:
-        """Reads the items' constraint."""
         return cls(item=read(body, place))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Reports the first item that misses, by its index."""
         if not isinstance(value, list):
             return _NOT_A_LIST
         for index, one in enumerate(value):
@@ -247,19 +237,15 @@ class Each(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a list (it may be empty) whose items are each {self.item.describe(name)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return {self.item.tag: self.item.value()}
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The items' constraint."""
         return (self.item,)
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within an each whose constraint contains its own."""
         if isinstance(other, Each):
             return self.item.within(other.item)
         return NotContained(reason="it permits an empty list")
@@ -283,29 +269,23 @@ class Contains(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> Contains:
-        """Reads the item's constraint."""
         return cls(item=read(body, place))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a list with such an item."""
         if not isinstance(value, list):
             return _NOT_A_LIST
         return MET if any(isinstance(self.item.permits(one), Met) for one in value) else _NO_ITEM
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         return f"a list with at least one item that is {self.item.describe(name)}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         return {self.item.tag: self.item.value()}
 
     def parts(self) -> tuple[Constraint, ...]:
-        """The item's constraint."""
         return (self.item,)
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within a contains whose constraint contains its own."""
         if isinstance(other, Contains) and isinstance(self.item.within(other.item), Contained):
             return CONTAINED
         return NotContained(reason="its other items may be anything")

@@ -152,7 +152,6 @@ class Url(Constraint):
         return cls(schemes=schemes, hosts=hosts, ports=ports, path=path)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a URL whose parts are all granted."""
         url = read_url(value) if isinstance(value, str) else _NOT_URL
         if isinstance(url, Unmet):
             return url
@@ -166,13 +165,11 @@ class Url(Constraint):
         return MET if _is_below(url.path, self.path) else _PATH
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         ports = f", port {' or '.join(map(str, self.ports))}" if self.ports else ""
         path = f", path at or below `{show(self.path, name)}`" if self.path != "/" else ""
         return f"a URL with {' or '.join(self.schemes)} to {self.hosts.words(name)}{ports}{path}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body without defaults."""
         body = self.hosts.body()
         if self.schemes != ("https",):
             body["schemes"] = list(self.schemes)
@@ -183,7 +180,6 @@ class Url(Constraint):
         return body
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within URLs that contain each of its parts."""
         if not isinstance(other, Url):
             return NotContained(reason="URLs are only within URLs")
         if not set(self.schemes) <= set(other.schemes):
@@ -203,7 +199,6 @@ class Url(Constraint):
         return NOT_EXCLUDED if meet else EXCLUDED
 
     def pairs(self) -> set[tuple[str, int]]:
-        """The permitted pairs of scheme and port."""
         return {(scheme, port) for scheme in self.schemes for port in self.ports or (PORTS[scheme],)}
 
 
@@ -291,7 +286,6 @@ class Email(Constraint):
         return cls(addresses=frozenset(addresses), domains=frozenset(domains))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by a granted address, or an address of a granted domain."""
         found = read_email(value) if isinstance(value, str) else None
         if found is None:
             return _NOT_EMAIL
@@ -299,14 +293,12 @@ class Email(Constraint):
         return MET if domain in self.domains or f"{local}@{domain}" in self.addresses else _NOT_GRANTED
 
     def describe(self, name: str) -> str:
-        """Completes "it must be …"."""
         parts = [f"`{show(one, name)}`" for one in sorted(self.addresses)]
         parts += [f"any at `{show(one, name)}`" for one in sorted(self.domains)]
         rest = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
         return f"an e-mail address of {', '.join(parts[:_SHOWN])}{rest}"
 
     def value(self) -> JsonValue:
-        """Returns the canonical body."""
         body: dict[str, JsonValue] = {}
         if self.addresses:
             body["addresses"] = [*sorted(self.addresses)]
@@ -315,7 +307,6 @@ class Email(Constraint):
         return body
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within addresses and domains that grant each of its own."""
         if not isinstance(other, Email):
             return NotContained(reason="e-mail addresses are only within e-mail addresses")
         if self.domains <= other.domains and all(map(other.grants, self.addresses)):
@@ -330,7 +321,6 @@ class Email(Constraint):
         return NOT_EXCLUDED if meet or any(map(self.grants, other.addresses)) else EXCLUDED
 
     def grants(self, address: str) -> bool:
-        """Returns whether a canonical address, or its domain, is granted."""
         return address in self.addresses or address.rpartition("@")[2] in self.domains
 
 

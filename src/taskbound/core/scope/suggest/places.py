@@ -137,7 +137,6 @@ class Place:
 
     @property
     def limited(self) -> bool:
-        """Whether a scope can limit the place."""
         return self.sort in {Sort.PATH, Sort.WEB, Sort.EITHER}
 
 
@@ -239,7 +238,6 @@ class _Walk:
         speaks: bool,
         stack: tuple[int, ...] = (),
     ) -> Iterator[Place]:
-        """Yields the places in an object of this schema."""
         stack = (*stack, id(schema))
         known: dict[str, list[JsonValue]] = {}
         needed: set[str] = set()

@@ -368,13 +368,11 @@ class _Fitting:
         self.look()
 
     def look(self) -> None:
-        """Observes the calls again."""
         self.observed = observe(self._calls, self._schema, whole=self._whole, spoken=self._spoken)
         if self.observed is not None:
             self._options = [choices_of(one, self._roots) for one in self.observed.seen]
 
     def fitted(self, observed: Observed) -> Fitted:
-        """Returns the current grant."""
         chosen = [
             options[self._at.get(seen.path.text, 0)]
             for seen, options in zip(observed.seen, self._options, strict=True)
