@@ -29,7 +29,6 @@ def parse_account(text: str) -> int:
 
 
 def parse_group(text: str) -> int:
-    """Returns the gid of a group given by name or number."""
     if text.isascii() and text.isdigit():
         return int(text)
     try:
@@ -52,7 +51,6 @@ def parse_gateway(text: str) -> tuple[int, str, str]:
 
 
 def open_to_group(path: Path, group: int) -> None:
-    """Lets members of the group connect to the socket at this path."""
     if path.stat().st_gid != group:
         os.chown(path, -1, group)
     path.chmod(0o660)

@@ -79,7 +79,6 @@ def parse_hosts(text: str, *, where: str) -> tuple[str, ...]:
 
 
 def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Parses addresses and networks (`10.0.0.5`, `10.0.0.0/24`) separated by spaces."""
     try:
         return tuple(ip_network(one) for one in text.split())
     except ValueError as error:
@@ -89,7 +88,6 @@ def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network,
 
 
 def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
-    """Returns the accepted `Host` values: the origin's, and on the loopback also the loopback names."""
     scheme, _, authority = origin.partition("://")
     found = {authority}
     if ":" not in authority.rpartition("]")[2]:

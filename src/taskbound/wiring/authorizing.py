@@ -25,7 +25,6 @@ class AuthorizationServer:
         self._look = look
 
     def at(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> TokenEndpoint:
-        """Returns the token endpoint of this client."""
         return TokenEndpoint(
             client,
             secret,
@@ -36,7 +35,6 @@ class AuthorizationServer:
         )
 
     async def find(self, issuer: str, *, method: str, grant: str, patience: float, private: bool) -> Metadata:
-        """Returns the issuer's metadata."""
         return await look_at_issuer(
             issuer, method=method, grant=grant, patience=patience, look=self._look, private=private
         )
@@ -44,5 +42,4 @@ class AuthorizationServer:
     def state(
         self, key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue]
     ) -> str:
-        """Returns a newly signed statement."""
         return statement(key, issuer=issuer, subject=subject, audience=audience, more=more)

@@ -72,7 +72,6 @@ def back_up(
     told: Callable[[int, int], None],
     environ: Mapping[str, str],
 ) -> CopyMade:
-    """Copies the configured or given store."""
     path, now = Path(to).absolute(), SystemClock(Instant(0)).now()
     address = store or ("" if database else place.store)
     if address:
@@ -99,7 +98,6 @@ def back_up(
 
 
 def put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
-    """Replaces the store with a copy."""
     path, target = Path(copy).absolute(), _database(place, database)
     make_home(place.home)
     with _owned(place.home):
@@ -109,7 +107,6 @@ def put_back(place: Place, copy: str, *, database: str, key: str, later: str) ->
 
 
 def reconcile(place: Place, *, store: str, database: str, follow: bool, later: str, key: str) -> BegunAnew:
-    """Continues with the existing store."""
     address = store or ("" if database else place.store)
     target = _database(place, database)
     if not address:

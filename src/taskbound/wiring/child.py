@@ -280,7 +280,6 @@ class ApiChild(Child):
 
 @contextmanager
 def explain_silence(socket: Path, error: type[UnavailableError]) -> Iterator[None]:
-    """Replaces "no process answers" by the recorded reason of the failed start, as `error` (rule 7)."""
     try:
         yield
     except UnavailableError as silence:

@@ -90,7 +90,6 @@ def main() -> int:
 
 
 def make_plugs(environ: Mapping[str, str]) -> Plugs:
-    """Returns everything that the command line reaches besides its terminal."""
     from taskbound.surfaces.cli.plugs import Plugs  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_socket, make_home  # noqa: PLC0415 -- as above
 

@@ -104,7 +104,6 @@ class NewestCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def remember_copy(home: Path, copy: Path, manifest: Manifest) -> None:
-    """Records in the data directory that this is the newest copy (rule 4)."""
     newest = NewestCopy(path=str(copy), made=manifest.made, sha256=manifest.sha256)
     try:
         replace_durably(home / _NEWEST, msgspec.json.encode(newest))
@@ -127,7 +126,6 @@ def newest_copy(home: Path) -> NewestCopy | None:
 
 
 def look_at_copies(home: Path) -> Copies:
-    """Returns what the data directory records about copies and restores."""
     unfinished = trouble = ""
     try:
         require_no_restore(home / DATABASE)
@@ -148,7 +146,6 @@ def look_at_copies(home: Path) -> Copies:
 
 
 def manifest_of(copy: Path) -> Path:
-    """Returns the path of a copy's manifest (rule 3)."""
     return copy.with_name(f"{copy.name}.manifest.json")
 
 
@@ -258,7 +255,6 @@ def digest_of(path: Path) -> tuple[int, str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Locks the folder against other backups (rule 2)."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

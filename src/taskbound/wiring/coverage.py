@@ -46,7 +46,6 @@ def load(name: str) -> object:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turns exceptions of the application into BadApplicationError (rule 3)."""
     try:
         yield
     except KeyboardInterrupt:
@@ -57,7 +56,6 @@ def loading(name: str) -> Iterator[None]:
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Prints the tools that an application exposes, and exits."""
     if len(words) != 1:
         sys.stderr.write("python -P -m taskbound.wiring.coverage MODULE:OBJECT\n")
         os._exit(_FAILED)
@@ -65,7 +63,6 @@ def main(words: Sequence[str]) -> NoReturn:
 
 
 def report(look: Callable[[], object]) -> NoReturn:
-    """Prints the result of `look`, and exits (rules 1 and 2)."""
     to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as `python -m` itself does

@@ -99,7 +99,6 @@ class Door:
             task.add_done_callback(partial(self._over, one))
 
     def _end_one(self) -> None:
-        """Ends a handshake to make room (rule 3)."""
         ((most, _),) = Counter(self._handshakes.values()).most_common(1)
         oldest = next(task for task, network in self._handshakes.items() if network == most)
         del self._handshakes[oldest]
@@ -164,7 +163,6 @@ class Door:
                 _log.info("the files for TLS were replaced, and are taken")
 
     def close(self) -> None:
-        """Stops listening."""
         if self._timer is not None:
             self._timer.cancel()
         if self._plain is not None:

@@ -122,7 +122,6 @@ def _opened(
 
 
 def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callable[[], bytes]:
-    """Returns a function that fetches the issuer's keys (rule 1)."""
     require_issuer(issuer)
     return lambda: _asked(issuer, _KEYS, None, tls)
 

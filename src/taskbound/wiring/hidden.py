@@ -15,7 +15,6 @@ _DUMPABLE: Final = 4
 
 
 def hide() -> None:
-    """Makes this process untraceable, and disables core dumps for it and its children."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)

@@ -28,7 +28,6 @@ class Lifeline(asyncio.Protocol):
         self._over = over
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Reports that the other end is closed."""
         del exc
         self._over()
 

@@ -161,7 +161,6 @@ def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Holds the lock beside a socket (rule 6)."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     held = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
     try:

@@ -37,7 +37,6 @@ class Reach:
     async def __call__(
         self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
-        """Returns the connection and the daemon's first answer."""
         async with self._turn:
             self.starting = True
             try:
@@ -51,7 +50,6 @@ class Reach:
 
 @contextlib.contextmanager
 def _not_adopting() -> Iterator[None]:
-    """Lets a daemon started now become a child of init instead of this process."""
     adopt_orphans(on=False)
     try:
         yield

@@ -110,7 +110,6 @@ class Rounds:
         await asyncio.to_thread(self._looked.wait, _FIRST)
 
     def stop(self) -> None:
-        """Sequences and signs what is left, and ends the thread."""
         self._ending.set()
         if self._child is not None:
             self._child.leave()  # 9
@@ -172,7 +171,6 @@ class Rounds:
         return True
 
     def _look(self) -> None:
-        """Checks that the store has the seen checkpoint, and records the new one (rule 8)."""
         if self._seen.newest is not None:
             require_held(self._store, self._seen.newest)
         with self._store.read() as snapshot:

@@ -146,7 +146,6 @@ def open_believed(
 
 
 def _note_begun(home: Path, store: OpenedStore, start: int) -> None:
-    """Records the reconcile records in the new part of the log (rule 5)."""
     with store.read() as snapshot:
         begun = last_begun(snapshot.audit, start)
     if begun and begun != read_begun(home):
@@ -172,7 +171,6 @@ def replace_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Syncs a folder's entries."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -181,7 +179,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def journal_of(database: Path) -> Path:
-    """Returns the path of a database's restore plan (rule 6)."""
     return database.with_name(f"{database.name}-restoring")
 
 

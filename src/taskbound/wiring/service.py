@@ -168,7 +168,6 @@ class ServiceLink:
         return reader, follower
 
     def asking(self) -> Asking:
-        """Returns token introspection, used while the feed is stale."""
         return Asking(self._introspect)
 
     def claims(self, *, takes: int = 30, seal: bytes = b"") -> SharedClaims:
@@ -228,7 +227,6 @@ class ServiceLink:
         return self._sent(method, target, headers, body)
 
     def _fresh(self, refused: str) -> str:
-        """Returns a valid token other than the refused one (rule 3)."""
         with self._lock:
             return self._token if awake() < self._renew and self._token != refused else self._renewed()
 

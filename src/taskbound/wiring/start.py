@@ -100,7 +100,6 @@ def _issuer(settings: Settings, address: str) -> str:
 
 
 def serve_command(home: Path) -> str:
-    """Returns the command that a person types to start the daemon."""
     return f"taskbound serve --home {shlex.quote(str(home))}"
 
 
@@ -300,7 +299,6 @@ def _soon(home: Path) -> bool:
 
 
 def daemon_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables that the daemon gets (rule 3)."""
     return {name: text for name, text in environ.items() if name in _KEPT or name.startswith("LC_")}
 
 

@@ -50,7 +50,6 @@ class Starters:
 
 
 def find_broker(home: Path, settings: Settings) -> Path:
-    """Returns the socket of the configured or own broker."""
     if settings.broker:
         return Path(settings.broker)
     daemon = Path(settings.socket) if settings.socket else find_socket(home)
@@ -58,7 +57,6 @@ def find_broker(home: Path, settings: Settings) -> Path:
 
 
 def find_egress(home: Path, settings: Settings) -> Path:
-    """Returns the socket of the configured or own egress."""
     if settings.egress:
         return Path(settings.egress)
     daemon = Path(settings.socket) if settings.socket else find_socket(home)

@@ -27,7 +27,7 @@ class OpenedStore(Store, Protocol):
         """Returns why the store is unusable until this process ends, or None."""
 
     def refuse(self, error: StoreUnavailableError) -> None:
-        """Makes every later use fail with this error."""
+        pass
 
 
 class DriverMissingError(UnavailableError):

@@ -51,7 +51,6 @@ def define(application: str, server: str) -> Defined:
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Prints an application's guarded functions, and exits."""
     match list(words):
         case [application] | [application, "--server", ""]:
             server = ""

@@ -62,7 +62,6 @@ class Trusting:
         self._begun = threading.Event()
 
     def start(self) -> None:
-        """Starts the thread."""
         self._thread.start()
         self._begun.wait()
         self._sources.attend(self._look)
@@ -75,7 +74,6 @@ class Trusting:
                 self._loop.call_soon_threadsafe(self._main.cancel)
 
     def stop(self) -> None:
-        """Stops within a bound (rule 3)."""
         self.leave()
         self._thread.join(_END)
 

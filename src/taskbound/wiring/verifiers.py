@@ -158,7 +158,6 @@ class LaterParty:
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:
-        """Exchanges an authorization code for the person's verified claims."""
         return self._own.redeem(issuer, code, verifier, redirect, now)
 
     @cached_property

@@ -170,7 +170,6 @@ class Walk:
 
     @property
     def path(self) -> str:
-        """The current path."""
         path = "/".join([self.real.rstrip("/"), *self.names]) or "/"
         try:
             path.encode()
@@ -223,7 +222,6 @@ class Walk:
             self.enter(rest)
 
     def enter(self, rest: str) -> None:
-        """Moves on, raising the system's own errors."""
         if len(os.fsencode(rest)) > _WALK_LONGEST:
             raise OperandUnreadableError("its path is too long")  # 7
         todo = deque(rest.split("/"))
@@ -342,7 +340,6 @@ class DiskOperands:
         self._closed = frozenset((one.st_dev, one.st_ino) for one in states)
 
     def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
-        """Returns the operands."""
         found: list[Operand] = []
         left = MAX_BYTES
         for one in looks:

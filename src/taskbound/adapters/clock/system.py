@@ -85,7 +85,6 @@ class SystemChance:
         return f"{prefix}_{_when(self._wall() // _MILLISECOND)}{chance}"
 
     def code(self) -> str:
-        """A code that a person can type: 8 digits in two groups, `1234-5678`."""
         digits = f"{secrets.randbelow(_CODES):08d}"
         return f"{digits[:4]}-{digits[4:]}"
 

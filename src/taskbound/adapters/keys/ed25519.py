@@ -17,7 +17,6 @@ class Ed25519Key:
 
     @classmethod
     def generate(cls) -> Ed25519Key:
-        """Returns a new key."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod

@@ -46,7 +46,6 @@ class Es256Key:
 
     @classmethod
     def generate(cls) -> Es256Key:
-        """Returns a new key."""
         return cls(generate_private_key(SECP256R1()))
 
     def sign(self, message: bytes) -> bytes:
@@ -73,7 +72,6 @@ def public_text(key: Jwk) -> bytes:
 
 
 def raw_signature(r: int, s: int) -> bytes:
-    """Returns the signature of these numbers in the form of rule 1."""
     return r.to_bytes(_HALF) + min(s, P256_ORDER - s).to_bytes(_HALF)
 
 

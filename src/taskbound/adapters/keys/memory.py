@@ -16,5 +16,4 @@ class MemorySignedHeads:
         return self._heads.get(origin, Checkpoint(origin=origin, size=0, root=EMPTY_ROOT))
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replaces the log's checkpoint."""
         self._heads[checkpoint.origin] = checkpoint

@@ -212,7 +212,6 @@ class OpenBaoTokenKeys:
         return OpenBaoTokenKey(self, self._find(kid))
 
     def kids(self) -> tuple[str, ...]:
-        """Returns the names of all keys."""
         return tuple(sorted(place.jwk.kid for name in self._names() for place in self._places(name)))
 
     def destroy(self, kid: str) -> None:
@@ -261,7 +260,7 @@ class OpenBaoTokenKeys:
         return require_signed(place.jwk, message, int.from_bytes(raw[:_HALF]), int.from_bytes(raw[_HALF:]))
 
     def close(self) -> None:
-        """Does nothing."""
+        pass
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,6 @@ _LEAST: Final = 2_048
 
 
 def make_key() -> str:
-    """Returns a new private key in OpenSSH format (rule 1)."""
     return (
         Ed25519PrivateKey.generate()
         .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())

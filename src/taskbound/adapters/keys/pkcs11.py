@@ -106,7 +106,6 @@ class Pkcs11TokenKeys:
         return Pkcs11TokenKey(self, self._run(lambda session: _open(session, name)))
 
     def kids(self) -> tuple[str, ...]:
-        """Returns the names of all keys."""
         return self._run(_kids, sure=bool)
 
     def destroy(self, kid: str) -> None:
@@ -125,7 +124,6 @@ class Pkcs11TokenKeys:
         return require_signed(key, message, int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
 
     def close(self) -> None:
-        """Closes the session."""
         with self._lock:
             self._end()
 

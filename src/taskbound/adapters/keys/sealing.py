@@ -69,7 +69,6 @@ class SealingKey:
 
     @classmethod
     def generate(cls) -> SealingKey:
-        """Returns a new key."""
         return cls(X25519PrivateKey.generate())
 
     def seal(self, value: str, binding: Binding) -> str:
@@ -153,7 +152,6 @@ class AskerKey:
 
     @classmethod
     def generate(cls) -> AskerKey:
-        """Returns a new key."""
         return cls(X25519PrivateKey.generate())
 
     def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Minted:

@@ -89,12 +89,10 @@ class EgressServer(asyncio.Protocol):
 
     @property
     def era(self) -> str:
-        """The MCP revision that it speaks."""
         return self._started.era if self._started is not None else ""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The supported methods besides tools."""
         return self._started.methods if self._started is not None else ()
 
     @property
@@ -109,7 +107,6 @@ class EgressServer(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes not yet written to the egress."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     async def begin(self, ask: wire.StartServer, *, patience: float) -> None:
@@ -137,12 +134,10 @@ class EgressServer(asyncio.Protocol):
         return await self._answered(wire.ListServer(number=self._last, method=method))
 
     async def log_from(self, level: str) -> None:
-        """Sets a legacy server's log level."""
         self._last += 1
         await self._answered(wire.LogFrom(number=self._last, level=level))
 
     async def unsubscribe(self, uri: str) -> None:
-        """Ends the subscription of this URI."""
         self._last += 1
         with contextlib.suppress(EgressUnavailableError):
             await self._answered(wire.Unsubscribe(number=self._last, uri=uri))
@@ -170,7 +165,6 @@ class EgressServer(asyncio.Protocol):
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Sends a call, or its next round, and returns its number (rule 3)."""
         self._last += 1
         number = self._last
         said = turn or Turn()
@@ -210,7 +204,6 @@ class EgressServer(asyncio.Protocol):
             self._write(wire.CancelCall(number=number, reason=reason))
 
     def forget(self, number: int) -> None:
-        """Discards any later answer to the call."""
         if self._open.pop(number, None) is not None:
             self._write(wire.ForgetCall(number=number))
 
@@ -220,7 +213,6 @@ class EgressServer(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Continues reading."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -249,12 +241,10 @@ class EgressServer(asyncio.Protocol):
             self._transport.write(encode_frame(ask))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Dispatches the egress' messages."""
         try:
             for body in self._buffer.feed(data):
                 self._hear(decode_frame(wire.said_decoder, body))
@@ -263,7 +253,6 @@ class EgressServer(asyncio.Protocol):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends open calls."""
         del exc
         self._end(_LOST, "")
         if not self.gone.done():

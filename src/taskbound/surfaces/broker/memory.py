@@ -99,7 +99,6 @@ class Why(Enum):
 
     @property
     def words(self) -> str:
-        """The reason in words."""
         return _WORDS[self]
 
 
@@ -151,7 +150,6 @@ class Remembered:
 
 
 def render_memory(memory: Remembered) -> bytes:
-    """Returns the memory as file contents."""
     doubt, untold = memory.doubt, memory.untold
     value: dict[str, Any] = {
         **_first(memory),
@@ -334,7 +332,6 @@ class Memory:
                 raise StoreRestoredError("the store was restored while it was being minted")
 
     def ended(self, names: int) -> None:
-        """Counts names that the broker ended by itself while the store is in doubt."""
         with self._lock:
             now = self._now
             if names and now is not None and now.doubt is not None:

@@ -116,7 +116,6 @@ class Desk:
 
 
 def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Mints a credential and hands it over (rules 1 to 4)."""
     try:
         found, target, epoch = _mintable(desk, namespace, credential, grip)
         patience = grip.patience(PATIENCE)
@@ -169,7 +168,6 @@ def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip
 
 
 def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Renews a credential in its target and reports it."""
     try:
         with desk.store.read() as snapshot:
             now = desk.watch.clock.now()
@@ -310,19 +308,19 @@ class Authority(Protocol):
         """Reports what was seen. MUST return only once it is durable."""
 
     def swept(self, namespace: str, told: TellSwept) -> Swept:
-        """Reports the result of a sweep."""
+        pass
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
-        """Reports a discovery to its requester."""
+        pass
 
     def stand(self, told: TellEpoch) -> None:
-        """Reports the broker's view of the store, valid while the connection lasts."""
+        pass
 
     def reconciled(self, told: TellReconciled) -> None:
         """Reports that the store is accepted again. MUST return only once it is durable."""
 
     def heard(self, namespace: str) -> Instant:
-        """Returns the daemon's last known instant."""
+        pass
 
 
 class DaemonAuthority:
@@ -343,7 +341,6 @@ class DaemonAuthority:
         """How the broker stands to the store, as it was told, and over which connection."""
 
     def attend(self, namespaces: Collection[str]) -> None:
-        """Connects to these namespaces."""
         for one in sorted(set(namespaces) - self._open.keys()):
             try:
                 self._wait(self._client(one))
@@ -351,7 +348,6 @@ class DaemonAuthority:
                 _log.debug("namespace %s can't be attended: %s", one, error.message)
 
     def lease(self, namespace: str, credentials: Collection[str]) -> Orders:
-        """Requests leases."""
         found = self._wait(
             self._ask(namespace, LeaseCredentials(credentials=tuple(sorted(credentials))), Orders)
         )
@@ -359,15 +355,12 @@ class DaemonAuthority:
         return found
 
     def tell(self, namespace: str, told: Told) -> None:
-        """Reports what was seen."""
         self._wait(self._ask(namespace, told, Done))
 
     def swept(self, namespace: str, told: TellSwept) -> Swept:
-        """Reports the result of a sweep."""
         return self._wait(self._ask(namespace, told, Swept))
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
-        """Reports a discovery."""
         self._wait(self._ask(namespace, told, Done))
 
     def stand(self, told: TellEpoch) -> None:
@@ -375,7 +368,6 @@ class DaemonAuthority:
         self._wait(self._stand(told))
 
     def reconciled(self, told: TellReconciled) -> None:
-        """Reports that the store is accepted again."""
         self._wait(self._ask(_WHOLE, told, Done))
 
     def heard(self, namespace: str) -> Instant:
@@ -459,7 +451,6 @@ class Watch:
     """Seconds on a clock that is never set; that of the machine's sleep too, where the system has one."""
 
     def now(self) -> Moment:
-        """Returns the current instant."""
         return Moment(elapsed=self.elapsed(), wall=self.clock.now())
 
     def since(self, moment: Moment) -> float:

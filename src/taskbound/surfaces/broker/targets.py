@@ -99,7 +99,6 @@ class Targets:
             return fresh
 
     def forget(self, kept: frozenset[tuple[str, str]]) -> None:
-        """Drops every target except these, by namespace and name (rule 2)."""
         with self._lock:
             for one in self._open.keys() - kept:
                 del self._open[one]
@@ -191,7 +190,6 @@ class Keeping:
         return sealed
 
     def told(self, row: Credential) -> None:
-        """Forgets the data: the row has it, or is over."""
         with self._lock:
             self._untold.pop((row.namespace, row.id), None)
 

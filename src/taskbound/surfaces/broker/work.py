@@ -119,7 +119,6 @@ class Hall:
         return not self.due or (self.more and len(self.due) < WORKERS)
 
     def choose(self, elapsed: float) -> list[Credential]:
-        """Returns the rows that can begin now (rules 2 and 3)."""
         self.passed = {name: until for name, until in self.passed.items() if until > elapsed}
         self._note_slow(elapsed)
         busy = list(self.in_hand.values())
@@ -163,7 +162,6 @@ class Hall:
         return None
 
     def done(self, credential: str, elapsed: float) -> None:
-        """Frees a worker."""
         self._note_slow(elapsed)
         job = self.in_hand.pop(credential, None)
         if job is not None and not job.giving:
@@ -206,7 +204,6 @@ class Work:
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
     def start(self) -> None:
-        """Starts the scheduler."""
         self._thread.start()
 
     def stop(self, *, patience: float) -> None:
@@ -438,13 +435,11 @@ class BrokerSocket(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Waits for a request."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
             self._timer = asyncio.get_running_loop().call_later(_OPENING, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Answers a request."""
         if self._transport is None:
             return
         try:
@@ -456,7 +451,6 @@ class BrokerSocket(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection."""
         del exc
         if self._timer is not None:
             self._timer.cancel()

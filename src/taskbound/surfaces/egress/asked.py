@@ -171,13 +171,11 @@ class Asked:
             )
 
     def withdraw(self, question: Question) -> None:
-        """Handles a server's withdrawal of its question."""
         name = self._names.pop(question, 0)
         if self._open.pop(name, None) is not None:
             self._say(wire.Withdrawn(question=name))
 
     async def answer(self, ask: wire.AnswerServer) -> None:
-        """Handles the gateway's answer (rules 2 and 3)."""
         question, put = self._open.pop(ask.question, (None, None))
         if question is None or put is None:
             return  # it was taken back, or answered
@@ -339,7 +337,6 @@ class Filled:
 
     @property
     def tokens(self) -> ServerTokens | None:
-        """The tokens that the server is reached with."""
         return self._owned.tokens if self._owned is not None else None
 
     async def fill(self, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
@@ -382,7 +379,6 @@ class Filled:
         return await (start if self._minted is None else self._minted.during(start))
 
     def serve(self, upstream: Upstream) -> None:
-        """Registers the started server."""
         for one in (self._owned, self._minted):
             if one is not None:
                 one.serve(upstream)
@@ -401,7 +397,6 @@ class Filled:
                 one.require_owner(permit)
 
     def end(self) -> None:
-        """Returns tokens and credentials."""
         for one in (self._owned, self._minted):
             if one is not None:
                 one.end()

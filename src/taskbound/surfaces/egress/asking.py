@@ -111,7 +111,6 @@ class Seat:
         """Hears why, once."""
 
     async def join(self) -> None:
-        """Connects to the daemon."""
         self._client = await self._authority.seat(self._ask.namespace, self._pushed, self._is_lost)
 
     async def is_wanted(self) -> bool:
@@ -125,7 +124,6 @@ class Seat:
         return self._task in told.tasks
 
     async def rest(self) -> None:
-        """Waits for a push or a pause."""
         self._news.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK):
@@ -240,7 +238,6 @@ class Seat:
                     await self._connected().ask(EndCredential(credential=one), CredentialRow)
 
     def close(self) -> None:
-        """Closes the connection, which ends everything permitted on it."""
         self.heard = None
         self.lost = self.lost or _LOST
         if self._client is not None:
@@ -288,7 +285,6 @@ class Asking:
         self.leaks = Leaks({one for some in self._minted.values() for one in some})
 
     def taken(self, key: Key) -> Seat | None:
-        """Removes and returns the seat with a pending question for this key."""
         seat, watch = self._kept.pop(key, (None, None))
         if watch is not None:
             watch.cancel()
@@ -316,8 +312,6 @@ class Asking:
                 seat.close()
 
     def leave(self, seat: Seat, credentials: list[str]) -> None:
-        """Gives credentials back and closes the seat."""
-
         async def leave() -> None:
             try:
                 await seat.give_back(credentials)

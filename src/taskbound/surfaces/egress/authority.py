@@ -48,10 +48,10 @@ class Line(Protocol):
         """MUST raise `TaskboundError` for a fault, another kind of answer or no answer."""
 
     async def ask_any(self, ask: Ask) -> Answer:
-        """Returns the daemon's answer of any kind, including faults."""
+        pass
 
     def close(self) -> None:
-        """Closes the connection."""
+        pass
 
 
 class Authority(Protocol):
@@ -78,7 +78,7 @@ class Authority(Protocol):
         """Records a token's state. MUST raise `TaskboundError` unless that is durable."""
 
     async def seat(self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]) -> Line:
-        """Opens a connection for one server's credentials, which end when it closes."""
+        pass
 
 
 class DaemonAuthority:
@@ -93,30 +93,24 @@ class DaemonAuthority:
     async def server(
         self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
     ) -> SealedServer:
-        """Returns the pin and sealed secrets."""
         ask = ShowSealed(server=name, holder=holder, credentials=credentials)
         return await self._ask(namespace, ask, SealedServer)
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
-        """Returns the open permit."""
         return await self._ask(namespace, ShowPermit(action=action, holder=holder), Permit)
 
     async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
-        """Returns the recorded outcome."""
         return await self._ask(namespace, ShowAnswer(action=action, holder=holder), AnswerOf)
 
     async def tell(self, namespace: str, told: TellToken) -> None:
-        """Records a token's state."""
         await self._ask(namespace, told, Done)
 
     async def seat(
         self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> AsyncClient:
-        """Opens a dedicated connection."""
         return await self._connect(namespace, pushed, lost)
 
     def close(self) -> None:
-        """Closes every connection except seats."""
         for one, _ in tuple(self._open.values()):
             one.close()
 

@@ -108,7 +108,6 @@ class Owned:
         self.tokens: ServerTokens | None = None
 
     async def begin(self, client: OAuthClient, secret: str) -> None:
-        """Obtains the first token."""
         desk, who = self._desk.tokens, f"{self._server} {_numbers(self._told)}"
         self.tokens = ServerTokens(
             desk,
@@ -128,7 +127,6 @@ class Owned:
             upstream.kill(_OWNER_GONE)
 
     async def ready(self) -> None:
-        """Makes a token available (rule 3)."""
         if self.tokens is not None:
             await self.tokens.current()
 
@@ -139,7 +137,6 @@ class Owned:
             raise SecretChangedError(f"the tokens of server `{self._ask.server}` are another task's")
 
     async def watch(self) -> None:
-        """Ends the server when its tokens have no owner any more (rule 2)."""
         live = True
         while live and not self._over:
             await asyncio.sleep(FRESH)
@@ -149,7 +146,6 @@ class Owned:
             self._upstream.kill(_OWNER_GONE)
 
     def end(self) -> None:
-        """Gives the token back."""
         self._over = True
         if self.tokens is not None:
             self.tokens.end()
@@ -332,7 +328,6 @@ class Minted:
             raise SecretChangedError(f"a credential of server `{self._ask.server}` is over, or about to end")
 
     async def watch(self) -> None:
-        """Ends the server when its credentials end or are about to (rules 5 and 6)."""
         live = True
         while live and not self.is_over:
             await asyncio.sleep(min(FRESH, self._pause()))
@@ -412,7 +407,6 @@ class Minted:
             self._upstream.kill(why)
 
     def end(self) -> None:
-        """Gives the credentials back (rule 7)."""
         self._over = self._over or "the server has ended"
         self._ended.set()
         self._desk.kept(self, frozenset())

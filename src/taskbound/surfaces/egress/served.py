@@ -389,7 +389,6 @@ class Served:
             self._say(wire.LoggedHere(params=msgspec.Raw(raw)))
 
     def listed(self, kind: str) -> None:
-        """Handles a changed list of this kind."""
         self._say(wire.ListMoved(kind=kind))
 
     def updated(self, uri: str) -> None:
@@ -398,12 +397,10 @@ class Served:
             self._say(wire.Updated(uri=uri))
 
     def asked(self, question: Question) -> None:
-        """Handles a server's question to its caller (rule 6)."""
         number = next((name for name, one in self._open.items() if one.number == question.number), 0)
         self._begin(self._questions.ask(question, number, self._leaks))
 
     def withdrawn(self, question: Question) -> None:
-        """Handles a withdrawn question."""
         self._questions.withdraw(question)
 
     def _spilled(self, number: int) -> None:
@@ -411,11 +408,9 @@ class Served:
             one.told = one.told or number in {0, name}
 
     def tools_changed(self) -> None:
-        """Handles a changed list of tools."""
         self._say(wire.ToolsMoved())
 
     def ended(self, reason: str, detail: str) -> None:
-        """Handles the server's end."""
         self._filled.end()  # 9
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))

@@ -63,7 +63,6 @@ class EgressHouse:
     ending: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def close(self) -> None:
-        """Ends every server."""
         for one in tuple(self.running):
             one.leave()
         while self.running:  # that its connection is lost is told to each in the loop's next round
@@ -85,7 +84,6 @@ class EgressSocket(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Identifies the peer (rule 1)."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -148,7 +146,6 @@ class EgressSocket(asyncio.Protocol):
             self._transport.close()
 
     def leave(self) -> None:
-        """Closes the connection and ends its work."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -180,7 +177,6 @@ class EgressSocket(asyncio.Protocol):
             self._served.upstream.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the server (rule 2)."""
         del exc
         if self._timer is not None:
             self._timer.cancel()

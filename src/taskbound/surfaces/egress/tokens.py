@@ -113,7 +113,6 @@ class Endings:
         """Of what issuers are being asked now."""
 
     def begin(self, held: Held, issuer: Issuer, tell: Tell) -> None:
-        """Starts the revocation of a token."""
         self.mind(asyncio.get_running_loop().create_task(self._end(held, issuer, tell)))
 
     async def close(self) -> None:
@@ -391,7 +390,6 @@ class Refusals:
         self._until[client] = (_now() + PATIENCE, error)
 
     def note_untaken(self, place: str, began: float) -> None:
-        """Records the rejection of a token that was requested at `began` (rule 2)."""
         one, now = self._place(place), _now()
         if began > one.untaken and now - one.untaken < PATIENCE:
             one.rest = now + PATIENCE
@@ -451,7 +449,6 @@ class Known:
         ear(self._last(server))
 
     def leave(self, server: str, ear: Hear) -> None:
-        """Stops reporting to `ear`."""
         ears = [one for one in self._ears.pop(server, []) if one != ear]
         if ears:
             self._ears[server] = ears
@@ -466,7 +463,7 @@ class OpenSealed(Protocol):
 
     @property
     def public(self) -> str:
-        """The public key."""
+        pass
 
     def open(self, sealed: str, binding: Binding) -> str:
         """Opens a value sealed for exactly this binding. MUST raise `BadSecretError` for anything else."""

@@ -49,12 +49,10 @@ _YES: Final[Mapping[Proxy, tuple[tuple[str, str], ...]]] = {
 
 
 def tell_yes(proxy: Proxy) -> Told:
-    """Returns the answer that lets the request pass (rules 1 and 6)."""
     return Told(_FINE, (*_YES[proxy], ("Content-Length", "0")), b"")
 
 
 def tell_no(proxy: Proxy, told: Told) -> Told:
-    """Adapts the service's refusal to the proxy (rules 2 to 5)."""
     changed = proxy is not Proxy.NGINX and told.status >= _FAILED
     headers = told.headers
     if proxy is Proxy.AUTH_REQUEST and told.status != _UNPROVEN:

@@ -55,11 +55,9 @@ class Reply(http.Reply):
         self._domain = domain
 
     def let_pass(self) -> None:
-        """Lets the request pass."""
         self._tell(tell_yes(self._proxy))
 
     def refuse(self, error: TaskboundError) -> None:
-        """Refuses an unreadable request."""
         self.refuse_at(Refused(error=error, step=Step.REQUEST), "")
 
     def refuse_at(self, refused: Refused, tool: str) -> None:
@@ -98,17 +96,14 @@ class GuardServer(Room["Bounds", "Connection"]):
         return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
 
     def reply(self, connection: Connection, head: Asked | None, raw: RawHead | None) -> Reply:
-        """Returns the reply for this connection."""
         del raw
         domain = self._verifier.service.domain
         return Reply(connection, last=head is None, proxy=self._before.proxy, domain=domain)
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """Does nothing: the reply has logged the refusal."""
         del error, raw
 
     def take(self, head: Asked, body: bytes, reply: Reply) -> None:
-        """Answers a complete request."""
         if head.refused is not None:
             reply.refuse_at(head.refused, head.tool)
         elif head.endpoint is None:

@@ -34,7 +34,6 @@ _LIMITS: Final = (
 
 
 def main() -> None:
-    """Handles the requests on standard input."""
     _limit(_LIMITS)  # 1
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=AskedLooks)
     states = [Path(one).stat() for one in asked.closed]

@@ -23,7 +23,6 @@ LONGEST: Final = 1_024
 
 
 def tagged(kind: str, text: str) -> str:
-    """Returns a value with its type (rule 1)."""
     return f"{kind} {canonical(text).decode()}"
 
 

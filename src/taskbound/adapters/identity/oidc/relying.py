@@ -112,7 +112,6 @@ class OidcRelyingParty:
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:
-        """Exchanges an authorization code for the person's verified claims."""
         found = self._token(issuer, code, verifier, redirect, now)
         text = found.get("id_token")
         if not isinstance(text, str):

@@ -129,7 +129,6 @@ class Calls:
             raise TrustSourceError(f"the Workload API can't be reached: {words}") from error
 
     def close(self) -> None:
-        """Closes the connection and its calls."""
         if self._writer is not None:
             self._writer.transport.abort()
 

@@ -249,7 +249,6 @@ class HeldDirectory(ABC):
         pass
 
     def close(self) -> None:
-        """Releases the directory."""
         for descriptor in (self._held, self._directory):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -75,7 +75,6 @@ class TokenKeyDirectory:
         return key
 
     def kids(self) -> tuple[str, ...]:
-        """Returns the names of all keys."""
         try:
             names = os.listdir(self._directory)  # noqa: PTH208 -- of the directory that is held
         except OSError as error:
@@ -95,7 +94,6 @@ class TokenKeyDirectory:
             raise KeyUnusableError(f"the key `{kid}` may still be there: {error.strerror}") from error
 
     def close(self) -> None:
-        """Releases the directory."""
         for descriptor in (self._held, self._directory):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -81,7 +81,6 @@ class SignerConnection:
         return self._socket is not None
 
     def close(self) -> None:
-        """Closes it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -118,11 +117,9 @@ class SocketSigner:
         return self._connection.account
 
     def verifier_key(self, origin: str) -> str:
-        """Returns the log's public key as a vkey."""
         return self._about(origin).key
 
     def last_signed(self, origin: str) -> Checkpoint:
-        """Returns the last signed checkpoint."""
         about = self._about(origin)
         return Checkpoint(origin=origin, size=about.size, root=about.root)
 
@@ -140,7 +137,6 @@ class SocketSigner:
         raise SignerUnavailableError("the signer answered something else than it was asked")
 
     def close(self) -> None:
-        """Closes the connection."""
         self._connection.close()
 
     def _about(self, origin: str) -> VerifierKey:
@@ -200,7 +196,6 @@ class SocketCustody:
         raise _strange()
 
     def forget_key(self, kid: str) -> None:
-        """Destroys the key."""
         if not isinstance(self._ask(ForgetAgentKey(kid=kid)), Forgotten):
             raise _strange()
 
@@ -259,7 +254,6 @@ class SocketTokenSigner:
             _tokens_strange()
 
     def close(self) -> None:
-        """Closes the connection."""
         with self._lock:
             self._connection.close()
 

@@ -64,7 +64,7 @@ class Asking(Protocol):
         """Returns the server's answer; raises ServerLostError without a valid one."""
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Sends a notification."""
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

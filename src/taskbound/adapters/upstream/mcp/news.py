@@ -117,7 +117,6 @@ class Listening:
         """Whether the server knows no such streams."""
 
     def begin(self) -> None:
-        """Requests the first stream."""
         self._next()
 
     def subscribe(self, uri: str, answer: Callable[[UpstreamAnswer], None]) -> int:
@@ -129,24 +128,20 @@ class Listening:
         return self._number
 
     def cancel(self, number: int) -> None:
-        """Answers a pending subscription as cancelled."""
         answer = self._take(number)
         if answer is not None:
             answer(NoAnswer("cancelled", "the subscription was cancelled before it was acknowledged"))
 
     def forget(self, number: int) -> None:
-        """Drops a pending subscription."""
         self._take(number)
 
     def leave(self, uri: str) -> None:
-        """Unsubscribes a URI."""
         asked = self._asking[1] if self._asking is not None else frozenset()
         if uri in self._uris | asked and uri not in self._due and not self._answers.get(uri):
             self._left.add(uri)
             asyncio.get_running_loop().call_soon(self._next)
 
     def noticed(self, notice: Notice) -> None:
-        """Handles a notification other than progress and logs (rule 4)."""
         meta = notice.params.get("_meta")
         stream = meta.get(SUBSCRIPTION_KEY) if isinstance(meta, dict) else None
         number = stream if type(stream) is int and stream in self._streams else 0

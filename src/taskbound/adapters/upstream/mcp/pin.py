@@ -327,7 +327,6 @@ def _through_env(path: Path, words: list[str]) -> list[str]:
 
 
 def scripts_of(program: str, arguments: Sequence[str], directory: Path) -> list[Path]:
-    """Returns the absolute paths of existing scripts on a command line (script rule 2)."""
     named: list[Path] = []
     plain = _INTERPRETER.fullmatch(program) is not None and module_of(program, arguments) is None
     skip = False

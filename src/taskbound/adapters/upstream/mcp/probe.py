@@ -70,20 +70,19 @@ class Deaf:
         """Ignored: lists are read once."""
 
     def updated(self, uri: str) -> None:
-        """Ignored: there are no subscriptions."""
+        pass
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
-        """Ignored: there are no calls."""
+        pass
 
     def asked(self, question: Question) -> None:
-        """Ignored: a probe answers no questions."""
         question.answer(errored(METHOD_NOT_FOUND, REFUSAL))
 
     def withdrawn(self, question: Question) -> None:
-        """Ignored."""
+        pass
 
     def ended(self, reason: str, detail: str) -> None:
-        """Ignored: the failing request reports it."""
+        pass
 
 
 def pin_server(  # noqa: PLR0913 -- what a server is started by, as a person types it
@@ -170,7 +169,6 @@ async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Pro
 
 
 async def look_legacy(session: Asking, *, show: Show, patience: Patience) -> Probe:
-    """Probes a fresh connection by `initialize`."""
     try:
         opened = await initialize(session, patience=patience.start)
     except StartFailedError as refusal:

@@ -114,7 +114,6 @@ class Ears(Protocol):
 
 
 def environment_for(declared: tuple[tuple[str, str], ...], ours: Mapping[str, str]) -> dict[str, str]:
-    """Returns a server's whole environment (rule 2)."""
     kept = {name: value for name, value in ours.items() if name in _INHERITED or name.startswith("LC_")}
     return {**kept, **dict(declared)}
 
@@ -209,12 +208,10 @@ class ServerProcess(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int:
-        """The process id, also of its session and group."""
         return self._transport.get_pid() if self._transport is not None else 0
 
     @property
     def unsent(self) -> int:
-        """Bytes that it has not taken yet."""
         return self._input.get_write_buffer_size() if self._input is not None else 0
 
     def write(self, data: bytes) -> None:
@@ -223,13 +220,11 @@ class ServerProcess(asyncio.SubprocessProtocol):
             self._input.write(data)
 
     def pause(self) -> None:
-        """Stops reading its output (rule 5)."""
         pipe = self._output()
         if pipe is not None and pipe.is_reading():
             pipe.pause_reading()
 
     def resume(self) -> None:
-        """Continues reading."""
         pipe = self._output()
         if pipe is not None and not pipe.is_reading():
             pipe.resume_reading()
@@ -244,14 +239,12 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return escape_text(words)
 
     def kill(self) -> None:
-        """Kills it and its descendants (rule 3)."""
         others = beneath(self.pid) if self.pid else []
         self.signal(signal.SIGKILL)
         for other in others:
             send_signal(other, signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        """Signals its process group."""
         if self.pid:
             send_group((self.pid, self._started), number)
 
@@ -272,7 +265,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return self._ended.done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
         if isinstance(transport, asyncio.SubprocessTransport):
             self._transport = transport
             self._started = started_of(transport.get_pid())
@@ -283,7 +275,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
                 output.set_protocol(_Output(self.hear, output.get_protocol()))  # 6
 
     def hear(self, data: bytes) -> None:
-        """Passes on its output."""
         if not self._silent:
             self._ears.heard(data)
 
@@ -296,7 +287,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
             del self._tail[:-_TAIL]  # 4
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """Records the end of its output."""
         del exc
         if fd == _STDOUT:
             self._closed = True
@@ -355,12 +345,10 @@ def adopt_orphans(*, on: bool = True) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns all current descendants."""
     return [one for one, _ in beneath(pid)]
 
 
 def children(pid: int) -> list[int]:
-    """Returns all current children."""
     return [one for one in descendants(pid) if parent_of(one) == pid]
 
 

@@ -164,12 +164,10 @@ class StdioServer:
 
     @property
     def era(self) -> str:
-        """The MCP revision that it speaks."""
         return self._era
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The supported methods besides tools."""
         return self._methods
 
     @property
@@ -184,12 +182,10 @@ class StdioServer:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     @property
     def unsent(self) -> int:
-        """Bytes that it has not taken yet."""
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
@@ -214,7 +210,6 @@ class StdioServer:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Sends one call and returns its number (rule 1)."""
         del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
@@ -231,7 +226,6 @@ class StdioServer:
         return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
-        """Sets a legacy server's log level."""
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
 
@@ -242,7 +236,6 @@ class StdioServer:
         return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
     async def unsubscribe(self, uri: str) -> None:
-        """Ends the subscription of this URI."""
         if self._session.listening is not None:
             self._session.listening.leave(uri)
         elif not is_modern(self._era):
@@ -256,7 +249,6 @@ class StdioServer:
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
-        """Discards any later answer to the call."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
         elif not self._tasks.forget(number):
@@ -268,16 +260,13 @@ class StdioServer:
         self._process.pause()
 
     def resume(self) -> None:
-        """Continues reading."""
         self._tasks.resume()
         self._process.resume()
 
     def kill(self, reason: str) -> None:
-        """Kills it and its descendants."""
         self._session.end(reason)
 
     async def close(self) -> None:
-        """Reports cancelled tasks, then ends it gracefully, then by force."""
         if self.alive:
             await self._tasks.finish(self._patience.stop)
         await self._process.stop(grace=self._patience.stop)
@@ -364,14 +353,12 @@ class Filling:
     tokens: Tokens | None = field(default=None, repr=False)
 
     def target(self, target: str) -> str:
-        """Returns a request target with the slot parameters."""
         if not self.query:
             return target
         return f"{target}{'&' if '?' in target else '?'}{self.query}"
 
 
 def fill(values: Mapping[Slot, str], tokens: Tokens | None = None) -> Filling:
-    """Returns the filling of these values and tokens."""
     ordered = sorted(values.items(), key=lambda one: one[0].text)
     return Filling(
         environment=tuple((slot.name, value) for slot, value in ordered if slot.kind == "environment"),

@@ -119,7 +119,6 @@ class Asks:
         return (number, name) if number >= 0 else None
 
     def take_back(self, notice: Notice) -> None:
-        """Handles a server's cancellation of its own request."""
         request = notice.params.get("requestId")
         if isinstance(request, int | str) and not isinstance(request, bool):
             question = self._open.pop(request, None)
@@ -141,10 +140,10 @@ class Channel(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the server has not taken yet."""
+        pass
 
     def write(self, data: bytes) -> None:
-        """Sends one line."""
+        pass
 
     def kill(self) -> None:
         """Ends it at once."""
@@ -171,7 +170,6 @@ class Session:
         """The stream of a modern server's news."""
 
     def attach(self, channel: Channel) -> None:
-        """Sets the process."""
         self._channel = channel
 
     @property
@@ -181,14 +179,12 @@ class Session:
 
     @property
     def unsent(self) -> int:
-        """Bytes that the server has not taken yet."""
         return self._channel.unsent if self._channel is not None else 0
 
     # --- towards the server ----------------------------------------------------------------------
 
     @property
     def upcoming(self) -> int:
-        """The next request's id."""
         return self._last + 1
 
     def send(
@@ -215,24 +211,20 @@ class Session:
         return number
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Sends a notification."""
         if self._channel is not None:
             self._channel.write(notice_line(method, params))
 
     def cancel(self, number: int, reason: str) -> None:
-        """Asks the server to cancel an open request."""
         if number in self._open:
             params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
             self.tell("notifications/cancelled", params)
 
     def forget(self, number: int) -> None:
-        """Discards any later answer."""
         self._open.pop(number, None)
         self._progress.pop(number, None)
         self._logged.pop(number, None)
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Sets the lookup of a task's call (rule 5)."""
         self._asks.whose = whose
 
     def keep(
@@ -251,7 +243,6 @@ class Session:
             self._logged[number] = logged.told
 
     def drop(self, number: int) -> None:
-        """Ends its notifications."""
         self._kept.pop(number, None)
         self.forget(number)
 

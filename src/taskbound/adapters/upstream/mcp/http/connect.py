@@ -139,7 +139,6 @@ class Dialer:
         self._idle.append((wire, timer))
 
     def close(self) -> None:
-        """Closes every idle connection."""
         for wire, timer in self._idle:
             timer.cancel()
             wire.abort()

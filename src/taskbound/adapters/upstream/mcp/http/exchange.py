@@ -64,11 +64,9 @@ class Exchange:
 
     @property
     def unsent(self) -> int:
-        """Bytes that the server has not taken yet."""
         return self._wire.unsent
 
     def send(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Writes a request (rule 1)."""
         request = h11.Request(method=method, target=target, headers=list(headers))
         parts = [self._http.send(request)]
         if body:
@@ -197,7 +195,6 @@ class Wire(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the peer has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def certificate(self) -> bytes:
@@ -231,7 +228,6 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
@@ -243,13 +239,11 @@ class Wire(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """Records the end of input."""
         self._over = True
         self._wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Records the loss of the connection."""
         del exc
         self._over = True
         self._wake()

@@ -62,37 +62,30 @@ class Exchanges:
             self._of[number] = of
 
     def end(self, number: int) -> Waiting | None:
-        """Closes an exchange."""
         self._of.pop(number, None)
         return self.open.pop(number, None)
 
     def keep(self, number: int, one: Waiting) -> None:
-        """Keeps an answered exchange for notifications (rule 3)."""
         self._kept[number] = one
 
     def drop(self, number: int) -> None:
-        """Ends its notifications."""
         self._kept.pop(number, None)
 
     def lose(self, found: NoAnswer) -> None:
-        """Reports the server's loss to kept exchanges."""
         kept, self._kept = self._kept, {}
         for one in kept.values():
             one.answer(found)
 
     def about(self, within: int | None) -> int | None:
-        """Returns the call that an exchange is about (rule 3)."""
         return self._of.get(within, within) if within is not None else None
 
     def progressed(self, params: Mapping[str, JsonValue], within: int | None) -> None:
-        """Routes a progress notification (rule 1)."""
         token = token_in(params)
         one = self._heard_of(token) if self.about(within) in {token, NOBODY} else None
         if one is not None and one.progress is not None:
             one.progress(params)
 
     def log(self, params: Mapping[str, JsonValue], within: int | None) -> None:
-        """Routes a log notification (rule 2)."""
         within = self.about(within)
         every = (*self.open.values(), *self._kept.values())
         calls = [one.logged for one in every if one.logged is not None]
@@ -133,11 +126,9 @@ class Again:
         return heard
 
     def leave(self, uri: str) -> None:
-        """Forgets this URI."""
         self._uris.pop(uri, None)
 
     def logs_from(self, level: str) -> None:
-        """Records the log level."""
         self._level = level
 
     def _renewed(self) -> None:

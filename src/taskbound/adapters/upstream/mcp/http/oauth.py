@@ -198,7 +198,6 @@ class LookToken:
         return self._token
 
     def refused(self, token: str) -> None:
-        """Records the rejection."""
         del token
         self._token = ""
 

@@ -56,7 +56,6 @@ _MARK: Final = b"\xef\xbb\xbf"
 
 
 def one_line(document: bytes) -> bytes:
-    """Returns a JSON document as one line (rule 5)."""
     return document.translate(_SPACES) if b"\n" in document or b"\r" in document else document
 
 
@@ -79,7 +78,6 @@ class EventCutter:
 
     @property
     def held(self) -> int:
-        """Bytes of incomplete events."""
         return self._size + self._data_size
 
     def feed(self, data: bytes) -> list[bytes]:

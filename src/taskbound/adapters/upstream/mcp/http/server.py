@@ -76,12 +76,10 @@ class HttpServer:
 
     @property
     def era(self) -> str:
-        """The MCP revision that it speaks."""
         return self._era
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The supported methods besides tools."""
         return self._methods
 
     @property
@@ -96,7 +94,6 @@ class HttpServer:
 
     @property
     def unsent(self) -> int:
-        """Bytes that it has not taken yet."""
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
@@ -126,7 +123,6 @@ class HttpServer:
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Sends one call and returns its number (rule 1)."""
         del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
@@ -152,7 +148,6 @@ class HttpServer:
         return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
-        """Sets a legacy server's log level."""
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
             if self._again is not None:
@@ -165,7 +160,6 @@ class HttpServer:
         return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
     async def unsubscribe(self, uri: str) -> None:
-        """Ends the subscription of this URI."""
         if self._session.listening is not None:
             self._session.listening.leave(uri)
         elif not is_modern(self._era):
@@ -181,7 +175,6 @@ class HttpServer:
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
-        """Discards any later answer to the call."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
         elif not self._tasks.forget(number):
@@ -193,7 +186,6 @@ class HttpServer:
         self._session.pause()
 
     def resume(self) -> None:
-        """Continues reading."""
         self._tasks.resume()
         self._session.resume()
 
@@ -202,7 +194,6 @@ class HttpServer:
         self._session.end(reason)
 
     async def close(self) -> None:
-        """Reports cancelled tasks, then ends session and connections."""
         if self.alive:
             await self._tasks.finish(self._patience.stop)
         await self._session.close(grace=self._patience.stop)

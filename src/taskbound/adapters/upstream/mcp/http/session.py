@@ -119,14 +119,12 @@ class HttpSession:
 
     @property
     def unsent(self) -> int:
-        """Bytes that the server has not taken yet."""
         return sum(one.unsent for one in self._exchanges)
 
     # --- towards the server ----------------------------------------------------------------------
 
     @property
     def upcoming(self) -> int:
-        """The next request's id."""
         return self._last + 1
 
     def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
@@ -158,13 +156,11 @@ class HttpSession:
         return number
 
     def tell(self, method: str, params: bytes = b"") -> None:
-        """Sends a notification."""
         task = self._begin(self._post(notice_line(method, params)))
         if method in _OPENING:
             self._greeting = task
 
     def cancel(self, number: int, reason: str) -> None:
-        """Cancels an open request (rule 6)."""
         if number not in self._open:
             return
         if is_modern(self._version):
@@ -175,13 +171,11 @@ class HttpSession:
             self.tell("notifications/cancelled", params)
 
     def forget(self, number: int) -> None:
-        """Closes the exchange and discards any answer."""
         one = self._every.end(number)
         if one is not None and one.task is not None:
             one.task.cancel()
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Sets the lookup of a task's call by the task's name."""
         self._asks.whose = whose
 
     def keep(
@@ -196,11 +190,9 @@ class HttpSession:
         self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
 
     def drop(self, number: int) -> None:
-        """Ends its notifications."""
         self._every.drop(number)
 
     def listen(self) -> None:
-        """Opens a legacy server's stream outside calls (rule 7)."""
         self._begin(self._listened())
 
     async def ask(
@@ -230,7 +222,6 @@ class HttpSession:
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Continues reading."""
         self._flowing.set()
 
     def end(self, reason: str) -> None:
@@ -247,7 +238,6 @@ class HttpSession:
         self._events.ended(reason, "")
 
     async def close(self, *, grace: float) -> None:
-        """Ends a legacy session as MCP requires, then everything."""
         self.end("the server was left")
         if self._tasks:
             await asyncio.wait(self._tasks)

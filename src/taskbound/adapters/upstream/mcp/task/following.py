@@ -76,7 +76,6 @@ class Tasks:
         session.relate(self._whose)
 
     def learn(self, tools: Iterable[bytes]) -> None:
-        """Learns from a tool list which tools are called as tasks (rule 1)."""
         found: set[str] = set()
         if self._able and not self._modern:
             for raw in tools:
@@ -276,7 +275,6 @@ class Tasks:
         self._waiter.flowing.clear()
 
     def resume(self) -> None:
-        """Continues polling."""
         self._waiter.flowing.set()
 
     async def finish(self, grace: float) -> None:

@@ -56,13 +56,11 @@ def is_task(value: Mapping[str, JsonValue], *, modern: bool) -> bool:
 
 
 def made_by(value: Mapping[str, JsonValue], *, modern: bool) -> McpTask | NoAnswer:
-    """Returns the task in a call's answer, or why it is invalid."""
     task = value if modern else value["task"]
     return _read(task if isinstance(task, dict) else {}, modern=modern)
 
 
 def said_by(value: Mapping[str, JsonValue], name: str, *, modern: bool) -> McpTask | NoAnswer:
-    """Returns the state in a poll's answer, or why it is invalid."""
     said = _read(value, modern=modern)
     if isinstance(said, McpTask) and said.name != name:
         return NoAnswer("other-task", "the server was asked about one task, and answers about another")
@@ -97,7 +95,6 @@ def brought_by(found: Answered, status: TaskStatus) -> Answered | Errored | NoAn
 
 
 def plain(found: Answered) -> Answered | NoAnswer:
-    """Returns a task's result as a call's (parsing rule 2)."""
     if is_task(found.value, modern=False) or found.value.get("resultType", "complete") != "complete":
         return _bad("its result is that of a call")
     meta = found.value.get("_meta")
@@ -114,7 +111,6 @@ def plain(found: Answered) -> Answered | NoAnswer:
 
 
 def failed(found: Answered, words: str) -> UpstreamAnswer:
-    """Returns a failed legacy task's result as a failed call's (parsing rule 3)."""
     value = found.value
     if value.get("isError") is True:
         return found
@@ -191,7 +187,7 @@ class Speaking(Protocol):
     """A session that supports tasks."""
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Sets the lookup of a task's call by name and exchange."""
+        pass
 
     async def ask(
         self,
@@ -205,7 +201,7 @@ class Speaking(Protocol):
         """Returns the answer to a request about a call; raises `ServerLostError`."""
 
     def forget(self, number: int) -> None:
-        """Discards any later answer."""
+        pass
 
     def keep(
         self,
@@ -215,10 +211,10 @@ class Speaking(Protocol):
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Keeps an answered request's notifications and reports the server's loss."""
+        pass
 
     def drop(self, number: int) -> None:
-        """Ends its notifications."""
+        pass
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -296,7 +292,6 @@ class Waiter:
         return await self.waited(work, 0.0)
 
     async def begun(self, work: Work, task: McpTask) -> UpstreamAnswer:
-        """Waits for a new task."""
         work.told.say(task.words, work.name)
         is_working = task.status is TaskStatus.WORKING
         return await self.waited(work, self._bounds.pause(task, 0.0) if is_working else 0.0)
@@ -405,7 +400,6 @@ class Teller:
         self._last: int | float = 0
 
     def heard(self, params: Mapping[str, JsonValue]) -> None:
-        """Handles the server's progress notification."""
         if self.told is None:
             return
         found = dict(params)
@@ -419,7 +413,6 @@ class Teller:
         self.told(found)
 
     def say(self, words: str, name: str) -> None:
-        """Reports the server's status text of this task."""
         if self.told is None or words in {"", self._words} or name in words:
             return  # 1
         self._words = words
