@@ -138,7 +138,6 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
 
 
 def _first(words: Sequence[str]) -> tuple[str, str]:
-    """Return the two words that select a single command, or '' where more must be known."""
     found: list[str] = []
     left = iter(words)
     for word in left:

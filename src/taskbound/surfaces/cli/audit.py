@@ -299,7 +299,6 @@ def _read_key(told: str) -> VerifierKey:
 
 
 def _read_checkpoint(session: Session, name: str, key: VerifierKey) -> Checkpoint:
-    """Read a checkpoint from a note, an older export, or the last one that a monitor received."""
     raw = read_file(name, largest=_LARGEST_EXPORT)
     if raw.startswith(b"{"):
         raw = _last_note(raw)

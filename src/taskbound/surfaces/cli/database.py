@@ -1,6 +1,6 @@
-"""`taskbound db`: the PostgreSQL database that daemons share, and copies of the store.
+"""`taskbound db`: the shared PostgreSQL database, and copies of the store.
 
-`upgrade` and `check` connect as the role in the address, because a daemon must not have these rights.
+`upgrade` and `check` connect as the role in the address: a daemon must not have these rights.
 """
 
 from __future__ import annotations

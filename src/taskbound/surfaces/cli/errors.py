@@ -51,7 +51,6 @@ def usage_fault(error: typer.TyperException) -> Fault:
 
 
 def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
-    """Print an error and its remedy; `excerpt` holds escaped file lines, which `--json` leaves out."""
     if screen.json:
         screen.complaint(fault)
         return

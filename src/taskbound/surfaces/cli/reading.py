@@ -85,7 +85,6 @@ def read_lines(name: str) -> Iterator[bytes]:
 
 
 def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
-    """Return the scope in a YAML or JSON file and its canonical bytes."""
     document = read_document(read_file(name), name)
     with document.pointing():
         scope = parse_scope(document.value)

@@ -30,7 +30,7 @@ _INDENTED: Final = 40
 _NARROWEST: Final = 12
 _SHORT: Final = 12
 _ROW: Final = re.compile(r" {2,}")
-"""Separates two columns (rule 3)."""
+"""Separates two columns."""
 _TAB: Final = 2
 """Columns that a tab is shown as, where a configuration is indented with them."""
 _ID: Final = re.compile(r"((?:tsk|act|crd)_)[a-z2-7]{18,27}([a-z2-7]{8})")
@@ -117,7 +117,6 @@ class Screen:
             self._print(self._out, Words(text), style)
 
     def word(self, text: str) -> None:
-        """Print a word for copying, or any text that isn't a plain ASCII word as a line."""
         if self.json:
             return
         if _WORD.fullmatch(text):
@@ -126,7 +125,6 @@ class Screen:
             self.line(shown(text))
 
     def text(self, text: str) -> None:
-        """Print lines of ours for copying, with control characters escaped."""
         for line in () if self.json else text.splitlines():
             inner = line.lstrip(" ")
             self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)

@@ -25,8 +25,6 @@ def add_serve(app: typer.Typer) -> None:
 
 
 def add_gateway(app: typer.Typer) -> None:
-    """The command parses its own arguments, so that it starts fast."""
-
     def gateway(ctx: typer.Context) -> None:
         """Run the gateway between an MCP client and its servers; clients start it as `init` configured.
 
@@ -48,8 +46,6 @@ def add_gateway(app: typer.Typer) -> None:
 
 
 def add_guard(app: typer.Typer) -> None:
-    """The command parses its own arguments, so that it starts fast."""
-
     def guard(ctx: typer.Context) -> None:
         """Answer nginx or Envoy whether a request may pass to the service behind the proxy.
 

@@ -66,7 +66,6 @@ class Session:
 
     @property
     def told_namespace(self) -> str:
-        """Return the namespace option, or '' to use the settings."""
         return self._namespace
 
     @property
@@ -115,7 +114,6 @@ class Session:
             raise DeclinedError("nothing was changed")
 
     def prompt(self, question: str, default: str = "") -> str:
-        """Return the user's answer; raises NeedsYesError or DeclinedError (closed input)."""
         if self.screen.json or not self.screen.interactive:
             raise NeedsYesError(f"can't ask without a terminal: {question}")
         more = f" ({default})" if default else ""

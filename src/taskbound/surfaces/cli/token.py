@@ -1,7 +1,4 @@
-"""`taskbound token`: tokens, signing keys, OAuth clients and admissions. No command prints a token.
-
-The request under a code is shown before any question; a client's own claims are marked as such.
-"""
+"""`taskbound token`: tokens, signing keys, OAuth clients and admissions. No command prints a token."""
 
 from __future__ import annotations
 

@@ -386,7 +386,6 @@ def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], ret
 
 
 def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
-    """Refuse retries with anything but a plain approval of one action."""
     if retries and (not plain or is_plan(approval) or is_amendment(approval)):
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
@@ -435,7 +434,6 @@ def _statement(
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    """Return the digest of the narrowed action, or '' if the approver didn't narrow it."""
     return "" if less is None else action_from(found, question, less.arguments).digest
 
 

@@ -62,7 +62,6 @@ def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]
 
 
 def plan_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
-    """Show the plan before its statement is built; refuse an answer that plans don't have."""
     if kind is AnswerKind.NARROW:
         raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
     plan, questions = show_plan_to_sign(session, name)

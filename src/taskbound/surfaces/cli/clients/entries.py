@@ -244,7 +244,6 @@ def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -
 
 
 def _is_front(url: str) -> bool:
-    """Return whether the URL can be our own HTTP front (`/mcp/AGENT` on this machine)."""
     try:
         split = urlsplit(url)
         return split.hostname in _NEAR and _FRONT.fullmatch(split.path) is not None

@@ -1,7 +1,4 @@
-"""Finds project directories whose files a client would read: Claude Code's projects and those granted.
-
-The search follows no links and is bounded; a file that can't be checked counts as present.
-"""
+"""Finds project directories whose files a client would read; the search follows no links and is bounded."""
 
 from __future__ import annotations
 

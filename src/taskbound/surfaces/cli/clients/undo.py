@@ -1,7 +1,7 @@
 """Writes client configurations and restores them.
 
 1. The original bytes are durable, readable by this account only, before a file is changed.
-2. A file is replaced atomically, keeps its mode, and a link stays a link. Restoring admits no new reader.
+2. Files are replaced atomically. No account that could not read a file before, or can't now, gains access.
 3. A file that no longer holds the bytes that were read is left; the new text must parse to what is meant.
 4. If a file changed since, a person must agree to restoring it, and only the servers are moved back.
 5. A file that can't be restored keeps its copy; other copies are deleted, because they may hold secrets.
@@ -67,7 +67,6 @@ class Removed:
 
 
 def rewrite(text: str, change: Change) -> tuple[str, Removed]:
-    """Return the new text and what was removed; raises ConfigCommentError if a comment would be lost."""
     document = parse_jsonc(text)
     servers = _servers(document, change.keys)
     going = [one for one in servers.members if one.key in change.remove]
@@ -146,7 +145,6 @@ class _Edits:
         self._edits.append((place, place, new))
 
     def drop_member(self, member: Member) -> None:
-        """Remove a member, and its line if nothing else is on it; `drop_comma` removes its comma."""
         start = member.start
         before = len(self._text[:start].rstrip(" \t"))
         end = member.end

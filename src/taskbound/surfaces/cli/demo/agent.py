@@ -144,7 +144,6 @@ class RawClient:
             await process.wait()
 
     async def ask(self, raw: bytes, number: int | None) -> dict[str, JsonValue]:
-        """Send these exact bytes, and return the answer with this id; None takes the next message."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ConnectionError("the connection is not open")

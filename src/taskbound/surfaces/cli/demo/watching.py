@@ -54,7 +54,6 @@ class Watch:
         return self._client.ask(ExportAudit(limit=1), ExportPage).size
 
     def find(self, start: int, wanted: Callable[[Event], bool]) -> Event | None:
-        """Return the first matching event from this place on; waits for it for a bounded time."""
         end = time.monotonic() + _PATIENCE
         while (left := end - time.monotonic()) > 0:
             ask = TailAudit(after=start - 1, limit=1000, wait=max(int(left), 1))

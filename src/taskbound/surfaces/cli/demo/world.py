@@ -138,7 +138,6 @@ class World:
         return next((left, whole) for name, left, whole in detail.remainders if name == limit)
 
     def end_daemon(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Signal the daemon and return its process id; the next request starts another."""
         client, self._client = self.client, None
         return end_daemon(client, how)
 

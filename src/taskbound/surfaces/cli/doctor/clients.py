@@ -35,7 +35,6 @@ def look_at_clients(
     pinned: Sequence[ServerSpec],
     floating: Callable[[Sequence[str]], str],
 ) -> Iterator[Finding]:
-    """Yield findings; `agents` maps agents to ceilings (None without a daemon)."""
     roots = {one for ceiling in (agents or {}).values() for one in granted_directories(ceiling)}
     below, whole = projects_below(roots)
     folders = (folder, *below, *known_projects(person))

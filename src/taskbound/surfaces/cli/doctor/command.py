@@ -1,7 +1,4 @@
-"""`taskbound doctor`: which boundaries of the operating system hold here, which don't, and what is broken.
-
-A `warn` is a boundary that doesn't hold; only `bad` makes the status 1. Looking starts and changes nothing.
-"""
+"""`taskbound doctor`: which boundaries hold and what is broken; it starts nothing and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Findings about this account's processes in Linux's `/proc` that reach pinned servers without the gateway.
 
-Earlier, disguised and other accounts' processes aren't seen (proc(5), proc_pid_net(5)).
+Earlier, disguised and other accounts' processes aren't seen (proc(5), proc_pid_net(5)), and neither are
+connections to remote servers.
 """
 
 from __future__ import annotations

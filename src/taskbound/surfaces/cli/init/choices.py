@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 
 def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
-    """Return the indexes of the selected rows; a row is name, description, and whether it is preselected."""
     ticked = [one for _, _, one in rows]
     while True:
         session.screen.heading(title)
@@ -320,7 +319,6 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def choose_template(session: Session, choice: Choice, scope: Scope, *, told: bool) -> None:
-    """Choose a template name that is free or has the same scope; an existing scope isn't replaced."""
     rows = {one.name: bytes(one.scope) for one in session.ask(ListTemplates(), TemplateRows).rows}
     names = (choice.template,) if told else (choice.template, choice.agent, _free_name(choice.agent, rows))
     for name in names:

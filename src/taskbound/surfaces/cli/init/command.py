@@ -324,7 +324,6 @@ def _limits(choice: Choice) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _in_doubt(choice: Choice) -> tuple[str, ...]:
-    """Return the places that may hold paths and are not limited; all of them if no directory is chosen."""
     if choice.roots:
         return _places(choice, lambda it: it.doubts)
     return _places(choice, lambda it: (*it.paths, *it.addresses, *it.doubts))

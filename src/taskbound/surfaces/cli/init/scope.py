@@ -82,7 +82,6 @@ def parse_root(text: str) -> str:
 
 
 def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
-    """Return a scope for the chosen tools; without roots paths are free."""
     if not offers:
         raise BadInputError("no tool is ticked, so there is nothing to allow")
     below: list[JsonValue] = [{"below": root} for root in outermost(roots)]

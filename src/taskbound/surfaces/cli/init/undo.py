@@ -1,7 +1,7 @@
 """`taskbound init --undo` and `--forget`: restores configurations, or deletes their kept originals.
 
 1. A file that can't be restored is named and keeps its original; the others go on.
-2. The daemon refuses both beneath a gateway or a run and records each; both need a daemon.
+2. The daemon refuses both beneath a gateway or a run and records each; neither works without a daemon.
 """
 
 from __future__ import annotations

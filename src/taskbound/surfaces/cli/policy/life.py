@@ -288,7 +288,6 @@ def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
 
 
 def _require_cases(session: Session, found: PolicyFolder) -> None:
-    """Refuse the bundle unless each case is decided as expected; a folder may have no cases."""
     if not found.cases:
         return
     missed = [one for one in try_cases(session, found, "").results if not one.passed]

@@ -1,7 +1,4 @@
-"""Tool files that come with Taskbound for popular servers, and detection of a pinned server's package.
-
-An attacker who can write beside a server's script can change only the proposal, which a person applies.
-"""
+"""Ready tool files for popular servers. An attacker beside a server's script can change only the proposal."""
 
 from __future__ import annotations
 

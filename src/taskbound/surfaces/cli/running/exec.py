@@ -1,13 +1,13 @@
 """`taskbound exec`: runs a command with credentials of a task, and ends them with the command.
 
 1. All credentials are opened before the command starts; if one can't be had, the others are ended.
-2. Secrets go into the command's environment only, without variables that decide what runs or where programs
-   connect. For a host an agent in this process uses the key, and the command gets no secret.
+2. Secrets go into the command's environment only; variables that decide what runs or where programs connect
+   are refused. For a host an agent in this process uses the key, and the command gets no secret.
 3. The command runs under a keeper, so killing this process leaves no command with a credential (Linux).
-4. The command is ended if the task pauses or ends, or no daemon answers for five seconds.
+4. The command ends if the task pauses or ends, everything is stopped, or no daemon answers for 5 seconds.
 5. `--renew` renews credentials while the command runs; others end and the command goes on.
 6. Targets have five seconds to confirm revocation; the daemon revokes the rest later in any case.
-7. No tracer of this account and no core dump can read this process; tracers can read the command.
+7. No tracer and no core dump of this account can read this process; the command has no such protection.
 """
 
 from __future__ import annotations
@@ -212,7 +212,6 @@ class _Exec:
                 taken.add(name)
 
     def _join(self, *, start: bool) -> Task:
-        """Connect; a daemon started for this is not a child of this process."""
         adopt_orphans(on=False)
         session = self._session
         self._task = session.plugs.join(
@@ -339,7 +338,6 @@ class _Exec:
         self._send(signal.SIGTERM)
 
     def _note(self, number: int, _frame: object) -> None:
-        """Pass a signal on, unless the terminal sent it to the command too."""
         if number == signal.SIGCHLD or (number in _FROM_TERMINAL and in_foreground()):
             return
         self._send(number)

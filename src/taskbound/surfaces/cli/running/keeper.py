@@ -93,7 +93,6 @@ class Keeper:
         send_signal(self._process, number)
 
     def start(self, program: str, words: Sequence[str]) -> str:
-        """Start the command; returns why it could not be started, or ''."""
         told = b"\0".join(os.fsencode(word) for word in (program, *words))
         try:
             while told:
@@ -197,8 +196,6 @@ def _wake(_number: int, _frame: object) -> None:
 
 
 def _tie(keeper: int) -> Callable[[], None]:
-    """Return a `preexec_fn` that makes the new process end with its keeper."""
-
     def tie() -> None:
         _prctl(_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != keeper:
@@ -240,7 +237,6 @@ def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
 
 
 def in_foreground() -> bool:
-    """Return whether the terminal's signals reach the command as they reach this process."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:

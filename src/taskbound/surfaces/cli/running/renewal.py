@@ -94,7 +94,6 @@ class Renewals:
         )
 
     def tend(self, task: Task) -> None:
-        """Request due renewals; raises DaemonLostError if the connection is gone."""
         for one in self._kept:
             if one.over or one.number:
                 continue

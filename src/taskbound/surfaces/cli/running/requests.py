@@ -1,7 +1,4 @@
-"""Requests for credentials: `TARGET`, `TARGET/KIND`, or `TARGET/KIND:name=value,name=value`.
-
-The daemon decides which task the process belongs to; it refuses a process of another task.
-"""
+"""Requests for credentials as a user writes them; the daemon decides which task the process belongs to."""
 
 from __future__ import annotations
 

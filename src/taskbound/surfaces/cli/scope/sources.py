@@ -51,7 +51,6 @@ class Given:
     """The file, when it was one."""
 
     def spot(self, grant: str, path: str) -> str:
-        """Return file, line and column of a grant or a path in it, or '' if it came from no file."""
         if self.document is None:
             return ""
         place = _place_of(self.scope, grant)

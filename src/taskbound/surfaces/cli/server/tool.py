@@ -327,7 +327,6 @@ def _effect(row: ToolRow) -> str:
 
 
 def _approvers(row: ToolRow) -> str:
-    """Return the tool's approvers; '' if the agent's approvers approve, a note if all have left."""
     return "" if row.approvers is None else ", ".join(row.approvers) or "(none)"
 
 

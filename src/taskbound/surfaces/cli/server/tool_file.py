@@ -1,8 +1,4 @@
-"""`taskbound tool apply`, `describe` and `schema`: declarations about a server's tools in one file.
-
-Exactly the changes that were shown are applied; those that relax need `--relax`, and `--yes` is not enough.
-A proposed file is as strict as no file. Texts from a server appear in it as escaped names only.
-"""
+"""Tool files: exactly the shown changes are applied, and text from a server appears as escaped names only."""
 
 from __future__ import annotations
 
@@ -175,7 +171,6 @@ def read_tool_file(name: str) -> ToolFile:
 def written(
     server: str, proposals: Sequence[Proposal], slots: Sequence[str] = (), owners: Sequence[str] = ()
 ) -> bytes:
-    """Return the proposed file as YAML; `owners` holds each tool's owner or '', or is empty."""
     lines = [
         "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
         "# yaml-language-server: $schema=tool-file.schema.json",

@@ -181,7 +181,6 @@ def add(
 
 
 def pin_listed(session: Session, name: str, command: Sequence[str], tools: Sequence[bytes]) -> None:
-    """Pin a server by tools that were listed for it; its command is resolved and not started."""
     listed = tuple(canonical(parse_document(one)) for one in tools)
     probed = _started(
         session.plugs, name=name, command=[*command], env=None, cwd="", limit=None, secrets={}, listed=listed

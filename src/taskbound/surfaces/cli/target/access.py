@@ -196,7 +196,6 @@ class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_
 
 
 def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
-    """Return the ordered steps that make the host accept the keys; empty for other kinds of target."""
     place = target.place
     if not isinstance(place, OpensshPlace):
         return ()

@@ -1,8 +1,7 @@
 """`taskbound target`: the systems in which credentials are minted, and the broker's admin access to them.
 
-Admin access is sealed here to the key that the broker shows on its own socket, for the identity that this
-process computes from the user's file. Only the target can confirm that an attempt to mint is over: canaries
-of a host that doesn't exist would be revoked forever, so such a host is refused before anything is written.
+Admin access is sealed here to the key on the broker's own socket, for the target as the user's file has it.
+Canaries of a host that doesn't exist would be revoked forever, so the command refuses such a host first.
 """
 
 from __future__ import annotations
@@ -321,7 +320,6 @@ def host_helper(
 
 
 def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, JsonValue]:
-    """Return the described target and its JSON value; `anew` if it is to be declared."""
     if apart and name == "-":
         raise BadInputError(
             "standard input can't hold the file and the admin access", remedy="name the target's file"
@@ -335,7 +333,6 @@ def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, Jso
 
 
 def require_somewhere(place: SystemPlace) -> None:
-    """Refuse a target that this machine knows not to exist."""
     nodes = place.at if isinstance(place, RedisPlace) else (place,)
     for one in nodes:
         trouble = _trouble_of(one.host, one.port)
