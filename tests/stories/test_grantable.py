@@ -387,7 +387,7 @@ def test_a_refusal_says_that_nobody_could_grant_what_the_ceiling_leaves_out(worl
     world.agents.set_ceiling("default", "coder", scope_of(pays(60, "bob")), ANN)
     _, refusal = refused(world, task, {"to": "bob", "amount": 61})
     assert [one.code for one in refusal.reasons] == ["above-max", "not-grantable"]
-    assert "nobody may grant it" in refusal.instead
+    assert "no person may grant it" in refusal.instead
     _, refusal = refused(world, task, {"to": "bob", "amount": 60})
     assert refusal.reasons[1].code == "grantable"
 

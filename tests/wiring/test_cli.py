@@ -94,7 +94,7 @@ def test_a_module_of_our_own_that_is_missing_is_no_matter_of_an_extra(tmp_path: 
 def test_the_help_of_the_gateway_is_the_programs(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "taskbound.wiring.cli", "gateway", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert "a client starts this" in done.stdout
+    assert "clients start it as" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["typer.py", "json.py", "taskbound.py"])

@@ -86,7 +86,7 @@ def test_an_origin_that_nobody_said_is_the_address_and_the_port_that_was_free() 
 def test_a_place_of_which_a_part_is_wrong_is_refused(issued: Issued, tmp_path: Path) -> None:
     chain, key = str(issued.chain), str(issued.key)
     wrong: list[tuple[ApiPlace, type[Exception], str]] = [
-        (ApiPlace(address="localhost:1"), BadAddressError, "none"),
+        (ApiPlace(address="localhost:1"), BadAddressError, "malformed"),
         (ApiPlace(address="0.0.0.0:0"), BadAddressError, "there is no TLS"),
         (ApiPlace(address="0.0.0.0:0", certificate=chain, key=key), BadAddressError, "has to be said"),
         (ApiPlace(address="127.0.0.1:0", certificate=chain), BadAddressError, "a certificate and its key"),

@@ -146,8 +146,8 @@ def computing(text: Computing) -> None:
     ("function", "value", "words"),
     [
         (computing, {}, "can't be written"),
-        (plain, 5, "none that the tool takes"),
-        (typed, "a", "none that the tool takes"),
+        (plain, 5, "does not take the argument"),
+        (typed, "a", "does not take the argument"),
         (other, "a", "another value"),
         (bare, 2**60, "another value"),
     ],

@@ -102,7 +102,7 @@ class Link:
             return ()
         keys = _data(_granted(answer, path, *("list", *(("sudo",) if sudo else ())))).get("keys")
         if not isinstance(keys, list):
-            raise TargetUnavailableError("OpenBao answered a list request without a list")
+            raise TargetUnavailableError("the answer of OpenBao to a list request holds no list")
         return tuple(one if marked else one.removesuffix("/") for one in keys if isinstance(one, str))
 
     def look_up(self, path: str, body: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
