@@ -96,7 +96,6 @@ class Chains:
         """Up to where this transaction looked for settled records; 0 when it has not looked."""
 
     def get(self, writer: str) -> tuple[int, str, int] | None:
-        """Returns number, hash and instant of the writer's last record, or None if unknown."""
         return self.moved.get(writer) or self._kept.get(writer)
 
     def require_whole(self, writer: str, found: tuple[int, str, int] | None) -> None:
@@ -120,15 +119,12 @@ class PostgresAudit(SqlAudit):
         self._chains = chains
 
     def count(self) -> int:
-        """Returns how many records there are."""
         return self._link.whole(_COUNT)
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns settled records without a place, in order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (self._look(), limit))
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns settled records after this number, in order (rule 1)."""
         return self._link.all(read_pending, _FOLLOWING, (number, self._look(), limit))
 
     def unsettled(self) -> bool:
@@ -136,7 +132,6 @@ class PostgresAudit(SqlAudit):
         return self._link.whole(_BEYOND, (self._look(),)) == 1
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chains these events to the writer's last record (rule 3); returns their exact bytes."""
         if not events:
             return ()
         chain = self._chains.get(writer)
@@ -161,7 +156,6 @@ class PostgresAudit(SqlAudit):
         return raws
 
     def last_number(self) -> int:
-        """Returns the number of the record that this transaction appended last."""
         (before,) = self._link.locked(int, _OWN)
         return before + self._chains.appended
 

@@ -69,7 +69,6 @@ class PostgresCredentials(SqlCredentials):
     _link: PostgresLink
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """Returns these tasks' credentials that have not ended, locked by id (rules 1 and 2)."""
         return self._link.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
 
 
@@ -87,7 +86,6 @@ class PostgresPolicy(SqlPolicy):
     _link: PostgresLink
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """Returns what is in force, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
         found = self._link.locked(read_force, lock, (namespace,))
         if not found:
@@ -120,7 +118,6 @@ class PostgresRevocation(SqlRevocation):
     _link: PostgresLink
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
-        """Returns the kill switch, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _REVOCATION_LOCK_ALONE if moves else _REVOCATION_LOCK
         found = self._link.locked(read_switch, lock, (namespace,))
         if not found:
@@ -129,7 +126,6 @@ class PostgresRevocation(SqlRevocation):
         return found[0]
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Stores feed entries of records that this transaction gives places to (rule 3)."""
         if not entries:
             return
         values = (
@@ -155,7 +151,6 @@ class PostgresTools(SqlTools):
     _link: PostgresLink
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each tool that exists, by name in order."""
         return dict(self._link.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
 
 
@@ -176,11 +171,9 @@ class PostgresIdentities(SqlIdentities):
     _link: PostgresLink
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each agent that exists, by name in order."""
         return dict(self._link.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names))))
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """Returns, by name, those of these persons that exist, locked in name order."""
         values = (namespace, write_texts(sorted(names)))
         return {one.name: one for one in self._link.locked(PERSON_ROW.read, _LOCK_PERSONS, values)}
 
@@ -204,7 +197,6 @@ class PostgresServices(SqlServices):
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
-        """Returns those of these services and keys that exist, share-locked (rule 1)."""
         kids, asked = write_texts(sorted(keys)), write_texts(sorted(names))
         proven = self._link.locked(SERVICE_KEY_ROW.read, _LOCK_KEYS, (namespace, kids))
         found = self._link.locked(SERVICE_ROW.read, _SERVICE_LOCK, (namespace, asked))

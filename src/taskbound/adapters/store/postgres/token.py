@@ -65,7 +65,6 @@ class PostgresAuthorizations(SqlAuthorizations):
     _link: PostgresLink
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
-        """Returns, by id, those of these admissions that exist, share-locked (rule 1)."""
         names = write_texts(sorted(admissions))
         return {one.id: one for one in self._link.locked(ADMISSION_ROW.read, _LOCK, (namespace, names))}
 
@@ -88,7 +87,6 @@ class PostgresClaims(SqlClaims):
     _link: PostgresLink
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
-        """Uses these claims; returns which use of each this is (rules 1 to 3)."""
         if not claims:
             return ()
         ordered = sorted(claims, key=_key)
@@ -137,6 +135,5 @@ class PostgresTokens(SqlTokens):
     _link: PostgresLink
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
-        """Returns, by id, those of these tokens that exist, share-locked (rule 3)."""
         names = write_texts(sorted(tokens))
         return {one.id: one for one in self._link.locked(read_token, _LOCK_TOKENS, (namespace, names))}

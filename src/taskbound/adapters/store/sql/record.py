@@ -52,7 +52,6 @@ ENDED: Final = Form(lambda column: column or None, lambda at: at or 0)
 
 
 def enum(kind: type[Enum]) -> Form:
-    """Returns the form of an enumeration, stored by value."""
     return Form(kind, attrgetter("value"))
 
 
@@ -70,7 +69,6 @@ class Record(Generic[T]):
         self.read, self.write = _compiled([one.name for one in table.columns], made, forms)
 
     def insert(self, link: Link, value: T) -> None:
-        """Inserts a row."""
         link.change(self._insert.text, self._insert.values(**self.write(value)))
 
     def put(self, link: Link, value: T, expect: int) -> None:

@@ -115,7 +115,6 @@ class SqlStore:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """Yields a snapshot (rule 2)."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -127,7 +126,6 @@ class SqlStore:
             self._put_back(connection, link)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:
@@ -138,7 +136,6 @@ class SqlStore:
                 self._owner = None
 
     def last_instant(self) -> Instant:
-        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -152,27 +149,23 @@ class SqlStore:
         return True
 
     def attend(self, name: str) -> None:
-        """Does nothing: no other process could ask."""
+        pass
 
     def agree(self, what: str) -> None:
-        """Does nothing: no other process could differ."""
+        pass
 
     def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
-        """Always empty: no other process is present."""
         return frozenset()
 
     def describe(self) -> str:
-        """Returns engine, library version and path as text."""
         files = self._files
         kind = f"SQLite {self._machine.library}, schema {REVISION}"
         return f"{kind}, in `{files.path}`; reserve {files.reserve.state()}"
 
     def reserve_state(self) -> str:
-        """Returns `whole`, or the reason why the reserve is missing."""
         return self._files.reserve.state()
 
     def close(self) -> None:
-        """Closes all connections; the store is unusable afterwards."""
         with self._lock, self._guard:
             if self._closed:
                 return
@@ -371,7 +364,6 @@ class SqlStore:
 
     @property
     def failure(self) -> StoreUnavailableError | None:
-        """Returns the permanent failure, or None."""
         return self._broken if fatal(self._broken) else None
 
     def _let_go(self) -> list[driver.Connection]:

@@ -141,7 +141,6 @@ class SqlReader:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """Yields a snapshot (rule 2)."""
         connection, link = self._begin()
         try:
             yield SqlTransaction(link)
@@ -150,7 +149,6 @@ class SqlReader:
             connection.close()
 
     def last_instant(self) -> Instant:
-        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection, link = self._begin()
         try:
             return last_instant(link)

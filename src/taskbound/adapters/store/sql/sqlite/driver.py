@@ -99,7 +99,6 @@ def connect(path: Path, factory: type[driver.Connection], *, reads: bool) -> dri
 
 
 def translate(error: Exception) -> StoreError:
-    """Maps a driver error to a store error."""
     code = _code(error)
     if code == _CONSTRAINT and str(error).startswith("UNIQUE "):
         return ConflictError("a row is there that must not be")

@@ -105,7 +105,6 @@ def _open_with_space(path: Path, reserve: Reserve, at: Callable[[str], None], ma
 
 
 def beside(path: Path, ending: str) -> Path:
-    """Returns the path of the database's companion file with this suffix."""
     return path.with_name(f"{path.name}-{ending}")
 
 
@@ -224,7 +223,6 @@ def require_ours(connection: driver.Connection, path: Path) -> bool:
 
 
 def require_schema(connection: driver.Connection, path: Path) -> None:
-    """Requires this version's schema; raises NewerDatabaseError, OlderDatabaseError or driver.Error."""
     (there,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_revision'"
     ).fetchone()
