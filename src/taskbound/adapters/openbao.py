@@ -73,7 +73,6 @@ class BaoConnection:
 
     @property
     def left(self) -> float:
-        """Returns the seconds that are left; 0 or less after the end."""
         return self._connection.left
 
     def __enter__(self) -> Self:
@@ -82,7 +81,6 @@ class BaoConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the connection, or returns it to the pool."""
         self._connection.__exit__()
 
     def ask(

@@ -41,14 +41,7 @@ class OtlpSpans:
     """Takes spans from any thread, and sends them from one of its own."""
 
     def __init__(self, origin: str, *, service: str, queue: int = QUEUE, pause: float = _PAUSE) -> None:
-        """Starts the sending thread.
-
-        Args:
-            origin: The collector, `http://HOST:PORT` or `https://…`.
-            service: This process's name.
-            queue: The limit of waiting spans.
-            pause: Seconds between two documents.
-        """
+        """Starts the sending thread; `pause`: seconds between two documents, `queue`: most waiting spans."""
         self._place = urlsplit(origin)
         self._service = service
         self._most, self._pause = queue, pause
@@ -61,14 +54,12 @@ class OtlpSpans:
         self._thread.start()
 
     def take(self, span: Span) -> None:
-        """Queues the span (rule 1)."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return
         self._waiting.append(span)
 
     def close(self) -> None:
-        """Sends what is queued if that is quick, and stops."""
         self._over.set()
         self._thread.join(_PATIENCE)
 

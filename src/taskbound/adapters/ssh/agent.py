@@ -150,12 +150,10 @@ class SshAgent:
         self._end()
 
     def __enter__(self) -> Self:
-        """Returns itself."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the agent."""
         self.close()
 
     # --- in its thread ---------------------------------------------------------------------------
@@ -287,17 +285,7 @@ class SshAgent:
 def serve_agent(
     private_key: str, certificate: str | None = None, *, ends: Instant | None = None
 ) -> Iterator[Path]:
-    """Serves one key in a folder of its own during the context; yields the socket's path. Thread-safe.
-
-    Args:
-        private_key: In OpenSSH's private key format.
-        certificate: The key's certificate, one line.
-        ends: When the key stops to be listed and used; None for the end of the context.
-
-    Raises:
-        BadSshKeyError: The key is unusable, or the certificate is for another key.
-        NoAgentError: No agent can listen.
-    """
+    """Serves one key until `ends` or the context's end; yields the socket's path. Thread-safe."""
     identity = SshIdentity(private_key, certificate, ends=ends)
     folder = make_folder()
     try:

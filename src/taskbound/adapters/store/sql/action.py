@@ -1,8 +1,4 @@
-"""Actions and act histories in SQL.
-
-New actions are buffered until the transaction reads actions again or ends, so that they are written
-together with the number of their decision's record.
-"""
+"""Actions and act histories in SQL; new actions wait until the transaction reads actions again or ends."""
 
 from __future__ import annotations
 

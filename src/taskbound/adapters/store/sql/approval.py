@@ -1,7 +1,4 @@
-"""Approval questions and their answers in SQL.
-
-A question or plan is stored as the bytes whose digest people sign, beside the columns for lookup.
-"""
+"""Approval questions and answers in SQL; a question or plan is stored as the bytes that people sign."""
 
 from __future__ import annotations
 

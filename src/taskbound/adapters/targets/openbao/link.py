@@ -160,13 +160,7 @@ def linked(
     patience: float,
     kept: HttpKept,
 ) -> Iterator[Link]:
-    """Yields a connection for one call of `patience` seconds.
-
-    Raises:
-        TargetUnreachedError: There is no connection; nothing was sent (rule 1).
-        TargetUnavailableError: The server is standby, sealed, too slow, or not an OpenBao.
-        TargetRefusedError: The server refuses the token (rule 3).
-    """
+    """Yields a connection for one call; raises TargetUnreachedError only if the call sent nothing."""
     address = HttpAddress(host=place.host, port=place.port, tls=place.tls)
     try:
         with BaoConnection(

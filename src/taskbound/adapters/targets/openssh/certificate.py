@@ -98,7 +98,6 @@ class Pair:
 
 
 def make_pair() -> Pair:
-    """Returns a fresh key pair."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     return Pair(private.decode(), key.public_key())

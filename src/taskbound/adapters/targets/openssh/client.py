@@ -229,18 +229,15 @@ class Child:
             raise LateError from None
 
     def end(self) -> None:
-        """Ends the process in any state (rule 5)."""
         self._process.kill()
         for one in self._pipes:
             one.close()
         self._process.wait(_END)
 
     def __enter__(self) -> Self:
-        """Returns itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the process."""
         self.end()
 
     def _wait(self, deadline: float, *, writing: bool = False) -> None:

@@ -146,10 +146,7 @@ class Link:
         return found.fetchall() if found.description is not None else []
 
     def rows(self, statement: LiteralString, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        """Streams a statement's rows, so a server can't make us hold more than is asked; raises as `linked`.
-
-        A caller that stops early ends the connection, because the driver would read on to the last row.
-        """
+        """Streams rows, so a server can't exhaust memory; a caller that stops early ends the connection."""
         _ = self.left
         for row in self.connection.cursor().stream(sql.SQL(statement), values):
             try:

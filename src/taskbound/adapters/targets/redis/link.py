@@ -85,12 +85,10 @@ class Link:
 
     @property
     def name(self) -> str:
-        """Returns the node's display name."""
         return f"`{shown(self.node.text)}`"
 
     @property
     def left(self) -> float:
-        """Returns the seconds that the call has left; 0 or less after its end."""
         return self._deadline - time.monotonic()
 
     def ask(self, *words: str, most: int = ANSWER) -> Answer:
@@ -179,7 +177,6 @@ class Link:
         self._spoiled = True
 
     def close(self) -> None:
-        """Closes the connection."""
         self._speech.close()
 
 

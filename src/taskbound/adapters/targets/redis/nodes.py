@@ -131,7 +131,6 @@ class Nodes:
         return _whole(_together(self._place.at, run, deadline))
 
     def close(self) -> None:
-        """Closes all connections."""
         with self._lock:
             _close(self._kept, self._spare)
 
@@ -338,12 +337,7 @@ def ask_before(link: Link, name: str) -> None:
 
 
 def look_before(link: Link, name: str) -> Looked:
-    """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster.
-
-    Raises:
-        TargetRefusedError: The admin lacks a right.
-        TargetUnavailableError: An answer is missing or invalid.
-    """
+    """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster."""
     asked = _asked(link, name)
     answers = link.hear(*asked, steady=_DEFAULT)
     user, default, said = map(link.granted, asked[:_LOOKS], answers)

@@ -152,7 +152,6 @@ class Speech:
         return False
 
     def close(self) -> None:
-        """Closes the socket."""
         self._socket.close()
 
     def _answer(self, most: int) -> Answer:

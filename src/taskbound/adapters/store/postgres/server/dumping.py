@@ -48,12 +48,7 @@ class NoDumpToolError(StoreUnavailableError):
 
 
 def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable[[AuditReads], None]) -> None:
-    """Copies the database durably into `to`, which must not exist, after `look` accepted its log.
-
-    Raises:
-        NoDumpToolError: There is no `pg_dump`, or only an older one.
-        StoreUnavailableError: The database can't be read or copied. Errors of `look` pass through.
-    """
+    """Copies the database durably into `to`, which must not exist, after `look` accepted its log."""
     try:
         with closing(connect(url, reads=True)) as connection:
             require_schema(connection)

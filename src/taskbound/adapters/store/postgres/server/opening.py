@@ -367,11 +367,7 @@ class Finding:
 
 
 def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> None:
-    """Creates the schema if absent and grants the processes' login roles what they need; '' grants none.
-
-    Raises:
-        UnavailableError: The server or database is unfit, or the role lacks a right.
-    """
+    """Creates the schema if absent and grants the processes' login roles what they need; '' grants none."""
     try:
         connection = connect(url, application="taskbound db upgrade")
     except psycopg.Error as error:

@@ -1,7 +1,4 @@
-"""Amendments and their answers in SQL.
-
-The question is stored as the bytes whose digest people sign, beside the columns for lookup.
-"""
+"""Amendments and their answers in SQL; the question is stored as the bytes that people sign."""
 
 from __future__ import annotations
 
