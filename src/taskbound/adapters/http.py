@@ -225,11 +225,7 @@ class HttpConnection:
         headers: Mapping[str, str],
         most: int = ANSWER,
     ) -> HttpAnswer:
-        """Returns the answer, of at most `most` bytes; `path` is quoted and includes the query.
-
-        Raises:
-            HttpLostError: No complete answer came in time.
-        """
+        """Returns at most `most` bytes or raises HttpLostError; `path` is quoted, with the query."""
         whole, self._whole = self._whole, False
         try:
             connection = self._connection

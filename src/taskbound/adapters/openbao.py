@@ -53,16 +53,7 @@ class BaoConnection:
         patience: float,
         kept: HttpKept | None = None,
     ) -> None:
-        """Connects to nothing yet.
-
-        Args:
-            address: The server.
-            tls: Trusted authorities; None without TLS.
-            token: Sent with each request.
-            namespace: OpenBao's namespace; empty for the root.
-            patience: Seconds for all requests together.
-            kept: A pool for the same server; None closes at the end.
-        """
+        """`patience`: seconds for all requests; `kept`: a pool of the same server."""
         self._connection = HttpConnection(address, tls, patience=patience, kept=kept)
         self._headers = {
             "X-Vault-Token": token,

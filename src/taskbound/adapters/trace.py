@@ -1,11 +1,7 @@
 """Sends spans to an OpenTelemetry collector (OTLP/HTTP 1, JSON).
 
-1. Taking a span is one append; a thread sends batches and no caller waits. The queue is limited; spans
-   that don't fit are dropped and counted.
-2. Spans that the collector doesn't accept in time are dropped and counted too, never sent twice. The log
-   says so at most once a minute.
-3. Redirects and proxies are not used: spans go to the configured address only.
-4. The OpenTelemetry SDK is not used: it brings protobuf and environment variables for one JSON document.
+1. Callers never wait: the limited queue drops and counts what does not fit or the collector does not accept.
+   Nothing is sent twice, and nothing goes to a redirect or proxy.
 """
 
 from __future__ import annotations

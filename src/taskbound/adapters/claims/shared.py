@@ -159,14 +159,7 @@ class SharedClaims:
         takes: int = 30,
         seal: Seal | None = None,
     ) -> None:
-        """Raises ClaimsUnavailableError if `takes` is out of range.
-
-        Args:
-            name: The service's name, which `ask` proves.
-            ask: Asks the daemon as the service; raises `UnavailableError` if no answer came.
-            takes: The longest duration of a request in seconds; afterwards its outcome is unknown.
-            seal: Encrypts answers; the same key on all machines.
-        """
+        """After `takes` seconds an outcome is unknown; all machines share the key of `seal`."""
         if not 1 <= takes <= MOST_TAKES:
             raise ClaimsUnavailableError(f"a request takes 1 to {MOST_TAKES} seconds, and not {takes}")
         self.name = name

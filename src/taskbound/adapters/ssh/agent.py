@@ -103,15 +103,7 @@ class SshAgent:
         account: int | None = None,
         now: Callable[[], Instant] | None = None,
     ) -> None:
-        """Listens without answering; no thread exists yet, so the process may still fork. Raises OSError.
-
-        Args:
-            path: In an existing folder that is this account's alone.
-            identities: Its keys, in the order in which they are listed.
-            limits: Limits on clients.
-            account: The uid that may connect; by default this process's own.
-            now: The clock by which keys end; by default the system's.
-        """
+        """Listens without a thread, so the process may fork; `account`: the uid that may connect."""
         self.path = path
         self._identities = tuple(identities)
         self._limits = limits or AgentLimits()

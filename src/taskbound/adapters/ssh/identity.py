@@ -176,17 +176,7 @@ class SshIdentity:
         comment: str = "",
         ends: Instant | None = None,
     ) -> None:
-        """Parses the key and its certificate.
-
-        Args:
-            private_key: In OpenSSH's private key format.
-            certificate: One line, as in a `-cert.pub` file.
-            comment: The comment that `ssh-add -l` shows.
-            ends: When the key stops to be listed and used; None for never.
-
-        Raises:
-            BadSshKeyError: The key is unusable (rule 1), or the certificate is for another key.
-        """
+        """Parses key and one-line certificate; raises BadSshKeyError. Without `ends` the key never ends."""
         self._key = _read_key(private_key)
         public = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         self.blob = (

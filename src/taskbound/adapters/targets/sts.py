@@ -165,15 +165,7 @@ class Asking:
         self._sent = False
 
     def ask(self, service: str, operation: str, **told: object) -> Mapping[str, Any]:
-        """Returns AWS's answer to an operation.
-
-        Raises:
-            AbsentError: There is no such role or policy.
-            FullError: The role has no room.
-            TargetUnreachedError: This call has sent nothing yet, and can't.
-            TargetUnavailableError: It may have been done.
-            TargetRefusedError: AWS refuses it.
-        """
+        """Returns AWS's answer; after TargetUnavailableError AWS may have done it."""
         client = self._clients[service]
         method = {name: way for way, name in client.meta.method_to_api_mapping.items()}[operation]
         try:

@@ -1,10 +1,7 @@
-"""Actions and act histories in PostgreSQL, locked and written as sets.
+"""Actions and act histories in PostgreSQL.
 
-1. A group of any size is one statement per table: columns go as arrays, locks are taken in key order
-   (lookup and writing: `task`, rule 3).
-2. An act that had no row when it was locked is inserted, so a concurrent first writer conflicts; a locked
-   row is updated.
-3. A permit that another daemon issued for the same presentation violates the table's unique index.
+A group of any size is one statement per table and takes its locks in key order (rule 1). An act without a
+row is inserted, so a concurrent first writer conflicts (rule 2). A unique index refuses a second permit.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """The audit log in PostgreSQL, to which several daemons append.
 
-1. Records are numbered as `number` says; pending records are the settled ones, in number order.
-2. Places are given in that order, up to the point where the log was settled when the transaction first
-   looked. Skipping a record is refused like a stale size.
-3. A writer's row moves by compare-and-set before its records are written. The chain's head is known from
-   this process's last commit, or read.
-4. If the database holds less of our chain than we committed, it was restored: nothing is appended.
-5. A transaction that opens a chain reads the heads before it writes or locks anything, so that its id and
-   its numbers are above theirs (`number`, rule 3).
+1. Pending records are the settled ones, in number order (`number`).
+2. A transaction extends the log up to where it was settled at the first look; skipping a record conflicts.
+3. A writer's row moves by compare-and-set before its records are written.
+4. If the database holds less of our chain than we committed, it was restored: we append nothing.
+
+A transaction that opens a chain reads the heads before it writes or locks, so its numbers are above theirs.
 """
 
 from __future__ import annotations

@@ -1,28 +1,11 @@
 """Identities, credentials, targets, tools and policies in PostgreSQL, with row locks.
 
-Of `credential`:
+1. Credentials are locked in id order. The first lock of a policy or kill switch inserts the absent row.
+2. A credential begins under its task's lock. A change of policy or kill switch locks exclusively before
+   its first write, which assigns the record numbers: its records follow all decisions under the old state.
+3. One statement writes the feed entries of a transaction.
 
-1. A transaction that changes credentials first locks their rows, in id order.
-2. A credential begins in a transaction that locked the task: an ending task either waits for it and sees
-   it, or the credential waits and is refused.
-
-Of `policy`:
-
-1. A row that does not exist cannot be locked, so the first transaction that needs the lock inserts it.
-2. A transaction that changes the row locks it exclusively before its first write, because the first write
-   assigns the transaction id and so the record numbers. Its records then follow all decisions under the
-   old bundle in the log, and two concurrent changes queue instead of deadlocking.
-
-Of `revocation`:
-
-1. As `policy`, rule 1, for a namespace whose kill switch was never touched.
-2. As `policy`, rule 2.
-3. The entries of one transaction are written by one statement.
-
-Of `service`:
-
-1. A decision on a service's word takes a share lock on its keys, then on the service: a transaction that
-   removes either waits for the decision, or the decision waits and sees it.
+A decision on a service's word share-locks the keys, then the service; a removal waits for it.
 """
 
 from __future__ import annotations

@@ -78,18 +78,7 @@ class PostgresStore:
     def __init__(
         self, url: str, *, at: Callable[[str], None] = _pass, failed: Callable[[], None] = _nothing
     ) -> None:
-        """Checks the server and the schema, which must exist.
-
-        Args:
-            url: The database; libpq finds the password.
-            at: Called at each named point of a write; what it raises aborts the write there.
-            failed: Called, in any thread, when the store starts to refuse (rule 6).
-
-        Raises:
-            StoreUnavailableError: The server can't be reached or is unfit (`opening`).
-            ForeignDatabaseError: The schema belongs to another program.
-            NewerDatabaseError: The schema is of a newer version.
-        """
+        """What `at` raises at a named point aborts the write; any thread may call `failed` (rule 6)."""
         self._url = url
         self._at = at
         self._lock = threading.Lock()

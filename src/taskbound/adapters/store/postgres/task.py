@@ -1,26 +1,10 @@
-"""Tasks, amendments and approvals in PostgreSQL, with row locks.
+"""Tasks, amendments and approvals in PostgreSQL.
 
-Of `amendment`:
-
-1. Applying an amendment holds its row until commit: a denial, expiry or other answer waits and then sees
-   the new state.
-2. Locks are taken in id order.
-
-Of `tasks`:
-
-1. Locks are taken in id order, so groups queue and never deadlock. Decisions share a task's row; a
-   revocation waits for them, and a decision that waits for a revocation reads its result. A tree is
-   locked from its root down: nothing begins below a locked task. A transaction that waits in the opposite
-   order is broken off by the server as a deadlock and runs again.
-2. A task's ancestors never change, so they are read first, without a lock.
-3. Sets are looked up row by row (`LATERAL`) and written where they were found (`ctid`): the plan then
-   suits small and large tables alike.
-
-Of `approval`:
-
-1. Using an approval holds its row until commit, as with amendments.
-2. Locks are taken in id order.
-3. A plan is locked before its steps: using a step, answering and ending the plan exclude each other.
+1. Locks are taken in id order, trees from the root down. Decisions share a task's row and a revocation
+   waits for them. The server breaks off a transaction in the opposite order; the store runs it again.
+2. Ancestors never change, so they are read without a lock. Open amendments and approvals stay locked until
+   commit: a denial, expiry or answer sees the new state.
+3. A plan is locked before its steps. Set statements (`LATERAL`, `ctid`) suit small and large tables alike.
 """
 
 from __future__ import annotations

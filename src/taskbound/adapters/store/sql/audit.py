@@ -1,10 +1,7 @@
 """The audit log in SQL: records by number, their places, the tree over them, checkpoints.
 
-1. One process writes at a time, so numbers have no gaps and follow the order in which records became
-   durable: records without a place come after the last one with a place.
-2. Places are given in that order; skipping a record is refused like a stale size.
-3. A writer's row moves by compare-and-set: no two records of a writer share a number, and a chain
-   continues only from its current head.
+1. One process writes at a time: numbers have no gaps and follow the order of durability.
+2. Places follow that order; skipping a record conflicts. A writer's row moves by compare-and-set.
 """
 
 from __future__ import annotations

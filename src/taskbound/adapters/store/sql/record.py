@@ -1,8 +1,4 @@
-"""Maps rows to values and back: one declaration per table serves reads and writes.
-
-1. A column holds the field of its own name unchanged, unless a `Form` says otherwise.
-2. Reader and writer are compiled to one expression each, so a read costs one constructor call.
-"""
+"""Maps rows to values and back; reader and writer are compiled, so a read costs one constructor call."""
 
 from __future__ import annotations
 

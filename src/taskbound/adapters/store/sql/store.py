@@ -80,22 +80,7 @@ class SqlStore:
         failed: Callable[[], None] = _nothing,
         held: int | None = None,
     ) -> None:
-        """Opens the database, creating it if absent.
-
-        Args:
-            path: The file; companion files have its name and a suffix.
-            reserve: Bytes kept free for work that ends things.
-            at: Called at each named point of opening and writing; what it raises aborts there.
-            machine: What the store uses of the machine.
-            failed: Called, in any thread, when the store starts to refuse (rule 4).
-            held: A lock from `hold_database` that the store takes over; None locks during opening only.
-
-        Raises:
-            AffectedLibraryError: The library can lose committed writes.
-            ForeignDatabaseError: The file belongs to another program; NewerDatabaseError for a newer version.
-            FullDiskError: There is no space to open it.
-            StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
-        """
+        """`reserve`: bytes; `held`: a lock that the store takes over; any thread may call `failed`."""
         self._at = at
         self._machine = machine
         self._failed = failed
@@ -274,11 +259,7 @@ class SqlStore:
         self._checkpoint(connection)
 
     def _checkpoint(self, connection: driver.Connection) -> None:
-        """Moves a large WAL into the file (rule 5); only a failing disk makes this more than a delay.
-
-        On a full disk it runs each time, so that the WAL is reused and never grows, but only where it fits:
-        otherwise it would consume the reserve in vain.
-        """
+        """Moves a large WAL into the file; on a full disk only where it fits, to spare the reserve."""
         if self._broken is not None:
             return
         tight = not self._files.reserve.whole

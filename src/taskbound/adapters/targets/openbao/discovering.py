@@ -288,14 +288,7 @@ class _Look:
 def discover_access(
     link: Link, marks: Collection[str], known: Collection[tuple[str, str, str]], *, most: int
 ) -> Discovery:
-    """Returns standing access, highest risk first, at most `most` entries.
-
-    Args:
-        link: The server.
-        marks: Marks of installations whose names are omitted.
-        known: Mount, roles and credentials of the engines in the target's kinds.
-        most: The limit of entries.
-    """
+    """Returns at most `most` entries, highest risk first; `known`: (mount, role, credential) of the kinds."""
     for mount, roles, _ in known:
         link.names(f"{mount}/{roles}")  # 2
     look = _Look(link=link, ours=re.compile(pattern_of(marks)))

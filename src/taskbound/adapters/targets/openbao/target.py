@@ -73,14 +73,7 @@ class OpenbaoTarget:
         kinds: Collection[OpenbaoKind],
         seen: Callable[[], Target[Any]] | None = None,
     ) -> None:
-        """Raises BadTargetError if the authorities can't be read.
-
-        Args:
-            place: The server.
-            access: The admin's token.
-            kinds: All kinds in the target's file, the places where credentials may be.
-            seen: Opens the `seen_in` target per call, or raises TargetUnavailableError; None without one.
-        """
+        """`seen` opens the `seen_in` target per call; None without one. Raises BadTargetError."""
         self._place = place
         self._access = access
         self._tls = require_tls(place, "the OpenBao's")

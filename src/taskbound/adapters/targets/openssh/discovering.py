@@ -68,18 +68,7 @@ _HIDES: Final = frozenset({"accounts", "directory", "keys", "long", "settings", 
 
 
 def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, most: int) -> Discovery:
-    """Returns standing access, highest risk first, at most `most` entries.
-
-    Args:
-        link: The helper.
-        marks: Marks of installations whose names are omitted.
-        ours: Fingerprints of the broker's own keys.
-        most: The limit of entries.
-
-    Raises:
-        TargetRefusedError: The helper is too old, or cannot look.
-        TargetUnavailableError: It doesn't answer, or the answer is invalid.
-    """
+    """Returns at most `most` entries, highest risk first; `ours`: fingerprints of the broker's keys."""
     link.require(_VERSION, "looking at what else lets anybody in")
     patience = max(1, int(link.deadline - time.monotonic() - _LEFT))
     prefixes = sorted(prefix_of(one) for one in marks)

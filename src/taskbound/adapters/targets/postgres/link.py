@@ -136,10 +136,7 @@ class Link:
         *,
         planned: bool = False,
     ) -> list[tuple[Any, ...]]:
-        """Returns a statement's rows, none if it has none; raises as `linked`.
-
-        `planned` keeps the plan on the connection: planning a catalog query takes longer than running it.
-        """
+        """Returns rows; `planned` keeps the plan: planning a catalog query outlasts running it."""
         _ = self.left
         whole = sql.SQL(statement) if isinstance(statement, str) else statement
         found = self.connection.execute(whole, values or None, prepare=planned)
@@ -160,20 +157,7 @@ class Link:
 def linked(
     place: PostgresPlace, user: str, password: str, *, patience: float, database: str = ""
 ) -> Iterator[Link]:
-    """Yields a connection for one call.
-
-    Args:
-        place: The database's address.
-        user: The role that connects.
-        password: '' if the server asks for none.
-        patience: Seconds for all of it.
-        database: Another database of the same server.
-
-    Raises:
-        TargetUnavailableError: The server can't be reached, can't prove itself, or is too slow.
-        TargetRefusedError: It refuses something to this user.
-        NameTakenError: A role of the name exists.
-    """
+    """Yields a connection for one call of `patience` seconds; `database`: another of the same server."""
     deadline = time.monotonic() + patience
     where = _where(place, user, password, patience, database=database)
     with _told(), _connected(where) as connection, _cut_at(connection, deadline):

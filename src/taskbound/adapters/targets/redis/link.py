@@ -96,11 +96,7 @@ class Link:
         return self.granted(words, self.raw(words, most=most)[0])
 
     def raw(self, *commands: Sequence[str], most: int = ANSWER) -> list[Answer]:
-        """Pipelines commands; returns their answers, errors included. `most` limits the last answer.
-
-        Raises:
-            TargetUnavailableError: No answer in time; any of the commands may have run.
-        """
+        """Pipelines commands; after TargetUnavailableError any of them may have run."""
         self.say(*commands)
         return self.hear(*commands, most=most)
 
@@ -162,11 +158,7 @@ class Link:
         return self._speech.lives
 
     def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
-        """Sends commands without waiting for answers; the connection then serves only `tell`.
-
-        Raises:
-            TargetUnavailableError: It was shut; any of the commands may have run.
-        """
+        """Sends commands without hearing answers; then only `tell` works. If shut, any may have run."""
         try:
             self._speech.tell(commands, deadline)
         except LostError as error:
@@ -192,20 +184,7 @@ def connect(
     deadline: float,
     first: Sequence[Sequence[str]] = (),
 ) -> tuple[Link, list[Answer]]:
-    """Returns a connection, and the answers to `first`, which goes in one message with the login.
-
-    Args:
-        node: The node.
-        tls: Trusted authorities; None without TLS.
-        user: The user.
-        password: Its password.
-        deadline: For login and calls, an instant of `time.monotonic`.
-        first: Commands to send with the login.
-
-    Raises:
-        TargetUnreachedError: No connection; nothing was done (rule 1).
-        TargetUnavailableError: No connection; `first` may have run.
-    """
+    """Sends `first` with the login; only TargetUnreachedError says that no command ran (rule 1)."""
     try:
         connected = _connected(node, tls, deadline)
     except (OSError, ValueError) as error:

@@ -99,19 +99,7 @@ class Nodes:
         *,
         unheard: Sequence[Sequence[str]],
     ) -> list[T]:
-        """Runs `do` at each reachable node, whatever the others do (rule 1).
-
-        Args:
-            first: Commands sent before anything is awaited, with the login if there is one.
-            do: Gets the link and the answers to `first`.
-            patience: Seconds for all of it.
-            unheard: Commands for the reserved connection where the login fails (rule 4).
-
-        Raises:
-            TargetUnreachedError: No node was sent anything.
-            TargetRefusedError: A node refuses the admin something.
-            TargetUnavailableError: A node can't be reached, or didn't do it.
-        """
+        """Runs `do` at each reachable node; `unheard` goes to nodes whose login fails (rule 4)."""
         deadline = time.monotonic() + patience
 
         def run(node: RedisNode) -> T:

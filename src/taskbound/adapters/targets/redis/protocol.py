@@ -97,13 +97,7 @@ class Speech:
     def hear(
         self, commands: Sequence[Sequence[str]], *, most: int = ANSWER, steady: Sequence[str] = ()
     ) -> list[Answer]:
-        """Returns the answer to each of these commands.
-
-        Args:
-            commands: The commands that were sent.
-            most: Bytes of the last answer; each earlier one may have `ANSWER`.
-            steady: The command whose answer seldom changes (rule 4).
-        """
+        """Returns the answers; `most` limits the last in bytes, `steady` is the command of rule 4."""
         last = len(commands) - 1
         try:
             found = [

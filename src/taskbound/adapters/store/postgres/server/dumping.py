@@ -1,10 +1,7 @@
-"""Backs up a PostgreSQL database with `pg_dump`, in one snapshot that is verified too.
+"""Backs up a PostgreSQL database with `pg_dump`, from the exported snapshot in which the log is verified.
 
-1. The snapshot in which the log is recomputed is exported, and `pg_dump` copies that snapshot.
-2. `pg_dump` must be at least as new as the server. If none is found, the error says what to run.
-3. It gets the same address, no password (libpq finds it), and only libpq's environment variables.
-4. It copies our schema alone, in custom format. `taskbound db upgrade` recreates ownership and rights
-   where the copy is loaded.
+`pg_dump` must be as new as the server. It gets no password (libpq finds it) and only libpq's variables.
+It copies our schema alone; `taskbound db upgrade` recreates ownership and rights after loading.
 """
 
 from __future__ import annotations

@@ -289,12 +289,7 @@ _EXCESS: Final = (
 
 
 def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
-    """Creates the group roles, sets exactly their rights, and adds members (rule 1).
-
-    Args:
-        connection: In a transaction, as a role that owns the schema and may create roles.
-        members: By group, the login role, created if absent; empty for none.
-    """
+    """Sets exactly the groups' rights, as the schema's owner; `members`: login role by group."""
     for group, tables in GROUPS.items():
         if not _exists(connection, group):
             connection.execute(_text(f"CREATE ROLE {group} NOLOGIN"))

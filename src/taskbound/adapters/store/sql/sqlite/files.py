@@ -65,12 +65,7 @@ def lock_of(database: Path) -> Path:
 
 
 def hold_database(database: Path) -> int:
-    """Locks the database; the returned descriptor holds the lock until it is closed (rule 2).
-
-    Raises:
-        DatabaseInUseError: Another process owns it, or has been opening it for two seconds.
-        OSError: The folder is missing or not writable.
-    """
+    """Locks the database until the descriptor is closed; waits two seconds. Raises OSError too."""
     return _take(lock_of(database), _INSTANT, DatabaseInUseError(f"another process has `{database}` in use"))
 
 

@@ -78,14 +78,7 @@ class Files:
 def open_files(
     path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine, held: bool = False
 ) -> Files:
-    """Opens the database, creating it if absent; `held`: this process already has the lock (`hold_database`).
-
-    Raises:
-        AffectedLibraryError: The library can lose committed writes.
-        ForeignDatabaseError: Another program's file; Newer-, OlderDatabaseError for other versions.
-        FullDiskError: There is no space, not even with the reserve.
-        StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
-    """
+    """Opens or creates the database; `held`: this process already has the lock."""
     require_library(machine.library)
     kept = Reserve(beside(path, "reserve"), reserve, machine.free)
     try:

@@ -1,8 +1,4 @@
-"""Tokens, signing keys and claims in SQL.
-
-1. How far windows were forgotten is written by the transaction that deletes claims, and read by one that
-   uses a claim after its insert: a transaction that could insert a deleted claim sees the deletion.
-"""
+"""Tokens, keys and claims in SQL; a use reads after its insert, so it sees a deletion of its claim."""
 
 from __future__ import annotations
 
