@@ -1,8 +1,4 @@
-"""One limited connection to an OpenBao server.
-
-1. The rules of `adapters.http` hold. Redirects are not followed, as the token would be sent along.
-2. The token stands in one header and in no error; neither does anything of an answer.
-"""
+"""One limited connection to an OpenBao server; no error holds the token, and no redirect is followed."""
 
 from __future__ import annotations
 

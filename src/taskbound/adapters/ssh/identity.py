@@ -1,19 +1,9 @@
 """OpenSSH private keys in memory, and the messages of the SSH agent protocol.
 
-Of `identity`:
-
-1. Keys are Ed25519, ECDSA on the three NIST curves, or RSA of at least 2048 bits, without a passphrase.
-2. With a certificate only that is listed: the plain key opens nothing, and each listed key uses up one of
-   the host's few tries. The certificate must be for this key.
-3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1; flags for other keys are refused.
-4. Neither an error nor a repr contains a private key.
-
-Of `message`:
-
-1. A message is a length of 4 bytes and a body of at least one byte, its type. The length is checked before
-   the body is read.
-2. Two requests are parsed: list keys, and sign. Each must end where it says. All others are refused
-   unparsed.
+1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase; no error holds one.
+2. With a certificate only that is listed, since each key uses up one of the host's tries. Requests other
+   than list and sign are refused unparsed; lengths are checked before a body is read.
+3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1.
 """
 
 from __future__ import annotations

@@ -1,15 +1,9 @@
 """Discovers standing access to a host, as its helper sees it.
 
-1. The helper looks (`host`, rules 11 to 14). Its answer is untrusted: it must have exactly the known
-   members with the known types. Texts about it are ours.
-2. The text of a key line (comment, program, source) was written by the account: it is escaped and stands
-   between backticks, which it cannot close.
-3. An account that can become root reaches everything. A key bound to one program, or of an account that
-   runs none, reaches beyond data, since the program's effect is unknown. A trusted CA admits everyone.
-4. A host doesn't record when a key was made; the age of its unmodified file is reported as such. A
-   password has the date of its last change, and the journal may show which key was used last.
-5. A host doesn't record which entry a connection used: connections are attributed to an account's only
-   entry, otherwise to the account.
+1. The helper's answer is untrusted: it must have exactly the known members and types. Text of a key line was
+   written by the account: it is escaped and stands between backticks, which it cannot close.
+2. An account that can become root reaches everything; a key bound to one program reaches beyond data; a
+   trusted CA admits everyone. Connections are attributed to an account's only entry, else to the account.
 """
 
 from __future__ import annotations

@@ -240,7 +240,6 @@ class Links:
 
 
 def is_count(value: object) -> bool:
-    """Returns whether the value is a non-negative integer."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 

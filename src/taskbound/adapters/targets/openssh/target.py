@@ -1,11 +1,7 @@
 """An OpenSSH host as a target: the host admits a name, and then the certificate is signed.
 
-1. Minting has the host admit the name before signing: an existing name is taken, a certificate that the
-   host doesn't know opens nothing, and an interrupted mint leaves what a sweep finds.
-2. A host whose clock differs by more than `_APART` gets no certificate, which would end too early or late.
-3. A credential is gone only if the helper showed it.
-4. Without a helper the host knows no names: a mint only signs, an end is left to the certificate, a sweep
-   yields nothing, and a look is refused since connections can't be seen.
+An interrupted mint leaves what a sweep finds. A host whose clock differs by more than `_APART` gets no
+certificate. A credential is gone only if the helper showed it; without a helper nothing shows it.
 """
 
 from __future__ import annotations

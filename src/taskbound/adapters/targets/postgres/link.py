@@ -255,18 +255,15 @@ def _told() -> Iterator[None]:
 
 
 def named(name: str) -> sql.Identifier:
-    """Quotes a role's name for a statement."""
     return sql.Identifier(name)
 
 
 def join(link: Link, name: str) -> None:
-    """Makes the admin a member of this role, unless it is a superuser."""
     if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
         link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
 
 
 def part(link: Link, name: str) -> None:
-    """Ends the admin's membership in this role."""
     link.run(sql.SQL("REVOKE {} FROM CURRENT_USER").format(named(name)))
 
 

@@ -120,12 +120,7 @@ class Link:
         return TargetUnavailableError(f"the connection to {self.name} was lost ({error})")
 
     def granted(self, words: Sequence[str], answer: Answer) -> Answer:
-        """Returns the answer unless it is an error.
-
-        Raises:
-            TargetRefusedError: The admin lacks a right, or the server lacks the command.
-            TargetUnavailableError: The server can't do it now.
-        """
+        """Returns the answer; TargetRefusedError: the admin lacks a right, or the server the command."""
         if not isinstance(answer, Refusal):
             return answer
         right = "|".join(one.lower() for one in words[: 2 if words[0] in _CONTAINERS else 1])

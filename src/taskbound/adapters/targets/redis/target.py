@@ -360,7 +360,6 @@ class RedisTarget:
         return found
 
     def _way(self) -> dict[str, str]:
-        """Returns connection parameters that make clients verify the nodes as the broker does."""
         at, place = self._place.at, self._place
         way = {"REDIS_NODES": ",".join(one.text for one in at)}
         if len(at) == 1 and at[0].is_socket:
