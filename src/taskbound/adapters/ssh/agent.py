@@ -103,7 +103,7 @@ class SshAgent:
         account: int | None = None,
         now: Callable[[], Instant] | None = None,
     ) -> None:
-        """Listens without a thread, so the process may fork; `account`: the uid that may connect."""
+        """Listens without a thread (fork-safe); the folder of `path` must be this account's alone."""
         self.path = path
         self._identities = tuple(identities)
         self._limits = limits or AgentLimits()

@@ -1,8 +1,9 @@
 """OpenSSH private keys in memory, and the messages of the SSH agent protocol.
 
-1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase; no error holds one.
-2. With a certificate only that is listed, since each key uses up one of the host's tries. Requests other
-   than list and sign are refused unparsed; lengths are checked before a body is read.
+1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase. No error or repr
+   holds one.
+2. With a certificate, which must be for this key, only that is listed: each key uses up one of the host's
+   tries. Requests other than list and sign are refused unparsed; the length is checked before the body.
 3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1.
 """
 

@@ -1,7 +1,8 @@
-"""Actions and act histories in PostgreSQL.
+"""Actions and act histories in PostgreSQL, locked and written as sets.
 
-A group of any size is one statement per table and takes its locks in key order (rule 1). An act without a
-row is inserted, so a concurrent first writer conflicts (rule 2). A unique index refuses a second permit.
+1. A group of any size is one statement per table; locks are taken in key order.
+2. An act without a row is inserted, so a concurrent first writer conflicts. A unique index refuses a second
+   permit for one presentation.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Tasks, amendments and approvals in PostgreSQL.
 
-1. Locks are taken in id order, trees from the root down. Decisions share a task's row and a revocation
-   waits for them. The server breaks off a transaction in the opposite order; the store runs it again.
+1. Locks are taken in id order, trees from the root down: nothing begins below a locked task. Decisions share
+   a task's row and a revocation waits for them. The server breaks off a transaction in the opposite order,
+   and the store runs it again.
 2. Ancestors never change, so they are read without a lock. Open amendments and approvals stay locked until
    commit: a denial, expiry or answer sees the new state.
-3. A plan is locked before its steps. Set statements (`LATERAL`, `ctid`) suit small and large tables alike.
+3. A plan is locked before its steps: using a step, answering and ending the plan exclude each other.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
-"""Discovers standing access to an OpenBao, as far as the admin's token may look.
+"""Discovers standing access to an OpenBao, as far as the admin's token may look; changes nothing.
 
-1. Nothing changes: only lists, reads and accessor lookups are sent.
-2. The broker's token has few rights. What it may not look at is reported with the policy line that it
-   lacks. If it can't even list what is minted here, only that is reported.
-3. A token is identified by its accessor, never by itself. Only the members named here are read, each by
-   its type; values of other types are ignored.
-4. Leases are reported by role and number, never by id. Our own names are omitted.
-5. Policies determine the reach (`reach_of`). An unreadable policy is reported and counts as beyond data.
-6. The look ends with its time; what was not reached is reported by number.
+1. A token is identified by its accessor, a lease by role and number, never by itself or its id.
+2. What the token may not read is reported with the policy line that it lacks. What the look did not reach
+   in its time is reported by number.
+3. Policies determine the reach (`reach_of`); an unreadable policy counts as beyond data.
 """
 
 from __future__ import annotations

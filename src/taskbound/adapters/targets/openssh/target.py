@@ -1,7 +1,8 @@
 """An OpenSSH host as a target: the host admits a name, and then the certificate is signed.
 
-An interrupted mint leaves what a sweep finds. A host whose clock differs by more than `_APART` gets no
-certificate. A credential is gone only if the helper showed it; without a helper nothing shows it.
+An existing name is taken, a certificate that the host doesn't know opens nothing, and an interrupted mint
+leaves what a sweep finds. A host whose clock differs by more than `_APART` gets no certificate. A
+credential is gone only if the helper showed it; without a helper an end is left to the certificate.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 _APART: Final = 30
-"""Seconds (rule 2)."""
+"""Seconds."""
 _NO_ANSWER: Final = "what the host's helper answers is no answer"
 
 

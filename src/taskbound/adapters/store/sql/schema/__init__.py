@@ -415,7 +415,7 @@ LIFTED: Final = (
     "decision", "code", "charges", "detail", "grant_id", "attempt", "connection", "request", "idempotency",
     "until",
 )  # fmt: skip  # a list of words reads better as words
-"""Columns of an action that change once, when a held one is permitted (rule 5)."""
+"""Columns of an action that change once, when a held one is permitted."""
 
 acts: Final = Table(
     "acts",

@@ -48,7 +48,7 @@ installation: Final = Table(
     CheckConstraint("id = 1", name="there_is_one"),
     sqlite_strict=True,
 )
-"""One row, or none (rule 2)."""
+"""At most one row."""
 
 epochs: Final = Table(
     "epochs",
@@ -58,11 +58,11 @@ epochs: Final = Table(
     PrimaryKeyConstraint("epoch", "since"),
     sqlite_strict=True,
 )
-"""Those that the log has a record of (rule 3)."""
+"""Those that the log has a record of."""
 
 
 UNFINISHED: Final = "'active', 'journaled', 'minting', 'revoking'"
-"""States of what is under way (rule 2), as a statement lists them."""
+"""States of what is under way, as a statement lists them."""
 LIVING: Final = "'active', 'journaled', 'minting'"
 """States of what lives."""
 

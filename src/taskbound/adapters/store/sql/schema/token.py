@@ -1,4 +1,4 @@
-"""Tables of tokens, keys, claims, clients and answers; a status list's place belongs to one token forever."""
+"""Tables of tokens, keys, claims and clients; one token has a status list's place for the list's lifetime."""
 
 from __future__ import annotations
 
