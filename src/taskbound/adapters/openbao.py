@@ -1,4 +1,7 @@
-"""One limited connection to an OpenBao server; no error holds the token, and no redirect is followed."""
+"""One limited connection to an OpenBao server.
+
+No error holds the token or anything of an answer. No redirect is followed, as the token would be sent along.
+"""
 
 from __future__ import annotations
 
