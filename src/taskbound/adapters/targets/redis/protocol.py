@@ -7,7 +7,7 @@
    it, and omitted from repr, as it may quote the request.
 4. No answer is a prefix of another. So an answer that seldom changes is compared as bytes with the last
    one, and parsed only if it differs.
-5. Nothing reads the answers to what was told, so a late one spoils nothing.
+5. Nothing reads the answers to commands of `tell`, so a late answer spoils nothing.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
