@@ -1,10 +1,10 @@
 """OpenSSH private keys in memory, and the messages of the SSH agent protocol.
 
-1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase. No error or repr
-   holds one.
+1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase.
 2. With a certificate, which must be for this key, only that is listed: each key uses up one of the host's
    tries. Requests other than list and sign are refused unparsed; the length is checked before the body.
 3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1.
+4. Neither an error nor a repr contains a private key.
 """
 
 from __future__ import annotations

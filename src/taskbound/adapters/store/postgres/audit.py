@@ -4,8 +4,7 @@
 2. A transaction extends the log up to where it was settled at the first look; skipping a record conflicts.
 3. A writer's row moves by compare-and-set before its records are written.
 4. If the database holds less of our chain than we committed, it was restored: we append nothing.
-
-A transaction that opens a chain reads the heads before it writes or locks, so its numbers are above theirs.
+5. A transaction that opens a chain reads the heads before it writes or locks: its numbers are above theirs.
 """
 
 from __future__ import annotations

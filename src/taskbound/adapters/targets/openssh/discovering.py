@@ -1,9 +1,11 @@
 """Discovers standing access to a host, as its helper sees it.
 
-1. The helper's answer is untrusted: it must have exactly the known members and types. Text of a key line was
-   written by the account: it is escaped and stands between backticks, which it cannot close.
-2. An account that can become root reaches everything; a key bound to one program reaches beyond data; a
-   trusted CA admits everyone. Connections are attributed to an account's only entry, else to the account.
+1. The helper's answer is untrusted: it must have exactly the known members and types.
+2. The account wrote the text of a key line: it is escaped and stands between backticks, which it can't close.
+3. An account that can become root reaches everything; a key bound to one program reaches beyond data; a
+   trusted CA admits everyone.
+4. A host doesn't record when a key was made; the age of its file is reported as such.
+5. Connections are attributed to an account's only entry, otherwise to the account.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """An OpenSSH host as a target: the host admits a name, and then the certificate is signed.
 
-An existing name is taken, a certificate that the host doesn't know opens nothing, and an interrupted mint
-leaves what a sweep finds. A host whose clock differs by more than `_APART` gets no certificate. A
-credential is gone only if the helper showed it; without a helper an end is left to the certificate.
+1. An existing name is taken, a certificate that the host doesn't know opens nothing, and an interrupted
+   mint leaves what a sweep finds.
+2. A host whose clock differs by more than `_APART` gets no certificate.
+3. A credential is gone only if the helper showed it.
+4. Without a helper a mint only signs, an end is left to the certificate, and a look is refused.
 """
 
 from __future__ import annotations

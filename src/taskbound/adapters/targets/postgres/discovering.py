@@ -1,7 +1,10 @@
-"""Discovers login roles that were not minted here, in one READ ONLY transaction, as the admin sees them.
+"""Discovers login roles that were not minted here, as the admin sees them.
 
-The server records neither creation nor last login. Rights include those of all roles above; at most
-`_EDGES` memberships are followed. Any line of `pg_hba.conf` that may match counts, whatever precedes it.
+1. Everything is read in one READ ONLY transaction.
+2. The server records neither creation nor last login.
+3. A role's rights include those of all roles above it.
+4. At most `_EDGES` memberships are followed; an excess is reported.
+5. Any line of `pg_hba.conf` that may match a role counts, whatever precedes it.
 """
 
 from __future__ import annotations

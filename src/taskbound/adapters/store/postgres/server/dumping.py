@@ -1,7 +1,9 @@
-"""Backs up a PostgreSQL database with `pg_dump`, from the exported snapshot in which the log is verified.
+"""Backs up a PostgreSQL database with `pg_dump`.
 
-`pg_dump` must be as new as the server. It gets no password (libpq finds it) and only libpq's variables.
-It copies our schema alone; `taskbound db upgrade` recreates ownership and rights after loading.
+1. `pg_dump` copies the exported snapshot in which the log is verified.
+2. It must be as new as the server.
+3. It gets no password (libpq finds it) and only libpq's environment variables.
+4. It copies our schema alone; `taskbound db upgrade` recreates ownership and rights after loading.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Tokens, keys and claims in SQL; a use reads after its insert, so it sees a deletion of its claim."""
+"""Tokens, keys and claims in SQL.
+
+1. A use of a claim reads the end of forgotten windows after its insert, so it sees each claim's deletion.
+"""
 
 from __future__ import annotations
 
