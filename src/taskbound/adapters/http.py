@@ -72,7 +72,6 @@ class Kept:
         return now - self.since <= _IDLE and now - self.made <= _OLDEST and not waits.poll(0)
 
     def close(self) -> None:
-        """Closes it."""
         self.driver.close()
         self.end.close()
 
@@ -86,7 +85,6 @@ class HttpKept:
         weakref.finalize(self, _close, self._kept)
 
     def take(self) -> Kept | None:
-        """Returns the most recently used live connection, or None."""
         while True:
             with self._lock:
                 found = self._kept.pop() if self._kept else None
@@ -95,7 +93,6 @@ class HttpKept:
             found.close()
 
     def give(self, one: Kept) -> None:
-        """Keeps the connection for a limited time (rule 1)."""
         with self._lock:
             self._kept.append(one)
             over = self._kept.pop(0) if len(self._kept) > _MOST else None
@@ -103,7 +100,6 @@ class HttpKept:
             over.close()
 
     def close(self) -> None:
-        """Closes all of them."""
         with self._lock:
             _close(self._kept)
 
@@ -173,16 +169,7 @@ class HttpConnection:
         look: LookUp = look_up,
         kept: HttpKept | None = None,
     ) -> None:
-        """Connects to nothing yet.
-
-        Args:
-            address: The server.
-            tls: Trusted authorities; None without TLS.
-            patience: Seconds for all requests together.
-            admits: Whether an address is permitted; None permits all.
-            look: Resolves host names.
-            kept: A pool for the same server, identity and permission; None closes at the end.
-        """
+        """`patience`: seconds for all requests; `kept`: a pool of the same server, identity and `admits`."""
         self._address, self._tls = address, tls
         self._admits, self._look = admits, look
         self._deadline = time.monotonic() + patience
@@ -200,7 +187,6 @@ class HttpConnection:
 
     @property
     def left(self) -> float:
-        """Returns the seconds that are left; 0 or less after the end."""
         return self._deadline - time.monotonic()
 
     def __enter__(self) -> Self:
@@ -219,7 +205,6 @@ class HttpConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the connection, or returns it to the pool (rule 5)."""
         self._timer.cancel()
         driver = self._connection
         with self._lock:  # `_cut` has been, or finds no socket any more
@@ -240,11 +225,7 @@ class HttpConnection:
         headers: Mapping[str, str],
         most: int = ANSWER,
     ) -> HttpAnswer:
-        """Returns the answer, of at most `most` bytes; `path` is quoted and includes the query.
-
-        Raises:
-            HttpLostError: No complete answer came in time.
-        """
+        """Returns at most `most` bytes or raises HttpLostError; `path` is quoted, with the query."""
         whole, self._whole = self._whole, False
         try:
             connection = self._connection

@@ -1,7 +1,6 @@
 """One limited connection to an OpenBao server.
 
-1. The rules of `adapters.http` hold. Redirects are not followed, as the token would be sent along.
-2. The token stands in one header and in no error; neither does anything of an answer.
+No error holds the token or anything of an answer. No redirect is followed, as the token would be sent along.
 """
 
 from __future__ import annotations
@@ -53,16 +52,7 @@ class BaoConnection:
         patience: float,
         kept: HttpKept | None = None,
     ) -> None:
-        """Connects to nothing yet.
-
-        Args:
-            address: The server.
-            tls: Trusted authorities; None without TLS.
-            token: Sent with each request.
-            namespace: OpenBao's namespace; empty for the root.
-            patience: Seconds for all requests together.
-            kept: A pool for the same server; None closes at the end.
-        """
+        """`patience`: seconds for all requests; `kept`: a pool of the same server."""
         self._connection = HttpConnection(address, tls, patience=patience, kept=kept)
         self._headers = {
             "X-Vault-Token": token,
@@ -73,7 +63,6 @@ class BaoConnection:
 
     @property
     def left(self) -> float:
-        """Returns the seconds that are left; 0 or less after the end."""
         return self._connection.left
 
     def __enter__(self) -> Self:
@@ -82,7 +71,6 @@ class BaoConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the connection, or returns it to the pool."""
         self._connection.__exit__()
 
     def ask(

@@ -1,11 +1,7 @@
 """Sends spans to an OpenTelemetry collector (OTLP/HTTP 1, JSON).
 
-1. Taking a span is one append; a thread sends batches and no caller waits. The queue is limited; spans
-   that don't fit are dropped and counted.
-2. Spans that the collector doesn't accept in time are dropped and counted too, never sent twice. The log
-   says so at most once a minute.
-3. Redirects and proxies are not used: spans go to the configured address only.
-4. The OpenTelemetry SDK is not used: it brings protobuf and environment variables for one JSON document.
+1. Callers never wait: the limited queue drops and counts what does not fit or the collector does not accept.
+   Nothing is sent twice, and nothing goes to a redirect or proxy.
 """
 
 from __future__ import annotations
@@ -41,14 +37,7 @@ class OtlpSpans:
     """Takes spans from any thread, and sends them from one of its own."""
 
     def __init__(self, origin: str, *, service: str, queue: int = QUEUE, pause: float = _PAUSE) -> None:
-        """Starts the sending thread.
-
-        Args:
-            origin: The collector, `http://HOST:PORT` or `https://…`.
-            service: This process's name.
-            queue: The limit of waiting spans.
-            pause: Seconds between two documents.
-        """
+        """Starts the sending thread; `pause`: seconds between two documents, `queue`: most waiting spans."""
         self._place = urlsplit(origin)
         self._service = service
         self._most, self._pause = queue, pause
@@ -61,14 +50,12 @@ class OtlpSpans:
         self._thread.start()
 
     def take(self, span: Span) -> None:
-        """Queues the span (rule 1)."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return
         self._waiting.append(span)
 
     def close(self) -> None:
-        """Sends what is queued if that is quick, and stops."""
         self._over.set()
         self._thread.join(_PATIENCE)
 

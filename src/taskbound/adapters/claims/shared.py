@@ -78,7 +78,6 @@ class Seal:
         self._cipher = AESGCM(key)
 
     def close(self, plain: bytes, bound: bytes) -> bytes:
-        """Encrypts `plain` with `bound` as associated data."""
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._cipher.encrypt(nonce, plain, bound)
 
@@ -94,11 +93,7 @@ class Seal:
 
 
 def write_answer(answer: ServedAnswer, *, most: int, seal: Seal | None, bound: bytes) -> bytes:
-    """Encodes an answer within `most` bytes (rule 1), sealed for the request `bound` if there is a seal.
-
-    Raises:
-        ClaimsUnavailableError: It is too long even without the body.
-    """
+    """Encodes an answer within `most` bytes (rule 1), sealed for the request `bound` if there is a seal."""
     for one in (answer, replace(answer, body=None)):
         plain = _written(one)
         kept = plain if seal is None else seal.close(plain, bound)
@@ -164,14 +159,7 @@ class SharedClaims:
         takes: int = 30,
         seal: Seal | None = None,
     ) -> None:
-        """Raises ClaimsUnavailableError if `takes` is out of range.
-
-        Args:
-            name: The service's name, which `ask` proves.
-            ask: Asks the daemon as the service; raises `UnavailableError` if no answer came.
-            takes: The longest duration of a request in seconds; afterwards its outcome is unknown.
-            seal: Encrypts answers; the same key on all machines.
-        """
+        """After `takes` seconds an outcome is unknown; all machines share the key of `seal`."""
         if not 1 <= takes <= MOST_TAKES:
             raise ClaimsUnavailableError(f"a request takes 1 to {MOST_TAKES} seconds, and not {takes}")
         self.name = name
@@ -180,14 +168,7 @@ class SharedClaims:
         """Who began what, of what has no answer yet (rule 2)."""
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begins this request durably, or returns what is known of it (`core.token.served`).
-
-        Raises:
-            OtherRequestError: The transaction was used for another request.
-            ServedForgottenError: Its claim is already forgotten.
-            BeginRefusedError: Token or service is invalid.
-            ClaimsUnavailableError: The daemon can't be reached, or can't store it.
-        """
+        """Begins this request durably, or returns what is known of it (`core.token.served`)."""
         del now  # 4
         if serving.verifier != self.name:
             raise ClaimsUnavailableError(f"these are the claims of `{self.name}`, and of no other service")
@@ -208,7 +189,6 @@ class SharedClaims:
         return self._told(found, serving, claimant)
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Stores the answer; on ClaimsUnavailableError the request's outcome stays unknown."""
         kept = write_answer(answer, most=LONGEST_ANSWER, seal=self._seal, bound=_bound(serving))
         self._say(serving, b64encode(kept).decode("ascii"))
 
@@ -217,7 +197,6 @@ class SharedClaims:
         self._say(serving, "")
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Uses a one-time claim, such as a proof of a key (rule 3); may raise ReplayedError."""
         del now  # 4
         try:
             found = self._ask(UseProof(kind=claim.kind.value, digest=claim.digest, until=claim.until))
@@ -227,7 +206,6 @@ class SharedClaims:
             raise _refusal(found)
 
     def close(self) -> None:
-        """Reports all unanswered requests of this process as unknown."""
         for (verifier, txn), word in list(self._begun.items()):
             self._begun.pop((verifier, txn), None)
             claimant, _, request = word.partition(" ")

@@ -111,12 +111,10 @@ class Running:
             os.close(other)
 
     def sweep(self) -> None:
-        """Deletes the files of dead processes (rule 3); raises OSError."""
         for one in self._folder.glob(f"*{_SUFFIX}"):
             self.lives(one.name.removesuffix(_SUFFIX))
 
     def close(self) -> None:
-        """Releases the name, so that other processes see this one as ended."""
         if self._own is None:
             return
         pid, name, held = self._own
@@ -176,11 +174,7 @@ class SqliteClaims:
     """The claims of one service; thread-safe and fork-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or creates the file in a folder that is the service's own, created if absent.
-
-        Raises:
-            ClaimsUnavailableError: The file can't be opened, is another user's, or has the wrong mode.
-        """
+        """Opens or creates the file in a folder that is the service's own; raises ClaimsUnavailableError."""
         self._path = path
         self._lock = threading.RLock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
@@ -202,13 +196,7 @@ class SqliteClaims:
             raise
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
-        """Begins this request durably, or returns what is known of it (`core.token.served`).
-
-        Raises:
-            OtherRequestError: The transaction was used for another request.
-            ServedForgottenError: Its claim is already forgotten.
-            ClaimsUnavailableError: The file can't be read or written.
-        """
+        """Begins this request durably, or returns what is known of it (`core.token.served`)."""
         with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
             found = self._found(connection, serving)
@@ -230,7 +218,6 @@ class SqliteClaims:
             return Begun()
 
     def answer(self, serving: Serving, answer: ServedAnswer) -> None:
-        """Stores the answer; on ClaimsUnavailableError the request's outcome stays unknown (rule 5)."""
         self._say(
             serving,
             "UPDATE served SET state = ?, status = ?, headers = ?, digest = ?, length = ?, body = ?"
@@ -254,7 +241,6 @@ class SqliteClaims:
         )
 
     def use(self, claim: Claim, now: Instant) -> None:
-        """Uses a one-time claim, such as a proof of a key; may raise ReplayedError."""
         with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
             if claim.until <= _forgotten(connection, claim.kind.value):
@@ -272,7 +258,6 @@ class SqliteClaims:
             return Instant(at)
 
     def close(self) -> None:
-        """Closes the file; unanswered requests of this process become unknown."""
         with self._lock:
             self._running.close()
             self._leave()
@@ -339,7 +324,6 @@ class SqliteClaims:
         self._lock.acquire()
 
     def resume(self) -> None:
-        """Permits transactions again."""
         self._lock.release()
 
     def begin_anew(self) -> None:

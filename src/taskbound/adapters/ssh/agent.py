@@ -103,15 +103,7 @@ class SshAgent:
         account: int | None = None,
         now: Callable[[], Instant] | None = None,
     ) -> None:
-        """Listens without answering; no thread exists yet, so the process may still fork. Raises OSError.
-
-        Args:
-            path: In an existing folder that is this account's alone.
-            identities: Its keys, in the order in which they are listed.
-            limits: Limits on clients.
-            account: The uid that may connect; by default this process's own.
-            now: The clock by which keys end; by default the system's.
-        """
+        """Listens without a thread (fork-safe); the folder of `path` must be this account's alone."""
         self.path = path
         self._identities = tuple(identities)
         self._limits = limits or AgentLimits()
@@ -150,12 +142,10 @@ class SshAgent:
         self._end()
 
     def __enter__(self) -> Self:
-        """Returns itself."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the agent."""
         self.close()
 
     # --- in its thread ---------------------------------------------------------------------------
@@ -287,17 +277,7 @@ class SshAgent:
 def serve_agent(
     private_key: str, certificate: str | None = None, *, ends: Instant | None = None
 ) -> Iterator[Path]:
-    """Serves one key in a folder of its own during the context; yields the socket's path. Thread-safe.
-
-    Args:
-        private_key: In OpenSSH's private key format.
-        certificate: The key's certificate, one line.
-        ends: When the key stops to be listed and used; None for the end of the context.
-
-    Raises:
-        BadSshKeyError: The key is unusable, or the certificate is for another key.
-        NoAgentError: No agent can listen.
-    """
+    """Serves one key until `ends` or the context's end; yields the socket's path. Thread-safe."""
     identity = SshIdentity(private_key, certificate, ends=ends)
     folder = make_folder()
     try:

@@ -1,19 +1,10 @@
 """OpenSSH private keys in memory, and the messages of the SSH agent protocol.
 
-Of `identity`:
-
-1. Keys are Ed25519, ECDSA on the three NIST curves, or RSA of at least 2048 bits, without a passphrase.
-2. With a certificate only that is listed: the plain key opens nothing, and each listed key uses up one of
-   the host's few tries. The certificate must be for this key.
-3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1; flags for other keys are refused.
+1. Keys are Ed25519, ECDSA on the NIST curves, or RSA from 2048 bits, without passphrase.
+2. With a certificate, which must be for this key, only that is listed: each key uses up one of the host's
+   tries. Requests other than list and sign are refused unparsed; the length is checked before the body.
+3. RSA signs with SHA-256 or SHA-512 as requested, never with SHA-1.
 4. Neither an error nor a repr contains a private key.
-
-Of `message`:
-
-1. A message is a length of 4 bytes and a body of at least one byte, its type. The length is checked before
-   the body is read.
-2. Two requests are parsed: list keys, and sign. Each must end where it says. All others are refused
-   unparsed.
 """
 
 from __future__ import annotations
@@ -176,17 +167,7 @@ class SshIdentity:
         comment: str = "",
         ends: Instant | None = None,
     ) -> None:
-        """Parses the key and its certificate.
-
-        Args:
-            private_key: In OpenSSH's private key format.
-            certificate: One line, as in a `-cert.pub` file.
-            comment: The comment that `ssh-add -l` shows.
-            ends: When the key stops to be listed and used; None for never.
-
-        Raises:
-            BadSshKeyError: The key is unusable (rule 1), or the certificate is for another key.
-        """
+        """Parses key and one-line certificate; raises BadSshKeyError. Without `ends` the key never ends."""
         self._key = _read_key(private_key)
         public = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         self.blob = (

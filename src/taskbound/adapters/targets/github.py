@@ -91,11 +91,9 @@ class GithubTarget:
 
     @property
     def lasts(self) -> int:
-        """Returns the longest lifetime of a token, in seconds."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: GithubKind, *, patience: float) -> Minted:
-        """Requests a token (rule 1)."""
         repositories = kind.asked(order.context)
         asked = canonical({"permissions": dict(kind.permissions), "repositories": list(repositories)})
         proof = self._proof()
@@ -118,7 +116,6 @@ class GithubTarget:
         return Minted(open={}, secret={kind.variable: token}, kept=kept)
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Makes one request that the token must permit."""
         (token,) = minted.secret.values()
         with self._linked(patience) as link:
             answer = link.ask("GET", _WHOSE, token)
@@ -126,7 +123,6 @@ class GithubTarget:
             raise _refusal(answer, "does not take the token that it gave")
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """Always refuses: a token's end is fixed (rule 4)."""
         raise RenewalUnsupportedError("the end of a GitHub token cannot be moved")
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - it is shown
@@ -152,11 +148,9 @@ class GithubTarget:
         return Left(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        """Always refuses: names are unknown to GitHub (rule 4)."""
         raise TargetRefusedError("no name of a token is known to GitHub", remedy=_GUIDE)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        """Yields nothing: tokens cannot be listed (rule 4)."""
         return iter(())
 
     def _wrong(

@@ -125,11 +125,9 @@ class OauthTarget:
 
     @property
     def lasts(self) -> int:
-        """Returns the longest lifetime of a token, in seconds (rule 1)."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: OauthKind, *, patience: float) -> Minted:
-        """Requests a token (rule 1)."""
         until = time.monotonic() + patience
         resource, audience, scopes = kind.asked(order.context)
         details = kind.asked_details(order.context)
@@ -161,14 +159,12 @@ class OauthTarget:
         )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Introspects the token; without an introspection endpoint nothing is shown."""
         (token,) = minted.secret.values()
         with self._asked():
             if self._at(patience).introspection and not self._is_active(token, patience):
                 raise TargetRefusedError("the authorization server does not know the token that it gave")
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """Always refuses: a token's end is fixed (rule 4)."""
         raise RenewalUnsupportedError("the end of an issued token cannot be moved")
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
@@ -195,11 +191,9 @@ class OauthTarget:
         return Left(until=ends)
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        """Always refuses: names are unknown to the server (rule 4)."""
         raise TargetRefusedError("an authorization server knows no names of tokens", remedy=_GUIDE)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        """Yields nothing: tokens cannot be listed (rule 4)."""
         return iter(())
 
     def _require(self, token: Token, kept: str, details: str) -> None:

@@ -165,15 +165,7 @@ class Asking:
         self._sent = False
 
     def ask(self, service: str, operation: str, **told: object) -> Mapping[str, Any]:
-        """Returns AWS's answer to an operation.
-
-        Raises:
-            AbsentError: There is no such role or policy.
-            FullError: The role has no room.
-            TargetUnreachedError: This call has sent nothing yet, and can't.
-            TargetUnavailableError: It may have been done.
-            TargetRefusedError: AWS refuses it.
-        """
+        """Returns AWS's answer; after TargetUnavailableError AWS may have done it."""
         client = self._clients[service]
         method = {name: way for way, name in client.meta.method_to_api_mapping.items()}[operation]
         try:
@@ -293,7 +285,6 @@ class StsTarget:
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: StsKind, *, patience: float) -> Minted:
-        """Requests a session of the role (rule 1)."""
         try:
             policy = session_policy(kind, order.context, order.ends)
         except MalformedError as error:
@@ -320,11 +311,9 @@ class StsTarget:
         return self._minted(found, order.name)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """Always refuses (rule 6)."""
         raise RenewalUnsupportedError("the end of a session stands in the policy that it was made with")
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Asks AWS for the session's identity."""
         aws = Aws(
             self._place,
             minted.open["AWS_ACCESS_KEY_ID"],
@@ -350,7 +339,6 @@ class StsTarget:
         return Gone(cut=0, notes=(f"denied by {len(self._roles)} roles, by the tag of its session",))
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns whether a session of the name could act (rule 4); AWS doesn't count sessions."""
         with self._aws.asked(patience) as aws:
             return Shown(
                 exists=any(self._denial(aws, role, name) is None for role in self._roles),
@@ -358,7 +346,6 @@ class StsTarget:
             )
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Yields nothing; deletes useless denials (rule 5)."""
         with self._aws.asked(patience) as aws:
             for role in self._roles:
                 for name in self._names(aws, role, prefix):

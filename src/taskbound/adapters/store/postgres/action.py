@@ -1,10 +1,8 @@
 """Actions and act histories in PostgreSQL, locked and written as sets.
 
-1. A group of any size is one statement per table: columns go as arrays, locks are taken in key order
-   (lookup and writing: `task`, rule 3).
-2. An act that had no row when it was locked is inserted, so a concurrent first writer conflicts; a locked
-   row is updated.
-3. A permit that another daemon issued for the same presentation violates the table's unique index.
+1. A group of any size is one statement per table; locks are taken in key order.
+2. An act without a row is inserted, so a concurrent first writer conflicts. A unique index refuses a second
+   permit for one presentation.
 """
 
 from __future__ import annotations
@@ -141,7 +139,6 @@ class PostgresWaiting(WaitingActions):
         """Acts that had no row when they were locked."""
 
     def write(self) -> None:
-        """Writes all buffered actions with the next statement (rule 1)."""
         if not self._rows:
             return
         rows = [action_row(one, self.records.get(key)) for key, one in self._rows.items()]
@@ -162,7 +159,6 @@ class PostgresActions(SqlActions):
         self._acts = waiting
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
-        """Returns the permitted actions that were presented under these names."""
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
@@ -176,7 +172,6 @@ class PostgresActions(SqlActions):
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
-        """Returns, by (root, act key), the histories of those acts that are known, locked in key order."""
         values = (namespace, *_both(sorted(keys)))
         found = dict(self._link.locked(read_known, _LOCK_ACTS, values))
         for root, act_key in keys:
@@ -185,13 +180,11 @@ class PostgresActions(SqlActions):
         return found
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
-        """Returns, by id, those of these actions that exist, whatever their state."""
         self._waiting.write()
         found = self._link.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(sorted(actions))))
         return {one.id: one for one in found}
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
-        """Writes act histories whole (rule 2)."""
         new: dict[tuple[str, str], ActHistory] = {}
         over: dict[tuple[str, str], ActHistory] = {}
         others: dict[tuple[str, str], ActHistory] = {}
@@ -218,7 +211,6 @@ class PostgresActions(SqlActions):
                 self._link.later(text, values, rows=len(rows), what="what is known of an act")
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
-        """Writes outcomes."""
         self._waiting.write()
         values = (
             namespace,

@@ -1,13 +1,10 @@
 """The audit log in PostgreSQL, to which several daemons append.
 
-1. Records are numbered as `number` says; pending records are the settled ones, in number order.
-2. Places are given in that order, up to the point where the log was settled when the transaction first
-   looked. Skipping a record is refused like a stale size.
-3. A writer's row moves by compare-and-set before its records are written. The chain's head is known from
-   this process's last commit, or read.
-4. If the database holds less of our chain than we committed, it was restored: nothing is appended.
-5. A transaction that opens a chain reads the heads before it writes or locks anything, so that its id and
-   its numbers are above theirs (`number`, rule 3).
+1. Pending records are the settled ones, in number order (`number`).
+2. A transaction extends the log up to where it was settled at the first look; skipping a record conflicts.
+3. A writer's row moves by compare-and-set before its records are written.
+4. If the database holds less of our chain than we committed, it was restored: we append nothing.
+5. A transaction that opens a chain reads the heads before it writes or locks: its numbers are above theirs.
 """
 
 from __future__ import annotations
@@ -96,7 +93,6 @@ class Chains:
         """Up to where this transaction looked for settled records; 0 when it has not looked."""
 
     def get(self, writer: str) -> tuple[int, str, int] | None:
-        """Returns number, hash and instant of the writer's last record, or None if unknown."""
         return self.moved.get(writer) or self._kept.get(writer)
 
     def require_whole(self, writer: str, found: tuple[int, str, int] | None) -> None:
@@ -120,15 +116,12 @@ class PostgresAudit(SqlAudit):
         self._chains = chains
 
     def count(self) -> int:
-        """Returns how many records there are."""
         return self._link.whole(_COUNT)
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns settled records without a place, in order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (self._look(), limit))
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns settled records after this number, in order (rule 1)."""
         return self._link.all(read_pending, _FOLLOWING, (number, self._look(), limit))
 
     def unsettled(self) -> bool:
@@ -136,7 +129,6 @@ class PostgresAudit(SqlAudit):
         return self._link.whole(_BEYOND, (self._look(),)) == 1
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chains these events to the writer's last record (rule 3); returns their exact bytes."""
         if not events:
             return ()
         chain = self._chains.get(writer)
@@ -161,7 +153,6 @@ class PostgresAudit(SqlAudit):
         return raws
 
     def last_number(self) -> int:
-        """Returns the number of the record that this transaction appended last."""
         (before,) = self._link.locked(int, _OWN)
         return before + self._chains.appended
 

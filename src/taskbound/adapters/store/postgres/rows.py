@@ -1,28 +1,11 @@
 """Identities, credentials, targets, tools and policies in PostgreSQL, with row locks.
 
-Of `credential`:
+1. Credentials are locked in id order. The first lock of a policy or kill switch inserts the absent row.
+2. A credential begins under its task's lock. A change of policy or kill switch locks exclusively before
+   its first write, which assigns the record numbers: its records follow all decisions under the old state.
+3. One statement writes the feed entries of a transaction.
 
-1. A transaction that changes credentials first locks their rows, in id order.
-2. A credential begins in a transaction that locked the task: an ending task either waits for it and sees
-   it, or the credential waits and is refused.
-
-Of `policy`:
-
-1. A row that does not exist cannot be locked, so the first transaction that needs the lock inserts it.
-2. A transaction that changes the row locks it exclusively before its first write, because the first write
-   assigns the transaction id and so the record numbers. Its records then follow all decisions under the
-   old bundle in the log, and two concurrent changes queue instead of deadlocking.
-
-Of `revocation`:
-
-1. As `policy`, rule 1, for a namespace whose kill switch was never touched.
-2. As `policy`, rule 2.
-3. The entries of one transaction are written by one statement.
-
-Of `service`:
-
-1. A decision on a service's word takes a share lock on its keys, then on the service: a transaction that
-   removes either waits for the decision, or the decision waits and sees it.
+A decision on a service's word share-locks the keys, then the service; a removal waits for it.
 """
 
 from __future__ import annotations
@@ -69,7 +52,6 @@ class PostgresCredentials(SqlCredentials):
     _link: PostgresLink
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """Returns these tasks' credentials that have not ended, locked by id (rules 1 and 2)."""
         return self._link.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
 
 
@@ -87,7 +69,6 @@ class PostgresPolicy(SqlPolicy):
     _link: PostgresLink
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """Returns what is in force, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
         found = self._link.locked(read_force, lock, (namespace,))
         if not found:
@@ -120,7 +101,6 @@ class PostgresRevocation(SqlRevocation):
     _link: PostgresLink
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
-        """Returns the kill switch, locked; exclusively if `moves` (rules 1 and 2)."""
         lock = _REVOCATION_LOCK_ALONE if moves else _REVOCATION_LOCK
         found = self._link.locked(read_switch, lock, (namespace,))
         if not found:
@@ -129,7 +109,6 @@ class PostgresRevocation(SqlRevocation):
         return found[0]
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Stores feed entries of records that this transaction gives places to (rule 3)."""
         if not entries:
             return
         values = (
@@ -155,7 +134,6 @@ class PostgresTools(SqlTools):
     _link: PostgresLink
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each tool that exists, by name in order."""
         return dict(self._link.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
 
 
@@ -176,11 +154,9 @@ class PostgresIdentities(SqlIdentities):
     _link: PostgresLink
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each agent that exists, by name in order."""
         return dict(self._link.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names))))
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """Returns, by name, those of these persons that exist, locked in name order."""
         values = (namespace, write_texts(sorted(names)))
         return {one.name: one for one in self._link.locked(PERSON_ROW.read, _LOCK_PERSONS, values)}
 
@@ -204,7 +180,6 @@ class PostgresServices(SqlServices):
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
-        """Returns those of these services and keys that exist, share-locked (rule 1)."""
         kids, asked = write_texts(sorted(keys)), write_texts(sorted(names))
         proven = self._link.locked(SERVICE_KEY_ROW.read, _LOCK_KEYS, (namespace, kids))
         found = self._link.locked(SERVICE_ROW.read, _SERVICE_LOCK, (namespace, asked))

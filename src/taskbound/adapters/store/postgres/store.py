@@ -78,18 +78,7 @@ class PostgresStore:
     def __init__(
         self, url: str, *, at: Callable[[str], None] = _pass, failed: Callable[[], None] = _nothing
     ) -> None:
-        """Checks the server and the schema, which must exist.
-
-        Args:
-            url: The database; libpq finds the password.
-            at: Called at each named point of a write; what it raises aborts the write there.
-            failed: Called, in any thread, when the store starts to refuse (rule 6).
-
-        Raises:
-            StoreUnavailableError: The server can't be reached or is unfit (`opening`).
-            ForeignDatabaseError: The schema belongs to another program.
-            NewerDatabaseError: The schema is of a newer version.
-        """
+        """What `at` raises at a named point aborts the write; any thread may call `failed` (rule 6)."""
         self._url = url
         self._at = at
         self._lock = threading.Lock()
@@ -127,7 +116,6 @@ class PostgresStore:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """Yields a snapshot (rule 2)."""
         connection, link = self._begin_snapshot()
         try:
             yield PostgresTransaction(link, Chains({}, {}))
@@ -136,7 +124,6 @@ class PostgresStore:
             self._put_back(connection)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:  # noqa: ARG002 - rule 5: no reserve exists
-        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:
@@ -147,7 +134,6 @@ class PostgresStore:
                 self._owner = None
 
     def last_instant(self) -> Instant:
-        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection, link = self._begin_snapshot()
         try:
             return last_instant(link)
@@ -156,36 +142,30 @@ class PostgresStore:
             self._put_back(connection)
 
     def leads(self) -> bool:
-        """Returns whether this process holds the sequencer's seat (rule 7)."""
         with self._seat_guard:
             self._require_open()
             return self._seat.hold()
 
     def attend(self, name: str) -> None:
-        """Makes this process present under one more name (rule 7)."""
         with self._seat_guard:
             self._require_open()
             self._presence.attend(name)
 
     def agree(self, what: str) -> None:
-        """Declares the rules that this process follows."""
         with self._seat_guard:
             self._require_open()
             self._presence.agree(what)
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Returns those of the names under which another process is present now."""
         with self._seat_guard:
             self._require_open()
             return self._presence.others(names)
 
     def describe(self) -> str:
-        """Returns engine, server version, role and place as text."""
         version = f"{self._version // 10_000}.{self._version % 10_000}"
         return f"PostgreSQL {version}, {place(self._url)}, as role `{self._role}`"
 
     def reserve_state(self) -> str:
-        """Always `whole` (rule 5)."""
         return "whole"
 
     @property
@@ -194,14 +174,12 @@ class PostgresStore:
         return self._broken
 
     def refuse(self, error: StoreUnavailableError) -> None:
-        """Refuses everything from now on with this error (rule 6)."""
         with self._guard:
             if self._broken is None:
                 self._broken = error
         self._failed()
 
     def close(self) -> None:
-        """Closes all connections; the store is unusable afterwards."""
         with self._lock, self._guard:
             self._closed = True
             for connection in self._idle:

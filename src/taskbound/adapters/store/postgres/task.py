@@ -1,25 +1,10 @@
-"""Tasks, amendments and approvals in PostgreSQL, with row locks.
+"""Tasks, amendments and approvals in PostgreSQL.
 
-Of `amendment`:
-
-1. Applying an amendment holds its row until commit: a denial, expiry or other answer waits and then sees
-   the new state.
-2. Locks are taken in id order.
-
-Of `tasks`:
-
-1. Locks are taken in id order, so groups queue and never deadlock. Decisions share a task's row; a
-   revocation waits for them, and a decision that waits for a revocation reads its result. A tree is
-   locked from its root down: nothing begins below a locked task. A transaction that waits in the opposite
-   order is broken off by the server as a deadlock and runs again.
-2. A task's ancestors never change, so they are read first, without a lock.
-3. Sets are looked up row by row (`LATERAL`) and written where they were found (`ctid`): the plan then
-   suits small and large tables alike.
-
-Of `approval`:
-
-1. Using an approval holds its row until commit, as with amendments.
-2. Locks are taken in id order.
+1. Locks are taken in id order, trees from the root down: nothing begins below a locked task. Decisions share
+   a task's row and a revocation waits for them. The server breaks off a transaction in the opposite order,
+   and the store runs it again.
+2. Ancestors never change, so they are read without a lock. Open amendments and approvals stay locked until
+   commit: a denial, expiry or answer sees the new state.
 3. A plan is locked before its steps: using a step, answering and ending the plan exclude each other.
 """
 
@@ -70,7 +55,6 @@ class PostgresAmendments(SqlAmendments):
     _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
-        """Returns these tasks' open amendments, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._link.locked(read_amendment, _LOCK_OPEN, values))
 
@@ -131,21 +115,17 @@ class PostgresTasks(SqlTasks):
     _link: PostgresLink
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """Returns what is left of each limit, by name; not locked."""
         return super().lock_remainders(namespace, (task,))[task]
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """Returns the heads of these tasks and all their ancestors, by id."""
         found = self._link.all(read_head, _SEE_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """As `heads`, locked in id order (rules 1 and 2)."""
         found = self._link.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Returns the task and its living descendants, locked one generation after another (rule 1)."""
         found = self._link.locked(TASK_ROW.read, _LOCK_TASK, (namespace, task))
         tree = {one.id: one for one in found}
         level = found
@@ -158,7 +138,6 @@ class PostgresTasks(SqlTasks):
         return (*found, *(one for one in tree.values() if one.id != task and one.state not in ENDED))
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """Returns what is left of each limit, by task, locked in order of task and name (rule 1)."""
         left: dict[str, dict[str, int]] = {task: {} for task in tasks}
         values = (namespace, write_texts(sorted(tasks)))
         for task, name, amount in self._link.locked(read_limit, _LOCK_LEFT, values):
@@ -166,12 +145,10 @@ class PostgresTasks(SqlTasks):
         return left
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Writes the limits of a new task."""
         values = (namespace, task, write_texts(limits), write_wholes(limits.values()))
         self._link.later(_OPEN, values)
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """Changes remainders: by (task, limit), the expected and the new amount."""
         values = (
             namespace,
             write_texts(task for task, _ in changes),
@@ -211,16 +188,13 @@ class PostgresApprovals(SqlApprovals):
     _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
-        """Returns these tasks' open approvals, locked in id order (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._link.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """Returns these tasks' open plans, locked in id order (rule 3)."""
         return self._link.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """As `steps_of`, locked in id order."""
         found = self._link.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
         return self._in_order(found)
 

@@ -1,30 +1,11 @@
-"""Tokens, clients and claims in PostgreSQL, with row locks.
+"""Tokens, clients and claims in PostgreSQL.
 
-Of `authorization`:
-
-1. Using a client's token takes share locks on the client's admissions, in name order: ending one waits
-   for the use, or the use waits and sees it.
-
-Of `claim`:
-
-1. One statement inserts all claims of a turn in key order, so turns that share claims never deadlock.
-2. A claim that another transaction is about to use or delete is waited for: it counts as used only if
-   that transaction commits.
-3. How far windows were forgotten is read by a separate statement after the insert, so its snapshot
-   includes every transaction that the insert waited for. It needs no lock.
-
-Of `shared`:
-
-1. A change of a service's claims first locks its tally row, and then reads by separate statements, whose
-   snapshots include every transaction that the lock waited for.
-
-Of `tokens`:
-
-1. Issuing a token takes share locks on the keys; changing a key waits for them.
-2. With no key there is no row to lock. Then keys are only added, and a unique index refuses the second of
-   two concurrent additions.
-3. Using a token takes a share lock on its row, in name order: a revocation waits for the use, or the use
-   waits and sees it.
+1. Uses take share locks in name order: ending a token, key or admission waits for the use. One statement
+   inserts a turn's claims in key order, so turns never deadlock.
+2. A claim that another transaction holds is waited for and counts as used only if that commits. Without
+   a key row to lock, a unique index refuses the second of two additions.
+3. What was forgotten, and a service's claims, are read by a separate statement after the insert or the
+   tally lock: its snapshot includes every transaction that was waited for.
 """
 
 from __future__ import annotations
@@ -65,7 +46,6 @@ class PostgresAuthorizations(SqlAuthorizations):
     _link: PostgresLink
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
-        """Returns, by id, those of these admissions that exist, share-locked (rule 1)."""
         names = write_texts(sorted(admissions))
         return {one.id: one for one in self._link.locked(ADMISSION_ROW.read, _LOCK, (namespace, names))}
 
@@ -88,7 +68,6 @@ class PostgresClaims(SqlClaims):
     _link: PostgresLink
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
-        """Uses these claims; returns which use of each this is (rules 1 to 3)."""
         if not claims:
             return ()
         ordered = sorted(claims, key=_key)
@@ -137,6 +116,5 @@ class PostgresTokens(SqlTokens):
     _link: PostgresLink
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
-        """Returns, by id, those of these tokens that exist, share-locked (rule 3)."""
         names = write_texts(sorted(tokens))
         return {one.id: one for one in self._link.locked(read_token, _LOCK_TOKENS, (namespace, names))}

@@ -1,8 +1,4 @@
-"""Actions and act histories in SQL.
-
-New actions are buffered until the transaction reads actions again or ends, so that they are written
-together with the number of their decision's record.
-"""
+"""Actions and act histories in SQL; new actions wait until the transaction reads actions again or ends."""
 
 from __future__ import annotations
 
@@ -134,7 +130,6 @@ class WaitingActions:
         """By namespace and action: the number of its decision's record."""
 
     def add(self, actions: Sequence[StoredAction]) -> None:
-        """Buffers these actions."""
         for one in actions:
             key = (one.namespace, one.id)
             if key in self._rows:
@@ -142,11 +137,9 @@ class WaitingActions:
             self._rows[key] = one
 
     def holds(self, namespace: str, action: str) -> bool:
-        """Returns whether this action is still buffered."""
         return (namespace, action) in self._rows
 
     def write(self) -> None:
-        """Writes all buffered actions."""
         if not self._rows:
             return
         rows = [(*_decided_row(one), self.records.get(key)) for key, one in self._rows.items()]
@@ -167,36 +160,30 @@ class SqlActions:
         self._waiting = waiting
 
     def action(self, namespace: str, action: str) -> StoredAction | None:
-        """Returns the action with this id, or None."""
         self._waiting.write()
         return self._link.one(_action, _ONE.text, _ONE.values(namespace=namespace, id=action))
 
     def actions(
         self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
     ) -> tuple[StoredAction, ...]:
-        """Returns actions, newest first."""
         self._waiting.write()
         page = _page(bool(task), bool(decision), decision == "permit", bool(before))
         values = page.values(namespace=namespace, task=task, decision=decision, limit=limit, before=before)
         return self._link.all(_action, page.text, values)
 
     def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
-        """Returns the history of the act in the tree."""
         return self._link.one(_history, _ACT, (namespace, root, act_key)) or ActHistory()
 
     def acts(
         self, namespace: str, *, limit: int, after: tuple[str, str] = ("", "")
     ) -> tuple[tuple[str, str], ...]:
-        """Returns the keys of all known acts, in order."""
         return self._link.all(_act_key, _KEYS, (namespace, *after, limit))
 
     def count(self, namespace: str, task: str) -> int:
-        """Returns how many actions the task requested."""
         self._waiting.write()
         return self._link.whole(_COUNT, (namespace, task))
 
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
-        """Returns permits without an outcome: of a connection, of a task, or all."""
         self._waiting.write()
         query, values = _OPEN, [namespace]
         if connection:
@@ -206,22 +193,18 @@ class SqlActions:
         return self._link.all(read_permit, f"{query} ORDER BY a.number", values)
 
     def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
-        """Returns ids of the actions of this act whose outcome is unknown, in order."""
         self._waiting.write()
         return self._link.all(str, _UNKNOWNS, (namespace, root, act_key))
 
     def has_unknown(self, namespace: str) -> bool:
-        """Returns whether any action's outcome is unknown there."""
         self._waiting.write()
         return self._link.one(bool, _ANY_UNKNOWN, (namespace,)) is not None
 
     def namespaces(self) -> tuple[str, ...]:
-        """Returns every namespace that has an action, in order."""
         self._waiting.write()
         return self._link.all(str, _NAMESPACES)
 
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
-        """Returns the permitted actions that were presented under these names."""
         self._waiting.write()
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
@@ -235,14 +218,12 @@ class SqlActions:
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
-        """Returns, by (root, act key), the histories of those acts that are known."""
         if len(keys) == 1:
             (key,) = keys
             return dict(self._link.all(read_known, _KNOWN_ACT, (namespace, *key)))
         return dict(self._link.all(read_known, _ACTS, (namespace, json_texts(tuple(keys)))))
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
-        """Returns, by id, those of these actions that exist, in any state."""
         self._waiting.write()
         if len(actions) == 1:
             found = self._link.all(read_permit, _ONE_PERMIT, (namespace, *actions))
@@ -251,11 +232,9 @@ class SqlActions:
         return {one.id: one for one in found}
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Writes new actions."""
         self._waiting.add(actions)
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
-        """Writes act histories whole."""
         rows = [
             (namespace, root, act_key, one.attempts, one.last_outcome, one.last_action, one.last_at)
             for (root, act_key), one in acts.items()
@@ -263,7 +242,6 @@ class SqlActions:
         self._link.change_many(_PUT_ACT, rows)
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
-        """Writes outcomes."""
         self._waiting.write()
         rows = [
             (
@@ -283,7 +261,6 @@ class SqlActions:
             self._link.conflict("the state of an action")
 
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Overwrites held actions as permitted."""
         self._waiting.write()
         rows = []
         for one in actions:
@@ -383,7 +360,6 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     scope: str,
     until: int,
 ) -> OpenPermit:
-    """Builds an open permit from its columns."""
     return OpenPermit(
         id=id,
         task=task,
@@ -400,7 +376,6 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
 def read_prior(  # the columns of a row, in order
     connection: str, request: str, key: str, action: str, digest: str, state: str
 ) -> tuple[Presented, PriorAction]:
-    """Builds a presentation and the action permitted under it from their columns."""
     presented = Presented(connection=connection, request=request, key=key)
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
 
@@ -418,5 +393,4 @@ def _history(attempts: int, last_outcome: str, last_action: str, last_at: int) -
 def read_known(  # the columns of a row, in order
     root: str, act_key: str, attempts: int, last_outcome: str, last_action: str, last_at: int
 ) -> tuple[tuple[str, str], ActHistory]:
-    """Builds (root, act key) and the act's history from their columns."""
     return (root, act_key), _history(attempts, last_outcome, last_action, last_at)

@@ -1,7 +1,4 @@
-"""Approval questions and their answers in SQL.
-
-A question or plan is stored as the bytes whose digest people sign, beside the columns for lookup.
-"""
+"""Approval questions and answers in SQL; a question or plan is stored as the bytes that people sign."""
 
 from __future__ import annotations
 
@@ -122,11 +119,9 @@ class SqlApprovals(TableGroup):
     __slots__ = ()
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """Returns the approval with this id, or None."""
         return self._first(self._link.all(read_approval, _ONE, (namespace, approval)))
 
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
-        """Returns the approval requested for this action, or None."""
         return self._first(self._link.all(read_approval, _OF, (namespace, action)))
 
     def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
@@ -142,7 +137,6 @@ class SqlApprovals(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredApproval, ...]:
-        """Returns approvals, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -156,23 +150,18 @@ class SqlApprovals(TableGroup):
         return self._whole(self._link.all(read_approval, query, (*values, limit)))
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
-        """Returns all open approvals of every namespace, oldest first."""
         return tuple(replace(one, plan=None) for one in self._link.all(read_approval, _EVERY_OPEN))
 
     def plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """Returns the plan with this id, or None."""
         return next(iter(self._link.all(read_plan, _ONE_PLAN, (namespace, plan))), None)
 
     def open_plans(self) -> tuple[StoredPlan, ...]:
-        """Returns all open plans of every namespace, oldest first."""
         return self._link.all(read_plan, _OPEN_PLANS)
 
     def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """Returns the approvals of the steps of these plans, by plan and step."""
         return self._in_order(self._link.all(read_approval, _STEPS, (namespace, json_texts(sorted(plans)))))
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
-        """Returns, by approval, the persons to whom it was displayed."""
         found: dict[str, tuple[Display, ...]] = {}
         ids = json_texts(sorted(approvals))
         for approval, one in self._link.all(_display, _DISPLAYS, (namespace, ids)):
@@ -180,7 +169,6 @@ class SqlApprovals(TableGroup):
         return found
 
     def limits(self, namespace: str) -> ApprovalLimits:
-        """Returns the namespace's limits on questions."""
         for most, hourly, speed in self._link.all(_limits, _LIMITS, (namespace,)):
             return ApprovalLimits(namespace=namespace, open=most, hourly=hourly, speed=speed)
         return ApprovalLimits(namespace=namespace)
@@ -197,60 +185,47 @@ class SqlApprovals(TableGroup):
         return sorted_out
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
-        """As `approval`, locked."""
         return self._first(self._link.locked(read_approval, _ONE, (namespace, approval), CHANGING))
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
-        """As `narrowed_to`, locked."""
         return self._first(self._link.locked(read_approval, _NARROWED, (namespace, digest), CHANGING))
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
-        """Returns the most recently requested approval that was used for this action, locked, or None."""
         return self._first(self._link.locked(read_approval, _LAST_USED, (namespace, task, act), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
-        """Returns these tasks' open approvals, by id."""
         return self._whole(
             self._link.all(read_approval, _OF_TASKS, (namespace, json_texts(sorted(tasks)))),
         )
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
-        """As `plan`, locked."""
         return next(iter(self._link.locked(read_plan, _ONE_PLAN, (namespace, plan), CHANGING)), None)
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        """Returns these tasks' open plans, by id."""
         return self._link.all(read_plan, _PLANS_OF_TASKS, (namespace, json_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
-        """As `steps_of`."""
         return self.steps_of(namespace, plans)
 
     def insert_plan(self, plan: StoredPlan) -> None:
-        """Inserts a plan."""
         self._link.change(_INSERT_PLAN.text, _plan_row(plan))
 
     def move_plan(self, namespace: str, change: PlanChange) -> None:
-        """Changes a plan's state in one conditional statement."""
         (before, was_used), (after, used) = change.before, change.after
         head = (after.value, used, change.finished, change.reason)
         if self._link.change(_MOVE_PLAN, (*head, namespace, change.id, before.value, was_used)) != 1:
             self._link.conflict("the state of a plan")
 
     def count_open(self, namespace: str, task: str) -> int:
-        """Returns how many approvals of the task are open."""
         return self._link.whole(_COUNT, (namespace, task))
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """Returns how many approvals this agent's tasks requested at that instant or later."""
         return self._link.whole(_ASKED, (namespace, since, agent))
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Inserts approvals."""
         self._link.change_many(_INSERT.text, [_row(one) for one in approvals])
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
-        """Changes states, each in one conditional statement."""
         rows = [
             (one.after.value, one.finished, one.reason, namespace, one.id, one.before.value)
             for one in changes
@@ -259,13 +234,11 @@ class SqlApprovals(TableGroup):
             self._link.conflict("the state of an approval")
 
     def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
-        """Stores the connection that waits for the approval."""
         values = (waiter.connection, waiter.request, waiter.until, namespace, approval)
         if self._link.change(_WAIT, values) != 1:
             self._link.conflict("the state of an approval")
 
     def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
-        """Adds an answer."""
         values = _ANSWER.values(
             namespace=namespace,
             approval=approval,
@@ -284,11 +257,9 @@ class SqlApprovals(TableGroup):
         self._link.change(_ANSWER.text, values)
 
     def put_display(self, namespace: str, approval: str, display: Display) -> None:
-        """Stores to whom the approval was displayed."""
         self._link.change(_DISPLAY, (namespace, approval, display.person, display.at, display.length))
 
     def put_limits(self, limits: ApprovalLimits) -> None:
-        """Stores the limits on questions."""
         self._link.change(_PUT_LIMITS, (limits.namespace, limits.open, limits.hourly, limits.speed))
 
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
@@ -353,7 +324,6 @@ def read_approval(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     reason: str,
     plan: bytes | None,
 ) -> StoredApproval:
-    """Builds an approval without its answers from its columns."""
     return StoredApproval(
         question=parse_question(bytes(question)),
         state=ApprovalState(state),
@@ -412,7 +382,6 @@ def _plan_row(one: StoredPlan) -> tuple[Value, ...]:
 def read_plan(  # the columns of a row, in order
     plan: bytes, agent: str, state: str, used: int, finished: int, reason: str
 ) -> StoredPlan:
-    """Builds a plan from its columns."""
     return StoredPlan(
         plan=parse_plan(bytes(plan)),
         agent=agent,

@@ -1,10 +1,7 @@
 """The audit log in SQL: records by number, their places, the tree over them, checkpoints.
 
-1. One process writes at a time, so numbers have no gaps and follow the order in which records became
-   durable: records without a place come after the last one with a place.
-2. Places are given in that order; skipping a record is refused like a stale size.
-3. A writer's row moves by compare-and-set: no two records of a writer share a number, and a chain
-   continues only from its current head.
+1. One process writes at a time: numbers have no gaps and follow the order of durability.
+2. Places follow that order; skipping a record conflicts. A writer's row moves by compare-and-set.
 """
 
 from __future__ import annotations
@@ -99,52 +96,40 @@ class SqlAudit:
         return self._link.all(_head, _HEADS)
 
     def count(self) -> int:
-        """Returns how many records there are."""
         return self._link.whole(_LAST_NUMBER)
 
     def size(self) -> int:
-        """Returns how many records have a place in the log."""
         return self._link.whole(_LAST_PLACE)
 
     def records(self, start: int, limit: int) -> tuple[bytes, ...]:
-        """Returns the exact bytes of records from this index on, in log order."""
         return self._link.all(bytes, _RECORDS, (start, limit))
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns records without a place, in the order in which they became durable (rule 1)."""
         return self.following(self._link.whole(_LAST_PLACED), limit)
 
     def last_placed(self) -> tuple[int, int]:
-        """Returns how many records have a place, and the number of the last of them."""
         return self._link.one(_place_and_number, _LAST_BOTH) or (0, 0)
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
-        """Returns the records after this number, in log order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (number, limit))
 
     def unsettled(self) -> bool:
-        """Always False (rule 1)."""
         return False
 
     def tile(self, level: int, index: int) -> bytes:
-        """Returns the hashes of a tile, or b'' if absent."""
         return self._link.one(bytes, _TILE, (level, index)) or b""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        """Returns the newest checkpoint, or None."""
         return self._link.one(_checkpoint, _CHECKPOINT)
 
     def numbered(self, number: int) -> PlacedRecord | None:
-        """Returns the record with this number, or None."""
         return self._link.one(_placed, _NUMBERED, (number,))
 
     def place(self, namespace: str, action: str) -> int | None:
-        """Returns the log index of the action's decision record, or None."""
         self._waiting.write()
         return self._link.one(int, _OF_ACTION, (namespace, action))
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chains these events to the writer's last record; returns their exact bytes."""
         if not events:
             return ()
         chain = self._stands(writer)
@@ -169,11 +154,9 @@ class SqlAudit:
         return tuple([one.raw for one in grown.records])
 
     def last_number(self) -> int:
-        """Returns the number of the record that was appended last."""
         return self._last()
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Gives records the places from `start` on, in the order of `pending` (rule 2)."""
         if self.size() != start:
             self._link.conflict("the size of the log")
         last = self._link.whole(_LAST_PLACED)
@@ -183,12 +166,10 @@ class SqlAudit:
         self._growth.size = start + len(numbers)
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
-        """Writes tiles whole, by (level, index), over their earlier content."""
         rows = [(level, index, hashes) for (level, index), hashes in tiles.items()]
         self._link.change_many(_PUT_TILE, rows)
 
     def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Stores a signed checkpoint."""
         self._link.change(_PUT_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
 
     def _stands(self, writer: str) -> tuple[int, str, int] | None:
@@ -239,7 +220,6 @@ def _place_and_number(place: int, number: int) -> tuple[int, int]:
 
 
 def last_instant(link: Link) -> Instant:
-    """Returns the latest instant of any record, or 0."""
     return Instant(link.whole(_LAST_INSTANT))
 
 
@@ -251,7 +231,6 @@ def require_opened(chain: tuple[int, str, int] | None, events: Sequence[Event], 
 
 
 def read_chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
-    """Builds (number, hash, instant) of a writer's last record from its columns."""
     return seq, prev, at
 
 
@@ -260,7 +239,6 @@ def _head(writer: str, seq: int, value: str) -> Head:
 
 
 def read_pending(number: int, body: bytes) -> PendingRecord:
-    """Builds a record without a place from its columns."""
     return PendingRecord(number=number, body=body)
 
 

@@ -88,7 +88,6 @@ class SqlCredentials(TableGroup):
     __slots__ = ()
 
     def credential(self, namespace: str, credential: str) -> Credential | None:
-        """Returns the credential with this id, or None."""
         return self._link.one(read_credential, _ONE, (namespace, credential))
 
     def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
@@ -102,7 +101,6 @@ class SqlCredentials(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Credential, ...]:
-        """Returns the matching credentials, newest first."""
         wanted = json_texts(sorted({one.value for one in states}))
         text = _some(
             task=bool(task), target=bool(target), unfinished=bool(states) and {*states} <= _UNFINISHED
@@ -110,51 +108,40 @@ class SqlCredentials(TableGroup):
         return self._link.all(read_credential, text, (namespace, task, target, agent, wanted, before, limit))
 
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
-        """Returns the tasks with credentials that have not ended."""
         return self._link.all(str, _TASKS, (namespace,))
 
     def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
-        """Returns the credentials of holders whose names begin with this."""
         return self._link.all(_read_held, _HELD, (namespace, beginning))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """Returns credentials due in a target, earliest first."""
         return self._link.all(read_credential, _DUE, (namespace, target, now, limit))
 
     def due_beside(
         self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
     ) -> tuple[Credential, ...]:
-        """As `due`, without those of these agents."""
         values = (namespace, target, now, json_texts(agents), limit)
         return self._link.all(read_credential, _DUE_BESIDE, values)
 
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """As `due`, of living credentials only."""
         return self._link.all(read_credential, _DUE_ALIVE, (namespace, target, now, limit))
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
-        """Returns living credentials in a target, latest due first."""
         return self._link.all(read_credential, _ALIVE_IN, (namespace, target, limit))
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
-        """Returns credentials whose revocation began before this instant, oldest first."""
         return self._link.all(read_credential, _OVERDUE, (namespace, before, limit))
 
     def insert_credentials(self, credentials: Collection[Credential]) -> None:
-        """Inserts credentials."""
         self._link.change_many(_INSERT, [_row(one) for one in credentials])
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
-        """As `credential`, locked."""
         found = self._link.locked(read_credential, _ONE, (namespace, credential), CHANGING)
         return found[0] if found else None
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
-        """Returns these tasks' credentials that have not ended, by id."""
         return self._link.all(read_credential, _LIVING, (namespace, json_texts(sorted(tasks))))
 
     def put_credential(self, credential: Credential, *, expect: int) -> None:
-        """Overwrites the row if its version is `expect`."""
         row = credential
         changed = (
             *(row.state.value, row.ends, row.due, row.lease.fence, row.lease.until, row.shown),
@@ -227,7 +214,6 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     record: int,
     *last: str | int,
 ) -> Credential:
-    """Builds a credential from its row."""
     return Credential(
         namespace=namespace,
         id=name,

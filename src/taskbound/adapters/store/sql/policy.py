@@ -57,27 +57,21 @@ class SqlPolicy(TableGroup):
     __slots__ = ()
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """Returns the bundle with this digest, or None."""
         return self._link.one(_read_bundle, _BUNDLE, (namespace, digest))
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
-        """Returns every bundle without its archive, newest first."""
         return self._link.all(_read_bundle, _BUNDLES, (namespace,))
 
     def in_force(self, namespace: str) -> InForce:
-        """Returns what is in force; epoch 0 and the base alone in an untouched namespace."""
         return self._link.one(read_force, _IN_FORCE, (namespace,)) or InForce()
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
-        """Returns the activations, newest first."""
         return self._link.all(_activation, _ACTIVATIONS, (namespace,))
 
     def governed(self) -> tuple[str, ...]:
-        """Returns every namespace in which a bundle was activated, in order."""
         return self._link.all(str, _GOVERNED)
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway
-        """As `in_force`."""
         known = self._link.known
         if known is None:
             return self.in_force(namespace)
@@ -87,7 +81,6 @@ class SqlPolicy(TableGroup):
         return force
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
-        """Stores a bundle."""
         values = (
             bundle.namespace,
             bundle.digest,
@@ -101,7 +94,6 @@ class SqlPolicy(TableGroup):
             self._link.conflict(f"policy bundle `{bundle.digest}`")
 
     def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
-        """Activates a bundle if the epoch is `expect`."""
         namespace, force = activation.namespace, activation.force
         if expect == 0:
             self._link.change(_TOUCH, (namespace,))
@@ -156,16 +148,13 @@ class SqlRevocation(TableGroup):
     __slots__ = ()
 
     def kill_switch(self, namespace: str) -> KillSwitch:
-        """Returns the kill switch; off at epoch 0 in an untouched namespace."""
         return self._link.one(read_switch, _READ, (namespace,)) or KillSwitch()
 
     def entries(self, since: Instant) -> tuple[Entry, ...]:
-        """Returns entries of all namespaces at this instant or later, in log order."""
         found = self._link.all(_read_entry, _ENTRIES, (since,))
         return tuple(sorted(found, key=lambda one: one.place))
 
     def put_entries(self, entries: Sequence[Entry]) -> None:
-        """Stores entries of records that this transaction gives places to."""
         rows = [
             (one.place, one.at, one.thing.namespace, one.thing.about.value, one.thing.id, one.turn.value)
             for one in entries
@@ -174,11 +163,9 @@ class SqlRevocation(TableGroup):
             self._link.conflict("what a record ended")
 
     def forget_entries(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` entries older than this; returns how many."""
         return self._link.change(_FORGET, (before, limit), told=True)
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:  # noqa: ARG002 - one lock
-        """As `kill_switch`."""
         known = self._link.known
         if known is None:
             return self.kill_switch(namespace)
@@ -188,7 +175,6 @@ class SqlRevocation(TableGroup):
         return switch
 
     def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
-        """Writes the kill switch if the epoch is `expect`."""
         if expect == 0:
             self._link.change(_REVOCATION_TOUCH, (namespace,))
         values = (int(switch.stopped), switch.epoch, switch.reason, namespace, expect)

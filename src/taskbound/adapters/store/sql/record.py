@@ -1,8 +1,4 @@
-"""Maps rows to values and back: one declaration per table serves reads and writes.
-
-1. A column holds the field of its own name unchanged, unless a `Form` says otherwise.
-2. Reader and writer are compiled to one expression each, so a read costs one constructor call.
-"""
+"""Maps rows to values and back; reader and writer are compiled, so a read costs one constructor call."""
 
 from __future__ import annotations
 
@@ -52,7 +48,6 @@ ENDED: Final = Form(lambda column: column or None, lambda at: at or 0)
 
 
 def enum(kind: type[Enum]) -> Form:
-    """Returns the form of an enumeration, stored by value."""
     return Form(kind, attrgetter("value"))
 
 
@@ -70,7 +65,6 @@ class Record(Generic[T]):
         self.read, self.write = _compiled([one.name for one in table.columns], made, forms)
 
     def insert(self, link: Link, value: T) -> None:
-        """Inserts a row."""
         link.change(self._insert.text, self._insert.values(**self.write(value)))
 
     def put(self, link: Link, value: T, expect: int) -> None:

@@ -86,11 +86,11 @@ class Link(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """Makes the link unusable (rule 2)."""
+        pass
 
     @abstractmethod
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """Returns all rows."""
+        pass
 
     @abstractmethod
     def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
@@ -98,14 +98,13 @@ class Link(ABC):
 
     @abstractmethod
     def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
-        """Runs one statement for each row; returns the total of changed rows. `told` as in `change`."""
+        pass
 
     def all(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
         """Applies `read` to the columns of each row; raises UnreadableRowError if it fails."""
         return self._read(read, self.rows(text, values))
 
     def one(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> T | None:
-        """Applies `read` to the first row, None without one; raises UnreadableRowError if it fails."""
         found = self.all(read, text, values)
         return found[0] if found else None
 
@@ -172,7 +171,6 @@ class Statement:
 
     @cached_property
     def text(self) -> str:
-        """Returns the SQL text."""
         return str(self._compiled)
 
     def values(self, **given: Value) -> tuple[Value, ...]:
@@ -207,7 +205,6 @@ class Versioned:
         )
 
     def put(self, link: Link, expect: int, **columns: Value) -> None:
-        """Writes a row whose version is `expect` (0: absent); raises ConflictError otherwise."""
         if expect == 0:
             link.change(self._insert.text, self._insert.values(**columns))
             return
@@ -217,7 +214,6 @@ class Versioned:
 
 
 def given(name: str) -> BindParameter[str]:
-    """Returns a bind parameter of this name."""
     return bindparam(name, type_=Text())
 
 
@@ -240,23 +236,19 @@ def bound(raw: bytes) -> bytearray:
 
 
 def json_texts(texts: object) -> str:
-    """Encodes texts, or sequences of them, as JSON."""
     return _JSON.encode(texts).decode()
 
 
 def read_texts(column: str) -> tuple[str, ...]:
-    """Decodes a column of texts."""
     return _TEXTS.decode(column)
 
 
 @lru_cache(maxsize=2048)
 def read_scope(column: bytes) -> Scope:
-    """Decodes a scope column; equal bytes are compiled once."""
     return parse_scope(column)
 
 
 def write_grantable(grantable: Grantable) -> bytes | None:
-    """Encodes what a person or group may grant."""
     match grantable:
         case Breadth.NOTHING:
             return None
@@ -267,42 +259,35 @@ def write_grantable(grantable: Grantable) -> bytes | None:
 
 
 def read_grantable(column: bytes | None) -> Grantable:
-    """Decodes what a person or group may grant."""
     if column is None:
         return Breadth.NOTHING
     return Breadth.CEILING if column == _CEILING else read_scope(column)
 
 
 def write_base(base: tuple[tuple[str, int], ...]) -> str:
-    """Encodes the amounts that each limit of a child held at delegation."""
     return _JSON.encode(base).decode()
 
 
 def read_base(column: str) -> tuple[tuple[str, int], ...]:
-    """Decodes amounts by limit."""
     return _BASE.decode(column)
 
 
 def write_shares(shares: tuple[Share, ...]) -> str:
-    """Encodes what a child's grants are charged to."""
     return _JSON.encode([(one.child, one.parent, one.taken) for one in shares]).decode()
 
 
 def read_shares(column: str) -> tuple[Share, ...]:
-    """Decodes what a child's grants are charged to."""
     return tuple(
         [Share(child=child, parent=parent, taken=taken) for child, parent, taken in _SHARES.decode(column)]
     )
 
 
 def write_spent(spent: tuple[entries.Spent, ...]) -> str:
-    """Encodes what a task had spent before its amendment."""
     return json_texts(tuple(map(entries.spent_text, spent)))
 
 
 @lru_cache(maxsize=2048)
 def read_spent(column: str) -> tuple[entries.Spent, ...]:
-    """Decodes what a task had spent before its amendment; equal texts are decoded once."""
     return tuple(map(entries.read_spent, read_texts(column)))
 
 

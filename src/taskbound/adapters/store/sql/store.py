@@ -80,22 +80,7 @@ class SqlStore:
         failed: Callable[[], None] = _nothing,
         held: int | None = None,
     ) -> None:
-        """Opens the database, creating it if absent.
-
-        Args:
-            path: The file; companion files have its name and a suffix.
-            reserve: Bytes kept free for work that ends things.
-            at: Called at each named point of opening and writing; what it raises aborts there.
-            machine: What the store uses of the machine.
-            failed: Called, in any thread, when the store starts to refuse (rule 4).
-            held: A lock from `hold_database` that the store takes over; None locks during opening only.
-
-        Raises:
-            AffectedLibraryError: The library can lose committed writes.
-            ForeignDatabaseError: The file belongs to another program; NewerDatabaseError for a newer version.
-            FullDiskError: There is no space to open it.
-            StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
-        """
+        """`reserve`: bytes; `held`: a lock that the store takes over; any thread may call `failed`."""
         self._at = at
         self._machine = machine
         self._failed = failed
@@ -115,7 +100,6 @@ class SqlStore:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """Yields a snapshot (rule 2)."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -127,7 +111,6 @@ class SqlStore:
             self._put_back(connection, link)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
-        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:
@@ -138,7 +121,6 @@ class SqlStore:
                 self._owner = None
 
     def last_instant(self) -> Instant:
-        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection = self._take_reader()
         link = SqliteLink(connection)
         try:
@@ -152,27 +134,23 @@ class SqlStore:
         return True
 
     def attend(self, name: str) -> None:
-        """Does nothing: no other process could ask."""
+        pass
 
     def agree(self, what: str) -> None:
-        """Does nothing: no other process could differ."""
+        pass
 
     def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
-        """Always empty: no other process is present."""
         return frozenset()
 
     def describe(self) -> str:
-        """Returns engine, library version and path as text."""
         files = self._files
         kind = f"SQLite {self._machine.library}, schema {REVISION}"
         return f"{kind}, in `{files.path}`; reserve {files.reserve.state()}"
 
     def reserve_state(self) -> str:
-        """Returns `whole`, or the reason why the reserve is missing."""
         return self._files.reserve.state()
 
     def close(self) -> None:
-        """Closes all connections; the store is unusable afterwards."""
         with self._lock, self._guard:
             if self._closed:
                 return
@@ -281,11 +259,7 @@ class SqlStore:
         self._checkpoint(connection)
 
     def _checkpoint(self, connection: driver.Connection) -> None:
-        """Moves a large WAL into the file (rule 5); only a failing disk makes this more than a delay.
-
-        On a full disk it runs each time, so that the WAL is reused and never grows, but only where it fits:
-        otherwise it would consume the reserve in vain.
-        """
+        """Moves a large WAL into the file; on a full disk only where it fits, to spare the reserve."""
         if self._broken is not None:
             return
         tight = not self._files.reserve.whole
@@ -371,7 +345,6 @@ class SqlStore:
 
     @property
     def failure(self) -> StoreUnavailableError | None:
-        """Returns the permanent failure, or None."""
         return self._broken if fatal(self._broken) else None
 
     def _let_go(self) -> list[driver.Connection]:

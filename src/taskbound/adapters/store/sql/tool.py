@@ -88,30 +88,24 @@ class SqlTools(TableGroup):
         return self._link.one(_SERVER_ROW.read, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Returns every server except targets, by name."""
         return self._link.all(_SERVER_ROW.read, _SERVERS.text, _SERVERS.values(namespace=namespace))
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
-        """Returns the tool with this name, or None."""
         return self._link.one(_TOOL_ROW.read, _TOOL.text, _TOOL.values(namespace=namespace, name=name))
 
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
-        """Returns every tool, by name; of one server when it is named."""
         if not server:
             return self._link.all(_TOOL_ROW.read, _TOOLS.text, _TOOLS.values(namespace=namespace))
         values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
         return self._link.all(_TOOL_ROW.read, _TOOLS_OF_SERVER.text, values)
 
     def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
-        """Returns the secrets of the server's slots, by slot."""
         return self._link.all(_read_secret, _SEALED, (namespace, server))
 
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
-        """Returns the approvers of each tool, by tool name."""
         return dict(self._link.all(_named, _APPROVERS, (namespace,)))
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each tool that exists."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
@@ -120,17 +114,14 @@ class SqlTools(TableGroup):
         return read(names) if known is None else look_up(known.tools, namespace, names, read)
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
-        """Writes the server."""
         _SERVER_ROW.put(self._link, server, expect)
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Deletes the server with its tools and secrets."""
         self._link.change(_DROP_SEALED, (namespace, name))
         self._link.change(_DROP_TOOLS.text, _DROP_TOOLS.values(namespace=namespace, server=name))
         self._link.change(_DROP_SERVER.text, _DROP_SERVER.values(namespace=namespace, name=name))
 
     def put_secret(self, secret: StoredSecret) -> None:
-        """Writes the secret."""
         place = (secret.namespace, secret.server, secret.slot)
         if secret.number == 1:
             done = self._link.change(_INSERT_SEALED, (*place, 1, secret.sealed, secret.at))
@@ -141,11 +132,9 @@ class SqlTools(TableGroup):
             raise ConflictError(f"the secret in `{secret.slot}` of `{secret.server}` is not what it was")
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
-        """Writes the tool."""
         _TOOL_ROW.put(self._link, tool, expect)
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
-        """Writes the tool's approvers."""
         if approvers is None:
             self._link.change(_FORGET_APPROVERS, (namespace, tool))
         else:
@@ -153,7 +142,6 @@ class SqlTools(TableGroup):
 
 
 def read_version(name: str, version: int) -> tuple[str, int]:
-    """Builds name and version of a tool from its columns."""
     return name, version
 
 
@@ -184,27 +172,21 @@ class SqlTargets(TableGroup):
     __slots__ = ()
 
     def target(self, namespace: str, name: str) -> StoredTarget | None:
-        """Returns the target with this name, or None."""
         return self._link.one(TARGET_ROW.read, _ONE.text, _ONE.values(namespace=namespace, name=name))
 
     def targets(self, namespace: str) -> tuple[StoredTarget, ...]:
-        """Returns every target, by name."""
         return self._link.all(TARGET_ROW.read, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_targets(self) -> tuple[StoredTarget, ...]:
-        """Returns the targets of every namespace, by namespace and name."""
         return self._link.all(TARGET_ROW.read, _ALL.text)
 
     def mark(self) -> str:
-        """Returns the installation's mark, or '' before it is set."""
         return self._link.one(str, _MARK) or ""
 
     def has_epoch(self, epoch: int, since: Instant) -> bool:
-        """Returns whether the log has a record of this epoch."""
         return self._link.one(bool, _EPOCH, (epoch, since)) is not None
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
-        """As `target`, locked."""
         values = _ONE.values(namespace=namespace, name=name)
         found = self._link.locked(TARGET_ROW.read, _ONE.text, values, CHANGING)
         return found[0] if found else None
@@ -214,13 +196,10 @@ class SqlTargets(TableGroup):
         TARGET_ROW.put(self._link, target, expect)
 
     def drop_target(self, namespace: str, name: str) -> None:
-        """Deletes the target."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, name=name))
 
     def put_mark(self, mark: str) -> None:
-        """Sets the mark if it is absent."""
         self._link.change(_PUT_MARK, (mark,))
 
     def put_epoch(self, epoch: int, since: Instant) -> None:
-        """Stores that the epoch's record is written."""
         self._link.change(_PUT_EPOCH, (epoch, since))

@@ -1,13 +1,9 @@
-"""Discovers standing access to an OpenBao, as far as the admin's token may look.
+"""Discovers standing access to an OpenBao, as far as the admin's token may look; changes nothing.
 
-1. Nothing changes: only lists, reads and accessor lookups are sent.
-2. The broker's token has few rights. What it may not look at is reported with the policy line that it
-   lacks. If it can't even list what is minted here, only that is reported.
-3. A token is identified by its accessor, never by itself. Only the members named here are read, each by
-   its type; values of other types are ignored.
-4. Leases are reported by role and number, never by id. Our own names are omitted.
-5. Policies determine the reach (`reach_of`). An unreadable policy is reported and counts as beyond data.
-6. The look ends with its time; what was not reached is reported by number.
+1. A token is identified by its accessor, a lease by role and number, never by itself or its id.
+2. What the token may not read is reported with the policy line that it lacks. What the look did not reach
+   in its time is reported by number.
+3. Policies determine the reach (`reach_of`); an unreadable policy counts as beyond data.
 """
 
 from __future__ import annotations
@@ -288,14 +284,7 @@ class _Look:
 def discover_access(
     link: Link, marks: Collection[str], known: Collection[tuple[str, str, str]], *, most: int
 ) -> Discovery:
-    """Returns standing access, highest risk first, at most `most` entries.
-
-    Args:
-        link: The server.
-        marks: Marks of installations whose names are omitted.
-        known: Mount, roles and credentials of the engines in the target's kinds.
-        most: The limit of entries.
-    """
+    """Returns at most `most` entries, highest risk first; `known`: (mount, role, credential) of the kinds."""
     for mount, roles, _ in known:
         link.names(f"{mount}/{roles}")  # 2
     look = _Look(link=link, ours=re.compile(pattern_of(marks)))

@@ -91,7 +91,6 @@ class Link:
         return left
 
     def read(self, path: str) -> Mapping[str, JsonValue] | None:
-        """Returns the object at this path, or None."""
         answer = self._connection.ask("GET", path)
         return None if _is_nothing(answer) else _data(_granted(answer, path, "read"))
 
@@ -110,11 +109,9 @@ class Link:
         return _data(_granted(self._connection.ask("POST", path, body), path, "update"))
 
     def write(self, path: str, body: Mapping[str, JsonValue]) -> None:
-        """Writes the object at this path."""
         _granted(self._connection.ask("POST", path, body), path, "create", "update")
 
     def drop(self, path: str) -> None:
-        """Deletes the object at this path, if any."""
         _granted(self._connection.ask("DELETE", path), path, "delete")
 
     def give(self, path: str) -> Mapping[str, JsonValue]:
@@ -160,13 +157,7 @@ def linked(
     patience: float,
     kept: HttpKept,
 ) -> Iterator[Link]:
-    """Yields a connection for one call of `patience` seconds.
-
-    Raises:
-        TargetUnreachedError: There is no connection; nothing was sent (rule 1).
-        TargetUnavailableError: The server is standby, sealed, too slow, or not an OpenBao.
-        TargetRefusedError: The server refuses the token (rule 3).
-    """
+    """Yields a connection for one call; raises TargetUnreachedError only if the call sent nothing."""
     address = HttpAddress(host=place.host, port=place.port, tls=place.tls)
     try:
         with BaoConnection(

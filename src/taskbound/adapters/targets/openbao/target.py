@@ -73,14 +73,7 @@ class OpenbaoTarget:
         kinds: Collection[OpenbaoKind],
         seen: Callable[[], Target[Any]] | None = None,
     ) -> None:
-        """Raises BadTargetError if the authorities can't be read.
-
-        Args:
-            place: The server.
-            access: The admin's token.
-            kinds: All kinds in the target's file, the places where credentials may be.
-            seen: Opens the `seen_in` target per call, or raises TargetUnavailableError; None without one.
-        """
+        """`seen` opens the `seen_in` target per call; None without one. Raises BadTargetError."""
         self._place = place
         self._access = access
         self._tls = require_tls(place, "the OpenBao's")
@@ -90,7 +83,6 @@ class OpenbaoTarget:
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
-        """Copies the role and requests its secret (rules 1 to 3)."""
         began = time.monotonic()
         if self._seen is not None:
             self._seen()  # what can't be ended is not minted
@@ -117,13 +109,11 @@ class OpenbaoTarget:
             return self._minted(kind, order, link.give(creds), most=left)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """Always refuses (rule 6)."""
         raise RenewalUnsupportedError(
             "a lease ends when its copy of the role says: to move that could bring back what was taken away"
         )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Uses the credential in the other target, if there is one (rule 5)."""
         if self._seen is None:
             return
         try:
@@ -161,7 +151,6 @@ class OpenbaoTarget:
         return found
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns whether copy or leases exist, and what the other target shows."""
         if self._seen is None:
             raise TargetRefusedError(
                 "nothing shows what is open with what the OpenBao gave",
@@ -174,7 +163,6 @@ class OpenbaoTarget:
         return Shown(exists=exists or shown.exists, open=shown.open)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Yields names of copies, of leases, and of what the other target shows (rule 7)."""
         deadline = time.monotonic() + patience
         found: set[str] = set()
         with self._linked(patience) as link:
@@ -189,7 +177,6 @@ class OpenbaoTarget:
                 yield from (one for one in self._seen().sweep(prefix, patience=left) if one not in found)
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """Returns standing access (`discovering`)."""
         with self._linked(patience) as link:
             return discover_access(link, marks, self._engines, most=most)
 

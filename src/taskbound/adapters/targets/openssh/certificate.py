@@ -98,7 +98,6 @@ class Pair:
 
 
 def make_pair() -> Pair:
-    """Returns a fresh key pair."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     return Pair(private.decode(), key.public_key())
@@ -202,20 +201,7 @@ class _Way:
 def use_login(
     client: OpensshClient, authority: Authority, minted: Minted, *, helped: bool, patience: float
 ) -> None:
-    """Logs in with the credential once.
-
-    Args:
-        client: Starts `ssh`.
-        authority: The certificate's CA.
-        minted: The credential.
-        helped: Whether the host must ask a helper.
-        patience: Seconds for all of it.
-
-    Raises:
-        TargetUnreachedError: The host can't be reached.
-        TargetUnavailableError: It is too slow.
-        TargetRefusedError: It refuses the certificate, or would accept others.
-    """
+    """Logs in once, within `patience` seconds; `helped`: the host must ask a helper."""
     deadline = time.monotonic() + patience
     account = minted.open["SSH_USER"]
     way = _way(authority, minted, helped=helped)

@@ -229,18 +229,15 @@ class Child:
             raise LateError from None
 
     def end(self) -> None:
-        """Ends the process in any state (rule 5)."""
         self._process.kill()
         for one in self._pipes:
             one.close()
         self._process.wait(_END)
 
     def __enter__(self) -> Self:
-        """Returns itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the process."""
         self.end()
 
     def _wait(self, deadline: float, *, writing: bool = False) -> None:
@@ -293,16 +290,7 @@ class OpensshClient:
         settings: Mapping[str, str] | None = None,
         flags: Sequence[str] = (),
     ) -> Child:
-        """Starts a process that logs in; raises OSError.
-
-        Args:
-            account: The account on the host.
-            agent: The socket of the agent that holds the key (rule 3).
-            words: The command to run there.
-            patience: Seconds to connect.
-            settings: Options that differ from rule 1.
-            flags: Single-letter options.
-        """
+        """Starts a login that runs `words`; `patience`: seconds to connect. Raises OSError."""
         told = {
             **_SETTINGS,
             "ConnectTimeout": str(max(1, int(patience))),

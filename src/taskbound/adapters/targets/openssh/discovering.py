@@ -1,15 +1,11 @@
 """Discovers standing access to a host, as its helper sees it.
 
-1. The helper looks (`host`, rules 11 to 14). Its answer is untrusted: it must have exactly the known
-   members with the known types. Texts about it are ours.
-2. The text of a key line (comment, program, source) was written by the account: it is escaped and stands
-   between backticks, which it cannot close.
-3. An account that can become root reaches everything. A key bound to one program, or of an account that
-   runs none, reaches beyond data, since the program's effect is unknown. A trusted CA admits everyone.
-4. A host doesn't record when a key was made; the age of its unmodified file is reported as such. A
-   password has the date of its last change, and the journal may show which key was used last.
-5. A host doesn't record which entry a connection used: connections are attributed to an account's only
-   entry, otherwise to the account.
+1. The helper's answer is untrusted: it must have exactly the known members and types.
+2. The account wrote the text of a key line: it is escaped and stands between backticks, which it can't close.
+3. An account that can become root reaches everything; a key bound to one program reaches beyond data; a
+   trusted CA admits everyone.
+4. A host doesn't record when a key was made; the age of its file is reported as such.
+5. Connections are attributed to an account's only entry, otherwise to the account.
 """
 
 from __future__ import annotations
@@ -68,18 +64,7 @@ _HIDES: Final = frozenset({"accounts", "directory", "keys", "long", "settings", 
 
 
 def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, most: int) -> Discovery:
-    """Returns standing access, highest risk first, at most `most` entries.
-
-    Args:
-        link: The helper.
-        marks: Marks of installations whose names are omitted.
-        ours: Fingerprints of the broker's own keys.
-        most: The limit of entries.
-
-    Raises:
-        TargetRefusedError: The helper is too old, or cannot look.
-        TargetUnavailableError: It doesn't answer, or the answer is invalid.
-    """
+    """Returns at most `most` entries, highest risk first; `ours`: fingerprints of the broker's keys."""
     link.require(_VERSION, "looking at what else lets anybody in")
     patience = max(1, int(link.deadline - time.monotonic() - _LEFT))
     prefixes = sorted(prefix_of(one) for one in marks)

@@ -97,16 +97,7 @@ class Link:
         return answer
 
     def greet(self, *, deadline: float, within: float = math.inf) -> None:
-        """Requires that the other end is a helper (rule 2).
-
-        Args:
-            deadline: The call's, an instant of `time.monotonic`.
-            within: Seconds for the answer.
-
-        Raises:
-            LateError: It didn't answer in time; OverError if it ended.
-            TargetUnreachedError: It is not a helper.
-        """
+        """Requires a helper's answer within `within` seconds; `deadline` is of `time.monotonic`."""
         self.heard = False
         self.child.write(_line("hello", {}), deadline=deadline)
         self.hear(deadline=min(deadline, time.monotonic() + within))
@@ -249,7 +240,6 @@ class Links:
 
 
 def is_count(value: object) -> bool:
-    """Returns whether the value is a non-negative integer."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 

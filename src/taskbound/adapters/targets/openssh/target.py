@@ -1,11 +1,10 @@
 """An OpenSSH host as a target: the host admits a name, and then the certificate is signed.
 
-1. Minting has the host admit the name before signing: an existing name is taken, a certificate that the
-   host doesn't know opens nothing, and an interrupted mint leaves what a sweep finds.
-2. A host whose clock differs by more than `_APART` gets no certificate, which would end too early or late.
+1. An existing name is taken, a certificate that the host doesn't know opens nothing, and an interrupted
+   mint leaves what a sweep finds.
+2. A host whose clock differs by more than `_APART` gets no certificate.
 3. A credential is gone only if the helper showed it.
-4. Without a helper the host knows no names: a mint only signs, an end is left to the certificate, a sweep
-   yields nothing, and a look is refused since connections can't be seen.
+4. Without a helper a mint only signs, an end is left to the certificate, and a look is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 
 _APART: Final = 30
-"""Seconds (rule 2)."""
+"""Seconds."""
 _NO_ANSWER: Final = "what the host's helper answers is no answer"
 
 
@@ -57,7 +56,6 @@ class OpensshTarget:
         self._links = Links(self._client, place.helper, access.key) if place.helped else None
 
     def mint(self, order: MintOrder, kind: OpensshKind, *, patience: float) -> Minted:
-        """Has the host admit the name, and signs a certificate for a fresh key pair."""
         ends = order.ends // seconds(1)
         command = kind.forced(order.context)
         if self._links is not None:
@@ -92,11 +90,9 @@ class OpensshTarget:
         )
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        """Always refuses: a certificate's end is signed."""
         raise RenewalUnsupportedError("the end of a signed certificate cannot be moved")
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Logs in with the certificate (`certificate.use_login`)."""
         use_login(self._client, self._authority, minted, helped=self._place.helped, patience=patience)
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
@@ -112,7 +108,6 @@ class OpensshTarget:
         return Gone(cut=cut)
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns whether the name is admitted, and its open connections."""
         if self._links is None:
             raise TargetRefusedError(
                 "the host has no helper that could show what is there",
@@ -126,7 +121,6 @@ class OpensshTarget:
         return Shown(exists=exists, open=count)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Yields names that are admitted or have open connections."""
         if self._links is None:
             return iter(())  # 4
         with self._links.linked(patience) as link:
@@ -136,7 +130,6 @@ class OpensshTarget:
         return (one for one in names if one.startswith(prefix))
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """Returns standing access (`discovering`)."""
         if self._links is None:
             raise TargetRefusedError(
                 "the host has no helper (`helper: none`), so it cannot be looked at from here",

@@ -1,13 +1,10 @@
-"""Discovers login roles of a database server that were not minted here, as its admin sees them.
+"""Discovers login roles that were not minted here, as the admin sees them.
 
-1. Nothing changes: everything is read in one READ ONLY transaction.
-2. The server doesn't record creation or last login. Current sessions and `VALID UNTIL` are known; whether
-   a password is set is visible to superusers only and not looked at.
-3. A role's rights are its own and those of all roles above it. Owned objects are counted.
-4. The entries of highest risk are returned, with the total. At most `_EDGES` memberships are followed; an
-   excess is reported.
-5. `pg_hba.conf` says which roles need no password, if the admin may read it. Any line that may match a
-   role counts, whatever precedes it.
+1. Everything is read in one READ ONLY transaction.
+2. The server records neither creation nor last login.
+3. A role's rights include those of all roles above it.
+4. At most `_EDGES` memberships are followed; an excess is reported.
+5. Any line of `pg_hba.conf` that may match a role counts, whatever precedes it.
 """
 
 from __future__ import annotations

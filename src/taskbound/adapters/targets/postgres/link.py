@@ -136,20 +136,14 @@ class Link:
         *,
         planned: bool = False,
     ) -> list[tuple[Any, ...]]:
-        """Returns a statement's rows, none if it has none; raises as `linked`.
-
-        `planned` keeps the plan on the connection: planning a catalog query takes longer than running it.
-        """
+        """Returns rows; `planned` keeps the plan: planning a catalog query outlasts running it."""
         _ = self.left
         whole = sql.SQL(statement) if isinstance(statement, str) else statement
         found = self.connection.execute(whole, values or None, prepare=planned)
         return found.fetchall() if found.description is not None else []
 
     def rows(self, statement: LiteralString, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        """Streams a statement's rows, so a server can't make us hold more than is asked; raises as `linked`.
-
-        A caller that stops early ends the connection, because the driver would read on to the last row.
-        """
+        """Streams rows, so a server can't exhaust memory; a caller that stops early ends the connection."""
         _ = self.left
         for row in self.connection.cursor().stream(sql.SQL(statement), values):
             try:
@@ -163,20 +157,7 @@ class Link:
 def linked(
     place: PostgresPlace, user: str, password: str, *, patience: float, database: str = ""
 ) -> Iterator[Link]:
-    """Yields a connection for one call.
-
-    Args:
-        place: The database's address.
-        user: The role that connects.
-        password: '' if the server asks for none.
-        patience: Seconds for all of it.
-        database: Another database of the same server.
-
-    Raises:
-        TargetUnavailableError: The server can't be reached, can't prove itself, or is too slow.
-        TargetRefusedError: It refuses something to this user.
-        NameTakenError: A role of the name exists.
-    """
+    """Yields a connection for one call of `patience` seconds; `database`: another of the same server."""
     deadline = time.monotonic() + patience
     where = _where(place, user, password, patience, database=database)
     with _told(), _connected(where) as connection, _cut_at(connection, deadline):
@@ -274,18 +255,15 @@ def _told() -> Iterator[None]:
 
 
 def named(name: str) -> sql.Identifier:
-    """Quotes a role's name for a statement."""
     return sql.Identifier(name)
 
 
 def join(link: Link, name: str) -> None:
-    """Makes the admin a member of this role, unless it is a superuser."""
     if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
         link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
 
 
 def part(link: Link, name: str) -> None:
-    """Ends the admin's membership in this role."""
     link.run(sql.SQL("REVOKE {} FROM CURRENT_USER").format(named(name)))
 
 

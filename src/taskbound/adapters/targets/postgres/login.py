@@ -145,7 +145,6 @@ _CREATE: Final = sql.SQL(
 
 
 def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
-    """Creates a login with a password; raises as `link.linked`."""
     if not require_bounded(link, kind.group):
         raise TargetRefusedError(f"the database has no role `{shown(kind.group)}`")
     if kind.context and link.run(_HAS_CONTEXTS) != [(True,)]:
@@ -197,13 +196,11 @@ def require_bounded(link: Link, role: str) -> bool:
 
 
 def _way(place: PostgresPlace) -> dict[str, str]:
-    """Returns connection parameters that make clients verify the server as the broker does."""
     way = {"PGHOST": place.host, "PGPORT": str(place.port), "PGDATABASE": place.database}
     return way | ({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": place.roots} if place.roots else {})
 
 
 def use_login(place: PostgresPlace, minted: Minted, *, patience: float) -> None:
-    """Logs in as the requester would; raises as `link.linked`."""
     user, password = minted.open["PGUSER"], minted.secret["PGPASSWORD"]
     with linked(place, user, password, patience=patience) as link:
         if link.run("SELECT session_user") != [(user,)]:
@@ -211,7 +208,6 @@ def use_login(place: PostgresPlace, minted: Minted, *, patience: float) -> None:
 
 
 def prolong_login(link: Link, name: str, ends: Instant) -> None:
-    """Sets `VALID UNTIL`; raises as `link.linked`."""
     link.run(
         sql.SQL("ALTER ROLE {name} VALID UNTIL {ends}").format(
             name=named(name), ends=sql.Literal(_written(ends))

@@ -32,17 +32,14 @@ class PostgresTarget:
         self._links = Links(place, admin)
 
     def mint(self, order: MintOrder, kind: PostgresKind, *, patience: float) -> Minted:
-        """Creates a login in the kind's group."""
         with self._linked(patience) as link:
             return make_login(link, self._place, order, kind)
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Moves the login's `VALID UNTIL`."""
         with self._linked(patience) as link:
             prolong_login(link, name, ends)
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Logs in after checking that the login is bounded, also one of another target (`login`, rule 5)."""
         with self._linked(patience) as link:
             require_bounded(link, minted.open["PGUSER"])
             left = link.left
@@ -54,19 +51,16 @@ class PostgresTarget:
             return end_login(link, self._place, self._admin, name)
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns role, sessions, prepared transactions and context."""
         with self._linked(patience) as link:
             return look_at_login(link, name)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Streams the roles with this prefix."""
         with self._linked(patience) as link:
             behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)  # the first name that comes behind all of them
             for (name,) in link.rows(_SWEEP, (prefix, behind)):
                 yield name
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """Returns standing logins (`discovering`)."""
         with self._linked(patience) as link:
             return discover_logins(link, marks, most=most)
 

@@ -85,12 +85,10 @@ class Link:
 
     @property
     def name(self) -> str:
-        """Returns the node's display name."""
         return f"`{shown(self.node.text)}`"
 
     @property
     def left(self) -> float:
-        """Returns the seconds that the call has left; 0 or less after its end."""
         return self._deadline - time.monotonic()
 
     def ask(self, *words: str, most: int = ANSWER) -> Answer:
@@ -98,11 +96,7 @@ class Link:
         return self.granted(words, self.raw(words, most=most)[0])
 
     def raw(self, *commands: Sequence[str], most: int = ANSWER) -> list[Answer]:
-        """Pipelines commands; returns their answers, errors included. `most` limits the last answer.
-
-        Raises:
-            TargetUnavailableError: No answer in time; any of the commands may have run.
-        """
+        """Pipelines commands; after TargetUnavailableError any of them may have run."""
         self.say(*commands)
         return self.hear(*commands, most=most)
 
@@ -126,12 +120,7 @@ class Link:
         return TargetUnavailableError(f"the connection to {self.name} was lost ({error})")
 
     def granted(self, words: Sequence[str], answer: Answer) -> Answer:
-        """Returns the answer unless it is an error.
-
-        Raises:
-            TargetRefusedError: The admin lacks a right, or the server lacks the command.
-            TargetUnavailableError: The server can't do it now.
-        """
+        """Returns the answer; TargetRefusedError: the admin lacks a right, or the server the command."""
         if not isinstance(answer, Refusal):
             return answer
         right = "|".join(one.lower() for one in words[: 2 if words[0] in _CONTAINERS else 1])
@@ -164,11 +153,7 @@ class Link:
         return self._speech.lives
 
     def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
-        """Sends commands without waiting for answers; the connection then serves only `tell`.
-
-        Raises:
-            TargetUnavailableError: It was shut; any of the commands may have run.
-        """
+        """Sends commands without hearing answers; then only `tell` works. If shut, any may have run."""
         try:
             self._speech.tell(commands, deadline)
         except LostError as error:
@@ -179,7 +164,6 @@ class Link:
         self._spoiled = True
 
     def close(self) -> None:
-        """Closes the connection."""
         self._speech.close()
 
 
@@ -195,20 +179,7 @@ def connect(
     deadline: float,
     first: Sequence[Sequence[str]] = (),
 ) -> tuple[Link, list[Answer]]:
-    """Returns a connection, and the answers to `first`, which goes in one message with the login.
-
-    Args:
-        node: The node.
-        tls: Trusted authorities; None without TLS.
-        user: The user.
-        password: Its password.
-        deadline: For login and calls, an instant of `time.monotonic`.
-        first: Commands to send with the login.
-
-    Raises:
-        TargetUnreachedError: No connection; nothing was done (rule 1).
-        TargetUnavailableError: No connection; `first` may have run.
-    """
+    """Sends `first` with the login; only TargetUnreachedError says that no command ran (rule 1)."""
     try:
         connected = _connected(node, tls, deadline)
     except (OSError, ValueError) as error:

@@ -99,19 +99,7 @@ class Nodes:
         *,
         unheard: Sequence[Sequence[str]],
     ) -> list[T]:
-        """Runs `do` at each reachable node, whatever the others do (rule 1).
-
-        Args:
-            first: Commands sent before anything is awaited, with the login if there is one.
-            do: Gets the link and the answers to `first`.
-            patience: Seconds for all of it.
-            unheard: Commands for the reserved connection where the login fails (rule 4).
-
-        Raises:
-            TargetUnreachedError: No node was sent anything.
-            TargetRefusedError: A node refuses the admin something.
-            TargetUnavailableError: A node can't be reached, or didn't do it.
-        """
+        """Runs `do` at each reachable node; `unheard` goes to nodes whose login fails (rule 4)."""
         deadline = time.monotonic() + patience
 
         def run(node: RedisNode) -> T:
@@ -131,7 +119,6 @@ class Nodes:
         return _whole(_together(self._place.at, run, deadline))
 
     def close(self) -> None:
-        """Closes all connections."""
         with self._lock:
             _close(self._kept, self._spare)
 
@@ -338,12 +325,7 @@ def ask_before(link: Link, name: str) -> None:
 
 
 def look_before(link: Link, name: str) -> Looked:
-    """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster.
-
-    Raises:
-        TargetRefusedError: The admin lacks a right.
-        TargetUnavailableError: An answer is missing or invalid.
-    """
+    """Reads the answers to `ask_before`; asks once more if the node turns out to be in a cluster."""
     asked = _asked(link, name)
     answers = link.hear(*asked, steady=_DEFAULT)
     user, default, said = map(link.granted, asked[:_LOOKS], answers)

@@ -7,7 +7,7 @@
    it, and omitted from repr, as it may quote the request.
 4. No answer is a prefix of another. So an answer that seldom changes is compared as bytes with the last
    one, and parsed only if it differs.
-5. Nothing reads the answers to what was told, so a late one spoils nothing.
+5. Nothing reads the answers to commands of `tell`, so a late answer spoils nothing.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -97,13 +97,7 @@ class Speech:
     def hear(
         self, commands: Sequence[Sequence[str]], *, most: int = ANSWER, steady: Sequence[str] = ()
     ) -> list[Answer]:
-        """Returns the answer to each of these commands.
-
-        Args:
-            commands: The commands that were sent.
-            most: Bytes of the last answer; each earlier one may have `ANSWER`.
-            steady: The command whose answer seldom changes (rule 4).
-        """
+        """Returns the answers; `most` limits the last in bytes, `steady` is the command of rule 4."""
         last = len(commands) - 1
         try:
             found = [
@@ -152,7 +146,6 @@ class Speech:
         return False
 
     def close(self) -> None:
-        """Closes the socket."""
         self._socket.close()
 
     def _answer(self, most: int) -> Answer:

@@ -297,7 +297,6 @@ class RedisTarget:
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: RedisKind, *, patience: float) -> Minted:
-        """Creates a user on every node (rule 1)."""
         name = order.name
         with self._under_way.alone(name), self._nodes.linked(patience) as links:
             for link in links:
@@ -312,7 +311,6 @@ class RedisTarget:
         return Minted(open=self._way() | {"REDIS_USERNAME": name}, secret={"REDISCLI_AUTH": password})
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - the row has the end
-        """Checks that the user exists (rule 3)."""
         with self._nodes.linked(patience) as links:
             if not all(at_all(links, lambda link: has_user(link, name))):
                 raise TargetRefusedError(
@@ -322,7 +320,6 @@ class RedisTarget:
                 )
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Logs in on every node and runs nothing: the kind may allow no harmless command."""
         user, password = minted.open["REDIS_USERNAME"], minted.secret["REDISCLI_AUTH"]
         try:
             with closing(Nodes(self._place, self._tls, user, password)) as nodes, nodes.linked(patience):
@@ -341,19 +338,16 @@ class RedisTarget:
         return Gone(cut=sum(found))
 
     def look(self, name: str, *, patience: float) -> Shown:
-        """Returns whether any node has the user, and its sessions on all of them."""
         with self._nodes.linked(patience) as links:
             found = at_all(links, lambda link: (has_user(link, name), len(sessions_of(link, name))))
         return Shown(exists=any(there for there, _ in found), open=sum(count for _, count in found))
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Yields users of any node with this prefix."""
         with self._nodes.linked(patience) as links:
             found = frozenset[str]().union(*at_all(links, names_of))
         yield from (one for one in found if one.startswith(prefix))
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
-        """Returns users that were not minted here (`ports.target.Discovers`)."""
         with self._nodes.linked(patience) as links:
             return told_of(at_all(links, lambda link: look_through(link, marks, self._user)), most=most)
 
@@ -366,7 +360,6 @@ class RedisTarget:
         return found
 
     def _way(self) -> dict[str, str]:
-        """Returns connection parameters that make clients verify the nodes as the broker does."""
         at, place = self._place.at, self._place
         way = {"REDIS_NODES": ",".join(one.text for one in at)}
         if len(at) == 1 and at[0].is_socket:

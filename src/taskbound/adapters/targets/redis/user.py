@@ -41,7 +41,6 @@ _BETWEEN: Final = 0.02
 
 
 def digest_of(password: str) -> str:
-    """Returns the password's SHA-256 as an ACL shows it (rule 1)."""
     return sha256(password.encode()).hexdigest()
 
 
@@ -59,7 +58,6 @@ def rules_of(kind: RedisKind, values: Mapping[str, str], digest: str) -> tuple[s
 
 
 def shown_by(name: str) -> tuple[str, ...]:
-    """Returns the command that shows a user."""
     return ("ACL", "GETUSER", name)
 
 
@@ -69,12 +67,7 @@ def has_user(link: Link, name: str) -> bool:
 
 
 def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
-    """Creates, saves and verifies the user in one message.
-
-    Raises:
-        TargetRefusedError: The server refuses the user, or made it differently (rule 2).
-        TargetUnavailableError: As `Link.ask`; the user may exist.
-    """
+    """Creates, saves and verifies the user in one message; on TargetUnavailableError the user may exist."""
     words, show = ("ACL", "SETUSER", name, *rules), shown_by(name)
     link.say(words, _SAVE, show)
     ordered = _ordered(rules)  # while the node is at it
@@ -102,16 +95,7 @@ def whole_end_of(name: str) -> tuple[tuple[str, ...], ...]:
 
 
 def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
-    """Waits until the node shows the end (rule 5); returns how many sessions were open.
-
-    Args:
-        link: The node.
-        name: The user.
-        answers: The answers to `end_of`.
-
-    Raises:
-        TargetUnavailableError: As `Link.ask`, or something of the user is left.
-    """
+    """Waits until the node shows the end (rule 5); returns how many sessions were open."""
     kill, drop = end_of(name)
     killed, dropped = answers
     link.granted(drop, dropped)
@@ -151,11 +135,7 @@ def flags_of(link: Link, answer: Answer) -> frozenset[str]:
 
 
 def read_user(link: Link, answer: Answer) -> frozenset[str]:
-    """Returns a user as ACL rules from the answer to `shown_by`, empty without one.
-
-    Raises:
-        TargetUnavailableError: The answer is not a user.
-    """
+    """Returns a user as ACL rules, empty without one; raises TargetUnavailableError for an invalid answer."""
     found = _fields(link, answer)
     return frozenset(
         [

@@ -1,10 +1,9 @@
-"""Backs up a PostgreSQL database with `pg_dump`, in one snapshot that is verified too.
+"""Backs up a PostgreSQL database with `pg_dump`.
 
-1. The snapshot in which the log is recomputed is exported, and `pg_dump` copies that snapshot.
-2. `pg_dump` must be at least as new as the server. If none is found, the error says what to run.
-3. It gets the same address, no password (libpq finds it), and only libpq's environment variables.
-4. It copies our schema alone, in custom format. `taskbound db upgrade` recreates ownership and rights
-   where the copy is loaded.
+1. `pg_dump` copies the exported snapshot in which the log is verified.
+2. It must be as new as the server.
+3. It gets no password (libpq finds it) and only libpq's environment variables.
+4. It copies our schema alone; `taskbound db upgrade` recreates ownership and rights after loading.
 """
 
 from __future__ import annotations
@@ -48,12 +47,7 @@ class NoDumpToolError(StoreUnavailableError):
 
 
 def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable[[AuditReads], None]) -> None:
-    """Copies the database durably into `to`, which must not exist, after `look` accepted its log.
-
-    Raises:
-        NoDumpToolError: There is no `pg_dump`, or only an older one.
-        StoreUnavailableError: The database can't be read or copied. Errors of `look` pass through.
-    """
+    """Copies the database durably into `to`, which must not exist, after `look` accepted its log."""
     try:
         with closing(connect(url, reads=True)) as connection:
             require_schema(connection)

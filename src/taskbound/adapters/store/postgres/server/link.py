@@ -139,7 +139,6 @@ def place(url: str) -> str:
 
 
 def translate(error: BaseException) -> StoreError:
-    """Maps a driver error to a store error."""
     if lost(error):
         return LostDatabaseError("the database's server can't be reached")
     state = getattr(error, "sqlstate", None) or ""
@@ -213,7 +212,6 @@ class PostgresLink(Link):
         """Whether it would have been alone only after it had locked something (rule 4)."""
 
     def end(self) -> None:
-        """Makes the link unusable (rule 2)."""
         self._connection = None
 
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
@@ -229,7 +227,6 @@ class PostgresLink(Link):
     def locked(
         self, read: Callable[..., T], text: str, values: Sequence[Value] = (), lock: str = ""
     ) -> tuple[T, ...]:
-        """Applies `read` to rows that the statement itself, or this clause, locks."""
         return self._read(read, self._run(f"{text} {lock}" if lock else text, values))
 
     def change(
@@ -239,7 +236,6 @@ class PostgresLink(Link):
         *,
         told: bool = False,  # noqa: ARG002 - nothing is known here from one transaction to the next
     ) -> int:
-        """Returns how many rows changed."""
         return self._send([_Told(text, values)])[-1].rowcount
 
     def change_many(
@@ -249,7 +245,6 @@ class PostgresLink(Link):
         *,
         told: bool = False,  # noqa: ARG002 - as in `change`
     ) -> int:
-        """Runs one statement for each row in one round trip; returns the total of changed rows."""
         sent = [_Told(text, one) for one in rows]
         return sum(one.rowcount for one in self._send(sent)[-len(sent) :]) if sent else 0
 
@@ -320,14 +315,12 @@ def _ours(text: str) -> str:
 
 
 def write_text(text: str) -> str:
-    """Encodes a text for a column (rule 6)."""
     if "\x00" in text or "\x01" in text:
         return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01")
     return text
 
 
 def read_text(column: str) -> str:
-    """Decodes a text column (rule 6)."""
     if "\x01" in column:
         return column.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01")
     return column
@@ -340,12 +333,10 @@ def write_texts(texts: Iterable[str]) -> str:
 
 
 def write_wholes(numbers: Iterable[int | None]) -> str:
-    """Formats integers as an array literal for `$1::bigint[]`."""
     return "{" + ",".join(["NULL" if one is None else str(one) for one in numbers]) + "}"
 
 
 def write_bytes(several: Iterable[bytes | None]) -> str:
-    """Formats byte strings as an array literal for `$1::bytea[]`."""
     return "{" + ",".join(["NULL" if one is None else f'"\\\\x{one.hex()}"' for one in several]) + "}"
 
 

@@ -95,7 +95,6 @@ _HIGHEST: Final = f"SELECT coalesce((SELECT max(number) FROM records), 0) >= {NE
 
 
 def require_server(connection: Connection) -> None:
-    """Refuses a server that is too old, read-only, or may lose or change data (rule 1)."""
     version, standby, safe, encoding, reads = _row(connection, _SERVER)
     if not isinstance(version, int) or version < OLDEST:
         raise OldDatabaseServerError(f"the server's version is {version}")
@@ -123,7 +122,6 @@ def require_ours(connection: Connection) -> bool:
 
 
 def require_schema(connection: Connection) -> None:
-    """Requires this version's schema (rules 2 and 3); raises Foreign-, Newer- or OlderDatabaseError."""
     if not require_ours(connection):
         raise OlderDatabaseError("the database has no tables of Taskbound")
     (there,) = _row(connection, f"SELECT to_regclass('{SCHEMA}.schema_revision') IS NOT NULL")
@@ -291,12 +289,7 @@ _EXCESS: Final = (
 
 
 def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
-    """Creates the group roles, sets exactly their rights, and adds members (rule 1).
-
-    Args:
-        connection: In a transaction, as a role that owns the schema and may create roles.
-        members: By group, the login role, created if absent; empty for none.
-    """
+    """Sets exactly the groups' rights, as the schema's owner; `members`: login role by group."""
     for group, tables in GROUPS.items():
         if not _exists(connection, group):
             connection.execute(_text(f"CREATE ROLE {group} NOLOGIN"))
@@ -315,7 +308,6 @@ def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
 
 
 def wanted_rights() -> frozenset[tuple[str, str, str]]:
-    """Returns (group, table, right) for all rights that must be granted."""
     return frozenset(
         (group, table, right)
         for group, tables in GROUPS.items()
@@ -325,7 +317,6 @@ def wanted_rights() -> frozenset[tuple[str, str, str]]:
 
 
 def actual_rights(connection: Connection) -> frozenset[tuple[str, str, str]]:
-    """Returns (group, table, right) for all rights that are granted."""
     return frozenset(
         (str(group), str(table), str(right)) for group, table, right in connection.execute(_text(_RIGHTS))
     )
@@ -371,11 +362,7 @@ class Finding:
 
 
 def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> None:
-    """Creates the schema if absent and grants the processes' login roles what they need; '' grants none.
-
-    Raises:
-        UnavailableError: The server or database is unfit, or the role lacks a right.
-    """
+    """Creates the schema if absent and grants the processes' login roles what they need; '' grants none."""
     try:
         connection = connect(url, application="taskbound db upgrade")
     except psycopg.Error as error:
@@ -399,7 +386,6 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: st
 
 
 def examine_database(url: str) -> tuple[Finding, ...]:
-    """Returns every deviation of the database and of the current role from what they must be."""
     try:
         connection = connect(url, application="taskbound db check")
     except psycopg.Error as error:

@@ -106,7 +106,6 @@ class Presence:
         self._agreed = key
 
     def others(self, names: Collection[str]) -> frozenset[str]:
-        """Returns the names under which another process is present; raises StoreUnavailableError."""
         if not names:
             return frozenset()
         keys = {_key(one): one for one in names}
@@ -118,7 +117,6 @@ class Presence:
         return frozenset(keys[int(str(key))] for (key,) in found)
 
     def leave(self) -> None:
-        """Gives up all names."""
         self._names.clear()
         self._drop()
 
@@ -168,7 +166,6 @@ class Seat:
         return False
 
     def leave(self) -> None:
-        """Gives up the seat."""
         gone, self._connection = self._connection, None
         if gone is not None:
             gone.close()

@@ -71,12 +71,10 @@ class PostgresTransaction:
 
     @property
     def actions(self) -> PostgresActions:
-        """Actions and act histories."""
         return PostgresActions(self._link, self._waiting)
 
     @property
     def audit(self) -> PostgresAudit:
-        """The log."""
         return PostgresAudit(self._link, self._waiting, self.chains)
 
     def finish(self) -> str:

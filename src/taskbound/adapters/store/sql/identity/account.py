@@ -68,11 +68,9 @@ class SqlAccounts(TableGroup):
     __slots__ = ()
 
     def accounts(self, namespace: str) -> tuple[Account, ...]:
-        """Returns every account, by issuer and subject."""
         return self._link.all(_ACCOUNT_ROW.read, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
-        """Returns the account, or None if it is not linked to a person."""
         values = _ACCOUNT.values(namespace=namespace, issuer=issuer, subject=subject)
         return self._link.one(_ACCOUNT_ROW.read, _ACCOUNT.text, values)
 
@@ -83,32 +81,25 @@ class SqlAccounts(TableGroup):
         )
 
     def session_until(self, namespace: str, session: str, person: str) -> Instant:
-        """Returns when this session of this person ends."""
         return Instant(self._link.one(int, _SESSION_UNTIL, (namespace, session, person)) or 0)
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
-        """Returns every session, the oldest first."""
         return self._link.all(_SESSION_ROW.read, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
 
     def spaces(self) -> tuple[str, ...]:
-        """Returns every namespace that has an account."""
         return self._link.all(str, _SPACES)
 
     def put_account(self, account: Account) -> None:
-        """Inserts an account."""
         _ACCOUNT_ROW.insert(self._link, account)
 
     def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
-        """Deletes the account."""
         values = _DROP.values(namespace=namespace, issuer=issuer, subject=subject)
         self._link.change(_DROP.text, values)
 
     def put_sign_in(self, sign_in: SignIn) -> None:
-        """Inserts a sign-in."""
         _SIGN_IN_ROW.insert(self._link, sign_in)
 
     def take_sign_in(self, namespace: str, state: str) -> SignIn | None:
-        """Deletes and returns the pending sign-in with this state, or None."""
         found = self._link.one(
             _SIGN_IN_ROW.read, _STATE.text, _STATE.values(namespace=namespace, state=state)
         )
@@ -116,31 +107,24 @@ class SqlAccounts(TableGroup):
         return found if taken else None
 
     def sign_ins_of(self, namespace: str, address: str) -> tuple[SignIn, ...]:
-        """Returns this address's pending sign-ins, oldest first."""
         return self._link.all(_SIGN_IN_ROW.read, _OF.text, _OF.values(namespace=namespace, address=address))
 
     def count_sign_ins(self, namespace: str) -> int:
-        """Returns how many sign-ins are pending."""
         return self._link.whole(_COUNT, (namespace,))
 
     def drop_sign_ins(self, namespace: str, issuer: str) -> None:
-        """Deletes the pending sign-ins at this issuer."""
         self._link.change(_DROP_SIGN_INS, (namespace, issuer))
 
     def put_session(self, session: Session) -> None:
-        """Inserts a session."""
         _SESSION_ROW.insert(self._link, session)
 
     def drop_session(self, namespace: str, session: str) -> None:
-        """Deletes the session with this id."""
         self._link.change(_DROP_SESSION.text, _DROP_SESSION.values(namespace=namespace, id=session))
 
     def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` sign-ins that began before this; returns how many."""
         return self._link.change(_SWEEP_SIGN_INS, (before, limit))
 
     def sweep_sessions(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` sessions that ended before this; returns how many."""
         return self._link.change(_SWEEP_SESSIONS, (before, limit))
 
 
@@ -179,13 +163,10 @@ class SqlAnswered(TableGroup):
         return self._link.one(_read_answered, _KNOWN, key)
 
     def finish(self, row: Answered) -> None:
-        """Stores the answer to a reserved key."""
         self._link.change(_FINISH, (row.answer, row.namespace, row.principal, row.key, row.request))
 
     def forget(self, row: Answered) -> None:
-        """Releases a key that has no answer."""
         self._link.change(_FORGET, (row.namespace, row.principal, row.key, row.request))
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` keys that expired before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))

@@ -104,55 +104,43 @@ class SqlIdentities(TableGroup):
     __slots__ = ()
 
     def person(self, namespace: str, name: str) -> Person | None:
-        """Returns the person with this name, or None."""
         return self._link.one(PERSON_ROW.read, _PERSON.text, _PERSON.values(namespace=namespace, name=name))
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        """Returns every person, by name in order."""
         found = self._link.all(PERSON_ROW.read, PERSONS.text, PERSONS.values(namespace=namespace))
         return {one.name: one for one in found}
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
-        """Returns every group, by name."""
         return self._link.all(GROUP_ROW.read, GROUPS.text, GROUPS.values(namespace=namespace))
 
     def person_key(self, namespace: str, key: str) -> PersonKey | None:
-        """Returns the key with this id, in whatever state, or None."""
         return self._link.one(
             PERSON_KEY_ROW.read, _PERSON_KEY.text, _PERSON_KEY.values(namespace=namespace, name=key)
         )
 
     def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
-        """Returns every key, in whatever state, by id."""
         return self._link.all(PERSON_KEY_ROW.read, PERSON_KEYS.text, PERSON_KEYS.values(namespace=namespace))
 
     def namespace(self, name: str) -> Namespace:
-        """Returns the namespace's attributes."""
         found = self._link.one(_NAMESPACE_ROW.read, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
         return Namespace(name=name) if found is None else found
 
     def issuers(self, namespace: str) -> tuple[Issuer, ...]:
-        """Returns every issuer of evidence, by name."""
         return self._link.all(ISSUER_ROW.read, ISSUERS.text, ISSUERS.values(namespace=namespace))
 
     def agent(self, namespace: str, name: str) -> Agent | None:
-        """Returns the agent with this name, or None."""
         return self._link.one(_AGENT_ROW.read, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
 
     def agents(self, namespace: str) -> tuple[Agent, ...]:
-        """Returns every agent, by name."""
         return self._link.all(_AGENT_ROW.read, _AGENTS.text, _AGENTS.values(namespace=namespace))
 
     def namespaces(self) -> tuple[str, ...]:
-        """Returns every namespace that has an agent, in order."""
         return self._link.all(str, _NAMESPACES)
 
     def monitors(self) -> Mapping[str, str]:
-        """Returns each active agent's monitor with the first namespace that uses it."""
         return dict(self._link.all(_monitor, _MONITORS))
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
-        """Returns the version of each agent that exists."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
@@ -161,7 +149,6 @@ class SqlIdentities(TableGroup):
         return read(names) if known is None else look_up(known.agents, namespace, names, read)
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
-        """Returns, by name, those of these persons that exist."""
         found = {name: self.person(namespace, name) for name in names}
         return {name: one for name, one in found.items() if one is not None}
 
@@ -183,36 +170,28 @@ class SqlIdentities(TableGroup):
         return self._link.locked(ISSUER_ROW.read, ISSUERS.text, values, SHARED)
 
     def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
-        """Writes the issuer."""
         ISSUER_ROW.put(self._link, issuer, expect)
 
     def drop_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer."""
         self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
-        """Writes the key."""
         PERSON_KEY_ROW.put(self._link, key, expect)
 
     def put_namespace(self, namespace: Namespace, *, expect: int) -> None:
-        """Writes the namespace's attributes."""
         _NAMESPACE_ROW.put(self._link, namespace, expect)
 
     def put_person(self, person: Person, *, expect: int) -> None:
-        """Writes the person."""
         PERSON_ROW.put(self._link, person, expect)
 
     def put_group(self, group: Group, *, expect: int) -> None:
-        """Writes the group."""
         GROUP_ROW.put(self._link, group, expect)
 
     def put_agent(self, agent: Agent, *, expect: int) -> None:
-        """Writes the agent."""
         _AGENT_ROW.put(self._link, agent, expect)
 
 
 def read_version(name: str, version: int) -> tuple[str, int]:
-    """Builds name and version of an agent from its columns."""
     return name, version
 
 

@@ -84,16 +84,13 @@ class SqlWorkloads(TableGroup):
     __slots__ = ()
 
     def selectors(self, namespace: str) -> tuple[Selector, ...]:
-        """Returns every selector, by agent and id."""
         return self._link.all(_selector, _SELECTORS.text, _SELECTORS.values(namespace=namespace))
 
     def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
-        """Returns the selectors for credentials of this kind by this issuer."""
         values = _SELECTORS_OF.values(namespace=namespace, kind=kind.value, issuer=issuer)
         return self._link.all(_selector, _SELECTORS_OF.text, values)
 
     def put_selector(self, selector: Selector) -> None:
-        """Writes a selector."""
         values = _PUT.values(
             namespace=selector.namespace,
             id=selector_id(selector),
@@ -106,36 +103,28 @@ class SqlWorkloads(TableGroup):
         self._link.change(_PUT.text, values)
 
     def drop_selector(self, namespace: str, selector: str) -> None:
-        """Deletes the selector with this id."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=selector))
 
     def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
-        """Returns every key of the agent, or of all."""
         asked = _AGENT_KEYS if agent else _ALL_KEYS
         return self._link.all(_AGENT_KEY_ROW.read, asked.text, asked.values(namespace=namespace, agent=agent))
 
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
-        """Returns the key with this id, or None."""
         return self._link.one(_AGENT_KEY_ROW.read, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
 
     def put_agent_key(self, key: AgentKey) -> None:
-        """Writes a new key."""
         _AGENT_KEY_ROW.insert(self._link, key)
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Marks the key as removed at `at`."""
         self._link.change(_END_KEY.text, _END_KEY.values(namespace=namespace, kid=kid, at=at))
 
     def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
-        """Returns every issuer of identities, by name."""
         return self._link.all(_ISSUER_ROW.read, _ISSUERS.text, _ISSUERS.values(namespace=namespace))
 
     def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
-        """Writes a new issuer."""
         _ISSUER_ROW.insert(self._link, issuer)
 
     def drop_identity_issuer(self, namespace: str, name: str) -> None:
-        """Deletes the issuer."""
         self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
 
 
@@ -169,23 +158,18 @@ class SqlTrusts(TableGroup):
     __slots__ = ()
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
-        """Returns the trust domain with this name, or None."""
         return self._link.one(_TRUST_ROW.read, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
-        """Returns every trust domain of a namespace, by name."""
         return self._link.all(_TRUST_ROW.read, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_trusts(self) -> tuple[Trust, ...]:
-        """Returns every trust domain of every namespace, by both."""
         return self._link.all(_TRUST_ROW.read, _ALL.text)
 
     def put_trust(self, trust: Trust, *, expect: int) -> None:
-        """Writes the trust domain."""
         _TRUST_ROW.put(self._link, trust, expect)
 
     def drop_trust(self, namespace: str, domain: str) -> None:
-        """Deletes the trust domain."""
         self._link.change(_TRUST_DROP.text, _TRUST_DROP.values(namespace=namespace, domain=domain))
 
 
@@ -218,19 +202,16 @@ class SqlServices(TableGroup):
     __slots__ = ()
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """Returns the service with this name, or None."""
         return self._link.one(
             SERVICE_ROW.read, _SERVICE_ONE.text, _SERVICE_ONE.values(namespace=namespace, name=name)
         )
 
     def services(self, namespace: str) -> tuple[Service, ...]:
-        """Returns every service, by name."""
         return self._link.all(SERVICE_ROW.read, _SERVICE_ALL.text, _SERVICE_ALL.values(namespace=namespace))
 
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
-        """Returns those of these services and keys that exist."""
         services = {name: self.service(namespace, name) for name in names}
         proven = {kid: self.service_key(namespace, kid) for kid in keys}
         return (
@@ -239,30 +220,24 @@ class SqlServices(TableGroup):
         )
 
     def put_service(self, service: Service, *, expect: int) -> None:
-        """Writes the service."""
         SERVICE_ROW.put(self._link, service, expect)
 
     def drop_service(self, namespace: str, name: str) -> None:
-        """Deletes the service."""
         self._link.change(_SERVICE_DROP.text, _SERVICE_DROP.values(namespace=namespace, name=name))
 
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
-        """Returns the key with this id, or None."""
         return self._link.one(
             SERVICE_KEY_ROW.read, _SERVICE_KEY.text, _SERVICE_KEY.values(namespace=namespace, kid=kid)
         )
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
-        """Returns every key of the service, or of all."""
         asked = _KEYS_OF if service else _SERVICE_ALL_KEYS
         return self._link.all(
             SERVICE_KEY_ROW.read, asked.text, asked.values(namespace=namespace, service=service)
         )
 
     def put_service_key(self, key: ServiceKey) -> None:
-        """Writes a new key."""
         SERVICE_KEY_ROW.insert(self._link, key)
 
     def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
-        """Marks the key as removed at `at`."""
         self._link.change(_SERVICE_END_KEY.text, _SERVICE_END_KEY.values(namespace=namespace, kid=kid, at=at))

@@ -1,12 +1,8 @@
 """The tables: one schema for every engine.
 
-1. Every key contains the namespace, except the log's, since one log spans all namespaces.
-2. Instants, limits and versions are integers; digests and names are text. Tables are strict.
-3. The database itself refuses a negative remainder and a second permit for a presentation.
-4. Only columns that are looked up have an index. An index with unordered keys costs each decision a page:
-   names begin with the time, `actions_open` is in decision order; what remains are presentations by
-   connection, and `acts`.
-5. A trigger refuses changes to what was decided, except that a held action may be permitted (`initial`).
+Every key contains the namespace, except the log's, which spans all. The database itself refuses a negative
+remainder, a second permit for a presentation, and changes to what was decided (except permitting a held
+action). Only looked-up columns have an index; one with unordered keys costs each decision a page.
 """
 
 from __future__ import annotations
@@ -419,7 +415,7 @@ LIFTED: Final = (
     "decision", "code", "charges", "detail", "grant_id", "attempt", "connection", "request", "idempotency",
     "until",
 )  # fmt: skip  # a list of words reads better as words
-"""Columns of an action that change once, when a held one is permitted (rule 5)."""
+"""Columns of an action that change once, when a held one is permitted."""
 
 acts: Final = Table(
     "acts",

@@ -14,20 +14,16 @@ WHOLE: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def text_column(name: str) -> Column[str]:
-    """A text column, NOT NULL."""
     return Column(name, TEXT, nullable=False)
 
 
 def whole_column(name: str) -> Column[int]:
-    """An integer column, NOT NULL."""
     return Column(name, WHOLE, nullable=False)
 
 
 def bytes_column(name: str) -> Column[bytes]:
-    """A bytes column, NOT NULL."""
     return Column(name, LargeBinary, nullable=False)
 
 
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """A partial index over the rows that satisfy `where`."""
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))

@@ -50,7 +50,7 @@ _TRIGGERS: Final = {
         f"{_UPDATE} FOR EACH ROW WHEN ({_CHANGED}) EXECUTE FUNCTION actions_stay()",
     ),
 }
-"""By engine: rule 5 of the schema."""
+"""By engine: refuses changes to what was decided."""
 
 
 def initial_schema(dialect: Dialect) -> Iterator[str]:

@@ -1,8 +1,4 @@
-"""Tables of policy bundles and of the feed's entries.
-
-1. A row is written in the transaction that gives its record a place, with the record's content.
-2. Like the log, its key has no namespace: places are shared by all namespaces.
-"""
+"""Tables of policy bundles and of feed entries, which the transaction that places their record writes."""
 
 from __future__ import annotations
 

@@ -1,22 +1,8 @@
 """Tables of targets, credentials and upstream servers' sealed secrets.
 
-Of `target`:
-
-1. For decisions a target is a row of `servers`; this table holds what people, the broker and preflights
-   need beside it.
-2. One mark, used in names in targets, serves the whole installation and never changes.
-3. The log has one record of each epoch that a broker reconciled, however often it is reported.
-
-Of `credential`:
-
-1. Due credentials are found by target, and the index omits ended ones: a target that has been away for
-   days does not slow the others.
-2. Those under way have an index of their own, and the living ones of them another, which is read twice a
-   second even beside ten thousand revocations.
-3. The row holds the last renewal: action, end, record and result.
-4. `kept`, which ends a credential that the target does not know by our name, is sealed to the broker and
-   emptied once the credential has ended.
-5. Rows are never deleted: what a target holds is compared with them.
+The installation's mark never changes. The index of due credentials omits ended ones, so an absent target
+does not slow others. `kept` is sealed to the broker and emptied once the credential ended. Rows of
+credentials are never deleted: the broker compares what a target holds with them.
 """
 
 from __future__ import annotations
@@ -62,7 +48,7 @@ installation: Final = Table(
     CheckConstraint("id = 1", name="there_is_one"),
     sqlite_strict=True,
 )
-"""One row, or none (rule 2)."""
+"""At most one row."""
 
 epochs: Final = Table(
     "epochs",
@@ -72,11 +58,11 @@ epochs: Final = Table(
     PrimaryKeyConstraint("epoch", "since"),
     sqlite_strict=True,
 )
-"""Those that the log has a record of (rule 3)."""
+"""Those that the log has a record of."""
 
 
 UNFINISHED: Final = "'active', 'journaled', 'minting', 'revoking'"
-"""States of what is under way (rule 2), as a statement lists them."""
+"""States of what is under way, as a statement lists them."""
 LIVING: Final = "'active', 'journaled', 'minting'"
 """States of what lives."""
 

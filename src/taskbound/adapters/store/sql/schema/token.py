@@ -1,9 +1,4 @@
-"""Tables of tokens, signing keys, claims, OAuth clients and answered requests.
-
-1. A place in a status list belongs to one token for the list's lifetime; transaction tokens have none.
-2. A unique index allows one current and one next key.
-3. `claims_forgotten` holds when the last window of deleted claims ended.
-"""
+"""Tables of tokens, keys, claims and clients; one token has a status list's place for the list's lifetime."""
 
 from __future__ import annotations
 

@@ -46,13 +46,7 @@ _PATIENCE: Final = 5.0
 
 
 def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> None:
-    """Copies the database into a new file (rules 1 and 2); `told` gets the pages copied and their total.
-
-    Raises:
-        ForeignDatabaseError: The database is not a daemon's; Newer-, OlderDatabaseError for other versions.
-        StoreUnavailableError: It can't be read or the copy not written. The caller deletes the file.
-        FullDiskError: There is no space for it.
-    """
+    """Copies the database into a new file (rules 1 and 2); after an error the caller deletes the file."""
     require_library(driver.sqlite_version)
     os.close(os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
@@ -77,13 +71,7 @@ def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> Non
 
 @contextmanager
 def look_at_copy(path: Path) -> Iterator[Snapshot]:
-    """Yields a snapshot of a verified copy (rule 3).
-
-    Raises:
-        ForeignDatabaseError: It is not a daemon's; Newer-, OlderDatabaseError for other versions.
-        DamagedStoreError: The verification failed.
-        StoreUnavailableError: It can't be read.
-    """
+    """Yields a snapshot of a verified copy (rule 3)."""
     try:
         with _reading(path) as connection:
             _require_ours(connection, path)
@@ -141,7 +129,6 @@ class SqlReader:
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """Yields a snapshot (rule 2)."""
         connection, link = self._begin()
         try:
             yield SqlTransaction(link)
@@ -150,7 +137,6 @@ class SqlReader:
             connection.close()
 
     def last_instant(self) -> Instant:
-        """Returns the latest instant that any record holds, 0 in an empty store."""
         connection, link = self._begin()
         try:
             return last_instant(link)

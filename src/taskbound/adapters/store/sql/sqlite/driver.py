@@ -99,7 +99,6 @@ def connect(path: Path, factory: type[driver.Connection], *, reads: bool) -> dri
 
 
 def translate(error: Exception) -> StoreError:
-    """Maps a driver error to a store error."""
     code = _code(error)
     if code == _CONSTRAINT and str(error).startswith("UNIQUE "):
         return ConflictError("a row is there that must not be")
@@ -113,11 +112,7 @@ def fatal(error: Exception | None) -> bool:
 
 
 def known_uncommitted(error: Exception) -> bool:
-    """Returns whether a commit that failed with this error certainly did not happen.
-
-    A full disk shows before the commit frame is complete, a busy database before the first frame, a
-    constraint before any. A failed sync shows after the last frame: that commit may reappear on reopening.
-    """
+    """Returns False after a failed sync: that commit may reappear on reopening."""
     return _code(error) in {_BUSY, _CONSTRAINT, _FULL}
 
 

@@ -61,17 +61,11 @@ class DatabaseInUseError(StoreUnavailableError):
 
 
 def lock_of(database: Path) -> Path:
-    """Returns the path of the lock file."""
     return database.with_name(f"{database.name}-lock")
 
 
 def hold_database(database: Path) -> int:
-    """Locks the database; the returned descriptor holds the lock until it is closed (rule 2).
-
-    Raises:
-        DatabaseInUseError: Another process owns it, or has been opening it for two seconds.
-        OSError: The folder is missing or not writable.
-    """
+    """Locks the database until the descriptor is closed; waits two seconds. Raises OSError too."""
     return _take(lock_of(database), _INSTANT, DatabaseInUseError(f"another process has `{database}` in use"))
 
 
@@ -122,7 +116,6 @@ class Mark:
 
     @property
     def line(self) -> bytes:
-        """Returns the file's content, always of one length."""
         body = f"taskbound-mark 1 {self.count:016x} {self.size:016x} {self.hash}"
         return f"{body} {zlib.crc32(body.encode('ascii')):08x}\n".encode("ascii")
 
@@ -168,7 +161,6 @@ class MarkFile:
                 raise
 
     def close(self) -> None:
-        """Closes the file."""
         os.close(self._handle)
 
 
@@ -188,7 +180,6 @@ _RESERVE_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def free_bytes(folder: Path) -> int:
-    """Returns the free bytes for this account on the folder's disk."""
     return shutil.disk_usage(folder).free
 
 
@@ -203,7 +194,6 @@ class Reserve:
 
     @property
     def whole(self) -> bool:
-        """Returns whether the reserve is complete."""
         return self._whole
 
     def require(self) -> None:

@@ -43,18 +43,15 @@ class SqliteLink(Link):
         self._connection: driver.Connection | None = connection
 
     def end(self) -> None:
-        """Makes the link unusable."""
         self._connection = None
 
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """Returns all rows."""
         try:
             return self._live().execute(text, values).fetchall()
         except _UNKEPT as error:
             raise self._fail(translate(error)) from error
 
     def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
-        """Returns how many rows changed; with `told` the caller invalidates cached rows itself."""
         if self.known is not None and not told:
             self.known.forget(text)
         try:
@@ -63,7 +60,6 @@ class SqliteLink(Link):
             raise self._fail(translate(error)) from error
 
     def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
-        """Runs one statement for each row; returns the total of changed rows. `told` as in `change`."""
         if self.known is not None and not told:
             self.known.forget(text)
         try:
@@ -112,7 +108,6 @@ class SqlTransaction:
 
     @property
     def audit(self) -> SqlAudit:
-        """The log."""
         return SqlAudit(self._link, self._waiting, self.growth)
 
     def finish(self) -> None:

@@ -78,14 +78,7 @@ class Files:
 def open_files(
     path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine, held: bool = False
 ) -> Files:
-    """Opens the database, creating it if absent; `held`: this process already has the lock (`hold_database`).
-
-    Raises:
-        AffectedLibraryError: The library can lose committed writes.
-        ForeignDatabaseError: Another program's file; Newer-, OlderDatabaseError for other versions.
-        FullDiskError: There is no space, not even with the reserve.
-        StoreUnavailableError: Any other obstacle; a `DamagedStoreError` for damage.
-    """
+    """Opens or creates the database; `held`: this process already has the lock."""
     require_library(machine.library)
     kept = Reserve(beside(path, "reserve"), reserve, machine.free)
     try:
@@ -105,7 +98,6 @@ def _open_with_space(path: Path, reserve: Reserve, at: Callable[[str], None], ma
 
 
 def beside(path: Path, ending: str) -> Path:
-    """Returns the path of the database's companion file with this suffix."""
     return path.with_name(f"{path.name}-{ending}")
 
 
@@ -224,7 +216,6 @@ def require_ours(connection: driver.Connection, path: Path) -> bool:
 
 
 def require_schema(connection: driver.Connection, path: Path) -> None:
-    """Requires this version's schema; raises NewerDatabaseError, OlderDatabaseError or driver.Error."""
     (there,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_revision'"
     ).fetchone()

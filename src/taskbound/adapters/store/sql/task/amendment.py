@@ -1,7 +1,4 @@
-"""Amendments and their answers in SQL.
-
-The question is stored as the bytes whose digest people sign, beside the columns for lookup.
-"""
+"""Amendments and their answers in SQL; the question is stored as the bytes that people sign."""
 
 from __future__ import annotations
 
@@ -64,7 +61,6 @@ class SqlAmendments(TableGroup):
     __slots__ = ()
 
     def amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """Returns the amendment with this id, or None."""
         return self._first(self._link.all(read_amendment, _ONE, (namespace, amendment)))
 
     def amendments(
@@ -76,7 +72,6 @@ class SqlAmendments(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredAmendment, ...]:
-        """Returns amendments, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -90,32 +85,25 @@ class SqlAmendments(TableGroup):
         return self._whole(self._link.all(read_amendment, query, (*values, limit)))
 
     def open_amendments(self) -> tuple[StoredAmendment, ...]:
-        """Returns all open amendments of every namespace, oldest first."""
         return self._link.all(read_amendment, _OPEN)
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
-        """As `amendment`, locked."""
         return self._first(self._link.locked(read_amendment, _ONE, (namespace, amendment), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
-        """Returns these tasks' open amendments, by id."""
         return self._whole(self._link.all(read_amendment, _OF_TASKS, (namespace, json_texts(sorted(tasks)))))
 
     def denied(self, namespace: str, task: str, scope: str) -> bool:
-        """Returns whether the scope with this digest was denied to this task."""
         return self._link.whole(_DENIED, (namespace, task, scope)) > 0
 
     def count_open(self, namespace: str, tasks: Collection[str]) -> dict[str, int]:
-        """Returns how many amendments are open, by task."""
         found = self._link.all(_counted, _COUNT, (namespace, json_texts(sorted(tasks))))
         return dict.fromkeys(tasks, 0) | dict(found)
 
     def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
-        """Returns how many amendments this agent's tasks requested at that instant or later."""
         return self._link.whole(_ASKED, (namespace, since, agent))
 
     def insert_amendment(self, amendment: StoredAmendment) -> None:
-        """Inserts an amendment."""
         question = amendment.question
         values = _INSERT.values(
             namespace=question.namespace,
@@ -132,7 +120,6 @@ class SqlAmendments(TableGroup):
         self._link.change(_INSERT.text, values)
 
     def move_amendments(self, namespace: str, changes: Collection[AmendmentChange]) -> None:
-        """Changes states, each in one conditional statement."""
         rows = [
             (one.after.value, one.finished, one.reason, namespace, one.id, one.before.value)
             for one in changes
@@ -141,7 +128,6 @@ class SqlAmendments(TableGroup):
             self._link.conflict("the state of an amendment")
 
     def put_answer(self, namespace: str, amendment: str, answer: Answer) -> None:
-        """Adds an answer."""
         values = _ANSWER.values(
             namespace=namespace,
             amendment=amendment,
@@ -176,7 +162,6 @@ def _counted(task: str, count: int) -> tuple[str, int]:
 
 
 def read_amendment(question: bytes, state: str, finished: int, reason: str) -> StoredAmendment:
-    """Builds an amendment without its answers from its columns."""
     return StoredAmendment(
         question=parse_amendment(bytes(question)),
         state=AmendmentState(state),

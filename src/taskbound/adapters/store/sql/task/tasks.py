@@ -166,7 +166,6 @@ class SqlTasks(TableGroup):
     __slots__ = ()
 
     def task(self, namespace: str, task: str) -> Task | None:
-        """Returns the task with this id, or None."""
         return self._link.one(TASK_ROW.read, _TASK.text, _TASK.values(namespace=namespace, id=task))
 
     def tasks(
@@ -178,7 +177,6 @@ class SqlTasks(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Task, ...]:
-        """Returns tasks, newest first."""
         page = _page(bool(agent), min(len(states), 2), bool(before))
         values = page.values(
             namespace=namespace,
@@ -191,77 +189,60 @@ class SqlTasks(TableGroup):
         return self._link.all(TASK_ROW.read, page.text, values)
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
-        """Returns tasks of any namespace that passed their deadline and have not ended, oldest first."""
         return self._link.all(TASK_ROW.read, _DUE, (now, limit))
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """Returns the heads of these tasks and all their ancestors, by id."""
         found = self._link.all(read_head, _HEADS, (namespace, json_texts(tuple(tasks))))
         return {one.id: one for one in found}
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Returns all descendants that are not ended, nearest first."""
         return self._link.all(TASK_ROW.read, _CHILDREN, (namespace, task))
 
     def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Returns the task and all its ancestors, nearest first."""
         found = self._link.all(TASK_ROW.read, _LINEAGE, (namespace, task))
         return tuple({one.id: one for one in found}.values())
 
     def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
-        """Returns every task of the tree, in the order of their start."""
         found = self._link.all(TASK_ROW.read, _TREE, (namespace, root))
         return tuple(sorted(found, key=lambda one: (one.started, one.id)))
 
     def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
-        """Returns missed heartbeats of any namespace, oldest first."""
         return self._link.all(_read_heartbeat, _OVERDUE, (now, limit))
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
-        """Returns the expected heartbeats of these tasks, by task."""
         found = self._link.all(_read_heartbeat, _HEARTBEATS, (namespace, json_texts(tuple(tasks))))
         return {one.task: one for one in found}
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
-        """Returns what is left of each limit, by the limit's name."""
         return self.lock_remainders(namespace, (task,))[task]
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
-        """Returns how many tasks are in this state; with `learning`, only learning ones."""
         return self._link.whole(_COUNT_LEARNING if learning else _COUNT, (namespace, state.value))
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
-        """Returns every template, by name."""
         return self._link.all(_TEMPLATE_ROW.read, _TEMPLATES.text, _TEMPLATES.values(namespace=namespace))
 
     def template(self, namespace: str, name: str) -> Template | None:
-        """Returns the template with this name, or None."""
         return self._link.one(
             _TEMPLATE_ROW.read, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name)
         )
 
     def evidence(self, namespace: str, digest: str) -> str:
-        """Returns the signed token with this digest, or ''."""
         return self._link.one(str, _EVIDENCE, (namespace, digest)) or ""
 
     def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
-        """Returns the uids under which the agent ran for these tasks."""
         return frozenset(self._link.all(int, _ACCOUNTS, (namespace, json_texts(tuple(tasks)))))
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
-        """Returns the registered runs of this boot whose task has not ended."""
         return self._link.all(_read_run, _RUNS, (namespace, boot))
 
     def registered(self, boot: str) -> tuple[Run, ...]:
-        """Returns every run of this boot, in any namespace and task state."""
         return self._link.all(_read_run, _REGISTERED, (boot,))
 
     def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
-        """Returns those of these tasks that have a registered run."""
         return frozenset(self._link.all(str, _OF_RUNS, (namespace, json_texts(tuple(tasks)))))
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
-        """As `heads`."""
         known = self._link.known
         if known is None:
             return self.heads(namespace, tasks)
@@ -274,12 +255,10 @@ class SqlTasks(TableGroup):
         return {head.id: head for line in lines.values() for head in line}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
-        """Returns the task and its descendants that have not ended."""
         found = self.task(namespace, task)
         return (found, *self.children(namespace, task)) if found is not None else ()
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """Returns what is left of each limit, by task."""
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, dict[str, int]]:
@@ -296,11 +275,9 @@ class SqlTasks(TableGroup):
         return {task: dict(limits) for task, limits in found.items()}
 
     def put_task(self, task: Task, *, expect: int) -> None:
-        """Writes the task."""
         TASK_ROW.put(self._link, task, expect)
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Writes the limits of a new task."""
         rows = [
             _OPEN_LIMIT.values(namespace=namespace, task=task, name=name, remaining=amount)
             for name, amount in limits.items()
@@ -308,16 +285,13 @@ class SqlTasks(TableGroup):
         self._link.change_many(_OPEN_LIMIT.text, rows)
 
     def close_limits(self, namespace: str, task: str) -> None:
-        """Deletes the limits of a task."""
         self._link.change(_CLOSE, (namespace, task))
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Stores the heartbeat that the task must send."""
         values = (heartbeat.namespace, heartbeat.task, heartbeat.due, int(heartbeat.missed))
         self._link.change(_PUT_HEARTBEAT, values)
 
     def drop_heartbeat(self, namespace: str, task: str) -> None:
-        """Deletes the task's expected heartbeat."""
         self._link.change(_DROP_HEARTBEAT, (namespace, task))
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
@@ -334,23 +308,18 @@ class SqlTasks(TableGroup):
                 limits[name] = after
 
     def put_template(self, template: Template, *, expect: int) -> None:
-        """Writes the template."""
         _TEMPLATE_ROW.put(self._link, template, expect)
 
     def drop_template(self, namespace: str, name: str) -> None:
-        """Deletes the template."""
         self._link.change(_DROP_TEMPLATE.text, _DROP_TEMPLATE.values(namespace=namespace, name=name))
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
-        """Stores the token under its digest."""
         self._link.change(_KEEP_EVIDENCE, (namespace, digest, token))
 
     def keep_account(self, namespace: str, task: str, uid: int) -> None:
-        """Stores that the agent ran under this uid."""
         self._link.change(_KEEP_ACCOUNT, (namespace, task, uid))
 
     def put_run(self, run: Run) -> None:
-        """Registers a run."""
         self._link.change(_PUT_RUN, (run.namespace, run.boot, run.pid, run.started, run.task))
 
 
@@ -382,7 +351,6 @@ def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
 
 
 def read_limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
-    """Builds task, name and what is left of a limit from its columns."""
     return task, name, amount
 
 
@@ -401,17 +369,13 @@ class SqlUnclaimed(TableGroup):
     __slots__ = ()
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
-        """Returns due notes, oldest first."""
         return self._link.all(_read_unclaimed, _UNCLAIMED_DUE, (now, limit))
 
     def note(self, namespace: str, task: str) -> Unclaimed | None:
-        """Returns the note of this task, or None."""
         return self._link.one(_read_unclaimed, _NOTE, (namespace, task))
 
     def put(self, note: Unclaimed) -> None:
-        """Stores a note."""
         self._link.change(_PUT, (note.namespace, note.task, note.until))
 
     def drop(self, namespace: str, task: str) -> None:
-        """Deletes the note."""
         self._link.change(_DROP, (namespace, task))

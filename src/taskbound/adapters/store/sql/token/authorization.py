@@ -48,7 +48,6 @@ _READ: Final = msgspec.json.Decoder(_Request)
 
 
 def write_asked(asked: Asked) -> dict[str, Value]:
-    """Returns the columns of a request, by name."""
     request = asked.request
     kept = _Request(
         redirect=request.redirect.text,
@@ -107,7 +106,6 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     authenticated: int,
     session: str,
 ) -> Asked:
-    """Builds the request from its row."""
     kept = _READ.decode(request)
     return Asked(
         namespace=namespace,
@@ -199,15 +197,12 @@ class SqlAuthorizations(TableGroup):
     __slots__ = ()
 
     def client(self, namespace: str, client: str) -> RegisteredClient | None:
-        """Returns the client with this name, or None."""
         return self._link.one(_client, _CLIENT.text, _CLIENT.values(namespace=namespace, id=client))
 
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
-        """Returns every registered client, by name in order."""
         return self._link.all(_client, _CLIENTS.text, _CLIENTS.values(namespace=namespace))
 
     def put_client(self, client: RegisteredClient) -> None:
-        """Inserts a client."""
         values = _PUT.values(
             namespace=client.namespace,
             id=client.client.id,
@@ -219,11 +214,9 @@ class SqlAuthorizations(TableGroup):
         self._link.change(_PUT.text, values)
 
     def drop_client(self, namespace: str, client: str) -> None:
-        """Deletes the client with this name."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=client))
 
     def asked(self, namespace: str, asked: str) -> Asked | None:
-        """Returns the request with this id, or None."""
         return self._link.one(read_asked, _BY_ID.text, _BY_ID.values(namespace=namespace, id=asked))
 
     def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
@@ -237,59 +230,47 @@ class SqlAuthorizations(TableGroup):
         return self._link.one(read_asked, _BY_CODE.text, _BY_CODE.values(namespace=namespace, code=code))
 
     def count_asked(self, namespace: str, since: Instant) -> int:
-        """Returns how many requests since then wait for a person."""
         return self._link.one(int, _WAITING, (namespace, AskedState.OPEN.value, since)) or 0
 
     def admission(self, namespace: str, admission: str) -> Admission | None:
-        """Returns the admission with this id, or None."""
         return self._link.one(
             ADMISSION_ROW.read, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
         )
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
-        """Returns this client's admissions that have not ended."""
         values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
         return self._link.all(ADMISSION_ROW.read, _ADMISSIONS_OF.text, values)
 
     def admissions(
         self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Admission, ...]:
-        """Returns admissions, newest first."""
         return self._link.all(ADMISSION_ROW.read, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
-        """Returns the refresh token with this digest, or None."""
         return self._link.one(
             _REFRESH_ROW.read, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest)
         )
 
     def put_asked(self, asked: Asked, *, expect: int) -> None:
-        """Writes a request."""
         _PUT_ASKED.put(self._link, expect, **write_asked(asked))
 
     def drop_asked_of(self, namespace: str, client: str) -> None:
-        """Deletes every request of this client."""
         self._link.change(_DROP_ASKED.text, _DROP_ASKED.values(namespace=namespace, client=client))
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
-        """Writes an admission."""
         ADMISSION_ROW.put(self._link, admission, expect)
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
-        """Returns, by id, those of these admissions that exist."""
         found = {name: self.admission(namespace, name) for name in admissions}
         return {name: one for name, one in found.items() if one is not None}
 
     def put_refresh(self, refresh: Refresh) -> None:
-        """Inserts a refresh token."""
         _REFRESH_ROW.insert(self._link, refresh)
 
     def sweep_asked(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` requests older than this; returns how many."""
         return self._link.change(_SWEEP_ASKED, (before, limit))
 
     def sweep_refreshes(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` refresh tokens whose admission ended before this; returns how many."""
         return self._link.change(_SWEEP_REFRESHES, (before, limit))
 
 

@@ -1,7 +1,6 @@
-"""Tokens, signing keys and claims in SQL.
+"""Tokens, keys and claims in SQL.
 
-1. How far windows were forgotten is written by the transaction that deletes claims, and read by one that
-   uses a claim after its insert: a transaction that could insert a deleted claim sees the deletion.
+1. A use of a claim reads the end of forgotten windows after its insert, so it sees each claim's deletion.
 """
 
 from __future__ import annotations
@@ -77,17 +76,14 @@ class SqlTokens(TableGroup):
     __slots__ = ()
 
     def token(self, namespace: str, token: str) -> Token | None:
-        """Returns the token with this id, or None."""
         return self._link.one(read_token, _ONE, (namespace, token))
 
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Token, ...]:
-        """Returns tokens, newest first."""
         return self._link.all(read_token, _SOME, (namespace, task, agent, before, limit))
 
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
-        """Returns this status list's tokens that have not ended, in the order of their places."""
         return self._link.all(read_token, _LISTED, (number, now))
 
     def is_told(self, namespace: str, task: str, action: str) -> bool:
@@ -95,15 +91,12 @@ class SqlTokens(TableGroup):
         return self._link.whole(_TOLD, (namespace, task, action)) > 0
 
     def key(self, kid: str) -> IssuingKey | None:
-        """Returns the key with this name, or None."""
         return self._link.one(read_key, _KEY, (kid,))
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
-        """Returns every key, oldest first."""
         return self._link.all(read_key, _ALL_KEYS)
 
     def insert(self, token: Token) -> None:
-        """Inserts a token."""
         binding = token.binding
         self._link.change(
             _INSERT,
@@ -142,12 +135,10 @@ class SqlTokens(TableGroup):
     def revoke(
         self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
     ) -> tuple[str, ...]:
-        """Revokes those of these tokens that are not revoked yet; returns their ids."""
         said = (at, why, int(unsigned), namespace)
         return tuple(one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (*said, one)) == 1)
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
-        """Returns, by id, those of these tokens that exist."""
         if len(tokens) == 1:
             (name,) = tokens
             one = self.token(namespace, name)
@@ -156,7 +147,6 @@ class SqlTokens(TableGroup):
         return {one.id: one for one in found}
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` tokens that ended before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
@@ -164,7 +154,6 @@ class SqlTokens(TableGroup):
         return self._link.locked(read_key, _ALL_KEYS, lock=CHANGING if moves else SHARED)
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
-        """Writes the key."""
         times = (key.used, key.retired, key.revoked, key.why)
         if expect is None:
             self._link.change(_NEW_KEY, (key.kid, key.public, key.state.value, key.made, *times))
@@ -202,7 +191,6 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     unsigned: int,
     proven_by: str,
 ) -> Token:
-    """Builds the token from its row."""
     return Token(
         namespace=namespace,
         id=name,
@@ -257,11 +245,9 @@ class SqlClaims(TableGroup):
     __slots__ = ()
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
-        """Uses these claims; returns which use of each this is."""
         return tuple(self._use(one) for one in claims)
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Deletes up to `limit` claims whose window ended before this; returns how many."""
         over = self._link.locked(read_swept, _CLAIM_SWEEP, (before, limit))
         last: dict[tuple[str, str], Instant] = {}
         for namespace, kind, until in over:
@@ -277,7 +263,6 @@ class SqlClaims(TableGroup):
 
 
 def read_swept(namespace: str, kind: str, until: int) -> tuple[str, str, Instant]:
-    """Builds (namespace, kind, end of window) of a deleted claim."""
     return namespace, kind, Instant(until)
 
 
@@ -323,15 +308,12 @@ class SqlSharedClaims(TableGroup):
     __slots__ = ()
 
     def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
-        """Returns a service's claim for a transaction, or None."""
         return self._link.one(_read_claim, _CLAIM, (namespace, service, txn))
 
     def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
-        """Returns the services that have expired claims."""
         return self._link.all(_pair, _DUE, (before,))
 
     def lock_tally(self, namespace: str, service: str) -> Tally:
-        """Returns the service's tally, locked."""
         key = (namespace, service)
         self._link.change(_ROW, key)
         (found,) = self._link.locked(_read_tally, _TALLY, key, ALONE)
@@ -342,7 +324,6 @@ class SqlSharedClaims(TableGroup):
         return next(iter(self._link.locked(_read_claim, _CLAIM, (namespace, service, txn), ALONE)), None)
 
     def insert(self, claim: SharedClaim) -> None:
-        """Writes a new claim."""
         values = (
             *(claim.namespace, claim.service, claim.txn, claim.request, claim.claimant),
             *(claim.until, claim.still, claim.state.value, claim.answer),
@@ -351,13 +332,11 @@ class SqlSharedClaims(TableGroup):
             self._link.conflict(f"the claim for `{claim.txn}`")
 
     def put(self, claim: SharedClaim) -> None:
-        """Updates state and answer of a claim."""
         values = (claim.state.value, claim.answer, claim.namespace, claim.service, claim.txn)
         if self._link.change(_PUT, values) != 1:
             self._link.conflict(f"the claim for `{claim.txn}`")
 
     def put_tally(self, tally: Tally) -> None:
-        """Writes the service's tally."""
         values = (tally.turn, tally.claims, tally.room, tally.forgotten, tally.namespace, tally.service)
         if self._link.change(_PUT_TALLY, (*values, tally.turn)) != 1:
             self._link.conflict(f"what is kept of service `{tally.service}`")
@@ -365,7 +344,6 @@ class SqlSharedClaims(TableGroup):
     def drop(
         self, namespace: str, service: str, before: Instant, *, limit: int
     ) -> tuple[tuple[Instant, int], ...]:
-        """Deletes up to `limit` expired claims; returns (instant, size) of each."""
         key = (namespace, service)
         return self._link.locked(_gone, _DROP, (*key, *key, before, limit))
 
