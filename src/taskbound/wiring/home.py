@@ -73,13 +73,7 @@ def find_home(told: str, environ: Mapping[str, str]) -> Path:
 
 
 def require_own_home(home: Path) -> None:
-    """Requires a directory that only this user can access (rule 1).
-
-    Raises:
-        NoHomeError: It does not exist.
-        ForeignHomeError: It belongs to another user or is not a directory.
-        OpenHomeError: Other users can access it.
-    """
+    """Requires a directory that only this user can access (rule 1)."""
     try:
         seen = home.stat()
     except FileNotFoundError as error:

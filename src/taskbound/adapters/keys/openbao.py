@@ -102,16 +102,13 @@ class BaoClient:
         authorities: Path | None = None,
         patience: float = _SECONDS,
     ) -> None:
-        """Ask this server.
+        """Ask this server; raises SignerUnavailableError.
 
         Args:
             address: Where it is.
             token: The file with the token (rule 2).
             authorities: Whose certificates count, in PEM; the system's when not given.
             patience: How many seconds a request may take in all (rule 3).
-
-        Raises:
-            SignerUnavailableError: The authorities can't be read.
         """
         self._address, self._token, self._patience = address, token, patience
         try:

@@ -187,7 +187,6 @@ def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Revokes a credential and reports what the target showed afterwards."""
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -364,7 +363,6 @@ class DaemonAuthority:
         self._wait(self._ask(namespace, told, Done))
 
     def stand(self, told: TellEpoch) -> None:
-        """Reports the view of the store, once over each connection."""
         self._wait(self._stand(told))
 
     def reconciled(self, told: TellReconciled) -> None:
@@ -377,7 +375,6 @@ class DaemonAuthority:
         return self._heard[namespace]
 
     def close(self) -> None:
-        """Closes every connection; called in the loop."""
         for one, _ in tuple(self._open.values()):
             one.close()
 

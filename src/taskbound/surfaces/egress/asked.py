@@ -104,7 +104,6 @@ class Open:
     """How it was sent."""
 
     def is_of(self, action: str) -> bool:
-        """Whether it was sent by this permit."""
         return self.sent is not None and self.sent.action == action
 
 
@@ -278,12 +277,7 @@ def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
 
 
 def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-    """Opens every sealed slot value.
-
-    Raises:
-        SecretMissingError: A slot is empty.
-        BadSecretError: A value was sealed for something else.
-    """
+    """Opens every sealed slot value; raises SecretMissingError or BadSecretError."""
     sealed = {one.slot: one for one in told.secrets}
     values: dict[Slot, str] = {}
     for slot in identity.slots:

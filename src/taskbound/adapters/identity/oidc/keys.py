@@ -46,12 +46,10 @@ _LIMITS: Final = Limits(size=65_536, depth=8, parts=2_048)
 
 
 def find_keys(issuer: IdentityIssuer, documents: Documents) -> str:
-    """Returns the URL of the issuer's keys; raises as `find_metadata` and `keys_in`."""
     return keys_in(find_metadata(issuer, documents), issuer)
 
 
 def find_metadata(issuer: IdentityIssuer, documents: Documents) -> Said:
-    """Fetches the issuer's metadata; raises IssuerUnreachableError or BadMetadataError."""
     for place in _places(issuer.issuer):
         body = documents.fetch(place, private=issuer.private)
         if body is not None:
@@ -146,7 +144,6 @@ class IssuerKeys:
         return self.known(issuer, now)
 
     def known(self, issuer: IdentityIssuer, now: Instant) -> tuple[Jwk, ...]:
-        """Returns the cached keys without waiting; raises as `keys`."""
         if issuer.keys:
             return parse_foreign_jwks(issuer.keys)  # 4
         said = self._of(issuer).said

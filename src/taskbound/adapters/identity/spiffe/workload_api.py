@@ -100,13 +100,7 @@ class Calls:
         self._waiting: set[int] = set()
 
     async def messages(self) -> AsyncGenerator[tuple[str, bytes | None], None]:
-        """Yields method and message, or None for a method that the server doesn't offer.
-
-        Raises:
-            TrustSourceError: The server can't be reached, or ended a call (rule 3).
-            TrustRefusedError: It refuses such calls.
-            BundleSizeError: A message is too large.
-        """
+        """Yields method and message, or None for a method that the server doesn't offer."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._open()
@@ -305,7 +299,6 @@ class WorkloadApiBundles:
         self._patience = patience
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """Yields this domain's bundle after each message; raises as `Calls.messages` and `read_map`."""
         while True:
             calls = Calls(trust.place, (_X509, _JWT), patience=self._patience)
             try:

@@ -41,12 +41,6 @@ def authorize(
     """Returns the client to pin, with its issuer's endpoints, and notes for the person (blocking).
 
     `asked` names an issuer or token endpoint; `key` and `authorities` restrict the server's TLS.
-
-    Raises:
-        BadClientError: It names neither, or can't be pinned.
-        BadMetadataError: The issuer's or server's metadata is invalid.
-        OtherIssuerError: The server names other issuers.
-        TokenUnavailableError: One of them is unreachable.
     """
     file = PinnedFile(path=authorities, sha256=hash_file(authorities)) if authorities else None
     key = key.lower().replace(":", "")

@@ -114,7 +114,6 @@ class HttpSession:
 
     @property
     def alive(self) -> bool:
-        """Whether requests can be sent."""
         return not self._over
 
     @property
@@ -186,7 +185,6 @@ class HttpSession:
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Keeps an answered request's notifications; `lost` is called when the server is lost."""
         self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
 
     def drop(self, number: int) -> None:
@@ -198,7 +196,6 @@ class HttpSession:
     async def ask(
         self, method: str, params: bytes, *, patience: float, headers: _Headers = (), of: int = NOBODY
     ) -> Answered | Errored:
-        """Returns the answer to the gateway's own request; raises ServerLostError."""
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
         def answer(found: UpstreamAnswer) -> None:
@@ -218,7 +215,6 @@ class HttpSession:
         return found
 
     def pause(self) -> None:
-        """Stops reading answers until `resume`."""
         self._flowing.clear()
 
     def resume(self) -> None:
