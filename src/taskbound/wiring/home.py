@@ -136,10 +136,7 @@ def find_socket(home: Path) -> Path:
 
 
 def place_socket(home: Path) -> Path:
-    """Returns the path to listen on, after creating its folder.
-
-    Only the daemon that holds the directory's lock may call this.
-    """
+    """Returns the path to listen on; only the daemon that holds the directory's lock may call this."""
     run = home / "run"
     run.mkdir(mode=_OWN, exist_ok=True)
     _require_own_folder(run)

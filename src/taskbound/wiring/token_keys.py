@@ -44,10 +44,7 @@ class KeyPackageMissingError(UnavailableError):
 
 
 def open_token_keys(place: str, *, create: bool = False) -> Opened:
-    """Opens the named key store; the caller closes it.
-
-    `create` permits a missing directory to be created, nothing else.
-    """
+    """Opens the named key store; `create` permits only a missing directory to be created."""
     kind, _, rest = place.partition(":")
     match kind:
         case "file":

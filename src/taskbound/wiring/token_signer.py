@@ -22,14 +22,7 @@ class LaterTokenSigner:
     """Lazily loaded `TokenSigner`; safe from any thread."""
 
     def __init__(self, *, keys: str, database: str, store: str, issuer: str) -> None:
-        """Configures the signer.
-
-        Args:
-            keys: Location of the token keys (`token_keys`); a missing folder is created.
-            database: The daemon's SQLite file, or empty.
-            store: Address of a PostgreSQL database, or empty.
-            issuer: `iss` of every token; empty for a signer that signs none.
-        """
+        """Creates a missing folder at `keys`; an empty `issuer` means a signer that signs no token."""
         self._keys = keys
         self._database = database
         self._address = store

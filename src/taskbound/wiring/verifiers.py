@@ -77,10 +77,6 @@ class LaterSvids:
         return self._own.domain_of(chain)
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
-        """Returns the identity of a chain issued by these authorities of its trust domain.
-
-        Raises SvidUnprovenError, SvidExpiredError or SvidNotYetError, and errors as `domain_of`.
-        """
         return self._own.prove(chain, authorities, now=now)
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:

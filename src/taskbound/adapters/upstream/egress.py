@@ -369,10 +369,7 @@ class EgressServer(asyncio.Protocol):
 
 
 class EgressStarter:
-    """Starts servers through the egress (`ports.upstream.StartUpstream`).
-
-    `patience` limits a server's start, `find` the wait for the egress, both in seconds.
-    """
+    """Starts servers through the egress; `patience` (start) and `find` (wait for the egress) are seconds."""
 
     def __init__(self, path: Path, *, patience: float = 75.0, find: float = 15.0) -> None:
         self._path = path

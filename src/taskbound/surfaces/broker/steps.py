@@ -218,10 +218,7 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def look_for(desk: Desk, namespace: str, credential: str) -> bool:
-    """Checks that an ended credential is still gone; returns whether the target could be asked.
-
-    It changes nothing and so takes no lease.
-    """
+    """Checks without a lease that an ended credential is gone; returns whether the target could be asked."""
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -292,10 +289,7 @@ class Pushed(Protocol):
 
 
 class Authority(Protocol):
-    """The daemon as the broker uses it, from any thread.
-
-    Every method MUST raise `TaskboundError` without an answer.
-    """
+    """The daemon, from any thread; every method MUST raise `TaskboundError` without an answer."""
 
     def attend(self, namespaces: Collection[str]) -> None:
         """Listens to these namespaces; an unreachable one is no error."""

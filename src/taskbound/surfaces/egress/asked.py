@@ -216,10 +216,7 @@ class Asked:
         self._rounds[sent.action] = Round(sent=sent, state=state, puts=puts, working=found.is_working)
 
     async def go_on(self, ask: wire.ContinueCall) -> tuple[Round, bytes]:
-        """Returns the round to continue and its answers as one JSON object (rules 2 and 4).
-
-        Raises OtherActError if there is no such round or an answer is missing.
-        """
+        """Returns the round and its answers as one JSON object; raises OtherActError if one is missing."""
         known = self._rounds.pop(ask.action, None)
         if known is None or known.sent.round >= MAX_ROUNDS:
             raise OtherActError("the server waits for no answers of this call")

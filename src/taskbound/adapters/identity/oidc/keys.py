@@ -85,10 +85,7 @@ def keys_in(said: Said, issuer: IdentityIssuer) -> str:
 
 
 def place_in(said: Said, member: str, issuer: IdentityIssuer, *, other: str, what: str, advice: str) -> str:
-    """Returns the URL in this member, at the issuer's origin or `other`; raises BadMetadataError.
-
-    `what` and `advice` are words of the error.
-    """
+    """Returns the URL in this member, at the issuer's origin or `other`; raises BadMetadataError."""
     named = said.get(member)
     try:
         origin = endpoint(named).origin if isinstance(named, str) else ""

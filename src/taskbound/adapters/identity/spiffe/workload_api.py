@@ -81,13 +81,7 @@ class Calls:
     """Calls on one connection, until one of them ends."""
 
     def __init__(self, place: str, methods: Sequence[str], *, patience: float = _PATIENCE) -> None:
-        """Prepare; nothing is connected.
-
-        Args:
-            place: `unix:///PATH` or `tcp://IP:PORT`, as `parse_trust` let through.
-            methods: What is called, by name.
-            patience: Seconds until the connection stands, and then until each call has had its first message.
-        """
+        """Connects later; `patience` seconds bound the connection, then each call's first message."""
         self._place = place
         self._methods = methods
         self._patience = patience

@@ -119,10 +119,7 @@ def token_in(params: Mapping[str, JsonValue]) -> int:
 
 
 def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
-    """Returns method and parameter members of an action's request, from the decided bytes.
-
-    `tool` is the server's tool name, or a method whose parameters the arguments are.
-    """
+    """Returns method and parameter members from the decided bytes; `tool` may be a method."""
     if tool in METHOD_NAMES:
         return tool, arguments[1:-1]
     return "tools/call", b'"arguments":%b,"name":%b' % (arguments, text(tool))

@@ -267,10 +267,7 @@ class StdioServer:
 
 
 class StdioStarter:
-    """Starts servers as pinned (`ports.upstream.StartUpstream`).
-
-    `ours` is this process's environment, filtered for servers.
-    """
+    """Starts servers as pinned; `ours` is this process's environment, filtered for servers."""
 
     def __init__(self, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None) -> None:
         self._patience = patience or Patience()

@@ -90,13 +90,7 @@ async def look_at_issuer(
     look: LookUp = look_up,
     private: bool = False,
 ) -> Metadata:
-    """Returns an issuer's metadata for this client authentication method and grant; `private` as in `Dialer`.
-
-    Raises:
-        BadClientError: The issuer is no usable URL.
-        BadMetadataError: Its metadata is missing or invalid.
-        TokenUnavailableError: It is unreachable.
-    """
+    """Returns an issuer's metadata; raises BadClientError, BadMetadataError or TokenUnavailableError."""
     for place in places_of_issuer(issuer):
         body = await _document(endpoint(place), patience=patience, look=look, private=private)
         if body is not None:

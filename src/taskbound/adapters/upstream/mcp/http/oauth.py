@@ -72,10 +72,7 @@ class Said:
 
 
 class TokenEndpoint:
-    """The pinned authorization server of one client.
-
-    `sign` makes the client's assertion if it authenticates by key; `private` as in `Dialer`.
-    """
+    """The authorization server of one client; `sign` makes its assertion, `private` as in `Dialer`."""
 
     def __init__(
         self,

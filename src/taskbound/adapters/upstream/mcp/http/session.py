@@ -137,10 +137,7 @@ class HttpSession:
         logged: Logged | None = None,
         of: int = NOBODY,
     ) -> int:
-        """Sends a request; `answer` is called once, later, after the other callbacks.
-
-        `of` names the call that a request is about.
-        """
+        """Sends a request about the call `of`; `answer` is called once, later, after the other callbacks."""
         self._last += 1
         number = self._last
         reason = self._over
