@@ -1,15 +1,6 @@
 """Client for agent programs: `taskbound.sdk.guard` with the location of the daemon and of the proof key.
 
-    from taskbound import Client, guard
-
-    @guard
-    def note(text: str) -> str: ...
-
-    with Client(agent="helper").task("write it down", template="notes"):
-        note("hello")
-
-The daemon is found by the data directory and its settings and is never started. Over the network the program
-states origin, proof, and task or subject.
+The program finds the daemon by the data directory and its settings and never starts it.
 """
 
 from __future__ import annotations

@@ -55,10 +55,7 @@ def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -
 
 
 def ask_functions(application: str, server: str, *, python: str = "", seconds: float = 60.0) -> Defined:
-    """Returns an application's guarded functions; arguments and errors as `ask_coverage`.
-
-    An empty `server` means the application's only server.
-    """
+    """Returns an application's guarded functions, as `ask_coverage`; an empty `server` means the only one."""
     return _ask(Defined, "tools", [application, "--server", server], python=python, seconds=seconds)
 
 

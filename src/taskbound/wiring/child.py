@@ -69,10 +69,7 @@ class ApiNotStartedError(UnavailableError):
 
 
 class Child(ABC):
-    """A supervised child process of the daemon.
-
-    `patience` is the number of seconds until the first start counts as failed (rule 3).
-    """
+    """A supervised child process; its first start counts as failed after `patience` seconds (rule 3)."""
 
     def __init__(
         self,

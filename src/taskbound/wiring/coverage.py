@@ -1,9 +1,6 @@
-"""Child process that loads an application and prints which tools it exposes.
+"""Child process that loads an application and prints which tools it exposes; needs only the SDK.
 
-    python -P -m taskbound.wiring.coverage desk.agents:triage
-
-It needs only the SDK and is run by the application's own Python (`taskbound audit coverage --python`). It
-imports the application's module but calls nothing of it, and makes no network connection of its own.
+It imports the application's module, calls nothing of it, and makes no network connection of its own.
 
 1. Standard output carries only the report; output of the module goes to standard error.
 2. It exits as soon as the report is written, whatever threads the module left running.

@@ -188,12 +188,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def hold_home(home: Path, socket: Path) -> int:
-    """Takes the directory's lock until the process ends (rule 1); returns the descriptor that holds it.
-
-    Raises:
-        HomeInUseError: Another process owns the directory.
-        UnwritableHomeError: The directory can't be written.
-    """
+    """Takes the directory's lock until the process ends (rule 1); returns the descriptor that holds it."""
     require_own_home(home)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:

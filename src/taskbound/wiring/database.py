@@ -47,12 +47,6 @@ def place_database(home: Path, told: str, readers: int | None) -> Path:
 
     Only the owner of the data directory may call this, before it opens the store. `readers` is the gid of the
     reader group.
-
-    Raises:
-        ForeignHomeError: The folder is missing or belongs to another account.
-        OpenFolderError: The folder's mode or group is wrong.
-        DatabaseElsewhereError: The data directory has a database.
-        RestoreUnfinishedError: A restore has begun and is not finished.
     """
     path = Path(told) if told else home / DATABASE
     require_no_restore(path)

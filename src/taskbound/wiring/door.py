@@ -67,7 +67,6 @@ class Door:
 
     @property
     def asks(self) -> bool:
-        """Whether clients are asked for certificates."""
         return self._context is not None and self._context.verify_mode is not VerifyMode.CERT_NONE
 
     async def open(self) -> None:
@@ -118,7 +117,6 @@ class Door:
             one.close()
 
     def _over(self, one: socket.socket, task: asyncio.Task[None]) -> None:
-        """Closes the socket of a handshake that was cancelled, possibly before it began."""
         self._handshakes.pop(task, None)
         if task.cancelled():
             one.close()

@@ -36,10 +36,7 @@ _MICROSECOND: Final = 1_000
 
 
 def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Path] | None = None) -> int:
-    """Serves one MCP client on standard input and output; returns the exit status.
-
-    `ensure` returns the daemon's socket and may start a daemon.
-    """
+    """Serves one MCP client on standard input and output; `ensure` finds or starts the daemon."""
     told = _read_arguments(arguments)
     if told.listen:
         return _listen(told, ensure)

@@ -129,10 +129,7 @@ def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callabl
 def introspection(
     issuer: str, prove: Callable[[], Mapping[str, str]], *, tls: ssl.SSLContext | None = None
 ) -> Asking:
-    """Returns the issuer's token introspection (rule 1).
-
-    `prove` returns the service's client authentication parameters and is called for each request.
-    """
+    """Returns the issuer's token introspection; each request calls `prove` for the client authentication."""
     require_issuer(issuer)
     return Asking(lambda text: _asked(issuer, _INTROSPECT, {"token": text, **prove()}, tls))
 

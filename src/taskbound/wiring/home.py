@@ -73,13 +73,7 @@ def find_home(told: str, environ: Mapping[str, str]) -> Path:
 
 
 def require_own_home(home: Path) -> None:
-    """Requires a directory that only this user can access (rule 1).
-
-    Raises:
-        NoHomeError: It does not exist.
-        ForeignHomeError: It belongs to another user or is not a directory.
-        OpenHomeError: Other users can access it.
-    """
+    """Requires a directory that only this user can access (rule 1)."""
     try:
         seen = home.stat()
     except FileNotFoundError as error:
@@ -142,10 +136,7 @@ def find_socket(home: Path) -> Path:
 
 
 def place_socket(home: Path) -> Path:
-    """Returns the path to listen on, after creating its folder.
-
-    Only the daemon that holds the directory's lock may call this.
-    """
+    """Returns the path to listen on; only the daemon that holds the directory's lock may call this."""
     run = home / "run"
     run.mkdir(mode=_OWN, exist_ok=True)
     _require_own_folder(run)

@@ -72,10 +72,6 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
     """Returns the answer to one request, of any status, with at most `most` bytes.
 
     Headers are added to `Host` and `Content-Length`; `tls` defaults to the system's authorities.
-
-    Raises:
-        OSError: There is no answer, or it is incomplete (rule 2) or too long.
-        BadIssuerNameError: The issuer can't be asked.
     """
     ends = _Ends()
     connection = _connected(issuer, tls, ends)

@@ -1,17 +1,7 @@
 """A program's access to its task and credentials: `taskbound.sdk.credential` with the key that opens secrets.
 
-    from taskbound.wiring.joining import join
-
-    with join(agent="helper") as task, task.credential("orders-db") as credential:
-        …
-
-OpenSSH programs can use the key of a host credential, but can't read it:
-
-    with join(agent="helper") as task, task.credential("build-host", "deploy") as credential:
-        with ssh_agent(credential) as ssh:
-            subprocess.run(["ssh", "-F", ssh.config, "build-host", "uptime"], check=True)
-
-The daemon is found by the data directory and its settings and is never started.
+The program finds the daemon by the data directory and its settings and never starts it. OpenSSH programs can
+use the key of a host credential (`ssh_agent`), but can't read it.
 """
 
 from __future__ import annotations
@@ -40,18 +30,7 @@ def join(
     home: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> Task:
-    """Returns a connection that belongs to a task of the agent.
-
-    Args:
-        agent: Defaults to the settings.
-        task: Required if several run; defaults to `TASKBOUND_TASK`.
-        namespace: Defaults to the settings.
-        home: Defaults to the user's data directory.
-        environ: Defaults to the process's environment.
-
-    Raises:
-        TaskboundError: There is no daemon, or no such task.
-    """
+    """Returns a connection to the agent's task; name `task` if several run. Settings give other defaults."""
     variables = os.environ if environ is None else environ
     place = find_home(home, variables)
     settings = read_settings(place, variables)

@@ -79,15 +79,7 @@ class ApiPlace:
 
 
 def require_place(place: ApiPlace, *, patience: float = _PATIENCE) -> None:
-    """Raises an error unless an API could listen there now with these files (rule 2).
-
-    An address in use may become free within `patience` seconds.
-
-    Raises:
-        BadAddressError: A value is malformed, or they don't fit together.
-        BadTlsError: The files are unusable.
-        CannotListenError: Rule 1.
-    """
+    """Raises an error unless an API could listen there within `patience` seconds (rule 2)."""
     found, files, _ = _opened(place, time.monotonic() + patience)
     found.close()
     if files is not None:

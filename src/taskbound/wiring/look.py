@@ -34,12 +34,7 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def look_at(spec: ServerSpec, namespace: str, egress: Path) -> Looked:
-    """Returns what a pinned server offers now (blocking).
-
-    Raises:
-        DeniedError: A pinned value differs (rule 1).
-        UnavailableError: It doesn't start, can't be reached, fails its identity proof, or doesn't answer.
-    """
+    """Returns what a pinned server offers now (blocking); raises DeniedError or UnavailableError."""
     return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace), egress))
 
 

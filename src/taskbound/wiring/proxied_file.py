@@ -85,15 +85,7 @@ class GuardFile:
 
 
 def read_file(path: Path) -> GuardFile:
-    """Parses the file.
-
-    Raises:
-        BadGuardFileError: It violates rules 1 to 6.
-        BadEndpointError: An endpoint is declared wrongly.
-        BadHoldersError: The holders are declared wrongly.
-        BadAddressError: The address is malformed.
-        BadTrustDomainError: The trust domain is malformed.
-    """
+    """Parses the file."""
     told = _parsed(path)
     _require_known(told, _KNOWN, "")
     texts = {name: _text(told, name) for name in _TEXTS}

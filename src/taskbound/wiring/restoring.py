@@ -118,12 +118,6 @@ def restore_sqlite(
 
     The caller holds the data directory's lock. `key` is the log's vkey, by default that of this directory's
     signer. `at` is called after each step; an exception from it stops there.
-
-    Raises:
-        DatabaseInUseError: A daemon of any data directory serves the database.
-        CopyBrokenError: The copy does not match its manifest.
-        TamperedError: The copy's log is incomplete or not signed by the log's key.
-        UnknownLogKeyError: The log's key is unknown.
     """
     from taskbound.adapters.store.sql import hold_database  # noqa: PLC0415 -- only the one that is used
 
@@ -224,13 +218,7 @@ def _finish(home: Path, database: Path, at: Callable[[str], None]) -> tuple[str,
 
 
 def begin_here(home: Path, store: OpenedStore) -> Reconciled:
-    """Reconciles the existing store (steps 3 and 6); the caller owns the data directory.
-
-    Raises:
-        NotBehindError: The store lacks nothing.
-        OtherDaemonsError: Other daemons use it.
-        UnavailableError: Writing failed; the command can be repeated.
-    """
+    """Reconciles the existing store (steps 3 and 6); the caller owns the data directory."""
     seen, doubted = _known(home)
     if not store.leads():
         raise OtherDaemonsError("another daemon gives records of this database their places")
@@ -246,12 +234,7 @@ def begin_here(home: Path, store: OpenedStore) -> Reconciled:
 
 
 def follow_here(home: Path, store: OpenedStore) -> Reconciled:
-    """Forgets what this directory had seen of a store that another directory reconciled.
-
-    Raises:
-        NotReconciledError: It was not reconciled.
-        NotBehindError: The store lacks nothing.
-    """
+    """Forgets what this directory had seen of a store that another directory reconciled."""
     seen, doubted = _known(home)
     with store.read() as snapshot:
         if seen is None or (not doubted and holds(snapshot.audit, seen)):
@@ -316,12 +299,7 @@ def _require_own_log(home: Path, fresh: Path, key: str, manifest: Manifest) -> N
 
 
 def key_of(home: Path, told: str) -> Callable[[str], VerifierKey]:
-    """Returns the log's key by log name, from the given vkey or this directory's signer.
-
-    Raises:
-        UnknownLogKeyError: There is neither.
-        KeyUnusableError: The signer's directory can't be read, or a signer runs.
-    """
+    """Returns the log's key by log name, from the given vkey or this directory's signer."""
     if told:
         known = parse_verifier_key(told)
         return lambda _: known

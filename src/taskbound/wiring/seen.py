@@ -114,11 +114,6 @@ def open_believed(
     """Opens the daemon's store and verifies that it has everything this directory has seen.
 
     `failed` is called when the store becomes unusable in this process. An empty `address` means SQLite.
-
-    Raises:
-        StoreBehindError: The store lacks something.
-        RestoreUnfinishedError: A restore is unfinished.
-        UnavailableError: The store can't be opened.
     """
     seen = Seen(home)
     if seen.doubt:

@@ -182,12 +182,7 @@ class ServiceLink:
         return SharedClaims(self._plain, self._exchanged, takes=takes, seal=Seal(seal) if seal else None)
 
     def fetch(self, ask: ReadFeed) -> FeedRows:
-        """Returns the feed's rows after a position.
-
-        Raises:
-            RefusedByDaemonError: The issuer refused, with its reason (rule 4).
-            IssuerSilentError: The issuer can't be reached.
-        """
+        """Returns the feed's rows after a position; raises RefusedByDaemonError or IssuerSilentError."""
         told = {"after": ask.after, "mark": ask.mark, "limit": ask.limit, "wait": ask.wait}
         query = urlencode({name: one for name, one in told.items() if one != ""})
         answer = self._shown("GET", f"{_FEED}?{query}")

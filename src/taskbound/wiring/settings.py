@@ -110,14 +110,7 @@ class Settings:
 
 
 def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
-    """Returns the settings of this data directory (rule 1).
-
-    Raises:
-        BadSettingError: Rules 2 and 3.
-        BadAddressError: An origin is malformed.
-        BadTrustDomainError: A trust domain is malformed.
-        ForeignHomeError: Another account owns the directory (rule 5).
-    """
+    """Returns the settings of this data directory (rule 1)."""
     told: dict[str, object] = dict(_from_file(home / FILE))
     for field in fields(Settings):
         text = environ.get(PREFIX + field.name.upper())

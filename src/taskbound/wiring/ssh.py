@@ -24,14 +24,7 @@ class ServedHosts:
     """Host credentials that programs can use but not read, from `start` to `stop`."""
 
     def __init__(self, credentials: Iterable[TaskCredential]) -> None:
-        """Creates the folder; serving starts later (rule 2). Credentials of other targets are ignored.
-
-        Raises:
-            BadSshCredentialError: A host credential is incomplete.
-            SameHostError: Two credentials are for one host.
-            BadSshKeyError: A key can't be read, or its certificate belongs to another key.
-            NoAgentError: The folder or socket can't be created.
-        """
+        """Creates the folder; serving starts later (rule 2). Credentials of other targets are ignored."""
         hosts = parse_hosts(credentials)
         identities = [
             SshIdentity(one.private_key, one.certificate, comment=one.name, ends=Instant(one.ends))
@@ -59,7 +52,6 @@ class ServedHosts:
         """Where programs find all this."""
 
     def start(self) -> None:
-        """Starts serving; may be called once."""
         self._agent.start()
 
     def stop(self) -> None:

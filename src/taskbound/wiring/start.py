@@ -121,7 +121,6 @@ def announce(home: Path, *, as_json: bool) -> int:
 
 
 def answers(path: Path) -> bool:
-    """Whether a process listens on this socket."""
     try:
         _reach(path)
     except OSError:
@@ -157,12 +156,7 @@ def _reached(path: Path) -> unix.socket:
 
 
 def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:
-    """Returns the socket of a running daemon: another account's at `socket`, or the data directory's.
-
-    Raises:
-        DaemonNotStartedError: No daemon answers.
-        NoHomeError: Also ForeignHomeError and OpenHomeError, as `ensure_daemon`.
-    """
+    """Returns the socket of a running daemon: another account's at `socket`, or the data directory's."""
     if not socket:
         return ensure_daemon(home, may_start=may_start)
     try:
@@ -176,14 +170,7 @@ def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:
 
 
 def ensure_daemon(home: Path, *, may_start: bool = True) -> Path:
-    """Returns the socket of the data directory's daemon, which is started if needed and `may_start`.
-
-    Raises:
-        NoHomeError: The directory does not exist.
-        ForeignHomeError: The directory or the socket's folder belongs to another user.
-        OpenHomeError: Other users can access the directory.
-        DaemonNotStartedError: No daemon answers, and none may be started or the start failed.
-    """
+    """Returns the socket of the data directory's daemon, which is started if needed and `may_start`."""
     require_own_home(home)  # 1.
     if answers(find_socket(home)):
         return find_socket(home)

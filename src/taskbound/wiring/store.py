@@ -49,11 +49,6 @@ def open_store(
     `failed` is called when the store becomes unusable in this process (a lost server connection is retried).
     `owned` is called for SQLite once the file is locked and before it is opened; an exception stops the
     opening.
-
-    Raises:
-        DatabaseInUseError: Another process uses the file.
-        UnavailableError: The store can't be opened.
-        BadSettingError: The address is malformed or contains a password.
     """
     if not address:
         return _open_sqlite(database, failed, owned)
@@ -82,12 +77,7 @@ def _open_sqlite(database: Path, failed: Callable[[], None], owned: Callable[[],
 
 
 def open_reader(database: str, address: str) -> Readable:
-    """Opens the daemon's store read-only: the SQLite file, or PostgreSQL with a role that reads.
-
-    Raises:
-        UnavailableError: The store can't be opened, or no location is given.
-        BadSettingError: The address is malformed or contains a password.
-    """
+    """Opens the daemon's store read-only: the SQLite file, or PostgreSQL with a role that reads."""
     if address:
         return open_store(Path(), address)
     if not database:

@@ -44,15 +44,7 @@ class KeyPackageMissingError(UnavailableError):
 
 
 def open_token_keys(place: str, *, create: bool = False) -> Opened:
-    """Opens the named key store; the caller closes it.
-
-    `create` permits a missing directory to be created, nothing else.
-
-    Raises:
-        BadKeyPlaceError: The text is malformed.
-        KeyPackageMissingError: Rule 5.
-        SignerUnavailableError: The store can't be opened.
-    """
+    """Opens the named key store; `create` permits only a missing directory to be created."""
     kind, _, rest = place.partition(":")
     match kind:
         case "file":

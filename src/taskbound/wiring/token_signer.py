@@ -22,14 +22,7 @@ class LaterTokenSigner:
     """Lazily loaded `TokenSigner`; safe from any thread."""
 
     def __init__(self, *, keys: str, database: str, store: str, issuer: str) -> None:
-        """Configures the signer.
-
-        Args:
-            keys: Location of the token keys (`token_keys`); a missing folder is created.
-            database: The daemon's SQLite file, or empty.
-            store: Address of a PostgreSQL database, or empty.
-            issuer: `iss` of every token; empty for a signer that signs none.
-        """
+        """Creates a missing folder at `keys`; an empty `issuer` means a signer that signs no token."""
         self._keys = keys
         self._database = database
         self._address = store
@@ -38,23 +31,18 @@ class LaterTokenSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """Returns the signed token of a row; raises DeniedError if the row is invalid."""
         return self._plugged().sign_token(namespace, token)
 
     def sign_status_list(self, number: int) -> SignedList:
-        """Returns the signed status list of this number; raises as `sign_token`."""
         return self._plugged().sign_status_list(number)
 
     def make_key(self) -> MadeKey:
-        """Creates a key; raises as `sign_token`."""
         return self._plugged().make_key()
 
     def look(self, issuer: str) -> None:
-        """Returns if tokens of this issuer could be signed; raises as `sign_token`."""
         self._plugged().look(issuer)
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroys keys that are no longer used; raises as `sign_token`."""
         return self._plugged().destroy_keys()
 
     def _plugged(self) -> RowSigner:

@@ -29,10 +29,7 @@ _FAILED: Final = 2
 
 
 def define(application: str, server: str) -> Defined:
-    """Returns the guarded functions of one server in an application (a `.py` file or a module).
-
-    An empty `server` means the only one. Raises BadApplicationError if there are no such functions.
-    """
+    """Returns one server's guarded functions (empty: the only server); raises BadApplicationError."""
     if application.endswith(".py"):
         sys.path.insert(0, str(Path(application).absolute().parent))
         with loading(application):

@@ -44,10 +44,7 @@ _PART: Final = 6
 
 
 class Trusting:
-    """Follows every trusted domain.
-
-    `made` replaces the real bundle sources.
-    """
+    """Follows every trusted domain; `made` replaces the real bundle sources."""
 
     def __init__(
         self, means: Means, sources: Sources, *, made: Callable[[Trust], BundleSource] | None = None

@@ -43,7 +43,6 @@ class LaterSignatures:
         return self._own.read(kind, public)
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
-        """Raises BadSignatureError unless the key signed exactly this statement."""
         self._own.verify(key, statement, signature)
 
     def counter(self, key: PersonKey, signature: bytes) -> int:
@@ -61,7 +60,6 @@ class LaterTokens:
     """Verifies token signatures with `adapters/jose`."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
-        """Raises TokenUnprovenError unless the key made the signature."""
         self._own.verify(compact, key)
 
     @cached_property
@@ -79,10 +77,6 @@ class LaterSvids:
         return self._own.domain_of(chain)
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
-        """Returns the identity of a chain issued by these authorities of its trust domain.
-
-        Raises SvidUnprovenError, SvidExpiredError or SvidNotYetError, and errors as `domain_of`.
-        """
         return self._own.prove(chain, authorities, now=now)
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:
@@ -122,7 +116,6 @@ class LaterOidc:
         self._check = check
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the verified identity; raises TaskboundError if that fails."""
         return self._own.verify(namespace, credential, now)
 
     def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
@@ -130,7 +123,6 @@ class LaterOidc:
         return self._own.awaited(namespace, credential, now)
 
     def ask(self, awaited: Awaited) -> None:
-        """Fetches it; may block on the issuer."""
         self._own.ask(awaited)
 
     @cached_property

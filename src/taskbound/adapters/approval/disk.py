@@ -186,12 +186,7 @@ class Walk:
 
     @contextmanager
     def file(self, rest: str, *, names: int = 1) -> Iterator[Found]:
-        """Opens a regular file with at most `names` hard links (rule 6).
-
-        Raises:
-            OperandOutsideError: The path leaves the folder.
-            OperandUnreadableError: There is no readable file.
-        """
+        """Opens a regular file with at most `names` hard links (rule 6)."""
         with self._aside() as way, _told():
             way.enter(rest)
             held = way.stack[-1]
@@ -208,7 +203,6 @@ class Walk:
                 os.close(descriptor)
 
     def kind(self, rest: str) -> int:
-        """Returns the file type (`stat.S_IFMT`), 0 if nothing exists; raises as `file`."""
         with self._aside() as way, _told():
             try:
                 way.enter(rest)
@@ -217,7 +211,6 @@ class Walk:
             return stat.S_IFMT(os.fstat(way.stack[-1]).st_mode)
 
     def go(self, rest: str) -> None:
-        """Moves to a relative path; raises as `file`."""
         with _told():
             self.enter(rest)
 

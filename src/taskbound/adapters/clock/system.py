@@ -57,7 +57,6 @@ class SystemClock:
         wall: Callable[[], int] = time.time_ns,
         elapsed: Callable[[], int] = _elapsed,
     ) -> None:
-        """Continues from `last`, the latest recorded instant; `wall` and `elapsed` are in nanoseconds."""
         self._wall = wall
         self._elapsed = elapsed
         self._lock = threading.Lock()

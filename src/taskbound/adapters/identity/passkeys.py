@@ -57,13 +57,7 @@ _REFUSED: Final = (WebAuthnException, UnsupportedAlgorithm, ValueError, KeyError
 
 
 def read_passkey(public: bytes) -> PublicHalf:
-    """Parses a passkey's public half.
-
-    Raises:
-        PasskeyAlgorithmError: Its algorithm is unsupported.
-        BadPersonKeyError: It is malformed.
-        BadSignatureError: It was not made for our page, or without user verification.
-    """
+    """Parses a passkey's public half."""
     try:
         return _read(parse_registration(public))
     except PasskeyUnreadableError as error:

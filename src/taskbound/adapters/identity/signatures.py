@@ -34,12 +34,7 @@ class PersonSignatures:
     """Stateless verifier; safe from any thread."""
 
     def read(self, kind: PersonKeyKind, public: bytes) -> PublicHalf:
-        """Returns the key to enroll.
-
-        Raises:
-            BadPersonKeyError: It is malformed, weak or unsupported.
-            BadSignatureError: A passkey was not made for our page, or without user verification.
-        """
+        """Returns the key to enroll; raises BadPersonKeyError or BadSignatureError."""
         if kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import read_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
 
@@ -54,7 +49,6 @@ class PersonSignatures:
         )
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
-        """Raises BadSignatureError unless the key signed exactly this statement."""
         if key.kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import verify_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
 

@@ -102,17 +102,7 @@ class BaoClient:
         authorities: Path | None = None,
         patience: float = _SECONDS,
     ) -> None:
-        """Ask this server.
-
-        Args:
-            address: Where it is.
-            token: The file with the token (rule 2).
-            authorities: Whose certificates count, in PEM; the system's when not given.
-            patience: How many seconds a request may take in all (rule 3).
-
-        Raises:
-            SignerUnavailableError: The authorities can't be read.
-        """
+        """Reads `authorities` (PEM, by default the system's); `patience` is seconds for a whole request."""
         self._address, self._token, self._patience = address, token, patience
         try:
             self._tls = ssl.create_default_context(cafile=authorities) if address.tls else None

@@ -98,10 +98,7 @@ class SealingKey:
 
 
 def seal(value: str, binding: Binding, *, public: str) -> str:
-    """Seals a value to a public key (32 bytes of X25519, base64url).
-
-    Raises BadSecretError if the slot can't hold it, or for a malformed key.
-    """
+    """Seals a value to a public key (32 bytes of X25519, base64url); raises BadSecretError."""
     require_secret(parse_slot(binding.slot), value)
     key = OKPKey.import_key({**_jwk(public)})
     header = header_of(binding, key=thumbprint(public))
@@ -168,10 +165,7 @@ class AskerKey:
 
 
 def hand(minted: Minted, *, public: str, namespace: str, target: str, credential: str) -> str:
-    """Seals a credential to the requester's public key (32 bytes of X25519, base64url).
-
-    Raises BadHandedError for a malformed key or an unsuitable credential (rule 2).
-    """
+    """Seals a credential to a public key (32 bytes of X25519, base64url); raises BadHandedError."""
     if _PUBLIC.fullmatch(public) is None:
         raise BadHandedError("the requester's public key is malformed")
     _require_values(minted.open, minted.secret)

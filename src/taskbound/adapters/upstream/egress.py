@@ -97,12 +97,10 @@ class EgressServer(asyncio.Protocol):
 
     @property
     def logs(self) -> bool:
-        """Whether it declares logging."""
         return self._started is not None and self._started.logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent."""
         return not self._over
 
     @property
@@ -110,13 +108,7 @@ class EgressServer(asyncio.Protocol):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     async def begin(self, ask: wire.StartServer, *, patience: float) -> None:
-        """Starts the server.
-
-        Raises:
-            EgressRefusedError: A person must change something first.
-            CredentialHeldError: It waits for an approval of a credential.
-            EgressUnavailableError: It doesn't start, or not in time.
-        """
+        """Starts the server; raises EgressRefusedError, CredentialHeldError or EgressUnavailableError."""
         self._write(ask)
         try:
             async with asyncio.timeout(patience):
@@ -125,11 +117,9 @@ class EgressServer(asyncio.Protocol):
             raise EgressUnavailableError("the egress does not start the server in time") from error
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Lists its tools, each exactly as received."""
         return await self.list_entries("tools/list")
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """Lists entries by this method, each exactly as received."""
         self._last += 1
         return await self._answered(wire.ListServer(number=self._last, method=method))
 
@@ -208,7 +198,6 @@ class EgressServer(asyncio.Protocol):
             self._write(wire.ForgetCall(number=number))
 
     def pause(self) -> None:
-        """Stops reading until `resume`."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -230,7 +219,6 @@ class EgressServer(asyncio.Protocol):
         await asyncio.wait([self.gone])
 
     def abort(self) -> None:
-        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -381,10 +369,7 @@ class EgressServer(asyncio.Protocol):
 
 
 class EgressStarter:
-    """Starts servers through the egress (`ports.upstream.StartUpstream`).
-
-    `patience` limits a server's start, `find` the wait for the egress, both in seconds.
-    """
+    """Starts servers through the egress; `patience` (start) and `find` (wait for the egress) are seconds."""
 
     def __init__(self, path: Path, *, patience: float = 75.0, find: float = 15.0) -> None:
         self._path = path
@@ -401,7 +386,6 @@ class EgressStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> EgressServer:
-        """Returns the server, ready for calls; raises as `EgressServer.begin`."""
         server = await self._connected(events)
         ask = wire.StartServer(
             namespace=identity.namespace,

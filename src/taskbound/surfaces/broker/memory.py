@@ -309,12 +309,7 @@ class Memory:
             return self._look(snapshot).doubt is None and since is not None and made > since
 
     def note(self, record: int) -> int:
-        """Records the store's state and the record used for a mint, 0 for none; returns the epoch.
-
-        Raises:
-            StoreRestoredError: The store is in doubt, so nothing may be minted.
-            EpochUntoldError: The log has not recorded the accepted store yet.
-        """
+        """Records the store's state and the record used for a mint, 0 for none; returns the epoch."""
         with self._lock, self._store.read() as snapshot:
             now = self._look(snapshot)
             if now.doubt is not None:

@@ -187,7 +187,6 @@ def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
-    """Revokes a credential and reports what the target showed afterwards."""
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -219,10 +218,7 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
 
 
 def look_for(desk: Desk, namespace: str, credential: str) -> bool:
-    """Checks that an ended credential is still gone; returns whether the target could be asked.
-
-    It changes nothing and so takes no lease.
-    """
+    """Checks without a lease that an ended credential is gone; returns whether the target could be asked."""
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
@@ -293,10 +289,7 @@ class Pushed(Protocol):
 
 
 class Authority(Protocol):
-    """The daemon as the broker uses it, from any thread.
-
-    Every method MUST raise `TaskboundError` without an answer.
-    """
+    """The daemon, from any thread; every method MUST raise `TaskboundError` without an answer."""
 
     def attend(self, namespaces: Collection[str]) -> None:
         """Listens to these namespaces; an unreachable one is no error."""
@@ -364,7 +357,6 @@ class DaemonAuthority:
         self._wait(self._ask(namespace, told, Done))
 
     def stand(self, told: TellEpoch) -> None:
-        """Reports the view of the store, once over each connection."""
         self._wait(self._stand(told))
 
     def reconciled(self, told: TellReconciled) -> None:
@@ -377,7 +369,6 @@ class DaemonAuthority:
         return self._heard[namespace]
 
     def close(self) -> None:
-        """Closes every connection; called in the loop."""
         for one, _ in tuple(self._open.values()):
             one.close()
 

@@ -186,10 +186,7 @@ def _starts(desk: Desk, stored: StoredTarget, patience: float) -> tuple[str, ...
 
 
 def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
-    """Sweeps one target (rules 2 to 4); returns whether nothing of this installation was there.
-
-    `believed` says whether the store's rows are trusted.
-    """
+    """Sweeps one target; returns whether it was empty. `believed`: the store's rows are trusted."""
     with desk.store.read() as snapshot:
         mark = snapshot.targets.mark()
     target = desk.targets.open(stored)

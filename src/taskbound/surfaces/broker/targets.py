@@ -196,10 +196,7 @@ class Keeping:
     def end(
         self, row: Credential, target: Keeps, *, ends: Instant, now: Instant, patience: float
     ) -> Gone | Left:
-        """Ends a credential by its kept data and returns what the target showed.
-
-        `ends` is when it expires in the target at the latest; `patience` is in seconds.
-        """
+        """Ends a credential by its kept data; it expires in the target at `ends` at the latest."""
         with self._lock:
             sealed = row.kept or self._untold.get((row.namespace, row.id), "")
         until = lost_until(row, target.lasts)

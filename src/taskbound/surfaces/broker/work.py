@@ -147,7 +147,6 @@ class Hall:
         return ends[:AHEAD]
 
     def can_begin(self, job: Job) -> bool:
-        """Whether a worker is free for it."""
         busy = list(self.in_hand.values())
         return len(busy) < WORKERS and self._has_room(job, busy)
 

@@ -104,7 +104,6 @@ class Open:
     """How it was sent."""
 
     def is_of(self, action: str) -> bool:
-        """Whether it was sent by this permit."""
         return self.sent is not None and self.sent.action == action
 
 
@@ -217,10 +216,7 @@ class Asked:
         self._rounds[sent.action] = Round(sent=sent, state=state, puts=puts, working=found.is_working)
 
     async def go_on(self, ask: wire.ContinueCall) -> tuple[Round, bytes]:
-        """Returns the round to continue and its answers as one JSON object (rules 2 and 4).
-
-        Raises OtherActError if there is no such round or an answer is missing.
-        """
+        """Returns the round and its answers as one JSON object; raises OtherActError if one is missing."""
         known = self._rounds.pop(ask.action, None)
         if known is None or known.sent.round >= MAX_ROUNDS:
             raise OtherActError("the server waits for no answers of this call")
@@ -278,12 +274,7 @@ def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
 
 
 def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-    """Opens every sealed slot value.
-
-    Raises:
-        SecretMissingError: A slot is empty.
-        BadSecretError: A value was sealed for something else.
-    """
+    """Opens every sealed slot value; raises SecretMissingError or BadSecretError."""
     sealed = {one.slot: one for one in told.secrets}
     values: dict[Slot, str] = {}
     for slot in identity.slots:

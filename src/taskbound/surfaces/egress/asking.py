@@ -131,16 +131,10 @@ class Seat:
 
     @property
     def is_asking(self) -> bool:
-        """Whether an approval is pending."""
         return bool(self._held) and not self.lost
 
     async def have(self, source: Source) -> Had:
-        """Returns a credential, opened and acknowledged.
-
-        Raises:
-            CredentialHeldError: An approval is pending (rule 3).
-            CredentialRefusedError: The task was refused it.
-        """
+        """Returns a credential, opened and acknowledged."""
         key = self._asker()  # 2
         permitted = await self._permitted(source, recipient=key.public)
         name = permitted.credential
@@ -157,7 +151,6 @@ class Seat:
         return Had(id=name, source=source, ends=handed.ends, opened=opened)
 
     async def renewed(self, had: Had) -> Had:
-        """Renews the credential in its target; raises TaskboundError if that fails."""
         while True:
             with contextlib.suppress(CredentialHeldError):  # asked for as long as it lives
                 await self._permitted(had.source, renews=had.id)
@@ -230,7 +223,6 @@ class Seat:
                     raise
 
     async def give_back(self, credentials: Iterable[str]) -> None:
-        """Requests revocation; what the daemon doesn't receive ends with the connection."""
         client = self._client
         with contextlib.suppress(TaskboundError, TimeoutError):
             async with asyncio.timeout(_LEAVING):

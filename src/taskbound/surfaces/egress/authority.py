@@ -172,13 +172,7 @@ class Permits:
         arguments: bytes,
         key: str = "",
     ) -> None:
-        """Uses a permit for a call; `arguments` are the bytes to be sent without slot values.
-
-        Raises:
-            OtherActError: It is for something else (rule 1).
-            PermitLapsedError: It has expired.
-            PermitUsedError: It was used, or may have been (rules 2 and 4).
-        """
+        """Uses a permit for a call; `arguments` are the bytes to be sent without slot values."""
         self.now = max(self.now, permit.now)
         wanted = (action, f"{server}{SEPARATOR}{tool}", identity, sha256(arguments).hexdigest(), key)
         if (permit.action, permit.tool, permit.server, permit.sha256, permit.key) != wanted:
@@ -204,11 +198,6 @@ class Permits:
         """Uses an answer for a question (rule 3).
 
         `arguments` and `answer` are SHA-256 digests; `since` is the daemon time when the server asked.
-
-        Raises:
-            OtherActError: It belongs to another question or has other bytes.
-            PermitLapsedError: It has expired.
-            PermitUsedError: It was used, or predates the question.
         """
         self.now = max(self.now, said.now)
         wanted = (action, tool, identity, arguments, answer)

@@ -121,7 +121,6 @@ class Owned:
         await self.tokens.current()
 
     def serve(self, upstream: Upstream) -> None:
-        """Registers the server, which ends at once if its tokens have no owner any more."""
         self._upstream = upstream
         if self._over:
             upstream.kill(_OWNER_GONE)
@@ -315,7 +314,6 @@ class Minted:
         raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
 
     def serve(self, upstream: Upstream) -> None:
-        """Registers the server, which ends at once if its credentials have ended."""
         self._upstream = upstream
         if self._over:
             upstream.kill(self._over)
@@ -347,7 +345,6 @@ class Minted:
 
     @property
     def is_over(self) -> bool:
-        """Whether the credentials were given back."""
         return bool(self._over)
 
     def _pause(self) -> float:

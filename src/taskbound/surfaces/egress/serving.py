@@ -150,7 +150,6 @@ class EgressSocket(asyncio.Protocol):
             self._transport.abort()
 
     def say(self, said: EgressSaid) -> None:
-        """Sends one message, or a fault if it is too long."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return

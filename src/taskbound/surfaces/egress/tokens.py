@@ -81,7 +81,7 @@ class Issuer(Protocol):
 
     @property
     def revocable(self) -> bool:
-        """Whether it supports token revocation."""
+        pass
 
     async def ask(self) -> Token:
         """Returns a new token. MUST raise `TaskboundError` without one, and send nothing twice."""
@@ -383,7 +383,6 @@ class Refusals:
         self._places: dict[str, _Place] = {}
 
     def note(self, client: str, error: DeniedError) -> None:
-        """Records that this client was refused."""
         self._until.pop(client, None)
         while len(self._until) >= _KEPT:
             del self._until[next(iter(self._until))]
@@ -428,7 +427,6 @@ class Known:
         self._ears: dict[str, list[Hear]] = {}
 
     def add(self, server: str, token: str, over: float) -> None:
-        """Adds a token valid until `over`; raises BadTokenError if it was added before."""
         now = _now()
         self._live = {one: found for one, found in self._live.items() if found[1] > now}
         if token in self._live:

@@ -71,13 +71,7 @@ class Asked:
 def read_head(
     verb: str, target: str, fields: Sequence[tuple[bytes, bytes]], *, before: Before, most: int
 ) -> Asked:
-    """Parses a head; header names in `fields` are lower case, `most` bounds the body in bytes.
-
-    Raises:
-        BodyLargeError: The body is longer.
-        BodyLengthError: Its length is not declared.
-        BadHttpError: A singular header is repeated.
-    """
+    """Parses a head; header names in `fields` are lower case, `most` bounds the body in bytes."""
     found: dict[str, list[str]] = {}
     for name, value in fields:
         found.setdefault(name.decode("ascii"), []).append(value.decode("latin-1"))

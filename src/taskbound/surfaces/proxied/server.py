@@ -87,12 +87,10 @@ class GuardServer(Room["Bounds", "Connection"]):
         self._work: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Closes every connection and waits for running checks."""
         self.abort_all()
         await asyncio.gather(*self._work, return_exceptions=True)
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Asked:
-        """Parses a request's head; raises as `read_head`."""
         return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
 
     def reply(self, connection: Connection, head: Asked | None, raw: RawHead | None) -> Reply:

@@ -1,14 +1,8 @@
-"""The version of a web page, by one `HEAD` request.
+"""The version of a web page, by one `HEAD` request; the argument's author may control server and names.
 
-The server, and name resolution, may be controlled by the author of the argument.
-
-1. A name is resolved once and the checked address is used. All its addresses must be public, unless a person
-   declared the address itself.
-2. Redirects, proxies, cookies and credentials are not used. TLS is verified as the system does.
-3. The answer is 200 with one strong ETag. Weak ETags and dates don't identify content.
-4. Header size and time are bounded.
-
-Python's client suffices; a larger one would need its redirects, proxies and cookies disabled.
+- All addresses of a name must be public, unless a person declared the address; the checked one is used.
+- Redirects, proxies, cookies and credentials are not used. TLS is verified as the system does.
+- The answer is 200 with one strong ETag: weak ETags and dates don't identify content.
 """
 
 from __future__ import annotations

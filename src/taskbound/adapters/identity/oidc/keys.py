@@ -46,12 +46,10 @@ _LIMITS: Final = Limits(size=65_536, depth=8, parts=2_048)
 
 
 def find_keys(issuer: IdentityIssuer, documents: Documents) -> str:
-    """Returns the URL of the issuer's keys; raises as `find_metadata` and `keys_in`."""
     return keys_in(find_metadata(issuer, documents), issuer)
 
 
 def find_metadata(issuer: IdentityIssuer, documents: Documents) -> Said:
-    """Fetches the issuer's metadata; raises IssuerUnreachableError or BadMetadataError."""
     for place in _places(issuer.issuer):
         body = documents.fetch(place, private=issuer.private)
         if body is not None:
@@ -87,10 +85,7 @@ def keys_in(said: Said, issuer: IdentityIssuer) -> str:
 
 
 def place_in(said: Said, member: str, issuer: IdentityIssuer, *, other: str, what: str, advice: str) -> str:
-    """Returns the URL in this member, at the issuer's origin or `other`; raises BadMetadataError.
-
-    `what` and `advice` are words of the error.
-    """
+    """Returns the URL in this member, at the issuer's origin or `other`; raises BadMetadataError."""
     named = said.get(member)
     try:
         origin = endpoint(named).origin if isinstance(named, str) else ""
@@ -146,7 +141,6 @@ class IssuerKeys:
         return self.known(issuer, now)
 
     def known(self, issuer: IdentityIssuer, now: Instant) -> tuple[Jwk, ...]:
-        """Returns the cached keys without waiting; raises as `keys`."""
         if issuer.keys:
             return parse_foreign_jwks(issuer.keys)  # 4
         said = self._of(issuer).said

@@ -37,14 +37,7 @@ class OidcVerifier:
         self._check = check
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """Returns the verified identity.
-
-        Raises:
-            MalformedError: The token is malformed.
-            UnknownIdentityIssuerError: Its issuer is not configured.
-            DeniedError: It doesn't verify.
-            UnavailableError: The issuer's keys are not known.
-        """
+        """Returns the verified identity."""
         unverified, issuer = self._read(namespace, credential)
         keys = self._keys.known(issuer, now)  # 3
         trust = Trust(issuer=issuer.issuer, audience=issuer.audience, keys=keys)
@@ -68,7 +61,6 @@ class OidcVerifier:
         return None if need is Need.NOTHING else Awaited(issuer=issuer, kid=kid, need=need, asked=now)
 
     def ask(self, awaited: Awaited) -> None:
-        """Fetches the issuer's keys; a failure shows at verifying."""
         self._keys.ask(awaited.issuer, awaited.kid, awaited.asked)
 
     def _read(self, namespace: str, credential: Credential) -> tuple[UnverifiedJws, IdentityIssuer]:

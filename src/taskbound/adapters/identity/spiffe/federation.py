@@ -254,14 +254,7 @@ class EndpointBundles:
         self._authorities = authorities
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """Yields the bundle after each poll (rule 1).
-
-        Raises:
-            TrustSourceError: The endpoint can't be reached or verified, or its answer is malformed.
-            BadBundleError: It is no bundle.
-            BundleSizeError: It is too large.
-            ForeignAuthorityError: It is another domain's.
-        """
+        """Yields the bundle after each poll (rule 1)."""
         while True:
             raw = await fetch(trust, self._context(trust), patience=self._patience, look=self._look)
             bundle = parse_bundle(raw)

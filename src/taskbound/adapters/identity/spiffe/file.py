@@ -36,7 +36,6 @@ class FileBundles:
         self._look = look
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """Yields the bundle after changes and before it becomes stale; raises as `read_bundle_file`."""
         loop = asyncio.get_running_loop()
         while True:
             seen, bundle = _read(trust.place)
@@ -49,13 +48,7 @@ class FileBundles:
 
 
 def read_bundle_file(place: str) -> Bundle:
-    """Returns the bundle in a file (rules 1 to 3).
-
-    Raises:
-        TrustFileError: It can't be read, or others can write it.
-        BadBundleError: It is no bundle.
-        BundleSizeError: It is too large.
-    """
+    """Returns the bundle in a file (rules 1 to 3)."""
     return _read(place)[1]
 
 

@@ -81,13 +81,7 @@ class Calls:
     """Calls on one connection, until one of them ends."""
 
     def __init__(self, place: str, methods: Sequence[str], *, patience: float = _PATIENCE) -> None:
-        """Prepare; nothing is connected.
-
-        Args:
-            place: `unix:///PATH` or `tcp://IP:PORT`, as `parse_trust` let through.
-            methods: What is called, by name.
-            patience: Seconds until the connection stands, and then until each call has had its first message.
-        """
+        """Connects later; `patience` seconds bound the connection, then each call's first message."""
         self._place = place
         self._methods = methods
         self._patience = patience
@@ -100,13 +94,7 @@ class Calls:
         self._waiting: set[int] = set()
 
     async def messages(self) -> AsyncGenerator[tuple[str, bytes | None], None]:
-        """Yields method and message, or None for a method that the server doesn't offer.
-
-        Raises:
-            TrustSourceError: The server can't be reached, or ended a call (rule 3).
-            TrustRefusedError: It refuses such calls.
-            BundleSizeError: A message is too large.
-        """
+        """Yields method and message, or None for a method that the server doesn't offer."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._open()
@@ -305,7 +293,6 @@ class WorkloadApiBundles:
         self._patience = patience
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
-        """Yields this domain's bundle after each message; raises as `Calls.messages` and `read_map`."""
         while True:
             calls = Calls(trust.place, (_X509, _JWT), patience=self._patience)
             try:

@@ -101,13 +101,7 @@ class Chain:
 
 
 def read_chain(chain: Sequence[bytes]) -> Chain:
-    """Parses a DER chain, leaf first (rules 1 and 2).
-
-    Raises:
-        SvidSizeError: It is too long.
-        BadSvidError: A certificate is malformed or repeated.
-        SvidFormError: The leaf is no X.509-SVID of a workload.
-    """
+    """Parses a DER chain, leaf first (rules 1 and 2)."""
     if not 1 <= len(chain) <= _MOST or sum(map(len, chain)) > _MOST_BYTES:
         raise SvidSizeError(f"a chain has 1 to {_MOST} certificates in at most {_MOST_BYTES} bytes")  # 1
     if len(set(chain)) != len(chain):
@@ -117,13 +111,7 @@ def read_chain(chain: Sequence[bytes]) -> Chain:
 
 
 def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> Shown:
-    """Verifies a chain by its domain's DER authorities (rules 3 to 5).
-
-    Raises:
-        SvidExpiredError: The leaf has expired.
-        SvidNotYetError: The leaf is not valid yet.
-        SvidUnprovenError: There is no valid path.
-    """
+    """Verifies a chain by its domain's DER authorities (rules 3 to 5)."""
     leaf = chain.leaf
     _require_within(*_span(leaf), now)
     for one in chain.between:
@@ -308,11 +296,9 @@ class SpiffeSvids:
     """Implements `Svids`."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
-        """Returns the trust domain that a chain claims, unverified; raises as `read_chain`."""
         return read_chain(chain).spiffe.domain
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
-        """Returns the verified identity; raises as `read_chain` and `prove_chain`."""
         return prove_chain(read_chain(chain), authorities, now=now)
 
     def require_current(self, certificate: bytes, *, now: Instant) -> None:

@@ -118,14 +118,7 @@ def hold(directory: int) -> int:
 
 
 def read_private(directory: int, name: str, limit: int) -> bytes:
-    """Reads a private file of at most ``limit`` bytes (rule 1).
-
-    Raises:
-        KeyMissingError: It doesn't exist.
-        KeyForeignError: It is no regular file of this user.
-        KeyExposedError: Other accounts can access it.
-        KeyTornError: It is too long.
-    """
+    """Reads a private file of at most ``limit`` bytes (rule 1)."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with _named(name):
         descriptor = os.open(name, flags, dir_fd=directory)
@@ -144,7 +137,6 @@ def read_private(directory: int, name: str, limit: int) -> bytes:
 
 
 def read_secret(path: Path, limit: int) -> str:
-    """Reads one visible ASCII line of a private file, such as a PIN or token; raises as `read_private`."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     with _named(str(path.parent)):
         folder = os.open(path.parent, flags)

@@ -77,7 +77,6 @@ class SignerConnection:
 
     @property
     def open(self) -> bool:
-        """Whether it is connected."""
         return self._socket is not None
 
     def close(self) -> None:
@@ -124,13 +123,7 @@ class SocketSigner:
         return Checkpoint(origin=origin, size=about.size, root=about.root)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
-        """Returns a signed note of the checkpoint.
-
-        Raises:
-            CheckpointOlderError: A larger log was signed.
-            TamperedError: The log doesn't append to what was signed.
-            SignerUnavailableError: The signer can't be reached.
-        """
+        """Returns a signed note of the checkpoint."""
         answer = self.ask(Sign(origin=origin, size=size, root=root, proof=tuple(proof)))
         if isinstance(answer, Signed):
             return answer.note
@@ -189,7 +182,6 @@ class SocketCustody:
         raise _strange()
 
     def assert_agent(self, kid: str, audience: str) -> str:
-        """Returns a statement of the key's agent; raises UnknownAgentKeyError."""
         answer = self._ask(AssertAgent(kid=kid, audience=audience))
         if isinstance(answer, Asserted):
             return answer.token
@@ -223,19 +215,16 @@ class SocketTokenSigner:
         self._lock = Lock()
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """Returns the signed token of a row; raises DeniedError if the row is invalid."""
         answer = self._ask(SignToken(namespace=namespace, token=token))
         return answer.text if isinstance(answer, SignedToken) else _tokens_strange()
 
     def sign_status_list(self, number: int) -> SignedList:
-        """Returns the signed status list of this number; raises as `sign_token`."""
         answer = self._ask(SignStatusList(number=number))
         if not isinstance(answer, SignedStatusList):
             return _tokens_strange()
         return SignedList(text=answer.text, until=Instant(answer.until))
 
     def make_key(self) -> MadeKey:
-        """Creates a key; raises as `sign_token`."""
         answer = self._ask(MakeTokenKey())
         return (
             MadeKey(kid=answer.kid, public=answer.public)
@@ -244,12 +233,10 @@ class SocketTokenSigner:
         )
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroys keys that are no longer used; raises as `sign_token`."""
         answer = self._ask(DestroyTokenKeys())
         return answer.kids if isinstance(answer, TokenKeysDestroyed) else _tokens_strange()
 
     def look(self, issuer: str) -> None:
-        """Returns if tokens of this issuer could be signed; raises as `sign_token`."""
         if not isinstance(self._ask(LookAtStore(issuer=issuer)), LookedAtStore):
             _tokens_strange()
 

@@ -119,10 +119,7 @@ def token_in(params: Mapping[str, JsonValue]) -> int:
 
 
 def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
-    """Returns method and parameter members of an action's request, from the decided bytes.
-
-    `tool` is the server's tool name, or a method whose parameters the arguments are.
-    """
+    """Returns method and parameter members from the decided bytes; `tool` may be a method."""
     if tool in METHOD_NAMES:
         return tool, arguments[1:-1]
     return "tools/call", b'"arguments":%b,"name":%b' % (arguments, text(tool))
@@ -142,13 +139,7 @@ def members_of(turn: Turn) -> bytes:
 
 
 async def open_session(session: Asking, era: str, *, patience: float, offers: bytes = _NOTHING) -> Opened:
-    """Opens the connection in the pinned era; `offers` are the clients' capabilities for a legacy server.
-
-    Raises:
-        EraChangedError: The server no longer speaks it (rule 1).
-        StartFailedError: It refuses, or its answer is malformed.
-        ServerLostError: It ended, or does not answer in time.
-    """
+    """Opens the connection in the pinned era; `offers` are the clients' capabilities for a legacy server."""
     if is_modern(era):
         found = await discover(session, patience=patience)
         if found is None:
@@ -189,7 +180,6 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
 
 
 async def initialize(session: Asking, *, patience: float) -> Opened:
-    """Opens the connection to a legacy server of any revision; raises as `discover`."""
     return await _initialize(session, LATEST_LEGACY, patience=patience, offers=_NOTHING)
 
 

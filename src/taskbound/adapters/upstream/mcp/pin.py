@@ -150,12 +150,7 @@ _ALIASES: Final = {"npx-cli.js": "npx", "npm-cli.js": "npm", "pnpm.cjs": "pnpm",
 
 
 def lock_of(program: str, arguments: Sequence[str]) -> str:
-    """Returns a runner's locked version and its extent; '' for a plain program.
-
-    Raises:
-        FloatingVersionError: The version is not exact (runner rule 1).
-        UnpinnableError: What would run is unknown (runner rules 2 and 3).
-    """
+    """Returns a runner's locked version and its extent; '' for a plain program."""
     name = _ALIASES.get(program, program.removesuffix(".exe").removesuffix(".cmd"))
     if name in _WRAPPERS:
         raise UnpinnableError(f"`{shown(name)}` hides the program that it starts")
@@ -346,7 +341,6 @@ def scripts_of(program: str, arguments: Sequence[str], directory: Path) -> list[
 
 
 def is_python(program: str) -> bool:
-    """Whether the name is a Python interpreter's."""
     return _SCRIPT_PYTHON.fullmatch(program) is not None
 
 
@@ -422,14 +416,7 @@ class Resolved:
 def resolve_command(
     command: str, arguments: Sequence[str], *, environment: Mapping[str, str], directory: str
 ) -> Resolved:
-    """Resolves a command with everything that is pinned; PATH is taken from `environment`.
-
-    Raises:
-        NoSuchCommandError: The program doesn't exist or can't be read.
-        NoSuchModuleError: The interpreter doesn't find the module.
-        FloatingVersionError: A runner has no exact version.
-        UnpinnableError: What would run is unknown.
-    """
+    """Resolves a command with everything that is pinned; PATH is taken from `environment`."""
     where = Path(directory).resolve()
     if not where.is_dir():
         raise NoSuchCommandError(f"`{shown(directory)}` is no directory")

@@ -130,13 +130,7 @@ async def probe(
     ours: Mapping[str, str] | None = None,
     filling: Filling | None = None,
 ) -> Probe:
-    """Starts the server, detects its era, lists its tools and ends it.
-
-    Raises:
-        DeniedError: A pinned value differs.
-        UnavailableError: It doesn't start, answer or list.
-        MalformedError: A tool can't be pinned.
-    """
+    """Starts the server, detects its era, lists its tools and ends it."""
     limits = patience or Patience()
     mine = dict(os.environ) if ours is None else ours
     identity = identity_of(spec, namespace="default")
@@ -195,11 +189,6 @@ def probe_command(
     """Pins a command line and probes its server (blocking); `secrets` has values of slots filled for it.
 
     Returns the spec with its era, and what the server showed.
-
-    Raises:
-        MalformedError: As `pin_server`, or a tool can't be pinned.
-        SecretShownError: It output a given secret.
-        UnavailableError: As `probe`.
     """
     spec = pin_server(
         name, command, environment=environment, directory=directory, limits=limits, slots=secrets or ()

@@ -107,7 +107,7 @@ class Ears(Protocol):
     """Receives a process's output."""
 
     def heard(self, data: bytes) -> None:
-        """Receives bytes of standard output."""
+        pass
 
     def fell_silent(self, reason: str, detail: str) -> None:
         """Called once when output or process ended, with the tail of its errors."""
@@ -161,12 +161,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         ours: Mapping[str, str],
         secret: tuple[tuple[str, str], ...] = (),
     ) -> ServerProcess:
-        """Starts the server; `secret` are variables of slots, besides the declared ones.
-
-        Raises:
-            ServerChangedError: A pinned file differs.
-            StartFailedError: The system could not start it.
-        """
+        """Starts the server; `secret` are variables of slots, besides the declared ones."""
         require_kept(identity.limits)
         environment = environment_for((*identity.environment, *secret), ours)
         whole = _fields(identity, environment, parent=str(os.getpid()) if secret else "")  # 8
@@ -215,7 +210,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return self._input.get_write_buffer_size() if self._input is not None else 0
 
     def write(self, data: bytes) -> None:
-        """Sends these bytes in order; ignored after its end."""
         if self._input is not None and not self._silent and not self._input.is_closing():
             self._input.write(data)
 
@@ -249,7 +243,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
             send_group((self.pid, self._started), number)
 
     async def stop(self, *, grace: float) -> None:
-        """Closes its input, then signals, then kills; waits `grace` seconds after each."""
         if self._input is not None:
             self._input.close()
         if not await self._ends_within(grace):
@@ -305,7 +298,6 @@ class ServerProcess(asyncio.SubprocessProtocol):
             self._fall_silent("the server ended")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Records that process and pipes are gone."""
         del exc
         self._fall_silent("the server ended")
 

@@ -82,12 +82,10 @@ _page: Final = msgspec.json.Decoder(_Page)
 
 
 async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[bytes, ...]:
-    """Lists all tool objects; raises ListRefusedError beyond the bounds, or ServerLostError."""
     return await _list(session, era, "tools/list", patience=patience)
 
 
 async def list_entries(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
-    """Lists all entries by this method within `patience` seconds in total; raises as `list_tools`."""
     try:
         async with asyncio.timeout(patience):
             return await _list(session, era, method, patience=patience)
@@ -172,12 +170,10 @@ class StdioServer:
 
     @property
     def logs(self) -> bool:
-        """Whether it declares logging."""
         return self._logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent."""
         return self._session.alive
 
     @property
@@ -189,13 +185,11 @@ class StdioServer:
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        """Lists its tools, each exactly as received."""
         found = await list_tools(self._session, self._era, patience=self._patience.listing)
         self._tasks.learn(found)
         return found
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """Lists entries by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
@@ -255,7 +249,6 @@ class StdioServer:
             self._session.forget(number)
 
     def pause(self) -> None:
-        """Stops reading until `resume`."""
         self._tasks.pause()
         self._process.pause()
 
@@ -274,10 +267,7 @@ class StdioServer:
 
 
 class StdioStarter:
-    """Starts servers as pinned (`ports.upstream.StartUpstream`).
-
-    `ours` is this process's environment, filtered for servers.
-    """
+    """Starts servers as pinned; `ours` is this process's environment, filtered for servers."""
 
     def __init__(self, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None) -> None:
         self._patience = patience or Patience()
@@ -301,13 +291,7 @@ class StdioStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> StdioServer:
-        """Returns the server in its pinned era, ready for calls.
-
-        Raises:
-            ServerChangedError: A pinned file differs.
-            EraChangedError: It speaks another revision.
-            StartFailedError: It doesn't start, or not in time.
-        """
+        """Returns the server in its pinned era, ready for calls."""
         del name, task
         session = Session(events, offers=b"{}" if is_modern(era) else offers)
         secret = filling.environment if filling is not None else ()
@@ -339,7 +323,7 @@ class Tokens(Protocol):
         """Returns a valid token. MUST raise `TaskboundError` without one."""
 
     def refused(self, token: str) -> None:
-        """Records that the server rejected this token."""
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

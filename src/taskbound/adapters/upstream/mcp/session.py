@@ -86,7 +86,6 @@ class Asks:
         """The call of a task, by its name and the exchange in which it is named (rule 5)."""
 
     def ask(self, message: Request, number: int = 0) -> None:
-        """Handles a server's request, in the exchange of call `number` if known."""
         if message.method == "ping":
             self._write(result_line(message.id_raw, b"{}"))
         elif message.method not in self._able:
@@ -146,7 +145,7 @@ class Channel(Protocol):
         pass
 
     def kill(self) -> None:
-        """Ends it at once."""
+        pass
 
 
 class Session:
@@ -174,7 +173,6 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether requests can be sent."""
         return self._channel is not None and not self._over
 
     @property
@@ -255,7 +253,6 @@ class Session:
         headers: tuple[tuple[str, str], ...] = (),
         of: int = 0,
     ) -> Answered | Errored:
-        """Returns the answer to the gateway's own request; raises ServerLostError."""
         del headers, of
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
@@ -278,7 +275,6 @@ class Session:
     # --- from the server -------------------------------------------------------------------------
 
     def heard(self, data: bytes) -> None:
-        """Handles output bytes."""
         self._unasked += len(data)
         for line in self._cutter.feed(data):
             if self._over:
@@ -293,7 +289,6 @@ class Session:
             self.end(f"the server said more than {MAX_UNASKED} bytes without being asked")  # 4
 
     def fell_silent(self, reason: str, detail: str) -> None:
-        """Handles the output's end; an incomplete last line is ignored."""
         self._lose(reason, detail)
 
     def end(self, reason: str, detail: str = "") -> None:

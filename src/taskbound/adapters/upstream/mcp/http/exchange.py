@@ -204,7 +204,6 @@ class Wire(asyncio.Protocol):
         return found or b""
 
     def write(self, data: bytes) -> None:
-        """Sends these bytes."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -223,7 +222,6 @@ class Wire(asyncio.Protocol):
         return data
 
     def abort(self) -> None:
-        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -41,12 +41,6 @@ def authorize(
     """Returns the client to pin, with its issuer's endpoints, and notes for the person (blocking).
 
     `asked` names an issuer or token endpoint; `key` and `authorities` restrict the server's TLS.
-
-    Raises:
-        BadClientError: It names neither, or can't be pinned.
-        BadMetadataError: The issuer's or server's metadata is invalid.
-        OtherIssuerError: The server names other issuers.
-        TokenUnavailableError: One of them is unreachable.
     """
     file = PinnedFile(path=authorities, sha256=hash_file(authorities)) if authorities else None
     key = key.lower().replace(":", "")
@@ -96,13 +90,7 @@ async def look_at_issuer(
     look: LookUp = look_up,
     private: bool = False,
 ) -> Metadata:
-    """Returns an issuer's metadata for this client authentication method and grant; `private` as in `Dialer`.
-
-    Raises:
-        BadClientError: The issuer is no usable URL.
-        BadMetadataError: Its metadata is missing or invalid.
-        TokenUnavailableError: It is unreachable.
-    """
+    """Returns an issuer's metadata; raises BadClientError, BadMetadataError or TokenUnavailableError."""
     for place in places_of_issuer(issuer):
         body = await _document(endpoint(place), patience=patience, look=look, private=private)
         if body is not None:

@@ -72,10 +72,7 @@ class Said:
 
 
 class TokenEndpoint:
-    """The pinned authorization server of one client.
-
-    `sign` makes the client's assertion if it authenticates by key; `private` as in `Dialer`.
-    """
+    """The authorization server of one client; `sign` makes its assertion, `private` as in `Dialer`."""
 
     def __init__(
         self,
@@ -96,7 +93,6 @@ class TokenEndpoint:
 
     @property
     def revocable(self) -> bool:
-        """Whether tokens can be revoked."""
         return bool(self._client.revocation)
 
     async def ask(
@@ -106,14 +102,7 @@ class TokenEndpoint:
         default: int | None = DEFAULT_LIFE,
         grant: str = GRANT,
     ) -> Token:
-        """Returns a new token; `more` are parameters besides scope and resource.
-
-        Raises:
-            TokenRefusedError: The client gets none.
-            TokenTooWideError: Its scope exceeds the request.
-            UnavailableError: None is available now, or it is unusable.
-            BadSecretError: The client's key can't sign.
-        """
+        """Returns a new token; `more` are parameters besides scope and resource."""
         scope = {"scope": " ".join(self._client.scopes)} if self._client.scopes else {}
         words = {
             "grant_type": grant,
@@ -192,7 +181,6 @@ class LookToken:
         self._token = token
 
     async def current(self) -> str:
-        """Returns the token; raises TokenUnavailableError after a rejection."""
         if not self._token:
             raise TokenUnavailableError("the server does not take the token that its issuer gave for it")
         return self._token

@@ -84,14 +84,7 @@ async def probe(
     start: HttpStarter | None = None,
     filling: Filling | None = None,
 ) -> Probe:
-    """Connects to the server, detects its era and lists its tools.
-
-    Raises:
-        DeniedError: A pinned value differs.
-        NoStreamableHttpError: It refuses streamable HTTP.
-        UnavailableError: It can't be reached, or doesn't answer or list.
-        MalformedError: A tool can't be pinned.
-    """
+    """Connects to the server, detects its era and lists its tools."""
     limits = patience or Patience()
     starter = start or HttpStarter(patience=limits)
     remote = identity_of(spec, namespace="default").remote
@@ -123,12 +116,6 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
 
     A server that needs a token is probed with a temporary one, revoked afterwards, or without one if the
     client's secret is missing. Returns the spec with its era, and what the server showed.
-
-    Raises:
-        MalformedError: As `pin_url`, or a tool can't be pinned.
-        SecretShownError: It output a given secret or its token.
-        DeniedError: Its authorization server refuses a token.
-        UnavailableError: As `probe`, or there is no token now.
     """
     spec = pin_url(
         name, url, headers=headers, key=key, authorities=authorities, slots=secrets or (), oauth=oauth

@@ -84,12 +84,10 @@ class HttpServer:
 
     @property
     def logs(self) -> bool:
-        """Whether it declares logging."""
         return self._logs
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be sent."""
         return self._session.alive
 
     @property
@@ -108,7 +106,6 @@ class HttpServer:
         return kept
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        """Lists entries by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
@@ -168,7 +165,6 @@ class HttpServer:
             await unsubscribe(self._session, uri)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Cancels a call; a legacy server may still answer."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.cancel(number)
         elif not self._tasks.cancel(number):
@@ -181,7 +177,6 @@ class HttpServer:
             self._session.forget(number)
 
     def pause(self) -> None:
-        """Stops reading until `resume`."""
         self._tasks.pause()
         self._session.pause()
 
@@ -190,7 +185,6 @@ class HttpServer:
         self._session.resume()
 
     def kill(self, reason: str) -> None:
-        """Closes every exchange at once."""
         self._session.end(reason)
 
     async def close(self) -> None:
@@ -238,13 +232,7 @@ class HttpStarter:
         offers: bytes = b"{}",
         task: str = "",
     ) -> HttpServer:
-        """Returns the server in its pinned era, ready for calls.
-
-        Raises:
-            ServerChangedError: The pinned file of authorities changed.
-            EraChangedError: It speaks another revision.
-            StartFailedError: It can't be reached, fails its identity proof, or times out.
-        """
+        """Returns the server in its pinned era, ready for calls."""
         del name, task
         remote = identity.remote
         if remote is None or remote.era != era:

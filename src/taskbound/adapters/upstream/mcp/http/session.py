@@ -114,7 +114,6 @@ class HttpSession:
 
     @property
     def alive(self) -> bool:
-        """Whether requests can be sent."""
         return not self._over
 
     @property
@@ -138,10 +137,7 @@ class HttpSession:
         logged: Logged | None = None,
         of: int = NOBODY,
     ) -> int:
-        """Sends a request; `answer` is called once, later, after the other callbacks.
-
-        `of` names the call that a request is about.
-        """
+        """Sends a request about the call `of`; `answer` is called once, later, after the other callbacks."""
         self._last += 1
         number = self._last
         reason = self._over
@@ -186,7 +182,6 @@ class HttpSession:
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Keeps an answered request's notifications; `lost` is called when the server is lost."""
         self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
 
     def drop(self, number: int) -> None:
@@ -198,7 +193,6 @@ class HttpSession:
     async def ask(
         self, method: str, params: bytes, *, patience: float, headers: _Headers = (), of: int = NOBODY
     ) -> Answered | Errored:
-        """Returns the answer to the gateway's own request; raises ServerLostError."""
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
         def answer(found: UpstreamAnswer) -> None:
@@ -218,7 +212,6 @@ class HttpSession:
         return found
 
     def pause(self) -> None:
-        """Stops reading answers until `resume`."""
         self._flowing.clear()
 
     def resume(self) -> None:

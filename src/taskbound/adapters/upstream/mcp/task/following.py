@@ -271,7 +271,6 @@ class Tasks:
             )
 
     def pause(self) -> None:
-        """Stops polling until `resume`."""
         self._waiter.flowing.clear()
 
     def resume(self) -> None:

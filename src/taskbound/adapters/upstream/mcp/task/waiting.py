@@ -48,7 +48,6 @@ _Raws = dict[str, msgspec.Raw]
 
 
 def is_task(value: Mapping[str, JsonValue], *, modern: bool) -> bool:
-    """Whether a result is a task."""
     if modern:
         return value.get("resultType") == "task"
     task = value.get("task")
@@ -145,7 +144,6 @@ def related_in(params: Mapping[str, JsonValue]) -> str | None:
 
 
 def of_task(raw: bytes, name: str) -> bytes:
-    """Adds the task's name to an answer; `raw` is a canonical object without `_meta`."""
     meta = b'{"_meta":{%b:{"taskId":%b}}' % (text(RELATED_KEY), text(name))
     return meta + (b"}" if raw == b"{}" else b"," + raw[1:])
 
@@ -198,7 +196,7 @@ class Speaking(Protocol):
         headers: tuple[tuple[str, str], ...] = (),
         of: int = 0,
     ) -> Answered | Errored:
-        """Returns the answer to a request about a call; raises `ServerLostError`."""
+        pass
 
     def forget(self, number: int) -> None:
         pass
@@ -266,7 +264,6 @@ class Waiter:
     async def ask(
         self, method: str, name: str, *, offers: bytes, of: int, patience: float, members: bytes = b""
     ) -> Answered | Errored:
-        """Returns the answer to a request about a task; raises ServerLostError."""
         if self._session is None:
             raise ServerLostError("the server is spoken to in a way that has no tasks")
         params = params_for(self._era, b'"taskId":%b%b' % (text(name), members), offers=offers)
