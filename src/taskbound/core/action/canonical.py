@@ -102,10 +102,7 @@ def number_text(number: float) -> str:
 
 
 def _survey(values: Iterable[JsonValue]) -> bool:
-    """Returns whether the C encoder writes all numbers as RFC 8785 does.
-
-    Runs for every value, common types first.
-    """
+    """Returns whether the C encoder writes all numbers as RFC 8785 does; runs for every value."""
     plain = True
     for item in values:
         if type(item) is str or item is None or type(item) is bool:

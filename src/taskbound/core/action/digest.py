@@ -111,12 +111,10 @@ class Action:
 
     @property
     def server(self) -> str:
-        """The digest of the server's pinned identity."""
         return self.frame.server
 
     @property
     def definition(self) -> str:
-        """The digest of the tool's pinned definition."""
         return self.frame.definition
 
     def flags(self) -> tuple[TextFlag, ...]:
@@ -175,10 +173,7 @@ _known_name: Final = lru_cache(maxsize=1024)(_write_name)
 
 
 def _is_plain(text: bytes) -> bool:
-    """Returns whether the text certainly holds nothing that `flag_text` would flag.
-
-    May return False for clean text.
-    """
+    """Returns whether the text certainly holds nothing that `flag_text` would flag; may err towards False."""
     return (
         text.isascii()
         and _DELETE not in text  # every other control is written as an escape

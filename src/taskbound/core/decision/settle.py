@@ -166,10 +166,7 @@ def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
 def require_payable(
     proposals: Sequence[Proposal], left: Mapping[str, Mapping[str, int]], now: Instant
 ) -> None:
-    """Raises PlanRefusedError unless all steps could be paid one after the other.
-
-    `left` is by task and limit.
-    """
+    """Raises PlanRefusedError unless all steps could be paid in order; `left` is by task and limit."""
     still = {task: dict(limits) for task, limits in left.items()}
     for number, one in enumerate(proposals, 1):
         if not isinstance(one.verdict, Holding):
@@ -228,10 +225,7 @@ def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
 
 
 def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until: Instant) -> Settlement:
-    """Returns an answer for each proposal of one namespace, in order of arrival, and the rows that change.
-
-    `now` is the instant of the commit; permits of this commit lapse at `until`.
-    """
+    """Returns the answers in order of arrival, and the rows that change; permits lapse at `until`."""
     book = _Book(locked)
     answers = tuple(_settle_one(one, locked, book, now=now, until=until) for one in proposals)
     acts = {key: book.acts[key] for key in book.attempted}

@@ -125,7 +125,6 @@ class Missed(NoTruth):
 
 
 def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) -> Missed:
-    """Returns the nearest grant and its misses for a call that is not covered."""
     named = in_force.by_tool.get(tool, ())
     if not named:
         tools = sorted(in_force.by_tool)
@@ -161,10 +160,7 @@ class Judged(NamedTuple):
 
 
 def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged]:
-    """Yields the verdict on each place of the grant or the call, in a fixed order.
-
-    A list stops at its first miss.
-    """
+    """Yields the verdict on each place of the grant or the call, in a fixed order; a list stops at a miss."""
     for judged in _judge_members(grant.tree, (), arguments, schema):
         if grant.totals and judged.node is not None and isinstance(judged.verdict, Met):
             verdict = judge_amount(grant.totals, judged.node.path, judged.value, arguments)

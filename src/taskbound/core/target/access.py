@@ -67,7 +67,6 @@ class PostgresAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
@@ -89,7 +88,6 @@ class OpensshAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"ca": self.ca, "key": self.key})
 
 
@@ -105,7 +103,6 @@ class OpenbaoAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"token": self.token})
 
 
@@ -131,7 +128,6 @@ class RedisAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
@@ -147,7 +143,6 @@ class OauthAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"secret": self.secret})
 
 
@@ -163,7 +158,6 @@ class GithubAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key})
 
 
@@ -181,7 +175,6 @@ class StsAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key, "secret": self.secret})
 
 

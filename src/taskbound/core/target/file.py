@@ -113,10 +113,7 @@ class TargetFile:
 
 
 def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
-    """Reads a target file from bytes or a JSON value.
-
-    Raises TargetFileError, whose ``where`` is the place.
-    """
+    """Reads a target file; raises TargetFileError, whose ``where`` is the place."""
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
     except MalformedError as error:

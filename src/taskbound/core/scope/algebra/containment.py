@@ -233,7 +233,6 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether no comparison is left."""
         return self.left <= 0
 
     def spend(self) -> None:
@@ -381,11 +380,7 @@ class NotCovers(NoTruth):
 def covers(
     parent: Scope, child: Scope, *, left: Mapping[str, int] | None = None, step: int = 0
 ) -> Covers | NotCovers:
-    """Decides whether the parent permits everything that the child permits.
-
-    `left` is what each parent limit has left by key, None for all; rates count whole. `step` counts from 0
-    (rule 4).
-    """
+    """Decides containment; `left` is what each parent limit has left (None: all), `step` counts from 0."""
     given = {**(counted_limits(parent) if left is None else left), **_rates(parent)}
     alike = _alike(parent, child, step)
     if alike is not None and isinstance(quick := assign(alike, given), Assigned):

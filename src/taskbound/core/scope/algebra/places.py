@@ -176,7 +176,6 @@ class SharedLimits:
         return form
 
     def take(self) -> None:
-        """Takes the pair's share from both."""
         given = {(one.path, one.currency): one for one in self._totals}
         for grant, left in zip(self._grants, self._left, strict=True):
             if grant.uses is not None and self._uses is not None:

@@ -291,7 +291,6 @@ class Intersection:
 
 
 def intersect(first: Scope, second: Scope) -> Intersection:
-    """Returns the scope that both permit."""
     left = (counted_limits(first), counted_limits(second))
     forms: dict[bytes, Form] = {}
     dropped: list[Dropped] = []

@@ -239,7 +239,6 @@ TEXTS: Final[dict[str, JsonValue]] = {"type": "array", "items": TEXT, "uniqueIte
 
 
 def bounds(of: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Returns the object of ``min``, ``max`` or both."""
     return {
         "type": "object",
         "properties": {"min": of, "max": of},
