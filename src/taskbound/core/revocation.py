@@ -266,15 +266,7 @@ class Heard:
         """The place through which everything was heard."""
 
     def hear(self, entries: Iterable[Entry], through: int, now: float) -> None:
-        """Takes entries up to this place.
-
-        Raises FeedBrokenError, and takes nothing, if they are out of order.
-
-        Args:
-            entries: All entries behind the requested place, in order.
-            through: The place through which all records were read.
-            now: Seconds by the reader's monotonic clock.
-        """
+        """Takes all entries, or raises FeedBrokenError and takes none; `now` is monotonic seconds."""
         taken = tuple(entries)
         if through < self.through:
             raise FeedBrokenError(f"the feed reaches to {through}, and was heard through {self.through}")

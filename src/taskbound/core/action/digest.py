@@ -134,20 +134,7 @@ def make_action(  # noqa: PLR0913 -- seven things make an action, and each has i
     definition: str,
     arguments: dict[str, JsonValue],
 ) -> Action:
-    """Makes the action of a call.
-
-    Raises a `MalformedError` if the arguments exceed the limits of `parse_document` or have no canonical
-    bytes.
-
-    Args:
-        namespace: The namespace of the task, the agent and the tool.
-        task: The task's id.
-        agent: The agent's name.
-        tool: `server__tool`.
-        server: The digest of the server's pinned identity.
-        definition: The digest of the tool's pinned definition.
-        arguments: As `parse_object` returned them, or made by a program.
-    """
+    """Makes an action; raises a `MalformedError` for arguments that `parse_document` refuses."""
     written = canonical(arguments)
     require_size(written)
     require_shape(written)

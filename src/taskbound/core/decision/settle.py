@@ -77,14 +77,7 @@ def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instan
 
 
 def require_renewable(proposal: Proposal, locked: Locked, renewed: Collection[str], now: Instant) -> None:
-    """Raises a `TaskboundError` if the proposal names a credential that cannot be renewed.
-
-    Args:
-        proposal: The proposal; passes if it names no credential.
-        locked: The rows read under lock.
-        renewed: Ids of the credentials that the same commit already renews.
-        now: The instant of the commit.
-    """
+    """Raises a `TaskboundError` for a credential that cannot be renewed or is in `renewed`."""
     life = proposal.life
     if life is None or not life.renews:
         return

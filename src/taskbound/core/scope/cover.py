@@ -262,10 +262,7 @@ def cover(
     *,
     step: int = 0,
 ) -> Covered | Missed:
-    """Returns the grants that cover this call, without looking at what their limits have left.
-
-    `arguments` are as strictly parsed; `schema` is the pinned one, for defaults; `step` counts from 0.
-    """
+    """Returns the covering grants, whatever is left of their limits; `schema` is the pinned one."""
     in_force = scope.at(step)
     named = in_force.by_tool.get(tool, ())  # rule 3
     payers = [payer for grant in named if (payer := _payer(grant, arguments, schema)) is not None]

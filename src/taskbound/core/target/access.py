@@ -108,10 +108,7 @@ class OpenbaoAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAccess:
-    """User and password of the admin on every node.
-
-    Raises BadAdminAccessError if no server could take them.
-    """
+    """User and password of the admin on every node. Raises BadAdminAccessError if not usable."""
 
     user: str
     password: str = field(repr=False)

@@ -147,12 +147,7 @@ class OpensshKind:
         return f"as `{self.account}`, {run}{whence}{more}"
 
     def forced(self, values: Mapping[str, str]) -> str:
-        """Returns the forced command as one shell line with these values (rule 3).
-
-        Empty if any command may run.
-
-        Raises BadParameterError if a value is missing, holds a control character or would be an option.
-        """
+        """Returns the forced command as a shell line, empty for none; raises BadParameterError."""
         return " ".join(_quoted(self._word(one, values)) for one in self.command)
 
     @staticmethod

@@ -213,7 +213,7 @@ def refusal_of(name: str) -> str:
 
 
 def require_command(name: str, *, keys: bool, channels: bool) -> None:
-    """Raises BadKindError if a kind that reads all `keys` or `channels`, or not, cannot name this command."""
+    """Raises BadKindError if a kind cannot name this command; `keys`, `channels`: it reads all of them."""
     shown = escape_text(name[:_SHOWN])
     if _NAME.fullmatch(name) is None:
         raise BadKindError(

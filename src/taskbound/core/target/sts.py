@@ -180,10 +180,7 @@ def session_policy(kind: StsKind, context: Mapping[str, str], ends: Instant) -> 
 
 
 def denial(name: str, until: Instant) -> str:
-    """Returns the role policy that denies everything to the sessions of this name (rule 5).
-
-    Its `Sid` holds the instant after which no such session can exist; it denies until it is removed.
-    """
+    """Returns the role policy that denies this name's sessions until the policy is removed (rule 5)."""
     return _denying(TAG, name, until)
 
 

@@ -245,10 +245,7 @@ def gaps(child: Grant, parent: Grant) -> Iterator[Gap]:
 
 
 def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
-    """Returns the pieces of a grant and the grants that contain them.
-
-    `parents` have its tool, in scope order.
-    """
+    """Returns a grant's pieces and the grants that contain them; `parents` are in scope order."""
     found: list[Grant] = []
     nearest: tuple[int, Grant, tuple[Gap, ...]] | None = None
     for parent in parents:

@@ -254,10 +254,7 @@ Takes: TypeAlias = "Mapping[str, int] | Gap"
 
 
 def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
-    """Returns the most that the child may take of each parent limit.
-
-    `whole`: all of it is charged to this parent.
-    """
+    """Returns the most that the child may take of each limit; `whole`: this parent pays for all."""
     most: dict[str, int] = {}
     if parent.uses is not None:
         if child.uses is None:
