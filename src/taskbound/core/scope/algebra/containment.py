@@ -1,21 +1,12 @@
 """Decides whether one scope covers another, and to which wider grant each piece is charged.
 
-Of `covers`:
+`Covers` is a proof for every schema: the parent's grant that a piece is charged to covers all its calls, and
+the child's limits in all are within the parent's. `NotCovers` is a reason to refuse and no proof of the
+opposite. Each comparison takes from a budget; what is not shown within it counts as not contained.
 
-1. *Sound*: `Covers` is a proof. Every call that a child's grant covers is covered by the parent's grant that
-   it is charged to, under every schema, and the child's limits in all are within the parent's.
-2. *Useful*: a grant may be contained piece by piece in several grants, if a bounded search finds an
-   assignment within the limits.
-3. `NotCovers` names the nearest grant and the gap for each grant not shown to be covered. It is a reason to
-   refuse and no proof of the opposite.
-4. For a parent in steps, its current step counts. Two scopes with equally many steps, both at the first, are
-   compared step by step.
-
-Of `assign`: each piece is charged to one grant that contains it, grants without limits first. A grant takes
-the most that it may ever take of each limit, once for all its pieces (law 3).
-
-Of `split`: a grant is contained whole, or is cut at a path into pieces that together permit what it permits.
-Every comparison takes from a budget; what is not shown within it counts as not contained.
+For a parent in steps, its current step counts. Two scopes with equally many steps, both at the first, are
+compared step by step. A grant takes the most that it may ever take of each limit, once for all its pieces
+(law 3); grants without limits are charged first.
 """
 
 from __future__ import annotations
