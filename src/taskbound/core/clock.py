@@ -40,12 +40,10 @@ class BadInstantError(MalformedError):
 
 
 def milliseconds(count: int) -> Duration:
-    """Converts milliseconds to a duration."""
     return Duration(count * 1_000)
 
 
 def seconds(count: int) -> Duration:
-    """Converts seconds to a duration."""
     return Duration(count * _SECOND)
 
 
@@ -68,10 +66,7 @@ def advance(last: Instant, wall: Instant, elapsed: Duration) -> Instant:
 
 
 def render_instant(instant: Instant) -> str:
-    """Returns 27 characters of RFC 3339, which sort by time.
-
-    Raises BadInstantError outside years 1 to 9999.
-    """
+    """Returns 27 characters that sort by time; raises BadInstantError outside years 1 to 9999."""
     if not _FIRST <= instant <= _LAST:
         raise BadInstantError("an instant outside the years 1 to 9999 has no RFC 3339 text")
     moment = _EPOCH + timedelta(microseconds=instant)

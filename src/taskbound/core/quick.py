@@ -15,10 +15,7 @@ C = TypeVar("C", bound=type)
 
 
 def quick(value: C) -> C:
-    """Adds the fast constructor; place it above `dataclass`.
-
-    Raises TypeError for a field that is not plain.
-    """
+    """Adds the fast constructor; stands above `dataclass`. Raises TypeError for unplain fields."""
     own: list[Field[object]] = list(fields(value))
     if not value.__dataclass_params__.frozen or hasattr(value, "__post_init__"):  # type: ignore[attr-defined]  # what `dataclass` leaves there
         raise TypeError(f"`{value.__name__}` is no plain frozen dataclass")

@@ -65,7 +65,6 @@ class KillSwitch:
 
 
 def require_not_stopped(switch: KillSwitch) -> None:
-    """Raises StoppedError if the kill switch is on."""
     if switch.stopped:
         raise StoppedError(f"everything is stopped{f': {switch.reason}' if switch.reason else ''}")
 
@@ -240,10 +239,7 @@ ENTRY_KINDS: Final = frozenset(
 
 
 def entry_of(place: int, record: Record) -> Entry | None:
-    """Returns the entry of a record at this log index, or None.
-
-    Raises FeedBrokenError for an unknown kind or state.
-    """
+    """Returns the entry of a record, or None; raises FeedBrokenError for an unknown kind or state."""
     kind = record.event.kind
     if kind in SILENT:
         return None
@@ -270,15 +266,7 @@ class Heard:
         """The place through which everything was heard."""
 
     def hear(self, entries: Iterable[Entry], through: int, now: float) -> None:
-        """Takes entries up to this place.
-
-        Raises FeedBrokenError, and takes nothing, if they are out of order.
-
-        Args:
-            entries: All entries behind the requested place, in order.
-            through: The place through which all records were read.
-            now: Seconds by the reader's monotonic clock.
-        """
+        """Takes all entries, or raises FeedBrokenError and takes none; `now` is monotonic seconds."""
         taken = tuple(entries)
         if through < self.through:
             raise FeedBrokenError(f"the feed reaches to {through}, and was heard through {self.through}")
@@ -326,10 +314,7 @@ _AT: Final = re.compile(rb'\{"at":(-?[0-9]{1,17}),').match
 
 
 def entries_in(start: int, bodies: Iterable[bytes]) -> tuple[Entry, ...]:
-    """Returns the entries of consecutive record bodies, the first at log index `start`.
-
-    Raises RecordMalformedError for an unreadable record and FeedBrokenError for an unknown kind or state.
-    """
+    """Returns the entries of consecutive bodies; raises RecordMalformedError or FeedBrokenError."""
     found: list[Entry] = []
     for place, body in enumerate(bodies, start):
         if _MAY_BE(body) is not None:

@@ -1,8 +1,4 @@
-"""An agent's action, from raw bytes to one digest.
-
-`parse_document` reads the bytes, `make_action` computes the digests, `flag_text` finds hidden characters,
-`escape_text` makes them visible, and `ActionState` is the state machine.
-"""
+"""An agent's action, from raw bytes to one digest."""
 
 from __future__ import annotations
 

@@ -64,11 +64,7 @@ quote: Final = json.encoder.encode_basestring
 
 
 def canonical(value: JsonValue) -> bytes:
-    """Returns the canonical bytes of a value.
-
-    Raises a `MalformedError` by rules 2 to 4, for a value that JSON cannot hold (`UnwritableError`), or for
-    one nested too deeply (`TooDeepError`).
-    """
+    """Returns the canonical bytes; raises a `MalformedError` if there are none (rules 2 to 4)."""
     try:
         plain = _survey((value,))
         text = _ENCODE(value) if plain else _write(value)
@@ -102,10 +98,7 @@ def number_text(number: float) -> str:
 
 
 def _survey(values: Iterable[JsonValue]) -> bool:
-    """Returns whether the C encoder writes all numbers as RFC 8785 does.
-
-    Runs for every value, common types first.
-    """
+    """Returns whether the C encoder writes all numbers as RFC 8785 does; runs for every value."""
     plain = True
     for item in values:
         if type(item) is str or item is None or type(item) is bool:

@@ -111,12 +111,10 @@ class Action:
 
     @property
     def server(self) -> str:
-        """The digest of the server's pinned identity."""
         return self.frame.server
 
     @property
     def definition(self) -> str:
-        """The digest of the tool's pinned definition."""
         return self.frame.definition
 
     def flags(self) -> tuple[TextFlag, ...]:
@@ -136,20 +134,7 @@ def make_action(  # noqa: PLR0913 -- seven things make an action, and each has i
     definition: str,
     arguments: dict[str, JsonValue],
 ) -> Action:
-    """Makes the action of a call.
-
-    Raises a `MalformedError` if the arguments exceed the limits of `parse_document` or have no canonical
-    bytes.
-
-    Args:
-        namespace: The namespace of the task, the agent and the tool.
-        task: The task's id.
-        agent: The agent's name.
-        tool: `server__tool`.
-        server: The digest of the server's pinned identity.
-        definition: The digest of the tool's pinned definition.
-        arguments: As `parse_object` returned them, or made by a program.
-    """
+    """Makes an action; raises a `MalformedError` for arguments that `parse_document` refuses."""
     written = canonical(arguments)
     require_size(written)
     require_shape(written)
@@ -175,10 +160,7 @@ _known_name: Final = lru_cache(maxsize=1024)(_write_name)
 
 
 def _is_plain(text: bytes) -> bool:
-    """Returns whether the text certainly holds nothing that `flag_text` would flag.
-
-    May return False for clean text.
-    """
+    """Returns whether the text certainly holds nothing that `flag_text` would flag; may err towards False."""
     return (
         text.isascii()
         and _DELETE not in text  # every other control is written as an escape

@@ -126,13 +126,7 @@ class CredentialWrittenError(DeniedError):
 
 
 def require_unsent(after: ActionState, *, told: bool, credential: bool = False) -> None:
-    """Checks rule 5; raises TokenIssuedError or CredentialWrittenError if uses would be given back wrongly.
-
-    Args:
-        after: The state that the outcome leads to.
-        told: Whether a transaction token of the action may have been issued.
-        credential: Whether a credential was journaled with the permit and is, or may be, minted.
-    """
+    """Checks rule 5; `told`: a transaction token may exist, `credential`: a credential may be minted."""
     if credential and after in GIVES_BACK:
         raise CredentialWrittenError("a credential was written down for the action, and may be minted")
     if told and after in GIVES_BACK:
@@ -140,10 +134,7 @@ def require_unsent(after: ActionState, *, told: bool, credential: bool = False) 
 
 
 def advance(state: ActionState, event: ActionEvent) -> ActionState:
-    """Returns the state after the event.
-
-    Raises WrongStateError if the event is not possible in this state.
-    """
+    """Returns the state after the event; raises WrongStateError if it is not possible."""
     return ACTION_TRANSITIONS.advance(state, event)
 
 
@@ -259,10 +250,7 @@ _ANSWERS: Final = {
 
 
 def present(prior: PriorAction | None, digest: str) -> Presentation:
-    """Classifies a call by its digest and the earlier action with its key.
-
-    Raises KeyReusedError if they differ.
-    """
+    """Classifies a call by its digest; raises KeyReusedError if the earlier action with its key differs."""
     if prior is None:
         return New()
     if prior.digest != digest:

@@ -166,7 +166,6 @@ _BY_CATEGORY: Final = {
 
 @lru_cache(maxsize=4096)
 def kind_of(char: str) -> TextKind | None:
-    """Returns the kind of a single character (rule 1), or None."""
     if char.isascii() and char.isprintable():
         return None
     kind = _ALONE.get(char) or _BY_CATEGORY.get(unicodedata.category(char))
@@ -270,15 +269,11 @@ _SHORT_ROW: Final = 3
 
 
 def escape_text(text: str) -> str:
-    """Returns the text with all flagged characters and backslashes escaped."""
     return _render(text, places_in(text))
 
 
 def escape_rest(sentence: str) -> str:
-    """Escapes what is still hidden in a sentence and keeps the escapes that it already has.
-
-    Not reversible.
-    """
+    """Escapes what is still hidden in a sentence and keeps its escapes; not reversible."""
     return escape_text(sentence).replace("\\\\", "\\")
 
 

@@ -134,10 +134,7 @@ class HoldBook:
         """Plans ended by a call that differed, and how it differed (rule 7)."""
 
     def take(self, proposal: Proposal, now: Instant) -> OpenHold | Narrowed | None:
-        """Assigns the hold that this call resumes to it.
-
-        Raises HoldOverError if it names a hold that has ended.
-        """
+        """Assigns to the call the hold that it resumes; raises HoldOverError for an ended hold."""
         self._differs = ""
         if proposal.narrows is not None or proposal.planned is not None:
             return None  # 5

@@ -77,14 +77,7 @@ def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instan
 
 
 def require_renewable(proposal: Proposal, locked: Locked, renewed: Collection[str], now: Instant) -> None:
-    """Raises a `TaskboundError` if the proposal names a credential that cannot be renewed.
-
-    Args:
-        proposal: The proposal; passes if it names no credential.
-        locked: The rows read under lock.
-        renewed: Ids of the credentials that the same commit already renews.
-        now: The instant of the commit.
-    """
+    """Raises a `TaskboundError` for a credential that cannot be renewed or is in `renewed`."""
     life = proposal.life
     if life is None or not life.renews:
         return
@@ -166,10 +159,7 @@ def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
 def require_payable(
     proposals: Sequence[Proposal], left: Mapping[str, Mapping[str, int]], now: Instant
 ) -> None:
-    """Raises PlanRefusedError unless all steps could be paid one after the other.
-
-    `left` is by task and limit.
-    """
+    """Raises PlanRefusedError unless all steps could be paid in order; `left` is by task and limit."""
     still = {task: dict(limits) for task, limits in left.items()}
     for number, one in enumerate(proposals, 1):
         if not isinstance(one.verdict, Holding):
@@ -228,10 +218,7 @@ def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
 
 
 def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until: Instant) -> Settlement:
-    """Returns an answer for each proposal of one namespace, in order of arrival, and the rows that change.
-
-    `now` is the instant of the commit; permits of this commit lapse at `until`.
-    """
+    """Returns the answers in order of arrival, and the rows that change; permits lapse at `until`."""
     book = _Book(locked)
     answers = tuple(_settle_one(one, locked, book, now=now, until=until) for one in proposals)
     acts = {key: book.acts[key] for key in book.attempted}

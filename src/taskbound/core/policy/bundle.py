@@ -118,12 +118,10 @@ def require_own(policies: Iterable[str], base: Iterable[str]) -> None:
 
 
 def whole(files: Mapping[str, str], base: str) -> dict[str, str]:
-    """Returns all files with the base, sorted by name."""
     return dict(sorted({**files, BASE_FILE: base}.items()))
 
 
 def text_of(files: Mapping[str, str]) -> str:
-    """Joins the files in the order of their names."""
     return "\n".join(files[name] for name in sorted(files))
 
 
@@ -139,7 +137,6 @@ def pack(bundle: PolicyBundle) -> bytes:
 
 
 def bundle_digest(archive: bytes) -> str:
-    """Returns the digest of a stored form."""
     return sha256(archive).hexdigest()
 
 
@@ -205,10 +202,7 @@ class InForce:
 
 
 def require_activator(author: str, activator: str, persons: Mapping[str, Person]) -> bool:
-    """Returns whether the activator is the only person.
-
-    Raises AuthorActivatesError if the author is not alone.
-    """
+    """Returns whether the activator is the only person; raises AuthorActivatesError if another one could."""
     present = [name for name, one in persons.items() if one.state is PersonState.PRESENT]
     own = human_of(author, persons)
     if human_of(activator, persons) != own:
@@ -219,7 +213,6 @@ def require_activator(author: str, activator: str, persons: Mapping[str, Person]
 
 
 def require_unmoved(seen: InForce, now: InForce) -> None:
-    """Raises MovedInForceError if the bundle in force changed."""
     if seen != now:
         raise MovedInForceError(f"bundle `{now.digest or 'base'}` was put in force meanwhile")
 

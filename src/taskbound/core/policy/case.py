@@ -90,7 +90,6 @@ def words_of(found: PolicyConclusion) -> str:
 
 
 def expectation_of(value: JsonValue, where: str) -> Expectation:
-    """Reads the expected answer; raises BadCaseError."""
     told: dict[str, JsonValue] = (
         {value: None} if isinstance(value, str) else object_of(value, where, _EXPECTED)
     )
@@ -112,7 +111,6 @@ def expectation_of(value: JsonValue, where: str) -> Expectation:
 
 
 def fact_of(name: str, value: JsonValue, where: str, facts: Mapping[str, FactKind]) -> Fact:
-    """Reads a given fact; raises BadCaseError if the name or the type is wrong."""
     kind = facts.get(name)
     place = f"{where}.{name}" if "." not in name else f'{where}["{name}"]'
     if kind is None:
@@ -154,7 +152,6 @@ def object_of(value: JsonValue, where: str, members: frozenset[str]) -> dict[str
 
 
 def text_of(value: JsonValue, where: str) -> str:
-    """Reads a printable text; raises BadCaseError."""
     if not isinstance(value, str) or not value or len(value) > _NAME or not value.isprintable():
         raise BadCaseError(f"a text of 1 to {_NAME} characters that can be shown belongs here", where=where)
     return value

@@ -197,7 +197,6 @@ class StepUpError(DeniedError):
 
 
 def asked_words(steps: Sequence[StepUp]) -> str:
-    """Describes the required sign-in."""
     acr, within = _asked(steps)
     how = [f"as `{acr}`"] if acr else []
     how += [f"at most {within} seconds ago"] if within else []
@@ -218,7 +217,6 @@ def parse_step_up(lifter: str) -> StepUp | None:
 
 
 def unmet(steps: Sequence[StepUp], signed: SignIn | None, now: Instant) -> tuple[StepUp, ...]:
-    """Returns the step-ups that the sign-in does not meet now."""
     if signed is None:
         return tuple(steps)
     age = now - signed.at
@@ -272,7 +270,6 @@ class Operation:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The names of its facts, sorted."""
         return tuple(sorted({"proof_kind", *self.told, *FOUND[self.about]}))
 
     @property
@@ -365,7 +362,6 @@ def _barred(
 
 
 def lift(verdict: OperationVerdict, signed: SignIn | None, now: Instant) -> OperationVerdict:
-    """Returns the conclusion with this sign-in (rule 4)."""
     if isinstance(verdict, Allowed) or not verdict.steps:
         return verdict
     left = unmet(verdict.steps, signed, now)

@@ -1,11 +1,10 @@
 """The table of operations for policies: right, resource, and the facts taken from each message.
 
-1. It lists exactly the operations of `surfaces.api.server.table`; a test compares both with the messages.
+1. A test compares the table with `surfaces.api.server.table` and its messages.
 2. Secrets in a message (tokens, signatures, sealed values) are not facts.
-3. Operations that gateways, the egress, the broker and services call each second are about the namespace and
-   have no facts, so that their answer can be remembered (`Operation.is_standing`).
+3. Operations that are called each second have no facts, so that their answer can be remembered.
 4. The caller who delivers an answer need not be its signer: facts name the signer and the answer.
-5. An operation that only reads, or that is open to everybody, changes nothing unless its row says so.
+5. An operation that only reads, or is open to all, changes nothing unless its row says so.
 """
 
 from __future__ import annotations

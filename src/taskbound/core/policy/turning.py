@@ -68,10 +68,7 @@ class Turns:
 def turns(
     request: PolicyRequest, trace: PolicyTrace, judge: Callable[[PolicyRequest], PolicyConclusion]
 ) -> Turns:
-    """Returns the changes for a request.
-
-    `trace` is what the engine read, `judge` concludes a changed request.
-    """
+    """Returns the changes for a request; `judge` concludes a changed request."""
     now = _bare(judge(request))
     found: list[Turn] = []
     asked = 0
@@ -187,10 +184,7 @@ def turns_within(
     *,
     step: int = 0,
 ) -> Turns:
-    """Returns the changes of facts, arguments and scope.
-
-    `ask` is the engine, `step` the scope's current step.
-    """
+    """Returns the changes of facts, arguments and scope; `ask` is the engine."""
     if scope is None:
         return turns(request, trace, lambda one: conclude(ask(one)))
     grants = scope.at(step).by_tool.get(request.tool, ())

@@ -125,7 +125,6 @@ class Missed(NoTruth):
 
 
 def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) -> Missed:
-    """Returns the nearest grant and its misses for a call that is not covered."""
     named = in_force.by_tool.get(tool, ())
     if not named:
         tools = sorted(in_force.by_tool)
@@ -161,10 +160,7 @@ class Judged(NamedTuple):
 
 
 def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged]:
-    """Yields the verdict on each place of the grant or the call, in a fixed order.
-
-    A list stops at its first miss.
-    """
+    """Yields the verdict on each place of the grant or the call, in a fixed order; a list stops at a miss."""
     for judged in _judge_members(grant.tree, (), arguments, schema):
         if grant.totals and judged.node is not None and isinstance(judged.verdict, Met):
             verdict = judge_amount(grant.totals, judged.node.path, judged.value, arguments)
@@ -266,10 +262,7 @@ def cover(
     *,
     step: int = 0,
 ) -> Covered | Missed:
-    """Returns the grants that cover this call, without looking at what their limits have left.
-
-    `arguments` are as strictly parsed; `schema` is the pinned one, for defaults; `step` counts from 0.
-    """
+    """Returns the covering grants, whatever is left of their limits; `schema` is the pinned one."""
     in_force = scope.at(step)
     named = in_force.by_tool.get(tool, ())  # rule 3
     payers = [payer for grant in named if (payer := _payer(grant, arguments, schema)) is not None]

@@ -103,7 +103,6 @@ class Grant:
         return f"{self.id}/uses"
 
     def coverage(self) -> dict[str, JsonValue]:
-        """Returns the canonical form without limits."""
         form: dict[str, JsonValue] = {"tool": self.tool}
         if self.arguments:
             form["arguments"] = {str(path): {rule.tag: rule.value()} for path, rule in self.arguments}

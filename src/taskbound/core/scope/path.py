@@ -322,10 +322,7 @@ class Place:
     def read_object(
         self, value: JsonValue, *, required: Collection[str] = (), allowed: Collection[str] | None = None
     ) -> dict[str, JsonValue]:
-        """Returns an object with all required and only allowed members (None: any).
-
-        Raises ScopeSyntaxError.
-        """
+        """Returns an object of required and allowed members (None: any); raises ScopeSyntaxError."""
         if not isinstance(value, dict):
             raise self.fault(f"must be an object, not {kind_of(value)}")
         if allowed is not None:

@@ -116,7 +116,6 @@ def is_path_name(name: str) -> bool:
 
 
 def breadth(scope: Scope) -> tuple[Remark, ...]:
-    """Returns what each grant leaves open, in the order of the grants."""
     found = [remark for grant in scope.grants for remark in _of_grant(grant)]
     return (*found, *_overlaps(scope))
 

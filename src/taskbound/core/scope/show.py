@@ -78,7 +78,6 @@ def show(value: JsonValue, name: str = "") -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Returns whether the name suggests a secret."""
     return _SECRET_NAME.search(_SEPARATORS.sub("", name)) is not None
 
 

@@ -1,9 +1,7 @@
 """Verdicts and values of the scope language: numbers, amounts, and equality of JSON values.
 
-A reason completes "argument `x` is …, which …" and never repeats the value, which ``show`` renders without
-secrets. The decimal of a number is that of its canonical text (RFC 8785 §3.2.2.3). Values are equal by
-canonical
-bytes: 1 and 1.0 are equal, -0 and 0 too, but 1 is neither ``true`` nor ``"1"``; texts are not normalized.
+A reason never repeats the value, which ``show`` renders without secrets. Values are equal by canonical bytes
+(RFC 8785): 1 and 1.0 are equal, 1 and ``true`` or ``"1"`` are not; texts are not normalized.
 """
 
 from __future__ import annotations

@@ -67,7 +67,6 @@ class PostgresAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
@@ -89,7 +88,6 @@ class OpensshAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"ca": self.ca, "key": self.key})
 
 
@@ -105,16 +103,12 @@ class OpenbaoAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"token": self.token})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAccess:
-    """User and password of the admin on every node.
-
-    Raises BadAdminAccessError if no server could take them.
-    """
+    """User and password of the admin on every node. Raises BadAdminAccessError if not usable."""
 
     user: str
     password: str = field(repr=False)
@@ -131,7 +125,6 @@ class RedisAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"password": self.password, "user": self.user})
 
 
@@ -147,7 +140,6 @@ class OauthAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"secret": self.secret})
 
 
@@ -163,7 +155,6 @@ class GithubAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key})
 
 
@@ -181,7 +172,6 @@ class StsAccess:
 
     @property
     def text(self) -> str:
-        """The form that is sealed (rule 1)."""
         return _sealed({"key": self.key, "secret": self.secret})
 
 

@@ -113,10 +113,7 @@ class TargetFile:
 
 
 def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
-    """Reads a target file from bytes or a JSON value.
-
-    Raises TargetFileError, whose ``where`` is the place.
-    """
+    """Reads a target file; raises TargetFileError, whose ``where`` is the place."""
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
     except MalformedError as error:
@@ -238,21 +235,7 @@ def parameters_of(arguments: bytes) -> Mapping[str, JsonValue]:
 def renewed_until(
     found: Renewable | None, action: Action, life: Life, now: Instant, *ends: Instant
 ) -> Instant:
-    """Returns the new end of the credential.
-
-    Args:
-        found: The credential with the named id, or None.
-        action: The renewing action.
-        life: The requested duration and the renewed id.
-        now: The current instant.
-        ends: The deadlines of its task and of the task's ancestors.
-
-    Raises:
-        NotRenewableError: The credential cannot be renewed by this action.
-        RenewalUnderWayError: Another renewal is pending or unknown.
-        RenewalNotLaterError: The new end would not be later.
-        BadCredentialLifeError: The duration is not allowed.
-    """
+    """Returns the new end; `found` is None for an unknown id, `ends` are the tasks' deadlines."""
     row = None if found is None else found.row
     if (
         found is None

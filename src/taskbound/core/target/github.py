@@ -94,7 +94,6 @@ class GithubPlace:
 
     @property
     def revocable(self) -> bool:
-        """True: GitHub can always end a token."""
         return True
 
     @property
@@ -136,7 +135,6 @@ class GithubKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted."""
         return places_in(self.repositories)
 
     @property
@@ -145,10 +143,7 @@ class GithubKind:
         return f"{what} in {', '.join(f'`{escape_text(one)}`' for one in self.repositories)}"
 
     def asked(self, context: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns the repositories with parameters filled in, sorted.
-
-        Raises BadKindError if a value is not valid.
-        """
+        """Returns the filled-in repositories, sorted; raises BadKindError for a bad value."""
         found = sorted({fill(one, context) for one in self.repositories})
         if any(_REPOSITORY.fullmatch(one) is None or not one.strip(".") for one in found):
             raise BadKindError("a repository's name is letters, digits and `._-`, without its owner")

@@ -89,7 +89,6 @@ class CredentialKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted (rule 2)."""
         return self.grants.parameters
 
 
@@ -146,12 +145,7 @@ class Life:
 
 
 def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> None:
-    """Checks the arguments against the kind's definition.
-
-    Raises:
-        BadParameterError: A parameter is missing, unknown, too long or not a text, or has a forbidden space.
-        BadKindError: The definition is not that of a kind.
-    """
+    """Raises BadParameterError for bad arguments, BadKindError for a definition that is not a kind's."""
     properties = _properties(definition)
     required = definition.input_schema.get("required")
     for name in required if isinstance(required, list) else ():
@@ -170,12 +164,7 @@ def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonV
 
 
 def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> Life:
-    """Returns the requested life.
-
-    Raises:
-        BadCredentialLifeError: It is not a number of seconds that the kind allows.
-        BadKindError: The definition is not that of a kind.
-    """
+    """Returns the requested life; raises BadCredentialLifeError if the kind does not allow it."""
     properties = _properties(definition)
     most, default = (_bound(properties, SECONDS, bound) for bound in ("maximum", "default"))
     asked = arguments.get(SECONDS, default)

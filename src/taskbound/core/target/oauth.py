@@ -41,10 +41,7 @@ _LIST: Final = "authorization_details"
 
 
 def details_of(values: Sequence[JsonValue]) -> str:
-    """Returns a kind's authorization details as canonical JSON, empty for none.
-
-    Raises BadKindError by rule 2.
-    """
+    """Returns the details as canonical JSON, empty for none; raises BadKindError by rule 2."""
     if not values:
         return ""
     if len(values) > MOST_DETAILS:
@@ -229,7 +226,6 @@ class OauthKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted."""
         texts = places_in([self.resource, self.audience, *self.scopes])
         return tuple(sorted({*texts, *places_of_details(self.details)}))
 
@@ -241,17 +237,11 @@ class OauthKind:
         return f"a token for `{escape_text(self.resource)}`{audience} with {scopes}{details}"
 
     def asked_details(self, context: Mapping[str, str]) -> str:
-        """Returns the details with parameters filled in, empty for none.
-
-        Raises BadKindError for a bad value.
-        """
+        """Returns the filled-in details, empty for none; raises BadKindError for a bad value."""
         return fill_details(self.details, context)
 
     def asked(self, context: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
-        """Returns resource, audience and scopes with parameters filled in.
-
-        Raises BadKindError for a bad value.
-        """
+        """Returns resource, audience and scopes, filled in; raises BadKindError for a bad value."""
         resource, audience = fill(self.resource, context), fill(self.audience, context)
         scopes = tuple(sorted({fill(one, context) for one in self.scopes}))
         try:

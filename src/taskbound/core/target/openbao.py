@@ -133,7 +133,6 @@ class OpenbaoKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Always empty."""
         return ()
 
     @property

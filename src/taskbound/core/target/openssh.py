@@ -81,7 +81,6 @@ class OpensshPlace:
 
     @property
     def helped(self) -> bool:
-        """Whether the host has a helper (rule 5)."""
         return self.helper != NO_HELPER
 
     @property
@@ -132,7 +131,6 @@ class OpensshKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted."""
         return tuple(sorted({found[1] for one in self.command if (found := _PARAMETER.fullmatch(one))}))
 
     @property
@@ -142,7 +140,6 @@ class OpensshKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people, with visible escapes."""
         run = f"runs `{escape_text(shlex.join(self.command))}` alone" if self.command else "runs anything"
         run += ", also what undoes its end" if self.owns else ""
         whence = f", from {', '.join(self.source)} alone" if self.source else ""
@@ -150,12 +147,7 @@ class OpensshKind:
         return f"as `{self.account}`, {run}{whence}{more}"
 
     def forced(self, values: Mapping[str, str]) -> str:
-        """Returns the forced command as one shell line with these values (rule 3).
-
-        Empty if any command may run.
-
-        Raises BadParameterError if a value is missing, holds a control character or would be an option.
-        """
+        """Returns the forced command as a shell line, empty for none; raises BadParameterError."""
         return " ".join(_quoted(self._word(one, values)) for one in self.command)
 
     @staticmethod

@@ -57,7 +57,6 @@ class PostgresPlace:
 
     @property
     def revocable(self) -> bool:
-        """True: a database can always end a login."""
         return True
 
     @property
@@ -88,12 +87,10 @@ class PostgresKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted."""
         return self.context
 
     @property
     def words(self) -> str:
-        """A one-line description for people, with visible escapes."""
         own = ", with rows of its own context" if self.context else ""
         return f"a member of `{escape_text(self.group)}`, {self.connections} connections at once{own}"
 

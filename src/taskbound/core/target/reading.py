@@ -38,20 +38,14 @@ def made(place: Place, make: Callable[[], T]) -> T:
 
 
 def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, most: int) -> tuple[str, ...]:
-    """Returns the texts of an optional list.
-
-    Raises ScopeSyntaxError if it is not a list of at most `most` texts.
-    """
+    """Returns the texts of an optional list; raises ScopeSyntaxError for more than `most`."""
     where = place.member(name)
     found = where.read_list(members.get(name, []), most=most)
     return tuple(where.item(number).read_text(one) for number, one in enumerate(found))
 
 
 def said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place) -> dict[str, str]:
-    """Returns the members of these names that are present.
-
-    Raises ScopeSyntaxError for an empty text or a non-text.
-    """
+    """Returns the members present of these names; raises ScopeSyntaxError for an empty text or a non-text."""
     said = {name: place.member(name).read_text(members[name]) for name in names if name in members}
     for name in (name for name, one in said.items() if not one):
         raise place.member(name).fault("must be left out rather than empty")

@@ -202,10 +202,7 @@ _WHOLE: Final = {
 
 
 def refusal_of(name: str) -> str:
-    """Returns why no kind can name this command (`command` or `command|subcommand`).
-
-    Empty if allowed or unknown.
-    """
+    """Returns why no kind can name `command` or `command|subcommand`; empty if allowed or unknown."""
     if name in KNOWN or _SELECT.fullmatch(name):
         return ""
     if name == "select":
@@ -216,10 +213,7 @@ def refusal_of(name: str) -> str:
 
 
 def require_command(name: str, *, keys: bool, channels: bool) -> None:
-    """Raises BadKindError if a kind cannot name this command.
-
-    `keys`, `channels`: whether it reads all of them.
-    """
+    """Raises BadKindError if a kind cannot name this command; `keys`, `channels`: it reads all of them."""
     shown = escape_text(name[:_SHOWN])
     if _NAME.fullmatch(name) is None:
         raise BadKindError(
@@ -377,7 +371,6 @@ class RedisPlace:
 
     @property
     def revocable(self) -> bool:
-        """True: Redis can always end a user."""
         return True
 
 
@@ -452,7 +445,6 @@ class RedisKind:
 
     @property
     def words(self) -> str:
-        """A one-line description for people, with visible escapes."""
         parts = [f"runs {', '.join(self.commands)}"]
         for what, patterns in (
             ("reads", self.reads),
@@ -466,10 +458,7 @@ class RedisKind:
         return "; ".join(parts)
 
     def keys(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns the key patterns as the server shows them: `~p`, `%R~p` and `%W~p`.
-
-        Raises BadParameterError if a value is missing or has a space or control character.
-        """
+        """Returns the patterns as the server shows them (`~p`, `%R~p`, `%W~p`); raises BadParameterError."""
         reads, writes = (
             dict.fromkeys(filled(one, self.parameters, values) for one in some)
             for some in (self.reads, self.writes)

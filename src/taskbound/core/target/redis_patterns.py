@@ -48,7 +48,6 @@ def places_of(pattern: str) -> frozenset[str]:
 
 
 def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
-    """Raises BadKindError if the pattern breaks rule 1 or 2."""
     shown = escape_text(pattern[:_SHOWN])
     if not 1 <= len(pattern) <= _MOST_PATTERN or not is_plain(pattern):
         raise BadKindError(
@@ -65,7 +64,6 @@ def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
 
 
 def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
-    """Returns whether a match of the pattern may begin with `start`."""
     plain = ""
     for piece, name in _pieces(pattern):
         if name in parameters or piece[0] in "*?[":

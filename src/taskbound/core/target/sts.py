@@ -109,7 +109,6 @@ class StsPlace:
 
     @property
     def revocable(self) -> bool:
-        """True: a role can always deny its sessions."""
         return True
 
     def arn(self, role: str) -> str:
@@ -156,7 +155,6 @@ class StsKind:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters, sorted."""
         return self.given
 
     @property
@@ -168,10 +166,7 @@ class StsKind:
 
 
 def session_policy(kind: StsKind, context: Mapping[str, str], ends: Instant) -> str:
-    """Returns the session policy (rules 2 and 4).
-
-    Raises BadKindError for a bad value or if it is too long.
-    """
+    """Returns the session policy; raises BadKindError for a bad value or if the policy is too long."""
     if context.keys() != set(kind.given):
         raise BadKindError("the values are not those of the kind's parameters")
     if any(not 1 <= len(one) <= MAX_PARAMETER or not one.isprintable() for one in context.values()):
@@ -185,10 +180,7 @@ def session_policy(kind: StsKind, context: Mapping[str, str], ends: Instant) -> 
 
 
 def denial(name: str, until: Instant) -> str:
-    """Returns the role policy that denies everything to the sessions of this name (rule 5).
-
-    Its `Sid` holds the instant after which no such session can exist; it denies until it is removed.
-    """
+    """Returns the role policy that denies this name's sessions until the policy is removed (rule 5)."""
     return _denying(TAG, name, until)
 
 

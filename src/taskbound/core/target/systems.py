@@ -57,7 +57,6 @@ _PORT: Final = 65_535
 
 
 def github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
-    """Reads what a token of a GitHub App may do."""
     where = place.member("permissions")
     permissions = where.read_object(members["permissions"])
     return made(
@@ -74,7 +73,6 @@ def github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
 
 
 def oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
-    """Reads what a token of an authorization server may do."""
     texts = said(members, ("resource", "audience", "variable"), place)
     scopes = read_texts(members, "scopes", place, most=MOST_SCOPES)
     listed = place.member("details").read_list(members.get("details", []), most=MOST_DETAILS)
@@ -82,7 +80,6 @@ def oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
 
 
 def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKind:
-    """Reads what a credential of OpenBao or Vault may do."""
     where = place.member("gives")
     gives = where.read_object(members["gives"])
     return made(
@@ -121,7 +118,6 @@ def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKin
 
 
 def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:
-    """Reads what a database login may do."""
     return made(
         place,
         partial(
@@ -136,7 +132,6 @@ def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresK
 
 
 def redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
-    """Reads what a Redis or Valkey user may do."""
     return made(
         place,
         partial(
@@ -151,7 +146,6 @@ def redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
 
 
 def sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
-    """Reads what an AWS session may do."""
     where = place.member("allows")
     allows = []
     for number, one in enumerate(where.read_list(members["allows"], most=MOST_STATEMENTS)):

@@ -81,10 +81,7 @@ class Piece:
     words: tuple[Word, ...]
 
     def as_permit(self) -> str:
-        """Returns the policy as a permit without annotations, which matches and errs alike.
-
-        Raises PolicySyntaxError if it is neither `permit` nor `forbid`.
-        """
+        """Returns the policy as a permit, which matches and errs alike; raises PolicySyntaxError."""
         before = ""
         for word in self.words:
             if word.text in {"permit", "forbid"} and before != "@":

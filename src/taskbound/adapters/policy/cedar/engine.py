@@ -91,7 +91,6 @@ class Telling:
         """Whether anything of the arguments is read."""
 
     def values(self, request: PolicyRequest) -> tuple[Fact, ...]:
-        """Returns the facts that are read, sorted by name."""
         given = request.facts
         try:
             return tuple([given[one] for one in self.facts])
@@ -212,7 +211,6 @@ class CedarPolicyEngine:
 
     @property
     def bundle(self) -> str:
-        """The bundle's digest in hex."""
         return self._digest
 
     @property
@@ -221,7 +219,6 @@ class CedarPolicyEngine:
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """The names of its policies, in the order of the text."""
         return tuple(one.name for one in self._bundle.policies)
 
     @property

@@ -66,7 +66,6 @@ class Unmapped:
 def tell(
     arguments: Mapping[str, JsonValue], shape: Record, reads: Reads
 ) -> tuple[dict[str, Json], tuple[Unmapped, ...]]:
-    """Returns the arguments that are read as Cedar's JSON, and what could not be mapped."""
     teller = _Teller()
     told = teller.record(arguments, shape, reads, "arguments")
     return told, tuple(teller.unmapped)

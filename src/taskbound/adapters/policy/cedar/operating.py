@@ -70,10 +70,7 @@ class OperationsOf:
         return frozenset(one.name for one in self._bundle.policies if one.operations)
 
     def reads(self, operation: Operation) -> frozenset[str] | None:
-        """Returns the facts read for this operation; None if only base policies apply.
-
-        In that case only the principal's kind affects the answer.
-        """
+        """Returns the facts read; None if only base policies apply: the principal's kind decides."""
         fits = _action(operation).fits()
         found = [
             one

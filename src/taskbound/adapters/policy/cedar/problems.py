@@ -143,13 +143,7 @@ _PATH: Final = re.compile(r"`[^`]*`")
 def problems_of(
     files: Mapping[str, str], tools: Sequence[PolicyTool], groups: Collection[str] | None = None
 ) -> tuple[PolicyProblem, ...]:
-    """Returns the problems of a bundle's files, in order.
-
-    Args:
-        files: Texts by name.
-        tools: The tools pinned in the namespace.
-        groups: The groups of persons there; None if unknown (rule 7).
-    """
+    """Returns the problems of a bundle's files, in order; `groups` None means unknown (rule 7)."""
     found: list[PolicyProblem] = []
     names: dict[str, str] = {}
     read: list[tuple[str, tuple[Piece, ...], tuple[Policy, ...]]] = []

@@ -186,7 +186,6 @@ class Place:
     above: frozenset[Entity] = frozenset()
 
     def fits(self) -> tuple[Fit, ...]:
-        """Returns every head requirement that this entity meets."""
         kind = self.entity[0]
         inside = [self.entity, *sorted(self.above - {self.entity})]
         return (
@@ -208,7 +207,6 @@ class HeadIndex:
                 self._kept[head.principal, action, head.resource].append(number)
 
     def candidates(self, principal: Place, action: Place, resource: Place) -> tuple[int, ...]:
-        """Returns the numbers of the policies whose heads fit, in order."""
         found: set[int] = set()
         for asked in product(principal.fits(), action.fits(), resource.fits()):
             found.update(self._kept.get(asked, ()))

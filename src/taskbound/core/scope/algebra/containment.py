@@ -1,21 +1,12 @@
 """Decides whether one scope covers another, and to which wider grant each piece is charged.
 
-Of `covers`:
+`Covers` is a proof for every schema: the parent's grant that a piece is charged to covers all its calls, and
+the child's limits in all are within the parent's. `NotCovers` is a reason to refuse and no proof of the
+opposite. Each comparison takes from a budget; what is not shown within it counts as not contained.
 
-1. *Sound*: `Covers` is a proof. Every call that a child's grant covers is covered by the parent's grant that
-   it is charged to, under every schema, and the child's limits in all are within the parent's.
-2. *Useful*: a grant may be contained piece by piece in several grants, if a bounded search finds an
-   assignment within the limits.
-3. `NotCovers` names the nearest grant and the gap for each grant not shown to be covered. It is a reason to
-   refuse and no proof of the opposite.
-4. For a parent in steps, its current step counts. Two scopes with equally many steps, both at the first, are
-   compared step by step.
-
-Of `assign`: each piece is charged to one grant that contains it, grants without limits first. A grant takes
-the most that it may ever take of each limit, once for all its pieces (law 3).
-
-Of `split`: a grant is contained whole, or is cut at a path into pieces that together permit what it permits.
-Every comparison takes from a budget; what is not shown within it counts as not contained.
+For a parent in steps, its current step counts. Two scopes with equally many steps, both at the first, are
+compared step by step. A grant takes the most that it may ever take of each limit, once for all its pieces
+(law 3); grants without limits are charged first.
 """
 
 from __future__ import annotations
@@ -233,7 +224,6 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether no comparison is left."""
         return self.left <= 0
 
     def spend(self) -> None:
@@ -246,10 +236,7 @@ def gaps(child: Grant, parent: Grant) -> Iterator[Gap]:
 
 
 def split(child: Grant, parents: Sequence[Grant], budget: Budget) -> Split:
-    """Returns the pieces of a grant and the grants that contain them.
-
-    `parents` have its tool, in scope order.
-    """
+    """Returns a grant's pieces and the grants that contain them; `parents` are in scope order."""
     found: list[Grant] = []
     nearest: tuple[int, Grant, tuple[Gap, ...]] | None = None
     for parent in parents:
@@ -381,11 +368,7 @@ class NotCovers(NoTruth):
 def covers(
     parent: Scope, child: Scope, *, left: Mapping[str, int] | None = None, step: int = 0
 ) -> Covers | NotCovers:
-    """Decides whether the parent permits everything that the child permits.
-
-    `left` is what each parent limit has left by key, None for all; rates count whole. `step` counts from 0
-    (rule 4).
-    """
+    """Decides containment; `left` is what each parent limit has left (None: all), `step` counts from 0."""
     given = {**(counted_limits(parent) if left is None else left), **_rates(parent)}
     alike = _alike(parent, child, step)
     if alike is not None and isinstance(quick := assign(alike, given), Assigned):

@@ -52,7 +52,6 @@ class _NoMeetingError(Exception):
 
 
 def meet_trees(one: Node, two: Node) -> Meeting | Unmeetable:
-    """Returns what the arguments of both grants permit."""
     meeting = Meeting()
     try:
         _meet_members(one, two, meeting)

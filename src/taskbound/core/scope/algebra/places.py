@@ -176,7 +176,6 @@ class SharedLimits:
         return form
 
     def take(self) -> None:
-        """Takes the pair's share from both."""
         given = {(one.path, one.currency): one for one in self._totals}
         for grant, left in zip(self._grants, self._left, strict=True):
             if grant.uses is not None and self._uses is not None:
@@ -255,10 +254,7 @@ Takes: TypeAlias = "Mapping[str, int] | Gap"
 
 
 def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
-    """Returns the most that the child may take of each parent limit.
-
-    `whole`: all of it is charged to this parent.
-    """
+    """Returns the most that the child may take of each limit; `whole`: this parent pays for all."""
     most: dict[str, int] = {}
     if parent.uses is not None:
         if child.uses is None:

@@ -174,10 +174,7 @@ def carve(parent: Scope, left: Mapping[str, int], child: Scope, *, step: int = 0
 
 
 def refund(parent: Scope, child: Scope, spent: Mapping[str, int], shares: Sequence[Share]) -> dict[str, int]:
-    """Returns what goes back to each limit of the parent when the child ends.
-
-    `spent` is by the child's limit, a missing one counts as spent; `shares` are those of `carve`.
-    """
+    """Returns what each parent limit gets back at the child's end; what `spent` lacks counts as spent."""
     wide = {grant.id: grant for grant in parent.grants}
     narrow = {grant.id: grant for grant in child.grants}
     back: dict[str, int] = {}
@@ -291,7 +288,6 @@ class Intersection:
 
 
 def intersect(first: Scope, second: Scope) -> Intersection:
-    """Returns the scope that both permit."""
     left = (counted_limits(first), counted_limits(second))
     forms: dict[bytes, Form] = {}
     dropped: list[Dropped] = []

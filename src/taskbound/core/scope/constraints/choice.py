@@ -39,7 +39,6 @@ class AnyValue(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> AnyValue:
-        """Requires the body ``true``."""
         if body is not True:
             raise place.fault("must be true")
         return cls()
@@ -64,7 +63,6 @@ class Equals(Constraint):
     _certain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Finds out whether Python's comparison suffices."""
         object.__setattr__(self, "_certain", is_certain(self.expected))
 
     @classmethod
@@ -72,7 +70,6 @@ class Equals(Constraint):
         return cls(expected=body)
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by the same value."""
         if self.expected == value and (self._certain or same(self.expected, value)):
             return MET
         return _NOT_EQUAL
@@ -111,11 +108,9 @@ class OneOf(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> OneOf:
-        """Requires a list without duplicates that is not empty."""
         return cls(items=_read_choices(body, place, "it would permit nothing"))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Looks up texts and numbers, and compares the other values."""
         if _is_plain(value):
             return MET if value in self._plain else _NOT_ONE_OF
         return MET if any(same(one, value) for one in self._others) else _NOT_ONE_OF
@@ -167,11 +162,9 @@ class NotOneOf(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> NotOneOf:
-        """Requires a list without duplicates that is not empty."""
         return cls(items=_read_choices(body, place, 'write {"any": true}'))
 
     def permits(self, value: JsonValue) -> Verdict:
-        """Met by any other value."""
         if isinstance(value, str):
             return _EXCLUDED_VALUE if _fold(value) in self._texts else MET
         if _is_plain(value):
@@ -245,7 +238,6 @@ class Absent(Constraint):
         return cls()
 
     def permits(self, _value: JsonValue) -> Verdict:
-        """Never met: a value is present."""
         return _NOT_ABSENT
 
     def describe(self, _name: str) -> str:
@@ -255,5 +247,4 @@ class Absent(Constraint):
         return True
 
     def choices(self) -> tuple[JsonValue, ...]:
-        """Always empty."""
         return ()

@@ -185,10 +185,7 @@ Registry: TypeAlias = "Mapping[str, type[Constraint]]"
 
 
 def read_constraint(value: JsonValue, place: Place, registry: Registry) -> Constraint:
-    """Reads ``{tag: body}``.
-
-    Raises ScopeSyntaxError for an unknown tag, or too many or too deep inner constraints.
-    """
+    """Reads ``{tag: body}``; raises ScopeSyntaxError for an unknown tag or exceeded limits."""
     if place.depth >= MAX_CONSTRAINT_DEPTH:
         raise place.fault(f"is inside more than {MAX_CONSTRAINT_DEPTH - 1} other constraints")
     members = place.read_object(value)
@@ -239,7 +236,6 @@ TEXTS: Final[dict[str, JsonValue]] = {"type": "array", "items": TEXT, "uniqueIte
 
 
 def bounds(of: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Returns the object of ``min``, ``max`` or both."""
     return {
         "type": "object",
         "properties": {"min": of, "max": of},

@@ -65,7 +65,6 @@ class DateTime(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> DateTime:
-        """Requires a bound, both of the same kind, min not after max."""
         members = place.read_object(body, allowed=("min", "max"))
         if not members:
             raise place.fault("must have min, max or both")
@@ -108,7 +107,6 @@ class DateTime(Constraint):
         return bounds
 
     def known_within(self, other: Constraint) -> Containment:
-        """Within a wider interval of the same kind."""
         if not isinstance(other, DateTime) or self.days is not other.days:
             return NotContained(reason="times are only within times of one kind")
         if other.min is not None and (self.min is None or self.min < other.min):
@@ -118,7 +116,6 @@ class DateTime(Constraint):
         return CONTAINED
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes the other kind, and intervals that do not overlap."""
         if not isinstance(other, DateTime):
             return NOT_EXCLUDED
         apart = self.days is not other.days or _ends_before(self, other) or _ends_before(other, self)

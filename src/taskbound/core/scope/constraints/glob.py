@@ -166,7 +166,6 @@ class Glob(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Glob:
-        """Refuses braces, backslashes and three stars in a row."""
         pattern = place.read_text(body)
         if len(pattern) > _MAX_PATTERN:
             raise place.fault(f"is longer than {_MAX_PATTERN} characters")

@@ -63,7 +63,6 @@ _OUTSIDE = Unmet(code="address-outside", reason="is not inside a network that is
 
 
 def read_address(text: str) -> Address | None:
-    """Returns the address, or None for any other text."""
     if len(text) > _LONGEST or _ADDRESS.fullmatch(text) is None:
         return None
     try:
@@ -82,7 +81,6 @@ def is_public(address: Address) -> bool:
 
 
 def read_network(text: str) -> Network | None:
-    """Returns the network, or None for any other text."""
     head, _, length = text.partition("/")
     address = read_address(head)
     if address is None or _LENGTH.fullmatch(length) is None:
@@ -129,7 +127,6 @@ class Networks:
         return NotContained(reason="it has a network that is not inside one of the other's")
 
     def meet(self, other: Networks) -> bool:
-        """Returns whether some address is in both."""
         return any(map(other.hold, self.networks)) or any(map(self.hold, other.networks))
 
 
@@ -161,7 +158,6 @@ class Cidr(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Cidr:
-        """Requires a list that is not empty."""
         networks = Networks.parse(body, place)
         if not networks.texts:
             raise place.fault("must not be empty: it would permit nothing")
@@ -187,7 +183,6 @@ class Cidr(Constraint):
         return NotContained(reason="networks are only within networks")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes networks that do not overlap."""
         return (
             EXCLUDED if isinstance(other, Cidr) and not self.networks.meet(other.networks) else NOT_EXCLUDED
         )
@@ -358,5 +353,4 @@ class Host(Constraint):
         return NotContained(reason="hosts are only within hosts")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes hosts without a common one."""
         return EXCLUDED if isinstance(other, Host) and not self.hosts.meets(other.hosts) else NOT_EXCLUDED

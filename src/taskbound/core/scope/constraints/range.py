@@ -55,7 +55,6 @@ class Range(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Range:
-        """Requires a bound, and min not above max."""
         members = place.read_object(body, allowed=("min", "max"))
         if not members:
             raise place.fault("must have min, max or both")
@@ -99,7 +98,6 @@ class Range(Constraint):
         return CONTAINED
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes a range that does not overlap."""
         if isinstance(other, Range) and (self.high < other.low or other.high < self.low):
             return EXCLUDED
         return NOT_EXCLUDED
@@ -141,7 +139,6 @@ class Length(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Length:
-        """Requires a bound that excludes something."""
         members = place.read_object(body, allowed=("min", "max"))
         low, high = 0, None
         if "min" in members:
@@ -192,7 +189,6 @@ class Length(Constraint):
         return NotContained(reason="its lengths aren't known")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes lengths that do not overlap, and prefixes that are too long."""
         if isinstance(other, Length):
             apart = _ends_before(self, other.min) or _ends_before(other, self.min)
             return EXCLUDED if apart else NOT_EXCLUDED
@@ -251,7 +247,6 @@ class Each(Constraint):
         return NotContained(reason="it permits an empty list")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes a contains whose item it cannot have."""
         return self.item.excludes(other.item) if isinstance(other, Contains) else NOT_EXCLUDED
 
 

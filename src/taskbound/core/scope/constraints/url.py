@@ -191,7 +191,6 @@ class Url(Constraint):
         return self.hosts.within(other.hosts)
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes URLs with a part that cannot be equal."""
         if not isinstance(other, Url):
             return NOT_EXCLUDED
         paths = _is_below(self.path, other.path) or _is_below(other.path, self.path)
@@ -268,7 +267,6 @@ class Email(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Email:
-        """Requires an address or a domain."""
         members = place.read_object(body, allowed=("addresses", "domains"))
         addresses: set[str] = set()
         for here, text in _texts(members.get("addresses", []), place.member("addresses")):
@@ -314,7 +312,6 @@ class Email(Constraint):
         return NotContained(reason="it has an address that the other doesn't")
 
     def known_excludes(self, other: Constraint) -> Exclusion:
-        """Excludes addresses and domains without a common one."""
         if not isinstance(other, Email):
             return NOT_EXCLUDED
         meet = self.domains & other.domains or any(map(other.grants, self.addresses))

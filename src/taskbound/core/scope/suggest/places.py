@@ -147,14 +147,7 @@ def places_of(
     paths: frozenset[str] = frozenset(),
     others: frozenset[str] = frozenset(),
 ) -> tuple[Place, ...]:
-    """Returns the places of a tool's arguments, sorted.
-
-    Args:
-        schema: The pinned input schema.
-        about: The tool's name and description.
-        paths: Arguments declared as paths (rule 5).
-        others: Arguments declared as something else.
-    """
+    """Returns the places, sorted; `about` is name and description, the sets are declared (rule 5)."""
     walk = _Walk(schema, paths=paths, others=others)
     found: dict[str, Place] = {}
     try:
@@ -381,10 +374,7 @@ class _Walk:
     def _applied(
         self, schema: Schema, seen: tuple[int, ...], *, sure: bool = True
     ) -> Iterator[tuple[Schema | None, bool]]:
-        """Yields a schema and all that it applies at the same place, and whether each always applies.
-
-        None stands for a reference that is endless or names nothing.
-        """
+        """Yields each schema and whether it always applies; None for an endless or bad reference."""
         self.count += 1
         if self.count > _MOST_STEPS:
             raise _TooManyError

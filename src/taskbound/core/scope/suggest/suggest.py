@@ -79,17 +79,7 @@ def suggest(
     ceiling: Scope | None = None,
     schemas: Mapping[str, Mapping[str, JsonValue]] | None = None,
 ) -> Suggestion:
-    """Returns the narrowest scope that covers these calls.
-
-    Args:
-        calls: The calls that were made or are intended.
-        ceiling: The agent's ceiling, if known.
-        schemas: The pinned input schemas by tool, for defaults.
-
-    Raises:
-        NothingToSuggestError: There are no calls.
-        TooManyCallsError: There are too many calls, or too many grants would be needed.
-    """
+    """Returns the narrowest scope for these calls; `schemas` are pinned, by tool, for defaults."""
     if not calls:
         raise NothingToSuggestError("no call was found")
     if len(calls) > MAX_CALLS:

@@ -88,10 +88,7 @@ class Choice:
 
 
 def choices_of(seen: Seen, roots: Sequence[str]) -> tuple[Choice, ...]:
-    """Returns the constraints for a place, best first.
-
-    `roots` are the directories that the ceiling grants there.
-    """
+    """Returns the constraints for a place, best first; `roots` are granted by the ceiling."""
     distinct = list({canonical(one): one for one in seen.values}.values())
     if any(_is_hidden(one, seen.path.hint) for one in distinct):
         return (Choice(body={"any": True}, why="what looks like a secret is not written here", broad=True),)
@@ -254,14 +251,7 @@ def observe(
     whole: frozenset[str] = frozenset(),
     spoken: frozenset[str] = frozenset(),
 ) -> Observed | None:
-    """Returns the places of the calls' arguments; None if a grant cannot express them.
-
-    Args:
-        calls: The arguments of each call.
-        schema: The pinned input schema, for defaults.
-        whole: Paths of objects and lists that are not entered.
-        spoken: Paths to mention although they were always at their default.
-    """
+    """Returns the places; None if a grant cannot express them. `whole` paths are not entered."""
     found = Observed(whole=whole, spoken=spoken)
     if not _are_sayable((), calls):
         return None
