@@ -119,7 +119,6 @@ class AmendmentQuestion:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """All needs that must be met to apply the amendment."""
         return tuple(map(_need, self.lifters))
 
     def _value(self) -> dict[str, JsonValue]:
@@ -132,7 +131,6 @@ class AmendmentQuestion:
 
 
 def amendment_lifters(tools: Iterable[str], policies: Iterable[str]) -> tuple[str, ...]:
-    """Lifters of an amendment, from widened tools with approvers and the policies' lifters (rule 5)."""
     asked = (_APPROVERS.fullmatch(one) for one in policies)
     quorum = max((int(one[1] or 1) for one in asked if one is not None), default=1)
     number = f":{quorum}" if quorum > 1 else ""
@@ -155,7 +153,6 @@ _WHOLE: Final = frozenset({"edition", "step", "asked", "deadline"})
 
 
 def parse_amendment(raw: bytes) -> AmendmentQuestion:
-    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         question = _question(parse_object(raw))
     except MalformedError as error:
@@ -221,7 +218,7 @@ class AmendmentFate:
 def amendment_fate(
     question: AmendmentQuestion, ground: AmendmentGround, now: Instant
 ) -> AmendmentFate | None:
-    """Returns what changed for the amendment (rule 2), or None while the question is unchanged."""
+    """Returns what changed for the amendment, or None while the question is unchanged."""
     if ground.ended:
         return AmendmentFate(event=_E.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:

@@ -39,7 +39,7 @@ class BadLimitsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalLimits:
-    """Limits on the questions of one namespace (rule 1)."""
+    """Limits on the questions of one namespace."""
 
     namespace: str
     open: int = 20
@@ -51,7 +51,6 @@ class ApprovalLimits:
 
 
 def parse_limits(namespace: str, **values: int) -> ApprovalLimits:
-    """Builds limits; raises BadLimitsError for a value below 1 or above its maximum."""
     for name, value in values.items():
         if not 1 <= value <= _MOST[name]:
             raise BadLimitsError(f"`{name}` is between 1 and {_MOST[name]}", where=name)
@@ -79,7 +78,6 @@ class Pace:
 
 
 def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits) -> Pace:
-    """Computes how fast this answer was given (rules 2 and 3)."""
     yes = answer.kind in {AnswerKind.APPROVE, AnswerKind.CONFIRM}
     for one in displays:
         if one.person == answer.person and one.at <= answer.received:
@@ -115,7 +113,7 @@ class AgentLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonLoad:
-    """The questions that one person was asked, and their answers (rule 4)."""
+    """The questions that one person was asked, and their answers."""
 
     person: str
     shown: int
@@ -135,7 +133,6 @@ class PersonLoad:
 def weigh(
     seen: Iterable[Seen], limits: ApprovalLimits
 ) -> tuple[tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """Computes the statistics per agent and per person, sorted by name."""
     asked: dict[str, list[Seen]] = {}
     shown: dict[str, list[int]] = {}
     paces: dict[str, list[tuple[AnswerKind, Pace]]] = {}

@@ -39,12 +39,10 @@ class Change:
 
     @property
     def place(self) -> str:
-        """The JSON path of the value, in the notation of scopes."""
         return label(self.way)
 
 
 def changes(before: JsonValue, after: JsonValue) -> tuple[Change, ...]:
-    """Lists the differing values; raises NotNarrowerError if the shapes or types differ (rule 1)."""
     return tuple(_walk((), before, after))
 
 
@@ -81,7 +79,6 @@ def require_narrower(
     before: Mapping[str, JsonValue],
     after: Mapping[str, JsonValue],
 ) -> tuple[Change, ...]:
-    """Returns the changes from `before` to `after`; raises NotNarrowerError if a rule is broken."""
     found = changes(dict(before), dict(after))
     if not found:
         raise NotNarrowerError("it is the held action itself: approve that")

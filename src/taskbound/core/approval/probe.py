@@ -124,12 +124,10 @@ class Operand:
             )
 
     def value(self) -> dict[str, JsonValue]:
-        """The JSON value of this operand in a question."""
         return {"found": dict(self.found), "kind": self.kind.value, "place": self.place}
 
 
 def parse_operand(value: JsonValue) -> Operand:
-    """Parses the output of `Operand.value`; raises UnreadableQuestionError for anything else."""
     match value:
         case {"found": dict() as found, "kind": str() as kind, "place": str() as place, **more} if not more:
             pairs = tuple((name, said) for name, said in sorted(found.items()) if isinstance(said, str))
@@ -161,7 +159,7 @@ _MARK: Final = re.compile(r'\["read",(.+),[0-9]+\]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingTool:
-    """A tool that is called to read, and its argument (rule 1)."""
+    """A tool that is called to read, and its argument."""
 
     tool: str
     argument: str
@@ -170,11 +168,9 @@ class ReadingTool:
 
     @property
     def text(self) -> str:
-        """The text form, `TOOL#ARGUMENT`."""
         return f"{self.tool}#{self.argument}" + (f"@{self.definition}" if self.definition else "")
 
     def arguments(self, value: JsonValue, place: str) -> str:
-        """The canonical arguments (rule 2); raises OperandUnreadableError for an unusable value."""
         number = isinstance(value, int) and not isinstance(value, bool)
         if not number and not (isinstance(value, str) and value and len(value) <= _LONGEST_VALUE):
             raise OperandUnreadableError(f"argument `{place}` is nothing that can be read by", where=place)
@@ -182,7 +178,6 @@ class ReadingTool:
 
 
 def parse_reading(where: str) -> ReadingTool:
-    """Parses `TOOL#ARGUMENT`; raises BadProbeError."""
     found = _WHERE.fullmatch(where)
     if found is None:
         raise BadProbeError("an answer is one of a tool that reads: `answer:SERVER__TOOL#ARGUMENT`")
@@ -195,13 +190,13 @@ def parse_reading(where: str) -> ReadingTool:
 
 
 def digest_of(result: bytes) -> str:
-    """The compared digest of a result (rule 3), in lowercase hex; raises MalformedError for bad JSON."""
+    """The compared digest of a result, in lowercase hex; raises MalformedError for bad JSON."""
     value = parse_object(result)
     return sha256(canonical({name: value[name] for name in _COMPARED if name in value})).hexdigest()
 
 
 def read_for(request: str) -> str:
-    """The request id of the call that this reading call serves (rule 4); empty for any other request."""
+    """The request id of the call that this reading call serves; empty for any other request."""
     found = _MARK.fullmatch(request)
     return found.group(1) if found is not None else ""
 
@@ -227,18 +222,15 @@ class PageRoot:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port as text."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
 
     @property
     def text(self) -> str:
-        """The text form (rule 1)."""
         return f"{self.origin}{self.path}"
 
     @property
     def is_address(self) -> bool:
-        """True if the host is an IP address."""
         return read_address(self.host) is not None
 
     def page(self, value: str) -> str:
@@ -265,7 +257,6 @@ class PageRoot:
 
 
 def parse_root(text: str) -> PageRoot:
-    """Parses a base URL; raises BadProbeError."""
     url = read_url(text)
     if not isinstance(url, ReadUrl) or url.scheme not in _SCHEMES or not url.path.endswith("/"):
         raise BadProbeError("pages are beneath `https://HOST/PATH/`, with a slash at its end")
@@ -321,14 +312,12 @@ class RowPlace:
 
     @property
     def text(self) -> str:
-        """The text form (rule 2)."""
         said = [f"{name}={_escape(value)}" for name in _PARTS if (value := getattr(self, name))]
         where = "/".join(map(_escape, self.path.split("/"))) if self.path else self.service
         return f"{self.engine}:{where}?{'&'.join(said)}"
 
 
 def parse_row(text: str) -> RowPlace:
-    """Parses a row place; raises BadProbeError."""
     engine, _, rest = text.partition(":")
     where, _, query = rest.partition("?")
     if engine not in {SQLITE, POSTGRESQL}:
@@ -405,7 +394,6 @@ class Probe:
 
     @property
     def text(self) -> str:
-        """The text form (rule 4)."""
         other = f"{self.repository}:" if self.repository else ""
         return f"{self.argument}={self.kind.value}:{other}{self.where}"
 
@@ -425,17 +413,15 @@ class Look:
 
     @property
     def is_near(self) -> bool:
-        """True for a look-up on the local disk (rule 6)."""
         return self.probe.kind in _DISK
 
     @property
     def is_read(self) -> bool:
-        """True if a tool must be called (rule 6); `value` is then the argument object."""
+        """True if a tool must be called; `value` is then the argument object."""
         return self.probe.kind is ProbeKind.ANSWER
 
 
 def parse_probe(text: str) -> Probe:
-    """Parses one probe; raises BadProbeError."""
     argument, _, rest = text.partition("=")
     kind, _, where = rest.partition(":")
     if len(text) > _LONGEST or _ARGUMENT.fullmatch(argument) is None:
@@ -456,7 +442,6 @@ def parse_probe(text: str) -> Probe:
 
 
 def parse_probes(texts: Iterable[str]) -> tuple[Probe, ...]:
-    """Parses the probes of one tool, sorted by argument; raises BadProbeError."""
     found = sorted((parse_probe(one) for one in texts), key=lambda one: one.argument)
     if len({one.argument for one in found}) != len(found):
         raise BadProbeError("two probes are about one argument")  # 4
@@ -472,7 +457,6 @@ def looks_of(
     *,
     directory: str,
 ) -> tuple[Look, ...]:
-    """Lists the look-ups for a call; raises OperandUnreadableError or OperandOutsideError."""
     found: list[Look] = []
     for probe in probes:
         repository = ""
@@ -565,12 +549,10 @@ class Check:
 
     @property
     def text(self) -> str:
-        """The text form."""
         return f"{self.seconds}:{self.probe.text}"
 
 
 def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
-    """Parses the checks of one tool, sorted by argument; raises BadProbeError."""
     seconds: dict[str, int] = {}
     for text in texts:
         found = _CHECK.fullmatch(text)
@@ -586,12 +568,11 @@ def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
 
 
 def settled_at(checks: Iterable[Check], lost: Instant) -> Instant:
-    """The instant from which a missing row proves that there was no effect (rule 2)."""
+    """The instant from which a missing row proves that there was no effect."""
     return Instant(lost + max(one.seconds for one in checks) * 1_000_000)
 
 
 def shown_by(found: Iterable[Operand | DeniedError]) -> Shown:
-    """Combines the findings of all checks (rule 3)."""
     some = tuple(found)
     if not some or not all(isinstance(one, Operand) for one in some):
         return Shown.UNREADABLE

@@ -84,7 +84,6 @@ class Need:
 
 
 def parse_lifter(lifter: str) -> Need:
-    """Parses a policy's lifter (rule 2); raises UnliftableError."""
     if lifter == "confirm":
         return Need(lifter=lifter, kind=NeedKind.CONFIRMATION)
     proof = _EVIDENCE.fullmatch(lifter)
@@ -97,7 +96,6 @@ def parse_lifter(lifter: str) -> Need:
 
 
 def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
-    """Lists the needs of these lifters (rule 3); raises UnliftableError."""
     named = tuple(lifters)
     steps = [one for one in named if parse_step_up(one) is not None]
     needs = tuple(parse_lifter(one) for one in named if one not in steps)
@@ -107,13 +105,13 @@ def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
 
 
 def steps_of(lifters: Iterable[str]) -> tuple[StepUp, ...]:
-    """Lists the step-up requirements in these lifters; an approver must meet each (rule 3)."""
+    """Lists the step-up requirements in these lifters; an approver must meet each."""
     return tuple(step for step in map(parse_step_up, lifters) if step is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First:
-    """The fields in which the answered question differs from that of its retry (rule 6)."""
+    """The fields in which the answered question differs from that of its retry."""
 
     id: str
     action: str
@@ -172,17 +170,15 @@ class Question:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """All needs (rule 3)."""
         return needs_of(self.lifters)
 
     @property
     def steps(self) -> tuple[StepUp, ...]:
-        """The step-up requirements (rule 3)."""
         return steps_of(self.lifters)
 
     @property
     def answered(self) -> Question:
-        """The question that people signed; for a retry, the first one, with its digest (rule 6)."""
+        """The question that people signed; for a retry, the first one, with its digest."""
         if self.first is None:
             return self
         first = {name: getattr(self.first, name) for name in FIRST}
@@ -210,7 +206,6 @@ _WHOLE: Final = frozenset({"asked", "deadline", "edition", "retry", "step"})
 
 
 def parse_question(raw: bytes) -> Question:
-    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         value = parse_object(raw)
         question = _question(value)
@@ -329,7 +324,6 @@ BEFALLS: Final = {
 
 
 def advance_approval(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
-    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return APPROVAL_TRANSITIONS.advance(state, event)
 
 

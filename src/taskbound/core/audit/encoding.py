@@ -33,12 +33,10 @@ quote_text: Final = encode_basestring
 
 
 def quote_texts(value: tuple[str, ...]) -> str:
-    """A sequence of texts as JSON."""
     return "[" + ",".join(map(quote_text, value)) + "]"
 
 
 def quote_truth(value: bool) -> str:  # noqa: FBT001  # one of four functions that are looked up by type
-    """A boolean as JSON."""
     return "true" if value else "false"
 
 
@@ -135,14 +133,13 @@ class _Plan:
 
 
 def render_event(event: Event) -> str:
-    """Canonical JSON of the event (rules 1, 2), lone surrogates kept; raises RecordMalformedError."""
+    """Canonical JSON of the event, lone surrogates kept; raises RecordMalformedError."""
     if isinstance(event, ActionDecided):
         return render_decided(event)
     return render_any(event)
 
 
 def render_any(event: Event) -> str:
-    """The generic implementation of `render_event`."""
     plan = _plan(event.kind)
     parts = [
         head + quote(value)
@@ -155,7 +152,6 @@ def render_any(event: Event) -> str:
 
 
 def parse_event(value: object) -> Event:
-    """Decodes a JSON object (rule 3); raises RecordMalformedError or EventUnknownError."""
     if not isinstance(value, dict):
         raise RecordMalformedError("an event is not an object")
     kind = value.get("kind")

@@ -75,7 +75,6 @@ class Verified(NoTruth):
 
     @property
     def uncovered(self) -> int:
-        """The number of records after the last checkpoint."""
         return self.size - self.covered
 
 
@@ -94,7 +93,7 @@ class LogVerifier:
         self._claims: list[_Claim] = []
 
     def take(self, raw: bytes) -> Record:
-        """Verifies the next record in log order (rule 1); raises TamperedError, `where` is its index."""
+        """Verifies the next record in log order; raises TamperedError, `where` is its index."""
         index = len(self._chains.leaves)
         record = self._chains.take(raw)
         match record.event:
@@ -110,7 +109,6 @@ class LogVerifier:
     def finish(
         self, notes: Sequence[bytes], key: VerifierKey, verify: Verify, held: Checkpoint | None = None
     ) -> Verified:
-        """Applies rules 2 to 5; arguments as for `verify_log`."""
         size = len(self._chains.leaves)
         if size == 0:
             raise LogEmptyError("the log holds no record")  # 1
@@ -147,15 +145,7 @@ def verify_log(
     verify: Verify,
     held: Checkpoint | None = None,
 ) -> Verified:
-    """Verifies a log by rules 1 to 5; raises a TamperedError that names the kind and place of tampering.
-
-    Args:
-        records: The exact bytes of all records, in log order.
-        notes: The checkpoint notes that came with the log.
-        key: The log's key, obtained independently and never from the log or its export.
-        verify: Checks one signature.
-        held: A checkpoint of this log that was opened earlier and kept elsewhere.
-    """
+    """Verifies a log; `key` and `held` must come from outside the log and its export."""
     verifier = LogVerifier()
     for raw in records:
         verifier.take(raw)
@@ -218,7 +208,6 @@ _LAST: Final = b'{"checkpoints":'
 
 
 def render_export(origin: str, records: Iterable[bytes], notes: Sequence[bytes]) -> Iterator[bytes]:
-    """Yields the lines of an export, each with its line feed."""
     yield _render_header(origin) + b"\n"
     for raw in records:
         yield raw + b"\n"

@@ -48,17 +48,15 @@ class Nodes(Protocol):
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf with this data (rule 1)."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of a node over two subtrees (rule 1)."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def fold(peaks: Sequence[bytes]) -> bytes:
-    """The root over complete subtrees of decreasing height, left to right (rule 2)."""
+    """The root over complete subtrees of decreasing height, left to right."""
     if not peaks:
         return EMPTY_ROOT
     above = peaks[-1]
@@ -68,7 +66,6 @@ def fold(peaks: Sequence[bytes]) -> bytes:
 
 
 def root(size: int, nodes: Nodes) -> bytes:
-    """The root of the first ``size`` leaves."""
     return _over(0, size, nodes)
 
 
@@ -236,7 +233,6 @@ class Frontier:
 
     @property
     def root(self) -> bytes:
-        """The root of the tree (RFC 9162 §2.1.1)."""
         return fold(self.peaks)
 
 
@@ -252,7 +248,6 @@ class Growth:
 
 
 def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
-    """Appends these leaf hashes in order."""
     size, peaks = frontier.size, list(frontier.peaks)
     edges = _Edges(frontier)
     for leaf in leaves:
@@ -270,7 +265,6 @@ def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
 
 
 def restore_frontier(size: int, read: TileReader) -> Frontier:
-    """Reads the right edge of a stored tree; raises TileMissingError."""
     nodes = TileNodes(read)
     edges = []
     entries, level = size, 0
@@ -291,7 +285,6 @@ class TileNodes:
         self._seen: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of a complete subtree, as for `Nodes`; raises TileMissingError."""
         level, within = divmod(height, TILE_HEIGHT)
         tile, first = divmod(index << within, TILE_WIDTH)
         last = first + (1 << within)
@@ -302,7 +295,6 @@ class TileNodes:
         return row[0]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
-        """The first ``width`` hashes of a tile (rule 3); raises TileMissingError."""
         found = self._seen.get((level, index))
         if found is None:
             found = self._seen[level, index] = self._read(level, index)

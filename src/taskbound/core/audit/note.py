@@ -85,12 +85,10 @@ class VerifierKey:
 
     @property
     def id(self) -> bytes:
-        """The four bytes by which signatures name the key."""
         return sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.public).digest()[:4]
 
     @property
     def text(self) -> str:
-        """The text form of the key (vkey)."""
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.type]) + self.public)}"
 
 
@@ -120,7 +118,6 @@ class OpenNote:
 
 
 def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierKey:  # noqa: A002  # C2SP's word
-    """Builds a key; raises VerifierKeyError for a bad name (empty, space, `+`) or a bad Ed25519 key."""
     if not name or "+" in name or any(one.isspace() for one in name) or _CONTROL.search(name):
         raise VerifierKeyError(f"`{name[:64]!a}` can't name a key")
     if type not in _SIGNATURE_SIZES:
@@ -131,7 +128,6 @@ def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierK
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """Parses a vkey, `name+id+base64`; raises VerifierKeyError."""
     name, _, rest = text.strip("\n").partition("+")
     key_id, _, encoded = rest.partition("+")
     try:
@@ -147,7 +143,6 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 
 def parse_note(raw: bytes) -> UnverifiedNote:
-    """Parses a note without verification (rule 1); raises NoteMalformedError."""
     if len(raw) > MAX_NOTE:
         raise NoteMalformedError(f"a note is at most {MAX_NOTE} bytes long")
     try:
@@ -166,10 +161,7 @@ def parse_note(raw: bytes) -> UnverifiedNote:
 
 
 def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNote:
-    """Parses and verifies a note (rules 2 to 4).
-
-    Raises NoteMalformedError, SignatureWrongError or SignatureMissingError.
-    """
+    """Raises NoteMalformedError, SignatureWrongError or SignatureMissingError."""
     note = parse_note(raw)
     trusted = {(key.name, key.id): key for key in keys}
     signers: dict[bytes, VerifierKey] = {}
@@ -185,7 +177,6 @@ def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNo
 
 
 def render_note(text: str, signatures: Iterable[tuple[VerifierKey, bytes]]) -> bytes:
-    """Encodes a note; raises NoteMalformedError for a bad text or if there is no signature."""
     lines = [f"— {key.name} {_base64(key.id + signature)}\n" for key, signature in signatures]
     raw = f"{text}\n{''.join(lines)}".encode()
     if parse_note(raw).text != text:
@@ -245,7 +236,6 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """The signed text (rule 1)."""
         return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode()}\n"
 
 
@@ -269,7 +259,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 
 def open_checkpoint(note: bytes, key: VerifierKey, verify: Verify) -> Checkpoint:
-    """Verifies a note and parses its checkpoint; raises OriginMismatchError for another log (rule 2)."""
+    """Verifies a note and parses its checkpoint; raises OriginMismatchError for another log."""
     if key.type != LOG:
         raise OriginMismatchError(f"`{key.name}` is the key of a witness, not of a log")
     checkpoint = parse_checkpoint(open_note(note, (key,), verify).text)
@@ -304,7 +294,6 @@ class Included(NoTruth):
 
 
 def render_proof(proof: Proof) -> bytes:
-    """Encodes a proof file (rule 1)."""
     lines = [_FIRST]
     if proof.extra is not None:
         lines.append(f"extra {b64encode(proof.extra).decode()}")
@@ -314,7 +303,7 @@ def render_proof(proof: Proof) -> bytes:
 
 
 def parse_proof(raw: bytes) -> Proof:
-    """Parses a proof file without verification (rule 1); raises ProofMalformedError."""
+    """Parses a proof file without verification; raises ProofMalformedError."""
     if len(raw) > _MAX_PROOF_FILE:
         raise ProofMalformedError(f"a proof file is at most {_MAX_PROOF_FILE} bytes long")
     head, blank, note = raw.partition(b"\n\n")

@@ -93,7 +93,6 @@ class Sealed:
 
 
 def record_bytes(record: Record) -> bytes:
-    """The canonical bytes (rule 1); raises RecordTooLargeError or RecordMalformedError."""
     _require_form(record)
     try:
         raw = _render(record).encode()
@@ -125,7 +124,6 @@ def seal(record: Record) -> Sealed:
 
 
 def parse_record(raw: bytes) -> Record:
-    """Parses a record (rule 3); raises RecordMalformedError, RecordVersionError or EventUnknownError."""
     value = _read_object(raw)
     if value.get("v") != VERSION or isinstance(value.get("v"), bool):
         raise RecordVersionError(f"the record is not of version {VERSION}")
@@ -145,7 +143,6 @@ def parse_record(raw: bytes) -> Record:
 
 
 def require_name(text: str) -> str:
-    """Returns the text if it can name a namespace or a writer; raises RecordMalformedError."""
     if _NAME.fullmatch(text) is None:
         raise RecordMalformedError(f"`{text[:64]!a}` can't name a namespace or a writer")
     return text
@@ -221,7 +218,6 @@ class Head:
 
     @property
     def text(self) -> str:
-        """The text form used in records."""
         return f"{self.writer}:{self.seq}:{self.hash}"
 
 
@@ -257,7 +253,6 @@ class Chains(NoTruth):
 
 
 def parse_head(text: str) -> Head:
-    """Parses a head in a record; raises RecordMalformedError."""
     writer, _, rest = text.partition(":")
     seq, _, value = rest.partition(":")
     if seq.isascii() and seq.isdecimal() and len(seq) <= len("9007199254740991"):
@@ -268,7 +263,7 @@ def parse_head(text: str) -> Head:
 
 
 def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: Instant) -> Grown:
-    """Appends one record per event (rule 2); an earlier instant becomes the last record's instant."""
+    """Appends one record per event; an earlier instant becomes the last record's instant."""
     at = max(at, chain.at)
     seq, prev = chain.seq, chain.prev
     records = []
@@ -315,7 +310,6 @@ class ChainVerifier:
         return record
 
     def seen(self) -> Chains:
-        """The chains seen so far."""
         heads = (
             Head(writer=writer, seq=len(places), hash=self.leaves[places[-1]].hex())
             for writer, places in self._places.items()

@@ -175,7 +175,6 @@ MAY_EXIST: Final = frozenset({_S.MINTING, _S.ACTIVE, _S.REVOKING, _S.UNSUPPORTED
 
 
 def advance(state: CredentialState, event: CredentialEvent) -> CredentialState:
-    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return CREDENTIAL_TRANSITIONS.advance(state, event)
 
 
@@ -215,7 +214,7 @@ class RenewalState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """The last renewal of a credential (rule 5)."""
+    """The last renewal of a credential."""
 
     action: str
     """The action that was permitted."""
@@ -293,29 +292,26 @@ def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
 
 
 def credential_of(action: str) -> str:
-    """The credential id for this action (rule 3): `crd_…` of `act_…`."""
     return f"crd_{action.removeprefix('act_')}"
 
 
 def is_canary(credential: Credential) -> bool:
-    """True for a preflight's credential (rule 3)."""
     return bool(credential.kind) and not credential.action
 
 
 def is_renewing(credential: Credential) -> bool:
-    """True if a renewal was permitted and the target must be informed."""
     renewal = credential.renewal
     return renewal is not None and renewal.state is RenewalState.WANTED
 
 
 def latest_end(credential: Credential) -> Instant:
-    """The latest end that the target may know (rule 5)."""
+    """The latest end that the target may know."""
     renewal = credential.renewal
     return credential.ends if renewal is None else max(credential.ends, renewal.ends)
 
 
 def end_in_target(ends: Instant) -> Instant:
-    """The end for the target in whole seconds, after the row's and within `GRACE` (rule 2)."""
+    """The end for the target in whole seconds, after the row's and within `GRACE`."""
     later = ends + _SKEW + _SECOND - 1
     return Instant(later - later % _SECOND)
 
@@ -328,7 +324,6 @@ def last_use(credential: Credential) -> Instant:
 
 
 def handed_out_until(credential: Credential) -> Instant:
-    """The deadline for acknowledging its secret (rule 4)."""
     return Instant(credential.shown + HANDED_OUT_WITHIN)
 
 
@@ -351,18 +346,16 @@ def parse_mark(text: str) -> str:
 
 
 def prefix_of(mark: str) -> str:
-    """The 12-character prefix of all names of this installation (rule 2)."""
     return f"tb_{parse_mark(mark)}_"
 
 
 def pattern_of(marks: Collection[str]) -> str:
-    """A regular expression for exactly the names with one of these marks (rule 2)."""
+    """A regular expression for exactly the names with one of these marks."""
     some = "|".join(sorted({parse_mark(one) for one in marks}))
     return f"^tb_({some})_[a-z2-7]{{35}}$" if some else "^$"
 
 
 def name_of(mark: str, credential: str) -> str:
-    """The name in the target of this credential (rule 1); raises BadMarkError or ForeignNameError."""
     found = _ID.fullmatch(credential)
     if found is None:
         raise ForeignNameError(f"`{escape_text(credential[:_SHOWN])}` is not the id of a credential")
@@ -370,7 +363,6 @@ def name_of(mark: str, credential: str) -> str:
 
 
 def id_of(mark: str, name: str) -> str:
-    """The credential id for a name in a target; raises BadMarkError or ForeignNameError (rule 2)."""
     prefix = prefix_of(mark)
     if not name.startswith(prefix) or _REST.fullmatch(name[len(prefix) :]) is None:
         raise ForeignNameError(
@@ -386,12 +378,10 @@ LATE: Final = seconds(60)
 
 
 def is_leased(credential: Credential, now: Instant) -> bool:
-    """True while a worker holds the lease."""
     return now < credential.lease.until
 
 
 def take_lease(credential: Credential, now: Instant) -> Lease:
-    """Returns a new lease for the caller (rule 1); raises LeaseHeldError."""
     if is_leased(credential, now):
         raise LeaseHeldError(f"`{credential.id}` is in another worker's hand")
     return Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
@@ -404,13 +394,11 @@ def is_never_begun(credential: Credential, now: Instant) -> bool:
 
 
 def require_lease(credential: Credential, fence: int, now: Instant) -> None:
-    """Raises LeaseLostError unless `fence` is that of the current lease (rule 2)."""
     if fence != credential.lease.fence or not is_leased(credential, now):
         raise LeaseLostError(f"`{credential.id}` was in this worker's hand, and is no more")
 
 
 def let_go(credential: Credential) -> Lease:
-    """A released lease with the same fence."""
     return Lease(fence=credential.lease.fence, until=NEVER)
 
 
@@ -474,7 +462,6 @@ def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None
 
 
 def is_overdue(credential: Credential, now: Instant) -> bool:
-    """True if its revocation is overdue (rule 6)."""
     return credential.state is CredentialState.REVOKING and age_of(credential, now) >= OVERDUE
 
 
@@ -510,7 +497,7 @@ _FORM: Final = re.compile(r"(?=(tbs_[A-Za-z0-9_-]{49}))")
 
 
 def spell_secret(raw: bytes) -> str:
-    """The 53 characters of a secret, from `SECRET_BYTES` random bytes (rule 1)."""
+    """The 53 characters of a secret, from `SECRET_BYTES` random bytes."""
     if len(raw) != SECRET_BYTES:
         raise ValueError(f"a secret is made of {SECRET_BYTES} bytes")
     body = _PREFIX + _plain(raw)
@@ -518,7 +505,7 @@ def spell_secret(raw: bytes) -> str:
 
 
 def find_secrets(text: str) -> tuple[int, ...]:
-    """The start positions of secrets of this form in a text (rule 3)."""
+    """The start positions of secrets of this form in a text."""
     return tuple(found.start() for found in _FORM.finditer(text) if _fits(found[1]))
 
 
@@ -551,7 +538,6 @@ _SMALL_ORDER: Final = frozenset(
 
 
 def parse_recipient(text: str) -> str:
-    """Returns the text if it is a usable public key (rules 1 and 2); raises BadRecipientError."""
     if _TEXT.fullmatch(text) is None:
         raise BadRecipientError("a recipient is an X25519 public key: 43 characters of base64url")
     number = int.from_bytes(urlsafe_b64decode(f"{text}="), "little")
@@ -561,7 +547,7 @@ def parse_recipient(text: str) -> str:
 
 
 def require_recipient(recipient: str, *, credential: bool) -> None:
-    """Raises unless a recipient is named exactly for a credential request (rule 3)."""
+    """Raises unless a recipient is named exactly for a credential request."""
     if not credential:
         if recipient:
             raise UnwantedRecipientError("a recipient is named, and no credential is asked for")
@@ -576,7 +562,6 @@ _FIRST: Final = 1
 
 
 def kept_binding(credential: Credential) -> Binding:
-    """The binding under which the kept data is sealed (rule 1)."""
     return Binding(
         namespace=credential.namespace,
         server=credential.target,
@@ -587,7 +572,7 @@ def kept_binding(credential: Credential) -> Binding:
 
 
 def lost_until(credential: Credential, lasts: int) -> Instant:
-    """When anything given for it has expired (rule 2); `lasts` is the target's longest life in seconds."""
+    """When anything given for it has expired; `lasts` is the target's longest life in seconds."""
     last = max(credential.shown, credential.late)
     if last == NEVER:
         last = Instant(credential.made + MINTED_WITHIN + LEASE + LATE)
@@ -595,5 +580,4 @@ def lost_until(credential: Credential, lasts: int) -> Instant:
 
 
 def is_unbegun(credential: Credential) -> bool:
-    """True if the row shows that no mint began before the end (rule 3)."""
     return bool(credential.kind) and credential.shown == NEVER and credential.late == NEVER

@@ -57,7 +57,6 @@ class Binding:
 
 
 def parse_binding(kind: str, thumbprint: str) -> Binding:
-    """Parses a binding; raises BadBindingError."""
     known = {one.value: one for one in BindingKind}
     if kind not in known or _THUMBPRINT.fullmatch(thumbprint) is None:
         raise BadBindingError("a binding is `jkt` or `x5t#S256` with the thumbprint of a key", where="cnf")
@@ -89,7 +88,6 @@ class WorkloadProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         return f"{self.kind.value}:{self.subject}" + (f" by {self.issuer}" if self.issuer else "")
 
 
@@ -107,7 +105,6 @@ class AccountProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         return f"account:{self.subject} by {self.issuer}"
 
 
@@ -124,7 +121,6 @@ class TokenProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         held = "bearer" if self.binding is None else self.binding.kind.name.lower()
         return f"token:{self.token} ({held})"
 
@@ -198,7 +194,6 @@ class Answered:
 
 
 def parse_request_key(text: str) -> str:
-    """Returns the idempotency key; raises BadRequestKeyError."""
     if _KEY.fullmatch(text) is None:
         raise BadRequestKeyError("the key of the request is empty, too long, or has other characters")
     return text
@@ -217,7 +212,7 @@ def answered_of(principal: Principal, key: str, request: bytes, *, now: Instant)
 
 
 def answer_to(asked: Answered, known: Answered) -> str:
-    """The stored answer (rules 2 and 3); raises KeyReusedError or AnswerUnknownError."""
+    """The stored answer; raises KeyReusedError or AnswerUnknownError."""
     if asked.request != known.request:
         raise KeyReusedError("the key of the request is that of another one")
     if not known.answer:

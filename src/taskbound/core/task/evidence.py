@@ -107,7 +107,6 @@ Verdict: TypeAlias = Stated | Proven | Lapsed | Disowned
 
 
 def parse_evidence(text: str) -> Ticket | Words:
-    """Parses a ticket or words (rule 1); raises BadEvidenceError."""
     found = _parse(text)
     match found:
         case Ticket() | Words():
@@ -119,7 +118,6 @@ def parse_evidence(text: str) -> Ticket | Words:
 
 
 def read_evidence(text: str) -> Evidence:
-    """Parses any stored evidence; raises BadEvidenceError."""
     found = _parse(text)
     if found is None:
         raise BadEvidenceError("the stored evidence is malformed")
@@ -127,7 +125,6 @@ def read_evidence(text: str) -> Evidence:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """The text form (rule 1)."""
     match evidence:
         case Ticket(system=system, id=number):
             return f"ticket:{system}:{number}"
@@ -140,7 +137,6 @@ def evidence_text(evidence: Evidence) -> str:
 
 
 def evidence_names(evidence: Evidence) -> tuple[str, ...]:
-    """The names that policies use for it (rule 4)."""
     match evidence:
         case Ticket(system=system):
             return ("ticket", f"ticket.{system}")
@@ -151,7 +147,7 @@ def evidence_names(evidence: Evidence) -> tuple[str, ...]:
 
 
 def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Instant) -> Verdict:
-    """Judges the evidence now, against the current issuers by name (rules 2 and 3)."""
+    """Judges the evidence now, against the current issuers by name."""
     match evidence:
         case Ticket() | Words():
             return Stated()

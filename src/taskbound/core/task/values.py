@@ -63,7 +63,6 @@ _WORDS: Final = {one.value: one for one in Holds}
 
 
 def parse_holds(word: str) -> Holds:
-    """Parses a template's word, empty for rule 1; raises TaskSyntaxError."""
     if not word:
         return Holds.END_WITH_CALL
     try:
@@ -135,7 +134,6 @@ TASK_TRANSITIONS: Final[Transitions[TaskState, TaskEvent]] = Transitions(
 
 
 def ending(how: str) -> TaskEvent:
-    """The event for a way to end a task; raises TaskSyntaxError."""
     ways = {
         "completed": TaskEvent.COMPLETE,
         "failed": TaskEvent.FAIL,
@@ -246,7 +244,6 @@ class Template:
 
 
 def move_task(task: Task, event: TaskEvent) -> Task:
-    """Returns the task after the event; raises WrongStateError if the event is not allowed."""
     state = TASK_TRANSITIONS.advance(task.state, event)
     return replace(task, state=state, version=task.version + 1)
 
@@ -283,10 +280,7 @@ _DEPTH_LIMIT: Final = 32
 
 
 def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
-    """Raises unless the task and every ancestor in `heads` are live.
-
-    Raises NoTaskError, TaskEndedError, TaskExpiredError, TaskPausedError or TaskNotStartedError.
-    """
+    """Raises unless the task and every ancestor in `heads` are live."""
     wanted = task
     for _ in range(_DEPTH_LIMIT):
         head = heads.get(wanted)
@@ -400,5 +394,4 @@ class Unclaimed:
 
 
 def leave_unclaimed(task: Task, now: Instant) -> Unclaimed:
-    """The note for a task that begins now."""
     return Unclaimed(namespace=task.namespace, task=task.id, until=Instant(now + WAITS))

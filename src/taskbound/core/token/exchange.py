@@ -106,7 +106,6 @@ class Exchange:
 
 
 def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
-    """Parses a form (rules 1 to 3); raises UnknownGrantError, BadExchangeError or TargetUnknownError."""
     if _one(form, "grant_type") != GRANT:
         raise UnknownGrantError("the token endpoint gives tokens by exchange", where="grant_type")
     targets = [*form.get("resource", ()), *form.get("audience", ())]
@@ -138,7 +137,6 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
 
 
 def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> str:
-    """The agent to delegate to (rule 4), empty for none; raises BadActorError."""
     if not asked.actor:
         return ""
     if asked.wanted != ACCESS_TOKEN or asked.target != issuer:
@@ -223,7 +221,6 @@ class Details:
 
 
 def parse_details(text: str) -> Details:
-    """Parses `authorization_details` (rule 1); raises BadDetailsError."""
     try:
         found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
     except MalformedError as error:
@@ -247,7 +244,6 @@ def parse_details(text: str) -> Details:
 
 
 def require_no_details(text: str) -> None:
-    """Raises BadDetailsError if details are given (rule 2)."""
     if text:
         raise BadDetailsError(
             "the subject is the agent's own task, and no other one begins by it",

@@ -144,14 +144,12 @@ class Token:
 
 
 def state_of(token: Token, now: Instant) -> TokenState:
-    """The state of the token now (rule 2)."""
     if token.revoked != NEVER:
         return TokenState.REVOKED
     return TokenState.EXPIRED if now >= token.expires else TokenState.ISSUED
 
 
 def require_standing(token: Token, now: Instant) -> None:
-    """Raises TokenRevokedError or TokenEndedError unless the token is valid (rule 2)."""
     match state_of(token, now):
         case TokenState.REVOKED:
             raise TokenRevokedError(f"the token was revoked: {token.why}")
@@ -162,22 +160,19 @@ def require_standing(token: Token, now: Instant) -> None:
 
 
 def name_of(kind: str, namespace: str, name: str) -> str:
-    """The name in tokens (rule 3): `person:ann`, or `agent:acme/coder`."""
+    """The name in tokens: `person:ann`, or `agent:acme/coder`."""
     return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
 
 
 def named_in(subject: str) -> str:
-    """The bare name of a person, an agent or a service."""
     return subject.partition(":")[2].rpartition("/")[2]
 
 
 def service_name(namespace: str, service: str) -> str:
-    """A service's `sub` and `client_id`."""
     return name_of("service", namespace, service)
 
 
 def agent_name(namespace: str, agent: str) -> str:
-    """An agent's `client_id` and actor name."""
     return name_of("agent", namespace, agent)
 
 
@@ -277,7 +272,6 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
 
 
 def claims_digest(claims: Mapping[str, JsonValue]) -> str:
-    """The digest of the claims in row and record (rule 4)."""
     return sha256(canonical({**claims})).hexdigest()
 
 
@@ -310,7 +304,6 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
 
 
 def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
-    """The `authorization_details` object of a task token (RFC 9396 §2)."""
     return {
         "type": DETAILS,
         "identifier": token.task,
@@ -351,7 +344,7 @@ _FIRM: Final = {None: 0, BindingKind.DPOP: 1, BindingKind.MTLS: 2}
 
 
 def parse_life(asked: object, form: TokenForm) -> int:
-    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError (rule 1)."""
+    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError."""
     most = SHORT if form is TokenForm.TRANSACTION else LONGEST
     if not isinstance(asked, int) or isinstance(asked, bool) or not 0 <= asked <= most:
         raise BadTokenLifeError(f"such a token lives 1 to {most} seconds")
@@ -359,7 +352,7 @@ def parse_life(asked: object, form: TokenForm) -> int:
 
 
 def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
-    """Issue time and expiry in whole seconds, capped by `ends` (rule 1); raises BadTokenLifeError."""
+    """Issue time and expiry in whole seconds, capped by `ends`; raises BadTokenLifeError."""
     issued = Instant(now - now % _SECOND)
     end = min([Instant(issued + seconds(life)), *ends])
     expires = Instant(end - end % _SECOND)
@@ -369,7 +362,7 @@ def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
 
 
 def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, ...]:
-    """Puts an actor in front of the chain (rule 2); raises ActorChainError."""
+    """Puts an actor in front of the chain; raises ActorChainError."""
     chain = (actor, *before)
     if len(chain) > DEPTH:
         raise ActorChainError(f"a task is handed on at most {DEPTH - 1} times by its tokens")
@@ -381,7 +374,7 @@ def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, 
 
 
 def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
-    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged (rule 2)."""
+    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged."""
     chain: tuple[str, ...] = ()
     for one in reversed(agents):
         if chain[:1] != (one,):
@@ -390,20 +383,18 @@ def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
 
 
 def require_bound(binding: Binding | None) -> Binding:
-    """Returns the binding; raises UnboundTokenError for None (rule 3)."""
     if binding is None:
         raise UnboundTokenError("nothing was shown that the token could be bound to")
     return binding
 
 
 def require_as_firm(binding: Binding | None, before: Binding | None) -> None:
-    """Raises WeakerBindingError if the binding is weaker than the previous one (rule 3)."""
     if _FIRM[None if binding is None else binding.kind] < _FIRM[None if before is None else before.kind]:
         raise WeakerBindingError("the token would be bound less firmly than the one that it is made of")
 
 
 def require_meant(subject: Token, agent: str, shown: Binding | None) -> None:
-    """Raises NotMeantError unless this authenticated agent may exchange the token (rule 4)."""
+    """Raises NotMeantError unless this authenticated agent may exchange the token."""
     if subject.form is TokenForm.TASK and subject.agent == agent:
         return
     if subject.may_act == agent_name(subject.namespace, agent):

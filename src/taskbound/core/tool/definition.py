@@ -113,7 +113,6 @@ Texts = dict[str, "JsonValue"]
 
 
 def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
-    """The meaning of a tool object and its texts by place (rule 1); raises RemoteReferenceError (rule 3)."""
     texts: Texts = {}
     meaning: dict[str, JsonValue] = {}
     for key, value in tool.items():
@@ -129,7 +128,6 @@ def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
 
 
 def pointer(place: str, key: str) -> str:
-    """The JSON pointer (RFC 6901) of a member or item."""
     return f"{place}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -185,7 +183,6 @@ class Mirror:
 
 
 def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
-    """The declarations in an input schema; raises BadMirrorError (rule 1)."""
     found: dict[str, Mirror] = {}
     for path, one in _schemas(schema):
         if _KEY not in one:
@@ -203,7 +200,6 @@ def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
 
 
 def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[str, str], ...]:
-    """The headers of a call (rule 2)."""
     found: list[tuple[str, str]] = []
     for one in mirrors:
         value = arguments
@@ -217,7 +213,6 @@ def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[s
 
 
 def encoded(text: str) -> str:
-    """A text as a header value (rule 3)."""
     if _PLAIN.fullmatch(text) is not None and _LOOKS_ENCODED.fullmatch(text) is None:
         return text
     return f"=?base64?{b64encode(text.encode()).decode('ascii')}?="
@@ -301,7 +296,7 @@ class ToolDefinition:
 
 
 def effect_of(definition: ToolDefinition, declared: str) -> Effect:
-    """The declared effect, or that of the definition if `declared` is empty (rule 3)."""
+    """The declared effect, or that of the definition if `declared` is empty."""
     return Effect(declared) if declared else definition.effect
 
 
@@ -313,10 +308,6 @@ def parse_listed(raw: bytes) -> ToolDefinition:
 
 
 def parse_definition(raw: bytes) -> ToolDefinition:
-    """Parses a tool object of a server or method.
-
-    Raises BadDefinitionError (rules 2 and 5), RemoteReferenceError, BadToolNameError or MalformedError.
-    """
     value = parse_document(raw, limits=_LIMITS)
     if not isinstance(value, dict):
         raise BadDefinitionError("a tool is a JSON object")
@@ -338,10 +329,6 @@ def parse_definition(raw: bytes) -> ToolDefinition:
 
 
 def parse_definitions(raws: Iterable[bytes], *, server: str) -> tuple[ToolDefinition, ...]:
-    """Parses one server's list in order; error messages name the tool.
-
-    Raises TooManyToolsError (rule 5), DuplicateToolError, LookAlikeToolError (rule 6) or MalformedError.
-    """
     found: list[ToolDefinition] = []
     size = 0
     for raw in raws:
@@ -471,7 +458,6 @@ _QUESTIONS: Final[Mapping[str, tuple[str, Schema]]] = {
 
 @cache
 def method_definition(name: str) -> ToolDefinition:
-    """The definition of a method; raises BadToolNameError for an unknown one."""
     hints: dict[str, JsonValue] = {"idempotentHint": True, "readOnlyHint": True}
     if name in _QUESTIONS:
         description, schema = _QUESTIONS[name]
@@ -540,7 +526,7 @@ def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
 def compare_list(
     pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str, methods: Sequence[str] = ()
 ) -> Mapping[str, Comparison]:
-    """Compares a server's list with its pins, by own name; an unreadable list changes all (rule 3)."""
+    """Compares a server's list with its pins, by own name; an unreadable list changes all."""
     try:
         seen = {one.name: one for one in parse_definitions(raws, server=server)}
         seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}

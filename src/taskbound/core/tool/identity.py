@@ -278,22 +278,19 @@ class Remote:
 
     @property
     def target(self) -> str:
-        """The request target: path and query."""
         _, mark, query = self.url.partition("?")
         return f"{self.read.path}{mark}{query}"
 
     @property
     def authority(self) -> str:
-        """Host and port for the `Host` header."""
         return self.url.split("/", 3)[2]
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
         return f"{self.read.scheme}://{self.authority}"
 
     def admits(self, address: str, *, private: bool = False) -> bool:
-        """True if calls may go to this resolved address; `private` allows private networks (rule 3)."""
+        """True if calls may go to this resolved address; `private` allows private networks."""
         found = ip_address(address)
         if private:
             plain = found.ipv4_mapped if isinstance(found, IPv6Address) and found.ipv4_mapped else found
@@ -307,7 +304,6 @@ class Remote:
         return is_public(found)
 
     def require_room(self, slots: tuple[Slot, ...]) -> None:
-        """Raises BadSlotError if a slot's header or parameter is taken (rule 4)."""
         headers = {name for name, _ in self.headers}
         parameters = {part.partition("=")[0] for part in self.url.partition("?")[2].split("&")}
         for one in slots:
@@ -316,7 +312,6 @@ class Remote:
                 raise BadSlotError(f"the place `{one.place}` is taken")
 
     def value(self) -> dict[str, JsonValue]:
-        """The part of the identity digest for this URL."""
         file = self.authorities
         return {
             "authorities": [file.path, file.sha256] if file is not None else [],
@@ -328,7 +323,6 @@ class Remote:
 
 
 def canonical_url(text: str) -> str:
-    """The canonical form of a URL; raises BadUrlError (rules 1, 2 and 4)."""
     return _written(_read(text), text)
 
 

@@ -128,7 +128,6 @@ class Source:
 
     @property
     def tool(self) -> str:
-        """The name under which the credential is requested."""
         return join_tool_name(self.target, CREDENTIAL + self.kind)
 
     @property
@@ -143,27 +142,24 @@ class Source:
 
     @property
     def credential(self) -> str:
-        """The key of the credential, equal for all slots that share it (rule 3)."""
+        """The key of the credential, equal for all slots that share it."""
         asked = "&".join(f"{name}={encoded(value)}" for name, value in self.parameters)
         return f"{SOURCE}{self.target}/{self.kind}{'?' if asked else ''}{asked}"
 
     @property
     def text(self) -> str:
-        """The text form (rule 2)."""
         return f"{self.scheme}{' ' if self.scheme else ''}{self.credential}#{self.name}"
 
     @property
     def stand_in(self) -> str:
-        """The value while a person inspects the server (rule 5)."""
+        """The value while a person inspects the server."""
         return self.value("taskbound-looks")
 
     def value(self, found: str) -> str:
-        """The slot's value for this credential value."""
         return f"{self.scheme} {found}" if self.scheme else found
 
 
 def parse_source(text: str) -> Source:
-    """Parses a source; raises BadSlotError (rules 1 and 2) or MalformedError for its target."""
     scheme, mark, rest = text.rpartition(SOURCE)
     whole, _, name = rest.partition("#")
     place, _, asked = whole.partition("?")
@@ -260,13 +256,12 @@ class Slot:
 
     @property
     def text(self) -> str:
-        """The text form."""
         return self.place if self.source is None else f"{self.place}={self.source.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What a value is sealed for (rule 4)."""
+    """What a value is sealed for."""
 
     namespace: str
     server: str
@@ -295,7 +290,6 @@ def _decides(name: str) -> bool:
 
 
 def parse_slot(text: str) -> Slot:
-    """Parses a slot; raises BadSlotError (rules 1 and 2) or MalformedError for its source."""
     place, mark, words = text.partition("=")
     source = parse_source(words) if mark else None
     kind, _, rest = place.partition(":")
@@ -308,12 +302,12 @@ def parse_slot(text: str) -> Slot:
 
 
 def stand_ins(slots: Iterable[Slot]) -> dict[Slot, str]:
-    """The values of credential slots while a person inspects the server (`source`, rule 5)."""
+    """The values of credential slots while a person inspects the server."""
     return {one: one.source.stand_in for one in slots if one.source is not None}
 
 
 def require_secret(slot: Slot, value: str) -> None:
-    """Raises BadSecretError, without the value, unless it fits the slot (rule 3)."""
+    """Raises BadSecretError, without the value, unless it fits the slot."""
     size = len(value.encode("utf-8", "surrogatepass"))
     if not MIN_SECRET <= size <= MAX_SECRET:
         raise BadSecretError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes, and this one has {size}")
@@ -324,7 +318,6 @@ def require_secret(slot: Slot, value: str) -> None:
 
 
 def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinition]) -> None:
-    """Raises BadSlotError unless each argument slot exists in its tool (rule 1)."""
     known = {one.name: one for one in definitions}
     for slot in slots:
         if not slot.tool:
@@ -341,7 +334,7 @@ def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinitio
 
 
 def offered(definition: bytes, names: Collection[str]) -> bytes:
-    """The canonical definition without the slot arguments `names` (rule 2)."""
+    """The canonical definition without the slot arguments `names`."""
     if not names:
         return definition
     value = parse_object(definition)
@@ -356,7 +349,7 @@ def offered(definition: bytes, names: Collection[str]) -> bytes:
 
 
 def filled(arguments: bytes, values: Mapping[str, str]) -> bytes:
-    """The arguments with the slot values (rule 4); raises SlotTakenError (rule 3)."""
+    """The arguments with the slot values; raises SlotTakenError."""
     if not values:
         return arguments
     given: dict[str, JsonValue] = parse_object(arguments)
@@ -399,18 +392,16 @@ _TEXT: Final = re.compile(
 
 
 def may_name_secret(name: str) -> bool:
-    """True if the name may be that of a secret (rule 1)."""
     return names_secret(name) or not _HINTS.isdisjoint(_words(name))
 
 
 def names_secret(name: str) -> bool:
-    """True if the name says that its value is a secret (rule 2)."""
     before, last = ["", "", *_words(name)][-2:]
     return last in _SECRETS or last.endswith(_ENDINGS) or (last in _KEYS and before in _OPENING)
 
 
 def is_secret_text(text: str) -> bool:
-    """True if the text is or contains a recognizable secret (rules 3 and 4)."""
+    """True if the text is or contains a recognizable secret."""
     return _TEXT.search(text) is not None
 
 
@@ -453,7 +444,6 @@ class Leaks:
         self._digits = tuple(one.hex().encode() for one in whole)
 
     def beside(self, others: Leaks) -> Leaks:
-        """Searches for these and the other's values."""
         found = Leaks(())
         found._plain = self._plain + others._plain
         found._coded = self._coded + others._coded
@@ -461,11 +451,10 @@ class Leaks:
         return found
 
     def found_in(self, *texts: bytes | str) -> bool:
-        """True if one of the texts contains a value."""
         return any(self._in(one.encode() if isinstance(one, str) else one) for one in texts)
 
     def cut_in(self, *texts: str) -> bool:
-        """True if a short text contains a value, or part of one at an end or before an ellipsis (rule 4)."""
+        """True if a short text contains a value, or part of one at an end or before an ellipsis."""
         parts = (one.encode() for text in texts for one in text.split(_CUT))
         return self.found_in(*texts) or any(_cut(value, one) for one in parts for value in self._plain)
 

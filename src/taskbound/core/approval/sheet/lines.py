@@ -63,12 +63,11 @@ _LEFT_TO_RIGHT: Final = frozenset({"L", "NSM"})
 
 
 def is_plain(text: str) -> bool:
-    """True if each character is shown unescaped and is a piece of its own."""
     return text.isascii() and '"' not in text and "\\" not in text and not _hidden(text)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yields the text as shown, in pieces that must not be split (rules 1 to 4)."""
+    """Yields the text as shown, in pieces that must not be split."""
     hidden = _hidden(text)
     cluster = ""
     for (char, is_hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in hidden)):
@@ -91,7 +90,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def columns(shown: str) -> int:
-    """The maximum number of columns that a terminal uses for this text (rule 4)."""
+    """The maximum number of columns that a terminal uses for this text."""
     return len(shown) if shown.isascii() else sum(1 if char.isascii() else 2 for char in shown)
 
 
@@ -212,7 +211,6 @@ class Item:
 
 
 def lay_out(item: Item) -> Iterator[str]:
-    """Yields the lines of an item."""
     mark = f"  {item.label.value:<{_LABEL_WIDTH}}| "
     line = ""
     for atom in item.atoms:
@@ -270,7 +268,6 @@ class Leaf:
 
 
 def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
-    """Yields the leaves of a value in order (rule 1)."""
     match value:
         case dict() if value or not way:  # all arguments are an object, also without leaves
             for key, inner in value.items():
@@ -283,7 +280,6 @@ def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
 
 
 def leaf_atoms(leaf: Leaf) -> tuple[Atom, ...]:
-    """The path and value of a leaf, as shown."""
     atoms: list[Atom] = []
     for step in leaf.way:
         if isinstance(step, int):
@@ -346,14 +342,13 @@ _OF_SHORT: Final = (
 
 
 def remarks(where: str, text: str) -> Iterator[Item]:
-    """Yields the remarks about a text; `where` names the text (rules 1 and 2)."""
+    """Yields the remarks about a text; `where` names the text."""
     yield from bewares(where, text)
     for said in _said(text):
         yield Item(label=Label.NOTE, atoms=(*where.split(), *said.split()))
 
 
 def bewares(where: str, text: str) -> Iterator[Item]:
-    """Yields warnings about hidden characters in a text (rule 1)."""
     names = {kind.value for kind in kinds_in(text)}
     if any(unicodedata.category(char).startswith("N") for char in text if not char.isascii()):
         names.add("foreign-digit")

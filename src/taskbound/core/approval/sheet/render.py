@@ -201,7 +201,7 @@ class Sheet(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooLong(NoTruth):
-    """The action is too long to show and must be refused (rule 2)."""
+    """The action is too long to show and must be refused."""
 
     what: str
     """`lines` or `bytes`."""
@@ -463,7 +463,6 @@ def _need(need: Need, requester: str) -> SheetNeed:
 
 
 def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
-    """Collects the plan's content; raises BadSheetError if the steps are not the plan's."""
     named = tuple((one.plan, one.step, one.digest) for one in steps)
     if named != tuple((plan.id, number, digest) for number, digest in enumerate(plan.questions, 1)):
         raise BadSheetError("the plan has other steps")
@@ -481,7 +480,6 @@ def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
 
 
 def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Rendering:
-    """Renders a plan (rules 1 and 2); raises BadSheetError if a step has no sheet."""
     parts: list[str] = []
     for number, step in enumerate(of.steps, 1):
         shown = render_sheet(step)
@@ -532,7 +530,6 @@ def _lines(item: Item) -> Iterator[str]:
 
 
 def require_showable(of: SheetOf | PlanSheetOf) -> None:
-    """Raises TooLongToShowError if the sheet exceeds its limits."""
     match render_sheet(of) if isinstance(of, SheetOf) else render_plan_sheet(of):
         case Sheet():
             return

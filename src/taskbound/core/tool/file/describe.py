@@ -106,7 +106,6 @@ class Proposal:
 
 
 def describe_tool(definition: ToolDefinition) -> Proposal:
-    """Proposes a declaration for a tool (rules 1 to 4)."""
     properties = definition.input_schema.get("properties")
     known = properties if isinstance(properties, dict) else {}
     return Proposal(
@@ -204,7 +203,6 @@ class Change:
 
 
 def changes(tool: str, before: Declared, after: Declared) -> tuple[Change, ...]:
-    """The changes for a tool, in a fixed order."""
     return tuple(
         Change(
             tool=tool,
@@ -227,7 +225,7 @@ def change_of_sharing(server: str, identity: str, *, before: bool, after: bool) 
 
 
 def digest_of(found: Iterable[Change]) -> str:
-    """The digest of displayed changes (rule 2), 64 lowercase hex digits."""
+    """The digest of displayed changes, 64 lowercase hex digits."""
     rows: list[JsonValue] = [[one.tool, one.definition, one.what, one.before, one.after] for one in found]
     return sha256(canonical(rows)).hexdigest()
 

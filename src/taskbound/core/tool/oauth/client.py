@@ -148,12 +148,10 @@ class OAuthClient:
 
     @property
     def slot(self) -> Slot:
-        """The slot of the client's secret or key."""
         return KEY_SLOT if self.method == _BY_KEY else SECRET_SLOT
 
     @property
     def by_key(self) -> bool:
-        """True if it authenticates by a signature."""
         return self.method == _BY_KEY
 
     @property
@@ -162,7 +160,6 @@ class OAuthClient:
         return self.issuer or self.token
 
     def value(self) -> dict[str, JsonValue]:
-        """The part of the server's identity digest (rule 2)."""
         return {
             "client": self.client,
             "issuer": self.issuer,
@@ -176,7 +173,6 @@ class OAuthClient:
 
 
 def endpoint(url: str) -> Remote:
-    """Parses an endpoint (rule 3); raises BadClientError."""
     try:
         found = Remote(url=url, era=_ERA)
     except MalformedError as error:
@@ -187,7 +183,6 @@ def endpoint(url: str) -> Remote:
 
 
 def issuer_at(issuer: str) -> Remote:
-    """Parses an issuer, itself compared exactly (rule 3); raises BadClientError."""
     try:
         return endpoint(canonical_url(issuer))
     except BadUrlError as error:
@@ -195,7 +190,7 @@ def issuer_at(issuer: str) -> Remote:
 
 
 def hidden_in(slot: Slot, value: str) -> frozenset[str]:
-    """The value, its encoded header form, and each secret part of a key (rule 5)."""
+    """The value, its encoded header form, and each secret part of a key."""
     if slot != KEY_SLOT:
         return frozenset({value, _quoted(value)})
     try:

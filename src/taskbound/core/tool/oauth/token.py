@@ -100,10 +100,7 @@ class Token:
 def parse_token(
     status: int, kind: bytes, body: bytes, *, asked: Collection[str], default: int | None = DEFAULT_LIFE
 ) -> Token:
-    """Parses a token answer; `kind` is the media type in lower case, `default` None requires a lifetime.
-
-    Raises TokenRefusedError, TokenUnavailableError, TokenTooWideError (rule 4) or BadTokenError.
-    """
+    """`kind` is the media type in lower case; `default` None requires a lifetime in the answer."""
     if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         raise BadTokenError("the token endpoint sends elsewhere, and is not followed there")
     if status != _OK:
@@ -115,10 +112,7 @@ def parse_token(
 
 
 def parse_about(status: int, kind: bytes, body: bytes) -> Mapping[str, JsonValue]:
-    """Parses an introspection answer with `active` (RFC 7662 §2.2).
-
-    Raises TokenRefusedError, TokenUnavailableError or BadTokenError.
-    """
+    """Parses an introspection answer with `active` (RFC 7662 §2.2)."""
     if status != _OK:
         raise _refusal(status, kind, body)
     said = _object(kind, body) or {}
@@ -206,7 +200,6 @@ class Whom:
 
 
 def words_of(subject: str, actor: str) -> dict[str, str]:
-    """Request parameters with the subject's and the actor's assertions (rule 1)."""
     return {
         "subject_token": subject,
         "subject_token_type": _JWT,
@@ -217,7 +210,6 @@ def words_of(subject: str, actor: str) -> dict[str, str]:
 
 
 def require_exchanged(token: Token, asked: Collection[str]) -> None:
-    """Raises BadTokenError unless it is an access token that states its scope (rule 2)."""
     if token.kind != ACCESS_TOKEN:
         raise BadTokenError("what the token was exchanged for is no access token, or nothing says so")
     if asked and not token.says_scope:
@@ -232,7 +224,6 @@ def require_about(
     places: tuple[str, ...],
     client: str,
 ) -> None:
-    """Raises BadTokenError or TokenTooWideError unless introspection confirms the request (rule 3)."""
     if said.get("active") is not True:
         raise BadTokenError("the authorization server does not know the token that it gave")
     actor = said.get("act")
@@ -266,7 +257,7 @@ class Metadata:
 
 
 def places_of_issuer(issuer: str) -> tuple[str, ...]:
-    """The metadata URLs of an issuer, in order (rule 1); raises BadClientError."""
+    """The metadata URLs of an issuer, in order; raises BadClientError."""
     origin, path = _parted(issuer_at(issuer))
     oauth, openid = "oauth-authorization-server", "openid-configuration"
     if not path:
@@ -286,7 +277,6 @@ def places_of_resource(server: Remote) -> tuple[str, ...]:
 
 
 def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT) -> Metadata:
-    """Parses metadata of the typed issuer; raises BadMetadataError."""
     found = _read(body, "the issuer's metadata")
     said = found.get("issuer")
     if not isinstance(said, str) or said != issuer:
@@ -314,7 +304,6 @@ def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT)
 
 
 def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
-    """Raises OtherIssuerError or BadMetadataError unless the server names this issuer (rule 3)."""
     found = _read(body, "what the server says of its issuers")
     resource, issuers = found.get("resource"), found.get("authorization_servers", [])
     if not isinstance(resource, str) or not _covers(resource, server):
