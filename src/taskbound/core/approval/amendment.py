@@ -1,12 +1,11 @@
 """The question about a widening amendment of a task, its digest and its state machine (design 5).
 
-1. The digest is the SHA-256 of one canonical object that holds every fact that people approve.
-2. A changed scope, step, policy bundle or agent standing replaces the question. The end of the task withdraws
-   it and the deadline expires it; a pause does neither.
-3. The last required answer applies the amendment in the same transaction, so no approval waits for later use.
-4. A denial by any entitled person is final for that scope in that task.
-5. The agent's approvers answer, and the approvers of each tool that the amendment widens and that has ever
-   had approvers. Each set needs the highest count that a policy in force asks of the agent's approvers.
+The digest is the SHA-256 of one canonical object with every fact that people approve. A changed scope,
+step, policy bundle or agent standing replaces the question; a pause does not end it. The last required
+answer applies the amendment in the same transaction, so no approval waits for later use. A denial by any
+entitled person is final for that scope in that task. The agent's approvers answer, and those of each
+widened tool that ever had approvers; each set needs the highest count that a policy in force asks of the
+agent's approvers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
 """Limits on the questions that people are asked, and detection of answers faster than reading allows.
 
-1. A namespace limits open questions per task, questions per agent and hour, and reading speed. A question
-   over one of the first two limits is refused and its task pauses.
-2. Reading time runs from the first display of the question to this person until their answer. It is an upper
-   bound of the time that they read.
-3. An approval is *hasty* if it came faster than the sheet can be read, or without a display here. It counts
-   and is reported. A hasty denial is not reported.
-4. Statistics about people count what was displayed to them and what they answered within a time span.
+A question over a limit is refused and its task pauses. Reading time runs from the first display to this
+person until their answer, so it is an upper bound. A *hasty* approval came faster than the sheet can be
+read, or without a display here; it counts and is reported. Hasty denials are not reported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decides whether a call is a narrowing of a held one: the same call with lower amounts.
 
 1. Only amounts that a total of the grant adds up may differ; the grant's author declared that less is
-   narrower there. All other values, members and items are equal, texts code point for code point.
+   narrower there. All else is equal, texts code point for code point.
 2. One grant covers both calls, and its totals count every place that differs.
 3. Each differing amount is lower and at least 0, and keeps its JSON type (number or text).
 """

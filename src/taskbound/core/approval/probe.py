@@ -1,49 +1,40 @@
 """Probes and checks: declarations of what is read behind arguments, and the operands found there.
 
-Of `operand`:
-1. Operands are part of what approvers sign, so a changed file or reference is another question.
-2. Each kind of probe has a fixed set of fields; any other set is refused.
-Of `answer`:
-1. `TOOL#ARGUMENT` names a tool that is called with this argument only. A stored declaration ends with
-   `@DIGEST`, the digest of the definition that a person saw.
-2. The value is a text or an integer, according to the tool's schema. The server gets the canonical arguments.
-3. SHA-256 of the canonical `content` and `structuredContent` is compared; `_meta` may vary and is ignored.
-4. The request id of a reading call is an array of a word, the id of the held call and a number, which no
-   client can send. So the audit record links it to the held call.
+Approvers sign the operands, so a changed file or reference is another question. Each declaration has one
+text form, and each argument has one probe.
 
-Of `probe`:
-1. `ARGUMENT=file:FOLDER`: the argument is a path, or a list of paths, beneath the folder.
-2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository.
-   `ARGUMENT=revision:OTHER:FOLDER`: argument OTHER holds the path of the repository, beneath the folder.
-3. `row:PLACE`: the argument is the key of a row; `etag:BASE`: a page beneath the URL; `answer:TOOL#OTHER`:
-   the tool is called with the value as OTHER. Each also takes a list.
-4. Folders are absolute and normalized. A probe has one text form, and an argument has one probe.
-5. A value, or the schema's default for it, must be a text or a list of texts, up to a limit of look-ups per
-   call. A row key may be an integer and equals its digits.
-6. Only look-ups on the local disk run in the deciding process. The gateway makes the calls of `answer` as
-   calls with decisions of their own.
-Of `check`:
-1. `SECONDS:ARGUMENT=row:PLACE`: a call's effect is the row with the key in the argument. If that row is
-   missing SECONDS after the last attempt was lost, the call had no effect.
-2. SECONDS is at least the lifetime of a permit and at most a day. Before that a missing row proves nothing.
-3. All checks must find nothing; one finding proves the effect; one unreadable check proves nothing.
-Of `row`:
+`probe`: `ARGUMENT=KIND:…`, a text or a list of texts (a row key may be an integer): `file:FOLDER`, a path
+beneath the folder; `revision:REPOSITORY`, a ref of that git repository; `revision:OTHER:FOLDER`, argument
+OTHER holds the repository's path beneath the folder; `row:PLACE`, a row key; `etag:BASE`, a page beneath
+the URL; `answer:TOOL#OTHER`, the tool is called with the value as OTHER. Only look-ups on the local disk
+run in the deciding process. The gateway makes the calls of `answer` as calls with decisions of their own.
+
+`answer`: a stored declaration ends with `@DIGEST`, the digest of the definition that a person saw. The
+SHA-256 of the canonical `content` and `structuredContent` is compared; `_meta` is ignored. A reading
+call's request id is an array of a word, the held call's id and a number, which no client can send, so the
+audit record links both.
+
+`check`: `SECONDS:ARGUMENT=row:PLACE`. If the row with this key is missing SECONDS after the last attempt
+was lost, the call had no effect. SECONDS is at least a permit's lifetime, before which a missing row
+proves nothing, and at most a day. All checks must find nothing; one finding proves the effect; one
+unreadable check proves nothing.
+
+`row`:
+
 1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K` or
    `postgresql:/FOLDER?database=D&schema=S&table=T&key=K` (optional `port=` before and `user=` after the
-   database); each may end with `&version=V`.
-2. Other characters than letters, digits and `_.~-` are percent-encoded; there is one text form.
+   database); each may end with `&version=V`, otherwise the hash of the whole row is its version.
+2. Characters other than letters, digits and `_.~-` are percent-encoded.
 3. A place holds no secret: libpq reads passwords from the files of the calling account.
-4. Table and column names come from the declaration only, and have at most 63 bytes, because PostgreSQL
-   truncates longer names and would read another table.
-5. Without a version column the version is the hash of the whole row.
-Of `page`:
-1. A base is `https://HOST/PATH/` or `http://HOST/PATH/` in lower case with a final slash; a port only if it
-   is not the default; no user, query or fragment.
-2. An argument is a URL, a path from the root or a path from the base, and is parsed like the constraint
-   `url`, which refuses what parsers read differently: encoded dots and slashes, `..`, `//`, backslashes,
-   users.
-3. Scheme, host, port and the beginning of the path equal the base. The base itself is refused, as is a
-   fragment, which never reaches a server. A query is allowed.
+4. Names of tables and columns have at most 63 bytes: PostgreSQL truncates longer ones and would read
+   another.
+
+`page`:
+
+1. A base is `https://HOST/PATH/` or `http://HOST/PATH/`, without user, query, fragment or default port.
+2. An argument is parsed like the constraint `url`, which refuses what parsers read differently.
+3. Scheme, host, port and the beginning of the path equal the base. The base itself and fragments are
+   refused.
 4. A first segment with a colon is refused because it could be read as a scheme.
 """
 

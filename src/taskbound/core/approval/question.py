@@ -1,32 +1,20 @@
 """The approval question for a held action: content and digest, validity, and state machine.
 
-Of `question`:
+The digest is the SHA-256 of a canonical object that names the action by id and digest, requester, purpose,
+policy bundle, scope, operands, lifters with counts, nonce and deadline. The question of a narrowed action
+also names the original action's digest, a plan's step its plan and position, and a covered retry its
+number and the values that differ from the first question, so a reader can recompute the signed digest. It
+counts how often the task was given a scope, because uses may restart with a new one.
 
-1. The digest is the SHA-256 of a canonical object that names the action by id and digest, requester, purpose,
-   policy bundle, scope, operands, lifters with counts, nonce and deadline.
-2. Lifters: `confirm` is the requester; `approval:GROUP[:N]` N members of a group; `approval:agent` the tool's
-   approvers, or the agent's if the tool never had any; `evidence:jws[.ISSUER]` a token of a trusted issuer.
-   Any other lifter makes the action refused.
-3. All lifters are needed, each with its count; one human may count for several. `step-up:ACR@SECONDS` sets
-   how each approver must have signed in; alone, it asks the requester.
-4. The question of a narrowed action names the digest of the action that it narrows.
-5. The question of a plan's step names the plan and its position.
-6. The question of a covered retry names the retry's number and the values that differ from the first
-   question, so a reader can recompute the signed digest.
-7. A question counts how often its task was given a scope, because uses may restart with a new scope.
+Lifters: `confirm` is the requester; `approval:GROUP[:N]` N members of a group; `approval:agent` the tool's
+approvers, or the agent's if the tool never had any; `evidence:jws[.ISSUER]` a token of a trusted issuer.
+All are needed, each with its count; one human may count for several. `step-up:ACR@SECONDS` sets how each
+approver must have signed in; alone, it asks the requester. Any other lifter makes the action refused.
 
-Of `standing`:
-
-1. A change of policy bundle, scope, tool or agent standing makes it another question; the answer is not used.
-2. The end of the task withdraws it. A pause does not, but no approval is used while the task is paused.
-3. It expires at its deadline, by the daemon's clock.
-
-Of `state`:
-
-1. A denial by any entitled person is final.
-2. An approval is used once, whatever the outcome of the action.
-3. A denial after sufficient approvals still counts, as long as the approval is unused.
-4. A narrowing closes the held action like a denial; the narrowed action has its own question.
+A change of policy bundle, scope, tool or agent standing makes it another question. The task's end
+withdraws it; a pause does not, but no approval is used during a pause. The daemon's clock decides its
+expiry. A denial by any entitled person is final, also after sufficient approvals, until the approval is
+used. An approval is used once, whatever the outcome. A narrowing closes the held action like a denial.
 """
 
 from __future__ import annotations

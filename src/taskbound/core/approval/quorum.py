@@ -1,48 +1,37 @@
 """Entitled approvers, sufficiency of answers, signed statements, and plans of several questions.
 
-Of `quorum`:
+`quorum`:
 
-1. The requester of a task, of its ancestors and of its descendants cannot approve, nor can the person whose
-   account the agent ran under for one of them. Linked persons count as one human in this rule.
+1. The requester of a task, of its ancestors and of its descendants cannot approve, nor can the person
+   whose account the agent ran under for one of them. Linked persons count as one human here.
 2. A confirmation comes from the requester only and never counts as an approval.
-3. A group's current members answer for a named group. For `approval:agent` the tool's approvers answer if any
-   were ever named, even if all have left; otherwise the agent's.
+3. Current members answer for a group. For `approval:agent` the tool's approvers answer if any were ever
+   named, even if all have left; otherwise the agent's. A target's tool may have groups as approvers.
 4. Humans are counted once, independent of their number of keys, accounts and answers.
 5. A denial by any person who could approve or confirm is final.
-6. Evidence counts while a currently trusted issuer's token about this question verifies. It cannot be denied;
-   the requester can withdraw the question.
-7. Where a step-up is required, an approval counts with the sign-in that its person had when it arrived, if
-   that is strong and recent enough and still valid. Denials need none.
+6. Evidence counts while a currently trusted issuer's token about this question verifies; it cannot be
+   denied.
+7. For a step-up, an approval counts with the sign-in that its person had when it arrived, if that is
+   strong and recent enough and still valid. Denials need none.
 8. A person without an account at an issuer of people cannot meet a step-up and is not asked.
-9. The approvers of a target's tool may include groups, with their current members.
 
-Of `waiting`:
+`waiting`: the sentence names persons only where the policy names no group.
 
-1. The sentence names groups, or persons where the policy names no group; it shows the deadline's date if that
-   differs from the question's.
+`statement`:
 
-Of `statement`:
-
-1. The first line states what the text is, so no other signature can be an answer and no answer anything else.
+1. The first line states what the text is, so no signature for another purpose can be an answer.
 2. Each statement has one text form; any other text is refused.
 3. It names the approval digest, so a signature binds the question that was shown (A198).
 4. A narrowing names the digest of the narrowed action in an extra line.
 5. The first line names the subject: an action, a plan or an amendment. Only an action can be narrowed.
 6. An answer covers retries only if a line states how many; only a yes to one action can (law 7).
 
-Of `plan`:
-
-1. The digest covers requester, task and the steps' approval digests in order (I-28).
-2. Each step's question names the plan and its position, so plan and questions cannot be recombined.
-
-Of `together`:
-
-1. A plan has 2 to 20 steps.
-2. One answer applies to every step, so all steps need the same lifters and the same people must suffice for
-   each. An issuer's token is about one question and lifts no plan.
-3. A step can be used after the step before it succeeded. Any other outcome ends the rest of the plan (law 7).
-4. A yes must count for every remaining step. A denial must count for at least one; steps for which it does
-   not count are superseded, not denied.
+`plan`: its digest covers requester, task and the steps' approval digests in order (I-28). Each step's
+question names the plan and its position, so they cannot be recombined. One answer applies to all 2 to 20
+steps, so all need the same lifters and the same people; an issuer's token lifts no plan. A step can be
+used after the step before it succeeded; any other outcome ends the rest (law 7). A yes must count for
+every remaining step, a denial for at least one; the steps for which it does not count are superseded, not
+denied.
 """
 
 from __future__ import annotations

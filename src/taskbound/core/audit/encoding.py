@@ -1,13 +1,11 @@
-"""Canonical encoding of events, strict decoding, and shortening to fit a log entry.
+"""Canonical encoding of events (RFC 8785), strict decoding, and shortening to fit a log entry.
 
-1. An event is one JSON object in canonical form (RFC 8785).
-2. Fields that hold their default are omitted (wire law, rule 2).
-3. Decoding refuses unknown kinds, fields and types, and completes nothing.
-4. Encoding replaces what a record cannot hold, so that hostile input is recorded too (I-50): a lone surrogate
-   by its escape and, only if the entry would be too long, a text by its beginning, length and digest.
-
-JSON strings are written with Python's own quoting, `ensure_ascii` off, which equals RFC 8785 §3.2.2.2; tests
-compare both.
+1. Fields that hold their default are omitted. Decoding refuses unknown kinds, fields and types.
+2. Encoding replaces what a record cannot hold, so that hostile input is recorded too (I-50): a lone
+   surrogate by its escape and, only if the entry would be too long, a text by its beginning, length and
+   digest.
+3. Strings use Python's own quoting, `ensure_ascii` off, which equals RFC 8785 §3.2.2.2; tests compare
+   both.
 """
 
 from __future__ import annotations

@@ -1,22 +1,20 @@
 """Offline verification of a whole log, and its export format.
 
-Of `log`: checks run in this order, and the first failure is raised.
+Checks run in this order, and the first failure is raised:
 
 1. The log has a record; each is well-formed, continues its writer's chain and follows every head it names.
-2. At least one checkpoint came along; each is signed by the log's key, which the verifier already holds, and
-   no two contradict each other.
-3. An independently kept checkpoint matches the log's root at its size. This detects a log that was recomputed
-   and signed again with the log's own key.
+2. At least one checkpoint came along; each is signed by the log's key, which the verifier already holds,
+   and no two contradict each other.
+3. An independently kept checkpoint matches the log's root at its size. This detects a log that was
+   recomputed and signed again with the log's own key.
 4. Every checkpoint matches the log's root at its size.
 5. Every checkpoint that a record names matches the records before it.
 
-Records after the last checkpoint are reported; only their chains protect them.
+Only their chains protect the records after the last checkpoint; they are reported.
 
-Of `export`: JSON Lines in UTF-8 with LF after each line.
-
-1. First line, canonical: ``{"format":"taskbound-audit","origin":…,"v":1}``.
-2. One line per record in log order, with the exact bytes.
-3. Last line, canonical: ``{"checkpoints":["…",…]}``, oldest first. Without it the export was truncated.
+An export is JSON Lines in UTF-8 with LF: the canonical header
+``{"format":"taskbound-audit","origin":…,"v":1}``, the records' exact bytes in log order, and the canonical
+``{"checkpoints":["…",…]}``, oldest first. Without this last line the export was truncated.
 """
 
 from __future__ import annotations

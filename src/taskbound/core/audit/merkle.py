@@ -1,18 +1,9 @@
-"""The Merkle tree of RFC 9162 section 2.1, its proofs and its tiles.
+"""The Merkle tree of RFC 9162 section 2.1, its proofs and its tiles (C2SP tlog-tiles).
 
-Of `merkle`:
-
-1. An empty tree's root is SHA-256 of nothing; leaves are hashed with prefix 0x00, nodes with 0x01.
-2. A tree of n > 1 leaves splits at the largest power of two below n, without padding.
-3. A verifier returns None or raises.
-4. Proofs consist of complete subtrees, named by height and index and supplied by a `Nodes` reader.
-
-Of `tiles`:
-
-1. A tile holds up to 256 hashes of one level (C2SP tlog-tiles): level 0 leaf hashes, level n + 1 the roots of
-   full tiles of level n. A partial tile is never hashed upward.
-2. Tiles only grow, so the newest state of a tile serves all older tree sizes.
-3. A proof reads O(log n) tiles; a missing or short tile is an error.
+Leaves are hashed with prefix 0x00, nodes with 0x01. A verifier returns None or raises. A tile holds up to
+256 hashes of one level: level 0 leaf hashes, level n + 1 the roots of full tiles of level n; a partial
+tile is never hashed upward. Tiles only grow, so the newest state of a tile serves all older tree sizes. A
+proof reads O(log n) tiles; a missing or short tile is an error.
 """
 
 from __future__ import annotations

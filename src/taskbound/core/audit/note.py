@@ -1,23 +1,14 @@
 """Signed notes (C2SP signed-note v1.0.0): checkpoints and inclusion proofs. Signature checks are passed in.
 
-Of `note`:
-
-1. Parsing is strict: UTF-8, no control character except line feed, signatures after the last blank line, each
-   in its one form.
+1. Parsing is strict: UTF-8, no control character except line feed, signatures after the last blank line,
+   each in its one form.
 2. A signature in a trusted key's name that does not verify invalidates the note, even beside valid ones.
 3. Signatures of other keys, even with the same name, are ignored.
 4. A note without a trusted signature is refused.
 
-Of `checkpoint`:
-
-1. The text is origin, size in decimal and root in base64, one per line. Further lines are signed but ignored.
-2. The log's key has the origin as its name, so a trusted key is trusted for one log.
-
-Of `proof`:
-
-1. The file has a first line, an optional unauthenticated `extra` line, the index, the path hashes, a blank
-   line and the checkpoint note.
-2. The verifier supplies the record; a proof of another record fails (I-48).
+A checkpoint is origin, decimal size and base64 root, one per line; further lines are signed but ignored.
+The log's key has the origin as its name, so a trusted key is trusted for one log. In a proof file the
+`extra` line is unauthenticated. The verifier supplies the record; a proof of another record fails (I-48).
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
 """One record of the log and the hash chain of its writer.
 
-Of `record`:
+`record`:
 
-1. A record is canonical JSON (RFC 8785) on one line, at most 65,535 bytes (C2SP tlog-tiles). Its Merkle leaf
-   hash serves the chain and the tree.
+1. A record is canonical JSON (RFC 8785) on one line, at most 65,535 bytes (C2SP tlog-tiles). Its Merkle
+   leaf hash serves the chain and the tree.
 2. The version in each record fixes format and hash; no field names an algorithm (I-48).
 3. Bytes are a record only if re-encoding the parsed value gives the same bytes.
 
-Of `chain`: a writer is one process start; its records may belong to several namespaces.
-
-1. The first record has number 1, no predecessor and the heads known to the writer.
-2. Each later record has the predecessor's hash, the next number and no earlier instant.
-3. A head that a writer names must be in the log before it. Heads are records that no other record names; they
-   reach all older records, so a few heads protect the tails of all dead writers.
-4. A verifier raises a named error per kind of fault.
+`chain`: a writer is one process start; its records may belong to several namespaces. The first record has
+number 1 and the heads known to the writer. Each later record has the predecessor's hash, the next number
+and no earlier instant. A head that a writer names must be in the log before it. Heads are records that no
+other record names; they reach all older records, so a few heads protect the tails of all dead writers.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
    check its lease and release it.
 2. The end of a credential voids all leases; a mint that was open may still arrive (I-12).
 3. A failed revocation stays open, with one more attempt and its error.
-4. A mint that was never sent cannot arrive; its report ends the credential at once (`state`, rule 5).
+4. A mint that was never sent cannot arrive; its report ends the credential at once.
 5. A secret that was not acknowledged in time is void, even before the row shows the end.
 6. The sealed data for ending a credential is deleted when the credential is ended.
-7. A renewal moves the end after the target was informed, and never earlier. The end of a credential ends its
-   renewal; an expired credential is never renewed, even before the row shows the end.
+7. A renewal moves the end after the target was informed, and never earlier. The end of a credential ends
+   its renewal; an expired credential is never renewed, even before the row shows the end.
 """
 
 from __future__ import annotations

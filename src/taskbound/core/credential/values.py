@@ -1,67 +1,51 @@
 """A credential: its row, states, name in the target, lease, due time, secret and recipient.
 
-Of `values`:
-1. The request (target, kind, arguments, task, action) never changes; state, end, lease, last renewal and due
-   time do.
-2. A credential ends with its task at the latest, and by itself in the target within `GRACE` after that, even
-   if all Taskbound processes are gone (I-03). The target's end is never before the row's, because a fast
-   clock there would shorten the grant.
-3. Its id derives from its action, so an action has at most one credential. A kind without an action is a
-   preflight's *canary*; without both it was found by a sweep.
-4. The requester must acknowledge the secret within `HANDED_OUT_WITHIN` (K10).
-5. A permitted renewal is stored beside the row's end until the target is informed; the last renewal stays
-   with its outcome, which decides its action's outcome.
-6. A credential without a name in its target is ended by data sealed to the broker (`keeping`).
+`values`: a credential ends with its task at the latest, and by itself in the target within `GRACE` after
+that, even if all Taskbound processes are gone (I-03). The target's end is never before the row's, because
+a fast clock there would shorten the grant. Its id derives from its action, so an action has at most one
+credential. A kind without an action is a preflight's *canary*; a sweep found one without both. The
+requester must acknowledge the secret within `HANDED_OUT_WITHIN` (K10). A permitted renewal is stored
+beside the row's end until the target is informed; its outcome decides its action's outcome.
 
-Of `state` (design 5; I-01 to I-07, I-12, I-14):
-1. A credential begins *journaled*, with nothing in the target; one found by a sweep begins *revoking*.
-2. A mint is attempted once; a lost mint is revoked and never repeated.
-3. Each end leads to *revoking*, which never leads back to active (I-12).
-4. Only the target's own state leaves *revoking*: *gone*, or *unsupported* with a known end. Errors, time and
-   attempts do not (I-06).
-5. A mint that was never sent ends without a look-up, by the report of its lease holder.
-6. Each renewal of an active credential has a decision of its own. Any end takes precedence.
-7. A credential that reappears (restored data, a late mint) is revoked again (I-14); a repeated proof that it
-   is gone changes nothing (I-05).
+`state` (design 5; I-01 to I-07, I-12, I-14): a credential begins *journaled*, with nothing in the target;
+one found by a sweep begins *revoking*. A mint is attempted once; a lost mint is revoked and never
+repeated. Each end leads to *revoking*, which never leads back to active. Only the target's own state
+leaves *revoking*: *gone*, or *unsupported* with a known end; errors, time and attempts do not (I-06). Each
+renewal has a decision of its own; any end takes precedence. A credential that reappears (restored data, a
+late mint) is revoked again (I-14); a repeated proof that it is gone changes nothing (I-05).
 
-Of `name`:
-1. `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`, which fit
-   all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218).
-2. The mark separates installations that share a target. A sweep touches only exact names with its mark
-   (I-14).
+`name`: `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`,
+which fit all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218). The mark
+separates installations that share a target; a sweep touches only exact names with its mark (I-14).
 
-Of `lease`:
-1. A lease can be taken if none is current; each has the next fence.
-2. A report counts only with the current fence, so a stopped process that resumes reports nothing.
-3. A lease covers one call of a target. The holder starts nothing in the last `MARGIN`.
-4. A mint of a lost lease may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
+`lease`: a report counts only with the current fence, so a stopped process that resumes reports nothing. A
+lease covers one call of a target; the holder starts nothing in the last `MARGIN`. A mint of a lost lease
+may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
 
-Of `due`:
-1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the mint's
-   lease expires.
+`due`:
+
+1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the
+   mint's lease expires.
 2. An unacknowledged credential ends with its hand-out, any other at its own end.
 3. A renewal is done at once, and after a failure with the waits of rule 4.
-4. A revocation is tried at once, then 0.5, 1, 2, 4 and repeatedly 5 s after the start of the failed attempt;
-   5 s bound the time from a target's recovery to the end (T4). A longer attempt is followed at once.
-5. A gone credential is looked up once more if a late mint is possible (`lease`, rule 4).
-6. A revocation is overdue after `OVERDUE`, and its age is reported to people (I-06).
+4. A revocation is tried at once, then 0.5, 1, 2, 4 and repeatedly 5 s after the start of the failed
+   attempt; 5 s bound the time from a target's recovery to the end (T4). A longer attempt is followed at
+   once. A revocation is overdue after `OVERDUE` (I-06).
+5. A gone credential is looked up once more if a late mint is possible.
 
-Of `secret`:
-1. `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters.
-2. The form serves secret scanners and authenticates nothing; anyone can produce it.
-3. A scan reports positions and never the secret.
-Of `recipient`:
-1. 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces larger values and
-   a key must have one text (RFC 7748, section 5).
-2. Points of small order are refused: the shared secret would be zero for any peer, so anyone could open the
-   data (RFC 7748, sections 6.1 and 7). The coordinates are 0, 1, -1 and the two of order 8.
-3. Only credential requests name a recipient, and each must.
-Of `keeping`:
-1. The data is sealed for this credential of this target only.
-2. A lost secret without kept data cannot be ended. It is reported as expired, never as gone, after the
-   target's longest lifetime, counted from when the last answer to its mint could arrive.
-3. If no mint began, the target gave nothing. The row proves this unless the store was restored; the broker's
-   memory detects that (`surfaces.broker.memory`).
+`secret`: `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters. The form
+serves secret scanners and authenticates nothing; anyone can produce it. A scan reports positions only.
+
+`recipient`: 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces
+larger values and a key must have one text (RFC 7748, section 5). Points of small order (coordinates 0, 1,
+-1 and the two of order 8) are refused: the shared secret would be zero for any peer, so anyone could open
+the data (sections 6.1 and 7).
+
+`keeping`: a credential without a name in its target is ended by data sealed to the broker, for this
+credential of this target only. A lost secret without kept data cannot be ended; it is reported as expired,
+never as gone, after the target's longest lifetime, counted from when the last answer to its mint could
+arrive. If no mint began, the target gave nothing. The row proves this unless the store was restored; the
+broker's memory detects that (`surfaces.broker.memory`).
 """
 
 from __future__ import annotations

@@ -1,35 +1,23 @@
 r"""Layout of sheets: labeled lines with quoted foreign text.
 
-Of `lines`:
+`lines`: each line has a gutter of 16 columns and at most 80 columns. Foreign text stands in quotes after
+the gutter and has no line feed and no two adjacent spaces, so it cannot imitate a gutter, even if a narrow
+terminal wraps the line. Unquoted words come from Taskbound. Adjacent quoted pieces are one text.
 
-1. Each line has a gutter of 16 columns (two spaces, a label or continuation mark, a bar) and at most 80
-   columns.
-2. Foreign text stands in quotes after the gutter and has no line feed and no two adjacent spaces, so it
-   cannot imitate a gutter, even if a narrow terminal wraps the line.
-3. Unquoted words come from Taskbound.
-4. A text that continues on the next line is closed and reopened; adjacent quoted pieces are one text.
+`leaves` (scalars, empty objects and lists) follow the order of the canonical bytes.
 
-Of `leaves`:
-
-1. A leaf is a scalar or an empty object or list. Leaves follow the order of the canonical bytes.
-2. A number is written as in the canonical bytes.
-3. A path consists of keys (texts) and list indexes (from 0, in brackets).
-
-Of `quoting`:
+`quoting`:
 
 1. Beyond ASCII only left-to-right letters and the marks of their own script appear unescaped, if
-   `action.text` accepts them. Right-to-left letters (terminals reorder neighbors), free combining marks (they
-   strike through), modifier letters, digits, signs, dashes, quotes and emoji are escaped.
+   `action.text` accepts them. Right-to-left letters (terminals reorder neighbors), free combining marks
+   (they strike through), modifier letters, digits, signs, dashes, quotes and emoji are escaped.
 2. A space appears unescaped only between two visible characters.
-3. Escapes are those of `action.escape`, plus `\"`: no text can end its own quotes.
+3. Escapes are those of `action.escape`, plus `\"`: no text can end its own quotes, and each has one form.
 4. A character beyond ASCII counts as two columns; a letter is never separated from its marks.
-5. Each text has one written form.
 
-Of `remarks`:
-
-1. *Beware* names each kind of character that a reader may miss or mistake.
-2. A *note* says what else a text may be parsed as and was not checked. Its absence proves nothing.
-3. Remarks contain no part of the text.
+`remarks`: *beware* names each kind of character that a reader may miss or mistake; a *note* says what else
+a text may be parsed as and was not checked, and its absence proves nothing. Remarks quote none of the
+text.
 """
 
 from __future__ import annotations

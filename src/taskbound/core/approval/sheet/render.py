@@ -1,20 +1,10 @@
 """Renders exact actions, approval questions and plans as the lines that an approver reads.
 
-Of `render`:
-
-1. Every byte of the arguments is shown exactly once, uncut.
-2. An action above `SheetLimits` has no sheet: it is refused, never held (law 6).
-3. Order: the digest and deadline, requester and action, the facts it depends on, and last the agent's words,
-   after a line that says so.
-4. Only canonical arguments have a sheet, so the shown arguments are the sent ones.
-5. Each action has one sheet, whose first and last lines state the number of lines.
-6. For a credential it adds the declared purpose and what approval grants, to whom and until when.
-
-Of `question`:
-
-1. Each step of a plan is shown by its complete own sheet, after a numbered line.
-2. The whole plan has its own size limit; a plan above it is refused and never asked about.
-3. Foreign text cannot imitate a step's first line, because it always follows a gutter.
+Every byte of the arguments is shown exactly once, uncut; only canonical arguments have a sheet, so the
+shown arguments are the sent ones. An action or plan above its limits has no sheet: it is refused, never
+held (law 6). The agent's words come last, after a line that says so. The first and last lines state the
+number of lines. Each step of a plan is shown by its complete own sheet; foreign text cannot imitate a
+step's first line, because it always follows a gutter.
 """
 
 from __future__ import annotations
