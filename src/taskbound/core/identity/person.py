@@ -1,11 +1,9 @@
 """Persons, their groups, and how they are authenticated.
 
-1. A local account read from a socket (`peer-uid`) is recorded and shown as unproven, because every program of
-   that account can claim it.
-2. Grantables are set for persons and groups; without one a person may grant nothing.
-3. Linked persons are one human and are counted once.
-4. Claimed and manual memberships are independent of each other.
-5. In mixed lists a group is written `group:NAME`, which is not a valid person name.
+A local account read from a socket (`peer-uid`) is recorded and shown as unproven, because every program of
+that account can claim it. Grantables are set for persons and groups; without one a person may grant
+nothing. Linked persons are one human and are counted once. Claimed and manual memberships are independent
+of each other. In mixed lists a group is written `group:NAME`, which is not a valid person name.
 """
 
 from __future__ import annotations

@@ -1,30 +1,22 @@
 """Keys that persons sign with: enrollment, OpenSSH keys and passkeys (Web Authentication, level 3).
 
-Of `person_key`:
+`person_key`: A key counts only while it is enrolled, cooled down and its person is in the organization;
+this is checked at each use. A `demo` namespace has relaxed rules. The count of keys that a namespace ever
+had never decreases.
 
-1. A key counts only while it is enrolled, cooled down and its person is in the organization; this is checked
-   at each use.
-2. A `demo` namespace has relaxed rules. The count of keys that a namespace ever had never decreases.
+`enrollment`: The new key signs the enrollment statement, which holds a nonce. A valid key of another human
+must sign it too; if only this person has one, that key; if no key is valid any more, the account that owns
+the data directory vouches. The first key needs no voucher. The first key of a namespace counts at once,
+because no other approval exists that it could undermine. Later keys cool down for a day, in a `demo`
+namespace not at all. A key file that an agent's account can use without a passphrase is refused outside
+`demo` namespaces.
 
-Of `enrollment`:
-
-1. The new key signs the enrollment statement, which holds a nonce. A valid key of another human must sign it
-   too; if only this person has one, that key; if no key is valid any more, the account that owns the data
-   directory vouches. The first key needs no voucher.
-2. The first key of a namespace counts at once, because no other approval exists that it could undermine.
-   Later keys cool down for a day, in a `demo` namespace not at all.
-3. A key file that an agent's account can use without a passphrase is refused outside `demo` namespaces.
-
-Of `passkey`:
-
-1. Each part of the client data and authenticator data must have one expected value; each mismatch has its own
-   error.
-2. The challenge is the SHA-256 of the statement that an OpenSSH key would sign.
-3. The origin must be the page that this daemon served, at its own port, without cross-origin frames. The RP
-   ID is `localhost` without a port, so only the origin tells local programs apart.
-4. User presence and user verification are required each time.
-5. The backup eligibility of a key is recorded at enrollment and must not change.
-6. Only ES256 and EdDSA over Ed25519 are accepted.
+`passkey`: Each part of the client data and authenticator data must have one expected value; each mismatch
+has its own error. The challenge is the SHA-256 of the statement that an OpenSSH key would sign. The origin
+must be the page that this daemon served, at its own port, without cross-origin frames. The RP ID is
+`localhost` without a port, so only the origin tells local programs apart. User presence and user
+verification are required each time. The backup eligibility of a key is recorded at enrollment and must not
+change. Only ES256 and EdDSA over Ed25519 are accepted.
 """
 
 from __future__ import annotations

@@ -1,18 +1,13 @@
 """Results of authentication, and idempotency keys of requests.
 
-Of `proof`:
+`proof`: A proof states an identity and an expiry, never authorization. A binding is a key's thumbprint,
+compared in full and kept through all token exchanges. The text form for records and screens contains no
+part of a credential.
 
-1. A proof states an identity and an expiry, never authorization.
-2. A binding is a key's thumbprint, compared in full and kept through all token exchanges.
-3. The text form for records and screens contains no part of a credential.
-
-Of `answered`:
-
-1. An idempotency key belongs to one principal in one namespace.
-2. It identifies one request; another request with it is refused.
-3. It is stored before the request runs and its answer afterwards. A key without an answer means an unknown
-   outcome, and the request is not repeated (law 7).
-4. It is kept for a day; a later use is a new request.
+`answered`: An idempotency key belongs to one principal in one namespace. It identifies one request;
+another request with it is refused. It is stored before the request runs and its answer afterwards. A key
+without an answer means an unknown outcome, and the request is not repeated (law 7). It is kept for a day;
+a later use is a new request.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Services (enforcement points and downstream systems), their owners, and the tools they enforce.
 
-1. Tokens and records write `service:NAME`. Taskbound's own processes are services with reserved names.
-2. The owner is a current person of the organization; without one the service is refused (law 9).
-3. The audience is the absolute URI of tokens for it, not beneath our issuer, a gateway or the trust domain,
-   and unique in its namespace.
-4. It enforces tools by full name or by server (`server__*`), up to a limit, and may ask about no others.
-5. Its own keys authenticate it, by stored thumbprints. A removed key never counts again in its namespace.
+Tokens and records write `service:NAME`. Taskbound's own processes are services with reserved names. The
+owner is a current person of the organization; without one the service is refused (law 9). The audience is
+the absolute URI of tokens for it, not beneath our issuer, a gateway or the trust domain, and unique in its
+namespace. It enforces tools by full name or by server (`server__*`), up to a limit, and may ask about no
+others. Its own keys authenticate it, by stored thumbprints. A removed key never counts again in its
+namespace.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """Evidence for a task: a ticket, the digest of the request's words, or an issuer's signed token.
 
-1. Each piece has one text form: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
-   `jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests only and is created from verified
-   tokens only.
-2. Tickets and words are *stated*, unverified. A token is *proven* until it expires, while its issuer is known
-   and has the signing key.
-3. Evidence is checked at each use against the current issuers (law 7).
-4. `@hold("evidence:NAME")` refers to `ticket`, `ticket.SYSTEM`, `words`, `jws` or `jws.ISSUER`.
+Each piece has one text form: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
+`jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests only and is created from verified
+tokens only. Tickets and words are *stated*, unverified. A token is *proven* until it expires, while its
+issuer is known and has the signing key. Evidence is checked at each use against the current issuers (law
+7). `@hold("evidence:NAME")` refers to `ticket`, `ticket.SYSTEM`, `words`, `jws` or `jws.ISSUER`.
 """
 
 from __future__ import annotations

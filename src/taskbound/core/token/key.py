@@ -1,30 +1,19 @@
 """Token signing keys, status lists, and single-use claims (replay protection).
 
-Of `key`:
+`key`: States: `next → current → retired`, and from each `revoked`, which is final. At most one key is
+current. Published are the next and current keys, and a retired one until its last token expires; never a
+revoked one. A next key becomes current ten minutes after creation, so clients can fetch it; at once if the
+current key was revoked or the rotation is forced. A key signs for a day.
 
-1. States: `next → current → retired`, and from each `revoked`, which is final. At most one key is current.
-2. Published are the next and current keys, and a retired one until its last token expires; never a revoked
-   one.
-3. A next key becomes current ten minutes after creation, so clients can fetch it; at once if the current key
-   was revoked or the rotation is forced.
-4. A key signs for a day.
+`status`: Two bits per token (§7.1): 0 valid, 1 invalid for good, 2 suspended. The first token has the
+lowest bits of the first byte (§4.1). Lists cover 15 minutes of expiry times. A token's random index is
+never reused and reveals no order or count (§13). Lists span all namespaces. A list is valid for at most a
+minute; verifiers fetch it again after ten seconds.
 
-Of `status`:
-
-1. Two bits per token (§7.1): 0 valid, 1 invalid for good, 2 suspended. The first token has the lowest bits of
-   the first byte (§4.1).
-2. Lists cover 15 minutes of expiry times. A token's random index is never reused and reveals no order or
-   count (§13).
-3. Lists span all namespaces.
-4. A list is valid for at most a minute; verifiers fetch it again after ten seconds.
-
-Of `claim`:
-
-1. A claim is known by the SHA-256 of its kind and length-prefixed parts.
-2. The first use takes it, across processes.
-3. It stays taken to the end of its window including clock skew, given by the caller (I-41).
-4. Forgetting old claims records up to when. A claim whose window ended by then is refused as used,
-   independent of clocks.
+`claim`: A claim is known by the SHA-256 of its kind and length-prefixed parts. The first use takes it,
+across processes. It stays taken to the end of its window including clock skew, given by the caller (I-41).
+Forgetting old claims records up to when. A claim whose window ended by then is refused as used,
+independent of clocks.
 """
 
 from __future__ import annotations

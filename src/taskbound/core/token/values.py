@@ -1,32 +1,23 @@
 """A token: its row, which exists before the signed text, and the claims derived from it.
 
-Of `values`:
+`values`: A token's content never changes; of the row only the revocation does. It ends at its revocation
+or expiry and never becomes valid again. Names are unique for our issuer (RFC 7519 §4.1.2): they contain
+the namespace unless it is `default`.
 
-1. A token's content never changes; of the row only the revocation does.
-2. It ends at its revocation or expiry and never becomes valid again.
-3. Names are unique for our issuer (RFC 7519 §4.1.2): they contain the namespace unless it is `default`.
+`claims`: Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests
+the actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token
+may be delegated to (§4.4). A service's token names it in `service` too, with its key. A task token's
+`authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline, location. A transaction
+token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit, including the facts
+it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has no `status` because
+it expires sooner than a list. Claims are canonical JSON; row and issue record hold their SHA-256.
 
-Of `claims`:
-
-1. Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests the
-   actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token may
-   be delegated to (§4.4). A service's token names it in `service` too, with its key.
-2. A task token's `authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline,
-   location.
-3. A transaction token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit,
-   including the facts it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has
-   no `status` because it expires sooner than a list.
-4. Claims are canonical JSON; row and issue record hold their SHA-256.
-
-Of `issuing`:
-
-1. Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the task, the
-   caller's proof or the exchanged token. Times are truncated to seconds (I-44).
-2. The actor chain grows at its front, has at most six distinct actors and excludes the subject (RFC 8693
-   §4.1).
-3. An exchange keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order.
-4. A token may be exchanged by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its
-   bound key; possession of the text is not sufficient.
+`issuing`: Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the
+task, the caller's proof or the exchanged token. Times are truncated to seconds (I-44). The actor chain
+grows at its front, has at most six distinct actors and excludes the subject (RFC 8693 §4.1). An exchange
+keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order. A token may be exchanged
+by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its bound key; possession of the
+text is not sufficient.
 """
 
 from __future__ import annotations

@@ -1,48 +1,33 @@
 """A tool's definition as listed by its server: schema, digest, comparison, and the methods beside tools.
 
-Of `schema`:
+`schema`: Text is the tool's `title`, `description`, `icons` and `annotations.title`, and each schema's
+string `title`, `description` and `$comment`. All else is meaning, including a property *named* `title`.
+Schemas are found where JSON Schema 2020-12 and draft 7 put them; the content of unknown keywords is
+meaning. An external `$ref` is refused: its document can change, and MCP forbids fetching it.
 
-1. Text is the tool's `title`, `description`, `icons` and `annotations.title`, and each schema's string
-   `title`, `description` and `$comment`. All else is meaning, including a property *named* `title`.
-2. Schemas are found where JSON Schema 2020-12 and draft 7 put them; the content of unknown keywords is
-   meaning.
-3. An external `$ref` is refused: its document can change, and MCP forbids fetching it.
+`mirror` (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers): A declaration is a token, unique
+without case per tool, on a property that a chain of `properties` reaches, of type `integer`, `string` or
+`boolean`. A tool with any other declaration is not offered. The value comes from the decided bytes.
+Absent, null or other values have no header. Printable ASCII that does not look encoded is sent as is;
+other text as Base64 of UTF-8 in `=?base64?` and `?=`.
 
-Of `mirror` (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers):
+`definition`: The definition is the tool object without its top-level `_meta`, in canonical bytes. The
+digest is the SHA-256 of the canonical object of version, kind and definition. `inputSchema` is an object
+of `type` `object`; other members have their MCP types. Missing annotations mean the worst effect: without
+`readOnlyHint: true` a tool writes, without `destructiveHint: false` it destroys. Defaults are those of the
+schema's top-level properties. Limits: 256 KiB per definition, 1,000 tools and 3 MiB per server. Names in a
+list must not be equal, look alike (A163) or be a method's.
 
-1. A declaration is a token, unique without case per tool, on a property that a chain of `properties` reaches,
-   of type `integer`, `string` or `boolean`. A tool with any other declaration is not offered.
-2. The value comes from the decided bytes. Absent, null or other values have no header.
-3. Printable ASCII that does not look encoded is sent as is; other text as Base64 of UTF-8 in `=?base64?` and
-   `?=`.
+`difference`: Equal bytes are the same definition. If only text for people differs (`schema.part`), calls
+continue and agents are shown the pinned text. Any other difference, or an unreadable list, is a changed
+schema and refuses calls. A pinned tool or method that is not listed any more is gone. Differences are
+reported escaped, at most 20, each within a line.
 
-Of `definition`:
-
-1. The definition is the tool object without its top-level `_meta`, in canonical bytes. The digest is the
-   SHA-256 of the canonical object of version, kind and definition.
-2. `inputSchema` is an object of `type` `object`; other members have their MCP types.
-3. Missing annotations mean the worst effect: without `readOnlyHint: true` a tool writes, without
-   `destructiveHint: false` it destroys.
-4. Defaults are those of the schema's top-level properties.
-5. Limits: 256 KiB per definition, 1,000 tools and 3 MiB per server.
-6. Names in a list must not be equal, look alike (A163) or be a method's.
-
-Of `difference`:
-
-1. Equal bytes are the same definition.
-2. If only text for people differs (`schema.part`), calls continue and agents are shown the pinned text.
-3. Any other difference, or an unreadable list, is a changed schema and refuses calls.
-4. A pinned tool or method that is not listed any more is gone.
-5. Differences are reported escaped, at most 20, each within a line.
-
-Of `method`:
-
-1. Each request to a server is an action; one other than `tools/call` has the tool `SERVER__METHOD` and its
-   parameters without `_meta` as arguments.
-2. Method definitions are fixed here, according to MCP, and pinned with a server that declares the capability.
-3. Requests only read, according to MCP; servers may differ, so the world is open.
-4. A server's question (elicitation, sampling) discloses answers irrevocably, so it has the worst effect. It
-   is pinned only if the person who pins the server allows it.
+`method`: Each request to a server is an action; one other than `tools/call` has the tool `SERVER__METHOD`
+and its parameters without `_meta` as arguments. Method definitions are fixed here, according to MCP, and
+pinned with a server that declares the capability. Requests only read, according to MCP; servers may
+differ, so the world is open. A server's question (elicitation, sampling) discloses answers irrevocably, so
+it has the worst effect. It is pinned only if the person who pins the server allows it.
 """
 
 from __future__ import annotations

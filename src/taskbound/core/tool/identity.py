@@ -1,33 +1,24 @@
 """The pinned identity of a server: its program or URL, and its digest.
 
-Of `identity`:
+`identity`: The digest is the SHA-256 of a canonical object of everything that decides what runs:
+namespace, transport, command and its resolved links, hashes of binary and pinned files, arguments,
+variables, directory, lock and limits (A170). Name, era and sharing are not included: they do not decide
+what runs. Paths are absolute, hashes SHA-256 in lowercase, variables sorted, distinct and portable. A
+server with a URL has no command; its digest covers the URL and how it is contacted (`remote`). The digest
+covers slots and their sources, not secret values. Slots are sorted, distinct, at most `MAX_SLOTS`, and
+collide with no declared variable, header or parameter. Without slots the digest is unchanged. For a server
+that wants tokens the digest covers the OAuth client (`oauth.client`); the client's secret has a slot and
+the token header is reserved.
 
-1. The digest is the SHA-256 of a canonical object of everything that decides what runs: namespace, transport,
-   command and its resolved links, hashes of binary and pinned files, arguments, variables, directory, lock
-   and limits (A170).
-2. Name, era and sharing are not included: they do not decide what runs.
-3. Paths are absolute, hashes SHA-256 in lowercase, variables sorted, distinct and portable.
-4. A server with a URL has no command; its digest covers the URL and how it is contacted (`remote`).
-5. The digest covers slots and their sources, not secret values. Slots are sorted, distinct, at most
-   `MAX_SLOTS`, and collide with no declared variable, header or parameter. Without slots the digest is
-   unchanged.
-6. For a server that wants tokens the digest covers the OAuth client (`oauth.client`); the client's secret has
-   a slot and the token header is reserved.
-
-Of `remote`:
-
-1. A URL is parsed like the constraint `url` and refused if parsers disagree: http or https, no user or
-   fragment, one canonical form.
-2. http is only for loopback addresses and `localhost`.
-3. An address may be any; a name must resolve to public addresses (`admits`), except `localhost`, so DNS
-   cannot lead calls into the local network. A person may allow private networks, never link-local,
-   unspecified or multicast addresses.
-4. Declared headers are sent with each request. Headers with meaning for HTTP, MCP or the gateway are refused,
-   as are headers and query parameters that suggest secrets (`core.tool.secret`), because pins are displayed
-   and stored. Secrets go into slots.
-5. For https a public key (SHA-256 of SubjectPublicKeyInfo, RFC 7469) and a CA file can be pinned; both only
-   narrow trust.
-6. Errors do not quote the user, query or fragment of a URL, or a path that holds a secret.
+`remote`: A URL is parsed like the constraint `url` and refused if parsers disagree: http or https, no user
+or fragment, one canonical form. http is only for loopback addresses and `localhost`. An address may be
+any; a name must resolve to public addresses (`admits`), except `localhost`, so DNS cannot lead calls into
+the local network. A person may allow private networks, never link-local, unspecified or multicast
+addresses. Declared headers are sent with each request. Headers with meaning for HTTP, MCP or the gateway
+are refused, as are headers and query parameters that suggest secrets (`core.tool.secret`), because pins
+are displayed and stored. Secrets go into slots. For https a public key (SHA-256 of SubjectPublicKeyInfo,
+RFC 7469) and a CA file can be pinned; both only narrow trust. Errors do not quote the user, query or
+fragment of a URL, or a path that holds a secret.
 """
 
 from __future__ import annotations

@@ -1,33 +1,23 @@
 """Names of tools, percent-encoding, URI templates and resource limits.
 
-Of `name`:
+`name`: A full name has at most 128 ASCII characters (MCP, Tools, Tool Names). *server* is
+`[a-z0-9][a-z0-9-]*`, at most 32 characters, without `_`, so the first `__` ends it. *tool* is the server's
+name for it: letters, digits, `_`, `-` and `.`, beginning with a letter, digit or `_`; case matters. A
+*reserved* name is one of `RESERVED_NAMES` or `credential/KIND` (`core.target`); each holds a `/`, which
+servers cannot use. Names in a list must not be equal or differ only in confusable characters: case, `_`
+`-` `.` `/`, 0 and O, 1, I and l, rn and m.
 
-1. A full name has at most 128 ASCII characters (MCP, Tools, Tool Names).
-2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters, without `_`, so the first `__` ends it.
-3. *tool* is the server's name for it: letters, digits, `_`, `-` and `.`, beginning with a letter, digit or
-   `_`; case matters. A *reserved* name is one of `RESERVED_NAMES` or `credential/KIND` (`core.target`); each
-   holds a `/`, which servers cannot use.
-4. Names in a list must not be equal or differ only in confusable characters: case, `_` `-` `.` `/`, 0 and O,
-   1, I and l, rn and m.
+`percent`: Unreserved characters stay; other bytes are `%` and two uppercase hex digits. Decoding refuses
+incomplete escapes and bytes that are not UTF-8.
 
-Of `percent`:
+`template`: A simple expression matches any characters except `/`, `?` and `#`; one with an operator any. A
+match is no authorization. At most 16 expressions and 2,048 characters, with paired braces. Matching is
+linear in the URI and never backtracks.
 
-1. Unreserved characters stay; other bytes are `%` and two uppercase hex digits.
-2. Decoding refuses incomplete escapes and bytes that are not UTF-8.
-
-Of `template`:
-
-1. A simple expression matches any characters except `/`, `?` and `#`; one with an operator any. A match is no
-   authorization.
-2. At most 16 expressions and 2,048 characters, with paired braces.
-3. Matching is linear in the URI and never backtracks.
-
-Of `limits`:
-
-1. `cpu` in seconds, `files` open files, `memory` bytes, `processes` per account, `size` bytes per written
-   file. All but `processes` are per process and inherited.
-2. Each is declared once, in name order. `none` is stored as 0 and removes a default limit.
-3. Bytes may have `KiB`, `MiB` or `GiB`. Limits too low for any program are refused.
+`limits`: `cpu` in seconds, `files` open files, `memory` bytes, `processes` per account, `size` bytes per
+written file. All but `processes` are per process and inherited. Each is declared once, in name order.
+`none` is stored as 0 and removes a default limit. Bytes may have `KiB`, `MiB` or `GiB`. Limits too low for
+any program are refused.
 """
 
 from __future__ import annotations

@@ -1,54 +1,37 @@
 """Slots: the places of an upstream server that secrets fill, their sources, and leaked secrets.
 
-Of `slot`:
+`slot`: Written `KIND:NAME`: `environment:NAME` for a started server; `header:NAME`, `query:NAME` for a
+URL; `argument:TOOL/NAME` for a top-level argument; `oauth:client-secret`, `oauth:private-key` for a
+client; `admin:access` and `kept:CREDENTIAL` for targets. `=SOURCE` may follow. One text form; headers in
+lower case. A slot must not decide what runs or who is contacted: variables of loaders, shells,
+interpreters, tool configuration, proxies or CA lists are refused. Tokens of such tools (`GIT_TOKEN`) are
+allowed. A value has `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8, because shorter ones cannot be detected
+in answers. No zero byte; in headers and for OAuth printable ASCII. A value is sealed for namespace,
+server, identity, slot and number (`wire.secret`); numbers increase by one.
 
-1. Written `KIND:NAME`: `environment:NAME` for a started server; `header:NAME`, `query:NAME` for a URL;
-   `argument:TOOL/NAME` for a top-level argument; `oauth:client-secret`, `oauth:private-key` for a client;
-   `admin:access` and `kept:CREDENTIAL` for targets. `=SOURCE` may follow. One text form; headers in lower
-   case.
-2. A slot must not decide what runs or who is contacted: variables of loaders, shells, interpreters, tool
-   configuration, proxies or CA lists are refused. Tokens of such tools (`GIT_TOKEN`) are allowed.
-3. A value has `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8, because shorter ones cannot be detected in
-   answers. No zero byte; in headers and for OAuth printable ASCII.
-4. A value is sealed for namespace, server, identity, slot and number (`wire.secret`); numbers increase by
-   one.
+`source`: Written `credential:TARGET/KIND?PARAMETERS#NAME`, which pins the parameters, among them
+`seconds`. In a header a scheme may precede it: `Bearer credential:…`. One text form: parameters sorted and
+distinct, values percent-encoded. Slots of a server whose sources differ only in NAME share one credential.
+The target checks kind and names when the credential is requested. Listing a server's tools belongs to no
+task, so its slots then hold a text that opens nothing.
 
-Of `source`:
+`argument`: The argument is a top-level property of the pinned schema and may be a text; otherwise pinning
+is refused. Agents are offered the schema without it. A call that contains it is refused. The decided
+arguments are sent with the values added, in canonical bytes.
 
-1. Written `credential:TARGET/KIND?PARAMETERS#NAME`, which pins the parameters, among them `seconds`. In a
-   header a scheme may precede it: `Bearer credential:…`.
-2. One text form: parameters sorted and distinct, values percent-encoded.
-3. Slots of a server whose sources differ only in NAME share one credential.
-4. The target checks kind and names when the credential is requested.
-5. Listing a server's tools belongs to no task, so its slots then hold a text that opens nothing.
+`secret`: `may_name_secret` tests any word of a name, and keeps headers and parameters out of pins.
+`names_secret` tests the last word (`GITHUB_TOKEN`, `PGPASSWORD`); a key only with a preceding word that
+says what it opens (`API_KEY`, not `sort-key`). A text is a secret by an issuer's token prefix at the start
+of a word, as a private key, signed token (RFC 7519), `Bearer` or `Basic` value, or URL password.
+Random-looking texts are not detected, because digests and ids look the same. The prefixes are those
+documented for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, AWS, Google, npm, PyPI,
+Hugging Face).
 
-Of `argument`:
-
-1. The argument is a top-level property of the pinned schema and may be a text; otherwise pinning is refused.
-2. Agents are offered the schema without it.
-3. A call that contains it is refused.
-4. The decided arguments are sent with the values added, in canonical bytes.
-
-Of `secret`:
-
-1. `may_name_secret` tests any word of a name, and keeps headers and parameters out of pins.
-2. `names_secret` tests the last word (`GITHUB_TOKEN`, `PGPASSWORD`); a key only with a preceding word that
-   says what it opens (`API_KEY`, not `sort-key`).
-3. A text is a secret by an issuer's token prefix at the start of a word, as a private key, signed token (RFC
-   7519), `Bearer` or `Basic` value, or URL password.
-4. Random-looking texts are not detected, because digests and ids look the same.
-
-The prefixes are those documented for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, AWS,
-Google, npm, PyPI, Hugging Face).
-
-Of `leak`:
-
-1. Searched forms: verbatim, JSON escapes undone (also nested), percent-encoded once, Base64 in three
-   alignments and both alphabets, hex in either case; white space is ignored in the last two.
-2. Other transformations (encodings, splitting, reordering) are not detected; a server that was given a secret
-   can leak it.
-3. The time is linear in the text. Escapes are therefore undone everywhere, without locating JSON strings.
-4. Texts that were truncated here are also searched for partial values at the cut (`cut_in`).
+`leak`: Searched forms: verbatim, JSON escapes undone (also nested), percent-encoded once, Base64 in three
+alignments and both alphabets, hex in either case; white space is ignored in the last two. Other
+transformations (encodings, splitting, reordering) are not detected; a server that was given a secret can
+leak it. The time is linear in the text. Escapes are therefore undone everywhere, without locating JSON
+strings. Texts that were truncated here are also searched for partial values at the cut (`cut_in`).
 """
 
 from __future__ import annotations

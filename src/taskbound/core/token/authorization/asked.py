@@ -1,26 +1,18 @@
 """A client's request that awaits a person's answer, and the authorization code that follows.
 
-Of `asked`:
+`asked`: A request waits five minutes and is answered once. The page shows a code that the person types
+after authenticating elsewhere: 43 bits in unambiguous consonants (RFC 8628 §6.1). It links browser and
+person. Only the browser that began the request gets the answer, and one code per answer. The typed code
+derives from the browser's secret and reveals neither it nor its stored digest. A form token derives from
+that secret and the sign-in, so other browsers and sign-ins have none (CSRF). Freshness and strength of the
+sign-in are checked at the answer, relative to the start of the request, in whole seconds. A code is
+consumed by the first exchange, valid or not. A request without an agent asks to act as the person; it is
+answered without a task, a request about an agent only with one.
 
-1. A request waits five minutes and is answered once.
-2. The page shows a code that the person types after authenticating elsewhere: 43 bits in unambiguous
-   consonants (RFC 8628 §6.1). It links browser and person.
-3. Only the browser that began the request gets the answer, and one code per answer. The typed code derives
-   from the browser's secret and reveals neither it nor its stored digest.
-4. A form token derives from that secret and the sign-in, so other browsers and sign-ins have none (CSRF).
-5. Freshness and strength of the sign-in are checked at the answer, relative to the start of the request, in
-   whole seconds.
-6. A code is consumed by the first exchange, valid or not.
-7. A request without an agent asks to act as the person; it is answered without a task, a request about an
-   agent only with one.
-
-Of `code`:
-
-1. A code is 256 random bits, valid for 60 seconds and one use; its SHA-256 is stored.
-2. It is bound to client, redirect URI, verifier, resource, task or person, and DPoP key if requested; a
-   person's code needs a key. Secrets are compared in constant time.
-3. A second use means a leak: the caller revokes what the first use gave (RFC 6749 §4.1.2).
-4. A verifier has 43 to 128 unreserved characters and is always required.
+`code`: A code is 256 random bits, valid for 60 seconds and one use; its SHA-256 is stored. It is bound to
+client, redirect URI, verifier, resource, task or person, and DPoP key if requested; a person's code needs
+a key. Secrets are compared in constant time. A second use means a leak: the caller revokes what the first
+use gave (RFC 6749 §4.1.2). A verifier has 43 to 128 unreserved characters and is always required.
 """
 
 from __future__ import annotations

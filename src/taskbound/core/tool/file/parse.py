@@ -1,30 +1,19 @@
 """The parser and JSON schema of tool files.
 
-Of `parse`:
+`parse`: A file is for one server name, or a pattern in which `*` matches any characters. Omitted members
+leave a tool unchanged; an empty list declares that there is nothing. Tools have their servers' own names.
+Unknown members are refused. A file may be limited to releases of a package. Slots are named as in
+`upstream add --secret`, argument slots with their tool. The file is then only for servers pinned with
+them. Whether an argument exists is checked later, against the pinned definition.
 
-1. A file is for one server name, or a pattern in which `*` matches any characters.
-2. Omitted members leave a tool unchanged; an empty list declares that there is nothing.
-3. Tools have their servers' own names. Unknown members are refused.
-4. A file may be limited to releases of a package.
-5. Slots are named as in `upstream add --secret`, argument slots with their tool. The file is then only for
-   servers pinned with them.
-6. Whether an argument exists is checked later, against the pinned definition.
+`role`: A role is for one top-level argument, written ARGUMENT=ROLE. Roles for places, programs, recipients
+and amounts are worth a limit; if a tool has roles, so are its arguments without one. A role neither
+permits nor refuses: it guides `init` and warnings about open scopes.
 
-Of `role`:
+`schema`: The parser is authoritative; the schema accepts everything it accepts.
 
-1. A role is for one top-level argument, written ARGUMENT=ROLE.
-2. Roles for places, programs, recipients and amounts are worth a limit; if a tool has roles, so are its
-   arguments without one.
-3. A role neither permits nor refuses: it guides `init` and warnings about open scopes.
-
-Of `schema`:
-
-1. The parser is authoritative; the schema accepts everything it accepts.
-
-Of `package`:
-
-1. A release is numbers separated by dots; other forms, such as candidates, are in no range.
-2. A range includes its first release and excludes its end.
+`package`: A release is numbers separated by dots; other forms, such as candidates, are in no range. A
+range includes its first release and excludes its end.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 """Our client at an upstream authorization server, and its errors.
 
-1. It uses the client-credentials grant (RFC 6749 §4.4; MCP's extension), never a caller's token, with
-   `client_secret_basic`, `client_secret_post` or `private_key_jwt` (RFC 7523). The secret or key is in a slot
-   (`slot_of`).
-2. Everything that decides who gets the secret and what the token is for is pinned: client, endpoints, issuer,
-   method, scopes and resource (RFC 8707).
-3. Endpoints are canonical URLs like a server's (`remote`), https or loopback http, without query. All have
-   the issuer's origin, so metadata cannot redirect the secret to another host.
-4. Scopes follow RFC 6749 §3.3, sorted and distinct. The resource is a URI without a fragment.
-5. A client secret is one line of printable ASCII; a private key is a JWK (P-256 or RSA) on one line, whose
-   parts are secret too (`hidden_in`).
+It uses the client-credentials grant (RFC 6749 §4.4; MCP's extension), never a caller's token, with
+`client_secret_basic`, `client_secret_post` or `private_key_jwt` (RFC 7523). The secret or key is in a slot
+(`slot_of`). Everything that decides who gets the secret and what the token is for is pinned: client,
+endpoints, issuer, method, scopes and resource (RFC 8707). Endpoints are canonical URLs like a server's
+(`remote`), https or loopback http, without query. All have the issuer's origin, so metadata cannot
+redirect the secret to another host. Scopes follow RFC 6749 §3.3, sorted and distinct. The resource is a
+URI without a fragment. A client secret is one line of printable ASCII; a private key is a JWK (P-256 or
+RSA) on one line, whose parts are secret too (`hidden_in`).
 """
 
 from __future__ import annotations

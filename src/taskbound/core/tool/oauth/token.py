@@ -1,31 +1,21 @@
 """Tokens of an upstream authorization server: metadata, requests and answers.
 
-Of `token`:
+`token`: An answer is one strict JSON object, `application/json`, with status 200 for a token (RFC 6749
+§5). Redirects are not followed. A token has type `Bearer` (RFC 6750 §2.1) and is long enough to be found
+in texts. Its lifetime is 1 s to a year, `DEFAULT_LIFE` if absent. Its scope is the requested one unless
+the answer states less; more is refused. A refresh token beside it is refused, because its end could not be
+controlled. No text of the endpoint is repeated except standard error codes; it may contain the secret.
 
-1. An answer is one strict JSON object, `application/json`, with status 200 for a token (RFC 6749 §5).
-   Redirects are not followed.
-2. A token has type `Bearer` (RFC 6750 §2.1) and is long enough to be found in texts.
-3. Its lifetime is 1 s to a year, `DEFAULT_LIFE` if absent.
-4. Its scope is the requested one unless the answer states less; more is refused.
-5. A refresh token beside it is refused, because its end could not be controlled.
-6. No text of the endpoint is repeated except standard error codes; it may contain the secret.
+`exchange`: Subject and actor are two assertions (`JWT`), signed by the requester for the authorization
+server. The subject's names the actor (`may_act`, §4.4). The answer must be an access token
+(`issued_token_type`, §2.2.1) with a scope if one was requested. Introspection (RFC 7662 §2.2; `act`, RFC
+8693 §4.1) must name the exact subject and outermost actor; `aud` and client, if present, must be the
+requested ones.
 
-Of `exchange`:
-
-1. Subject and actor are two assertions (`JWT`), signed by the requester for the authorization server. The
-   subject's names the actor (`may_act`, §4.4).
-2. The answer must be an access token (`issued_token_type`, §2.2.1) with a scope if one was requested.
-3. Introspection (RFC 7662 §2.2; `act`, RFC 8693 §4.1) must name the exact subject and outermost actor; `aud`
-   and client, if present, must be the requested ones.
-
-Of `metadata`:
-
-1. Metadata is fetched from the places that MCP names, in order (RFC 8414, then OpenID Connect Discovery), and
-   must name the exact issuer.
-2. It only supplies endpoints at the issuer's origin (`client`, rule 3). Pinned method, grant and algorithm
-   must be among those it states.
-3. A server's statement about its issuers (RFC 9728) never selects one; if it names others, pinning is
-   refused.
+`metadata`: Metadata is fetched from the places that MCP names, in order (RFC 8414, then OpenID Connect
+Discovery), and must name the exact issuer. It only supplies endpoints at the issuer's origin. Pinned
+method, grant and algorithm must be among those it states. A server's statement about its issuers (RFC
+9728) never selects one; if it names others, pinning is refused.
 """
 
 from __future__ import annotations
