@@ -1,12 +1,11 @@
 """The question about a widening amendment of a task, its digest and its state machine (design 5).
 
-1. The digest is the SHA-256 of one canonical object that holds every fact that people approve.
-2. A changed scope, step, policy bundle or agent standing replaces the question. The end of the task withdraws
-   it and the deadline expires it; a pause does neither.
-3. The last required answer applies the amendment in the same transaction, so no approval waits for later use.
-4. A denial by any entitled person is final for that scope in that task.
-5. The agent's approvers answer, and the approvers of each tool that the amendment widens and that has ever
-   had approvers. Each set needs the highest count that a policy in force asks of the agent's approvers.
+The digest is the SHA-256 of one canonical object with every fact that people approve. A changed scope,
+step, policy bundle or agent standing replaces the question; a pause does not end it. The last required
+answer applies the amendment in the same transaction, so no approval waits for later use. A denial by any
+entitled person is final for that scope in that task. The agent's approvers answer, and those of each
+widened tool that ever had approvers; each set needs the highest count that a policy in force asks of the
+agent's approvers.
 """
 
 from __future__ import annotations
@@ -119,7 +118,6 @@ class AmendmentQuestion:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """All needs that must be met to apply the amendment."""
         return tuple(map(_need, self.lifters))
 
     def _value(self) -> dict[str, JsonValue]:
@@ -132,7 +130,6 @@ class AmendmentQuestion:
 
 
 def amendment_lifters(tools: Iterable[str], policies: Iterable[str]) -> tuple[str, ...]:
-    """Lifters of an amendment, from widened tools with approvers and the policies' lifters (rule 5)."""
     asked = (_APPROVERS.fullmatch(one) for one in policies)
     quorum = max((int(one[1] or 1) for one in asked if one is not None), default=1)
     number = f":{quorum}" if quorum > 1 else ""
@@ -155,7 +152,6 @@ _WHOLE: Final = frozenset({"edition", "step", "asked", "deadline"})
 
 
 def parse_amendment(raw: bytes) -> AmendmentQuestion:
-    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         question = _question(parse_object(raw))
     except MalformedError as error:
@@ -221,7 +217,7 @@ class AmendmentFate:
 def amendment_fate(
     question: AmendmentQuestion, ground: AmendmentGround, now: Instant
 ) -> AmendmentFate | None:
-    """Returns what changed for the amendment (rule 2), or None while the question is unchanged."""
+    """Returns what changed for the amendment, or None while the question is unchanged."""
     if ground.ended:
         return AmendmentFate(event=_E.WITHDRAW, reason=f"its task has ended ({ground.ended})")
     if now >= question.deadline:

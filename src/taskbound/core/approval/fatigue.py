@@ -1,12 +1,8 @@
 """Limits on the questions that people are asked, and detection of answers faster than reading allows.
 
-1. A namespace limits open questions per task, questions per agent and hour, and reading speed. A question
-   over one of the first two limits is refused and its task pauses.
-2. Reading time runs from the first display of the question to this person until their answer. It is an upper
-   bound of the time that they read.
-3. An approval is *hasty* if it came faster than the sheet can be read, or without a display here. It counts
-   and is reported. A hasty denial is not reported.
-4. Statistics about people count what was displayed to them and what they answered within a time span.
+A question over a limit is refused and its task pauses. Reading time runs from the first display to this
+person until their answer, so it is an upper bound. A *hasty* approval came faster than the sheet can be
+read, or without a display here; it counts and is reported. Hasty denials are not reported.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ class BadLimitsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalLimits:
-    """Limits on the questions of one namespace (rule 1)."""
+    """Limits on the questions of one namespace."""
 
     namespace: str
     open: int = 20
@@ -51,7 +47,6 @@ class ApprovalLimits:
 
 
 def parse_limits(namespace: str, **values: int) -> ApprovalLimits:
-    """Builds limits; raises BadLimitsError for a value below 1 or above its maximum."""
     for name, value in values.items():
         if not 1 <= value <= _MOST[name]:
             raise BadLimitsError(f"`{name}` is between 1 and {_MOST[name]}", where=name)
@@ -79,7 +74,6 @@ class Pace:
 
 
 def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits) -> Pace:
-    """Computes how fast this answer was given (rules 2 and 3)."""
     yes = answer.kind in {AnswerKind.APPROVE, AnswerKind.CONFIRM}
     for one in displays:
         if one.person == answer.person and one.at <= answer.received:
@@ -115,7 +109,7 @@ class AgentLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonLoad:
-    """The questions that one person was asked, and their answers (rule 4)."""
+    """The questions that one person was asked, and their answers."""
 
     person: str
     shown: int
@@ -135,7 +129,6 @@ class PersonLoad:
 def weigh(
     seen: Iterable[Seen], limits: ApprovalLimits
 ) -> tuple[tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
-    """Computes the statistics per agent and per person, sorted by name."""
     asked: dict[str, list[Seen]] = {}
     shown: dict[str, list[int]] = {}
     paces: dict[str, list[tuple[AnswerKind, Pace]]] = {}

@@ -1,7 +1,7 @@
 """Decides whether a call is a narrowing of a held one: the same call with lower amounts.
 
 1. Only amounts that a total of the grant adds up may differ; the grant's author declared that less is
-   narrower there. All other values, members and items are equal, texts code point for code point.
+   narrower there. All else is equal, texts code point for code point.
 2. One grant covers both calls, and its totals count every place that differs.
 3. Each differing amount is lower and at least 0, and keeps its JSON type (number or text).
 """
@@ -39,12 +39,10 @@ class Change:
 
     @property
     def place(self) -> str:
-        """The JSON path of the value, in the notation of scopes."""
         return label(self.way)
 
 
 def changes(before: JsonValue, after: JsonValue) -> tuple[Change, ...]:
-    """Lists the differing values; raises NotNarrowerError if the shapes or types differ (rule 1)."""
     return tuple(_walk((), before, after))
 
 
@@ -81,7 +79,6 @@ def require_narrower(
     before: Mapping[str, JsonValue],
     after: Mapping[str, JsonValue],
 ) -> tuple[Change, ...]:
-    """Returns the changes from `before` to `after`; raises NotNarrowerError if a rule is broken."""
     found = changes(dict(before), dict(after))
     if not found:
         raise NotNarrowerError("it is the held action itself: approve that")

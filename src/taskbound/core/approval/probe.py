@@ -1,49 +1,40 @@
 """Probes and checks: declarations of what is read behind arguments, and the operands found there.
 
-Of `operand`:
-1. Operands are part of what approvers sign, so a changed file or reference is another question.
-2. Each kind of probe has a fixed set of fields; any other set is refused.
-Of `answer`:
-1. `TOOL#ARGUMENT` names a tool that is called with this argument only. A stored declaration ends with
-   `@DIGEST`, the digest of the definition that a person saw.
-2. The value is a text or an integer, according to the tool's schema. The server gets the canonical arguments.
-3. SHA-256 of the canonical `content` and `structuredContent` is compared; `_meta` may vary and is ignored.
-4. The request id of a reading call is an array of a word, the id of the held call and a number, which no
-   client can send. So the audit record links it to the held call.
+Approvers sign the operands, so a changed file or reference is another question. Each declaration has one
+text form, and each argument has one probe.
 
-Of `probe`:
-1. `ARGUMENT=file:FOLDER`: the argument is a path, or a list of paths, beneath the folder.
-2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository.
-   `ARGUMENT=revision:OTHER:FOLDER`: argument OTHER holds the path of the repository, beneath the folder.
-3. `row:PLACE`: the argument is the key of a row; `etag:BASE`: a page beneath the URL; `answer:TOOL#OTHER`:
-   the tool is called with the value as OTHER. Each also takes a list.
-4. Folders are absolute and normalized. A probe has one text form, and an argument has one probe.
-5. A value, or the schema's default for it, must be a text or a list of texts, up to a limit of look-ups per
-   call. A row key may be an integer and equals its digits.
-6. Only look-ups on the local disk run in the deciding process. The gateway makes the calls of `answer` as
-   calls with decisions of their own.
-Of `check`:
-1. `SECONDS:ARGUMENT=row:PLACE`: a call's effect is the row with the key in the argument. If that row is
-   missing SECONDS after the last attempt was lost, the call had no effect.
-2. SECONDS is at least the lifetime of a permit and at most a day. Before that a missing row proves nothing.
-3. All checks must find nothing; one finding proves the effect; one unreadable check proves nothing.
-Of `row`:
+`probe`: `ARGUMENT=KIND:…`, a text or a list of texts (a row key may be an integer): `file:FOLDER`, a path
+beneath the folder; `revision:REPOSITORY`, a ref of that git repository; `revision:OTHER:FOLDER`, argument
+OTHER holds the repository's path beneath the folder; `row:PLACE`, a row key; `etag:BASE`, a page beneath
+the URL; `answer:TOOL#OTHER`, the tool is called with the value as OTHER. Only look-ups on the local disk
+run in the deciding process. The gateway makes the calls of `answer` as calls with decisions of their own.
+
+`answer`: a stored declaration ends with `@DIGEST`, the digest of the definition that a person saw. The
+SHA-256 of the canonical `content` and `structuredContent` is compared; `_meta` is ignored. A reading
+call's request id is an array of a word, the held call's id and a number, which no client can send, so the
+audit record links both.
+
+`check`: `SECONDS:ARGUMENT=row:PLACE`. If the row with this key is missing SECONDS after the last attempt
+was lost, the call had no effect. SECONDS is at least a permit's lifetime, before which a missing row
+proves nothing, and at most a day. All checks must find nothing; one finding proves the effect; one
+unreadable check proves nothing.
+
+`row`:
+
 1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K` or
    `postgresql:/FOLDER?database=D&schema=S&table=T&key=K` (optional `port=` before and `user=` after the
-   database); each may end with `&version=V`.
-2. Other characters than letters, digits and `_.~-` are percent-encoded; there is one text form.
+   database); each may end with `&version=V`, otherwise the hash of the whole row is its version.
+2. Characters other than letters, digits and `_.~-` are percent-encoded.
 3. A place holds no secret: libpq reads passwords from the files of the calling account.
-4. Table and column names come from the declaration only, and have at most 63 bytes, because PostgreSQL
-   truncates longer names and would read another table.
-5. Without a version column the version is the hash of the whole row.
-Of `page`:
-1. A base is `https://HOST/PATH/` or `http://HOST/PATH/` in lower case with a final slash; a port only if it
-   is not the default; no user, query or fragment.
-2. An argument is a URL, a path from the root or a path from the base, and is parsed like the constraint
-   `url`, which refuses what parsers read differently: encoded dots and slashes, `..`, `//`, backslashes,
-   users.
-3. Scheme, host, port and the beginning of the path equal the base. The base itself is refused, as is a
-   fragment, which never reaches a server. A query is allowed.
+4. Names of tables and columns have at most 63 bytes: PostgreSQL truncates longer ones and would read
+   another.
+
+`page`:
+
+1. A base is `https://HOST/PATH/` or `http://HOST/PATH/`, without user, query, fragment or default port.
+2. An argument is parsed like the constraint `url`, which refuses what parsers read differently.
+3. Scheme, host, port and the beginning of the path equal the base. The base itself and fragments are
+   refused.
 4. A first segment with a colon is refused because it could be read as a scheme.
 """
 
@@ -124,12 +115,10 @@ class Operand:
             )
 
     def value(self) -> dict[str, JsonValue]:
-        """The JSON value of this operand in a question."""
         return {"found": dict(self.found), "kind": self.kind.value, "place": self.place}
 
 
 def parse_operand(value: JsonValue) -> Operand:
-    """Parses the output of `Operand.value`; raises UnreadableQuestionError for anything else."""
     match value:
         case {"found": dict() as found, "kind": str() as kind, "place": str() as place, **more} if not more:
             pairs = tuple((name, said) for name, said in sorted(found.items()) if isinstance(said, str))
@@ -161,7 +150,7 @@ _MARK: Final = re.compile(r'\["read",(.+),[0-9]+\]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingTool:
-    """A tool that is called to read, and its argument (rule 1)."""
+    """A tool that is called to read, and its argument."""
 
     tool: str
     argument: str
@@ -170,11 +159,9 @@ class ReadingTool:
 
     @property
     def text(self) -> str:
-        """The text form, `TOOL#ARGUMENT`."""
         return f"{self.tool}#{self.argument}" + (f"@{self.definition}" if self.definition else "")
 
     def arguments(self, value: JsonValue, place: str) -> str:
-        """The canonical arguments (rule 2); raises OperandUnreadableError for an unusable value."""
         number = isinstance(value, int) and not isinstance(value, bool)
         if not number and not (isinstance(value, str) and value and len(value) <= _LONGEST_VALUE):
             raise OperandUnreadableError(f"argument `{place}` is nothing that can be read by", where=place)
@@ -182,7 +169,6 @@ class ReadingTool:
 
 
 def parse_reading(where: str) -> ReadingTool:
-    """Parses `TOOL#ARGUMENT`; raises BadProbeError."""
     found = _WHERE.fullmatch(where)
     if found is None:
         raise BadProbeError("an answer is one of a tool that reads: `answer:SERVER__TOOL#ARGUMENT`")
@@ -195,13 +181,13 @@ def parse_reading(where: str) -> ReadingTool:
 
 
 def digest_of(result: bytes) -> str:
-    """The compared digest of a result (rule 3), in lowercase hex; raises MalformedError for bad JSON."""
+    """The compared digest of a result, in lowercase hex; raises MalformedError for bad JSON."""
     value = parse_object(result)
     return sha256(canonical({name: value[name] for name in _COMPARED if name in value})).hexdigest()
 
 
 def read_for(request: str) -> str:
-    """The request id of the call that this reading call serves (rule 4); empty for any other request."""
+    """The request id of the call that this reading call serves; empty for any other request."""
     found = _MARK.fullmatch(request)
     return found.group(1) if found is not None else ""
 
@@ -227,18 +213,15 @@ class PageRoot:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port as text."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
 
     @property
     def text(self) -> str:
-        """The text form (rule 1)."""
         return f"{self.origin}{self.path}"
 
     @property
     def is_address(self) -> bool:
-        """True if the host is an IP address."""
         return read_address(self.host) is not None
 
     def page(self, value: str) -> str:
@@ -265,7 +248,6 @@ class PageRoot:
 
 
 def parse_root(text: str) -> PageRoot:
-    """Parses a base URL; raises BadProbeError."""
     url = read_url(text)
     if not isinstance(url, ReadUrl) or url.scheme not in _SCHEMES or not url.path.endswith("/"):
         raise BadProbeError("pages are beneath `https://HOST/PATH/`, with a slash at its end")
@@ -321,14 +303,12 @@ class RowPlace:
 
     @property
     def text(self) -> str:
-        """The text form (rule 2)."""
         said = [f"{name}={_escape(value)}" for name in _PARTS if (value := getattr(self, name))]
         where = "/".join(map(_escape, self.path.split("/"))) if self.path else self.service
         return f"{self.engine}:{where}?{'&'.join(said)}"
 
 
 def parse_row(text: str) -> RowPlace:
-    """Parses a row place; raises BadProbeError."""
     engine, _, rest = text.partition(":")
     where, _, query = rest.partition("?")
     if engine not in {SQLITE, POSTGRESQL}:
@@ -405,7 +385,6 @@ class Probe:
 
     @property
     def text(self) -> str:
-        """The text form (rule 4)."""
         other = f"{self.repository}:" if self.repository else ""
         return f"{self.argument}={self.kind.value}:{other}{self.where}"
 
@@ -425,17 +404,15 @@ class Look:
 
     @property
     def is_near(self) -> bool:
-        """True for a look-up on the local disk (rule 6)."""
         return self.probe.kind in _DISK
 
     @property
     def is_read(self) -> bool:
-        """True if a tool must be called (rule 6); `value` is then the argument object."""
+        """True if a tool must be called; `value` is then the argument object."""
         return self.probe.kind is ProbeKind.ANSWER
 
 
 def parse_probe(text: str) -> Probe:
-    """Parses one probe; raises BadProbeError."""
     argument, _, rest = text.partition("=")
     kind, _, where = rest.partition(":")
     if len(text) > _LONGEST or _ARGUMENT.fullmatch(argument) is None:
@@ -456,7 +433,6 @@ def parse_probe(text: str) -> Probe:
 
 
 def parse_probes(texts: Iterable[str]) -> tuple[Probe, ...]:
-    """Parses the probes of one tool, sorted by argument; raises BadProbeError."""
     found = sorted((parse_probe(one) for one in texts), key=lambda one: one.argument)
     if len({one.argument for one in found}) != len(found):
         raise BadProbeError("two probes are about one argument")  # 4
@@ -472,7 +448,6 @@ def looks_of(
     *,
     directory: str,
 ) -> tuple[Look, ...]:
-    """Lists the look-ups for a call; raises OperandUnreadableError or OperandOutsideError."""
     found: list[Look] = []
     for probe in probes:
         repository = ""
@@ -565,12 +540,10 @@ class Check:
 
     @property
     def text(self) -> str:
-        """The text form."""
         return f"{self.seconds}:{self.probe.text}"
 
 
 def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
-    """Parses the checks of one tool, sorted by argument; raises BadProbeError."""
     seconds: dict[str, int] = {}
     for text in texts:
         found = _CHECK.fullmatch(text)
@@ -586,12 +559,11 @@ def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
 
 
 def settled_at(checks: Iterable[Check], lost: Instant) -> Instant:
-    """The instant from which a missing row proves that there was no effect (rule 2)."""
+    """The instant from which a missing row proves that there was no effect."""
     return Instant(lost + max(one.seconds for one in checks) * 1_000_000)
 
 
 def shown_by(found: Iterable[Operand | DeniedError]) -> Shown:
-    """Combines the findings of all checks (rule 3)."""
     some = tuple(found)
     if not some or not all(isinstance(one, Operand) for one in some):
         return Shown.UNREADABLE

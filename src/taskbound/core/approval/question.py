@@ -1,32 +1,20 @@
 """The approval question for a held action: content and digest, validity, and state machine.
 
-Of `question`:
+The digest is the SHA-256 of a canonical object that names the action by id and digest, requester, purpose,
+policy bundle, scope, operands, lifters with counts, nonce and deadline. The question of a narrowed action
+also names the original action's digest, a plan's step its plan and position, and a covered retry its
+number and the values that differ from the first question, so a reader can recompute the signed digest. It
+counts how often the task was given a scope, because uses may restart with a new one.
 
-1. The digest is the SHA-256 of a canonical object that names the action by id and digest, requester, purpose,
-   policy bundle, scope, operands, lifters with counts, nonce and deadline.
-2. Lifters: `confirm` is the requester; `approval:GROUP[:N]` N members of a group; `approval:agent` the tool's
-   approvers, or the agent's if the tool never had any; `evidence:jws[.ISSUER]` a token of a trusted issuer.
-   Any other lifter makes the action refused.
-3. All lifters are needed, each with its count; one human may count for several. `step-up:ACR@SECONDS` sets
-   how each approver must have signed in; alone, it asks the requester.
-4. The question of a narrowed action names the digest of the action that it narrows.
-5. The question of a plan's step names the plan and its position.
-6. The question of a covered retry names the retry's number and the values that differ from the first
-   question, so a reader can recompute the signed digest.
-7. A question counts how often its task was given a scope, because uses may restart with a new scope.
+Lifters: `confirm` is the requester; `approval:GROUP[:N]` N members of a group; `approval:agent` the tool's
+approvers, or the agent's if the tool never had any; `evidence:jws[.ISSUER]` a token of a trusted issuer.
+All are needed, each with its count; one human may count for several. `step-up:ACR@SECONDS` sets how each
+approver must have signed in; alone, it asks the requester. Any other lifter makes the action refused.
 
-Of `standing`:
-
-1. A change of policy bundle, scope, tool or agent standing makes it another question; the answer is not used.
-2. The end of the task withdraws it. A pause does not, but no approval is used while the task is paused.
-3. It expires at its deadline, by the daemon's clock.
-
-Of `state`:
-
-1. A denial by any entitled person is final.
-2. An approval is used once, whatever the outcome of the action.
-3. A denial after sufficient approvals still counts, as long as the approval is unused.
-4. A narrowing closes the held action like a denial; the narrowed action has its own question.
+A change of policy bundle, scope, tool or agent standing makes it another question. The task's end
+withdraws it; a pause does not, but no approval is used during a pause. The daemon's clock decides its
+expiry. A denial by any entitled person is final, also after sufficient approvals, until the approval is
+used. An approval is used once, whatever the outcome. A narrowing closes the held action like a denial.
 """
 
 from __future__ import annotations
@@ -84,7 +72,6 @@ class Need:
 
 
 def parse_lifter(lifter: str) -> Need:
-    """Parses a policy's lifter (rule 2); raises UnliftableError."""
     if lifter == "confirm":
         return Need(lifter=lifter, kind=NeedKind.CONFIRMATION)
     proof = _EVIDENCE.fullmatch(lifter)
@@ -97,7 +84,6 @@ def parse_lifter(lifter: str) -> Need:
 
 
 def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
-    """Lists the needs of these lifters (rule 3); raises UnliftableError."""
     named = tuple(lifters)
     steps = [one for one in named if parse_step_up(one) is not None]
     needs = tuple(parse_lifter(one) for one in named if one not in steps)
@@ -107,13 +93,13 @@ def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
 
 
 def steps_of(lifters: Iterable[str]) -> tuple[StepUp, ...]:
-    """Lists the step-up requirements in these lifters; an approver must meet each (rule 3)."""
+    """Lists the step-up requirements in these lifters; an approver must meet each."""
     return tuple(step for step in map(parse_step_up, lifters) if step is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First:
-    """The fields in which the answered question differs from that of its retry (rule 6)."""
+    """The fields in which the answered question differs from that of its retry."""
 
     id: str
     action: str
@@ -172,17 +158,15 @@ class Question:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """All needs (rule 3)."""
         return needs_of(self.lifters)
 
     @property
     def steps(self) -> tuple[StepUp, ...]:
-        """The step-up requirements (rule 3)."""
         return steps_of(self.lifters)
 
     @property
     def answered(self) -> Question:
-        """The question that people signed; for a retry, the first one, with its digest (rule 6)."""
+        """The question that people signed; for a retry, the first one, with its digest."""
         if self.first is None:
             return self
         first = {name: getattr(self.first, name) for name in FIRST}
@@ -210,7 +194,6 @@ _WHOLE: Final = frozenset({"asked", "deadline", "edition", "retry", "step"})
 
 
 def parse_question(raw: bytes) -> Question:
-    """Parses canonical bytes; raises UnreadableQuestionError for anything else."""
     try:
         value = parse_object(raw)
         question = _question(value)
@@ -329,7 +312,6 @@ BEFALLS: Final = {
 
 
 def advance_approval(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
-    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return APPROVAL_TRANSITIONS.advance(state, event)
 
 

@@ -1,48 +1,37 @@
 """Entitled approvers, sufficiency of answers, signed statements, and plans of several questions.
 
-Of `quorum`:
+`quorum`:
 
-1. The requester of a task, of its ancestors and of its descendants cannot approve, nor can the person whose
-   account the agent ran under for one of them. Linked persons count as one human in this rule.
+1. The requester of a task, of its ancestors and of its descendants cannot approve, nor can the person
+   whose account the agent ran under for one of them. Linked persons count as one human here.
 2. A confirmation comes from the requester only and never counts as an approval.
-3. A group's current members answer for a named group. For `approval:agent` the tool's approvers answer if any
-   were ever named, even if all have left; otherwise the agent's.
+3. Current members answer for a group. For `approval:agent` the tool's approvers answer if any were ever
+   named, even if all have left; otherwise the agent's. A target's tool may have groups as approvers.
 4. Humans are counted once, independent of their number of keys, accounts and answers.
 5. A denial by any person who could approve or confirm is final.
-6. Evidence counts while a currently trusted issuer's token about this question verifies. It cannot be denied;
-   the requester can withdraw the question.
-7. Where a step-up is required, an approval counts with the sign-in that its person had when it arrived, if
-   that is strong and recent enough and still valid. Denials need none.
+6. Evidence counts while a currently trusted issuer's token about this question verifies; it cannot be
+   denied.
+7. For a step-up, an approval counts with the sign-in that its person had when it arrived, if that is
+   strong and recent enough and still valid. Denials need none.
 8. A person without an account at an issuer of people cannot meet a step-up and is not asked.
-9. The approvers of a target's tool may include groups, with their current members.
 
-Of `waiting`:
+`waiting`: the sentence names persons only where the policy names no group.
 
-1. The sentence names groups, or persons where the policy names no group; it shows the deadline's date if that
-   differs from the question's.
+`statement`:
 
-Of `statement`:
-
-1. The first line states what the text is, so no other signature can be an answer and no answer anything else.
+1. The first line states what the text is, so no signature for another purpose can be an answer.
 2. Each statement has one text form; any other text is refused.
 3. It names the approval digest, so a signature binds the question that was shown (A198).
 4. A narrowing names the digest of the narrowed action in an extra line.
 5. The first line names the subject: an action, a plan or an amendment. Only an action can be narrowed.
 6. An answer covers retries only if a line states how many; only a yes to one action can (law 7).
 
-Of `plan`:
-
-1. The digest covers requester, task and the steps' approval digests in order (I-28).
-2. Each step's question names the plan and its position, so plan and questions cannot be recombined.
-
-Of `together`:
-
-1. A plan has 2 to 20 steps.
-2. One answer applies to every step, so all steps need the same lifters and the same people must suffice for
-   each. An issuer's token is about one question and lifts no plan.
-3. A step can be used after the step before it succeeded. Any other outcome ends the rest of the plan (law 7).
-4. A yes must count for every remaining step. A denial must count for at least one; steps for which it does
-   not count are superseded, not denied.
+`plan`: its digest covers requester, task and the steps' approval digests in order (I-28). Each step's
+question names the plan and its position, so they cannot be recombined. One answer applies to all 2 to 20
+steps, so all need the same lifters and the same people; an issuer's token lifts no plan. A step can be
+used after the step before it succeeded; any other outcome ends the rest (law 7). A yes must count for
+every remaining step, a denial for at least one; the steps for which it does not count are superseded, not
+denied.
 """
 
 from __future__ import annotations
@@ -87,7 +76,7 @@ _KIND: Final = "taskbound plan"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A question about several held actions (`plan`, rule 1)."""
+    """A question about several held actions."""
 
     namespace: str
     id: str
@@ -116,7 +105,6 @@ class Plan:
         object.__setattr__(self, "digest", sha256(written).hexdigest())
 
     def has(self, question: Question) -> bool:
-        """True if this question is at its stated position in this plan (rule 2)."""
         place = question.step - 1
         named = (question.namespace, question.plan) == (self.namespace, self.id)
         return named and 0 <= place < len(self.questions) and self.questions[place] == question.digest
@@ -127,7 +115,6 @@ _WHOLE: Final = ("asked", "deadline")
 
 
 def parse_plan(raw: bytes) -> Plan:
-    """Parses canonical bytes; raises UnreadablePlanError for anything else."""
     try:
         plan = _plan(parse_object(raw))
     except MalformedError as error:
@@ -179,7 +166,7 @@ class AnswerKind(Enum):
 
 
 class Subject(Enum):
-    """What an answer is about (`statement`, rule 5)."""
+    """What an answer is about."""
 
     ACTION = "action"
     PLAN = "plan"
@@ -225,7 +212,7 @@ _COVERING: Final = {("approve", "action"), ("confirm", "action")}
 
 
 def render_statement(statement: Statement) -> bytes:
-    """The bytes that are signed (rules 2, 4 and 6)."""
+    """The bytes that are signed."""
     retries = f"retries covered: {statement.retries}\n" if statement.retries else ""
     narrowed = f"narrowed to: {statement.narrowed}\n" if statement.narrowed else ""
     return (
@@ -242,7 +229,6 @@ def render_statement(statement: Statement) -> bytes:
 
 
 def parse_statement(raw: bytes) -> Statement:
-    """Parses signed bytes; raises BadStatementError."""
     try:
         found = _LINES.fullmatch(raw.decode("ascii"))
     except UnicodeDecodeError:
@@ -283,7 +269,7 @@ def require_answers(statement: Statement, question: Question | Plan, now: Instan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSignIn:
-    """The sign-in that accompanied an answer, and the session that it depends on (rule 7)."""
+    """The sign-in that accompanied an answer, and the session that it depends on."""
 
     acr: str
     """In their issuer's words; empty where it did not say."""
@@ -295,7 +281,6 @@ class AnswerSignIn:
 
     @property
     def sign_in(self) -> SignIn:
-        """The sign-in in the form that step-up rules take."""
         return SignIn(acr=self.acr, at=self.at)
 
 
@@ -353,7 +338,7 @@ class Circle:
 
 
 def askable(need: Need, circle: Circle) -> frozenset[str]:
-    """Names of the people whose answers count for this need now (rules 1, 2 and 3)."""
+    """Names of the people whose answers count for this need now."""
     if need.kind is NeedKind.CONFIRMATION:
         return _present({circle.requester}, circle)
     if need.kind is NeedKind.EVIDENCE:
@@ -397,7 +382,6 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
 
 
 def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circle: Circle) -> None:
-    """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
         raise NotEntitledError(f"`{person}` cannot answer this question")
@@ -408,7 +392,6 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
 def require_signed_in(
     kind: AnswerKind, steps: Sequence[StepUp], signed: AnswerSignIn | None, now: Instant
 ) -> None:
-    """Raises StepUpError unless the answer comes with the required sign-in (rule 7)."""
     if kind is AnswerKind.DENY:
         return
     left = unmet(steps, signed.sign_in if signed is not None else None, now)
@@ -456,7 +439,7 @@ def _meets(answer: Answer, steps: Sequence[StepUp]) -> bool:
 
 
 def require_wanted(issuer: str, needs: Iterable[Need]) -> None:
-    """Raises NotEntitledError unless a need asks for this issuer's token (rule 6)."""
+    """Raises NotEntitledError unless a need asks for this issuer's token."""
     if not any(need.kind is NeedKind.EVIDENCE and _vouches(issuer, need) for need in needs):
         raise NotEntitledError(f"this question needs no token of issuer `{issuer}`")
 
@@ -466,13 +449,12 @@ def _vouches(issuer: str, need: Need) -> bool:
 
 
 def yes_of(question: Question, person: str) -> AnswerKind:
-    """The kind of yes that this person gives: a confirmation only if one is asked of them (rule 2)."""
+    """The kind of yes that this person gives: a confirmation only if one is asked of them."""
     asked = any(need.kind is NeedKind.CONFIRMATION for need in question.needs)
     return AnswerKind.CONFIRM if asked and person == question.requester else AnswerKind.APPROVE
 
 
 def waiting_words(question: Question, circle: Circle) -> str:
-    """The sentence about who is awaited, by the people as of now."""
     asked = " and ".join(_need_words(one, circle) for one in question.needs)
     day, _, time = render_instant(question.deadline).partition("T")
     until = time[:5] if render_instant(question.asked).startswith(day) else f"{day} {time[:5]}"
@@ -495,13 +477,11 @@ _RUNS: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_length(steps: int) -> None:
-    """Raises BadPlanError unless the number of steps is allowed (rule 1)."""
     if not LEAST_STEPS <= steps <= MOST_STEPS:
         raise BadPlanError(f"a plan has {LEAST_STEPS} to {MOST_STEPS} steps, and not {steps}")
 
 
 def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle]) -> None:
-    """Raises PlanRefusedError unless one answer can apply to every step (rule 2)."""
     first = questions[0]
     for number, one in enumerate(questions, 1):
         if one.lifters != first.lifters:
@@ -527,7 +507,7 @@ def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle])
 
 
 def why_plan_over(before: ActionState) -> str | None:
-    """The reason that the rest is over (rule 3), empty if the next step may run, None while one runs."""
+    """The reason that the rest is over, empty if the next step may run, None while one runs."""
     if before is ActionState.SUCCEEDED:
         return ""
     return None if before in _RUNS else f"the step before it is {before.value}"
@@ -536,7 +516,7 @@ def why_plan_over(before: ActionState) -> str | None:
 def fates_of_denial(
     left: Sequence[int], denied: Collection[int], person: str
 ) -> tuple[Befallen, tuple[Befallen, ...]]:
-    """What a denial does to the plan and each remaining step; `denied` has at least one step (rule 4)."""
+    """What a denial does to the plan and each remaining step; `denied` has at least one step."""
     words = f"denied by {person}"
     if set(denied) < set(left):
         numbers = ", ".join(map(str, sorted(denied)))
@@ -548,7 +528,6 @@ def fates_of_denial(
 
 
 def step_words(number: int, tool: str) -> str:
-    """The name of a step in texts."""
     return f"step {number} (`{tool}`)"
 
 

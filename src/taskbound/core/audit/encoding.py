@@ -1,13 +1,11 @@
-"""Canonical encoding of events, strict decoding, and shortening to fit a log entry.
+"""Canonical encoding of events (RFC 8785), strict decoding, and shortening to fit a log entry.
 
-1. An event is one JSON object in canonical form (RFC 8785).
-2. Fields that hold their default are omitted (wire law, rule 2).
-3. Decoding refuses unknown kinds, fields and types, and completes nothing.
-4. Encoding replaces what a record cannot hold, so that hostile input is recorded too (I-50): a lone surrogate
-   by its escape and, only if the entry would be too long, a text by its beginning, length and digest.
-
-JSON strings are written with Python's own quoting, `ensure_ascii` off, which equals RFC 8785 §3.2.2.2; tests
-compare both.
+1. Fields that hold their default are omitted. Decoding refuses unknown kinds, fields and types.
+2. Encoding replaces what a record cannot hold, so that hostile input is recorded too (I-50): a lone
+   surrogate by its escape and, only if the entry would be too long, a text by its beginning, length and
+   digest.
+3. Strings use Python's own quoting, `ensure_ascii` off, which equals RFC 8785 §3.2.2.2; tests compare
+   both.
 """
 
 from __future__ import annotations
@@ -33,12 +31,10 @@ quote_text: Final = encode_basestring
 
 
 def quote_texts(value: tuple[str, ...]) -> str:
-    """A sequence of texts as JSON."""
     return "[" + ",".join(map(quote_text, value)) + "]"
 
 
 def quote_truth(value: bool) -> str:  # noqa: FBT001  # one of four functions that are looked up by type
-    """A boolean as JSON."""
     return "true" if value else "false"
 
 
@@ -135,14 +131,13 @@ class _Plan:
 
 
 def render_event(event: Event) -> str:
-    """Canonical JSON of the event (rules 1, 2), lone surrogates kept; raises RecordMalformedError."""
+    """Canonical JSON of the event, lone surrogates kept; raises RecordMalformedError."""
     if isinstance(event, ActionDecided):
         return render_decided(event)
     return render_any(event)
 
 
 def render_any(event: Event) -> str:
-    """The generic implementation of `render_event`."""
     plan = _plan(event.kind)
     parts = [
         head + quote(value)
@@ -155,7 +150,6 @@ def render_any(event: Event) -> str:
 
 
 def parse_event(value: object) -> Event:
-    """Decodes a JSON object (rule 3); raises RecordMalformedError or EventUnknownError."""
     if not isinstance(value, dict):
         raise RecordMalformedError("an event is not an object")
     kind = value.get("kind")

@@ -1,8 +1,7 @@
 """Errors of the audit log's readers.
 
-`TamperedError` is a `MalformedError`, because no exception can be granted and a retry changes nothing.
-Unreadable bytes belong to the same tree: an attacker who can change a byte can also make a log unreadable,
-and neither may pass for a lesser fault.
+`TamperedError` is a `MalformedError`, because no retry changes it. Unreadable bytes are in the same tree:
+an attacker who can change a byte can also make a log unreadable, and neither may pass for a lesser fault.
 """
 
 from __future__ import annotations

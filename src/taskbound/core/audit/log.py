@@ -1,22 +1,20 @@
 """Offline verification of a whole log, and its export format.
 
-Of `log`: checks run in this order, and the first failure is raised.
+Checks run in this order, and the first failure is raised:
 
 1. The log has a record; each is well-formed, continues its writer's chain and follows every head it names.
-2. At least one checkpoint came along; each is signed by the log's key, which the verifier already holds, and
-   no two contradict each other.
-3. An independently kept checkpoint matches the log's root at its size. This detects a log that was recomputed
-   and signed again with the log's own key.
+2. At least one checkpoint came along; each is signed by the log's key, which the verifier already holds,
+   and no two contradict each other.
+3. An independently kept checkpoint matches the log's root at its size. This detects a log that was
+   recomputed and signed again with the log's own key.
 4. Every checkpoint matches the log's root at its size.
 5. Every checkpoint that a record names matches the records before it.
 
-Records after the last checkpoint are reported; only their chains protect them.
+Only their chains protect the records after the last checkpoint; they are reported.
 
-Of `export`: JSON Lines in UTF-8 with LF after each line.
-
-1. First line, canonical: ``{"format":"taskbound-audit","origin":…,"v":1}``.
-2. One line per record in log order, with the exact bytes.
-3. Last line, canonical: ``{"checkpoints":["…",…]}``, oldest first. Without it the export was truncated.
+An export is JSON Lines in UTF-8 with LF: the canonical header
+``{"format":"taskbound-audit","origin":…,"v":1}``, the records' exact bytes in log order, and the canonical
+``{"checkpoints":["…",…]}``, oldest first. Without this last line the export was truncated.
 """
 
 from __future__ import annotations
@@ -75,7 +73,6 @@ class Verified(NoTruth):
 
     @property
     def uncovered(self) -> int:
-        """The number of records after the last checkpoint."""
         return self.size - self.covered
 
 
@@ -94,7 +91,7 @@ class LogVerifier:
         self._claims: list[_Claim] = []
 
     def take(self, raw: bytes) -> Record:
-        """Verifies the next record in log order (rule 1); raises TamperedError, `where` is its index."""
+        """Verifies the next record in log order; raises TamperedError, `where` is its index."""
         index = len(self._chains.leaves)
         record = self._chains.take(raw)
         match record.event:
@@ -110,7 +107,6 @@ class LogVerifier:
     def finish(
         self, notes: Sequence[bytes], key: VerifierKey, verify: Verify, held: Checkpoint | None = None
     ) -> Verified:
-        """Applies rules 2 to 5; arguments as for `verify_log`."""
         size = len(self._chains.leaves)
         if size == 0:
             raise LogEmptyError("the log holds no record")  # 1
@@ -147,15 +143,7 @@ def verify_log(
     verify: Verify,
     held: Checkpoint | None = None,
 ) -> Verified:
-    """Verifies a log by rules 1 to 5; raises a TamperedError that names the kind and place of tampering.
-
-    Args:
-        records: The exact bytes of all records, in log order.
-        notes: The checkpoint notes that came with the log.
-        key: The log's key, obtained independently and never from the log or its export.
-        verify: Checks one signature.
-        held: A checkpoint of this log that was opened earlier and kept elsewhere.
-    """
+    """Verifies a log; `key` and `held` must come from outside the log and its export."""
     verifier = LogVerifier()
     for raw in records:
         verifier.take(raw)
@@ -218,7 +206,6 @@ _LAST: Final = b'{"checkpoints":'
 
 
 def render_export(origin: str, records: Iterable[bytes], notes: Sequence[bytes]) -> Iterator[bytes]:
-    """Yields the lines of an export, each with its line feed."""
     yield _render_header(origin) + b"\n"
     for raw in records:
         yield raw + b"\n"

@@ -1,18 +1,9 @@
-"""The Merkle tree of RFC 9162 section 2.1, its proofs and its tiles.
+"""The Merkle tree of RFC 9162 section 2.1, its proofs and its tiles (C2SP tlog-tiles).
 
-Of `merkle`:
-
-1. An empty tree's root is SHA-256 of nothing; leaves are hashed with prefix 0x00, nodes with 0x01.
-2. A tree of n > 1 leaves splits at the largest power of two below n, without padding.
-3. A verifier returns None or raises.
-4. Proofs consist of complete subtrees, named by height and index and supplied by a `Nodes` reader.
-
-Of `tiles`:
-
-1. A tile holds up to 256 hashes of one level (C2SP tlog-tiles): level 0 leaf hashes, level n + 1 the roots of
-   full tiles of level n. A partial tile is never hashed upward.
-2. Tiles only grow, so the newest state of a tile serves all older tree sizes.
-3. A proof reads O(log n) tiles; a missing or short tile is an error.
+Leaves are hashed with prefix 0x00, nodes with 0x01. A verifier returns None or raises. A tile holds up to
+256 hashes of one level: level 0 leaf hashes, level n + 1 the roots of full tiles of level n; a partial
+tile is never hashed upward. Tiles only grow, so the newest state of a tile serves all older tree sizes. A
+proof reads O(log n) tiles; a missing or short tile is an error.
 """
 
 from __future__ import annotations
@@ -48,17 +39,15 @@ class Nodes(Protocol):
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf with this data (rule 1)."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of a node over two subtrees (rule 1)."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def fold(peaks: Sequence[bytes]) -> bytes:
-    """The root over complete subtrees of decreasing height, left to right (rule 2)."""
+    """The root over complete subtrees of decreasing height, left to right."""
     if not peaks:
         return EMPTY_ROOT
     above = peaks[-1]
@@ -68,7 +57,6 @@ def fold(peaks: Sequence[bytes]) -> bytes:
 
 
 def root(size: int, nodes: Nodes) -> bytes:
-    """The root of the first ``size`` leaves."""
     return _over(0, size, nodes)
 
 
@@ -236,7 +224,6 @@ class Frontier:
 
     @property
     def root(self) -> bytes:
-        """The root of the tree (RFC 9162 §2.1.1)."""
         return fold(self.peaks)
 
 
@@ -252,7 +239,6 @@ class Growth:
 
 
 def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
-    """Appends these leaf hashes in order."""
     size, peaks = frontier.size, list(frontier.peaks)
     edges = _Edges(frontier)
     for leaf in leaves:
@@ -270,7 +256,6 @@ def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
 
 
 def restore_frontier(size: int, read: TileReader) -> Frontier:
-    """Reads the right edge of a stored tree; raises TileMissingError."""
     nodes = TileNodes(read)
     edges = []
     entries, level = size, 0
@@ -291,7 +276,6 @@ class TileNodes:
         self._seen: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, height: int, index: int) -> bytes:
-        """The root of a complete subtree, as for `Nodes`; raises TileMissingError."""
         level, within = divmod(height, TILE_HEIGHT)
         tile, first = divmod(index << within, TILE_WIDTH)
         last = first + (1 << within)
@@ -302,7 +286,6 @@ class TileNodes:
         return row[0]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
-        """The first ``width`` hashes of a tile (rule 3); raises TileMissingError."""
         found = self._seen.get((level, index))
         if found is None:
             found = self._seen[level, index] = self._read(level, index)

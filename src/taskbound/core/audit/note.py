@@ -1,23 +1,14 @@
 """Signed notes (C2SP signed-note v1.0.0): checkpoints and inclusion proofs. Signature checks are passed in.
 
-Of `note`:
-
-1. Parsing is strict: UTF-8, no control character except line feed, signatures after the last blank line, each
-   in its one form.
+1. Parsing is strict: UTF-8, no control character except line feed, signatures after the last blank line,
+   each in its one form.
 2. A signature in a trusted key's name that does not verify invalidates the note, even beside valid ones.
 3. Signatures of other keys, even with the same name, are ignored.
 4. A note without a trusted signature is refused.
 
-Of `checkpoint`:
-
-1. The text is origin, size in decimal and root in base64, one per line. Further lines are signed but ignored.
-2. The log's key has the origin as its name, so a trusted key is trusted for one log.
-
-Of `proof`:
-
-1. The file has a first line, an optional unauthenticated `extra` line, the index, the path hashes, a blank
-   line and the checkpoint note.
-2. The verifier supplies the record; a proof of another record fails (I-48).
+A checkpoint is origin, decimal size and base64 root, one per line; further lines are signed but ignored.
+The log's key has the origin as its name, so a trusted key is trusted for one log. In a proof file the
+`extra` line is unauthenticated. The verifier supplies the record; a proof of another record fails (I-48).
 """
 
 from __future__ import annotations
@@ -85,12 +76,10 @@ class VerifierKey:
 
     @property
     def id(self) -> bytes:
-        """The four bytes by which signatures name the key."""
         return sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.public).digest()[:4]
 
     @property
     def text(self) -> str:
-        """The text form of the key (vkey)."""
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.type]) + self.public)}"
 
 
@@ -120,7 +109,6 @@ class OpenNote:
 
 
 def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierKey:  # noqa: A002  # C2SP's word
-    """Builds a key; raises VerifierKeyError for a bad name (empty, space, `+`) or a bad Ed25519 key."""
     if not name or "+" in name or any(one.isspace() for one in name) or _CONTROL.search(name):
         raise VerifierKeyError(f"`{name[:64]!a}` can't name a key")
     if type not in _SIGNATURE_SIZES:
@@ -131,7 +119,6 @@ def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierK
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """Parses a vkey, `name+id+base64`; raises VerifierKeyError."""
     name, _, rest = text.strip("\n").partition("+")
     key_id, _, encoded = rest.partition("+")
     try:
@@ -147,7 +134,6 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 
 def parse_note(raw: bytes) -> UnverifiedNote:
-    """Parses a note without verification (rule 1); raises NoteMalformedError."""
     if len(raw) > MAX_NOTE:
         raise NoteMalformedError(f"a note is at most {MAX_NOTE} bytes long")
     try:
@@ -166,10 +152,7 @@ def parse_note(raw: bytes) -> UnverifiedNote:
 
 
 def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNote:
-    """Parses and verifies a note (rules 2 to 4).
-
-    Raises NoteMalformedError, SignatureWrongError or SignatureMissingError.
-    """
+    """Raises NoteMalformedError, SignatureWrongError or SignatureMissingError."""
     note = parse_note(raw)
     trusted = {(key.name, key.id): key for key in keys}
     signers: dict[bytes, VerifierKey] = {}
@@ -185,7 +168,6 @@ def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNo
 
 
 def render_note(text: str, signatures: Iterable[tuple[VerifierKey, bytes]]) -> bytes:
-    """Encodes a note; raises NoteMalformedError for a bad text or if there is no signature."""
     lines = [f"— {key.name} {_base64(key.id + signature)}\n" for key, signature in signatures]
     raw = f"{text}\n{''.join(lines)}".encode()
     if parse_note(raw).text != text:
@@ -245,7 +227,6 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """The signed text (rule 1)."""
         return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode()}\n"
 
 
@@ -269,7 +250,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 
 def open_checkpoint(note: bytes, key: VerifierKey, verify: Verify) -> Checkpoint:
-    """Verifies a note and parses its checkpoint; raises OriginMismatchError for another log (rule 2)."""
+    """Verifies a note and parses its checkpoint; raises OriginMismatchError for another log."""
     if key.type != LOG:
         raise OriginMismatchError(f"`{key.name}` is the key of a witness, not of a log")
     checkpoint = parse_checkpoint(open_note(note, (key,), verify).text)
@@ -304,7 +285,6 @@ class Included(NoTruth):
 
 
 def render_proof(proof: Proof) -> bytes:
-    """Encodes a proof file (rule 1)."""
     lines = [_FIRST]
     if proof.extra is not None:
         lines.append(f"extra {b64encode(proof.extra).decode()}")
@@ -314,7 +294,7 @@ def render_proof(proof: Proof) -> bytes:
 
 
 def parse_proof(raw: bytes) -> Proof:
-    """Parses a proof file without verification (rule 1); raises ProofMalformedError."""
+    """Parses a proof file without verification; raises ProofMalformedError."""
     if len(raw) > _MAX_PROOF_FILE:
         raise ProofMalformedError(f"a proof file is at most {_MAX_PROOF_FILE} bytes long")
     head, blank, note = raw.partition(b"\n\n")

@@ -1,19 +1,16 @@
 """One record of the log and the hash chain of its writer.
 
-Of `record`:
+`record`:
 
-1. A record is canonical JSON (RFC 8785) on one line, at most 65,535 bytes (C2SP tlog-tiles). Its Merkle leaf
-   hash serves the chain and the tree.
+1. A record is canonical JSON (RFC 8785) on one line, at most 65,535 bytes (C2SP tlog-tiles). Its Merkle
+   leaf hash serves the chain and the tree.
 2. The version in each record fixes format and hash; no field names an algorithm (I-48).
 3. Bytes are a record only if re-encoding the parsed value gives the same bytes.
 
-Of `chain`: a writer is one process start; its records may belong to several namespaces.
-
-1. The first record has number 1, no predecessor and the heads known to the writer.
-2. Each later record has the predecessor's hash, the next number and no earlier instant.
-3. A head that a writer names must be in the log before it. Heads are records that no other record names; they
-   reach all older records, so a few heads protect the tails of all dead writers.
-4. A verifier raises a named error per kind of fault.
+`chain`: a writer is one process start; its records may belong to several namespaces. The first record has
+number 1 and the heads known to the writer. Each later record has the predecessor's hash, the next number
+and no earlier instant. A head that a writer names must be in the log before it. Heads are records that no
+other record names; they reach all older records, so a few heads protect the tails of all dead writers.
 """
 
 from __future__ import annotations
@@ -93,7 +90,6 @@ class Sealed:
 
 
 def record_bytes(record: Record) -> bytes:
-    """The canonical bytes (rule 1); raises RecordTooLargeError or RecordMalformedError."""
     _require_form(record)
     try:
         raw = _render(record).encode()
@@ -125,7 +121,6 @@ def seal(record: Record) -> Sealed:
 
 
 def parse_record(raw: bytes) -> Record:
-    """Parses a record (rule 3); raises RecordMalformedError, RecordVersionError or EventUnknownError."""
     value = _read_object(raw)
     if value.get("v") != VERSION or isinstance(value.get("v"), bool):
         raise RecordVersionError(f"the record is not of version {VERSION}")
@@ -145,7 +140,6 @@ def parse_record(raw: bytes) -> Record:
 
 
 def require_name(text: str) -> str:
-    """Returns the text if it can name a namespace or a writer; raises RecordMalformedError."""
     if _NAME.fullmatch(text) is None:
         raise RecordMalformedError(f"`{text[:64]!a}` can't name a namespace or a writer")
     return text
@@ -221,7 +215,6 @@ class Head:
 
     @property
     def text(self) -> str:
-        """The text form used in records."""
         return f"{self.writer}:{self.seq}:{self.hash}"
 
 
@@ -257,7 +250,6 @@ class Chains(NoTruth):
 
 
 def parse_head(text: str) -> Head:
-    """Parses a head in a record; raises RecordMalformedError."""
     writer, _, rest = text.partition(":")
     seq, _, value = rest.partition(":")
     if seq.isascii() and seq.isdecimal() and len(seq) <= len("9007199254740991"):
@@ -268,7 +260,7 @@ def parse_head(text: str) -> Head:
 
 
 def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: Instant) -> Grown:
-    """Appends one record per event (rule 2); an earlier instant becomes the last record's instant."""
+    """Appends one record per event; an earlier instant becomes the last record's instant."""
     at = max(at, chain.at)
     seq, prev = chain.seq, chain.prev
     records = []
@@ -315,7 +307,6 @@ class ChainVerifier:
         return record
 
     def seen(self) -> Chains:
-        """The chains seen so far."""
         heads = (
             Head(writer=writer, seq=len(places), hash=self.leaves[places[-1]].hex())
             for writer, places in self._places.items()

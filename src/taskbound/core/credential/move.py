@@ -4,11 +4,11 @@
    check its lease and release it.
 2. The end of a credential voids all leases; a mint that was open may still arrive (I-12).
 3. A failed revocation stays open, with one more attempt and its error.
-4. A mint that was never sent cannot arrive; its report ends the credential at once (`state`, rule 5).
+4. A mint that was never sent cannot arrive; its report ends the credential at once.
 5. A secret that was not acknowledged in time is void, even before the row shows the end.
 6. The sealed data for ending a credential is deleted when the credential is ended.
-7. A renewal moves the end after the target was informed, and never earlier. The end of a credential ends its
-   renewal; an expired credential is never renewed, even before the row shows the end.
+7. A renewal moves the end after the target was informed, and never earlier. The end of a credential ends
+   its renewal; an expired credential is never renewed, even before the row shows the end.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 
 def begin_mint(credential: Credential, now: Instant) -> Credential:
-    """A broker leases the credential to mint it; raises LeaseHeldError or WrongStateError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.MINT)
     return _due(replace(credential, state=state, lease=lease, late=Instant(lease.until + LATE)), now)
@@ -57,7 +56,7 @@ def show_credential(credential: Credential, fence: int, now: Instant, *, kept: s
 
 
 def acknowledge(credential: Credential, now: Instant) -> Credential:
-    """The requester acknowledges the secret, idempotently; raises HandOutOverError (rule 5)."""
+    """The requester acknowledges the secret, idempotently; raises HandOutOverError."""
     state = advance(credential.state, CredentialEvent.ACKNOWLEDGE)
     if credential.acknowledged:
         return credential
@@ -67,7 +66,7 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
 
 
 def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -> Credential:
-    """A decision permits a renewal, still unknown to the target; raises NotRenewableError (rule 7)."""
+    """A decision permits a renewal, still unknown to the target; raises NotRenewableError."""
     state = advance(credential.state, CredentialEvent.PROLONG)
     if is_renewing(credential) or not credential.acknowledged or now >= credential.ends:
         raise NotRenewableError(f"`{credential.id}` is over, is not acknowledged, or is being renewed")
@@ -77,7 +76,6 @@ def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -
 
 
 def begin_renewal(credential: Credential, now: Instant) -> Credential:
-    """A broker leases the credential to inform the target; raises LeaseHeldError or NotRenewableError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.TELL)
     _require_renewing(credential, now)
@@ -121,7 +119,7 @@ def _require_renewing(credential: Credential, now: Instant) -> Renewal:
 
 
 def end_credential(credential: Credential, why: str, now: Instant) -> Credential:
-    """Ends the credential for this reason (rule 2); raises WrongStateError if it is being or was revoked."""
+    """Ends the credential for this reason; raises WrongStateError if it is being or was revoked."""
     state = advance(credential.state, CredentialEvent.END)
     renewal = credential.renewal
     if renewal is not None and is_renewing(credential):
@@ -132,7 +130,7 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
 
 
 def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Credential:
-    """The lease holder reports that the mint was not and will not be sent (rule 4)."""
+    """The lease holder reports that the mint was not and will not be sent."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.UNSENT)
     lease = let_go(credential)
@@ -140,14 +138,12 @@ def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Cr
 
 
 def begin_revocation(credential: Credential, now: Instant) -> Credential:
-    """A broker leases the credential to revoke it; raises LeaseHeldError."""
     lease = take_lease(credential, now)
     state = advance(credential.state, CredentialEvent.TRY)
     return _due(replace(credential, state=state, lease=lease), now)
 
 
 def fail_revocation(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
-    """The revocation failed this time (rule 3)."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.FAIL)
     lease, attempts = let_go(credential), credential.attempts + 1
@@ -156,7 +152,6 @@ def fail_revocation(credential: Credential, fence: int, trouble: str, now: Insta
 
 
 def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
-    """The target shows nothing of the credential."""
     require_lease(credential, fence, now)
     state = advance(credential.state, CredentialEvent.GONE)
     lease = let_go(credential)

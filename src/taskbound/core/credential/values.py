@@ -1,67 +1,51 @@
 """A credential: its row, states, name in the target, lease, due time, secret and recipient.
 
-Of `values`:
-1. The request (target, kind, arguments, task, action) never changes; state, end, lease, last renewal and due
-   time do.
-2. A credential ends with its task at the latest, and by itself in the target within `GRACE` after that, even
-   if all Taskbound processes are gone (I-03). The target's end is never before the row's, because a fast
-   clock there would shorten the grant.
-3. Its id derives from its action, so an action has at most one credential. A kind without an action is a
-   preflight's *canary*; without both it was found by a sweep.
-4. The requester must acknowledge the secret within `HANDED_OUT_WITHIN` (K10).
-5. A permitted renewal is stored beside the row's end until the target is informed; the last renewal stays
-   with its outcome, which decides its action's outcome.
-6. A credential without a name in its target is ended by data sealed to the broker (`keeping`).
+`values`: a credential ends with its task at the latest, and by itself in the target within `GRACE` after
+that, even if all Taskbound processes are gone (I-03). The target's end is never before the row's, because
+a fast clock there would shorten the grant. Its id derives from its action, so an action has at most one
+credential. A kind without an action is a preflight's *canary*; a sweep found one without both. The
+requester must acknowledge the secret within `HANDED_OUT_WITHIN` (K10). A permitted renewal is stored
+beside the row's end until the target is informed; its outcome decides its action's outcome.
 
-Of `state` (design 5; I-01 to I-07, I-12, I-14):
-1. A credential begins *journaled*, with nothing in the target; one found by a sweep begins *revoking*.
-2. A mint is attempted once; a lost mint is revoked and never repeated.
-3. Each end leads to *revoking*, which never leads back to active (I-12).
-4. Only the target's own state leaves *revoking*: *gone*, or *unsupported* with a known end. Errors, time and
-   attempts do not (I-06).
-5. A mint that was never sent ends without a look-up, by the report of its lease holder.
-6. Each renewal of an active credential has a decision of its own. Any end takes precedence.
-7. A credential that reappears (restored data, a late mint) is revoked again (I-14); a repeated proof that it
-   is gone changes nothing (I-05).
+`state` (design 5; I-01 to I-07, I-12, I-14): a credential begins *journaled*, with nothing in the target;
+one found by a sweep begins *revoking*. A mint is attempted once; a lost mint is revoked and never
+repeated. Each end leads to *revoking*, which never leads back to active. Only the target's own state
+leaves *revoking*: *gone*, or *unsupported* with a known end; errors, time and attempts do not (I-06). Each
+renewal has a decision of its own; any end takes precedence. A credential that reappears (restored data, a
+late mint) is revoked again (I-14); a repeated proof that it is gone changes nothing (I-05).
 
-Of `name`:
-1. `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`, which fit
-   all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218).
-2. The mark separates installations that share a target. A sweep touches only exact names with its mark
-   (I-14).
+`name`: `tb_`, the installation's mark, `_` and the id without `crd_`: 47 characters of a-z, 2-7 and `_`,
+which fit all known targets (PostgreSQL 63 bytes, STS 64 characters) without quoting (A218). The mark
+separates installations that share a target; a sweep touches only exact names with its mark (I-14).
 
-Of `lease`:
-1. A lease can be taken if none is current; each has the next fence.
-2. A report counts only with the current fence, so a stopped process that resumes reports nothing.
-3. A lease covers one call of a target. The holder starts nothing in the last `MARGIN`.
-4. A mint of a lost lease may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
+`lease`: a report counts only with the current fence, so a stopped process that resumes reports nothing. A
+lease covers one call of a target; the holder starts nothing in the last `MARGIN`. A mint of a lost lease
+may arrive until `LATE` after the lease, longer than any statement may wait (I-02).
 
-Of `due`:
-1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the mint's
-   lease expires.
+`due`:
+
+1. A journaled credential is minted at once, and ends if no broker starts within `MINTED_WITHIN` or the
+   mint's lease expires.
 2. An unacknowledged credential ends with its hand-out, any other at its own end.
 3. A renewal is done at once, and after a failure with the waits of rule 4.
-4. A revocation is tried at once, then 0.5, 1, 2, 4 and repeatedly 5 s after the start of the failed attempt;
-   5 s bound the time from a target's recovery to the end (T4). A longer attempt is followed at once.
-5. A gone credential is looked up once more if a late mint is possible (`lease`, rule 4).
-6. A revocation is overdue after `OVERDUE`, and its age is reported to people (I-06).
+4. A revocation is tried at once, then 0.5, 1, 2, 4 and repeatedly 5 s after the start of the failed
+   attempt; 5 s bound the time from a target's recovery to the end (T4). A longer attempt is followed at
+   once. A revocation is overdue after `OVERDUE` (I-06).
+5. A gone credential is looked up once more if a late mint is possible.
 
-Of `secret`:
-1. `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters.
-2. The form serves secret scanners and authenticates nothing; anyone can produce it.
-3. A scan reports positions and never the secret.
-Of `recipient`:
-1. 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces larger values and
-   a key must have one text (RFC 7748, section 5).
-2. Points of small order are refused: the shared secret would be zero for any peer, so anyone could open the
-   data (RFC 7748, sections 6.1 and 7). The coordinates are 0, 1, -1 and the two of order 8.
-3. Only credential requests name a recipient, and each must.
-Of `keeping`:
-1. The data is sealed for this credential of this target only.
-2. A lost secret without kept data cannot be ended. It is reported as expired, never as gone, after the
-   target's longest lifetime, counted from when the last answer to its mint could arrive.
-3. If no mint began, the target gave nothing. The row proves this unless the store was restored; the broker's
-   memory detects that (`surfaces.broker.memory`).
+`secret`: `tbs_`, 256 bits as 43 characters of base64url, and the CRC-32 of both as 6 characters. The form
+serves secret scanners and authenticates nothing; anyone can produce it. A scan reports positions only.
+
+`recipient`: 32 bytes as canonical base64url without padding, below 2^255 - 19, because X25519 reduces
+larger values and a key must have one text (RFC 7748, section 5). Points of small order (coordinates 0, 1,
+-1 and the two of order 8) are refused: the shared secret would be zero for any peer, so anyone could open
+the data (sections 6.1 and 7).
+
+`keeping`: a credential without a name in its target is ended by data sealed to the broker, for this
+credential of this target only. A lost secret without kept data cannot be ended; it is reported as expired,
+never as gone, after the target's longest lifetime, counted from when the last answer to its mint could
+arrive. If no mint began, the target gave nothing. The row proves this unless the store was restored; the
+broker's memory detects that (`surfaces.broker.memory`).
 """
 
 from __future__ import annotations
@@ -175,7 +159,6 @@ MAY_EXIST: Final = frozenset({_S.MINTING, _S.ACTIVE, _S.REVOKING, _S.UNSUPPORTED
 
 
 def advance(state: CredentialState, event: CredentialEvent) -> CredentialState:
-    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return CREDENTIAL_TRANSITIONS.advance(state, event)
 
 
@@ -215,7 +198,7 @@ class RenewalState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """The last renewal of a credential (rule 5)."""
+    """The last renewal of a credential."""
 
     action: str
     """The action that was permitted."""
@@ -293,29 +276,26 @@ def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
 
 
 def credential_of(action: str) -> str:
-    """The credential id for this action (rule 3): `crd_…` of `act_…`."""
     return f"crd_{action.removeprefix('act_')}"
 
 
 def is_canary(credential: Credential) -> bool:
-    """True for a preflight's credential (rule 3)."""
     return bool(credential.kind) and not credential.action
 
 
 def is_renewing(credential: Credential) -> bool:
-    """True if a renewal was permitted and the target must be informed."""
     renewal = credential.renewal
     return renewal is not None and renewal.state is RenewalState.WANTED
 
 
 def latest_end(credential: Credential) -> Instant:
-    """The latest end that the target may know (rule 5)."""
+    """The latest end that the target may know."""
     renewal = credential.renewal
     return credential.ends if renewal is None else max(credential.ends, renewal.ends)
 
 
 def end_in_target(ends: Instant) -> Instant:
-    """The end for the target in whole seconds, after the row's and within `GRACE` (rule 2)."""
+    """The end for the target in whole seconds, after the row's and within `GRACE`."""
     later = ends + _SKEW + _SECOND - 1
     return Instant(later - later % _SECOND)
 
@@ -328,7 +308,6 @@ def last_use(credential: Credential) -> Instant:
 
 
 def handed_out_until(credential: Credential) -> Instant:
-    """The deadline for acknowledging its secret (rule 4)."""
     return Instant(credential.shown + HANDED_OUT_WITHIN)
 
 
@@ -351,18 +330,16 @@ def parse_mark(text: str) -> str:
 
 
 def prefix_of(mark: str) -> str:
-    """The 12-character prefix of all names of this installation (rule 2)."""
     return f"tb_{parse_mark(mark)}_"
 
 
 def pattern_of(marks: Collection[str]) -> str:
-    """A regular expression for exactly the names with one of these marks (rule 2)."""
+    """A regular expression for exactly the names with one of these marks."""
     some = "|".join(sorted({parse_mark(one) for one in marks}))
     return f"^tb_({some})_[a-z2-7]{{35}}$" if some else "^$"
 
 
 def name_of(mark: str, credential: str) -> str:
-    """The name in the target of this credential (rule 1); raises BadMarkError or ForeignNameError."""
     found = _ID.fullmatch(credential)
     if found is None:
         raise ForeignNameError(f"`{escape_text(credential[:_SHOWN])}` is not the id of a credential")
@@ -370,7 +347,6 @@ def name_of(mark: str, credential: str) -> str:
 
 
 def id_of(mark: str, name: str) -> str:
-    """The credential id for a name in a target; raises BadMarkError or ForeignNameError (rule 2)."""
     prefix = prefix_of(mark)
     if not name.startswith(prefix) or _REST.fullmatch(name[len(prefix) :]) is None:
         raise ForeignNameError(
@@ -386,12 +362,10 @@ LATE: Final = seconds(60)
 
 
 def is_leased(credential: Credential, now: Instant) -> bool:
-    """True while a worker holds the lease."""
     return now < credential.lease.until
 
 
 def take_lease(credential: Credential, now: Instant) -> Lease:
-    """Returns a new lease for the caller (rule 1); raises LeaseHeldError."""
     if is_leased(credential, now):
         raise LeaseHeldError(f"`{credential.id}` is in another worker's hand")
     return Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
@@ -404,13 +378,11 @@ def is_never_begun(credential: Credential, now: Instant) -> bool:
 
 
 def require_lease(credential: Credential, fence: int, now: Instant) -> None:
-    """Raises LeaseLostError unless `fence` is that of the current lease (rule 2)."""
     if fence != credential.lease.fence or not is_leased(credential, now):
         raise LeaseLostError(f"`{credential.id}` was in this worker's hand, and is no more")
 
 
 def let_go(credential: Credential) -> Lease:
-    """A released lease with the same fence."""
     return Lease(fence=credential.lease.fence, until=NEVER)
 
 
@@ -474,7 +446,6 @@ def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None
 
 
 def is_overdue(credential: Credential, now: Instant) -> bool:
-    """True if its revocation is overdue (rule 6)."""
     return credential.state is CredentialState.REVOKING and age_of(credential, now) >= OVERDUE
 
 
@@ -510,7 +481,7 @@ _FORM: Final = re.compile(r"(?=(tbs_[A-Za-z0-9_-]{49}))")
 
 
 def spell_secret(raw: bytes) -> str:
-    """The 53 characters of a secret, from `SECRET_BYTES` random bytes (rule 1)."""
+    """The 53 characters of a secret, from `SECRET_BYTES` random bytes."""
     if len(raw) != SECRET_BYTES:
         raise ValueError(f"a secret is made of {SECRET_BYTES} bytes")
     body = _PREFIX + _plain(raw)
@@ -518,7 +489,7 @@ def spell_secret(raw: bytes) -> str:
 
 
 def find_secrets(text: str) -> tuple[int, ...]:
-    """The start positions of secrets of this form in a text (rule 3)."""
+    """The start positions of secrets of this form in a text."""
     return tuple(found.start() for found in _FORM.finditer(text) if _fits(found[1]))
 
 
@@ -551,7 +522,6 @@ _SMALL_ORDER: Final = frozenset(
 
 
 def parse_recipient(text: str) -> str:
-    """Returns the text if it is a usable public key (rules 1 and 2); raises BadRecipientError."""
     if _TEXT.fullmatch(text) is None:
         raise BadRecipientError("a recipient is an X25519 public key: 43 characters of base64url")
     number = int.from_bytes(urlsafe_b64decode(f"{text}="), "little")
@@ -561,7 +531,7 @@ def parse_recipient(text: str) -> str:
 
 
 def require_recipient(recipient: str, *, credential: bool) -> None:
-    """Raises unless a recipient is named exactly for a credential request (rule 3)."""
+    """Raises unless a recipient is named exactly for a credential request."""
     if not credential:
         if recipient:
             raise UnwantedRecipientError("a recipient is named, and no credential is asked for")
@@ -576,7 +546,6 @@ _FIRST: Final = 1
 
 
 def kept_binding(credential: Credential) -> Binding:
-    """The binding under which the kept data is sealed (rule 1)."""
     return Binding(
         namespace=credential.namespace,
         server=credential.target,
@@ -587,7 +556,7 @@ def kept_binding(credential: Credential) -> Binding:
 
 
 def lost_until(credential: Credential, lasts: int) -> Instant:
-    """When anything given for it has expired (rule 2); `lasts` is the target's longest life in seconds."""
+    """When anything given for it has expired; `lasts` is the target's longest life in seconds."""
     last = max(credential.shown, credential.late)
     if last == NEVER:
         last = Instant(credential.made + MINTED_WITHIN + LEASE + LATE)
@@ -595,5 +564,4 @@ def lost_until(credential: Credential, lasts: int) -> Instant:
 
 
 def is_unbegun(credential: Credential) -> bool:
-    """True if the row shows that no mint began before the end (rule 3)."""
     return bool(credential.kind) and credential.shown == NEVER and credential.late == NEVER

@@ -80,7 +80,6 @@ _ORDER: Final = {one: number for number, one in enumerate(Risk)}
 
 
 def parse_risk(text: str) -> Risk:
-    """Parses a level's name; raises BadRiskError."""
     for one in Risk:
         if one.value == text:
             return one
@@ -88,7 +87,6 @@ def parse_risk(text: str) -> Risk:
 
 
 def parse_risk_reason(text: str) -> str:
-    """Returns the reason, 1 to 500 characters and not blank; raises BadRiskError."""
     if not text.strip() or len(text) > _REASON:
         raise BadRiskError(
             f"a reason has 1 to {_REASON} characters", where="reason", remedy="say why with `--reason`"
@@ -97,7 +95,6 @@ def parse_risk_reason(text: str) -> str:
 
 
 def highest(levels: Iterable[Risk | None]) -> Risk:
-    """The highest level; None is a missing agent (rule 4)."""
     return max((one or Risk.HIGH for one in levels), key=_ORDER.__getitem__, default=Risk.HIGH)
 
 
@@ -174,7 +171,6 @@ class Agent:
 
 
 def lacks(agent: Agent, persons: Mapping[str, Person]) -> tuple[str, ...]:
-    """What the agent lacks to be active, in words (rules 1 and 2)."""
     missing: list[str] = []
     if not _present(agent.owner, persons):
         missing.append(f"its owner `{agent.owner}` is not a person of this namespace")
@@ -198,21 +194,18 @@ def _present(name: str, persons: Mapping[str, Person]) -> bool:
 
 
 def require_complete(agent: Agent, persons: Mapping[str, Person]) -> None:
-    """Raises InactiveAgentError if the agent lacks an owner, approver or monitor (law 9)."""
     missing = lacks(agent, persons)
     if missing:
         raise InactiveAgentError(f"agent `{agent.name}` can't be active: {'; '.join(missing)}")
 
 
 def require_active(agent: Agent, persons: Mapping[str, Person]) -> None:
-    """Raises InactiveAgentError unless the agent is active and complete (law 9)."""
     if agent.state is not AgentState.ACTIVE:
         raise InactiveAgentError(f"agent `{agent.name}` is {agent.state.value}")
     require_complete(agent, persons)
 
 
 def require_approver(agent: Agent) -> None:
-    """Raises InactiveAgentError if an active agent has no approver (rule 4)."""
     if agent.state is AgentState.ACTIVE and not agent.approvers:
         raise InactiveAgentError(
             f"agent `{agent.name}` is active and can't be without an approver",
@@ -221,7 +214,6 @@ def require_approver(agent: Agent) -> None:
 
 
 def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -> Agent:
-    """Returns the agent after the event; raises WrongStateError or InactiveAgentError."""
     state = AGENT_TRANSITIONS.advance(agent.state, event)
     moved = replace(agent, state=state, version=agent.version + 1)
     if state is AgentState.ACTIVE:
@@ -232,10 +224,7 @@ def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -
 
 
 def acknowledge(agent: Agent, challenge: str, now: Instant) -> Agent:
-    """Acknowledges the agent's monitor; a challenge is used once.
-
-    `challenge` is the SHA-256, hex, of the typed code. Raises MonitorCodeError if none such is open.
-    """
+    """Acknowledges the monitor; `challenge` is the SHA-256 (hex) of the typed code and is used once."""
     if not agent.challenge or agent.challenge != challenge:
         raise MonitorCodeError(f"that is not the code that the monitor of `{agent.name}` received")
     return replace(agent, challenge="", acknowledged=now, version=agent.version + 1)
@@ -280,7 +269,6 @@ def client_of(namespace: str, agent: str) -> str:
 
 
 def selector_of_key(key: AgentKey) -> Selector:
-    """The selector that a credential signed by this key matches."""
     return Selector(
         namespace=key.namespace, agent=key.agent, kind=WorkloadKind.KEY, issuer="", subjects=(key.kid,)
     )
@@ -322,14 +310,12 @@ class Reach:
 
 
 def parse_grantable(grantable: Grantable) -> Grantable:
-    """Returns the grantable; raises BadGrantableError for a scope with steps (rule 4)."""
     if isinstance(grantable, Scope) and grantable.steps:
         raise BadGrantableError("what may be granted has no steps")
     return grantable
 
 
 def reach_of(name: str, persons: Mapping[str, Person], groups: Iterable[Group]) -> Reach:
-    """Everything that this person may grant (rules 1 and 2)."""
     person = persons.get(name)
     if person is None or person.state is not PersonState.PRESENT:
         return Reach(person=name, grantable=Breadth.NOTHING, sources={})  # 2
@@ -350,7 +336,6 @@ def reach_of(name: str, persons: Mapping[str, Person], groups: Iterable[Group]) 
 
 
 def require_grantable(scope: Scope, reach: Reach) -> None:
-    """Raises OutsideGrantableError if the scope exceeds the reach."""
     match reach.grantable:
         case Breadth.CEILING:
             return
@@ -365,7 +350,7 @@ def require_grantable(scope: Scope, reach: Reach) -> None:
 
 
 def require_giver(reach: Reach, before: Grantable, after: Grantable) -> None:
-    """Raises NotGiverError if the person's reach does not cover both values (rule 3)."""
+    """Raises NotGiverError if the person's reach does not cover both values."""
     for grantable in (before, after):
         if reach.grantable is Breadth.CEILING or grantable is Breadth.NOTHING:
             continue
@@ -408,10 +393,7 @@ def why_not(
 
 
 def uncovered_words(answer: NotCovers, sources: Mapping[str, str], who: str) -> str:
-    """Describes what is not covered, the first three findings in full.
-
-    `sources` maps grant ids to their origin; `who` is the refusing subject, such as "the ceiling names".
-    """
+    """Describes the first three findings in full. `sources` maps grant ids to their origin; `who` refuses."""
     told = [_sentence(one, sources, who) for one in answer.uncovered[:_TOLD]]
     more = len(answer.uncovered) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more > 0 else "")

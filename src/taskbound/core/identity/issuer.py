@@ -124,7 +124,7 @@ class BadSubjectError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One account and its person (rule 1)."""
+    """One account and its person."""
 
     namespace: str
     issuer: str
@@ -137,7 +137,6 @@ class Account:
 
 
 def parse_subject(text: str) -> str:
-    """Returns an issuer's subject (rule 2); raises BadSubjectError."""
     if not 1 <= len(text) <= _ACCOUNT_LONGEST or not text.isprintable():
         raise BadSubjectError(
             f"a subject is a text of 1 to {_ACCOUNT_LONGEST} visible characters", where="subject"
@@ -146,7 +145,6 @@ def parse_subject(text: str) -> str:
 
 
 def parse_groups(pointer: str, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The sorted value-to-group map of a claim at JSON Pointer `pointer` (rule 3)."""
     found = tuple(sorted(set(pairs)))
     if not pointer.startswith("/") or not 1 < len(pointer) <= _LONGEST_POINTER or not pointer.isprintable():
         raise BadIssuerError("a claim is named by a JSON Pointer such as `/groups`", where="claim")
@@ -160,7 +158,6 @@ def parse_groups(pointer: str, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[
 
 
 def claimed_groups(issuer: IdentityIssuer, claims: Mapping[str, JsonValue]) -> frozenset[str]:
-    """The groups that these claims assert (rule 3)."""
     if not issuer.groups_at:
         return frozenset()
     found = _at(claims, issuer.groups_at)
@@ -243,7 +240,6 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
     token_at: str = "",
     secret_file: str = "",
 ) -> IdentityIssuer:
-    """Builds an issuer from texts; raises BadNameError or BadIssuerError."""
     parse_name(name, what="an issuer")
     if len(name) > _LONGEST_NAME:
         raise BadIssuerError(f"an issuer's name has at most {_LONGEST_NAME} characters", where="name")
@@ -277,7 +273,7 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
 
 
 def require_alone(issuer: IdentityIssuer, others: Iterable[IdentityIssuer]) -> None:
-    """Raises IssuerExistsError if another issuer has its name, or its `iss` for the same use (rule 1)."""
+    """Raises IssuerExistsError if another issuer has its name, or its `iss` for the same use."""
     for one in others:
         if one.name == issuer.name or (one.issuer, one.use) == (issuer.issuer, issuer.use):
             raise IssuerExistsError(f"`{one.name}` is an issuer already, and writes itself `{one.issuer}`")

@@ -1,11 +1,9 @@
 """Persons, their groups, and how they are authenticated.
 
-1. A local account read from a socket (`peer-uid`) is recorded and shown as unproven, because every program of
-   that account can claim it.
-2. Grantables are set for persons and groups; without one a person may grant nothing.
-3. Linked persons are one human and are counted once.
-4. Claimed and manual memberships are independent of each other.
-5. In mixed lists a group is written `group:NAME`, which is not a valid person name.
+A local account read from a socket (`peer-uid`) is recorded and shown as unproven, because every program of
+that account can claim it. Grantables are set for persons and groups; without one a person may grant
+nothing. Linked persons are one human and are counted once. Claimed and manual memberships are independent
+of each other. In mixed lists a group is written `group:NAME`, which is not a valid person name.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ Grantable: TypeAlias = "Scope | Breadth"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerProof:
-    """The kernel's account and process of a socket peer, which prove no more than that (rule 1)."""
+    """The kernel's account and process of a socket peer, which prove no more than that."""
 
     uid: int
     pid: int
@@ -60,7 +58,6 @@ class PeerProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens."""
         return f"peer-uid:{self.uid} (unproven)"
 
 
@@ -81,7 +78,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Claimed:
-    """A membership asserted by an issuer (rule 4)."""
+    """A membership asserted by an issuer."""
 
     person: str
     issuer: str
@@ -110,28 +107,24 @@ class Group:
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """Names of all members, sorted."""
         return tuple(sorted({*self.members, *(one.person for one in self.claimed)}))
 
 
 def group_named(text: str) -> str:
-    """The group in a `group:NAME` text; empty for any other text (rule 5)."""
+    """The group in a `group:NAME` text; empty for any other text."""
     return text.removeprefix(OF_GROUP) if text.startswith(OF_GROUP) else ""
 
 
 def human_of(name: str, persons: Mapping[str, Person]) -> str:
-    """The human behind a person, equal for all linked persons (rule 3)."""
     person = persons.get(name)
     return f"human {person.human}" if person is not None and person.human else f"person {name}"
 
 
 def humans(names: Iterable[str], persons: Mapping[str, Person]) -> frozenset[str]:
-    """The distinct humans behind these persons (rule 3)."""
     return frozenset(human_of(name, persons) for name in names)
 
 
 def parse_name(text: str, *, what: str) -> str:
-    """Returns the name if it consists of a-z, 0-9 and `-`; raises BadNameError."""
     if not 1 <= len(text) <= _NAME_LIMIT or not _LETTERS.issuperset(text) or text[0] == "-":
         raise BadNameError(f"`{text[:_NAME_LIMIT]}` can't be the name of {what}", where=what)
     return text

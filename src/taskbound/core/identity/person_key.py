@@ -1,30 +1,22 @@
 """Keys that persons sign with: enrollment, OpenSSH keys and passkeys (Web Authentication, level 3).
 
-Of `person_key`:
+`person_key`: A key counts only while it is enrolled, cooled down and its person is in the organization;
+this is checked at each use. A `demo` namespace has relaxed rules. The count of keys that a namespace ever
+had never decreases.
 
-1. A key counts only while it is enrolled, cooled down and its person is in the organization; this is checked
-   at each use.
-2. A `demo` namespace has relaxed rules. The count of keys that a namespace ever had never decreases.
+`enrollment`: The new key signs the enrollment statement, which holds a nonce. A valid key of another human
+must sign it too; if only this person has one, that key; if no key is valid any more, the account that owns
+the data directory vouches. The first key needs no voucher. The first key of a namespace counts at once,
+because no other approval exists that it could undermine. Later keys cool down for a day, in a `demo`
+namespace not at all. A key file that an agent's account can use without a passphrase is refused outside
+`demo` namespaces.
 
-Of `enrollment`:
-
-1. The new key signs the enrollment statement, which holds a nonce. A valid key of another human must sign it
-   too; if only this person has one, that key; if no key is valid any more, the account that owns the data
-   directory vouches. The first key needs no voucher.
-2. The first key of a namespace counts at once, because no other approval exists that it could undermine.
-   Later keys cool down for a day, in a `demo` namespace not at all.
-3. A key file that an agent's account can use without a passphrase is refused outside `demo` namespaces.
-
-Of `passkey`:
-
-1. Each part of the client data and authenticator data must have one expected value; each mismatch has its own
-   error.
-2. The challenge is the SHA-256 of the statement that an OpenSSH key would sign.
-3. The origin must be the page that this daemon served, at its own port, without cross-origin frames. The RP
-   ID is `localhost` without a port, so only the origin tells local programs apart.
-4. User presence and user verification are required each time.
-5. The backup eligibility of a key is recorded at enrollment and must not change.
-6. Only ES256 and EdDSA over Ed25519 are accepted.
+`passkey`: Each part of the client data and authenticator data must have one expected value; each mismatch
+has its own error. The challenge is the SHA-256 of the statement that an OpenSSH key would sign. The origin
+must be the page that this daemon served, at its own port, without cross-origin frames. The RP ID is
+`localhost` without a port, so only the origin tells local programs apart. User presence and user
+verification are required each time. The backup eligibility of a key is recorded at enrollment and must not
+change. Only ES256 and EdDSA over Ed25519 are accepted.
 """
 
 from __future__ import annotations
@@ -152,7 +144,7 @@ class PersonKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """Settings of a whole namespace (rule 2)."""
+    """Settings of a whole namespace."""
 
     name: str
     demo: bool = False
@@ -164,13 +156,12 @@ class Namespace:
 
 
 def move_person_key(key: PersonKey, event: PersonKeyEvent) -> PersonKey:
-    """Returns the key after the event; raises WrongStateError if the event is not allowed."""
     state = PERSON_KEY_TRANSITIONS.advance(key.state, event)
     return replace(key, state=state, version=key.version + 1)
 
 
 def why_not_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant) -> str:
-    """Why the key does not count now, in words; empty if it does (rule 1)."""
+    """Why the key does not count now, in words; empty if it does."""
     person = persons.get(key.person)
     if person is None or person.namespace != key.namespace:
         return f"`{key.person}` is not a person of this namespace"
@@ -184,7 +175,7 @@ def why_not_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant
 
 
 def require_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant) -> None:
-    """Raises NotStandingError unless the key counts now; called when it signs and at each use (rule 1)."""
+    """Raises NotStandingError unless the key counts now; called when it signs and at each use."""
     why = why_not_standing(key, persons, now)
     if why:
         raise NotStandingError(why)
@@ -221,7 +212,7 @@ class KeyFile:
 
 
 class Vouching(Enum):
-    """Who must sign beside the new key (`enrollment`, rule 1)."""
+    """Who must sign beside the new key."""
 
     ANOTHER = "another"
     """Another human whose key counts."""
@@ -234,7 +225,6 @@ class Vouching(Enum):
 
 
 def custody_of(*, hardware: bool, file: KeyFile | None, copiable: bool = False) -> Custody:
-    """Determines where the private half is."""
     if hardware:
         return Custody.HARDWARE
     if copiable:
@@ -247,7 +237,6 @@ def custody_of(*, hardware: bool, file: KeyFile | None, copiable: bool = False) 
 def require_custody(
     custody: Custody, file: KeyFile | None, *, agent_accounts: Collection[int], namespace: Namespace
 ) -> None:
-    """Raises ExposedPersonKeyError if one of `agent_accounts` could use the key (`enrollment`, rule 3)."""
     if namespace.demo or custody is not Custody.BARE:
         return
     if file is None or file.mode & _OTHERS or file.uid in agent_accounts:
@@ -257,7 +246,7 @@ def require_custody(
 def vouching_of(
     person: str, persons: Mapping[str, Person], keys: Iterable[PersonKey], namespace: Namespace, now: Instant
 ) -> tuple[Vouching, tuple[str, ...]]:
-    """The required voucher kind for a person's new key, and the possible vouchers (`enrollment`, rule 1)."""
+    """The required voucher kind for a person's new key, and the possible vouchers."""
     own = human_of(person, persons)
     counting = {one.person for one in keys if not why_not_standing(one, persons, now)}
     others = sorted(name for name in counting if human_of(name, persons) != own)
@@ -269,13 +258,11 @@ def vouching_of(
 
 
 def require_voucher(key: PersonKey, voucher: PersonKey, can: Collection[str]) -> None:
-    """Raises UnvouchedError unless the voucher's person is in `can` and the keys differ."""
     if voucher.namespace != key.namespace or voucher.id == key.id or voucher.person not in can:
         raise UnvouchedError(f"`{voucher.person}` can't vouch for a key of `{key.person}`")
 
 
 def usable_from(namespace: Namespace, now: Instant) -> Instant:
-    """When a key that is enrolled now begins to count (`enrollment`, rule 2)."""
     return now if namespace.demo or namespace.keys == 0 else Instant(now + COOLING)
 
 
@@ -406,7 +393,7 @@ class Purpose(Enum):
 
 
 class PasskeyAlgorithm(Enum):
-    """Signature algorithms (rule 6), with COSE numbers (RFC 9053)."""
+    """Signature algorithms, with COSE numbers (RFC 9053)."""
 
     ES256 = -7
     EDDSA = -8

@@ -1,18 +1,13 @@
 """Results of authentication, and idempotency keys of requests.
 
-Of `proof`:
+`proof`: A proof states an identity and an expiry, never authorization. A binding is a key's thumbprint,
+compared in full and kept through all token exchanges. The text form for records and screens contains no
+part of a credential.
 
-1. A proof states an identity and an expiry, never authorization.
-2. A binding is a key's thumbprint, compared in full and kept through all token exchanges.
-3. The text form for records and screens contains no part of a credential.
-
-Of `answered`:
-
-1. An idempotency key belongs to one principal in one namespace.
-2. It identifies one request; another request with it is refused.
-3. It is stored before the request runs and its answer afterwards. A key without an answer means an unknown
-   outcome, and the request is not repeated (law 7).
-4. It is kept for a day; a later use is a new request.
+`answered`: An idempotency key belongs to one principal in one namespace. It identifies one request;
+another request with it is refused. It is stored before the request runs and its answer afterwards. A key
+without an answer means an unknown outcome, and the request is not repeated (law 7). It is kept for a day;
+a later use is a new request.
 """
 
 from __future__ import annotations
@@ -71,7 +66,6 @@ class Binding:
 
 
 def parse_binding(kind: str, thumbprint: str) -> Binding:
-    """Parses a binding; raises BadBindingError."""
     known = {one.value: one for one in BindingKind}
     if kind not in known or _THUMBPRINT.fullmatch(thumbprint) is None:
         raise BadBindingError("a binding is `jkt` or `x5t#S256` with the thumbprint of a key", where="cnf")
@@ -103,7 +97,6 @@ class WorkloadProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         return f"{self.kind.value}:{self.subject}" + (f" by {self.issuer}" if self.issuer else "")
 
 
@@ -121,7 +114,6 @@ class AccountProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         return f"account:{self.subject} by {self.issuer}"
 
 
@@ -138,7 +130,6 @@ class TokenProof:
 
     @property
     def words(self) -> str:
-        """The text form for records and screens (rule 3)."""
         held = "bearer" if self.binding is None else self.binding.kind.name.lower()
         return f"token:{self.token} ({held})"
 
@@ -212,7 +203,6 @@ class Answered:
 
 
 def parse_request_key(text: str) -> str:
-    """Returns the idempotency key; raises BadRequestKeyError."""
     if _KEY.fullmatch(text) is None:
         raise BadRequestKeyError("the key of the request is empty, too long, or has other characters")
     return text
@@ -231,7 +221,7 @@ def answered_of(principal: Principal, key: str, request: bytes, *, now: Instant)
 
 
 def answer_to(asked: Answered, known: Answered) -> str:
-    """The stored answer (rules 2 and 3); raises KeyReusedError or AnswerUnknownError."""
+    """The stored answer; raises KeyReusedError or AnswerUnknownError."""
     if asked.request != known.request:
         raise KeyReusedError("the key of the request is that of another one")
     if not known.answer:

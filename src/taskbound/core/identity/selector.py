@@ -159,7 +159,6 @@ def parse_selector(
 
 
 def selector_id(selector: Selector) -> str:
-    """The id of a selector, derived from its content without the agent."""
     claims: list[JsonValue] = [[pointer, list(texts)] for pointer, texts in selector.claims]
     said: list[JsonValue] = [
         selector.namespace,
@@ -172,7 +171,6 @@ def selector_id(selector: Selector) -> str:
 
 
 def require_apart(selector: Selector, others: Iterable[Selector]) -> None:
-    """Raises SelectorOverlapError if another agent's selector meets this one (rule 3)."""
     for one in others:
         if one.agent != selector.agent and _meet(one, selector):
             raise SelectorOverlapError(
@@ -181,7 +179,6 @@ def require_apart(selector: Selector, others: Iterable[Selector]) -> None:
 
 
 def select_agent(shown: Shown, selectors: Iterable[Selector]) -> Selector:
-    """The satisfied selector (rule 5); raises UnselectedError or SelectedTwiceError."""
     found = [one for one in selectors if _satisfies(shown, one)]
     if not found:
         raise UnselectedError(f"no agent has a selector for this {shown.kind.value}")
@@ -254,7 +251,6 @@ class Credential:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the credential in hex, for records."""
         return hashlib.sha256(self.raw).hexdigest()
 
 
@@ -329,12 +325,10 @@ class SpiffeId:
 
     @property
     def text(self) -> str:
-        """The text form."""
         return f"spiffe://{self.domain}{self.path}"
 
 
 def parse_trust_domain(text: str) -> str:
-    """Returns the name of a trust domain (rule 1); raises BadTrustDomainError."""
     if _SPIFFE_DOMAIN.fullmatch(text) is None:
         shown = escape_text(text[:_SHOWN])
         raise BadTrustDomainError(f"`{shown}` is no trust domain: 1 to 255 of a-z, 0-9, `.`, `-` and `_`")
@@ -342,7 +336,6 @@ def parse_trust_domain(text: str) -> str:
 
 
 def parse_spiffe_id(text: str) -> SpiffeId:
-    """Parses a SPIFFE ID (rule 1); raises BadSpiffeIdError."""
     found = _ID.fullmatch(text) if len(text) <= _SPIFFE_LONGEST else None
     if found is None or {".", ".."} & set(found[2].split("/")):
         raise BadSpiffeIdError(f"`{escape_text(text[:_SHOWN])}` is no SPIFFE ID", where="sub")
@@ -350,7 +343,7 @@ def parse_spiffe_id(text: str) -> SpiffeId:
 
 
 def require_workload(spiffe: SpiffeId) -> SpiffeId:
-    """Returns a workload's ID (rule 3); raises SvidFormError for the domain's own."""
+    """Returns a workload's ID; raises SvidFormError for the domain's own."""
     if not spiffe.path:
         raise SvidFormError(f"`{spiffe.text}` names a trust domain and no workload", where="sub")
     return spiffe

@@ -1,11 +1,11 @@
 """Services (enforcement points and downstream systems), their owners, and the tools they enforce.
 
-1. Tokens and records write `service:NAME`. Taskbound's own processes are services with reserved names.
-2. The owner is a current person of the organization; without one the service is refused (law 9).
-3. The audience is the absolute URI of tokens for it, not beneath our issuer, a gateway or the trust domain,
-   and unique in its namespace.
-4. It enforces tools by full name or by server (`server__*`), up to a limit, and may ask about no others.
-5. Its own keys authenticate it, by stored thumbprints. A removed key never counts again in its namespace.
+Tokens and records write `service:NAME`. Taskbound's own processes are services with reserved names. The
+owner is a current person of the organization; without one the service is refused (law 9). The audience is
+the absolute URI of tokens for it, not beneath our issuer, a gateway or the trust domain, and unique in its
+namespace. It enforces tools by full name or by server (`server__*`), up to a limit, and may ask about no
+others. Its own keys authenticate it, by stored thumbprints. A removed key never counts again in its
+namespace.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ class ServiceExistsError(DeniedError):
 
 
 class UnansweredServiceError(DeniedError):
-    """The service has no current owner (rule 2)."""
+    """The service has no current owner."""
 
     code = "unanswered-service"
     remedy = "have a person of this namespace own it: `taskbound service set NAME --owner PERSON`"
 
 
 class UnknownServiceKeyError(DeniedError):
-    """No service has this key, or it was removed (rule 5)."""
+    """No service has this key, or it was removed."""
 
     code = "unknown-service-key"
     remedy = "add one with `taskbound service key add`; a key that was removed never counts again"
 
 
 class NotEnforcedError(DeniedError):
-    """The service does not enforce this tool (rule 4)."""
+    """The service does not enforce this tool."""
 
     code = "not-enforced"
     remedy = "have its owner declare it: `taskbound service set NAME --enforce TOOL`"
@@ -116,10 +116,6 @@ class ServiceKey:
 def parse_service(
     namespace: str, name: str, *, owner: str, audience: str, tools: Iterable[str], added: Instant
 ) -> Service:
-    """Builds a service (rules 1, 3, 4).
-
-    Raises BadNameError, BadServiceError, BadToolNameError or another error of `parse_tool_name`.
-    """
     parse_name(namespace, what="a namespace")
     parse_name(name, what="a service")
     if name in OURS:
@@ -135,7 +131,7 @@ def parse_service(
 
 
 def parse_audience(text: str, *, ours: Collection[str] = ()) -> str:
-    """Returns a service's audience, not in or beneath `ours`; raises BadServiceError (rule 3)."""
+    """Returns a service's audience, not in or beneath `ours`; raises BadServiceError."""
     if _URI.fullmatch(text) is None:
         raise BadServiceError("an audience is an absolute URI without a fragment", where="audience")
     folded = text.lower()
@@ -147,7 +143,6 @@ def parse_audience(text: str, *, ours: Collection[str] = ()) -> str:
 
 
 def parse_enforced(tools: Iterable[str]) -> tuple[str, ...]:
-    """The enforced tools, distinct and sorted (rule 4); raises BadServiceError or MalformedError."""
     found = set(tools)
     for one in found:
         server, mark, tool = one.partition(SEPARATOR)
@@ -161,7 +156,6 @@ def parse_enforced(tools: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_answered_for(service: Service, owner: Person | None) -> None:
-    """Raises UnansweredServiceError unless `owner`, as stored, is a current person (rule 2)."""
     if (
         owner is None
         or (owner.namespace, owner.name) != (service.namespace, service.owner)
@@ -173,14 +167,13 @@ def require_answered_for(service: Service, owner: Person | None) -> None:
 
 
 def require_standing_key(key: ServiceKey | None, service: str = "") -> ServiceKey:
-    """Returns a valid key, of `service` if named; raises UnknownServiceKeyError (rule 5)."""
+    """Returns a valid key, of `service` if named; raises UnknownServiceKeyError."""
     if key is None or key.removed is not None or service not in {"", key.service}:
         raise UnknownServiceKeyError("no service has that key, or not any more")
     return key
 
 
 def require_enforces(service: Service, tool: str) -> None:
-    """Raises NotEnforcedError unless the service enforces the tool (rule 4)."""
     server, mark, own = tool.partition(SEPARATOR)
     every = f"{server}{mark}{EVERY_TOOL}" if own else ""
     if own == EVERY_TOOL or (tool not in service.tools and every not in service.tools):

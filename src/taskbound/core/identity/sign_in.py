@@ -106,22 +106,18 @@ _SPACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 
 
 def secret_digest(secret: str) -> str:
-    """The stored digest of a secret: SHA-256 in hex."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def nonce_of(secret: str, state: str) -> str:
-    """The nonce of a sign-in."""
     return _derived("nonce", secret, state)
 
 
 def verifier_of(secret: str, state: str) -> str:
-    """The PKCE verifier of a sign-in, 43 characters (RFC 7636 §4.1)."""
     return _derived("verifier", secret, state)
 
 
 def challenge_of(verifier: str) -> str:
-    """The PKCE challenge of a verifier (S256)."""
     return _base64(hashlib.sha256(verifier.encode("ascii")).digest())
 
 
@@ -163,7 +159,6 @@ class Session:
 
 
 def require_rests(session: Session | None, now: Instant) -> Session:
-    """Returns the session if it has not expired; raises NotSignedInError."""
     if session is None or now >= session.until:
         raise NotSignedInError("nobody is signed in with this browser")
     return session
@@ -192,7 +187,7 @@ _RETURNS: Final = frozenset({"/sign-in", _WITH_QUERY})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A pending sign-in (rules 1 and 2)."""
+    """A pending sign-in."""
 
     namespace: str
     state: str
@@ -241,7 +236,7 @@ class SaidOfPerson:
 
 
 def place_of(address: str) -> str:
-    """The address that pending sign-ins are counted by (rule 5); for IPv6 its /64."""
+    """The address that pending sign-ins are counted by; for IPv6 its /64."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -254,7 +249,6 @@ def place_of(address: str) -> str:
 
 
 def parse_return(text: str) -> str:
-    """Returns an allowed page to return to; raises BadReturnError."""
     path, mark, query = text.partition("?")
     if _ASKED.fullmatch(text) or _APPROVAL.fullmatch(text):
         return text
@@ -264,16 +258,12 @@ def parse_return(text: str) -> str:
 
 
 def parse_demands(max_age: int, acr: str) -> None:
-    """Raises BadReturnError unless the demands are possible (rule 4)."""
     if not -1 <= max_age <= _YEAR or (acr and _ACR.fullmatch(acr) is None):
         raise BadReturnError("`max_age` is seconds of at most a year, and `acr` one word", where="max_age")
 
 
 def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now: Instant) -> None:
-    """Raises unless this is the answer to the pending sign-in (rules 1 to 3).
-
-    `secret` is the browser's, empty if it has none; `own` is the `iss` of the issuer that was asked.
-    """
+    """`secret` is the browser's, empty if it has none; `own` is the `iss` of the issuer that was asked."""
     if not compare_digest(secret_digest(secret), waiting.browser):
         raise ElsewhereError("the sign-in was begun by another browser, or was begun anew since")  # 2
     if now - waiting.begun >= WAITS:
@@ -290,7 +280,7 @@ def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now
 
 
 def require_demands(waiting: SignIn, said: SaidOfPerson, nonce: str, now: Instant) -> None:
-    """Raises unless the issuer's claims are for this sign-in and meet its demands (rules 2 and 4)."""
+    """Raises unless the issuer's claims are for this sign-in and meet its demands."""
     if not compare_digest(said.nonce.encode(), nonce.encode()):
         raise SignInTokenError("the ID token is for another sign-in", where="nonce")  # 2
     if said.authenticated - now > _SKEW:

@@ -178,7 +178,6 @@ class Bundle:
 
     @property
     def authorities(self) -> int:
-        """The number of authorities of both kinds."""
         return len(self.x509) + len(self.jwt)
 
 
@@ -187,7 +186,6 @@ EMPTY: Final = Bundle()
 
 
 def parse_bundle(raw: bytes) -> Bundle:
-    """Parses a bundle; raises BundleSizeError or BadBundleError."""
     try:
         found = parse_object(raw, limits=_LIMITS)
     except (TooLargeError, TooManyPartsError) as error:
@@ -297,11 +295,9 @@ class Trust:
 
     @property
     def known(self) -> Bundle:
-        """The bundle; empty before the first fetch."""
         return parse_bundle(self.bundle) if self.bundle else EMPTY
 
     def stale(self, now: Instant) -> bool:
-        """True if the bundle is older than its bound (rule 3)."""
         return now - self.confirmed > self.bound  # never is long ago
 
     @property
@@ -321,7 +317,6 @@ def parse_trust(  # noqa: PLR0913 -- what a trust domain is made of, each by its
     private: bool = False,
     bound: Duration = BOUND,
 ) -> Trust:
-    """Builds a trust domain; raises BadTrustDomainError, BadSpiffeIdError or BadTrustError."""
     known = {one.value: one for one in TrustSource}
     if source not in known:
         raise BadTrustError(f"a source is one of {', '.join(known)}", where="source")
@@ -357,7 +352,7 @@ def parse_trust(  # noqa: PLR0913 -- what a trust domain is made of, each by its
 
 
 def confirm(trust: Trust, bundle: Bundle, *, now: Instant) -> Trust:
-    """Records that the source now publishes this bundle (rules 2 and 4); raises OlderBundleError."""
+    """Records that the source now publishes this bundle; raises OlderBundleError."""
     if bundle.sequence < trust.known.sequence:
         raise OlderBundleError(
             f"the bundle of `{trust.domain}` has the sequence {bundle.sequence}, and"
@@ -369,7 +364,6 @@ def confirm(trust: Trust, bundle: Bundle, *, now: Instant) -> Trust:
 
 
 def require_authorities(trust: Trust, kind: Literal["x509", "jwt"], *, now: Instant) -> tuple[bytes, ...]:
-    """The authorities that count now (rules 2, 3); raises StaleTrustError or EmptyTrustError."""
     if trust.stale(now):
         least = trust.bound // seconds(1)
         raise StaleTrustError(f"the bundle of `{trust.domain}` was not confirmed within {least} seconds")  # 3
@@ -411,7 +405,7 @@ def _require_url(place: str) -> None:
 
 
 def admits(trust: Trust, host: str, address: str) -> bool:
-    """True if the endpoint may be contacted at this resolved address (rule 6)."""
+    """True if the endpoint may be contacted at this resolved address."""
     found = ip_address(address)
     if is_public(found) or trust.private:
         return True

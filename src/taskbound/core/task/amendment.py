@@ -93,7 +93,6 @@ LIVING: Final = 500
 
 
 def require_in_charge(task: Task, owner: str, person: str) -> None:
-    """Raises NotInChargeError unless the person is the requester or the agent's owner (rule 5)."""
     if person not in {task.requester, owner}:
         raise NotInChargeError(
             f"task `{task.id}` was asked for by `{task.requester}`, and its agent is `{owner}`'s"
@@ -101,7 +100,6 @@ def require_in_charge(task: Task, owner: str, person: str) -> None:
 
 
 def require_room(lineage: Sequence[Task], living: int) -> None:
-    """Raises TreeTooLargeError unless another task fits beneath the first of this lineage (rule 2)."""
     if len(lineage) >= DEPTH:
         raise TreeTooLargeError(f"a line of tasks has at most {DEPTH}")
     if living >= LIVING:
@@ -139,10 +137,7 @@ class Refunds:
 
 
 def refunds(ending: Sequence[Task], above: Task | None, left: Mapping[str, Mapping[str, int]]) -> Refunds:
-    """Refunds if these tasks end together (rule 4).
-
-    `ending` is a task with its open descendants, parents first; `left` includes the parent `above`.
-    """
+    """`ending` is a task with its open descendants, parents first; `left` includes the parent `above`."""
     parents = {one.id: one for one in (*ending, *((above,) if above else ()))}
     now = {task: dict(limits) for task, limits in left.items()}
     returned: dict[str, dict[str, int]] = {}
@@ -240,7 +235,6 @@ class Amendment:
     """Children that could not be kept; what is beneath one ends with it."""
 
     def held(self, task: str) -> dict[str, int]:
-        """The unspent part of each limit of the task."""
         return held(self.tasks[task], tuple(self.tasks.values()), self.left)
 
 
@@ -251,10 +245,7 @@ def amend_task(
     scope: Scope,
     now: Instant,
 ) -> Amendment:
-    """Narrows a task and its descendants; raises WideningError (rules 1, 2) or OutsideParentError.
-
-    `tree` is the task with its open descendants, parents first; `left` includes the parent `above`.
-    """
+    """`tree` is the task with its open descendants, parents first; `left` includes the parent `above`."""
     return _amend(tree, above, left, lambda book: _narrow(book, tree[0], scope, now))
 
 
@@ -391,12 +382,10 @@ def _end(book: Amendment, task: str) -> None:
 
 
 def step_kept(old: Scope, new: Scope, step: int) -> int:
-    """The step of the task after it gets the new scope (rule 3)."""
     return step if [one.name for one in old.steps] == [one.name for one in new.steps] else 0
 
 
 def widened_tools(before: Scope, step: int, after: Scope) -> tuple[str, ...]:
-    """The tools, sorted, that the new scope widens for a task in this step."""
     old, new = scope_ahead(before, step), scope_ahead(after, step_kept(before, after, step))
     tools = tuple(sorted(tools_of(new)))
     wider = tuple(one for one in tools if not isinstance(covers(_of(old, one), _of(new, one)), Covers))  # 1
@@ -411,12 +400,11 @@ def _of(scope: Scope, tool: str) -> Scope:
 
 
 def step_name(task: Task) -> str:
-    """The name of the current step; empty if the scope has no steps."""
     return task.scope.steps[task.step].name if task.scope.steps else ""
 
 
 def enter_step(task: Task, name: str, now: Instant) -> Task:
-    """Enters the next step, `name` if not empty (rule 1); raises NoStepError or NotNextStepError."""
+    """Enters the next step, `name` if not empty; raises NoStepError or NotNextStepError."""
     ahead = task.scope.steps[task.step + 1 :]
     if not ahead:
         raise NoStepError(f"task `{task.id}` has no further step")

@@ -1,12 +1,10 @@
 """Evidence for a task: a ticket, the digest of the request's words, or an issuer's signed token.
 
-1. Each piece has one text form: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
-   `jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests only and is created from verified
-   tokens only.
-2. Tickets and words are *stated*, unverified. A token is *proven* until it expires, while its issuer is known
-   and has the signing key.
-3. Evidence is checked at each use against the current issuers (law 7).
-4. `@hold("evidence:NAME")` refers to `ticket`, `ticket.SYSTEM`, `words`, `jws` or `jws.ISSUER`.
+Each piece has one text form: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
+`jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests only and is created from verified
+tokens only. Tickets and words are *stated*, unverified. A token is *proven* until it expires, while its
+issuer is known and has the signing key. Evidence is checked at each use against the current issuers (law
+7). `@hold("evidence:NAME")` refers to `ticket`, `ticket.SYSTEM`, `words`, `jws` or `jws.ISSUER`.
 """
 
 from __future__ import annotations
@@ -107,7 +105,6 @@ Verdict: TypeAlias = Stated | Proven | Lapsed | Disowned
 
 
 def parse_evidence(text: str) -> Ticket | Words:
-    """Parses a ticket or words (rule 1); raises BadEvidenceError."""
     found = _parse(text)
     match found:
         case Ticket() | Words():
@@ -119,7 +116,6 @@ def parse_evidence(text: str) -> Ticket | Words:
 
 
 def read_evidence(text: str) -> Evidence:
-    """Parses any stored evidence; raises BadEvidenceError."""
     found = _parse(text)
     if found is None:
         raise BadEvidenceError("the stored evidence is malformed")
@@ -127,7 +123,6 @@ def read_evidence(text: str) -> Evidence:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """The text form (rule 1)."""
     match evidence:
         case Ticket(system=system, id=number):
             return f"ticket:{system}:{number}"
@@ -140,7 +135,6 @@ def evidence_text(evidence: Evidence) -> str:
 
 
 def evidence_names(evidence: Evidence) -> tuple[str, ...]:
-    """The names that policies use for it (rule 4)."""
     match evidence:
         case Ticket(system=system):
             return ("ticket", f"ticket.{system}")
@@ -151,7 +145,7 @@ def evidence_names(evidence: Evidence) -> tuple[str, ...]:
 
 
 def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Instant) -> Verdict:
-    """Judges the evidence now, against the current issuers by name (rules 2 and 3)."""
+    """Judges the evidence now, against the current issuers by name."""
     match evidence:
         case Ticket() | Words():
             return Stated()

@@ -67,12 +67,10 @@ class Spent:
 
     @property
     def key(self) -> tuple[str, bytes]:
-        """The identity of an entry (rule 1)."""
         return self.place, canonical(self.calls.coverage())
 
     @property
     def is_nothing(self) -> bool:
-        """True if no use is left that counts."""
         return not (self.uses or self.money or self.windows)
 
 
@@ -90,7 +88,6 @@ def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[
 
 
 def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int]) -> Spent:
-    """What was used of a grant, from the given and unspent amounts."""
     return Spent(
         place=grant.id,
         calls=replace(grant, uses=None, totals=(), rates=()),
@@ -105,7 +102,6 @@ def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int])
 
 
 def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, ...]:
-    """The entries that must be stored with a task in this scope (rules 4 and 5)."""
     calls = {canonical(grant.coverage()) for grant in scope.grants}
     here: list[Spent] = []
     gone: list[Spent] = []
@@ -120,7 +116,6 @@ def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, .
 
 
 def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
-    """The entries that count against each grant of the scope (rule 2)."""
     calls = {grant.id: canonical(grant.coverage()) for grant in scope.grants}
     same: dict[str, list[Spent]] = {name: [] for name in calls}
     stray: list[Spent] = []
@@ -167,7 +162,7 @@ def spent_text(one: Spent) -> str:
 
 
 def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
-    """The entries for a record, or one digest of them (rule 6)."""
+    """The entries for a record, or one digest of them."""
     every = tuple(map(spent_text, entries))
     if sum(map(len, every)) <= _NAMED:
         return every
@@ -175,7 +170,6 @@ def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
 
 
 def read_spent(text: str) -> Spent:
-    """Parses the output of `spent_text`."""
     value = parse_object(text.encode(), limits=_READ)
     money: dict[Amount, int] = {}
     for path, selector, currency, places, amount in _rows(value["money"]):

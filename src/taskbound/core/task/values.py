@@ -1,28 +1,20 @@
 """A task: declaration, state machine, heartbeat and holds.
 
-Of `values`: agent, requester and deadline never change. Steps, amendments and state changes increment the
+`values`: agent, requester and deadline never change. Steps, amendments and state changes increment the
 version that decisions name.
 
-Of `live`: a task is live if it runs, its deadline has not passed and every ancestor is live (design 4.3).
+`live`: a task is live if it runs, its deadline has not passed and every ancestor is live (design 4.3).
 
-Of `heartbeat`:
+`heartbeat`: A bound connection is the task's heartbeat. A task that declares a heartbeat is paused after
+that many seconds without one, and ends if it is not resumed within its grace. An open hold stops this
+clock only. Each task has one due instant, in an index. After a clock jump heartbeats are processed before
+due tasks (law 10). A daemon restart restarts the wait for a heartbeat; a running grace continues.
 
-1. A bound connection is the task's heartbeat. A task that declares a heartbeat is paused after that many
-   seconds without one, and ends if it is not resumed within its grace.
-2. An open hold stops this clock only.
-3. Each task has one due instant, in an index. After a clock jump heartbeats are processed before due tasks
-   (law 10).
-4. A daemon restart restarts the wait for a heartbeat; a running grace continues.
+`holds`: A hold ends when its call is canceled or its caller disconnects. A template may keep it open until
+its deadline; the same call from any connection of the agent resumes it.
 
-Of `holds`:
-
-1. A hold ends when its call is canceled or its caller disconnects.
-2. A template may keep it open until its deadline; the same call from any connection of the agent resumes it.
-
-Of `unclaimed`:
-
-1. A task begun by an exchange or a consent is unclaimed until its token is signed or the client admitted.
-2. An unclaimed task ends after a minute.
+`unclaimed`: A task begun by an exchange or a consent is unclaimed until its token is signed or the client
+admitted. An unclaimed task ends after a minute.
 """
 
 from __future__ import annotations
@@ -63,7 +55,6 @@ _WORDS: Final = {one.value: one for one in Holds}
 
 
 def parse_holds(word: str) -> Holds:
-    """Parses a template's word, empty for rule 1; raises TaskSyntaxError."""
     if not word:
         return Holds.END_WITH_CALL
     try:
@@ -135,7 +126,6 @@ TASK_TRANSITIONS: Final[Transitions[TaskState, TaskEvent]] = Transitions(
 
 
 def ending(how: str) -> TaskEvent:
-    """The event for a way to end a task; raises TaskSyntaxError."""
     ways = {
         "completed": TaskEvent.COMPLETE,
         "failed": TaskEvent.FAIL,
@@ -246,7 +236,6 @@ class Template:
 
 
 def move_task(task: Task, event: TaskEvent) -> Task:
-    """Returns the task after the event; raises WrongStateError if the event is not allowed."""
     state = TASK_TRANSITIONS.advance(task.state, event)
     return replace(task, state=state, version=task.version + 1)
 
@@ -283,10 +272,7 @@ _DEPTH_LIMIT: Final = 32
 
 
 def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
-    """Raises unless the task and every ancestor in `heads` are live.
-
-    Raises NoTaskError, TaskEndedError, TaskExpiredError, TaskPausedError or TaskNotStartedError.
-    """
+    """Raises unless the task and every ancestor in `heads` are live."""
     wanted = task
     for _ in range(_DEPTH_LIMIT):
         head = heads.get(wanted)
@@ -400,5 +386,4 @@ class Unclaimed:
 
 
 def leave_unclaimed(task: Task, now: Instant) -> Unclaimed:
-    """The note for a task that begins now."""
     return Unclaimed(namespace=task.namespace, task=task.id, until=Instant(now + WAITS))

@@ -1,23 +1,15 @@
 """Token exchange (RFC 8693): request parameters and endpoint errors.
 
-Of `exchange`:
+`exchange`: Parameters are not repeated (RFC 6749 §3.2); `resource` (RFC 8707 §2) or `audience` names one
+target; unknown parameters are ignored. The subject is a task by name or a Taskbound access token, never a
+refresh token (transaction token draft, §9.2). `scope` is one exact word. `requested_actor` names another
+agent of the same namespace for delegation of a task token, whose audience is then our issuer. Each refusal
+has one OAuth code, by default `invalid_request` (RFC 8693 §2.2.2); own faults are
+`temporarily_unavailable` (RFC 6749 §4.1.2.1). The caller gets no further detail.
 
-1. Parameters are not repeated (RFC 6749 §3.2); `resource` (RFC 8707 §2) or `audience` names one target;
-   unknown parameters are ignored.
-2. The subject is a task by name or a Taskbound access token, never a refresh token (transaction token draft,
-   §9.2).
-3. `scope` is one exact word.
-4. `requested_actor` names another agent of the same namespace for delegation of a task token, whose audience
-   is then our issuer.
-5. Each refusal has one OAuth code, by default `invalid_request` (RFC 8693 §2.2.2); own faults are
-   `temporarily_unavailable` (RFC 6749 §4.1.2.1). The caller gets no further detail.
-
-Of `details`:
-
-1. `authorization_details` is one object of our type with known members only (RFC 9396 §5). It has no
-   evidence, because the requesting agent's word is not evidence.
-2. It describes a task to begin and is refused if the subject is an existing task, whose token may reach
-   further.
+`details`: `authorization_details` is one object of our type with known members only (RFC 9396 §5). It has
+no evidence, because the requesting agent's word is not evidence. It describes a task to begin and is
+refused if the subject is an existing task, whose token may reach further.
 """
 
 from __future__ import annotations
@@ -107,7 +99,6 @@ class Exchange:
 
 
 def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
-    """Parses a form (rules 1 to 3); raises UnknownGrantError, BadExchangeError or TargetUnknownError."""
     if _one(form, "grant_type") != GRANT:
         raise UnknownGrantError("the token endpoint gives tokens by exchange", where="grant_type")
     targets = [*form.get("resource", ()), *form.get("audience", ())]
@@ -139,7 +130,6 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
 
 
 def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> str:
-    """The agent to delegate to (rule 4), empty for none; raises BadActorError."""
     if not asked.actor:
         return ""
     if asked.wanted != ACCESS_TOKEN or asked.target != issuer:
@@ -224,7 +214,6 @@ class Details:
 
 
 def parse_details(text: str) -> Details:
-    """Parses `authorization_details` (rule 1); raises BadDetailsError."""
     try:
         found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
     except MalformedError as error:
@@ -248,7 +237,6 @@ def parse_details(text: str) -> Details:
 
 
 def require_no_details(text: str) -> None:
-    """Raises BadDetailsError if details are given (rule 2)."""
     if text:
         raise BadDetailsError(
             "the subject is the agent's own task, and no other one begins by it",

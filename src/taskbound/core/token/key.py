@@ -1,30 +1,19 @@
 """Token signing keys, status lists, and single-use claims (replay protection).
 
-Of `key`:
+`key`: States: `next → current → retired`, and from each `revoked`, which is final. At most one key is
+current. Published are the next and current keys, and a retired one until its last token expires; never a
+revoked one. A next key becomes current ten minutes after creation, so clients can fetch it; at once if the
+current key was revoked or the rotation is forced. A key signs for a day.
 
-1. States: `next → current → retired`, and from each `revoked`, which is final. At most one key is current.
-2. Published are the next and current keys, and a retired one until its last token expires; never a revoked
-   one.
-3. A next key becomes current ten minutes after creation, so clients can fetch it; at once if the current key
-   was revoked or the rotation is forced.
-4. A key signs for a day.
+`status`: Two bits per token (§7.1): 0 valid, 1 invalid for good, 2 suspended. The first token has the
+lowest bits of the first byte (§4.1). Lists cover 15 minutes of expiry times. A token's random index is
+never reused and reveals no order or count (§13). Lists span all namespaces. A list is valid for at most a
+minute; verifiers fetch it again after ten seconds.
 
-Of `status`:
-
-1. Two bits per token (§7.1): 0 valid, 1 invalid for good, 2 suspended. The first token has the lowest bits of
-   the first byte (§4.1).
-2. Lists cover 15 minutes of expiry times. A token's random index is never reused and reveals no order or
-   count (§13).
-3. Lists span all namespaces.
-4. A list is valid for at most a minute; verifiers fetch it again after ten seconds.
-
-Of `claim`:
-
-1. A claim is known by the SHA-256 of its kind and length-prefixed parts.
-2. The first use takes it, across processes.
-3. It stays taken to the end of its window including clock skew, given by the caller (I-41).
-4. Forgetting old claims records up to when. A claim whose window ended by then is refused as used,
-   independent of clocks.
+`claim`: A claim is known by the SHA-256 of its kind and length-prefixed parts. The first use takes it,
+across processes. It stays taken to the end of its window including clock skew, given by the caller (I-41).
+Forgetting old claims records up to when. A claim whose window ended by then is refused as used,
+independent of clocks.
 """
 
 from __future__ import annotations
@@ -102,7 +91,6 @@ class IssuingKey:
 
 
 def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "") -> IssuingKey:
-    """Returns the key after the event (rule 1); raises WrongStateError."""
     state = TOKEN_KEY_TRANSITIONS.advance(key.state, event)
     match event:
         case TokenKeyEvent.USE:
@@ -114,14 +102,12 @@ def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "")
 
 
 def require_not_revoked(key: IssuingKey | None) -> IssuingKey:
-    """Returns the key; raises TokenKeyRevokedError if it is unknown or revoked."""
     if key is None or key.state is TokenKeyState.REVOKED:
         raise TokenKeyRevokedError("the key that signed the token is unknown")
     return key
 
 
 def is_published(key: IssuingKey, now: Instant) -> bool:
-    """True if the published key set contains the key (rule 2)."""
     match key.state:
         case TokenKeyState.NEXT | TokenKeyState.CURRENT:
             return True
@@ -132,7 +118,6 @@ def is_published(key: IssuingKey, now: Instant) -> bool:
 
 
 def rotation_due(keys: Iterable[IssuingKey], now: Instant) -> bool:
-    """True if a key must be created or become current (rules 3 and 4)."""
     held = {one.state: one for one in keys}
     current, following = held.get(TokenKeyState.CURRENT), held.get(TokenKeyState.NEXT)
     if current is None or following is None:
@@ -161,7 +146,6 @@ class Status(Enum):
 
 
 def list_of(expires: Instant) -> int:
-    """The number of the list for tokens that expire then (rule 2)."""
     return expires // _WINDOW
 
 
@@ -171,13 +155,12 @@ def window_of(number: int) -> tuple[int, int]:
 
 
 def is_listed(number: int, now: Instant) -> bool:
-    """True if a list with this number exists now."""
     start, end = window_of(number)
     return start - _AHEAD <= now < end
 
 
 def place_of(chance: str) -> int:
-    """An index in a list, drawn from 256 random bits (rule 2)."""
+    """An index in a list, drawn from 256 random bits."""
     return int.from_bytes(sha256(chance.encode()).digest()[:8]) % SIZE
 
 
@@ -226,7 +209,6 @@ class Use(Enum):
 
 
 def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Claim:
-    """The claim for these identifying parts, such as a thumbprint and a `jti` (rule 1)."""
     digest = sha256(kind.value.encode())
     for part in parts:
         each = part.encode("utf-8", "surrogatepass")
@@ -236,7 +218,6 @@ def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Cl
 
 
 def require_first(use: Use, kind: ClaimKind) -> None:
-    """Raises ReplayedError unless this was the first use (rules 2 and 4)."""
     if use is Use.LATE:
         raise ReplayedError(
             f"whether this {_WORDS[kind]} was used before is not known any more:"

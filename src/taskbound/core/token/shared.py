@@ -163,7 +163,6 @@ def request_digest(*parts: str) -> str:
 
 
 def again(found: Served, serving: Serving) -> Repeated | StillServing | Unfinished:
-    """The reply to a repeat (rules 2 and 3); raises OtherRequestError."""
     if found.request != serving.request:
         raise OtherRequestError("the transaction was used for another request of this service")  # 3
     if found.answer is not None and found.state is ServedState.ANSWERED:
@@ -174,7 +173,7 @@ def again(found: Served, serving: Serving) -> Repeated | StillServing | Unfinish
 
 
 def require_remembered(until: Instant, forgotten: Instant) -> None:
-    """Raises ServedForgottenError if `until` is not after the last forgotten instant (rule 5)."""
+    """Raises ServedForgottenError if `until` is not after the last forgotten instant."""
     if until <= forgotten:
         raise ServedForgottenError("whether the transaction was used is not known any more")
 
@@ -235,7 +234,6 @@ class SharedClaim:
 
     @property
     def room(self) -> int:
-        """The bytes that it reserves (rule 4)."""
         return LONGEST_ANSWER if self.state is ServedState.BEGUN else len(self.answer)
 
 
@@ -281,7 +279,6 @@ NOT_BEGUN: Final = "this claimant did not begin that request, or has already rep
 
 
 def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int) -> SharedWish:
-    """Parses a service's request to begin; raises BadClaimError."""
     require_named(txn, request, claimant)
     _require(_ID, token, "token")
     if not 1 <= takes <= MOST_TAKES:
@@ -290,14 +287,12 @@ def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int)
 
 
 def require_named(txn: str, request: str, claimant: str) -> None:
-    """Raises BadClaimError unless the texts can name a claim and its claimant."""
     _require(_ID, txn, "txn")
     _require(_REQUEST, request, "request")
     _require(_CLAIMANT, claimant, "claimant")
 
 
 def parse_answer(raw: bytes) -> bytes:
-    """Returns an answer to store; raises BadClaimError if it is empty or too long."""
     if not 1 <= len(raw) <= LONGEST_ANSWER:
         raise BadClaimError(f"1 to {LONGEST_ANSWER} bytes are kept of an answer", where="answer")
     return raw
@@ -306,7 +301,6 @@ def parse_answer(raw: bytes) -> bytes:
 def begun_anew(
     wish: SharedWish, namespace: str, service: str, *, until: Instant, now: Instant
 ) -> SharedClaim:
-    """The claim of a request that is begun for the first time."""
     return SharedClaim(
         namespace=namespace,
         service=service,
@@ -319,7 +313,6 @@ def begun_anew(
 
 
 def shared_again(found: SharedClaim, wish: SharedWish, now: Instant) -> SharedBeginning:
-    """The reply for a used transaction (rules 1 and 2); raises OtherRequestError."""
     if found.request != wish.request:
         raise OtherRequestError("the transaction was used for another request of this service")
     match found.state:
@@ -334,7 +327,7 @@ def shared_again(found: SharedClaim, wish: SharedWish, now: Instant) -> SharedBe
 
 
 def say(found: SharedClaim | None, claimant: str, request: str, answer: bytes | None) -> SharedClaim | None:
-    """The claim with its result, None on repetition (rule 3); `answer` None means unknown outcome."""
+    """The claim with its result, None on repetition; `answer` None means unknown outcome."""
     if found is None or (found.claimant, found.request) != (claimant, request):
         raise NotBegunError(NOT_BEGUN)
     state = ServedState.LOST if answer is None else ServedState.ANSWERED
@@ -346,7 +339,6 @@ def say(found: SharedClaim | None, claimant: str, request: str, answer: bytes | 
 
 
 def make_room(tally: Tally, claim: SharedClaim) -> Tally:
-    """The tally with one more claim (rule 4); raises ClaimsFullError."""
     claims, room = tally.claims + 1, tally.room + claim.room
     if claims > MOST_CLAIMS or room > MOST_ROOM:
         raise ClaimsFullError(f"service `{tally.service}` has as much begun and answered as is kept of one")
@@ -354,7 +346,6 @@ def make_room(tally: Tally, claim: SharedClaim) -> Tally:
 
 
 def swap_room(tally: Tally, before: SharedClaim, after: SharedClaim) -> Tally:
-    """The tally after a claim was replaced (rule 4)."""
     return replace(tally, turn=tally.turn + 1, room=tally.room - before.room + after.room)
 
 

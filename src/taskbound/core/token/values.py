@@ -1,32 +1,23 @@
 """A token: its row, which exists before the signed text, and the claims derived from it.
 
-Of `values`:
+`values`: A token's content never changes; of the row only the revocation does. It ends at its revocation
+or expiry and never becomes valid again. Names are unique for our issuer (RFC 7519 §4.1.2): they contain
+the namespace unless it is `default`.
 
-1. A token's content never changes; of the row only the revocation does.
-2. It ends at its revocation or expiry and never becomes valid again.
-3. Names are unique for our issuer (RFC 7519 §4.1.2): they contain the namespace unless it is `default`.
+`claims`: Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests
+the actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token
+may be delegated to (§4.4). A service's token names it in `service` too, with its key. A task token's
+`authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline, location. A transaction
+token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit, including the facts
+it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has no `status` because
+it expires sooner than a list. Claims are canonical JSON; row and issue record hold their SHA-256.
 
-Of `claims`:
-
-1. Task and person tokens are access tokens (RFC 9068 §2.2): `client_id` acts for `sub`. `act` nests the
-   actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` names the one agent a task token may
-   be delegated to (§4.4). A service's token names it in `service` too, with its key.
-2. A task token's `authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline,
-   location.
-3. A transaction token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit,
-   including the facts it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has
-   no `status` because it expires sooner than a list.
-4. Claims are canonical JSON; row and issue record hold their SHA-256.
-
-Of `issuing`:
-
-1. Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the task, the
-   caller's proof or the exchanged token. Times are truncated to seconds (I-44).
-2. The actor chain grows at its front, has at most six distinct actors and excludes the subject (RFC 8693
-   §4.1).
-3. An exchange keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order.
-4. A token may be exchanged by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its
-   bound key; possession of the text is not sufficient.
+`issuing`: Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the
+task, the caller's proof or the exchanged token. Times are truncated to seconds (I-44). The actor chain
+grows at its front, has at most six distinct actors and excludes the subject (RFC 8693 §4.1). An exchange
+keeps or strengthens the binding (I-42): bearer, DPoP, mutual TLS, in this order. A token may be exchanged
+by its own agent, the agent in `may_act` (RFC 8693 §4.4), or the holder of its bound key; possession of the
+text is not sufficient.
 """
 
 from __future__ import annotations
@@ -142,14 +133,12 @@ class Token:
 
 
 def state_of(token: Token, now: Instant) -> TokenState:
-    """The state of the token now (rule 2)."""
     if token.revoked != NEVER:
         return TokenState.REVOKED
     return TokenState.EXPIRED if now >= token.expires else TokenState.ISSUED
 
 
 def require_standing(token: Token, now: Instant) -> None:
-    """Raises TokenRevokedError or TokenEndedError unless the token is valid (rule 2)."""
     match state_of(token, now):
         case TokenState.REVOKED:
             raise TokenRevokedError(f"the token was revoked: {token.why}")
@@ -160,12 +149,10 @@ def require_standing(token: Token, now: Instant) -> None:
 
 
 def named_in(subject: str) -> str:
-    """The bare name of a person, an agent or a service."""
     return subject.partition(":")[2].rpartition("/")[2]
 
 
 def service_name(namespace: str, service: str) -> str:
-    """A service's `sub` and `client_id`."""
     return name_of("service", namespace, service)
 
 
@@ -265,7 +252,6 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
 
 
 def claims_digest(claims: Mapping[str, JsonValue]) -> str:
-    """The digest of the claims in row and record (rule 4)."""
     return sha256(canonical({**claims})).hexdigest()
 
 
@@ -298,7 +284,6 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
 
 
 def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
-    """The `authorization_details` object of a task token (RFC 9396 §2)."""
     return {
         "type": DETAILS,
         "identifier": token.task,
@@ -339,7 +324,7 @@ _FIRM: Final = {None: 0, BindingKind.DPOP: 1, BindingKind.MTLS: 2}
 
 
 def parse_life(asked: object, form: TokenForm) -> int:
-    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError (rule 1)."""
+    """Parses a lifetime in seconds, 0 for the maximum; raises BadTokenLifeError."""
     most = SHORT if form is TokenForm.TRANSACTION else LONGEST
     if not isinstance(asked, int) or isinstance(asked, bool) or not 0 <= asked <= most:
         raise BadTokenLifeError(f"such a token lives 1 to {most} seconds")
@@ -347,7 +332,7 @@ def parse_life(asked: object, form: TokenForm) -> int:
 
 
 def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
-    """Issue time and expiry in whole seconds, capped by `ends` (rule 1); raises BadTokenLifeError."""
+    """Issue time and expiry in whole seconds, capped by `ends`; raises BadTokenLifeError."""
     issued = Instant(now - now % _SECOND)
     end = min([Instant(issued + seconds(life)), *ends])
     expires = Instant(end - end % _SECOND)
@@ -357,7 +342,7 @@ def life_of(life: int, now: Instant, *ends: Instant) -> tuple[Instant, Instant]:
 
 
 def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, ...]:
-    """Puts an actor in front of the chain (rule 2); raises ActorChainError."""
+    """Puts an actor in front of the chain; raises ActorChainError."""
     chain = (actor, *before)
     if len(chain) > DEPTH:
         raise ActorChainError(f"a task is handed on at most {DEPTH - 1} times by its tokens")
@@ -369,7 +354,7 @@ def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, 
 
 
 def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
-    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged (rule 2)."""
+    """The actor chain from the agents of a task and its ancestors, nearest first, repeats merged."""
     chain: tuple[str, ...] = ()
     for one in reversed(agents):
         if chain[:1] != (one,):
@@ -378,20 +363,18 @@ def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
 
 
 def require_bound(binding: Binding | None) -> Binding:
-    """Returns the binding; raises UnboundTokenError for None (rule 3)."""
     if binding is None:
         raise UnboundTokenError("nothing was shown that the token could be bound to")
     return binding
 
 
 def require_as_firm(binding: Binding | None, before: Binding | None) -> None:
-    """Raises WeakerBindingError if the binding is weaker than the previous one (rule 3)."""
     if _FIRM[None if binding is None else binding.kind] < _FIRM[None if before is None else before.kind]:
         raise WeakerBindingError("the token would be bound less firmly than the one that it is made of")
 
 
 def require_meant(subject: Token, agent: str, shown: Binding | None) -> None:
-    """Raises NotMeantError unless this authenticated agent may exchange the token (rule 4)."""
+    """Raises NotMeantError unless this authenticated agent may exchange the token."""
     if subject.form is TokenForm.TASK and subject.agent == agent:
         return
     if subject.may_act == agent_name(subject.namespace, agent):

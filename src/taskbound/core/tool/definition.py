@@ -1,48 +1,33 @@
 """A tool's definition as listed by its server: schema, digest, comparison, and the methods beside tools.
 
-Of `schema`:
+`schema`: Text is the tool's `title`, `description`, `icons` and `annotations.title`, and each schema's
+string `title`, `description` and `$comment`. All else is meaning, including a property *named* `title`.
+Schemas are found where JSON Schema 2020-12 and draft 7 put them; the content of unknown keywords is
+meaning. An external `$ref` is refused: its document can change, and MCP forbids fetching it.
 
-1. Text is the tool's `title`, `description`, `icons` and `annotations.title`, and each schema's string
-   `title`, `description` and `$comment`. All else is meaning, including a property *named* `title`.
-2. Schemas are found where JSON Schema 2020-12 and draft 7 put them; the content of unknown keywords is
-   meaning.
-3. An external `$ref` is refused: its document can change, and MCP forbids fetching it.
+`mirror` (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers): A declaration is a token, unique
+without case per tool, on a property that a chain of `properties` reaches, of type `integer`, `string` or
+`boolean`. A tool with any other declaration is not offered. The value comes from the decided bytes.
+Absent, null or other values have no header. Printable ASCII that does not look encoded is sent as is;
+other text as Base64 of UTF-8 in `=?base64?` and `?=`.
 
-Of `mirror` (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers):
+`definition`: The definition is the tool object without its top-level `_meta`, in canonical bytes. The
+digest is the SHA-256 of the canonical object of version, kind and definition. `inputSchema` is an object
+of `type` `object`; other members have their MCP types. Missing annotations mean the worst effect: without
+`readOnlyHint: true` a tool writes, without `destructiveHint: false` it destroys. Defaults are those of the
+schema's top-level properties. Limits: 256 KiB per definition, 1,000 tools and 3 MiB per server. Names in a
+list must not be equal, look alike (A163) or be a method's.
 
-1. A declaration is a token, unique without case per tool, on a property that a chain of `properties` reaches,
-   of type `integer`, `string` or `boolean`. A tool with any other declaration is not offered.
-2. The value comes from the decided bytes. Absent, null or other values have no header.
-3. Printable ASCII that does not look encoded is sent as is; other text as Base64 of UTF-8 in `=?base64?` and
-   `?=`.
+`difference`: Equal bytes are the same definition. If only text for people differs (`schema.part`), calls
+continue and agents are shown the pinned text. Any other difference, or an unreadable list, is a changed
+schema and refuses calls. A pinned tool or method that is not listed any more is gone. Differences are
+reported escaped, at most 20, each within a line.
 
-Of `definition`:
-
-1. The definition is the tool object without its top-level `_meta`, in canonical bytes. The digest is the
-   SHA-256 of the canonical object of version, kind and definition.
-2. `inputSchema` is an object of `type` `object`; other members have their MCP types.
-3. Missing annotations mean the worst effect: without `readOnlyHint: true` a tool writes, without
-   `destructiveHint: false` it destroys.
-4. Defaults are those of the schema's top-level properties.
-5. Limits: 256 KiB per definition, 1,000 tools and 3 MiB per server.
-6. Names in a list must not be equal, look alike (A163) or be a method's.
-
-Of `difference`:
-
-1. Equal bytes are the same definition.
-2. If only text for people differs (`schema.part`), calls continue and agents are shown the pinned text.
-3. Any other difference, or an unreadable list, is a changed schema and refuses calls.
-4. A pinned tool or method that is not listed any more is gone.
-5. Differences are reported escaped, at most 20, each within a line.
-
-Of `method`:
-
-1. Each request to a server is an action; one other than `tools/call` has the tool `SERVER__METHOD` and its
-   parameters without `_meta` as arguments.
-2. Method definitions are fixed here, according to MCP, and pinned with a server that declares the capability.
-3. Requests only read, according to MCP; servers may differ, so the world is open.
-4. A server's question (elicitation, sampling) discloses answers irrevocably, so it has the worst effect. It
-   is pinned only if the person who pins the server allows it.
+`method`: Each request to a server is an action; one other than `tools/call` has the tool `SERVER__METHOD`
+and its parameters without `_meta` as arguments. Method definitions are fixed here, according to MCP, and
+pinned with a server that declares the capability. Requests only read, according to MCP; servers may
+differ, so the world is open. A server's question (elicitation, sampling) discloses answers irrevocably, so
+it has the worst effect. It is pinned only if the person who pins the server allows it.
 """
 
 from __future__ import annotations
@@ -113,7 +98,6 @@ Texts = dict[str, "JsonValue"]
 
 
 def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
-    """The meaning of a tool object and its texts by place (rule 1); raises RemoteReferenceError (rule 3)."""
     texts: Texts = {}
     meaning: dict[str, JsonValue] = {}
     for key, value in tool.items():
@@ -129,7 +113,6 @@ def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
 
 
 def pointer(place: str, key: str) -> str:
-    """The JSON pointer (RFC 6901) of a member or item."""
     return f"{place}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -185,7 +168,6 @@ class Mirror:
 
 
 def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
-    """The declarations in an input schema; raises BadMirrorError (rule 1)."""
     found: dict[str, Mirror] = {}
     for path, one in _schemas(schema):
         if _KEY not in one:
@@ -203,7 +185,6 @@ def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
 
 
 def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[str, str], ...]:
-    """The headers of a call (rule 2)."""
     found: list[tuple[str, str]] = []
     for one in mirrors:
         value = arguments
@@ -217,7 +198,6 @@ def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[s
 
 
 def encoded(text: str) -> str:
-    """A text as a header value (rule 3)."""
     if _PLAIN.fullmatch(text) is not None and _LOOKS_ENCODED.fullmatch(text) is None:
         return text
     return f"=?base64?{b64encode(text.encode()).decode('ascii')}?="
@@ -301,7 +281,7 @@ class ToolDefinition:
 
 
 def effect_of(definition: ToolDefinition, declared: str) -> Effect:
-    """The declared effect, or that of the definition if `declared` is empty (rule 3)."""
+    """The declared effect, or that of the definition if `declared` is empty."""
     return Effect(declared) if declared else definition.effect
 
 
@@ -313,10 +293,6 @@ def parse_listed(raw: bytes) -> ToolDefinition:
 
 
 def parse_definition(raw: bytes) -> ToolDefinition:
-    """Parses a tool object of a server or method.
-
-    Raises BadDefinitionError (rules 2 and 5), RemoteReferenceError, BadToolNameError or MalformedError.
-    """
     value = parse_document(raw, limits=_LIMITS)
     if not isinstance(value, dict):
         raise BadDefinitionError("a tool is a JSON object")
@@ -338,10 +314,6 @@ def parse_definition(raw: bytes) -> ToolDefinition:
 
 
 def parse_definitions(raws: Iterable[bytes], *, server: str) -> tuple[ToolDefinition, ...]:
-    """Parses one server's list in order; error messages name the tool.
-
-    Raises TooManyToolsError (rule 5), DuplicateToolError, LookAlikeToolError (rule 6) or MalformedError.
-    """
     found: list[ToolDefinition] = []
     size = 0
     for raw in raws:
@@ -471,7 +443,6 @@ _QUESTIONS: Final[Mapping[str, tuple[str, Schema]]] = {
 
 @cache
 def method_definition(name: str) -> ToolDefinition:
-    """The definition of a method; raises BadToolNameError for an unknown one."""
     hints: dict[str, JsonValue] = {"idempotentHint": True, "readOnlyHint": True}
     if name in _QUESTIONS:
         description, schema = _QUESTIONS[name]
@@ -540,7 +511,7 @@ def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
 def compare_list(
     pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str, methods: Sequence[str] = ()
 ) -> Mapping[str, Comparison]:
-    """Compares a server's list with its pins, by own name; an unreadable list changes all (rule 3)."""
+    """Compares a server's list with its pins, by own name; an unreadable list changes all."""
     try:
         seen = {one.name: one for one in parse_definitions(raws, server=server)}
         seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}

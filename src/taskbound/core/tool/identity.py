@@ -1,33 +1,24 @@
 """The pinned identity of a server: its program or URL, and its digest.
 
-Of `identity`:
+`identity`: The digest is the SHA-256 of a canonical object of everything that decides what runs:
+namespace, transport, command and its resolved links, hashes of binary and pinned files, arguments,
+variables, directory, lock and limits (A170). Name, era and sharing are not included: they do not decide
+what runs. Paths are absolute, hashes SHA-256 in lowercase, variables sorted, distinct and portable. A
+server with a URL has no command; its digest covers the URL and how it is contacted (`remote`). The digest
+covers slots and their sources, not secret values. Slots are sorted, distinct, at most `MAX_SLOTS`, and
+collide with no declared variable, header or parameter. Without slots the digest is unchanged. For a server
+that wants tokens the digest covers the OAuth client (`oauth.client`); the client's secret has a slot and
+the token header is reserved.
 
-1. The digest is the SHA-256 of a canonical object of everything that decides what runs: namespace, transport,
-   command and its resolved links, hashes of binary and pinned files, arguments, variables, directory, lock
-   and limits (A170).
-2. Name, era and sharing are not included: they do not decide what runs.
-3. Paths are absolute, hashes SHA-256 in lowercase, variables sorted, distinct and portable.
-4. A server with a URL has no command; its digest covers the URL and how it is contacted (`remote`).
-5. The digest covers slots and their sources, not secret values. Slots are sorted, distinct, at most
-   `MAX_SLOTS`, and collide with no declared variable, header or parameter. Without slots the digest is
-   unchanged.
-6. For a server that wants tokens the digest covers the OAuth client (`oauth.client`); the client's secret has
-   a slot and the token header is reserved.
-
-Of `remote`:
-
-1. A URL is parsed like the constraint `url` and refused if parsers disagree: http or https, no user or
-   fragment, one canonical form.
-2. http is only for loopback addresses and `localhost`.
-3. An address may be any; a name must resolve to public addresses (`admits`), except `localhost`, so DNS
-   cannot lead calls into the local network. A person may allow private networks, never link-local,
-   unspecified or multicast addresses.
-4. Declared headers are sent with each request. Headers with meaning for HTTP, MCP or the gateway are refused,
-   as are headers and query parameters that suggest secrets (`core.tool.secret`), because pins are displayed
-   and stored. Secrets go into slots.
-5. For https a public key (SHA-256 of SubjectPublicKeyInfo, RFC 7469) and a CA file can be pinned; both only
-   narrow trust.
-6. Errors do not quote the user, query or fragment of a URL, or a path that holds a secret.
+`remote`: A URL is parsed like the constraint `url` and refused if parsers disagree: http or https, no user
+or fragment, one canonical form. http is only for loopback addresses and `localhost`. An address may be
+any; a name must resolve to public addresses (`admits`), except `localhost`, so DNS cannot lead calls into
+the local network. A person may allow private networks, never link-local, unspecified or multicast
+addresses. Declared headers are sent with each request. Headers with meaning for HTTP, MCP or the gateway
+are refused, as are headers and query parameters that suggest secrets (`core.tool.secret`), because pins
+are displayed and stored. Secrets go into slots. For https a public key (SHA-256 of SubjectPublicKeyInfo,
+RFC 7469) and a CA file can be pinned; both only narrow trust. Errors do not quote the user, query or
+fragment of a URL, or a path that holds a secret.
 """
 
 from __future__ import annotations
@@ -278,22 +269,19 @@ class Remote:
 
     @property
     def target(self) -> str:
-        """The request target: path and query."""
         _, mark, query = self.url.partition("?")
         return f"{self.read.path}{mark}{query}"
 
     @property
     def authority(self) -> str:
-        """Host and port for the `Host` header."""
         return self.url.split("/", 3)[2]
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
         return f"{self.read.scheme}://{self.authority}"
 
     def admits(self, address: str, *, private: bool = False) -> bool:
-        """True if calls may go to this resolved address; `private` allows private networks (rule 3)."""
+        """True if calls may go to this resolved address; `private` allows private networks."""
         found = ip_address(address)
         if private:
             plain = found.ipv4_mapped if isinstance(found, IPv6Address) and found.ipv4_mapped else found
@@ -307,7 +295,6 @@ class Remote:
         return is_public(found)
 
     def require_room(self, slots: tuple[Slot, ...]) -> None:
-        """Raises BadSlotError if a slot's header or parameter is taken (rule 4)."""
         headers = {name for name, _ in self.headers}
         parameters = {part.partition("=")[0] for part in self.url.partition("?")[2].split("&")}
         for one in slots:
@@ -316,7 +303,6 @@ class Remote:
                 raise BadSlotError(f"the place `{one.place}` is taken")
 
     def value(self) -> dict[str, JsonValue]:
-        """The part of the identity digest for this URL."""
         file = self.authorities
         return {
             "authorities": [file.path, file.sha256] if file is not None else [],
@@ -328,7 +314,6 @@ class Remote:
 
 
 def canonical_url(text: str) -> str:
-    """The canonical form of a URL; raises BadUrlError (rules 1, 2 and 4)."""
     return _written(_read(text), text)
 
 

@@ -1,33 +1,23 @@
 """Names of tools, percent-encoding, URI templates and resource limits.
 
-Of `name`:
+`name`: A full name has at most 128 ASCII characters (MCP, Tools, Tool Names). *server* is
+`[a-z0-9][a-z0-9-]*`, at most 32 characters, without `_`, so the first `__` ends it. *tool* is the server's
+name for it: letters, digits, `_`, `-` and `.`, beginning with a letter, digit or `_`; case matters. A
+*reserved* name is one of `RESERVED_NAMES` or `credential/KIND` (`core.target`); each holds a `/`, which
+servers cannot use. Names in a list must not be equal or differ only in confusable characters: case, `_`
+`-` `.` `/`, 0 and O, 1, I and l, rn and m.
 
-1. A full name has at most 128 ASCII characters (MCP, Tools, Tool Names).
-2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters, without `_`, so the first `__` ends it.
-3. *tool* is the server's name for it: letters, digits, `_`, `-` and `.`, beginning with a letter, digit or
-   `_`; case matters. A *reserved* name is one of `RESERVED_NAMES` or `credential/KIND` (`core.target`); each
-   holds a `/`, which servers cannot use.
-4. Names in a list must not be equal or differ only in confusable characters: case, `_` `-` `.` `/`, 0 and O,
-   1, I and l, rn and m.
+`percent`: Unreserved characters stay; other bytes are `%` and two uppercase hex digits. Decoding refuses
+incomplete escapes and bytes that are not UTF-8.
 
-Of `percent`:
+`template`: A simple expression matches any characters except `/`, `?` and `#`; one with an operator any. A
+match is no authorization. At most 16 expressions and 2,048 characters, with paired braces. Matching is
+linear in the URI and never backtracks.
 
-1. Unreserved characters stay; other bytes are `%` and two uppercase hex digits.
-2. Decoding refuses incomplete escapes and bytes that are not UTF-8.
-
-Of `template`:
-
-1. A simple expression matches any characters except `/`, `?` and `#`; one with an operator any. A match is no
-   authorization.
-2. At most 16 expressions and 2,048 characters, with paired braces.
-3. Matching is linear in the URI and never backtracks.
-
-Of `limits`:
-
-1. `cpu` in seconds, `files` open files, `memory` bytes, `processes` per account, `size` bytes per written
-   file. All but `processes` are per process and inherited.
-2. Each is declared once, in name order. `none` is stored as 0 and removes a default limit.
-3. Bytes may have `KiB`, `MiB` or `GiB`. Limits too low for any program are refused.
+`limits`: `cpu` in seconds, `files` open files, `memory` bytes, `processes` per account, `size` bytes per
+written file. All but `processes` are per process and inherited. Each is declared once, in name order.
+`none` is stored as 0 and removes a default limit. Bytes may have `KiB`, `MiB` or `GiB`. Limits too low for
+any program are refused.
 """
 
 from __future__ import annotations
@@ -75,7 +65,6 @@ _ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_",
 
 
 def is_reserved(tool: str) -> bool:
-    """True for an own name that servers cannot use (rule 3)."""
     return tool in RESERVED_NAMES or _KIND.fullmatch(tool) is not None
 
 
@@ -86,7 +75,6 @@ def credential_kind(tool: str) -> tuple[str, str] | None:
 
 
 def parse_tool_name(text: str) -> tuple[str, str]:
-    """Splits `server__tool`; raises ForeignCharacterError, BadServerNameError or BadToolNameError."""
     _require_ascii(text)
     if len(text) > MAX_TOOL_NAME:
         raise BadToolNameError(f"a tool's name has at most {MAX_TOOL_NAME} characters, not {len(text)}")
@@ -98,7 +86,6 @@ def parse_tool_name(text: str) -> tuple[str, str]:
 
 
 def parse_own_name(text: str) -> str:
-    """Returns a tool's own name (rule 3); raises ForeignCharacterError or BadToolNameError."""
     _require_ascii(text)
     if len(text) > MAX_TOOL_NAME - len(SEPARATOR) - 1 or _TOOL.fullmatch(text) is None:
         raise BadToolNameError(f"`{shown(text)}` can't name a tool")
@@ -106,7 +93,6 @@ def parse_own_name(text: str) -> str:
 
 
 def parse_server_name(text: str) -> str:
-    """Returns a server name (rule 2); raises ForeignCharacterError or BadServerNameError."""
     _require_ascii(text)
     if len(text) > MAX_SERVER_NAME or _SERVER.fullmatch(text) is None:
         raise BadServerNameError(f"`{shown(text)}` can't name a server")
@@ -114,14 +100,12 @@ def parse_server_name(text: str) -> str:
 
 
 def join_tool_name(server: str, tool: str) -> str:
-    """Joins server and tool; raises like `parse_tool_name`."""
     name = f"{parse_server_name(server)}{SEPARATOR}{tool}"
     parse_tool_name(name)
     return name
 
 
 def require_distinct(names: Iterable[str]) -> None:
-    """Raises DuplicateToolError or LookAlikeToolError (rule 4)."""
     known: dict[str, str] = {}
     for name in names:
         skeleton = look_of(name)
@@ -141,7 +125,7 @@ def shown(text: str) -> str:
 
 
 def look_of(name: str) -> str:
-    """The canonical look of a name, equal for confusable names (rule 4)."""
+    """The canonical look of a name, equal for confusable names."""
     return name.lower().translate(_ALIKE).replace("rn", "m")
 
 
@@ -157,12 +141,10 @@ _TRIPLE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def encoded(text: str) -> str:
-    """Percent-encodes a text (rule 1); raises UnicodeEncodeError for a lone surrogate."""
     return "".join(chr(one) if one in _OPEN else f"%{one:02X}" for one in text.encode())
 
 
 def decoded(text: str) -> str:
-    """Decodes a text (rule 2); raises ValueError."""
     raw = text.encode()
     if b"%" in _TRIPLE.sub(b"", raw):
         raise ValueError("a `%` that begins no byte")
@@ -189,11 +171,9 @@ class UriTemplate:
 
     @property
     def prefix(self) -> str:
-        """The literal prefix of all matching URIs."""
         return self.literals[0]
 
     def stands_for(self, uri: str) -> bool:
-        """True if the template matches this URI."""
         if len(uri) > MAX_URI or not uri.startswith(self.prefix):
             return False
         if not self.wide:
@@ -217,7 +197,6 @@ class UriTemplate:
 
 
 def parse_template(text: str) -> UriTemplate:
-    """Parses a template (rule 2); raises BadTemplateError."""
     literals: list[str] = []
     wide: list[bool] = []
     at = 0
@@ -265,14 +244,12 @@ _WORD: Final = re.compile(
 
 
 def parse_limits(words: Sequence[str]) -> tuple[Limit, ...]:
-    """Parses words such as `memory=1GiB`, sorted; raises BadLimitError."""
     found = tuple(sorted(map(_parse, words)))
     require_limits(found)
     return found
 
 
 def require_limits(limits: Sequence[Limit]) -> None:
-    """Raises BadLimitError unless rules 1 to 3 hold."""
     for name, much in limits:
         if name not in LEAST:
             raise BadLimitError(f"there is no limit `{shown(name)}`")
@@ -283,7 +260,6 @@ def require_limits(limits: Sequence[Limit]) -> None:
 
 
 def limit_words(limits: Sequence[Limit]) -> str:
-    """The declared form of the limits."""
     return " ".join(f"{name}={_written(name, much)}" for name, much in limits)
 
 

@@ -1,54 +1,37 @@
 """Slots: the places of an upstream server that secrets fill, their sources, and leaked secrets.
 
-Of `slot`:
+`slot`: Written `KIND:NAME`: `environment:NAME` for a started server; `header:NAME`, `query:NAME` for a
+URL; `argument:TOOL/NAME` for a top-level argument; `oauth:client-secret`, `oauth:private-key` for a
+client; `admin:access` and `kept:CREDENTIAL` for targets. `=SOURCE` may follow. One text form; headers in
+lower case. A slot must not decide what runs or who is contacted: variables of loaders, shells,
+interpreters, tool configuration, proxies or CA lists are refused. Tokens of such tools (`GIT_TOKEN`) are
+allowed. A value has `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8, because shorter ones cannot be detected
+in answers. No zero byte; in headers and for OAuth printable ASCII. A value is sealed for namespace,
+server, identity, slot and number (`wire.secret`); numbers increase by one.
 
-1. Written `KIND:NAME`: `environment:NAME` for a started server; `header:NAME`, `query:NAME` for a URL;
-   `argument:TOOL/NAME` for a top-level argument; `oauth:client-secret`, `oauth:private-key` for a client;
-   `admin:access` and `kept:CREDENTIAL` for targets. `=SOURCE` may follow. One text form; headers in lower
-   case.
-2. A slot must not decide what runs or who is contacted: variables of loaders, shells, interpreters, tool
-   configuration, proxies or CA lists are refused. Tokens of such tools (`GIT_TOKEN`) are allowed.
-3. A value has `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8, because shorter ones cannot be detected in
-   answers. No zero byte; in headers and for OAuth printable ASCII.
-4. A value is sealed for namespace, server, identity, slot and number (`wire.secret`); numbers increase by
-   one.
+`source`: Written `credential:TARGET/KIND?PARAMETERS#NAME`, which pins the parameters, among them
+`seconds`. In a header a scheme may precede it: `Bearer credential:…`. One text form: parameters sorted and
+distinct, values percent-encoded. Slots of a server whose sources differ only in NAME share one credential.
+The target checks kind and names when the credential is requested. Listing a server's tools belongs to no
+task, so its slots then hold a text that opens nothing.
 
-Of `source`:
+`argument`: The argument is a top-level property of the pinned schema and may be a text; otherwise pinning
+is refused. Agents are offered the schema without it. A call that contains it is refused. The decided
+arguments are sent with the values added, in canonical bytes.
 
-1. Written `credential:TARGET/KIND?PARAMETERS#NAME`, which pins the parameters, among them `seconds`. In a
-   header a scheme may precede it: `Bearer credential:…`.
-2. One text form: parameters sorted and distinct, values percent-encoded.
-3. Slots of a server whose sources differ only in NAME share one credential.
-4. The target checks kind and names when the credential is requested.
-5. Listing a server's tools belongs to no task, so its slots then hold a text that opens nothing.
+`secret`: `may_name_secret` tests any word of a name, and keeps headers and parameters out of pins.
+`names_secret` tests the last word (`GITHUB_TOKEN`, `PGPASSWORD`); a key only with a preceding word that
+says what it opens (`API_KEY`, not `sort-key`). A text is a secret by an issuer's token prefix at the start
+of a word, as a private key, signed token (RFC 7519), `Bearer` or `Basic` value, or URL password.
+Random-looking texts are not detected, because digests and ids look the same. The prefixes are those
+documented for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, AWS, Google, npm, PyPI,
+Hugging Face).
 
-Of `argument`:
-
-1. The argument is a top-level property of the pinned schema and may be a text; otherwise pinning is refused.
-2. Agents are offered the schema without it.
-3. A call that contains it is refused.
-4. The decided arguments are sent with the values added, in canonical bytes.
-
-Of `secret`:
-
-1. `may_name_secret` tests any word of a name, and keeps headers and parameters out of pins.
-2. `names_secret` tests the last word (`GITHUB_TOKEN`, `PGPASSWORD`); a key only with a preceding word that
-   says what it opens (`API_KEY`, not `sort-key`).
-3. A text is a secret by an issuer's token prefix at the start of a word, as a private key, signed token (RFC
-   7519), `Bearer` or `Basic` value, or URL password.
-4. Random-looking texts are not detected, because digests and ids look the same.
-
-The prefixes are those documented for secret scanning (GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, AWS,
-Google, npm, PyPI, Hugging Face).
-
-Of `leak`:
-
-1. Searched forms: verbatim, JSON escapes undone (also nested), percent-encoded once, Base64 in three
-   alignments and both alphabets, hex in either case; white space is ignored in the last two.
-2. Other transformations (encodings, splitting, reordering) are not detected; a server that was given a secret
-   can leak it.
-3. The time is linear in the text. Escapes are therefore undone everywhere, without locating JSON strings.
-4. Texts that were truncated here are also searched for partial values at the cut (`cut_in`).
+`leak`: Searched forms: verbatim, JSON escapes undone (also nested), percent-encoded once, Base64 in three
+alignments and both alphabets, hex in either case; white space is ignored in the last two. Other
+transformations (encodings, splitting, reordering) are not detected; a server that was given a secret can
+leak it. The time is linear in the text. Escapes are therefore undone everywhere, without locating JSON
+strings. Texts that were truncated here are also searched for partial values at the cut (`cut_in`).
 """
 
 from __future__ import annotations
@@ -128,7 +111,6 @@ class Source:
 
     @property
     def tool(self) -> str:
-        """The name under which the credential is requested."""
         return join_tool_name(self.target, CREDENTIAL + self.kind)
 
     @property
@@ -143,27 +125,24 @@ class Source:
 
     @property
     def credential(self) -> str:
-        """The key of the credential, equal for all slots that share it (rule 3)."""
+        """The key of the credential, equal for all slots that share it."""
         asked = "&".join(f"{name}={encoded(value)}" for name, value in self.parameters)
         return f"{SOURCE}{self.target}/{self.kind}{'?' if asked else ''}{asked}"
 
     @property
     def text(self) -> str:
-        """The text form (rule 2)."""
         return f"{self.scheme}{' ' if self.scheme else ''}{self.credential}#{self.name}"
 
     @property
     def stand_in(self) -> str:
-        """The value while a person inspects the server (rule 5)."""
+        """The value while a person inspects the server."""
         return self.value("taskbound-looks")
 
     def value(self, found: str) -> str:
-        """The slot's value for this credential value."""
         return f"{self.scheme} {found}" if self.scheme else found
 
 
 def parse_source(text: str) -> Source:
-    """Parses a source; raises BadSlotError (rules 1 and 2) or MalformedError for its target."""
     scheme, mark, rest = text.rpartition(SOURCE)
     whole, _, name = rest.partition("#")
     place, _, asked = whole.partition("?")
@@ -260,13 +239,12 @@ class Slot:
 
     @property
     def text(self) -> str:
-        """The text form."""
         return self.place if self.source is None else f"{self.place}={self.source.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What a value is sealed for (rule 4)."""
+    """What a value is sealed for."""
 
     namespace: str
     server: str
@@ -295,7 +273,6 @@ def _decides(name: str) -> bool:
 
 
 def parse_slot(text: str) -> Slot:
-    """Parses a slot; raises BadSlotError (rules 1 and 2) or MalformedError for its source."""
     place, mark, words = text.partition("=")
     source = parse_source(words) if mark else None
     kind, _, rest = place.partition(":")
@@ -308,12 +285,12 @@ def parse_slot(text: str) -> Slot:
 
 
 def stand_ins(slots: Iterable[Slot]) -> dict[Slot, str]:
-    """The values of credential slots while a person inspects the server (`source`, rule 5)."""
+    """The values of credential slots while a person inspects the server."""
     return {one: one.source.stand_in for one in slots if one.source is not None}
 
 
 def require_secret(slot: Slot, value: str) -> None:
-    """Raises BadSecretError, without the value, unless it fits the slot (rule 3)."""
+    """Raises BadSecretError, without the value, unless it fits the slot."""
     size = len(value.encode("utf-8", "surrogatepass"))
     if not MIN_SECRET <= size <= MAX_SECRET:
         raise BadSecretError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes, and this one has {size}")
@@ -324,7 +301,6 @@ def require_secret(slot: Slot, value: str) -> None:
 
 
 def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinition]) -> None:
-    """Raises BadSlotError unless each argument slot exists in its tool (rule 1)."""
     known = {one.name: one for one in definitions}
     for slot in slots:
         if not slot.tool:
@@ -341,7 +317,7 @@ def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinitio
 
 
 def offered(definition: bytes, names: Collection[str]) -> bytes:
-    """The canonical definition without the slot arguments `names` (rule 2)."""
+    """The canonical definition without the slot arguments `names`."""
     if not names:
         return definition
     value = parse_object(definition)
@@ -356,7 +332,7 @@ def offered(definition: bytes, names: Collection[str]) -> bytes:
 
 
 def filled(arguments: bytes, values: Mapping[str, str]) -> bytes:
-    """The arguments with the slot values (rule 4); raises SlotTakenError (rule 3)."""
+    """The arguments with the slot values; raises SlotTakenError."""
     if not values:
         return arguments
     given: dict[str, JsonValue] = parse_object(arguments)
@@ -399,18 +375,16 @@ _TEXT: Final = re.compile(
 
 
 def may_name_secret(name: str) -> bool:
-    """True if the name may be that of a secret (rule 1)."""
     return names_secret(name) or not _HINTS.isdisjoint(_words(name))
 
 
 def names_secret(name: str) -> bool:
-    """True if the name says that its value is a secret (rule 2)."""
     before, last = ["", "", *_words(name)][-2:]
     return last in _SECRETS or last.endswith(_ENDINGS) or (last in _KEYS and before in _OPENING)
 
 
 def is_secret_text(text: str) -> bool:
-    """True if the text is or contains a recognizable secret (rules 3 and 4)."""
+    """True if the text is or contains a recognizable secret."""
     return _TEXT.search(text) is not None
 
 
@@ -453,7 +427,6 @@ class Leaks:
         self._digits = tuple(one.hex().encode() for one in whole)
 
     def beside(self, others: Leaks) -> Leaks:
-        """Searches for these and the other's values."""
         found = Leaks(())
         found._plain = self._plain + others._plain
         found._coded = self._coded + others._coded
@@ -461,11 +434,10 @@ class Leaks:
         return found
 
     def found_in(self, *texts: bytes | str) -> bool:
-        """True if one of the texts contains a value."""
         return any(self._in(one.encode() if isinstance(one, str) else one) for one in texts)
 
     def cut_in(self, *texts: str) -> bool:
-        """True if a short text contains a value, or part of one at an end or before an ellipsis (rule 4)."""
+        """True if a short text contains a value, or part of one at an end or before an ellipsis."""
         parts = (one.encode() for text in texts for one in text.split(_CUT))
         return self.found_in(*texts) or any(_cut(value, one) for one in parts for value in self._plain)
 

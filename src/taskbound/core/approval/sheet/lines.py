@@ -1,35 +1,23 @@
 r"""Layout of sheets: labeled lines with quoted foreign text.
 
-Of `lines`:
+`lines`: each line has a gutter of 16 columns and at most 80 columns. Foreign text stands in quotes after
+the gutter and has no line feed and no two adjacent spaces, so it cannot imitate a gutter, even if a narrow
+terminal wraps the line. Unquoted words come from Taskbound. Adjacent quoted pieces are one text.
 
-1. Each line has a gutter of 16 columns (two spaces, a label or continuation mark, a bar) and at most 80
-   columns.
-2. Foreign text stands in quotes after the gutter and has no line feed and no two adjacent spaces, so it
-   cannot imitate a gutter, even if a narrow terminal wraps the line.
-3. Unquoted words come from Taskbound.
-4. A text that continues on the next line is closed and reopened; adjacent quoted pieces are one text.
+`leaves` (scalars, empty objects and lists) follow the order of the canonical bytes.
 
-Of `leaves`:
-
-1. A leaf is a scalar or an empty object or list. Leaves follow the order of the canonical bytes.
-2. A number is written as in the canonical bytes.
-3. A path consists of keys (texts) and list indexes (from 0, in brackets).
-
-Of `quoting`:
+`quoting`:
 
 1. Beyond ASCII only left-to-right letters and the marks of their own script appear unescaped, if
-   `action.text` accepts them. Right-to-left letters (terminals reorder neighbors), free combining marks (they
-   strike through), modifier letters, digits, signs, dashes, quotes and emoji are escaped.
+   `action.text` accepts them. Right-to-left letters (terminals reorder neighbors), free combining marks
+   (they strike through), modifier letters, digits, signs, dashes, quotes and emoji are escaped.
 2. A space appears unescaped only between two visible characters.
-3. Escapes are those of `action.escape`, plus `\"`: no text can end its own quotes.
+3. Escapes are those of `action.escape`, plus `\"`: no text can end its own quotes, and each has one form.
 4. A character beyond ASCII counts as two columns; a letter is never separated from its marks.
-5. Each text has one written form.
 
-Of `remarks`:
-
-1. *Beware* names each kind of character that a reader may miss or mistake.
-2. A *note* says what else a text may be parsed as and was not checked. Its absence proves nothing.
-3. Remarks contain no part of the text.
+`remarks`: *beware* names each kind of character that a reader may miss or mistake; a *note* says what else
+a text may be parsed as and was not checked, and its absence proves nothing. Remarks quote none of the
+text.
 """
 
 from __future__ import annotations
@@ -63,12 +51,11 @@ _LEFT_TO_RIGHT: Final = frozenset({"L", "NSM"})
 
 
 def is_plain(text: str) -> bool:
-    """True if each character is shown unescaped and is a piece of its own."""
     return text.isascii() and '"' not in text and "\\" not in text and not _hidden(text)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yields the text as shown, in pieces that must not be split (rules 1 to 4)."""
+    """Yields the text as shown, in pieces that must not be split."""
     hidden = _hidden(text)
     cluster = ""
     for (char, is_hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in hidden)):
@@ -91,7 +78,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def columns(shown: str) -> int:
-    """The maximum number of columns that a terminal uses for this text (rule 4)."""
+    """The maximum number of columns that a terminal uses for this text."""
     return len(shown) if shown.isascii() else sum(1 if char.isascii() else 2 for char in shown)
 
 
@@ -212,7 +199,6 @@ class Item:
 
 
 def lay_out(item: Item) -> Iterator[str]:
-    """Yields the lines of an item."""
     mark = f"  {item.label.value:<{_LABEL_WIDTH}}| "
     line = ""
     for atom in item.atoms:
@@ -270,7 +256,6 @@ class Leaf:
 
 
 def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
-    """Yields the leaves of a value in order (rule 1)."""
     match value:
         case dict() if value or not way:  # all arguments are an object, also without leaves
             for key, inner in value.items():
@@ -283,7 +268,6 @@ def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
 
 
 def leaf_atoms(leaf: Leaf) -> tuple[Atom, ...]:
-    """The path and value of a leaf, as shown."""
     atoms: list[Atom] = []
     for step in leaf.way:
         if isinstance(step, int):
@@ -346,14 +330,13 @@ _OF_SHORT: Final = (
 
 
 def remarks(where: str, text: str) -> Iterator[Item]:
-    """Yields the remarks about a text; `where` names the text (rules 1 and 2)."""
+    """Yields the remarks about a text; `where` names the text."""
     yield from bewares(where, text)
     for said in _said(text):
         yield Item(label=Label.NOTE, atoms=(*where.split(), *said.split()))
 
 
 def bewares(where: str, text: str) -> Iterator[Item]:
-    """Yields warnings about hidden characters in a text (rule 1)."""
     names = {kind.value for kind in kinds_in(text)}
     if any(unicodedata.category(char).startswith("N") for char in text if not char.isascii()):
         names.add("foreign-digit")

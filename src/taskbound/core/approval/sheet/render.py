@@ -1,20 +1,10 @@
 """Renders exact actions, approval questions and plans as the lines that an approver reads.
 
-Of `render`:
-
-1. Every byte of the arguments is shown exactly once, uncut.
-2. An action above `SheetLimits` has no sheet: it is refused, never held (law 6).
-3. Order: the digest and deadline, requester and action, the facts it depends on, and last the agent's words,
-   after a line that says so.
-4. Only canonical arguments have a sheet, so the shown arguments are the sent ones.
-5. Each action has one sheet, whose first and last lines state the number of lines.
-6. For a credential it adds the declared purpose and what approval grants, to whom and until when.
-
-Of `question`:
-
-1. Each step of a plan is shown by its complete own sheet, after a numbered line.
-2. The whole plan has its own size limit; a plan above it is refused and never asked about.
-3. Foreign text cannot imitate a step's first line, because it always follows a gutter.
+Every byte of the arguments is shown exactly once, uncut; only canonical arguments have a sheet, so the
+shown arguments are the sent ones. An action or plan above its limits has no sheet: it is refused, never
+held (law 6). The agent's words come last, after a line that says so. The first and last lines state the
+number of lines. Each step of a plan is shown by its complete own sheet; foreign text cannot imitate a
+step's first line, because it always follows a gutter.
 """
 
 from __future__ import annotations
@@ -201,7 +191,7 @@ class Sheet(NoTruth):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooLong(NoTruth):
-    """The action is too long to show and must be refused (rule 2)."""
+    """The action is too long to show and must be refused."""
 
     what: str
     """`lines` or `bytes`."""
@@ -463,7 +453,6 @@ def _need(need: Need, requester: str) -> SheetNeed:
 
 
 def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
-    """Collects the plan's content; raises BadSheetError if the steps are not the plan's."""
     named = tuple((one.plan, one.step, one.digest) for one in steps)
     if named != tuple((plan.id, number, digest) for number, digest in enumerate(plan.questions, 1)):
         raise BadSheetError("the plan has other steps")
@@ -481,7 +470,6 @@ def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
 
 
 def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Rendering:
-    """Renders a plan (rules 1 and 2); raises BadSheetError if a step has no sheet."""
     parts: list[str] = []
     for number, step in enumerate(of.steps, 1):
         shown = render_sheet(step)
@@ -532,7 +520,6 @@ def _lines(item: Item) -> Iterator[str]:
 
 
 def require_showable(of: SheetOf | PlanSheetOf) -> None:
-    """Raises TooLongToShowError if the sheet exceeds its limits."""
     match render_sheet(of) if isinstance(of, SheetOf) else render_plan_sheet(of):
         case Sheet():
             return

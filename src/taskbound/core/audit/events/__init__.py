@@ -3,15 +3,14 @@
 The wire law, pinned by ``tests/core/audit/events.golden.json``:
 
 1. A kind is never reused, renamed or removed.
-2. Fields are only appended, with a default, and a field that holds its default is not written. Old records
-   therefore read and re-encode unchanged.
-3. A field is a text, an integer within ±(2^53-1), a boolean or a sequence of texts. JSON encoding keeps any
-   text from ending a record or starting another (I-50).
+2. Fields are only appended, with a default, and a field that holds its default is not written, so old
+   records read and re-encode unchanged.
+3. A field is a text, an integer within ±(2^53-1), a boolean or a sequence of texts.
 4. A reader refuses unknown kinds and fields.
 
-Digests are SHA-256 in lowercase hex; instants are microseconds since the epoch. Events hold digests and never
-arguments, answers or secrets, because leaves cannot be deleted. ``by`` names the actor, ``proof`` how the
-actor was authenticated.
+Digests are SHA-256 in lowercase hex; instants are microseconds since the epoch. Events hold digests and
+never arguments, answers or secrets, because leaves cannot be deleted. ``by`` names the actor, ``proof``
+how the daemon authenticated the actor.
 """
 
 from __future__ import annotations

@@ -1,26 +1,18 @@
 """A client's request that awaits a person's answer, and the authorization code that follows.
 
-Of `asked`:
+`asked`: A request waits five minutes and is answered once. The page shows a code that the person types
+after authenticating elsewhere: 43 bits in unambiguous consonants (RFC 8628 §6.1). It links browser and
+person. Only the browser that began the request gets the answer, and one code per answer. The typed code
+derives from the browser's secret and reveals neither it nor its stored digest. A form token derives from
+that secret and the sign-in, so other browsers and sign-ins have none (CSRF). Freshness and strength of the
+sign-in are checked at the answer, relative to the start of the request, in whole seconds. A code is
+consumed by the first exchange, valid or not. A request without an agent asks to act as the person; it is
+answered without a task, a request about an agent only with one.
 
-1. A request waits five minutes and is answered once.
-2. The page shows a code that the person types after authenticating elsewhere: 43 bits in unambiguous
-   consonants (RFC 8628 §6.1). It links browser and person.
-3. Only the browser that began the request gets the answer, and one code per answer. The typed code derives
-   from the browser's secret and reveals neither it nor its stored digest.
-4. A form token derives from that secret and the sign-in, so other browsers and sign-ins have none (CSRF).
-5. Freshness and strength of the sign-in are checked at the answer, relative to the start of the request, in
-   whole seconds.
-6. A code is consumed by the first exchange, valid or not.
-7. A request without an agent asks to act as the person; it is answered without a task, a request about an
-   agent only with one.
-
-Of `code`:
-
-1. A code is 256 random bits, valid for 60 seconds and one use; its SHA-256 is stored.
-2. It is bound to client, redirect URI, verifier, resource, task or person, and DPoP key if requested; a
-   person's code needs a key. Secrets are compared in constant time.
-3. A second use means a leak: the caller revokes what the first use gave (RFC 6749 §4.1.2).
-4. A verifier has 43 to 128 unreserved characters and is always required.
+`code`: A code is 256 random bits, valid for 60 seconds and one use; its SHA-256 is stored. It is bound to
+client, redirect URI, verifier, resource, task or person, and DPoP key if requested; a person's code needs
+a key. Secrets are compared in constant time. A second use means a leak: the caller revokes what the first
+use gave (RFC 6749 §4.1.2). A verifier has 43 to 128 unreserved characters and is always required.
 """
 
 from __future__ import annotations
@@ -56,7 +48,7 @@ _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """The stored facts about a code (rule 2)."""
+    """The stored facts about a code."""
 
     namespace: str
     digest: str
@@ -91,14 +83,12 @@ class Exchange:
 
 
 def code_digest(code: str) -> str:
-    """The stored SHA-256 of a code, in hex (rule 1); raises BadCodeError."""
     if _CODE.fullmatch(code) is None:
         raise BadCodeError("the code is malformed")
     return hashlib.sha256(code.encode("ascii")).hexdigest()
 
 
 def require_code(code: Code, brought: Exchange, now: Instant) -> None:
-    """Raises BadCodeError, BadVerifierError or UnboundTokenError on a mismatch (rule 2)."""
     if now >= code.expires:
         raise BadCodeError("the code is over")
     if brought.client != code.client:
@@ -115,7 +105,6 @@ def require_code(code: Code, brought: Exchange, now: Instant) -> None:
 
 
 def require_verifier(verifier: str, challenge: str) -> None:
-    """Raises BadVerifierError unless the challenge belongs to this verifier (rule 4)."""
     if _VERIFIER.fullmatch(verifier) is None:
         raise BadVerifierError("a verifier is 43 to 128 letters, digits and `-._~`")
     made = urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
@@ -192,22 +181,19 @@ class Asked:
 
     @property
     def is_persons(self) -> bool:
-        """True if the client asks to act as the person (rule 7)."""
         return not self.agent
 
     @property
     def until(self) -> Instant:
-        """The deadline for an answer."""
         return Instant(self.asked + WAITS)
 
 
 def secret_digest(secret: str) -> str:
-    """The stored digest of a 256-bit secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def typed_code(secret: str) -> str:
-    """The code to type, derived from the browser's secret: ten letters in two groups (rules 2 and 3)."""
+    """The code to type, derived from the browser's secret: ten letters in two groups."""
     left = int.from_bytes(hashlib.sha256(f"typed {secret}".encode()).digest(), "big")
     letters = []
     for _ in range(_LENGTH):
@@ -225,12 +211,12 @@ def typed_digest(typed: str) -> str:
 
 
 def form_secret(secret: str, session: str) -> str:
-    """The form token of a page (rule 4); `session` is empty without a sign-in."""
+    """The form token of a page; `session` is empty without a sign-in."""
     return hashlib.sha256(f"form {secret} {session}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def require_form(form: str, secret: str, session: str) -> None:
-    """Raises NotAskedError unless the form token is this browser's and sign-in's (rule 4)."""
+    """Raises NotAskedError unless the form token is this browser's and sign-in's."""
     if not compare_digest(form.encode("utf-8", "surrogatepass"), form_secret(secret, session).encode()):
         raise NotAskedError(
             "the form is not of this browser's page", remedy="open the page anew, and answer there"
@@ -238,7 +224,7 @@ def require_form(form: str, secret: str, session: str) -> None:
 
 
 def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
-    """Raises SignInDemandedError unless the sign-in suffices (rule 5); '' and 1970 mean unknown."""
+    """Raises SignInDemandedError unless the sign-in suffices; '' and 1970 mean unknown."""
     request = asked.request
     if request.acr and acr not in request.acr:
         raise SignInDemandedError("the client asks for a sign-in of another kind than yours is")
@@ -248,7 +234,6 @@ def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
 
 
 def require_open(asked: Asked | None, now: Instant) -> Asked:
-    """Returns a pending request (rule 1); raises NotAskedError or AnsweredError."""
     if asked is None or (now >= asked.until and asked.state is AskedState.OPEN):
         raise NotAskedError("no request waits under this code")
     if asked.state is not AskedState.OPEN:
@@ -257,7 +242,6 @@ def require_open(asked: Asked | None, now: Instant) -> Asked:
 
 
 def require_browser(asked: Asked | None, secret: str) -> Asked:
-    """Returns the request if this browser began it (rule 3); raises NotAskedError."""
     if asked is None or not compare_digest(asked.browser, secret_digest(secret)):
         raise NotAskedError("this browser began no such request")
     return asked
@@ -271,7 +255,6 @@ def answered(asked: Asked | None, person: str, task: str, now: Instant) -> Asked
 
 
 def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: Instant) -> Asked:
-    """Allows the client to act as the person (rule 7); raises NotAskedError or AnsweredError."""
     still = require_open(asked, now)
     if not still.is_persons:
         raise NotAskedError("the client asks for an agent's task, and not to act as a person")
@@ -279,7 +262,7 @@ def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: In
 
 
 def coded(asked: Asked, digest: str, now: Instant) -> Asked:
-    """Gives the browser its one code (rule 3); raises NotAskedError or AnsweredError."""
+    """Gives the browser its one code; raises NotAskedError or AnsweredError."""
     if asked.state in {AskedState.CODED, AskedState.USED}:
         raise AnsweredError("the client was sent its code")
     if asked.state is not AskedState.CONSENTED or now >= asked.until:
@@ -288,12 +271,11 @@ def coded(asked: Asked, digest: str, now: Instant) -> Asked:
 
 
 def used(asked: Asked, admission: str) -> Asked:
-    """Consumes the code (rule 6); `admission` is empty if the exchange failed."""
+    """Consumes the code; `admission` is empty if the exchange failed."""
     return replace(asked, state=AskedState.USED, admission=admission, version=asked.version + 1)
 
 
 def code_of(asked: Asked) -> Code:
-    """The stored facts about its code."""
     return Code(
         namespace=asked.namespace,
         digest=asked.code,

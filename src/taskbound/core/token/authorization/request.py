@@ -103,7 +103,7 @@ class Redirect:
 
 
 def parse_redirect(text: str, *, registered: bool) -> Redirect:
-    """Parses a redirect URI (rule 1); only a `registered` client may have a private-use scheme."""
+    """Parses a redirect URI; only a `registered` client may have a private-use scheme."""
     if not text or len(text) > _LONGEST or "#" in text:
         raise BadRedirectError("a redirect URI has no fragment, and at most 2048 characters")
     own = _OWN_SCHEME.fullmatch(text)
@@ -127,7 +127,6 @@ def parse_redirect(text: str, *, registered: bool) -> Redirect:
 
 
 def require_redirect(asked: str, known: Sequence[Redirect]) -> Redirect:
-    """Returns the URI if it is one of the client's (rule 2); raises BadRedirectError."""
     for one in known:
         if one.text == asked:
             return one
@@ -140,7 +139,6 @@ def require_redirect(asked: str, known: Sequence[Redirect]) -> Redirect:
 
 
 def answer_at(redirect: Redirect, members: Sequence[tuple[str, str]]) -> str:
-    """The redirect URI with the answer's parameters (rule 3)."""
     query = "&".join(f"{name}={_quoted(value)}" for name, value in members)
     return f"{redirect.text}{'&' if '?' in redirect.text else '?'}{query}"
 
@@ -195,22 +193,19 @@ class AuthorizationRequest:
     """Seconds since the person signed in, at most."""
 
     def answered(self, code: str, *, issuer: str) -> str:
-        """The redirect address with the code (rule 5)."""
         return answer_at(self.redirect, [("code", code), *_state(self.state), ("iss", issuer)])
 
     def refusal(self, error: str, message: str) -> RedirectedError:
-        """A refusal of this request for the client."""
         return RedirectedError(error, message, redirect=self.redirect, state=self.state)
 
 
 def refused_at(error: RedirectedError, *, issuer: str) -> str:
-    """The redirect address with the refusal (rule 5)."""
     told = [("error", error.error), ("error_description", error.message)]
     return answer_at(error.redirect, [*told, *_state(error.state), ("iss", issuer)])
 
 
 def parse_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The parameters by name (rule 1); raises RepeatedParameterError also if there are too many."""
+    """The parameters by name; raises RepeatedParameterError also if there are too many."""
     if len(pairs) > _MOST or len({name for name, _ in pairs}) != len(pairs):
         raise RepeatedParameterError(f"a parameter stands twice, or there are more than {_MOST}")
     return {name: value for name, value in pairs if value}
@@ -219,7 +214,6 @@ def parse_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 def parse_request(
     told: Mapping[str, str], client: Client, *, resources: Collection[str], scopes: Collection[str]
 ) -> AuthorizationRequest:
-    """Parses a known client's request; raises BadRedirectError (rule 2) or RedirectedError."""
     redirect = require_redirect(told.get("redirect_uri", ""), client.redirects)  # 2
     state = told.get("state", "")
     if state and _STATE.fullmatch(state) is None:
@@ -246,7 +240,7 @@ def parse_request(
 def require_worth_describing(
     told: Mapping[str, str], client: ClientId, *, resources: Collection[str], scopes: Collection[str]
 ) -> None:
-    """Raises BadRedirectError or BadClientRequestError before a document is fetched (rule 7)."""
+    """Raises BadRedirectError or BadClientRequestError before a document is fetched."""
     redirect = parse_redirect(told.get("redirect_uri", ""), registered=False)
     if redirect.text.startswith("https://") and redirect.host != client.host:
         raise BadRedirectError("the answer would go to a host that is not the client's")
@@ -304,7 +298,6 @@ class ClientId:
 
     @property
     def has_document(self) -> bool:
-        """True if a document describes the client."""
         return bool(self.host)
 
 
@@ -321,7 +314,6 @@ class Client:
 
 
 def parse_client_id(text: str) -> ClientId:
-    """Parses a client id (rule 1); raises BadClientIdError."""
     if _REQUEST_NAME.fullmatch(text):
         return ClientId(text=text, host="")
     found = read_url(text) if len(text) <= _REQUEST_LONGEST else None
@@ -342,7 +334,6 @@ def parse_client_id(text: str) -> ClientId:
 
 
 def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Client:
-    """Builds a registered client; raises BadClientIdError, BadClientDocumentError, BadRedirectError."""
     if _REQUEST_NAME.fullmatch(name) is None:
         raise BadClientIdError("a client's name has small letters, digits, and `._-`: at most 63")
     return Client(
@@ -351,7 +342,6 @@ def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Clie
 
 
 def parse_client_document(raw: bytes, client: ClientId) -> Client:
-    """Parses a client document (rules 2 to 4); raises BadClientDocumentError."""
     try:
         document = parse_object(raw, limits=Limits(size=DOCUMENT_BYTES, depth=8, parts=256))
     except MalformedError as error:
@@ -414,7 +404,7 @@ _REFRESH: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """An admitted client (rule 1)."""
+    """An admitted client."""
 
     namespace: str
     id: str
@@ -440,7 +430,6 @@ class Admission:
 
     @property
     def is_persons(self) -> bool:
-        """True if its client acts as the person (rule 5)."""
         return not self.agent
 
 
@@ -468,7 +457,7 @@ class Renewal:
 
 
 class Leak(Enum):
-    """Evidence that a refresh token leaked (rule 3); the values are those of records."""
+    """Evidence that a refresh token leaked; the values are those of records."""
 
     AGAIN = "a refresh token came twice"
     CLIENT = "another client brought its refresh token"
@@ -476,7 +465,6 @@ class Leak(Enum):
 
 
 def refresh_digest(token: str) -> str:
-    """The stored digest of a refresh token (rule 2); raises BadRefreshError."""
     if _REFRESH.fullmatch(token) is None:
         raise BadRefreshError("the refresh token is malformed")
     return hashlib.sha256(token.encode("ascii")).hexdigest()
@@ -488,7 +476,6 @@ def is_admission(name: str) -> bool:
 
 
 def require_standing_admission(admission: Admission | None, now: Instant) -> None:
-    """Raises AdmissionEndedError unless the admission is current (rule 1)."""
     if admission is None:
         raise AdmissionEndedError("the client was never let in")
     if admission.ended != NEVER:
@@ -498,7 +485,6 @@ def require_standing_admission(admission: Admission | None, now: Instant) -> Non
 
 
 def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:
-    """Raises AdmissionEndedError or WiderRefreshError (rules 1 and 4)."""
     require_standing_admission(admission, now)
     if brought.resource and brought.resource != admission.resource:
         raise WiderRefreshError("the refresh token is for another resource")
@@ -507,7 +493,6 @@ def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> N
 
 
 def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | None:
-    """The evidence of a leak (rule 3), or None."""
     if brought.client != admission.client:
         return Leak.CLIENT
     if brought.jkt != admission.jkt:
@@ -516,12 +501,11 @@ def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | 
 
 
 def admission_renewed(admission: Admission) -> Admission:
-    """The admission with its next refresh token (rule 2)."""
     return replace(admission, turn=admission.turn + 1, version=admission.version + 1)
 
 
 def admission_ended(admission: Admission, now: Instant, why: str) -> Admission:
-    """The ended admission; an ended one is unchanged (rule 1)."""
+    """The ended admission; an ended one is unchanged."""
     if admission.ended != NEVER:
         return admission
     return replace(admission, ended=now, why=why, version=admission.version + 1)

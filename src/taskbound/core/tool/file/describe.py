@@ -1,19 +1,13 @@
 """Proposal of a tool file from a server's definitions, and the changes that a file makes.
 
-Of `describe`:
+`describe`: A proposal is never looser than no file: the effect is the definition's, and idempotence,
+probes and checks are omitted. Roles are guessed from an argument's name, schema and, if unclear,
+description; the role with a limit wins. An argument without a guess has no role and counts as worth a
+limit. Reasons contain no text of the server.
 
-1. A proposal is never looser than no file: the effect is the definition's, and idempotence, probes and checks
-   are omitted.
-2. Roles are guessed from an argument's name, schema and, if unclear, description; the role with a limit wins.
-3. An argument without a guess has no role and counts as worth a limit.
-4. Reasons contain no text of the server.
-
-Of `change`:
-
-1. Relaxing changes are marked: a lower effect, a repeatable call, an added check, a removed probe, an
-   argument no longer worth a limit, an added approver or owner, a shared process, or that outcomes cannot be
-   checked.
-2. The digest covers all changes and their definitions, so consent applies to exactly these.
+`change`: Relaxing changes are marked: a lower effect, a repeatable call, an added check, a removed probe,
+an argument no longer worth a limit, an added approver or owner, a shared process, or that outcomes cannot
+be checked. The digest covers all changes and their definitions, so consent applies to exactly these.
 """
 
 from __future__ import annotations
@@ -106,7 +100,6 @@ class Proposal:
 
 
 def describe_tool(definition: ToolDefinition) -> Proposal:
-    """Proposes a declaration for a tool (rules 1 to 4)."""
     properties = definition.input_schema.get("properties")
     known = properties if isinstance(properties, dict) else {}
     return Proposal(
@@ -204,7 +197,6 @@ class Change:
 
 
 def changes(tool: str, before: Declared, after: Declared) -> tuple[Change, ...]:
-    """The changes for a tool, in a fixed order."""
     return tuple(
         Change(
             tool=tool,
@@ -227,7 +219,7 @@ def change_of_sharing(server: str, identity: str, *, before: bool, after: bool) 
 
 
 def digest_of(found: Iterable[Change]) -> str:
-    """The digest of displayed changes (rule 2), 64 lowercase hex digits."""
+    """The digest of displayed changes, 64 lowercase hex digits."""
     rows: list[JsonValue] = [[one.tool, one.definition, one.what, one.before, one.after] for one in found]
     return sha256(canonical(rows)).hexdigest()
 

@@ -1,30 +1,19 @@
 """The parser and JSON schema of tool files.
 
-Of `parse`:
+`parse`: A file is for one server name, or a pattern in which `*` matches any characters. Omitted members
+leave a tool unchanged; an empty list declares that there is nothing. Tools have their servers' own names.
+Unknown members are refused. A file may be limited to releases of a package. Slots are named as in
+`upstream add --secret`, argument slots with their tool. The file is then only for servers pinned with
+them. Whether an argument exists is checked later, against the pinned definition.
 
-1. A file is for one server name, or a pattern in which `*` matches any characters.
-2. Omitted members leave a tool unchanged; an empty list declares that there is nothing.
-3. Tools have their servers' own names. Unknown members are refused.
-4. A file may be limited to releases of a package.
-5. Slots are named as in `upstream add --secret`, argument slots with their tool. The file is then only for
-   servers pinned with them.
-6. Whether an argument exists is checked later, against the pinned definition.
+`role`: A role is for one top-level argument, written ARGUMENT=ROLE. Roles for places, programs, recipients
+and amounts are worth a limit; if a tool has roles, so are its arguments without one. A role neither
+permits nor refuses: it guides `init` and warnings about open scopes.
 
-Of `role`:
+`schema`: The parser is authoritative; the schema accepts everything it accepts.
 
-1. A role is for one top-level argument, written ARGUMENT=ROLE.
-2. Roles for places, programs, recipients and amounts are worth a limit; if a tool has roles, so are its
-   arguments without one.
-3. A role neither permits nor refuses: it guides `init` and warnings about open scopes.
-
-Of `schema`:
-
-1. The parser is authoritative; the schema accepts everything it accepts.
-
-Of `package`:
-
-1. A release is numbers separated by dots; other forms, such as candidates, are in no range.
-2. A range includes its first release and excludes its end.
+`package`: A release is numbers separated by dots; other forms, such as candidates, are in no range. A
+range includes its first release and excludes its end.
 """
 
 from __future__ import annotations
@@ -82,7 +71,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """A range of releases (`package`, rule 2)."""
+    """A range of releases."""
 
     registry: str
     name: str
@@ -90,7 +79,6 @@ class Range:
     before: str
 
     def has(self, package: Package) -> bool:
-        """True if the range contains this release (rule 1)."""
         if (package.registry, package.name) != (self.registry, self.name):
             return False
         if re.fullmatch(RELEASE, package.version) is None:
@@ -99,7 +87,6 @@ class Range:
 
 
 def parse_range(value: JsonValue, place: Place) -> Range:
-    """Parses a range; raises ScopeSyntaxError, whose `where` is the place."""
     members = place.read_object(value, required=("registry", "name", "from", "before"), allowed=())
     registry = place.member("registry").read_text(members["registry"])
     if registry not in REGISTRIES:
@@ -150,7 +137,6 @@ class Role(Enum):
 
     @property
     def limited(self) -> bool:
-        """True if the role is worth a limit (rule 2)."""
         return self in _LIMITED
 
 
@@ -158,12 +144,10 @@ _LIMITED: Final = frozenset({Role.PATH, Role.URL, Role.PROGRAM, Role.RECIPIENT, 
 
 
 def role_text(argument: str, role: Role) -> str:
-    """The declared and stored form of a role (rule 1)."""
     return f"{argument}={role.value}"
 
 
 def parse_roles(texts: Iterable[str]) -> dict[str, Role]:
-    """Roles by argument, sorted; raises BadRoleError."""
     found: dict[str, Role] = {}
     for text in texts:
         argument, mark, word = text.rpartition("=")
@@ -176,7 +160,6 @@ def parse_roles(texts: Iterable[str]) -> dict[str, Role]:
 
 
 def worth_limits(arguments: Iterable[str], roles: Mapping[str, Role]) -> dict[str, str]:
-    """The arguments worth a limit with the reason (rule 2); empty for a tool without roles."""
     if not roles:
         return {}
     found: dict[str, str] = {}
@@ -206,7 +189,7 @@ MAX_LINES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSays:
-    """A file's declarations about one tool; None where omitted (rule 2)."""
+    """A file's declarations about one tool; None where omitted."""
 
     name: str
     """As its server names it."""
@@ -238,13 +221,11 @@ class ToolFile:
     """Where secrets of it go (rule 5), in order."""
 
     def fits(self, server: str) -> bool:
-        """True if the file applies to this server name."""
         parts = map(re.escape, self.server.split("*"))
         return re.fullmatch(".*".join(parts), server) is not None
 
 
 def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
-    """Parses JSON bytes or a JSON value; raises ToolFileError, whose `where` is the place."""
     try:
         value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
     except MalformedError as error:
@@ -356,7 +337,6 @@ _OUTCOME: Final[dict[str, JsonValue]] = {
 
 
 def tool_file_schema() -> dict[str, JsonValue]:
-    """The JSON schema of tool files."""
     tool: dict[str, JsonValue] = {
         "description": "What is declared of one tool. What is not said stays as it is.",
         "type": "object",

@@ -1,15 +1,13 @@
 """Our client at an upstream authorization server, and its errors.
 
-1. It uses the client-credentials grant (RFC 6749 §4.4; MCP's extension), never a caller's token, with
-   `client_secret_basic`, `client_secret_post` or `private_key_jwt` (RFC 7523). The secret or key is in a slot
-   (`slot_of`).
-2. Everything that decides who gets the secret and what the token is for is pinned: client, endpoints, issuer,
-   method, scopes and resource (RFC 8707).
-3. Endpoints are canonical URLs like a server's (`remote`), https or loopback http, without query. All have
-   the issuer's origin, so metadata cannot redirect the secret to another host.
-4. Scopes follow RFC 6749 §3.3, sorted and distinct. The resource is a URI without a fragment.
-5. A client secret is one line of printable ASCII; a private key is a JWK (P-256 or RSA) on one line, whose
-   parts are secret too (`hidden_in`).
+It uses the client-credentials grant (RFC 6749 §4.4; MCP's extension), never a caller's token, with
+`client_secret_basic`, `client_secret_post` or `private_key_jwt` (RFC 7523). The secret or key is in a slot
+(`slot_of`). Everything that decides who gets the secret and what the token is for is pinned: client,
+endpoints, issuer, method, scopes and resource (RFC 8707). Endpoints are canonical URLs like a server's
+(`remote`), https or loopback http, without query. All have the issuer's origin, so metadata cannot
+redirect the secret to another host. Scopes follow RFC 6749 §3.3, sorted and distinct. The resource is a
+URI without a fragment. A client secret is one line of printable ASCII; a private key is a JWK (P-256 or
+RSA) on one line, whose parts are secret too (`hidden_in`).
 """
 
 from __future__ import annotations
@@ -148,12 +146,10 @@ class OAuthClient:
 
     @property
     def slot(self) -> Slot:
-        """The slot of the client's secret or key."""
         return KEY_SLOT if self.method == _BY_KEY else SECRET_SLOT
 
     @property
     def by_key(self) -> bool:
-        """True if it authenticates by a signature."""
         return self.method == _BY_KEY
 
     @property
@@ -162,7 +158,6 @@ class OAuthClient:
         return self.issuer or self.token
 
     def value(self) -> dict[str, JsonValue]:
-        """The part of the server's identity digest (rule 2)."""
         return {
             "client": self.client,
             "issuer": self.issuer,
@@ -176,7 +171,6 @@ class OAuthClient:
 
 
 def endpoint(url: str) -> Remote:
-    """Parses an endpoint (rule 3); raises BadClientError."""
     try:
         found = Remote(url=url, era=_ERA)
     except MalformedError as error:
@@ -187,7 +181,6 @@ def endpoint(url: str) -> Remote:
 
 
 def issuer_at(issuer: str) -> Remote:
-    """Parses an issuer, itself compared exactly (rule 3); raises BadClientError."""
     try:
         return endpoint(canonical_url(issuer))
     except BadUrlError as error:
@@ -195,7 +188,7 @@ def issuer_at(issuer: str) -> Remote:
 
 
 def hidden_in(slot: Slot, value: str) -> frozenset[str]:
-    """The value, its encoded header form, and each secret part of a key (rule 5)."""
+    """The value, its encoded header form, and each secret part of a key."""
     if slot != KEY_SLOT:
         return frozenset({value, _quoted(value)})
     try:

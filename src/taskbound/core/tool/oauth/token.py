@@ -1,31 +1,21 @@
 """Tokens of an upstream authorization server: metadata, requests and answers.
 
-Of `token`:
+`token`: An answer is one strict JSON object, `application/json`, with status 200 for a token (RFC 6749
+§5). Redirects are not followed. A token has type `Bearer` (RFC 6750 §2.1) and is long enough to be found
+in texts. Its lifetime is 1 s to a year, `DEFAULT_LIFE` if absent. Its scope is the requested one unless
+the answer states less; more is refused. A refresh token beside it is refused, because its end could not be
+controlled. No text of the endpoint is repeated except standard error codes; it may contain the secret.
 
-1. An answer is one strict JSON object, `application/json`, with status 200 for a token (RFC 6749 §5).
-   Redirects are not followed.
-2. A token has type `Bearer` (RFC 6750 §2.1) and is long enough to be found in texts.
-3. Its lifetime is 1 s to a year, `DEFAULT_LIFE` if absent.
-4. Its scope is the requested one unless the answer states less; more is refused.
-5. A refresh token beside it is refused, because its end could not be controlled.
-6. No text of the endpoint is repeated except standard error codes; it may contain the secret.
+`exchange`: Subject and actor are two assertions (`JWT`), signed by the requester for the authorization
+server. The subject's names the actor (`may_act`, §4.4). The answer must be an access token
+(`issued_token_type`, §2.2.1) with a scope if one was requested. Introspection (RFC 7662 §2.2; `act`, RFC
+8693 §4.1) must name the exact subject and outermost actor; `aud` and client, if present, must be the
+requested ones.
 
-Of `exchange`:
-
-1. Subject and actor are two assertions (`JWT`), signed by the requester for the authorization server. The
-   subject's names the actor (`may_act`, §4.4).
-2. The answer must be an access token (`issued_token_type`, §2.2.1) with a scope if one was requested.
-3. Introspection (RFC 7662 §2.2; `act`, RFC 8693 §4.1) must name the exact subject and outermost actor; `aud`
-   and client, if present, must be the requested ones.
-
-Of `metadata`:
-
-1. Metadata is fetched from the places that MCP names, in order (RFC 8414, then OpenID Connect Discovery), and
-   must name the exact issuer.
-2. It only supplies endpoints at the issuer's origin (`client`, rule 3). Pinned method, grant and algorithm
-   must be among those it states.
-3. A server's statement about its issuers (RFC 9728) never selects one; if it names others, pinning is
-   refused.
+`metadata`: Metadata is fetched from the places that MCP names, in order (RFC 8414, then OpenID Connect
+Discovery), and must name the exact issuer. It only supplies endpoints at the issuer's origin. Pinned
+method, grant and algorithm must be among those it states. A server's statement about its issuers (RFC
+9728) never selects one; if it names others, pinning is refused.
 """
 
 from __future__ import annotations
@@ -100,10 +90,7 @@ class Token:
 def parse_token(
     status: int, kind: bytes, body: bytes, *, asked: Collection[str], default: int | None = DEFAULT_LIFE
 ) -> Token:
-    """Parses a token answer; `kind` is the media type in lower case, `default` None requires a lifetime.
-
-    Raises TokenRefusedError, TokenUnavailableError, TokenTooWideError (rule 4) or BadTokenError.
-    """
+    """`kind` is the media type in lower case; `default` None requires a lifetime in the answer."""
     if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         raise BadTokenError("the token endpoint sends elsewhere, and is not followed there")
     if status != _OK:
@@ -115,10 +102,7 @@ def parse_token(
 
 
 def parse_about(status: int, kind: bytes, body: bytes) -> Mapping[str, JsonValue]:
-    """Parses an introspection answer with `active` (RFC 7662 §2.2).
-
-    Raises TokenRefusedError, TokenUnavailableError or BadTokenError.
-    """
+    """Parses an introspection answer with `active` (RFC 7662 §2.2)."""
     if status != _OK:
         raise _refusal(status, kind, body)
     said = _object(kind, body) or {}
@@ -206,7 +190,6 @@ class Whom:
 
 
 def words_of(subject: str, actor: str) -> dict[str, str]:
-    """Request parameters with the subject's and the actor's assertions (rule 1)."""
     return {
         "subject_token": subject,
         "subject_token_type": _JWT,
@@ -217,7 +200,6 @@ def words_of(subject: str, actor: str) -> dict[str, str]:
 
 
 def require_exchanged(token: Token, asked: Collection[str]) -> None:
-    """Raises BadTokenError unless it is an access token that states its scope (rule 2)."""
     if token.kind != ACCESS_TOKEN:
         raise BadTokenError("what the token was exchanged for is no access token, or nothing says so")
     if asked and not token.says_scope:
@@ -232,7 +214,6 @@ def require_about(
     places: tuple[str, ...],
     client: str,
 ) -> None:
-    """Raises BadTokenError or TokenTooWideError unless introspection confirms the request (rule 3)."""
     if said.get("active") is not True:
         raise BadTokenError("the authorization server does not know the token that it gave")
     actor = said.get("act")
@@ -266,7 +247,7 @@ class Metadata:
 
 
 def places_of_issuer(issuer: str) -> tuple[str, ...]:
-    """The metadata URLs of an issuer, in order (rule 1); raises BadClientError."""
+    """The metadata URLs of an issuer, in order; raises BadClientError."""
     origin, path = _parted(issuer_at(issuer))
     oauth, openid = "oauth-authorization-server", "openid-configuration"
     if not path:
@@ -286,7 +267,6 @@ def places_of_resource(server: Remote) -> tuple[str, ...]:
 
 
 def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT) -> Metadata:
-    """Parses metadata of the typed issuer; raises BadMetadataError."""
     found = _read(body, "the issuer's metadata")
     said = found.get("issuer")
     if not isinstance(said, str) or said != issuer:
@@ -314,7 +294,6 @@ def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT)
 
 
 def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
-    """Raises OtherIssuerError or BadMetadataError unless the server names this issuer (rule 3)."""
     found = _read(body, "what the server says of its issuers")
     resource, issuers = found.get("resource"), found.get("authorization_servers", [])
     if not isinstance(resource, str) or not _covers(resource, server):
