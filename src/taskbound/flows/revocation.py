@@ -8,7 +8,7 @@
    daemon's view may come from another daemon until a look that began after the question. A mark not in the
    tree yet is not a mismatch.
 4. Ten minutes of entries are kept in memory: a revoked token lives five minutes at most (I-44), plus two of
-   clock difference between daemons (`core.revocation.feed`, rule 6). Age is counted in looks of at most five
+   clock difference between daemons. Age is counted in looks of at most five
    seconds, independent of wall clocks. A new or late reader gets all of them.
 """
 

@@ -52,7 +52,7 @@ def send_signal(process: Process, number: int) -> None:
     pid, started = process
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform != "linux":
-            os.kill(pid, number)  # 3
+            os.kill(pid, number)
             return
         held = os.pidfd_open(pid)
         try:

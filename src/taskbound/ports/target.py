@@ -26,7 +26,7 @@ class Discovery:
     """The logins discovered in a target."""
 
     found: tuple[Standing, ...]
-    """The worst first (`core.target.standing`, rule 3)."""
+    """The worst first."""
     count: int
     """How many there are, those that are not among `found` too."""
     notes: tuple[str, ...] = ()

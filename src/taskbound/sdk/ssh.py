@@ -93,11 +93,11 @@ def parse_hosts(credentials: Iterable[TaskCredential]) -> tuple[SshHost, ...]:
 
 def _parse_host(credential: TaskCredential) -> SshHost:
     said = credential.open
-    if said.keys() != _OPEN or credential.secret.keys() != {_KEY}:  # 1
+    if said.keys() != _OPEN or credential.secret.keys() != {_KEY}:
         raise _fault(credential, "has other parts than a key, its certificate and a host's")
     if _CERTIFIED.fullmatch(said[_CERTIFICATE]) is None:
         raise _fault(credential, "has no certificate on one line")
-    try:  # 2
+    try:
         place = OpensshPlace(
             host=said["SSH_HOST"],
             port=int(said["SSH_PORT"]) if _PORT.fullmatch(said["SSH_PORT"]) else 0,

@@ -1,7 +1,7 @@
 """Detects whether this process descends from a `taskbound run`, gateway or egress, without a daemon.
 
 1. The store's runs of this boot decide, by pid and start time, including ended ones, together with the
-   descendants that a daemon recorded (`surfaces.api.insiders`, rule 7).
+   descendants that a daemon recorded.
 2. If the store can't be read, the marker that `run` puts into its command's environment decides. A command
    can remove that marker.
 3. A gateway or egress among the ancestors is recognized by its command line. One embedded in another program

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 AMENDMENT_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
 AMENDMENT_LIFTER: Final = "approval:agent"
-"""What lifts every amendment: the word of those who approve for the task's agent (rule 5)."""
+"""What lifts every amendment: the word of those who approve for the task's agent."""
 _KIND: Final = "taskbound amendment"
 _APPROVERS: Final = re.compile(AMENDMENT_LIFTER + r"(?::([1-9]))?")
 _TOOL: Final = re.compile(r"approval:tool:([^:]+)(?::([1-9]))?")
@@ -56,7 +56,7 @@ class AmendmentEvent(Enum):
     """Events that change the state of an amendment."""
 
     APPLY = "apply"
-    """Enough persons have answered yes, and the task has the scope (rule 3)."""
+    """Enough persons have answered yes, and the task has the scope."""
     DENY = "deny"
     EXPIRE = "expire"
     WITHDRAW = "withdraw"

@@ -132,19 +132,19 @@ class Question:
     lifters: tuple[str, ...]
     """In order; with them the quorum."""
     edition: int
-    """How often the task was given a scope until then, from 1 (rule 7)."""
+    """How often the task was given a scope until then, from 1."""
     nonce: str
     asked: Instant
     deadline: Instant
     operands: tuple[Operand, ...] = ()
     narrows: str = ""
-    """Approval digest of the question that was answered with this action (rule 4)."""
+    """Approval digest of the question that was answered with this action."""
     plan: str = ""
-    """Id of the plan whose step this is; empty when it is asked by itself (rule 5)."""
+    """Id of the plan whose step this is; empty when it is asked by itself."""
     step: int = 0
     """Which step of it, from 1."""
     first: First | None = None
-    """Of a retry: what the question was that people have answered (rule 6)."""
+    """Of a retry: what the question was that people have answered."""
     retry: int = 0
     """Which retry of that it is, from 1."""
     canonical: bytes = field(init=False, repr=False, compare=False)
@@ -274,7 +274,7 @@ class ApprovalEvent(Enum):
     CONSUME = "consume"
     """The one action is permitted by it."""
     NARROW = "narrow"
-    """An entitled person narrowed it (rule 4)."""
+    """An entitled person narrowed it."""
 
 
 _S, _E = ApprovalState, ApprovalEvent

@@ -170,7 +170,7 @@ def parse_event(value: object) -> Event:
 
 
 def fit_event(event: Event, *, text: int | None = None, items: int | None = None) -> Event:
-    """Replaces what a record cannot hold (rule 4); `text` and `items` limit lengths, None cuts nothing.
+    """Replaces what a record cannot hold; `text` and `items` limit lengths, None cuts nothing.
 
     Raises RecordTooLargeError for an event that opens a chain, because its heads must not be cut.
     """

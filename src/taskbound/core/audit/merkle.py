@@ -25,7 +25,7 @@ MAX_PROOF = 63
 """Hashes in the longest proof that is read: trees have fewer than 2^63 leaves."""
 
 EMPTY_ROOT = sha256(b"").digest()
-"""The root of a tree without leaves (rule 1)."""
+"""The root of a tree without leaves."""
 
 
 class Nodes(Protocol):
@@ -199,7 +199,7 @@ class TileReader(Protocol):
     def __call__(self, level: int, index: int) -> bytes:
         """The concatenated hashes of a tile; ``b""`` for a tile that is not stored.
 
-        MUST return at least the hashes that a tree of that size has there; more are allowed (rule 2).
+        MUST return at least the hashes that a tree of that size has there; more are allowed.
         """
 
 

@@ -99,7 +99,7 @@ class CredentialEvent(Enum):
     ACKNOWLEDGE = "acknowledge"
     """Who asked says to have its secret."""
     PROLONG = "prolong"
-    """A decision lets it live longer; its target knows nothing of that yet (rule 6)."""
+    """A decision lets it live longer; its target knows nothing of that yet."""
     TELL = "tell"
     """A broker is about to tell the target of it, or could not."""
     RENEW = "renew"
@@ -119,7 +119,7 @@ class CredentialEvent(Enum):
     LEAVE = "leave"
     """The target has no means to end what is open; it ends by itself (rule 4)."""
     REAPPEAR = "reappear"
-    """The target shows what was gone (rule 7)."""
+    """The target shows what was gone."""
 
 
 _S, _E = CredentialState, CredentialEvent
@@ -257,7 +257,7 @@ class Credential:
     renewal: Renewal | None = None
     """The last one; None where there was none."""
     kept: str = field(default="", repr=False)
-    """What its target needs to end it, sealed to the broker; empty where its name is enough (rule 6)."""
+    """What its target needs to end it, sealed to the broker; empty where its name is enough."""
     version: int = 1
     """Grows with each change; a row is written over the one that it was made of, and over no other."""
 

@@ -179,7 +179,7 @@ class Proposal:
     life: Life | None = None
     """For how long a credential is asked for, where one is."""
     unwatched: bool = False
-    """Whether its outcome will not be reported: the permit counts as used (`core.action.state`, rule 6)."""
+    """Whether its outcome will not be reported: the permit counts as used."""
 
     @property
     def permitted(self) -> ActionState:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 OF_GROUP: Final = "group:"
-"""What a group's name begins with beside persons' names (rule 5)."""
+"""What a group's name begins with beside persons' names."""
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _NAME_LIMIT: Final = 64
 
@@ -71,9 +71,9 @@ class Person:
     state: PersonState = PersonState.PRESENT
     version: int = 1
     grantable: Grantable = Breadth.NOTHING
-    """What they may grant by themselves; their groups may add to it (rule 2)."""
+    """What they may grant by themselves; their groups may add to it."""
     human: str = ""
-    """Equal for all linked persons (rule 3); empty if unlinked."""
+    """Equal for all linked persons; empty if unlinked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -98,7 +98,7 @@ class Group:
     grantable: Grantable = Breadth.NOTHING
     version: int = 1
     claimed: tuple[Claimed, ...] = ()
-    """Who is one by an issuer's word, in order (rule 4)."""
+    """Who is one by an issuer's word, in order."""
 
     def at(self, now: Instant) -> Group:
         """The group without members whose claimed membership has expired."""

@@ -182,7 +182,7 @@ def require_standing(key: PersonKey, persons: Mapping[str, Person], now: Instant
 
 
 COOLING: Final[Duration] = hours(24)
-"""How long a key waits until its word counts (rule 2)."""
+"""How long a key waits until its word counts."""
 ENROLLS: Final = "taskbound statement: enroll a person key, version 1"
 """The first line of each enrollment statement, and of no other statement."""
 _OTHERS: Final = 0o077
@@ -428,7 +428,7 @@ class DeviceData:
 
 
 def require_asked_here(found: ClientData, purpose: Purpose, *, challenge: bytes, origin: str) -> None:
-    """Raises the matching passkey error unless our own page requested this signature (rules 2 and 3).
+    """Raises the matching passkey error unless our own page requested this signature.
 
     `challenge` is that of the statement, `origin` that of the served page.
     """
@@ -443,7 +443,7 @@ def require_asked_here(found: ClientData, purpose: Purpose, *, challenge: bytes,
 
 
 def require_device(found: DeviceData, *, site: bytes, fresh: bool, copiable: bool | None) -> None:
-    """Raises the matching passkey error unless the authenticator verified the user for our site (rules 4, 5).
+    """Raises the matching passkey error unless the authenticator verified the user for our site.
 
     `site` is the SHA-256 of the RP ID; `copiable` is the recorded eligibility, None for a new key.
     """

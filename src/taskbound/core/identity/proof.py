@@ -27,7 +27,7 @@ _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 DEFAULT_NAMESPACE: Final = "default"
-"""Whose names tokens have bare (rule 3), and whose rules are those about keys of tokens."""
+"""Whose names tokens have bare, and whose rules are those about keys of tokens."""
 
 
 def name_of(kind: str, namespace: str, name: str) -> str:
@@ -197,9 +197,9 @@ class Answered:
     request: str
     """SHA-256 of what was asked, hexadecimal."""
     until: Instant
-    """When it is forgotten (rule 4)."""
+    """When it is forgotten."""
     answer: str = ""
-    """The answer's text; empty while none is known (rule 3)."""
+    """The answer's text; empty while none is known."""
 
 
 def parse_request_key(text: str) -> str:

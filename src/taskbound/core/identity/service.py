@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 OURS: Final = frozenset({"api", "broker", "daemon", "egress", "front", "gateway", "network", "signer"})
-"""Names that processes of ours have (rule 1)."""
+"""Names that processes of ours have."""
 MOST_SERVICES: Final = 256
 """Of one namespace."""
 MOST_TOOLS: Final = 64
-"""Names that one service enforces (rule 4)."""
+"""Names that one service enforces."""
 MOST_KEYS: Final = 4
 """Keys of one service that count at once: one, and one that follows it."""
 EVERY_TOOL: Final = "*"
-"""What stands for every tool of a server, behind `server__` (rule 4)."""
+"""What stands for every tool of a server, behind `server__`."""
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-\"$-~]{1,500}", re.ASCII)
 
 
@@ -89,11 +89,11 @@ class Service:
     namespace: str
     name: str
     owner: str
-    """The person who answers for it (rule 2)."""
+    """The person who answers for it."""
     audience: str
-    """As tokens of tasks say it in `aud` (rule 3)."""
+    """As tokens of tasks say it in `aud`."""
     tools: tuple[str, ...]
-    """What it enforces, in order: whole names, or `server__*` (rule 4)."""
+    """What it enforces, in order: whole names, or `server__*`."""
     added: Instant
     version: int = 1
 
@@ -110,7 +110,7 @@ class ServiceKey:
     """A JSON Web Key in canonical form."""
     added: Instant
     removed: Instant | None = None
-    """When it ceased to count (rule 5)."""
+    """When it ceased to count."""
 
 
 def parse_service(

@@ -372,7 +372,7 @@ def is_young(heartbeat: Heartbeat, task: Task, now: Instant) -> bool:
 
 
 WAITS: Final = seconds(60)
-"""How long a task waits to be claimed (rule 2)."""
+"""How long a task waits to be claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

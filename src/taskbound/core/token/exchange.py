@@ -171,7 +171,7 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
     "unknown-service": "unauthorized_client",
     "unknown-identity": "unauthorized_client",
 }
-"""By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 6."""
+"""By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2)"""
 
 
 def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 KEY_NOTICE: Final = minutes(10)
-"""How long a key is known before it signs (rule 3)."""
+"""How long a key is known before it signs."""
 KEY_DAY: Final = days(1)
-"""How long a key signs (rule 4)."""
+"""How long a key signs."""
 _LAST: Final = seconds(LONGEST + 60)
 """How long after its end a key is published: the life of a token, and a minute for clocks that differ."""
 
@@ -129,9 +129,9 @@ BITS: Final = 2
 SIZE: Final = 1 << 20
 """Places of a list: 256 KiB before it is compressed."""
 LIFE: Final = 60
-"""Seconds for which a list is believed (rule 4)."""
+"""Seconds for which a list is believed."""
 TTL: Final = 5
-"""Seconds until verifiers fetch a list again (rule 4); bounds the delay of a revocation (I-43)."""
+"""Seconds until verifiers fetch a list again; bounds the delay of a revocation (I-43)."""
 _WINDOW: Final = minutes(15)
 _AHEAD: Final = seconds(3600)
 """How long before its window a list is published already."""
@@ -168,7 +168,7 @@ def pack_statuses(statuses: Mapping[int, Status], *, bits: int = BITS, size: int
     """The `lst` of a list: zlib, base64url without padding (§4.1, §4.2); missing entries are valid."""
     held = bytearray(size * bits // 8)
     for place, status in statuses.items():
-        held[place * bits // 8] |= status.value << place * bits % 8  # 1
+        held[place * bits // 8] |= status.value << place * bits % 8
     return urlsafe_b64encode(zlib.compress(bytes(held), 9)).rstrip(b"=").decode()
 
 
@@ -194,9 +194,9 @@ class Claim:
     namespace: str
     kind: ClaimKind
     digest: str
-    """SHA-256 in hexadecimal (rule 1)."""
+    """SHA-256 in hexadecimal."""
     until: Instant
-    """When its window has ended, skew and all (rule 3)."""
+    """When its window has ended, skew and all."""
 
 
 class Use(Enum):
@@ -205,7 +205,7 @@ class Use(Enum):
     FIRST = "first"
     AGAIN = "again"
     LATE = "late"
-    """Unknown: uses in its window may have been forgotten (rule 4)."""
+    """Unknown: uses in its window may have been forgotten."""
 
 
 def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Claim:

@@ -9,7 +9,7 @@ the actors, current one outermost, by name only (RFC 8693 §4.1); `may_act` name
 may be delegated to (§4.4). A service's token names it in `service` too, with its key. A task token's
 `authorization_details` has one object (RFC 9396 §2): task, scope digest, deadline, location. A transaction
 token follows the draft (§5): `txn` is the action, `scope` the tool, `tctx` the permit, including the facts
-it rests on, which the revocation feed reports (`core.revocation.feed`, rule 3). It has no `status` because
+it rests on, which the revocation feed reports. It has no `status` because
 it expires sooner than a list. Claims are canonical JSON; row and issue record hold their SHA-256.
 
 `issuing`: Task and person tokens live at most 300 s, transaction tokens 30 s, and never longer than the
@@ -315,11 +315,11 @@ def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
 
 
 LONGEST: Final = 300
-"""Seconds of a task token and of a person's (rule 1)."""
+"""Seconds of a task token and of a person's."""
 SHORT: Final = 30
-"""Seconds of a transaction token (rule 1)."""
+"""Seconds of a transaction token."""
 DEPTH: Final = 6
-"""Those who act, with those they act for (rule 2)."""
+"""Those who act, with those they act for."""
 _FIRM: Final = {None: 0, BindingKind.DPOP: 1, BindingKind.MTLS: 2}
 
 

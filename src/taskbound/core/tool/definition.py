@@ -248,12 +248,12 @@ class ToolDefinition:
     name: str
     """What the server calls it, without the server's name in front."""
     canonical: bytes
-    """The whole object but its `_meta` (rule 1)."""
+    """The whole object but its `_meta`."""
     value: dict[str, JsonValue]
     """The same as a value; not to be changed."""
     effect: Effect
     defaults: Mapping[str, JsonValue]
-    """Top-level properties of the input schema that have a default (rule 4)."""
+    """Top-level properties of the input schema that have a default."""
     digest: str = field(init=False)
     """Rule 1: 64 lowercase hexadecimal digits."""
 
@@ -288,7 +288,7 @@ def effect_of(definition: ToolDefinition, declared: str) -> Effect:
 def parse_listed(raw: bytes) -> ToolDefinition:
     """Parses a listed tool; raises like `parse_definition`, and for a method's name."""
     found = parse_definition(raw)
-    parse_own_name(found.name)  # 6
+    parse_own_name(found.name)
     return found
 
 
@@ -296,13 +296,13 @@ def parse_definition(raw: bytes) -> ToolDefinition:
     value = parse_document(raw, limits=_LIMITS)
     if not isinstance(value, dict):
         raise BadDefinitionError("a tool is a JSON object")
-    value.pop("_meta", None)  # 1
+    value.pop("_meta", None)
     name = value.get("name")
     if not isinstance(name, str):
         raise BadDefinitionError("a tool has a `name`")
     if not is_reserved(name):
         parse_own_name(name)
-    _require_types(name, value)  # 2
+    _require_types(name, value)
     part(value)
     return ToolDefinition(
         name=name,
@@ -319,10 +319,10 @@ def parse_definitions(raws: Iterable[bytes], *, server: str) -> tuple[ToolDefini
     for raw in raws:
         size += len(raw)
         if len(found) >= MAX_TOOLS or size > MAX_DEFINITIONS:
-            raise TooManyToolsError(f"more than {MAX_TOOLS} tools or {MAX_DEFINITIONS} bytes of them")  # 5
+            raise TooManyToolsError(f"more than {MAX_TOOLS} tools or {MAX_DEFINITIONS} bytes of them")
         found.append(parse_listed(raw))
         join_tool_name(server, found[-1].name)
-    require_distinct(one.name for one in found)  # 6
+    require_distinct(one.name for one in found)
     return tuple(found)
 
 
@@ -446,7 +446,7 @@ def method_definition(name: str) -> ToolDefinition:
     hints: dict[str, JsonValue] = {"idempotentHint": True, "readOnlyHint": True}
     if name in _QUESTIONS:
         description, schema = _QUESTIONS[name]
-        hints = {"idempotentHint": False, "openWorldHint": True}  # 4
+        hints = {"idempotentHint": False, "openWorldHint": True}
     elif name in _METHODS:
         description, schema = _METHODS[name]
     else:

@@ -90,11 +90,11 @@ class ServerIdentity:
     limits: tuple[Limit, ...] = ()
     """What it may use of the machine, as it was declared (`limits`)."""
     remote: Remote | None = None
-    """Where the server is, when nothing is started here (rule 4)."""
+    """Where the server is, when nothing is started here."""
     slots: tuple[Slot, ...] = ()
-    """Where its secrets go (rule 5)."""
+    """Where its secrets go."""
     oauth: OAuthClient | None = None
-    """Whom it is reached as, when it wants tokens (rule 6)."""
+    """Whom it is reached as, when it wants tokens."""
     digest: str = field(init=False)
     """Rule 1: 64 lowercase hexadecimal digits."""
 
@@ -248,7 +248,7 @@ class Remote:
     headers: tuple[tuple[str, str], ...] = ()
     """Declared ones, by name in small letters, sorted."""
     key: str = ""
-    """SHA-256 of its public key (rule 5); empty when any key that is certified will do."""
+    """SHA-256 of its public key; empty when any key that is certified will do."""
     authorities: PinnedFile | None = None
     """The file with those who certify it; without one they are the system's."""
     read: ReadUrl = field(init=False, repr=False, compare=False)
@@ -257,14 +257,12 @@ class Remote:
     def __post_init__(self) -> None:
         read = _read(self.url)
         if _written(read, self.url) != self.url:
-            raise BadUrlError(
-                f"there is one way to write this URL: `{_masked(_written(read, self.url))}`"
-            )  # 1
+            raise BadUrlError(f"there is one way to write this URL: `{_masked(_written(read, self.url))}`")
         _require_headers(self.headers)
         if self.key and _SHA256.fullmatch(self.key) is None:
             raise BadServerError(f"`{shown(self.key)}` is not a SHA-256 in lower-case hexadecimal")
         if read.scheme != "https" and (self.key or self.authorities is not None):
-            raise BadServerError("only a server that is reached by https has a key and authorities")  # 5
+            raise BadServerError("only a server that is reached by https has a key and authorities")
         object.__setattr__(self, "read", read)
 
     @property
@@ -333,9 +331,9 @@ def _read(text: str) -> ReadUrl:
         raise BadUrlError(f"`{shown(read.host)}` is no host's address")
     near = read.host == LOCALHOST or (address is not None and address.is_loopback)
     if read.scheme == "http" and not near:
-        raise BadUrlError(f"`{shown(read.host)}` is not this machine, and is reached by https only")  # 2
+        raise BadUrlError(f"`{shown(read.host)}` is not this machine, and is reached by https only")
     for parameter in text.partition("?")[2].split("&"):
-        _require_no_secret(*parameter.partition("=")[::2], "the URL's parameter")  # 4
+        _require_no_secret(*parameter.partition("=")[::2], "the URL's parameter")
     return read
 
 

@@ -49,9 +49,9 @@ SEPARATOR: Final = "__"
 METHOD_NAMES: Final = frozenset(
     {"completion/complete", "prompts/get", "resources/read", "resources/subscribe"}
 )
-"""Methods of MCP that are actions of their own, under the name of their server (rule 3)."""
+"""Methods of MCP that are actions of their own, under the name of their server."""
 QUESTION_NAMES: Final = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
-"""What a server asks of a client: actions too, under the name of the server that asks (rule 3)."""
+"""What a server asks of a client: actions too, under the name of the server that asks."""
 RESERVED_NAMES: Final = METHOD_NAMES | QUESTION_NAMES
 """Names that are MCP's, and no server's to give."""
 CREDENTIAL: Final = "credential/"
@@ -167,7 +167,7 @@ class UriTemplate:
     literals: tuple[str, ...]
     """One more than there are expressions."""
     wide: tuple[bool, ...]
-    """Of each expression, whether it stands for any characters at all (rule 1)."""
+    """Of each expression, whether it stands for any characters at all."""
 
     @property
     def prefix(self) -> str:

@@ -218,15 +218,13 @@ class Slot:
         if pattern is None:
             raise BadSlotError(f"`{shown(self.kind)}` is no kind of slot")
         if pattern.fullmatch(self.name) is None or bool(self.tool) != (self.kind == "argument"):
-            raise BadSlotError(f"`{shown(self.text)}` is no slot")  # 1
+            raise BadSlotError(f"`{shown(self.text)}` is no slot")
         if self.tool and self.tool not in METHOD_NAMES:
             parse_own_name(self.tool)
         if self.tool in METHOD_NAMES:
             raise BadSlotError(f"`{shown(self.tool)}` is no tool of a server")
         if self.kind == "environment" and _decides(self.name):
-            raise BadSlotError(
-                f"the variable `{self.name}` decides what runs, and is no place for a secret"
-            )  # 2
+            raise BadSlotError(f"the variable `{self.name}` decides what runs, and is no place for a secret")
         if self.source is not None and self.kind not in _MINTED:
             raise BadSlotError(f"`{shown(self.place)}` is filled by no credential")
         if self.source is not None and self.source.scheme and self.kind != "header":

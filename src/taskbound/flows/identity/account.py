@@ -1,6 +1,6 @@
 """Accounts of people at issuers, claimed groups, and the issuers.
 
-- Only the account that owns the data directory links accounts (`core.identity.account`, rule 1) and links or
+- Only the account that owns the data directory links accounts and links or
   unlinks persons, because separate humans count twice as approvers.
 - Each sign-in sets the groups its issuer claims: named ones last `LASTS`, others end at once. An issuer does
   not change memberships set by a person.

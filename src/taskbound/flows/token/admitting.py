@@ -1,10 +1,10 @@
 """The token endpoint's codes and refresh tokens, for clients that people use.
 
 - A code is read under lock and used by its first bearer, at any daemon. A bearer that fails a check still
-  uses it up (`core…asked`, rule 6). A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown
+  uses it up. A reused code ends what it gave (RFC 6749 §4.1.2); a refresh token shown
   by another holder ends its admission.
 - A client is admitted while its task gives authority: task, ancestors, switch, agent, and a consenting person
-  who is in charge (`core.task.child`, rule 5), checked each time. A paused task refuses a refresh token
+  who is in charge, checked each time. A paused task refuses a refresh token
   without using it up.
 - The secret is durable before it is sent and exists only in the answer. The token is bound to the client's
   DPoP key if proven, else a bearer token; it lives five minutes at most.

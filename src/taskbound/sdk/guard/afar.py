@@ -97,11 +97,11 @@ class Afar(Holder):
                     remedy="call it again with the same key: it says what became of this one, or decides it",
                 )
             yield Pause(seconds=_PAUSE)
-            if put.task != self.task:  # it would be another question (`holder`, rule 6)
+            if put.task != self.task:  # it would be another question
                 debt.over()
                 raise CallUndecidedError(f"the answer was lost, and its task is over: {lost}")
             asked = awake()
-            answer = yield from self.shown("POST", _ACTIONS, body, key=key, debt=debt)  # 2
+            answer = yield from self.shown("POST", _ACTIONS, body, key=key, debt=debt)
             if action := _repeated(answer):
                 undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {lost}", remedy="call it again"
@@ -150,7 +150,7 @@ class Afar(Holder):
                 and canonical(said.get("arguments")) == call.arguments
             )
             if not same:
-                raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")  # 1
+                raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
             if said.get("definition") != call.definition:
                 raise UnpinnedToolError(
                     f"`{call.tool}` is pinned with another definition than the function has now",

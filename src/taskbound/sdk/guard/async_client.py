@@ -41,13 +41,13 @@ class AsyncClient(Speaker):
 
     @made_once
     def _link(self) -> AsyncLink:
-        from taskbound.sdk.guard.link import AsyncLink  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.link import AsyncLink  # noqa: PLC0415 -- loaded when it is first used
 
         return AsyncLink(self._place)
 
     @made_once
     def _web(self) -> AsyncWeb:
-        from taskbound.sdk.guard.web import AsyncWeb  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.web import AsyncWeb  # noqa: PLC0415 -- loaded when it is first used
 
         return AsyncWeb(self._afar.origin, trust=self._told.trust)
 
@@ -58,7 +58,7 @@ class AsyncClient(Speaker):
         return self._near(self._link.place), self._link.perform
 
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Raises SignatureError for a function that is not awaited (rule 2)."""
+        """Raises SignatureError for a function that is not awaited."""
         self._wanted(function, awaited=True)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
@@ -132,7 +132,7 @@ class AsyncClient(Speaker):
     async def _begin(self, order: Order) -> TaskHandle:
         if self._told.origin:
             return await self._begin_afar(order)
-        from taskbound.sdk.guard.task import started  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.task import started  # noqa: PLC0415 -- loaded when it is first used
 
         link = self._link
         place = link.place
@@ -157,14 +157,14 @@ class AsyncClient(Speaker):
         subject = self._starts_afar()
         if subject is None:
             return handle_afar(await steer(self._afar.join(), self._web.perform), "", joined=True)
-        from taskbound.sdk.guard.begun import begun  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.begun import begun  # noqa: PLC0415 -- loaded when it is first used
 
         self._claim("")
         starting = asyncio.ensure_future(steer(begun(order, self._afar, subject), self._web.perform))
         try:
             granted = await asyncio.shield(starting)
         except asyncio.CancelledError as error:
-            self._behind(asyncio.ensure_future(self._leave(starting, order, error)))  # 6
+            self._behind(asyncio.ensure_future(self._leave(starting, order, error)))
             raise
         except BaseException:
             self._unclaim()
@@ -182,7 +182,7 @@ class AsyncClient(Speaker):
         await self._finish(handle_afar(granted, order.purpose, joined=False), left)
 
     def _behind(self, work: asyncio.Future[None]) -> None:
-        """Continues detached from its caller (rule 6); errors are dropped."""
+        """Continues detached from its caller; errors are dropped."""
 
         def over(_: object) -> None:
             self._leaving.discard(work)
@@ -193,13 +193,13 @@ class AsyncClient(Speaker):
         work.add_done_callback(over)
 
     async def _end(self, handle: TaskHandle, left: BaseException | None) -> None:
-        from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- loaded when it is first used
 
         if not self._told.origin:
             self._link.task = ""
             await steer(ended(handle.id, *how_of(left)), self._link.perform)
             return
-        from taskbound.sdk.guard.begun import given_up  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.begun import given_up  # noqa: PLC0415 -- loaded when it is first used
 
         try:
             await steer(given_up(self._afar, *how_of(left)), self._web.perform)

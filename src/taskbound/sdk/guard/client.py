@@ -39,13 +39,13 @@ class Client(Speaker):
 
     @made_once
     def _link(self) -> BlockingLink:
-        from taskbound.sdk.guard.link import BlockingLink  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.link import BlockingLink  # noqa: PLC0415 -- loaded when it is first used
 
         return BlockingLink(self._place)
 
     @made_once
     def _web(self) -> BlockingWeb:
-        from taskbound.sdk.guard.web import BlockingWeb  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.web import BlockingWeb  # noqa: PLC0415 -- loaded when it is first used
 
         return BlockingWeb(self._afar.origin, trust=self._told.trust)
 
@@ -56,7 +56,7 @@ class Client(Speaker):
         return self._near(self._link.place), self._link.perform
 
     def require_fit(self, function: Guarded[P, R]) -> None:
-        """Raises SignatureError for a function that does not block (rule 2)."""
+        """Raises SignatureError for a function that does not block."""
         self._wanted(function, awaited=False)
 
     def run(self, function: Guarded[P, R], call: Call) -> R:
@@ -141,7 +141,7 @@ class Client(Speaker):
     def _begin(self, order: Order) -> TaskHandle:
         if self._told.origin:
             return self._begin_afar(order)
-        from taskbound.sdk.guard.task import started  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.task import started  # noqa: PLC0415 -- loaded when it is first used
 
         link = self._link
         place = link.place
@@ -166,7 +166,7 @@ class Client(Speaker):
         subject = self._starts_afar()
         if subject is None:
             return handle_afar(drive(self._afar.join(), self._web.perform), "", joined=True)
-        from taskbound.sdk.guard.begun import begun  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.begun import begun  # noqa: PLC0415 -- loaded when it is first used
 
         self._claim("")
         try:
@@ -177,13 +177,13 @@ class Client(Speaker):
         return handle_afar(granted, order.purpose, joined=False)
 
     def _end(self, handle: TaskHandle, left: BaseException | None) -> None:
-        from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- loaded when it is first used
 
         if not self._told.origin:
             self._link.task = ""
             drive(ended(handle.id, *how_of(left)), self._link.perform)
             return
-        from taskbound.sdk.guard.begun import given_up  # noqa: PLC0415 -- rule 1
+        from taskbound.sdk.guard.begun import given_up  # noqa: PLC0415 -- loaded when it is first used
 
         try:
             drive(given_up(self._afar, *how_of(left)), self._web.perform)

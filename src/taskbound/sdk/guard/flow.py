@@ -256,7 +256,7 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
         raise
     except HeldError as error:
         debt.over()  # the caller knows of the pending approval
-        holds.keep(asked, error.action)  # 8
+        holds.keep(asked, error.action)
         raise
     except NarrowedError:
         raise
@@ -270,29 +270,29 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
 def _ran(transport: Transport, call: Call, permit: Permit, function: Function, debt: Debt) -> Flow[object]:
     try:
         values = function.made(call.arguments)
-        _require_time(call, permit)  # 3
+        _require_time(call, permit)
     except BaseException as error:
-        yield from told_beside(transport, debt, permit.action, "not-sent", error)  # 6
+        yield from told_beside(transport, debt, permit.action, "not-sent", error)
         raise
     try:
         result = yield Run(
             values=values, debt=debt, tool=call.tool, action=permit.action, arguments=call.arguments
-        )  # 2
+        )
     except GeneratorExit:  # the driver is gone, and the debt is written down
         raise
     except BaseException as error:
         if not debt.is_begun:
             outcome = "not-sent"  # 6: it was interrupted right before
         else:
-            outcome = "failed" if isinstance(error, function.failed) else "unknown"  # 4
+            outcome = "failed" if isinstance(error, function.failed) else "unknown"
         yield from told_beside(transport, debt, permit.action, outcome, error)
         raise
     try:
         function.finished(result)
     except SignatureError as error:  # whatever is declared: it may be under way
-        yield from told_beside(transport, debt, permit.action, "unknown", error)  # 4
+        yield from told_beside(transport, debt, permit.action, "unknown", error)
         raise
-    yield from _told(transport, debt, permit.action, "succeeded")  # 5
+    yield from _told(transport, debt, permit.action, "succeeded")
     return result
 
 
@@ -340,7 +340,7 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
     except (TaskboundError, GeneratorExit):
         raise
     except BaseException:
-        yield from transport.leave(held.action)  # 7
+        yield from transport.leave(held.action)
         raise
     if said.state in _AGAIN or not said.state:
         return True
@@ -363,7 +363,7 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
 
 
 def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str = "") -> Flow[None]:
-    debt.came(action, outcome, note)  # 9
+    debt.came(action, outcome, note)
     try:
         yield from transport.tell(action, outcome, note)
     except ResultWithheldError:

@@ -61,7 +61,7 @@ class Guarded(Generic[P, R]):
         client: Guards | None,
     ) -> None:
         kept: Mapping[str, object] = getattr(function, "__dict__", {})
-        vars(self).update({name: one for name, one in kept.items() if not hasattr(Guarded, name)})  # 3
+        vars(self).update({name: one for name, one in kept.items() if not hasattr(Guarded, name)})
         update_wrapper(self, function, updated=())
         self._function = function
         self._signature = signature
@@ -117,7 +117,7 @@ class Guarded(Generic[P, R]):
             elsewhere = threading.current_thread() is not threading.main_thread()
             raise NoClientError(
                 f"`{self.tool}` was called where no client is", remedy=_IN_A_THREAD if elsewhere else ""
-            )  # 1
+            )
         call = Call(tool=self.tool, arguments=self._signature.written(args, kwargs), definition=self._digest)
         return client.run(self, call)
 
@@ -285,7 +285,7 @@ def _guard(
             raise SignatureError(
                 "a generator runs when it is iterated, and not when it is called",
                 remedy="guard what it calls, or return a list",
-            )  # 2
+            )
         signature = Signature.of(function, server=server, tool=tool, effect=effect)
         found = Guarded(function, signature, options, client)
         if client is not None:

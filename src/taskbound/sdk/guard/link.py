@@ -377,7 +377,7 @@ class AsyncLink(_Kept):
     async def _again(self, debt: Debt) -> Answer | None:
         if debt.answer is not None:
             try:
-                return await _waited(debt.answer)  # 6
+                return await _waited(debt.answer)
             except TaskboundError:
                 debt.answer = None
         await self._connected()

@@ -120,7 +120,7 @@ class Near:
                 raise
             yield Pause(seconds=_PAUSE)
             asked = awake()
-            answer = yield Say(what=Question(ask=ask, debt=debt))  # 3
+            answer = yield Say(what=Question(ask=ask, debt=debt))
             if isinstance(answer, Duplicate) and answer.state == _PERMITTED:
                 undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {error.message}", remedy="call it again"
@@ -180,7 +180,7 @@ class Near:
             try:
                 answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note))
             except TaskboundError as error:
-                why, over = error.message, not isinstance(error, UnavailableError)  # 4
+                why, over = error.message, not isinstance(error, UnavailableError)
             else:
                 over = False
                 match answer:

@@ -42,7 +42,7 @@ class _Own:
         self._settings: dict[str, Any] = {
             "base_url": origin,
             "timeout": _PATIENCE,
-            "trust_env": _by_proxy(origin),  # 2
+            "trust_env": _by_proxy(origin),
             "headers": _HEADERS,
             "verify": True if trust is None else trust,
         }
@@ -159,7 +159,7 @@ class AsyncWeb(_Own):
             return await self._send(send)
         send.debt.sent = 1
         send.debt.answer = answer = asyncio.ensure_future(self._send(send))
-        await asyncio.wait((answer,))  # 5
+        await asyncio.wait((answer,))
         return answer.result()
 
     async def _send(self, send: Send) -> HttpAnswer:
@@ -209,7 +209,7 @@ def _by_proxy(origin: str) -> bool:
 
 def _more(body: bytes, piece: bytes) -> bytes:
     if len(body) + len(piece) > _MOST:
-        raise ApiLostError(f"the API answered with more than {_MOST} bytes", sent=True)  # 3
+        raise ApiLostError(f"the API answered with more than {_MOST} bytes", sent=True)
     return body + piece
 
 

@@ -59,7 +59,7 @@ class GuardedTool(BaseTool):
                 return called(self.function, said, self._key())
             except TaskboundError as error:
                 held = self._held(error)
-            interrupt(asked_of_people(held, said))  # 3
+            interrupt(asked_of_people(held, said))
 
     async def _arun(self, /, **said: Any) -> Any:  # noqa: ANN401 -- as `_run`
         if not self.function.is_awaited:
@@ -69,7 +69,7 @@ class GuardedTool(BaseTool):
                 return await awaited(self.function, said, self._key())
             except TaskboundError as error:
                 held = self._held(error)
-            interrupt(asked_of_people(held, said))  # 3
+            interrupt(asked_of_people(held, said))
 
     def _key(self) -> str:
         configured: Mapping[str, Any] = ensure_config().get("configurable", {})
@@ -80,7 +80,7 @@ class GuardedTool(BaseTool):
         if self.pause and isinstance(error, HeldError) and is_open(error):
             return error
         require_told(error)
-        raise ToolException(told(error)) from error  # 2
+        raise ToolException(told(error)) from error
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> GuardedTool:

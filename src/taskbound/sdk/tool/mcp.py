@@ -55,7 +55,7 @@ class _FailedError(Exception):
 
 class _Sending:
     is_awaited = True
-    failed = (_FailedError,)  # 3
+    failed = (_FailedError,)
 
     def __init__(self, session: ClientSession, tool: str, own: str, seconds: float | None) -> None:
         self.tool = tool
@@ -101,7 +101,7 @@ class GuardedSession:
             cursor = page.next
             if not cursor:
                 break
-        self._listed = found  # 5
+        self._listed = found
         return [{**copy.deepcopy(one), "name": name} for name, one in found.items()]
 
     async def call_tool(

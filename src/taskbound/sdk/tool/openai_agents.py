@@ -46,12 +46,12 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool
                 held.add(_same(function, raw))
             else:
                 held.discard(_same(function, raw))
-            return told(error)  # 2
+            return told(error)
         held.discard(_same(function, raw))
         return found
 
     async def waits(_: RunContextWrapper[Any], said: dict[str, Any], __: str) -> bool:
-        return _same(function, said) in held  # 3
+        return _same(function, said) in held
 
     note_made(invoke, function)
     return FunctionTool(
@@ -59,7 +59,7 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool
         description=schema["description"],
         params_json_schema=schema["inputSchema"],
         on_invoke_tool=invoke,
-        strict_json_schema=False,  # 1
+        strict_json_schema=False,
         needs_approval=waits if pause else False,
     )
 

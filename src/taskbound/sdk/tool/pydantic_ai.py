@@ -62,9 +62,9 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
 
     def refuse(error: TaskboundError, said: Mapping[str, Any]) -> NoReturn:
         if pause and isinstance(error, HeldError) and is_open(error):
-            raise ApprovalRequired(metadata=asked_of_people(error, said)) from error  # 3
+            raise ApprovalRequired(metadata=asked_of_people(error, said)) from error
         require_told(error)
-        raise ToolFailed(told(error)) from error  # 2
+        raise ToolFailed(told(error)) from error
 
     def blocks(context: RunContext[Any], /, **said: Any) -> Any:  # noqa: ANN401 -- what a model says, and what is given
         try:

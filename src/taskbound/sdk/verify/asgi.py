@@ -45,7 +45,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An application of ASGI 3."""
 Showings: TypeAlias = Callable[[Scope], Collection[str]]
-"""What a request's connection has proven (`holder`, rule 1)."""
+"""What a request's connection has proven."""
 
 _PATIENCE: Final = 30.0
 """Seconds that a body may take."""
@@ -174,9 +174,9 @@ class AsgiGuard:
             await self._app(shown, run.receive, run.send)
         finally:
             if not run.kept:
-                await whole(lambda: lost(self._verifier, accepted))  # 4
+                await whole(lambda: lost(self._verifier, accepted))
         if run.unkept is not None:
-            raise run.unkept  # 5
+            raise run.unkept
 
     async def _refuse(self, send: Send, refused: Refused, tool: str) -> None:
         await _tell(send, tell_refused(refused, domain=self._verifier.service.domain, tool=tool))

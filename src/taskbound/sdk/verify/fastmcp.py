@@ -54,9 +54,9 @@ class _Binding(Transform):
         if not self._tools.is_declared(name):
             return await call_next(name, version=version)
         if version is not None:
-            return None  # 3
+            return None
         found = await call_next(name, version=version)
-        return self._bind(name, found) if type(found) is FunctionTool else None  # 2
+        return self._bind(name, found) if type(found) is FunctionTool else None
 
     def _bind(self, name: str, tool: FunctionTool) -> FunctionTool:
         known = self._bound.get(name)

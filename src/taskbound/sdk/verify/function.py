@@ -54,7 +54,7 @@ def verified(
         if any(one.kind not in _NAMED for one in signature.parameters.values()):
             raise BadEndpointError("each argument of a tool is a parameter with a name")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise BadEndpointError("a generator is not done when it is called")  # 6
+            raise BadEndpointError("a generator is not done when it is called")
         if inspect.iscoroutinefunction(function):
             return cast("Callable[Concatenate[Head, P], R]", _asynchronous(verifier, endpoint, function))
 
@@ -67,9 +67,9 @@ def verified(
             if isinstance(accepted, Repeated):
                 return cast("R", _again(accepted))
             try:
-                result = done(run(**parse_object(text)))  # 1
+                result = done(run(**parse_object(text)))
             except BaseException:
-                lost(verifier, accepted)  # 3
+                lost(verifier, accepted)
                 raise
             _keep(verifier, accepted, result)
             return result
@@ -91,7 +91,7 @@ def _asynchronous(verifier: Verifier, endpoint: Endpoint, function: Callable[...
         try:
             result = done(await function(**parse_object(text)))
         except BaseException:
-            await whole(lambda: lost(verifier, accepted))  # 3
+            await whole(lambda: lost(verifier, accepted))
             raise
         await whole(lambda: _keep(verifier, accepted, result))
         return result
@@ -104,7 +104,7 @@ def _begun(verifier: Verifier, endpoint: Endpoint, head: Head, text: bytes) -> A
     outcome = opened if isinstance(opened, Refused) else verifier.take(opened, text)
     if isinstance(outcome, Refused):
         outcome.error.add_note(f"missing: {outcome.missing}")
-        raise outcome.error  # 4
+        raise outcome.error
     return outcome
 
 

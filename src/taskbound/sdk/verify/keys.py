@@ -93,7 +93,7 @@ class IssuerKeys:
                 return keys
             failure = self._read_anew()
             if not self._believed():
-                raise KeysUnreadError("the issuer's keys can't be read") from failure  # 3
+                raise KeysUnreadError("the issuer's keys can't be read") from failure
             return self._keys
         finally:
             lock.release()
@@ -205,7 +205,7 @@ def _bytes(text: str) -> bytes:
     except Error:
         raw = b""
     if len(raw) != _SIZE or b64encode(raw).decode("ascii") != text:
-        raise BadContentDigestError("`sha-256` is no digest in base64", where="content-digest")  # 3
+        raise BadContentDigestError("`sha-256` is no digest in base64", where="content-digest")
     return raw
 
 
@@ -308,7 +308,7 @@ def parse_said(jws: UnverifiedJws) -> Said:
         expires=claims.expires,
     )
     if (said.txn, said.tool) != (_text(context, "action"), _text(claims.rest, "scope")):
-        raise BadTokenContextError("`tctx` speaks of another action than the token", where="tctx")  # 1
+        raise BadTokenContextError("`tctx` speaks of another action than the token", where="tctx")
     return said
 
 
@@ -343,7 +343,7 @@ def _actors(claims: TokenClaims, space: str, holder: str) -> tuple[str, ...]:
 def _agent(space: str, name: str) -> str:
     plain = _plain("agent", space, name)
     if plain is None:
-        raise BadTokenContextError("an agent is not of the namespace that `tctx` has", where="tctx")  # 2
+        raise BadTokenContextError("an agent is not of the namespace that `tctx` has", where="tctx")
     return plain
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 Showings: TypeAlias = Callable[[Request], Collection[str]]
-"""What the connection of a request has proven (`holder`, rule 1)."""
+"""What the connection of a request has proven."""
 Context: TypeAlias = ServerRequestContext[Any, Any]
 Find: TypeAlias = Callable[[str], Awaitable[Converting]]
 """What is known of a tool's function, which is bound by then."""

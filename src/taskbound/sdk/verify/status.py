@@ -66,7 +66,7 @@ class Asking:
         try:
             answer = parse_object(self._heard(text), limits=_LIMITS)
         except StatusUnknownError:
-            raise  # 5
+            raise
         except (OSError, MalformedError, UnavailableError) as error:
             raise StatusUnknownError("the issuer does not say whether the token holds") from error
         if answer.get("active") is False:

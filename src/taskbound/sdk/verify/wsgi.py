@@ -46,7 +46,7 @@ StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
 WsgiApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 """An application of WSGI (PEP 3333)."""
 Showings: TypeAlias = Callable[[Environ], Collection[str]]
-"""What a request's connection has proven (`holder`, rule 1)."""
+"""What a request's connection has proven."""
 
 _CHUNK: Final = 65_536
 _DIGITS: Final = 20
@@ -126,7 +126,7 @@ class WsgiGuard:
         try:
             run.parts = self._app(shown, run.start)
         except BaseException:
-            lost(self._verifier, accepted)  # 4
+            lost(self._verifier, accepted)
             raise
         return run
 

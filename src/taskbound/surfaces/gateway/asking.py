@@ -113,7 +113,7 @@ class Asking:
         except TaskboundError as error:
             if call.is_left:
                 return b""
-            self._reports.line(error, asked, tool="")  # 2
+            self._reports.line(error, asked, tool="")
             if code_of(error) in _ABSENT:
                 return not_there(call.id_raw, wanted.shown, modern=call.modern)
             return failure_line(call.id_raw, rpc_code(error), error.message, data_of(error))
@@ -273,12 +273,12 @@ class Catalog:
         if "cursor" in params:
             cursor = params["cursor"]
             kept = self._kept.pop(cursor, None) if isinstance(cursor, str) else None
-            if kept is None or (kept.task, kept.method) != (binding.task, method):  # 4
+            if kept is None or (kept.task, kept.method) != (binding.task, method):
                 raise BadCursorError("the cursor was not given out for this list of this task")
             return kept
         able = able_servers(binding, kind.method)
         if not able:
-            raise UnknownMethodError("no server of this task can be asked for that")  # 1
+            raise UnknownMethodError("no server of this task can be asked for that")
         lists = await asyncio.gather(
             *(self._entries.of(running, method) for running in able.values()), return_exceptions=True
         )
@@ -287,12 +287,12 @@ class Catalog:
         for server, found in zip(able, lists, strict=True):
             if isinstance(found, TaskboundError):
                 _log.warning("server %s does not list: %s", server, found.message)
-                wrong.append(f"server `{server}` is left out: {found.message}")  # 1
+                wrong.append(f"server `{server}` is left out: {found.message}")
             elif isinstance(found, BaseException):
                 raise found
             else:
                 ones += [_one(kind, server, entry) for entry in found]
-        ones.sort(key=lambda one: (one.server, str(one.entry[kind.name])))  # 5
+        ones.sort(key=lambda one: (one.server, str(one.entry[kind.name])))
         return _Rest(task=binding.task, method=method, ones=tuple(ones), wrong=tuple(wrong))
 
     async def _page(self, kind: _Kind, rest: _Rest) -> tuple[list[JsonValue], _Rest | None]:
@@ -302,7 +302,7 @@ class Catalog:
         size = 0
         for place, one in enumerate(shown):
             if twice[str(one.entry[kind.name])] > 1:
-                continue  # 3
+                continue
             size += len(canonical(one.entry))
             if page and (size > _PAGE_BYTES or len(page) >= _PAGE):
                 left = _Rest(task=rest.task, method=rest.method, ones=shown[place:], wrong=rest.wrong)

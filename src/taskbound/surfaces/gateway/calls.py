@@ -119,7 +119,7 @@ class Calls:
         self.came(call, message.id)
         self.open[message.id] = call
         if call.is_sent:
-            self.errands.wait(call)  # 12
+            self.errands.wait(call)
 
     def came(self, call: Call, request: Id) -> None:
         """Notes that the client polls the call by this request: later decisions use its token."""
@@ -158,7 +158,7 @@ class Calls:
         if call.is_left:
             return b""
         if call.changed and call.towards is None:  # the server of a question gets only the answer
-            result = answers.narrowed(result, call.changed, action=call.action)  # 6
+            result = answers.narrowed(result, call.changed, action=call.action)
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 
     async def _run(self, call: Call) -> bytes:
@@ -167,7 +167,7 @@ class Calls:
             failure = await self._prepare(call)
             if call.cause is not None:
                 return interrupted(call)
-        answer = await self.holds.lifted(call, await self._decide(call), self._decide)  # 6
+        answer = await self.holds.lifted(call, await self._decide(call), self._decide)
         if call.held and _was_left(call, answer):
             return interrupted(call)
         match answer:
@@ -201,7 +201,7 @@ class Calls:
     async def _decide(self, call: Call, *, left: float = -1.0) -> Answer:
         answer = await self.ask(call, left=left)
         if isinstance(answer, ReadFirst):
-            call.read = await self._readings.of(call, answer)  # 9
+            call.read = await self._readings.of(call, answer)
             try:
                 answer = await self.ask(call, left=left)
             finally:
@@ -213,7 +213,7 @@ class Calls:
         ask = self._question(call, self._desk.timings.hold if left < 0 else left)
         asked, call.asked = call.asked, None
         if asked is None and len(self.debts):
-            await self.debts.pay()  # 5
+            await self.debts.pay()
         answer, again = await self._desk.link.ask_twice(ask, asked)
         lost = again and isinstance(answer, Duplicate) and answer.state == "permitted"
         if lost and isinstance(answer, Duplicate) and not self._is_anothers(call, answer.action):
@@ -284,7 +284,7 @@ class Calls:
                 if call.cause is None:  # nothing is awaited from here to the send
                     return await self._send(call, running)
         note = call.cause.value if call.cause is not None else failure.message if failure is not None else ""
-        await self.outcomes.report(call, "not-sent", note=note)  # 2
+        await self.outcomes.report(call, "not-sent", note=note)
         if call.cause is not None or failure is None:
             return interrupted(call)
         return answers.error_result(failure, action=call.action, task=call.task)
@@ -312,7 +312,7 @@ class Calls:
             raise UnbridgeableError(f"`{call.tool}` answers in a way that this client can't be told")
         if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
             raise BusyError(f"the server of `{call.tool}` does not take what it was sent")
-        await self._desk.logs.settle(running)  # 10
+        await self._desk.logs.settle(running)
         return self._in_time(permit, running)
 
     def _in_time(self, permit: Permitted, running: Running) -> Running:
@@ -339,7 +339,7 @@ class Calls:
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
-        goes_on = partial(self.errands.defer, call)  # 12
+        goes_on = partial(self.errands.defer, call)
         number = 0
         while True:
             found = await self._sent(call, way, replace(turn, goes_on=goes_on))
@@ -366,14 +366,14 @@ class Calls:
     async def _sent(self, call: Call, way: Way, turn: Turn) -> UpstreamAnswer:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting, call.was_sent = waiting, True
-        self.errands.wait(call)  # 12
+        self.errands.wait(call)
         tell, connected = self.errands.tell, lambda: self._desk.link.connected
         call.number = way.call(
             call.own,
             call.arguments,
             waiting.arrive,
             key=call.key,
-            progress=progress_of(call, tell, connected),  # 10
+            progress=progress_of(call, tell, connected),
             logged=self._desk.logs.of(call) if call.towards is None else None,
             action=call.action,
             turn=turn,
@@ -388,9 +388,9 @@ class Calls:
     def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
         """Stops a call and withholds its result; a task's end overrides a cancel."""
         if call.reading is not None:
-            self.interrupt(call.reading, cause, words)  # 9
+            self.interrupt(call.reading, cause, words)
         for one in tuple(call.questions):
-            self.interrupt(one, cause, words)  # 11
+            self.interrupt(one, cause, words)
         if call.cause is None:
             call.cause, call.words = cause, words
         elif call.cause not in _FINAL and cause in _FINAL and call.timer is not None:
@@ -428,7 +428,7 @@ class Calls:
         for call in (*self.open.values(), *self.questions.parked.calls):
             if not task or call.task in {"", task}:
                 self.interrupt(call, cause, words)
-        self.errands.withhold(cause, task=task, words=words)  # 12
+        self.errands.withhold(cause, task=task, words=words)
 
 
 def _was_left(call: Call, answer: Answer) -> bool:

@@ -219,7 +219,7 @@ def paged(
 def refused(answer: Refused) -> bytes:
     why = answer.reasons[0].text if answer.reasons else ""
     if answer.code == "held":
-        sentence = f"{answer.waits} ({why})" if why else answer.waits  # 5
+        sentence = f"{answer.waits} ({why})" if why else answer.waits
     else:
         sentence = f"Refused: {why or 'it is not permitted'}"
     return told(
@@ -234,7 +234,7 @@ def refused(answer: Refused) -> bytes:
 
 def error_result(error: TaskboundError, *, action: str = "", task: str = "") -> bytes:
     """Returns the result for a valid call that could not be made."""
-    word = "Held" if isinstance(error, CredentialHeldError) else "Refused"  # 5
+    word = "Held" if isinstance(error, CredentialHeldError) else "Refused"
     return told(code_of(error), f"{word}: {error.message}", error.advice, action=action, task=task)
 
 

@@ -186,7 +186,7 @@ class ClientPipes:
 
     def writing(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
-            transport.set_write_buffer_limits(high=MAX_UNREAD)  # 2
+            transport.set_write_buffer_limits(high=MAX_UNREAD)
             self._writer = transport
 
     def heard(self, data: bytes) -> None:

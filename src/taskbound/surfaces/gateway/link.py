@@ -163,7 +163,7 @@ class Link:
             return await client.ask_any(ask, patience=self._timings.grace), False
         except DaemonLostError:
             if client is self._client:
-                self._give_up(client)  # 2
+                self._give_up(client)
                 raise
         client = await self._rejoin()
         try:
@@ -203,7 +203,7 @@ class Link:
         while self._client is None and self._last_failed <= before and await self._wait(end):
             pass
         if self._client is None:
-            raise self._failure  # 4
+            raise self._failure
         return self._client
 
     async def _rejoin(self) -> AsyncClient:
@@ -386,11 +386,11 @@ class Debts:
                 ask = next(iter(self._owed.values()))
                 said = await self._link.ask_any(ask)
                 if (other := instead(ask, said)) is not None:
-                    self._owed[ask.action] = other  # 4
+                    self._owed[ask.action] = other
                     continue
                 if not recorded(said):
                     raise OwingError(f"the outcome of `{ask.action}` could not be recorded yet: {_why(said)}")
-                self._owed.pop(ask.action, None)  # 3
+                self._owed.pop(ask.action, None)
 
 
 def _why(said: Answer) -> str:

@@ -98,7 +98,7 @@ class Logs:
         def heard(params: Mapping[str, JsonValue]) -> None:
             waiting = call.waiting
             if call.cause is not None or waiting is None or waiting.done() or not self._connected():
-                return  # 2
+                return
             if not call.is_heard:
                 return  # its client is asked something, and waits for nothing meanwhile
             said = _said(params, call.server, _level_of(call))
@@ -206,13 +206,13 @@ class Reports:
         task.add_done_callback(self._told)
         if len(self.waiting) >= _MOST and not self._held:
             self._held = True
-            self._hold()  # 2
+            self._hold()
 
     async def _tell(self, ask: Malformed) -> None:
         try:
             await self._link.ask(ask, Done)
         except TaskboundError as error:
-            _log.warning("a refused line (%s) is not recorded: %s", ask.code, error.message)  # 3
+            _log.warning("a refused line (%s) is not recorded: %s", ask.code, error.message)
 
     def _told(self, task: asyncio.Task[None]) -> None:
         self.waiting.discard(task)
@@ -412,15 +412,15 @@ class Progress:
         call = self._call
         waiting = call.waiting
         if call.cause is not None or waiting is None or waiting.done() or not self._connected():
-            return  # 2
+            return
         if not call.is_heard or call.progress is None:
             return  # its client is asked something and away, or has come back without a token
         progress, total, words = params.get("progress"), params.get("total", 0), params.get("message", "")
         if not (_is_number(progress) and _is_number(total) and isinstance(words, str)):
-            return  # 3
+            return
         if not params.keys() <= _PROGRESS_MEMBERS or len(words) > MAX_MESSAGE or progress < self._least:
-            return  # 3
-        said: dict[str, JsonValue] = {"progress": progress + call.turns, "progressToken": call.progress}  # 5
+            return
+        said: dict[str, JsonValue] = {"progress": progress + call.turns, "progressToken": call.progress}
         if "total" in params:
             said["total"] = total + call.turns
         try:
@@ -429,11 +429,11 @@ class Progress:
             return  # 3: it has no text that is read alike by everyone
         self._least = progress
         if not self._pace.allows():
-            return  # 4
+            return
         if "message" in params:
             written = b'{"message":%b,%b' % (text(words), written[1:])
         if call.errand is not None:
-            written = b'{"_meta":%b,%b' % (canonical(call.errand.related), written[1:])  # 6
+            written = b'{"_meta":%b,%b' % (canonical(call.errand.related), written[1:])
         self._tell(notice_line("notifications/progress", written), call)
 
 

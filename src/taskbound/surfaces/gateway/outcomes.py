@@ -67,9 +67,7 @@ class Outcomes:
             case Answered():
                 found = NoAnswer("not-complete", "the server's answer is of a kind that is not carried here")
             case Errored(code=code) if code == _ASKS_BY_ERROR and call.towards is None:
-                found = Unfinished(
-                    "question-refused", "the server asks for pages to be opened by an error"
-                )  # 4
+                found = Unfinished("question-refused", "the server asks for pages to be opened by an error")
             case Errored(raw=raw):
                 note = escape_text(found.message[:_NOTE])
                 answer = await self.report(call, "failed", digest=sha256(raw).hexdigest(), note=note)
@@ -82,7 +80,7 @@ class Outcomes:
         return await self._without_answer(call, found)
 
     async def _without_answer(self, call: Call, found: NoAnswer | Unfinished) -> bytes:
-        failed = isinstance(found, Unfinished) or call.towards is not None  # 3
+        failed = isinstance(found, Unfinished) or call.towards is not None
         detail = "" if isinstance(found, Unfinished) else found.detail
         note = f"{found.reason} {detail}".strip()
         await self.report(call, "failed" if failed else "unknown", note=note)

@@ -182,7 +182,7 @@ class Requests:
         except TaskboundError as error:
             self.refuse(error, message.id, message.id_raw)
             if message.method in ACTIONS:
-                self._reports.line(error, line, tool=salvage(line).tool)  # 3
+                self._reports.line(error, line, tool=salvage(line).tool)
 
     def _answer(self, message: Request, result: bytes) -> None:
         self._client.answer(result_line(message.id_raw, result), message.id)
@@ -410,7 +410,7 @@ class Requests:
         call.digest = digest
         call.knows_tasks = terms.modern and declares_tasks(terms.offers)
         self._calls.begin(call)
-        if ttl is not None:  # 4
+        if ttl is not None:
             errand = self._calls.errands.make(call, ttl)
             self._answer(message, canonical({"task": task_members(errand.shown, modern=False)}))
         self._begin(self._see_through(call, self._calls.run(call)), message, call)

@@ -236,7 +236,7 @@ class Gateway:
             case Notice():
                 self._notice(message, line)
             case _ if not self._calls.questions.posed.answered(message):
-                _log.warning("the client answered what was never asked")  # 3
+                _log.warning("the client answered what was never asked")
 
     def left(self, rest: Refused | None) -> None:
         """Handles the client's end; an incomplete message is never run."""
@@ -287,7 +287,7 @@ class Gateway:
                 if method in ACTIONS:
                     self._reports.line(error, line, tool=salvage(line).tool)
             case _:
-                _log.info("a notification of the client means nothing here")  # 3
+                _log.info("a notification of the client means nothing here")
 
     def _cancel(self, request: JsonValue) -> None:
         if isinstance(request, int | str) and not isinstance(request, bool):
@@ -376,7 +376,7 @@ class Gateway:
     def answered_within(self, message: Result | Failure, requests: Collection[Id]) -> None:
         """Takes a client's answer from the session in which these requests are open."""
         if not self._calls.questions.posed.answered(message, requests):
-            _log.warning("a client answered what it was never asked")  # 3
+            _log.warning("a client answered what it was never asked")
 
     # --- what another client's side asks ---------------------------------------------------------
 

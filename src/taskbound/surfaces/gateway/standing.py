@@ -88,7 +88,7 @@ class Standing:
         binding = await Binding.make(bound.task, self._servers, self._link, kept=kept)
         used = set(map(id, binding.servers.values()))
         old = dict(self._servers.shared) | dict(self._kept.servers if self._kept is not None else {})
-        self._end({name: one for name, one in old.items() if id(one) not in used}, shared=True)  # 3
+        self._end({name: one for name, one in old.items() if id(one) not in used}, shared=True)
         return binding
 
     async def confirm(self, task: str, tool: str, arguments: bytes) -> None:

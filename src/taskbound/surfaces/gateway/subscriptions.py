@@ -139,7 +139,7 @@ class Subscriptions:
             self._tell_later([wish])
         if self._check is None:
             self._check = asyncio.get_running_loop().call_later(_CHECK, self._look)
-        return result_line(call.id_raw, b"{}")  # 3
+        return result_line(call.id_raw, b"{}")
 
     def has(self, whose: Talk | Stream, uri: str) -> bool:
         return any(one.kept and one.whose is whose and one.uri == uri for one in self._wishes)
@@ -401,7 +401,7 @@ def _shown(row: ToolRow, *, tasks: bool) -> dict[str, Any]:
     if tasks:
         own = tool.get("execution")
         said = {"taskSupport": TaskSupport.OPTIONAL.value}
-        tool["execution"] = own | said if isinstance(own, dict) else said  # 5
+        tool["execution"] = own | said if isinstance(own, dict) else said
     return tool
 
 

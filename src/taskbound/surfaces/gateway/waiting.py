@@ -93,7 +93,7 @@ class Holds:
         end = loop.time() + self._bound
         while True:
             if isinstance(answer, Narrowed):
-                call.narrow(answer)  # 4
+                call.narrow(answer)
                 answer = await decide(call, left=self._left(call, end))
                 continue
             if not (isinstance(answer, Refused) and answer.code == "held" and answer.action):
@@ -110,12 +110,12 @@ class Holds:
                     await self._leave(call)
                 return answer
             if left <= 0:
-                return answer  # 1
+                return answer
             if over is not None and over.state == "superseded" and not call.changed:
                 call.held = ""
             elif over is not None and over.state in _OVER:
                 return _ended(answer, over)
-            answer = await decide(call, left=self._left(call, end))  # 3
+            answer = await decide(call, left=self._left(call, end))
 
     def _left(self, call: Call, end: float) -> float:
         """Seconds that the call may still wait, at most its bound at a time."""
@@ -187,7 +187,7 @@ class Readings:
             return ""
         reading = self._calls.reading(call, one, next(self._numbers))
         call.reading = reading
-        late = asyncio.get_running_loop().call_at(end, self._calls.late, reading)  # 3
+        late = asyncio.get_running_loop().call_at(end, self._calls.late, reading)
         try:
             return await self._made(reading)
         finally:

@@ -69,7 +69,7 @@ class Reply(http.Reply):
         if self._over:
             return
         head = self._head(told.status, told.headers)
-        if any(name == _ACCEL for name, _ in told.headers):  # `proxy`, rule 6
+        if any(name == _ACCEL for name, _ in told.headers):  # see `proxy`
             head = h11.Response(
                 status_code=told.status,
                 headers=[one for one in head.headers if one[0] != b"cache-control"],

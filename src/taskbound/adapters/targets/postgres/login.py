@@ -87,8 +87,8 @@ HAS_CONTEXTS: Final = """EXISTS (
         AND ((r.rolname >= 'tb_' AND r.rolname < 'tb`') OR NOT pg_has_role(r.oid, d.datdba, 'MEMBER'))
     )
 )"""
-"""Whether the table is there, and counts (rule 1); an expression. Names are compared by their bytes (`link`,
-rule 7), and a backquote is the one that comes right behind `_`."""
+"""Whether the table is there, and counts (rule 1); an expression. Names are compared by their bytes,
+and a backquote is the one that comes right behind `_`."""
 
 
 ITERATIONS: Final = 4096
@@ -315,7 +315,7 @@ END $$
 
 
 def keeper_of(name: str) -> str:
-    """Returns the role that takes over what this login owned (`leaving`, rule 2)."""
+    """Returns the role that takes over what this login owned."""
     return f"taskbound_left_{name.split('_')[1]}"
 
 
@@ -325,7 +325,7 @@ def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
 
 
 def strip(link: Link, name: str, oid: int) -> None:
-    """Takes the login out of its groups (`leaving`, rule 5); raises as `link.linked`."""
+    """Takes the login out of its groups; raises as `link.linked`."""
     link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _SWEEP: Final = "SELECT rolname FROM pg_roles WHERE rolname >= %s::name AND rolname < %s::name"
-"""By the order of bytes, as names have it (`link`, rule 7)."""
+"""By the order of bytes, as names have it."""
 
 
 class PostgresTarget:

@@ -1,4 +1,4 @@
-"""Hashes of pinned files, at pinning and right before a start (`process`, rule 1)."""
+"""Hashes of pinned files, at pinning and right before a start."""
 
 from __future__ import annotations
 

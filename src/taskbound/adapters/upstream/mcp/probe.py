@@ -156,7 +156,7 @@ async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Pro
     try:
         opened = await discover(session, patience=patience.discover)
     except ServerLostError:
-        return None  # silence or an end: legacy, and to be asked afresh (handshake, rule 2)
+        return None  # silence or an end: legacy, and to be asked afresh
     if opened is None:
         opened = await initialize(session, patience=patience.start)
     return await show(session, opened)

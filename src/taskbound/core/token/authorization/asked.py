@@ -113,7 +113,7 @@ def require_verifier(verifier: str, challenge: str) -> None:
 
 
 WAITS: Final = minutes(5)
-"""How long a request waits for a person (rule 1)."""
+"""How long a request waits for a person."""
 NEVER: Final = Instant(0)
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 _LENGTH: Final = 10
@@ -158,7 +158,7 @@ class Asked:
     host: str
     """Who answers for it; empty where a person registered it here."""
     agent: str
-    """Whose the resource is; empty where the client asks to act as the person (rule 7)."""
+    """Whose the resource is; empty where the client asks to act as the person."""
     browser: str
     """SHA-256 of the secret of the browser that began it."""
     typed: str

@@ -62,7 +62,7 @@ _NAMES: Final[tuple[tuple[Role, frozenset[str]], ...]] = (
         _set("id ids name names branch sha revision ref tag key number owner repo table"),
     ),
 )
-"""Words of an argument's name; the first that has one wins (rule 2)."""
+"""Words of an argument's name; the first that has one wins."""
 _SAYS: Final[tuple[tuple[Role, re.Pattern[str]], ...]] = (
     (Role.PROGRAM, re.compile(r"\b(SQL|JavaScript|shell command|code to (run|execute))\b")),
     (Role.URL, re.compile(r"\bURLs?\b")),

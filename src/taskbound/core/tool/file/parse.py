@@ -210,7 +210,7 @@ class ToolFile:
     """The declarations about a server's tools."""
 
     server: str
-    """A name, or a pattern (rule 1)."""
+    """A name, or a pattern."""
     tools: tuple[ToolSays, ...]
     """By name."""
     package: Range | None = None
@@ -218,7 +218,7 @@ class ToolFile:
     shareable: bool | None = None
     """Whether its process may go on from one task to the next; None where nothing is said."""
     slots: tuple[str, ...] = ()
-    """Where secrets of it go (rule 5), in order."""
+    """Where secrets of it go, in order."""
 
     def fits(self, server: str) -> bool:
         parts = map(re.escape, self.server.split("*"))
@@ -242,7 +242,7 @@ def _parse_file(value: JsonValue, top: Place) -> ToolFile:
     members = top.read_object(value, required=("server", "tools"), allowed=("package", "shareable", "slots"))
     server = top.member("server").read_text(members["server"])
     if re.fullmatch(PATTERN, server) is None:
-        raise top.member("server").fault("must be a server's name, in which `*` stands for anything")  # 1
+        raise top.member("server").fault("must be a server's name, in which `*` stands for anything")
     shareable = members.get("shareable")
     if "shareable" in members and not isinstance(shareable, bool):
         raise top.member("shareable").fault(f"must be true or false, not {kind_of(shareable)}")
@@ -283,7 +283,7 @@ def _parse_slots(members: dict[str, JsonValue], tools: dict[str, JsonValue], top
 
 
 def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
-    members = place.read_object(value, required=(), allowed=TOOL_MEMBERS)  # 3
+    members = place.read_object(value, required=(), allowed=TOOL_MEMBERS)
     effect = members.get("effect")
     if "effect" in members and effect not in _EFFECTS:
         raise place.member("effect").fault(f"must be one of {', '.join(_EFFECTS)}")

@@ -142,7 +142,7 @@ class OAuthClient:
         for one in others:
             if one.origin != origin:
                 words = f"`{shown(one.url)}` is not at `{shown(origin)}`, where tokens are given"
-                raise BadClientError(words)  # 3
+                raise BadClientError(words)
 
     @property
     def slot(self) -> Slot:

@@ -80,7 +80,7 @@ class Token:
     scopes: tuple[str, ...]
     """What it is for, sorted."""
     says_scope: bool = True
-    """Whether the answer says so; else it is taken for what was asked for (rule 4)."""
+    """Whether the answer says so; else it is taken for what was asked for."""
     kind: str = ""
     """The `issued_token_type` of RFC 8693; empty where none is said."""
     details: str = ""
@@ -97,7 +97,7 @@ def parse_token(
         raise _refusal(status, kind, body)
     answer = _object(kind, body)
     if answer is None:
-        raise BadTokenError("the token endpoint's answer is no JSON object")  # 1
+        raise BadTokenError("the token endpoint's answer is no JSON object")
     return _token(answer, asked, default)
 
 
@@ -121,16 +121,16 @@ def tokens_in(kind: bytes, body: bytes) -> tuple[str, ...]:
 def _token(answer: dict[str, JsonValue], asked: Collection[str], default: int | None) -> Token:
     value, kind = answer.get("access_token"), answer.get("token_type")
     if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
-        raise BadTokenError("the token endpoint's token cannot be sent in a header")  # 2
+        raise BadTokenError("the token endpoint's token cannot be sent in a header")
     if not MIN_SECRET <= len(value) <= MAX_SECRET:
         raise BadTokenError(f"the token endpoint's token has not {MIN_SECRET} to {MAX_SECRET} bytes")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise BadTokenError("the token endpoint's token is not of the type `Bearer`")
     if "refresh_token" in answer:
-        raise BadTokenError("the token came with a refresh token, which this grant has not")  # 5
+        raise BadTokenError("the token came with a refresh token, which this grant has not")
     seconds = answer.get("expires_in", default)
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= MAX_LIFE:
-        raise BadTokenError("the token's life is no whole number of seconds within a year")  # 3
+        raise BadTokenError("the token's life is no whole number of seconds within a year")
     issued, details = answer.get("issued_token_type"), answer.get("authorization_details")
     return Token(
         value=value,
@@ -150,7 +150,7 @@ def _scopes(said: JsonValue, asked: Collection[str]) -> tuple[str, ...]:
     found = set(said.split())
     more = sorted(found - set(asked))
     if more:
-        raise TokenTooWideError(f"the token has {len(more)} scopes that were not asked for")  # 6
+        raise TokenTooWideError(f"the token has {len(more)} scopes that were not asked for")
     return tuple(sorted(found))
 
 
@@ -274,7 +274,7 @@ def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT)
         raise BadMetadataError(
             f"the metadata of `{shown(issuer)}` is that of {named}",
             remedy="give `--oauth issuer=` as the issuer itself writes it, letter by letter",
-        )  # 1
+        )
     _require_among(found, "grant_types_supported", grant)
     _require_among(found, "token_endpoint_auth_methods_supported", method)
     names = ("token_endpoint", "revocation_endpoint", "introspection_endpoint")

@@ -10,7 +10,7 @@
    while one token that was shown is valid.
 5. Each call names its token, and the token's row is read again at any daemon: it is void once revoked,
    expired, or once its admission or task ends. A seat outlives its tokens but not its task.
-6. A refused token leaves one record, as at the API (`network`, rule 13).
+6. A refused token leaves one record, as at the API.
 """
 
 from __future__ import annotations

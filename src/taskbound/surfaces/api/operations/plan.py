@@ -3,7 +3,7 @@
 1. The page takes only denials of a plan: it shows one action, and several are read where their digests are
    computed. A denial grants nothing, so an approver with a passkey keeps the veto.
 2. Sheet and statement are those of `taskbound approval show` and of an OpenSSH key.
-3. Looking and denying are authorized as on the socket (`passkey`, rule 4).
+3. Looking and denying are authorized as on the socket.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Parked:
             self._ask(parent, place)
 
     def _ask(self, parent: Call, place: _Place) -> None:
-        place.state = state = secrets.token_urlsafe(_CHANCE)  # 2
+        place.state = state = secrets.token_urlsafe(_CHANCE)
         place.keys = frozenset(place.puts)
         place.back.clear()
         self._states[state] = parent
@@ -124,7 +124,7 @@ class Parked:
     @staticmethod
     def _ask_by_name(place: _Place, puts: Mapping[str, _Put]) -> None:
         for key, put in puts.items():
-            name = next(one for one in _names(key) if one not in place.used)  # 5
+            name = next(one for one in _names(key) if one not in place.used)
             place.used.add(name)
             place.puts[name] = put
 
@@ -167,7 +167,7 @@ class Parked:
         self._take(call, request)
         given = [(put, one) for key, one in answers.items() if (put := place.puts.pop(key, None)) is not None]
         if place.puts:
-            self._ask(call, place)  # 3
+            self._ask(call, place)
         for put, answer in given:
             if isinstance(answer, dict):
                 put.answer(Answered(answer_bytes(answer), answer))

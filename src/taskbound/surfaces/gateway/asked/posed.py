@@ -56,7 +56,7 @@ class Posed:
 
     def put(self, parent: Call, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
         """Sends a question; `answer` is called once."""
-        number, name = next(self._numbers), f"taskbound-{secrets.token_urlsafe(16)}"  # 1
+        number, name = next(self._numbers), f"taskbound-{secrets.token_urlsafe(16)}"
         self._names[number] = name
         one = self._open[name] = _Open(number, parent, asking_line(name, method, params), answer)
         self._say(one)
@@ -78,7 +78,7 @@ class Posed:
         if errand is None:
             one.to = one.parent.id
         else:
-            one.to = next((to for to in reversed(errand.waiting) if self._client.can_hear(to)), None)  # 4
+            one.to = next((to for to in reversed(errand.waiting) if self._client.can_hear(to)), None)
         if errand is None or one.to is not None or self._client.is_one:
             self._client.tell(one.line, one.to)
 

@@ -284,7 +284,7 @@ class Errands:
         talk = errand.call.talk
         if talk is not None and talk.begun and self._desk.link.connected:
             said = canonical(task_members(errand.shown, modern=False))
-            self._desk.client.say(notice_line("notifications/tasks/status", said), talk)  # 6
+            self._desk.client.say(notice_line("notifications/tasks/status", said), talk)
 
     def _expire(self, errand: Errand) -> None:
         self._let_go(errand)

@@ -96,7 +96,7 @@ class ErrandRequests:
     async def line(self, message: Request, *, modern: bool) -> bytes:
         """Returns the answering line, or b"" if no answer is due; raises TaskboundError."""
         if self._standing.untold:
-            raise TaskEndedError(self._standing.untold)  # 7
+            raise TaskEndedError(self._standing.untold)
         raw, params = message.id_raw, message.params
         if message.method == "tasks/list":
             return result_line(raw, await self._list(params))
@@ -172,7 +172,7 @@ class ErrandRequests:
     async def _cancel(self, errand: Errand) -> bytes:
         over = errand.status.is_terminal
         if not over:
-            self._errands.cancel(errand)  # 3
+            self._errands.cancel(errand)
         await self._confirm(errand)
         if errand.modern:
             return _ACK
@@ -196,7 +196,7 @@ class ErrandRequests:
             return b""
         if errand.status is TaskStatus.CANCELLED:
             return result_line(message.id_raw, _related(interrupted(errand.call), errand))
-        if errand.call.cause is not Cause.ENDED:  # 7
+        if errand.call.cause is not Cause.ENDED:
             self._errands.find(errand.name, modern=False)
         errand.given = True
         if errand.error:

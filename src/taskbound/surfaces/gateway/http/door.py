@@ -89,7 +89,7 @@ class Door:
         try:
             return await client.ask_any(ask, patience=_PATIENCE)
         except DaemonLostError:
-            self._drop(client)  # 2
+            self._drop(client)
             raise
 
     async def published(self, agent: str) -> dict[str, object]:
@@ -110,7 +110,7 @@ class Door:
         before = self._failed
         async with self._turn:
             if self._client is None and self._failed is not None and self._failed is not before:
-                raise self._failed  # 2
+                raise self._failed
             try:
                 return await self._reached(self._connect)
             except TaskboundError as error:

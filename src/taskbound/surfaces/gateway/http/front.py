@@ -232,8 +232,8 @@ class Front(Room["FrontBounds", "Connection"]):
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
             if not head.token:
-                self._pace.take(reply.address)  # 5
-                reply.give(msgspec.json.encode(await self._door.published(head.agent)))  # 7
+                self._pace.take(reply.address)
+                reply.give(msgspec.json.encode(await self._door.published(head.agent)))
                 return
             seat = await self._seat(head, reply)
             if seat is None:
@@ -361,7 +361,7 @@ class _Exchanging:
         )
 
     def _session(self) -> Session:
-        return self._seat.sessions.of(self._head.headers.get(SESSION, ""))  # 3
+        return self._seat.sessions.of(self._head.headers.get(SESSION, ""))
 
     async def _initialize(self, message: Request, *, modern: bool) -> None:
         if modern:

@@ -81,29 +81,25 @@ def read_head(
     most: int,
 ) -> Head:
     """Raises for the first broken rule; `scheme` is the public one, `most` bounds the body in bytes."""
-    headers = once(fields, mine=_MINE, prefix=_PARAM)  # 1
-    require_own(headers, hosts=hosts, origins=frozenset(f"{scheme}://{one}" for one in hosts))  # 2
+    headers = once(fields, mine=_MINE, prefix=_PARAM)
+    require_own(headers, hosts=hosts, origins=frozenset(f"{scheme}://{one}" for one in hosts))
     path = _PATH.fullmatch(target)
     if path is None:
-        raise UnknownPathError("nothing is served at this path")  # 3
+        raise UnknownPathError("nothing is served at this path")
     agent, published = path[2] or "", path[1] is not None
     if not agent:
-        raise NoAgentNamedError("the path names no agent")  # 3
+        raise NoAgentNamedError("the path names no agent")
     if verb not in ({"GET", "HEAD"} if published else {"DELETE", "GET", "POST"}):
-        raise VerbError(
-            f"`{verb[:20]}` is nothing here" if verb.isalpha() else "the method is nothing here"
-        )  # 3
-    length = read_length(headers, most)  # 3
+        raise VerbError(f"`{verb[:20]}` is nothing here" if verb.isalpha() else "the method is nothing here")
+    length = read_length(headers, most)
     token = "" if published else _token(headers, agent)
     json, stream, eager = _accepts(headers.get("accept", ""))
     if verb == "POST":
-        require_json(headers)  # 5
+        require_json(headers)
         if not (json or stream):
-            raise NotAcceptableError("the client takes neither JSON nor a stream of events")  # 5
+            raise NotAcceptableError("the client takes neither JSON nor a stream of events")
     if verb == "GET" and not (stream or published):
-        raise NotAcceptableError(
-            "the client must accept `text/event-stream` for messages outside requests"
-        )  # 5
+        raise NotAcceptableError("the client must accept `text/event-stream` for messages outside requests")
     return Head(
         verb=verb,
         agent=agent,
@@ -119,7 +115,7 @@ def read_head(
 def _token(headers: Mapping[str, str], agent: str) -> str:
     told = headers.get("authorization", "")
     if not told:
-        raise NoTokenError("the request shows no token", agent=agent)  # 4
+        raise NoTokenError("the request shows no token", agent=agent)
     found = _TOKEN.fullmatch(told)
     if found is None:
         raise TokenFormError("the authorization is no token")

@@ -275,7 +275,7 @@ class Seat:
     def _paced(self, slow: bool) -> None:  # noqa: FBT001 -- what a reply says of its client
         self._slow += 1 if slow else -1
         if slow and self._slow == 1:
-            self.gateway.fell_behind()  # 3
+            self.gateway.fell_behind()
         elif not slow and not self._slow:
             self.gateway.caught_up()
 

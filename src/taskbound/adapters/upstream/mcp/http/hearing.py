@@ -4,7 +4,7 @@
    calls, where older servers send it, never in another call's exchange.
 2. Logs in a call's exchange belong to that call; outside calls, to the only open call, or to none.
 3. Requests about a call that continues as a server's task have their own exchanges; their notifications
-   belong to that call until it is dropped or the server is lost (`session`, rule 6).
+   belong to that call until it is dropped or the server is lost.
 
 Restoring (`Again`): 1. A subscription or log level counts from the server's confirmation. 2. After a lost
 session (404) all are requested again, and lists and resources are reported as changed, because notifications
