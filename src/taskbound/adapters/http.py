@@ -187,6 +187,7 @@ class HttpConnection:
 
     @property
     def left(self) -> float:
+        """Returns the seconds that are left; 0 or less after the end."""
         return self._deadline - time.monotonic()
 
     def __enter__(self) -> Self:

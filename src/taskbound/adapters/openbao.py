@@ -63,6 +63,7 @@ class BaoConnection:
 
     @property
     def left(self) -> float:
+        """Returns the seconds that are left; 0 or less after the end."""
         return self._connection.left
 
     def __enter__(self) -> Self:

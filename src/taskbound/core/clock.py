@@ -44,6 +44,7 @@ def milliseconds(count: int) -> Duration:
 
 
 def seconds(count: int) -> Duration:
+    """Converts seconds to a duration."""
     return Duration(count * _SECOND)
 
 

@@ -31,6 +31,7 @@ class Transitions(Generic[S, E]):
     moves: Mapping[tuple[S, E], S]
 
     def advance(self, state: S, event: E) -> S:
+        """Returns the state after the event; raises WrongStateError if it is not possible."""
         after = self.moves.get((state, event))
         if after is None:
             raise WrongStateError(f"{self.word} is `{state.value}`: `{event.value}` can't happen to it now")

@@ -121,7 +121,7 @@ class ActionReads(Protocol):
         """Whether any outcome is unknown. MUST use an index."""
 
     def namespaces(self) -> tuple[str, ...]:
-        pass
+        """Returns every namespace with an action, in order."""
 
 
 class ActionWrites(ActionReads, Protocol):

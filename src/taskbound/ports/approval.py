@@ -104,7 +104,7 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """Locks the plan. MUST be called before its steps' approvals are locked."""
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
-        pass
+        """Locks these tasks' open plans, by id, before their steps' approvals."""
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
         """As `steps_of`, locked."""

@@ -76,7 +76,7 @@ class AuditReads(Protocol):
         """Returns a tile's hashes, 32 bytes each (C2SP tlog-tiles), as many as exist."""
 
     def checkpoint(self) -> StoredCheckpoint | None:
-        pass
+        """Returns the newest checkpoint."""
 
     def numbered(self, number: int) -> PlacedRecord | None:
         """Returns the record of this number (`AuditWrites.last_number`)."""

@@ -87,7 +87,7 @@ class AccountReads(Protocol):
         """Returns every session, oldest first."""
 
     def spaces(self) -> tuple[str, ...]:
-        pass
+        """Returns every namespace with a linked account, in order."""
 
 
 class AccountWrites(AccountReads, Protocol):
@@ -227,7 +227,7 @@ class IdentityReads(Protocol):
         pass
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
-        pass
+        """Returns every person, by name in order."""
 
     def groups(self, namespace: str) -> tuple[Group, ...]:
         pass
@@ -331,20 +331,20 @@ class ServiceWrites(ServiceReads, Protocol):
         """Inserts. MUST raise `ConflictError` if the id ever existed."""
 
     def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
-        pass
+        """Ends the key, unless ended."""
 
 
 class TrustReads(Protocol):
     """Reads trust domains, per namespace."""
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
-        pass
+        """Returns the trust domain."""
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
-        pass
+        """Returns a namespace's trust domains, by name."""
 
     def all_trusts(self) -> tuple[Trust, ...]:
-        pass
+        """Returns the trust domains of all namespaces, by both."""
 
 
 class TrustWrites(TrustReads, Protocol):
@@ -354,7 +354,7 @@ class TrustWrites(TrustReads, Protocol):
         """Writes the trust domain. MUST raise `ConflictError` for another version."""
 
     def drop_trust(self, namespace: str, domain: str) -> None:
-        pass
+        """Deletes the trust domain, if present."""
 
 
 class BundleSource(Protocol):
@@ -469,7 +469,7 @@ class WorkloadWrites(WorkloadReads, Protocol):
         """Inserts. MUST raise `ConflictError` for an existing id, or if the agent has another valid key."""
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
-        pass
+        """Ends the key, unless ended."""
 
     def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
         """Inserts. MUST raise `ConflictError` for an existing name, or an `iss` in use for its purpose."""

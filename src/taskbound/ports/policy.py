@@ -69,7 +69,7 @@ class PolicyEngine(Protocol):
 
     @property
     def policies(self) -> tuple[str, ...]:
-        pass
+        """Returns its policies' names, in order."""
 
     @property
     def lifters(self) -> frozenset[str]:
@@ -96,7 +96,7 @@ class PolicyLanguage(Protocol):
         """Returns an engine for this text; MUST raise `PolicySyntaxError` if it cannot be read whole."""
 
     def rights(self) -> PolicyEngine:
-        pass
+        """Returns an engine of Taskbound's own rules for operations only."""
 
     def problems(
         self,
@@ -146,7 +146,7 @@ class PolicyReader(Protocol):
     """Reads bundles, per namespace."""
 
     def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        pass
+        """Returns the bundle as stored; callers must check its digest."""
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
         """Returns every bundle without archive, newest first."""
@@ -158,7 +158,7 @@ class PolicyReader(Protocol):
         """Returns activations, newest first."""
 
     def governed(self) -> tuple[str, ...]:
-        pass
+        """Returns every namespace with an activation, in order."""
 
 
 class PolicyWriter(PolicyReader, Protocol):

@@ -185,7 +185,7 @@ class SharedClaimWrites(SharedClaimReads, Protocol):
         """Writes state and answer. MUST raise `ConflictError` if it is missing."""
 
     def put_tally(self, tally: Tally) -> None:
-        pass
+        """Writes a service's locked tally."""
 
     def drop(
         self, namespace: str, service: str, before: Instant, *, limit: int

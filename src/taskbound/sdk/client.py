@@ -266,6 +266,7 @@ class Client:
         return self._last
 
     def fileno(self) -> int:
+        """Returns the socket, which is readable after a push or when the daemon is gone."""
         return self._socket.fileno()
 
     def is_readable(self, seconds: float) -> bool:

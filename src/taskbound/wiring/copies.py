@@ -104,6 +104,7 @@ class NewestCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def remember_copy(home: Path, copy: Path, manifest: Manifest) -> None:
+    """Records in the data directory that this is the newest copy."""
     newest = NewestCopy(path=str(copy), made=manifest.made, sha256=manifest.sha256)
     try:
         replace_durably(home / _NEWEST, msgspec.json.encode(newest))

@@ -52,6 +52,7 @@ class ServedHosts:
         """Where programs find all this."""
 
     def start(self) -> None:
+        """Starts serving; may be called once."""
         self._agent.start()
 
     def stop(self) -> None:

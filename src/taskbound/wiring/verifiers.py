@@ -43,6 +43,7 @@ class LaterSignatures:
         return self._own.read(kind, public)
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
+        """Raises BadSignatureError unless the key signed exactly this statement."""
         self._own.verify(key, statement, signature)
 
     def counter(self, key: PersonKey, signature: bytes) -> int:
@@ -60,6 +61,7 @@ class LaterTokens:
     """Verifies token signatures with `adapters/jose`."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
+        """Raises TokenUnprovenError unless the key made the signature."""
         self._own.verify(compact, key)
 
     @cached_property
@@ -123,6 +125,7 @@ class LaterOidc:
         return self._own.awaited(namespace, credential, now)
 
     def ask(self, awaited: Awaited) -> None:
+        """Fetches it; may block on the issuer."""
         self._own.ask(awaited)
 
     @cached_property

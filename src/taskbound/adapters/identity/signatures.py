@@ -49,6 +49,7 @@ class PersonSignatures:
         )
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
+        """Raises BadSignatureError unless the key signed exactly this statement."""
         if key.kind is PersonKeyKind.PASSKEY:
             from taskbound.adapters.identity.passkeys import verify_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
 

@@ -31,6 +31,7 @@ class JoserfcCheck:
     """Implements `SignatureCheck`."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
+        """Raises TokenUnprovenError unless the key made the signature."""
         judged = f"{encode_base64url(compact.header)}.{encode_base64url(compact.payload)}".encode("ascii")
         if judged != compact.signed:
             raise TokenUnprovenError("what was read is not what was signed")  # 1

@@ -30,6 +30,7 @@ class Ed25519Key:
 
 
 def verify_ed25519(public_key: bytes, signature: bytes, message: bytes) -> None:
+    """Raises SignatureWrongError unless the signature is valid."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:

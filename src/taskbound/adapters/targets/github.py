@@ -91,6 +91,7 @@ class GithubTarget:
 
     @property
     def lasts(self) -> int:
+        """Returns the longest lifetime of a token, in seconds."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: GithubKind, *, patience: float) -> Minted:
@@ -116,6 +117,7 @@ class GithubTarget:
         return Minted(open={}, secret={kind.variable: token}, kept=kept)
 
     def use(self, minted: Minted, *, patience: float) -> None:
+        """Makes one request that the token must permit."""
         (token,) = minted.secret.values()
         with self._linked(patience) as link:
             answer = link.ask("GET", _WHOSE, token)

@@ -125,6 +125,7 @@ class OauthTarget:
 
     @property
     def lasts(self) -> int:
+        """Returns the longest lifetime of a token, in seconds."""
         return self._place.lasts
 
     def mint(self, order: MintOrder, kind: OauthKind, *, patience: float) -> Minted:

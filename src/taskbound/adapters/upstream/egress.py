@@ -219,6 +219,7 @@ class EgressServer(asyncio.Protocol):
         await asyncio.wait([self.gone])
 
     def abort(self) -> None:
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 

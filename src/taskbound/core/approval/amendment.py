@@ -118,6 +118,7 @@ class AmendmentQuestion:
 
     @property
     def needs(self) -> tuple[Need, ...]:
+        """All needs that must be met to apply the amendment."""
         return tuple(map(_need, self.lifters))
 
     def _value(self) -> dict[str, JsonValue]:

@@ -79,6 +79,7 @@ def require_narrower(
     before: Mapping[str, JsonValue],
     after: Mapping[str, JsonValue],
 ) -> tuple[Change, ...]:
+    """Returns the changes from `before` to `after`; raises NotNarrowerError if a rule is broken."""
     found = changes(dict(before), dict(after))
     if not found:
         raise NotNarrowerError("it is the held action itself: approve that")

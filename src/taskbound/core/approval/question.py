@@ -312,6 +312,7 @@ BEFALLS: Final = {
 
 
 def advance_approval(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
+    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return APPROVAL_TRANSITIONS.advance(state, event)
 
 

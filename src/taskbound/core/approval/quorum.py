@@ -382,6 +382,7 @@ def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepU
 
 
 def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circle: Circle) -> None:
+    """Raises NotEntitledError unless this person's answer of this kind counts now."""
     wanted = {need.kind.value: need for need in needs if person in askable(need, circle)}
     if not wanted:
         raise NotEntitledError(f"`{person}` cannot answer this question")
@@ -392,6 +393,7 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
 def require_signed_in(
     kind: AnswerKind, steps: Sequence[StepUp], signed: AnswerSignIn | None, now: Instant
 ) -> None:
+    """Raises StepUpError unless the answer comes with the required sign-in."""
     if kind is AnswerKind.DENY:
         return
     left = unmet(steps, signed.sign_in if signed is not None else None, now)
@@ -477,11 +479,13 @@ _RUNS: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_length(steps: int) -> None:
+    """Raises BadPlanError unless the number of steps is allowed."""
     if not LEAST_STEPS <= steps <= MOST_STEPS:
         raise BadPlanError(f"a plan has {LEAST_STEPS} to {MOST_STEPS} steps, and not {steps}")
 
 
 def require_one_answer(questions: Sequence[Question], circles: Sequence[Circle]) -> None:
+    """Raises PlanRefusedError unless one answer can apply to every step."""
     first = questions[0]
     for number, one in enumerate(questions, 1):
         if one.lifters != first.lifters:

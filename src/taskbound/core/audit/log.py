@@ -73,6 +73,7 @@ class Verified(NoTruth):
 
     @property
     def uncovered(self) -> int:
+        """The number of records after the last checkpoint."""
         return self.size - self.covered
 
 

@@ -224,6 +224,7 @@ class Frontier:
 
     @property
     def root(self) -> bytes:
+        """The root of the tree (RFC 9162 §2.1.1)."""
         return fold(self.peaks)
 
 
@@ -239,6 +240,7 @@ class Growth:
 
 
 def grow(frontier: Frontier, leaves: Iterable[bytes]) -> Growth:
+    """Appends these leaf hashes in order."""
     size, peaks = frontier.size, list(frontier.peaks)
     edges = _Edges(frontier)
     for leaf in leaves:

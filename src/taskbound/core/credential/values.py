@@ -159,6 +159,7 @@ MAY_EXIST: Final = frozenset({_S.MINTING, _S.ACTIVE, _S.REVOKING, _S.UNSUPPORTED
 
 
 def advance(state: CredentialState, event: CredentialEvent) -> CredentialState:
+    """Returns the state after the event; raises WrongStateError if the event is not allowed."""
     return CREDENTIAL_TRANSITIONS.advance(state, event)
 
 
@@ -284,6 +285,7 @@ def is_canary(credential: Credential) -> bool:
 
 
 def is_renewing(credential: Credential) -> bool:
+    """True if a renewal was permitted and the target must be informed."""
     renewal = credential.renewal
     return renewal is not None and renewal.state is RenewalState.WANTED
 
@@ -378,6 +380,7 @@ def is_never_begun(credential: Credential, now: Instant) -> bool:
 
 
 def require_lease(credential: Credential, fence: int, now: Instant) -> None:
+    """Raises LeaseLostError unless `fence` is that of the current lease."""
     if fence != credential.lease.fence or not is_leased(credential, now):
         raise LeaseLostError(f"`{credential.id}` was in this worker's hand, and is no more")
 
@@ -564,4 +567,5 @@ def lost_until(credential: Credential, lasts: int) -> Instant:
 
 
 def is_unbegun(credential: Credential) -> bool:
+    """True if the row shows that no mint began before the end."""
     return bool(credential.kind) and credential.shown == NEVER and credential.late == NEVER

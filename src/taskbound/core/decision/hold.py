@@ -240,6 +240,7 @@ class ActHistory:
     """When that was permitted."""
 
     def reconciled(self, outcome: str, *, still_unknown: bool) -> ActHistory:
+        """Returns the history after the outcome of an unknown attempt was reconciled."""
         if self.last_outcome != "unknown" or still_unknown:
             return self
         return replace(self, last_outcome=outcome)

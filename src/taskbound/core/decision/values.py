@@ -183,6 +183,7 @@ class Proposal:
 
     @property
     def permitted(self) -> ActionState:
+        """The action's state once it is permitted."""
         return ActionState.UNWATCHED if self.unwatched else ActionState.PERMITTED
 
 

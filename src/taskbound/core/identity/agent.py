@@ -200,6 +200,7 @@ def require_complete(agent: Agent, persons: Mapping[str, Person]) -> None:
 
 
 def require_active(agent: Agent, persons: Mapping[str, Person]) -> None:
+    """Raises InactiveAgentError unless the agent is active and complete (law 9)."""
     if agent.state is not AgentState.ACTIVE:
         raise InactiveAgentError(f"agent `{agent.name}` is {agent.state.value}")
     require_complete(agent, persons)
@@ -214,6 +215,7 @@ def require_approver(agent: Agent) -> None:
 
 
 def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -> Agent:
+    """Returns the agent after the event; raises WrongStateError or InactiveAgentError."""
     state = AGENT_TRANSITIONS.advance(agent.state, event)
     moved = replace(agent, state=state, version=agent.version + 1)
     if state is AgentState.ACTIVE:

@@ -156,6 +156,7 @@ class Namespace:
 
 
 def move_person_key(key: PersonKey, event: PersonKeyEvent) -> PersonKey:
+    """Returns the key after the event; raises WrongStateError if the event is not allowed."""
     state = PERSON_KEY_TRANSITIONS.advance(key.state, event)
     return replace(key, state=state, version=key.version + 1)
 
@@ -258,6 +259,7 @@ def vouching_of(
 
 
 def require_voucher(key: PersonKey, voucher: PersonKey, can: Collection[str]) -> None:
+    """Raises UnvouchedError unless the voucher's person is in `can` and the keys differ."""
     if voucher.namespace != key.namespace or voucher.id == key.id or voucher.person not in can:
         raise UnvouchedError(f"`{voucher.person}` can't vouch for a key of `{key.person}`")
 

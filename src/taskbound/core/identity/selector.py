@@ -329,6 +329,7 @@ class SpiffeId:
 
 
 def parse_trust_domain(text: str) -> str:
+    """Returns the name of a trust domain; raises BadTrustDomainError."""
     if _SPIFFE_DOMAIN.fullmatch(text) is None:
         shown = escape_text(text[:_SHOWN])
         raise BadTrustDomainError(f"`{shown}` is no trust domain: 1 to 255 of a-z, 0-9, `.`, `-` and `_`")

@@ -156,6 +156,7 @@ def parse_enforced(tools: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_answered_for(service: Service, owner: Person | None) -> None:
+    """Raises UnansweredServiceError unless `owner`, as stored, is a current person."""
     if (
         owner is None
         or (owner.namespace, owner.name) != (service.namespace, service.owner)
@@ -174,6 +175,7 @@ def require_standing_key(key: ServiceKey | None, service: str = "") -> ServiceKe
 
 
 def require_enforces(service: Service, tool: str) -> None:
+    """Raises NotEnforcedError unless the service enforces the tool."""
     server, mark, own = tool.partition(SEPARATOR)
     every = f"{server}{mark}{EVERY_TOOL}" if own else ""
     if own == EVERY_TOOL or (tool not in service.tools and every not in service.tools):

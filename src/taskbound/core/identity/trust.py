@@ -295,6 +295,7 @@ class Trust:
 
     @property
     def known(self) -> Bundle:
+        """The bundle; empty before the first fetch."""
         return parse_bundle(self.bundle) if self.bundle else EMPTY
 
     def stale(self, now: Instant) -> bool:
@@ -317,6 +318,7 @@ def parse_trust(  # noqa: PLR0913 -- what a trust domain is made of, each by its
     private: bool = False,
     bound: Duration = BOUND,
 ) -> Trust:
+    """Builds a trust domain; raises BadTrustDomainError, BadSpiffeIdError or BadTrustError."""
     known = {one.value: one for one in TrustSource}
     if source not in known:
         raise BadTrustError(f"a source is one of {', '.join(known)}", where="source")

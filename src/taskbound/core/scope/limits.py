@@ -255,6 +255,7 @@ def _read_limits(value: JsonValue, place: Place) -> list[tuple[str, int]]:
 
 
 def parse_rates(value: JsonValue, place: Place, grant: str) -> tuple[Rate, ...]:
+    """Reads a rate, or at most four of different windows."""
     items = place.read_list(value, most=MAX_RATES) if isinstance(value, list) else [value]
     if not items:
         raise place.fault("must not be empty; leave it out")

@@ -261,6 +261,7 @@ _ORDER: Final = tuple(Reach)
 
 
 def worst_first(found: Iterable[Standing]) -> tuple[Standing, ...]:
+    """Sorts discovered logins, the most powerful and oldest first."""
     return tuple(
         sorted(found, key=lambda one: (_ORDER.index(one.reach), one.since is None, one.since or 0, one.name))
     )

@@ -93,6 +93,7 @@ LIVING: Final = 500
 
 
 def require_in_charge(task: Task, owner: str, person: str) -> None:
+    """Raises NotInChargeError unless the person is the requester or the agent's owner."""
     if person not in {task.requester, owner}:
         raise NotInChargeError(
             f"task `{task.id}` was asked for by `{task.requester}`, and its agent is `{owner}`'s"
@@ -100,6 +101,7 @@ def require_in_charge(task: Task, owner: str, person: str) -> None:
 
 
 def require_room(lineage: Sequence[Task], living: int) -> None:
+    """Raises TreeTooLargeError unless another task fits beneath the first of this lineage."""
     if len(lineage) >= DEPTH:
         raise TreeTooLargeError(f"a line of tasks has at most {DEPTH}")
     if living >= LIVING:
@@ -382,6 +384,7 @@ def _end(book: Amendment, task: str) -> None:
 
 
 def step_kept(old: Scope, new: Scope, step: int) -> int:
+    """The step of the task after it gets the new scope."""
     return step if [one.name for one in old.steps] == [one.name for one in new.steps] else 0
 
 

@@ -102,6 +102,7 @@ def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int])
 
 
 def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, ...]:
+    """The entries that must be stored with a task in this scope."""
     calls = {canonical(grant.coverage()) for grant in scope.grants}
     here: list[Spent] = []
     gone: list[Spent] = []

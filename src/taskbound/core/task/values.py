@@ -236,6 +236,7 @@ class Template:
 
 
 def move_task(task: Task, event: TaskEvent) -> Task:
+    """Returns the task after the event; raises WrongStateError if the event is not allowed."""
     state = TASK_TRANSITIONS.advance(task.state, event)
     return replace(task, state=state, version=task.version + 1)
 

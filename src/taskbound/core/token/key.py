@@ -91,6 +91,7 @@ class IssuingKey:
 
 
 def move_key(key: IssuingKey, event: TokenKeyEvent, now: Instant, why: str = "") -> IssuingKey:
+    """Returns the key after the event; raises WrongStateError."""
     state = TOKEN_KEY_TRANSITIONS.advance(key.state, event)
     match event:
         case TokenKeyEvent.USE:
@@ -118,6 +119,7 @@ def is_published(key: IssuingKey, now: Instant) -> bool:
 
 
 def rotation_due(keys: Iterable[IssuingKey], now: Instant) -> bool:
+    """True if a key must be created or become current."""
     held = {one.state: one for one in keys}
     current, following = held.get(TokenKeyState.CURRENT), held.get(TokenKeyState.NEXT)
     if current is None or following is None:
@@ -218,6 +220,7 @@ def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Cl
 
 
 def require_first(use: Use, kind: ClaimKind) -> None:
+    """Raises ReplayedError unless this was the first use."""
     if use is Use.LATE:
         raise ReplayedError(
             f"whether this {_WORDS[kind]} was used before is not known any more:"

@@ -287,6 +287,7 @@ def parse_wish(*, txn: str, token: str, request: str, claimant: str, takes: int)
 
 
 def require_named(txn: str, request: str, claimant: str) -> None:
+    """Raises BadClaimError unless the texts can name a claim and its claimant."""
     _require(_ID, txn, "txn")
     _require(_REQUEST, request, "request")
     _require(_CLAIMANT, claimant, "claimant")
@@ -346,6 +347,7 @@ def make_room(tally: Tally, claim: SharedClaim) -> Tally:
 
 
 def swap_room(tally: Tally, before: SharedClaim, after: SharedClaim) -> Tally:
+    """The tally after a claim was replaced."""
     return replace(tally, turn=tally.turn + 1, room=tally.room - before.room + after.room)
 
 

@@ -139,6 +139,7 @@ def state_of(token: Token, now: Instant) -> TokenState:
 
 
 def require_standing(token: Token, now: Instant) -> None:
+    """Raises TokenRevokedError or TokenEndedError unless the token is valid."""
     match state_of(token, now):
         case TokenState.REVOKED:
             raise TokenRevokedError(f"the token was revoked: {token.why}")
@@ -284,6 +285,7 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
 
 
 def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
+    """The `authorization_details` object of a task token (RFC 9396 §2)."""
     return {
         "type": DETAILS,
         "identifier": token.task,

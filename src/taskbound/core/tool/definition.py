@@ -113,6 +113,7 @@ def part(tool: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Texts]:
 
 
 def pointer(place: str, key: str) -> str:
+    """The JSON pointer (RFC 6901) of a member or item."""
     return f"{place}/{key.replace('~', '~0').replace('/', '~1')}"
 
 

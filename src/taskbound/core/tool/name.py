@@ -250,6 +250,7 @@ def parse_limits(words: Sequence[str]) -> tuple[Limit, ...]:
 
 
 def require_limits(limits: Sequence[Limit]) -> None:
+    """Raises BadLimitError unless rules 1 to 3 hold."""
     for name, much in limits:
         if name not in LEAST:
             raise BadLimitError(f"there is no limit `{shown(name)}`")

@@ -299,6 +299,7 @@ def require_secret(slot: Slot, value: str) -> None:
 
 
 def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinition]) -> None:
+    """Raises BadSlotError unless each argument slot exists in its tool."""
     known = {one.name: one for one in definitions}
     for slot in slots:
         if not slot.tool:

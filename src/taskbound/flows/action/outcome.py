@@ -299,6 +299,7 @@ class Outcomes:
         self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
+        """Records the reports and returns for each, in order, whether its result may be released."""
         by_namespace: dict[str, list[int]] = {}
         for number, report in enumerate(reports):
             by_namespace.setdefault(report.namespace, []).append(number)

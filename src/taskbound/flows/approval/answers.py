@@ -80,6 +80,7 @@ class Questions:
         self._means = means
 
     def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
+        """Locks the approval after what it rests on."""
         seen = tx.approvals.approval(namespace, approval)
         if seen is None:
             return None
@@ -116,6 +117,7 @@ class Questions:
         return told
 
     def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
+        """Locks the plan and its steps after what they rest on."""
         stored = tx.approvals.plan(namespace, plan)
         if stored is None:
             return None
@@ -140,6 +142,7 @@ class Questions:
         return told
 
     def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:
+        """Marks the approval usable after enough answers."""
         after = advance_approval(one.state, ApprovalEvent.APPROVE)
         reason = "enough have answered"
         step = ApprovalChange(

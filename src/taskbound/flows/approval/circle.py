@@ -141,6 +141,7 @@ def _signs_in(snapshot: Snapshot, namespace: str, person: str) -> bool:
 
 
 def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
+    """Reads the namespace's persons without lock, to show who may answer."""
     reads = snapshot.identities
     keys = {one.id: one for one in reads.person_keys(namespace)}
     return People(
@@ -153,6 +154,7 @@ def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
 
 
 def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
+    """Reads the namespace's persons under lock."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
     known = tuple(one.at(now) for one in groups)

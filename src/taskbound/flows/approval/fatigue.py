@@ -132,6 +132,7 @@ def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
 
 
 def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
+    """Returns how fast this answer came after the recorded display."""
     shown = tx.approvals.displays(namespace, {name}).get(name, ())
     return pace_of(answer, shown, tx.approvals.limits(namespace))
 

@@ -211,6 +211,7 @@ def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
 
 
 def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:
+    """Returns findings for these looks, or that they must be probed."""
     found = None if sight is None else sight.of(looks, now)
     if sight is None or found is None:
         before = () if sight is None else tuple(one for one in sight.looks if one not in looks)

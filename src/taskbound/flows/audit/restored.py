@@ -228,6 +228,7 @@ def _begins(raw: bytes) -> bool:
 
 
 def require_held(store: Readable, seen: Checkpoint, by: str = "this data directory") -> None:
+    """Raises StoreBehindError unless the store holds what was seen; `by` names who saw it."""
     with store.read() as snapshot:
         if holds(snapshot.audit, seen):
             return

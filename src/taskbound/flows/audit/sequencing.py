@@ -162,6 +162,7 @@ class Sequencer:
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
+        """Returns an offline proof of a record under the newest checkpoint, and the record."""
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
 

@@ -258,6 +258,7 @@ class Sweep:
 
 
 def take_sweep(means: Means, sweep: Sweep) -> tuple[str, ...]:
+    """Revokes found credentials that must not exist and returns their ids."""
     with means.store.read() as snapshot:
         mark = snapshot.targets.mark()
     if not mark:

@@ -136,6 +136,7 @@ def require_place(snapshot: Snapshot, row: Credential) -> Place:
 
 
 def read_arguments(text: bytes, kind: CredentialKind, *more: str) -> Mapping[str, JsonValue]:
+    """Returns exactly the kind's parameters, these texts and the requested seconds."""
     try:
         arguments = parse_object(text)
     except MalformedError as error:

@@ -291,6 +291,7 @@ class Refusals:
         self._quota = Quota(allowance)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+        """Returns an answer for each call, in order, or what must be looked at first."""
         answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()

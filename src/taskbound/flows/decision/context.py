@@ -382,6 +382,7 @@ class Views:
         return known
 
     def forget(self) -> None:
+        """Forgets everything, after a write that evaluation reads."""
         self.generation += 1
         self._tasks.clear()
         self._agents.clear()

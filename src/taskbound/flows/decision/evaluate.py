@@ -126,6 +126,7 @@ class Evaluator:
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
+        """Returns the proposal for this call, or what must be looked at first."""
         require_key(call.key)
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)

@@ -158,6 +158,7 @@ def fact_words(value: Fact) -> str:
 
 
 def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
+    """Returns the facts of a call refused before policy. `covered` is None if the scopes were not asked."""
     said = {} if covered is None else {COVERED: fact_words(covered)}
     return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
@@ -222,6 +223,7 @@ class Case:
         self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
     def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
+        """Returns the conclusion; policy is asked once if arguments do not matter."""
         if self._reads_arguments:
             return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:

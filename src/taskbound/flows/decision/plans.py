@@ -186,6 +186,7 @@ class Planning:
     def ask(
         self, namespace: str, task: str, steps: Sequence[Step], by: Proposer, sight: Sight | None = None
     ) -> Plan | Unseen:
+        """Asks about these calls in this order; returns the plan, or what must be looked at first."""
         found = self._task(namespace, task, by)
         try:
             require_length(len(steps))

@@ -56,6 +56,7 @@ class Attempts:
 
     @property
     def ground(self) -> AttemptGround | None:
+        """Returns what the last attempt was judged by, None if unknown."""
         if self.last is None:
             return None
         facts = dict(self.last.facts)
@@ -133,6 +134,7 @@ def check(
     sight: Sight | None,
     now: Instant,
 ) -> Checked | Unseen:
+    """Returns what the tool's checks show of earlier attempts, or what must be looked at first."""
     checks = parse_checks(tool.pinned.checks)
     if not checks or attempts.history.last_outcome != "unknown":
         return NOT_CHECKED

@@ -58,6 +58,7 @@ def lock_enforcing(
 def enforcement_error(
     enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
 ) -> DeniedError | None:
+    """Returns why the service may not ask about this tool, None if it may."""
     found = enforcing[asked]
     if isinstance(found, DeniedError):
         return found

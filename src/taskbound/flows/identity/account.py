@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
+    """Adds a trusted issuer."""
     require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
@@ -109,6 +110,7 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
 
 
 def require_directory_owner(*, owns: bool) -> None:
+    """Raises NotOwnerError unless the caller's account owns the data directory."""
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",

@@ -55,6 +55,7 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
 
 
 def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
+    """As `require_service`, with the rows locked until the transaction ends."""
     services, keys = tx.services.lock_services(namespace, {name}, {key})
     found = services.get(name)
     if found is None:

@@ -106,6 +106,7 @@ def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mappi
 
 
 def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
+    """Examines a stored bundle before activation and makes its engine."""
     policies = means.policy
     with means.store.read() as snapshot:
         if snapshot.policy.bundle(namespace, digest) is None:

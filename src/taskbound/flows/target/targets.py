@@ -115,6 +115,7 @@ def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
 
 
 def require_nothing_seen(tx: Transaction, namespace: str, name: str) -> None:
+    """Raises TargetInUseError if another target is observed through this locked one."""
     for stored in tx.targets.targets(namespace):
         if _seen_in(parse_target_file(stored.file)) == name:
             raise TargetInUseError(

@@ -306,6 +306,7 @@ _WHY: Final = "no client claimed it within a minute"
 
 
 def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
+    """Stores the note of a task that starts before its client is admitted."""
     if unclaimed:
         tx.unclaimed.put(leave_unclaimed(task, now))
 

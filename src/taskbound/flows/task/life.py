@@ -179,6 +179,7 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, 
 
 
 def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
+    """Raises DeniedError unless the agent is active and the requester could request it now."""
     persons, groups = tx.identities.lock_grantors(task.namespace)
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:

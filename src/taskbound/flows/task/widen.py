@@ -123,6 +123,7 @@ class Locked:
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
+    """Locks the task and what decisions about it lock; raises NoTaskError."""
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
@@ -146,6 +147,7 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 def require_widenable(
     tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
+    """Raises DeniedError unless the scope is within every ceiling and both grants."""
     space, requester = line[0].namespace, line[0].requester
     for number, one in enumerate(line):
         agent = tx.identities.agent(space, one.agent)
@@ -220,6 +222,7 @@ def parse_amendment_order(order: AmendmentOrder) -> None:
 def ask_amendment(
     tx: Transaction, means: Means, order: AmendmentOrder, actor: Actor, names: tuple[str, str]
 ) -> StoredAmendment:
+    """Writes the question; `names` are its id and nonce. Raises DeniedError."""
     space, scope = order.namespace, order.scope
     locked = lock_line(tx, space, order.task)
     first, now = locked.tree[0], means.clock.now()

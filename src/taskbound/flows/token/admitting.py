@@ -101,6 +101,7 @@ def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: 
 
 
 def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
+    """Raises UnknownIdentityError unless the consenting person is present."""
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError("the person who consented is a person of this namespace no more")

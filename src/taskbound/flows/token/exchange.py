@@ -114,6 +114,7 @@ def within_template(means: Means, order: T) -> T:
 
 
 def granted(means: Means, token: Token) -> dict[str, JsonValue]:
+    """Returns a task token's task, with the heartbeat in seconds; raises NoTaskError."""
     with means.store.read() as snapshot:
         task = snapshot.tasks.task(token.namespace, token.task)
     if task is None:

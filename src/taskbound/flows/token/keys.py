@@ -86,6 +86,7 @@ class _Making:
     wanted: int = 0
 
     def take(self, now: Instant) -> IssuingKey:
+        """Returns one as the next key; raises ConflictError if one must be made first."""
         if not self.made:
             self.wanted += 1
             raise ConflictError("a key has to be made first")
@@ -101,6 +102,7 @@ class TokenKeys:
         self._signer = signer
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
+        """Returns every key, oldest first."""
         with self._means.store.read() as snapshot:
             return snapshot.tokens.all_keys()
 

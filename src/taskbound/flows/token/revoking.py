@@ -131,6 +131,7 @@ _APART: Final = minutes(2)
 
 
 def use_claim(means: Means, claim: Claim) -> None:
+    """Uses a claim; raises ReplayedError if it was used before."""
     (use,) = use_claims(means, [claim])
     require_first(use, claim.kind)
 

@@ -99,6 +99,7 @@ def give_service_token(
 def introspect_for_service(
     means: Means, verification: Verification, principal: Principal, text: str
 ) -> dict[str, JsonValue]:
+    """Returns a token's introspection for a service (RFC 7662 §2.2)."""
     found = verification.known(text, transactions=True)
     domain = verification.domain
     with means.store.read() as snapshot:
@@ -194,6 +195,8 @@ class SharedClaims:
         raise ConflictError("what the request rests on kept changing")
 
     def answer(self, asker: Asker, *, txn: str, request: str, claimant: str, answer: bytes | None) -> None:
+        """Stores the result of a request, None if unknown."""
+
         def work(tx: Transaction) -> Tally:
             tally = self._tally(tx, asker.namespace, asker.service)
             found = tx.shared_claims.lock_claim(asker.namespace, asker.service, txn)

@@ -63,6 +63,7 @@ OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 
 
 def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
+    """Raises DeniedError unless the token is valid now."""
     require_standing(token, now)
     require_not_revoked(snapshot.tokens.key(token.key))
     if token.form is TokenForm.PERSON:

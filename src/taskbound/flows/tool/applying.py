@@ -147,6 +147,7 @@ class Applied:
 
     @property
     def digest(self) -> str:
+        """Returns the digest that applying must name."""
         return digest_of(self.changes)
 
 

@@ -79,6 +79,7 @@ class Afar(Holder):
 
     @property
     def patience(self) -> float:
+        """Returns the seconds for which an outcome is retried."""
         return _OWED
 
     def ask(self, call: Call, debt: Debt) -> Flow[Permit]:

@@ -97,6 +97,7 @@ class AsyncClient(Speaker):
         heartbeat: int = 0,
         grace: int = 0,
     ) -> AsyncIterator[TaskHandle]:
+        """Holds a task for the block, as `Client.task`."""
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
         handle: TaskHandle | None = None
         self._came()

@@ -196,6 +196,7 @@ class _LeftError(BaseException):
 
 
 def drive(flow: Flow[T], perform: Callable[[Step], object]) -> T:
+    """Runs a flow with blocking steps."""
     said: object = None
     failed: BaseException | None = None
     while True:

@@ -80,6 +80,7 @@ class Guarded(Generic[P, R]):
 
     @property
     def server(self) -> str:
+        """Returns the part before `__`."""
         return self._signature.server
 
     @property

@@ -478,6 +478,7 @@ class AsyncLink(_Kept):
             self._client, self._lost = None, time.monotonic()
 
     async def rest(self) -> None:
+        """As `BlockingLink.rest`."""
         if self.is_own:
             await self.close()
 

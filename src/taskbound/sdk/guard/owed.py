@@ -345,6 +345,7 @@ class AsyncOwed(_Owed):
 
     @asynccontextmanager
     async def settled(self, error: BaseException | None) -> AsyncIterator[None]:
+        """As `BlockingOwed.settled`."""
         try:
             await self._settle()
         except BaseException as stopped:

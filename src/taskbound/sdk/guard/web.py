@@ -48,6 +48,7 @@ class _Own:
         }
 
     def open(self) -> None:
+        """Allows sending again after a close."""
         self._closed = False
 
     @property
@@ -182,6 +183,7 @@ class AsyncWeb(_Own):
         return self._client
 
     async def rest(self) -> None:
+        """As `BlockingWeb.rest`."""
         client, self._client = self._client, None
         if client is not None and self.is_own:
             await client.aclose()

@@ -99,6 +99,7 @@ class IssuerKeys:
             lock.release()
 
     def begin_anew(self) -> None:
+        """Resets the reading lock in a forked child."""
         self._lock = threading.Lock()
 
     def _believed(self) -> bool:

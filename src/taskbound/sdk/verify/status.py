@@ -59,6 +59,7 @@ class Asking:
         anew_in_children(self, Asking.begin_anew)
 
     def begin_anew(self) -> None:
+        """Resets the waiting lock in a forked child."""
         self._waiting = threading.Lock()
 
     def require_active(self, text: str, said: Said) -> None:

@@ -357,6 +357,7 @@ class DaemonAuthority:
         self._wait(self._ask(namespace, told, Done))
 
     def stand(self, told: TellEpoch) -> None:
+        """Reports the view of the store, once over each connection."""
         self._wait(self._stand(told))
 
     def reconciled(self, told: TellReconciled) -> None:

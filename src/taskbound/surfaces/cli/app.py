@@ -75,6 +75,7 @@ _TAKE_ONE: Final = ("--home", "--namespace")
 
 
 def build(first: str = "", second: str = "") -> typer.Typer:
+    """Build the program with all commands, or with only those that the first two words need."""
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",

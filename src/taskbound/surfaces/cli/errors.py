@@ -63,6 +63,7 @@ def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
 
 
 def tell_surprise(screen: Screen, error: BaseException, *, whole: bool) -> None:
+    """Report an unexpected error as a defect of ours; the traceback only if `whole`."""
     message = f"{type(error).__name__}: {error}"
     tell(
         screen,

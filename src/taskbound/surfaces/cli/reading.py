@@ -41,6 +41,7 @@ class FileError(UnavailableError):
 
 
 def parse_seconds(text: str) -> int:
+    """Return the seconds of a duration such as `30m`, `1h30m` or `2d`, or raise BadInputError."""
     found = _LENGTH.fullmatch(text)
     if not text or found is None:
         raise BadInputError(

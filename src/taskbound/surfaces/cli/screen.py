@@ -108,6 +108,7 @@ class Screen:
         self._err.file.flush()
 
     def ask(self, question: str) -> None:
+        """Print a question of ours on standard error, and leave the cursor one space after it."""
         # The space is ours, and meant: escaped with the question it would be made visible.
         self._print(self._err, Words(question), "", end=" ")
 
@@ -143,6 +144,7 @@ class Screen:
         self.line(text, "bold")
 
     def fields(self, pairs: Sequence[tuple[str, str | int | Sequence[str]]]) -> None:
+        """Print labels of ours and foreign texts, one line each; a sequence gets the label once."""
         if self.json:
             return
         width = max((len(label) for label, _ in pairs), default=0)

@@ -186,6 +186,7 @@ def group(name: str, sentence: str) -> typer.Typer:
 
 
 def told_before(ctx: typer.Context) -> dict[str, object]:
+    """Return the shared options that stand before the command's name."""
     found: dict[str, object] = {}
     outer = ctx.parent
     while outer is not None:

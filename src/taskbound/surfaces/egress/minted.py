@@ -121,6 +121,7 @@ class Owned:
         await self.tokens.current()
 
     def serve(self, upstream: Upstream) -> None:
+        """Registers the server, which ends at once if its tokens have no owner any more."""
         self._upstream = upstream
         if self._over:
             upstream.kill(_OWNER_GONE)
@@ -314,6 +315,7 @@ class Minted:
         raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
 
     def serve(self, upstream: Upstream) -> None:
+        """Registers the server, which ends at once if its credentials have ended."""
         self._upstream = upstream
         if self._over:
             upstream.kill(self._over)

@@ -432,6 +432,7 @@ class Served:
     # --- the end ---------------------------------------------------------------------------------
 
     async def close(self, *, at_once: bool) -> None:
+        """Ends the server, gracefully or at once, and all work for it."""
         for task in tuple(self._tasks):
             task.cancel()
         upstream = self.upstream

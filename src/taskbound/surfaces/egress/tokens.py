@@ -427,6 +427,7 @@ class Known:
         self._ears: dict[str, list[Hear]] = {}
 
     def add(self, server: str, token: str, over: float) -> None:
+        """Adds a token valid until `over`; raises BadTokenError if it was added before."""
         now = _now()
         self._live = {one: found for one, found in self._live.items() if found[1] > now}
         if token in self._live:

@@ -101,6 +101,7 @@ class Running:
 
     @property
     def ready(self) -> bool:
+        """Whether a call can be sent at once."""
         looked_at = self.turn.locked()  # whether it still lists what is pinned is not known yet
         return not self.stale and not looked_at and self.upstream is not None and self.upstream.alive
 

@@ -169,6 +169,7 @@ class ClientPipes:
         """Does nothing: the next call reports it, and another task may follow."""
 
     async def close(self, *, patience: float) -> None:
+        """Waits for the client to read its output, at most `patience` seconds, and closes both pipes."""
         if self._reader is not None:
             self._reader.close()
         if self._writer is None:

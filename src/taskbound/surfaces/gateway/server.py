@@ -362,6 +362,7 @@ class Gateway:
         self._listing.changed()
 
     def abandoned(self) -> None:
+        """Gives up every open call after the daemon was away too long."""
         self._calls.interrupt_all(Cause.LOST)
         self._subscriptions.end_all()
         self._logs.halt()

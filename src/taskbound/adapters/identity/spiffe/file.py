@@ -36,6 +36,7 @@ class FileBundles:
         self._look = look
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
+        """Yields the bundle after changes and before it becomes stale; raises as `read_bundle_file`."""
         loop = asyncio.get_running_loop()
         while True:
             seen, bundle = _read(trust.place)

@@ -293,6 +293,7 @@ class WorkloadApiBundles:
         self._patience = patience
 
     async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
+        """Yields this domain's bundle after each message; raises as `Calls.messages` and `read_map`."""
         while True:
             calls = Calls(trust.place, (_X509, _JWT), patience=self._patience)
             try:

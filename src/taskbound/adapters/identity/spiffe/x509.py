@@ -296,6 +296,7 @@ class SpiffeSvids:
     """Implements `Svids`."""
 
     def domain_of(self, chain: Sequence[bytes]) -> str:
+        """Returns the trust domain that a chain claims, unverified; raises as `read_chain`."""
         return read_chain(chain).spiffe.domain
 
     def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:

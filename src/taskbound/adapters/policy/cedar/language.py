@@ -25,6 +25,7 @@ class CedarLanguage:
         return CedarPolicyEngine(text, digest=digest)
 
     def rights(self) -> CedarPolicyEngine:
+        """Returns an engine with only the base policies for operations."""
         return CedarPolicyEngine(rights())
 
     def problems(

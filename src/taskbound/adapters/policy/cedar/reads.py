@@ -207,6 +207,7 @@ class HeadIndex:
                 self._kept[head.principal, action, head.resource].append(number)
 
     def candidates(self, principal: Place, action: Place, resource: Place) -> tuple[int, ...]:
+        """Returns the numbers of the policies whose heads fit, in order."""
         found: set[int] = set()
         for asked in product(principal.fits(), action.fits(), resource.fits()):
             found.update(self._kept.get(asked, ()))

@@ -172,6 +172,7 @@ class PostgresActions(SqlActions):
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
+        """Returns, by (root, act key), the histories of those acts that are known, locked in key order."""
         values = (namespace, *_both(sorted(keys)))
         found = dict(self._link.locked(read_known, _LOCK_ACTS, values))
         for root, act_key in keys:

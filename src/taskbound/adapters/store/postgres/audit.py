@@ -93,6 +93,7 @@ class Chains:
         """Up to where this transaction looked for settled records; 0 when it has not looked."""
 
     def get(self, writer: str) -> tuple[int, str, int] | None:
+        """Returns number, hash and instant of the writer's last record, or None if unknown."""
         return self.moved.get(writer) or self._kept.get(writer)
 
     def require_whole(self, writer: str, found: tuple[int, str, int] | None) -> None:
@@ -119,9 +120,11 @@ class PostgresAudit(SqlAudit):
         return self._link.whole(_COUNT)
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
+        """Returns settled records without a place, in order."""
         return self._link.all(read_pending, _PENDING, (self._look(), limit))
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Returns settled records after this number, in order."""
         return self._link.all(read_pending, _FOLLOWING, (number, self._look(), limit))
 
     def unsettled(self) -> bool:

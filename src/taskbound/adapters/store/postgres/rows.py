@@ -52,6 +52,7 @@ class PostgresCredentials(SqlCredentials):
     _link: PostgresLink
 
     def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
+        """Returns these tasks' credentials that have not ended, locked by id."""
         return self._link.locked(read_credential, _LIVING, (namespace, write_texts(sorted(tasks))))
 
 
@@ -69,6 +70,7 @@ class PostgresPolicy(SqlPolicy):
     _link: PostgresLink
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
+        """Returns what is in force, locked; exclusively if `moves`."""
         lock = _LOCK_ALONE if moves else _POLICY_LOCK
         found = self._link.locked(read_force, lock, (namespace,))
         if not found:
@@ -101,6 +103,7 @@ class PostgresRevocation(SqlRevocation):
     _link: PostgresLink
 
     def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:
+        """Returns the kill switch, locked; exclusively if `moves`."""
         lock = _REVOCATION_LOCK_ALONE if moves else _REVOCATION_LOCK
         found = self._link.locked(read_switch, lock, (namespace,))
         if not found:
@@ -134,6 +137,7 @@ class PostgresTools(SqlTools):
     _link: PostgresLink
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
+        """Returns the version of each tool that exists, by name in order."""
         return dict(self._link.locked(read_version, _TOOL_LOCK, (namespace, write_texts(names))))
 
 
@@ -154,9 +158,11 @@ class PostgresIdentities(SqlIdentities):
     _link: PostgresLink
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
+        """Returns the version of each agent that exists, by name in order."""
         return dict(self._link.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names))))
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
+        """Returns, by name, those of these persons that exist, locked in name order."""
         values = (namespace, write_texts(sorted(names)))
         return {one.name: one for one in self._link.locked(PERSON_ROW.read, _LOCK_PERSONS, values)}
 
@@ -180,6 +186,7 @@ class PostgresServices(SqlServices):
     def lock_services(
         self, namespace: str, names: Collection[str], keys: Collection[str]
     ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
+        """Returns those of these services and keys that exist, share-locked."""
         kids, asked = write_texts(sorted(keys)), write_texts(sorted(names))
         proven = self._link.locked(SERVICE_KEY_ROW.read, _LOCK_KEYS, (namespace, kids))
         found = self._link.locked(SERVICE_ROW.read, _SERVICE_LOCK, (namespace, asked))

@@ -124,6 +124,7 @@ class PostgresStore:
             self._put_back(connection)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:  # noqa: ARG002 - rule 5: no reserve exists
+        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:

@@ -55,6 +55,7 @@ class PostgresAmendments(SqlAmendments):
     _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
+        """Returns these tasks' open amendments, locked in id order."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._link.locked(read_amendment, _LOCK_OPEN, values))
 
@@ -115,6 +116,7 @@ class PostgresTasks(SqlTasks):
     _link: PostgresLink
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """Returns what is left of each limit, by name; not locked."""
         return super().lock_remainders(namespace, (task,))[task]
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
@@ -122,10 +124,12 @@ class PostgresTasks(SqlTasks):
         return {one.id: one for one in found}
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`, locked in id order."""
         found = self._link.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """Returns the task and its living descendants, locked one generation after another."""
         found = self._link.locked(TASK_ROW.read, _LOCK_TASK, (namespace, task))
         tree = {one.id: one for one in found}
         level = found
@@ -138,6 +142,7 @@ class PostgresTasks(SqlTasks):
         return (*found, *(one for one in tree.values() if one.id != task and one.state not in ENDED))
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """Returns what is left of each limit, by task, locked in order of task and name."""
         left: dict[str, dict[str, int]] = {task: {} for task in tasks}
         values = (namespace, write_texts(sorted(tasks)))
         for task, name, amount in self._link.locked(read_limit, _LOCK_LEFT, values):
@@ -188,13 +193,16 @@ class PostgresApprovals(SqlApprovals):
     _link: PostgresLink
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
+        """Returns these tasks' open approvals, locked in id order."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._link.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """Returns these tasks' open plans, locked in id order."""
         return self._link.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
 
     def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """As `steps_of`, locked in id order."""
         found = self._link.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
         return self._in_order(found)
 

@@ -46,6 +46,7 @@ class PostgresAuthorizations(SqlAuthorizations):
     _link: PostgresLink
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
+        """Returns, by id, those of these admissions that exist, share-locked."""
         names = write_texts(sorted(admissions))
         return {one.id: one for one in self._link.locked(ADMISSION_ROW.read, _LOCK, (namespace, names))}
 
@@ -116,5 +117,6 @@ class PostgresTokens(SqlTokens):
     _link: PostgresLink
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
+        """Returns, by id, those of these tokens that exist, share-locked."""
         names = write_texts(sorted(tokens))
         return {one.id: one for one in self._link.locked(read_token, _LOCK_TOKENS, (namespace, names))}

@@ -166,6 +166,7 @@ class SqlActions:
     def actions(
         self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
     ) -> tuple[StoredAction, ...]:
+        """Returns actions, newest first."""
         self._waiting.write()
         page = _page(bool(task), bool(decision), decision == "permit", bool(before))
         values = page.values(namespace=namespace, task=task, decision=decision, limit=limit, before=before)
@@ -177,6 +178,7 @@ class SqlActions:
     def acts(
         self, namespace: str, *, limit: int, after: tuple[str, str] = ("", "")
     ) -> tuple[tuple[str, str], ...]:
+        """Returns the keys of all known acts, in order."""
         return self._link.all(_act_key, _KEYS, (namespace, *after, limit))
 
     def count(self, namespace: str, task: str) -> int:
@@ -193,6 +195,7 @@ class SqlActions:
         return self._link.all(read_permit, f"{query} ORDER BY a.number", values)
 
     def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
+        """Returns ids of the actions of this act whose outcome is unknown, in order."""
         self._waiting.write()
         return self._link.all(str, _UNKNOWNS, (namespace, root, act_key))
 
@@ -201,6 +204,7 @@ class SqlActions:
         return self._link.one(bool, _ANY_UNKNOWN, (namespace,)) is not None
 
     def namespaces(self) -> tuple[str, ...]:
+        """Returns every namespace that has an action, in order."""
         self._waiting.write()
         return self._link.all(str, _NAMESPACES)
 

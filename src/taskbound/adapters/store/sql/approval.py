@@ -137,6 +137,7 @@ class SqlApprovals(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredApproval, ...]:
+        """Returns approvals, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -150,12 +151,14 @@ class SqlApprovals(TableGroup):
         return self._whole(self._link.all(read_approval, query, (*values, limit)))
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
+        """Returns all open approvals of every namespace, oldest first."""
         return tuple(replace(one, plan=None) for one in self._link.all(read_approval, _EVERY_OPEN))
 
     def plan(self, namespace: str, plan: str) -> StoredPlan | None:
         return next(iter(self._link.all(read_plan, _ONE_PLAN, (namespace, plan))), None)
 
     def open_plans(self) -> tuple[StoredPlan, ...]:
+        """Returns all open plans of every namespace, oldest first."""
         return self._link.all(read_plan, _OPEN_PLANS)
 
     def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
@@ -185,12 +188,15 @@ class SqlApprovals(TableGroup):
         return sorted_out
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """As `approval`, locked."""
         return self._first(self._link.locked(read_approval, _ONE, (namespace, approval), CHANGING))
 
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """As `narrowed_to`, locked."""
         return self._first(self._link.locked(read_approval, _NARROWED, (namespace, digest), CHANGING))
 
     def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Returns the most recently requested approval that was used for this action, locked, or None."""
         return self._first(self._link.locked(read_approval, _LAST_USED, (namespace, task, act), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
@@ -199,6 +205,7 @@ class SqlApprovals(TableGroup):
         )
 
     def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """As `plan`, locked."""
         return next(iter(self._link.locked(read_plan, _ONE_PLAN, (namespace, plan), CHANGING)), None)
 
     def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:

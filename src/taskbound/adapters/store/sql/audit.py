@@ -105,12 +105,14 @@ class SqlAudit:
         return self._link.all(bytes, _RECORDS, (start, limit))
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
+        """Returns records without a place, in the order in which they became durable."""
         return self.following(self._link.whole(_LAST_PLACED), limit)
 
     def last_placed(self) -> tuple[int, int]:
         return self._link.one(_place_and_number, _LAST_BOTH) or (0, 0)
 
     def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Returns the records after this number, in log order."""
         return self._link.all(read_pending, _PENDING, (number, limit))
 
     def unsettled(self) -> bool:
@@ -120,6 +122,7 @@ class SqlAudit:
         return self._link.one(bytes, _TILE, (level, index)) or b""
 
     def checkpoint(self) -> StoredCheckpoint | None:
+        """Returns the newest checkpoint, or None."""
         return self._link.one(_checkpoint, _CHECKPOINT)
 
     def numbered(self, number: int) -> PlacedRecord | None:

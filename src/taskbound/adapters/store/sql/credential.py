@@ -101,6 +101,7 @@ class SqlCredentials(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Credential, ...]:
+        """Returns the matching credentials, newest first."""
         wanted = json_texts(sorted({one.value for one in states}))
         text = _some(
             task=bool(task), target=bool(target), unfinished=bool(states) and {*states} <= _UNFINISHED
@@ -123,18 +124,21 @@ class SqlCredentials(TableGroup):
         return self._link.all(read_credential, _DUE_BESIDE, values)
 
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """As `due`, of living credentials only."""
         return self._link.all(read_credential, _DUE_ALIVE, (namespace, target, now, limit))
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
         return self._link.all(read_credential, _ALIVE_IN, (namespace, target, limit))
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """Returns credentials whose revocation began before this instant, oldest first."""
         return self._link.all(read_credential, _OVERDUE, (namespace, before, limit))
 
     def insert_credentials(self, credentials: Collection[Credential]) -> None:
         self._link.change_many(_INSERT, [_row(one) for one in credentials])
 
     def lock_credential(self, namespace: str, credential: str) -> Credential | None:
+        """As `credential`, locked."""
         found = self._link.locked(read_credential, _ONE, (namespace, credential), CHANGING)
         return found[0] if found else None
 

@@ -60,15 +60,18 @@ class SqlPolicy(TableGroup):
         return self._link.one(_read_bundle, _BUNDLE, (namespace, digest))
 
     def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
+        """Returns every bundle without its archive, newest first."""
         return self._link.all(_read_bundle, _BUNDLES, (namespace,))
 
     def in_force(self, namespace: str) -> InForce:
         return self._link.one(read_force, _IN_FORCE, (namespace,)) or InForce()
 
     def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
+        """Returns the activations, newest first."""
         return self._link.all(_activation, _ACTIVATIONS, (namespace,))
 
     def governed(self) -> tuple[str, ...]:
+        """Returns every namespace in which a bundle was activated, in order."""
         return self._link.all(str, _GOVERNED)
 
     def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway

@@ -105,6 +105,7 @@ class Link(ABC):
         return self._read(read, self.rows(text, values))
 
     def one(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> T | None:
+        """Applies `read` to the first row, None without one; raises UnreadableRowError if it fails."""
         found = self.all(read, text, values)
         return found[0] if found else None
 
@@ -245,6 +246,7 @@ def read_texts(column: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2048)
 def read_scope(column: bytes) -> Scope:
+    """Decodes a scope column; equal bytes are compiled once."""
     return parse_scope(column)
 
 
@@ -283,11 +285,13 @@ def read_shares(column: str) -> tuple[Share, ...]:
 
 
 def write_spent(spent: tuple[entries.Spent, ...]) -> str:
+    """Encodes what a task had spent before its amendment."""
     return json_texts(tuple(map(entries.spent_text, spent)))
 
 
 @lru_cache(maxsize=2048)
 def read_spent(column: str) -> tuple[entries.Spent, ...]:
+    """Decodes what a task had spent before its amendment; equal texts are decoded once."""
     return tuple(map(entries.read_spent, read_texts(column)))
 
 

@@ -111,6 +111,7 @@ class SqlStore:
             self._put_back(connection, link)
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
+        """Runs the work in a transaction; returns its result once durable."""
         if self._owner == threading.get_ident():
             raise StoreUnavailableError("a transaction can't be begun within another")
         with self._lock:

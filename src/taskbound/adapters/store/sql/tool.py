@@ -181,12 +181,14 @@ class SqlTargets(TableGroup):
         return self._link.all(TARGET_ROW.read, _ALL.text)
 
     def mark(self) -> str:
+        """Returns the installation's mark, or '' before it is set."""
         return self._link.one(str, _MARK) or ""
 
     def has_epoch(self, epoch: int, since: Instant) -> bool:
         return self._link.one(bool, _EPOCH, (epoch, since)) is not None
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
+        """As `target`, locked."""
         values = _ONE.values(namespace=namespace, name=name)
         found = self._link.locked(TARGET_ROW.read, _ONE.text, values, CHANGING)
         return found[0] if found else None

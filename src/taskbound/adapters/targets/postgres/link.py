@@ -259,6 +259,7 @@ def named(name: str) -> sql.Identifier:
 
 
 def join(link: Link, name: str) -> None:
+    """Makes the admin a member of this role, unless it is a superuser."""
     if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
         link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
 

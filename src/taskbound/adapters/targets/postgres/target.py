@@ -40,6 +40,7 @@ class PostgresTarget:
             prolong_login(link, name, ends)
 
     def use(self, minted: Minted, *, patience: float) -> None:
+        """Logs in after checking that the login is bounded, also one of another target (`login`, rule 5)."""
         with self._linked(patience) as link:
             require_bounded(link, minted.open["PGUSER"])
             left = link.left

@@ -89,6 +89,7 @@ class Link:
 
     @property
     def left(self) -> float:
+        """Returns the seconds that the call has left; 0 or less after its end."""
         return self._deadline - time.monotonic()
 
     def ask(self, *words: str, most: int = ANSWER) -> Answer:

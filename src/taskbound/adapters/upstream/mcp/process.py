@@ -210,6 +210,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return self._input.get_write_buffer_size() if self._input is not None else 0
 
     def write(self, data: bytes) -> None:
+        """Sends these bytes in order; ignored after its end."""
         if self._input is not None and not self._silent and not self._input.is_closing():
             self._input.write(data)
 
@@ -243,6 +244,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
             send_group((self.pid, self._started), number)
 
     async def stop(self, *, grace: float) -> None:
+        """Closes its input, then signals, then kills; waits `grace` seconds after each."""
         if self._input is not None:
             self._input.close()
         if not await self._ends_within(grace):

@@ -86,6 +86,7 @@ async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[byt
 
 
 async def list_entries(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
+    """Lists all entries by this method within `patience` seconds in total; raises as `list_tools`."""
     try:
         async with asyncio.timeout(patience):
             return await _list(session, era, method, patience=patience)

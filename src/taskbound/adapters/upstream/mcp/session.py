@@ -145,7 +145,7 @@ class Channel(Protocol):
         pass
 
     def kill(self) -> None:
-        pass
+        """Ends it at once."""
 
 
 class Session:

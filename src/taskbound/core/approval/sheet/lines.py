@@ -256,6 +256,7 @@ class Leaf:
 
 
 def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
+    """Yields the leaves of a value in order."""
     match value:
         case dict() if value or not way:  # all arguments are an object, also without leaves
             for key, inner in value.items():

@@ -82,6 +82,7 @@ class Below(Constraint):
         return MET if value.isascii() or self._holds_folded(value) else _LOOK_ALIKE
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a path at or below `{show(self.directory, name)}`"
 
     def value(self) -> JsonValue:
@@ -138,6 +139,7 @@ class Prefix(Constraint):
         return MET if value.startswith(self.prefix) else _WRONG_PREFIX
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a text that begins with `{show(self.prefix, name)}`"
 
     def value(self) -> JsonValue:

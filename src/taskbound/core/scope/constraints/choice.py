@@ -47,6 +47,7 @@ class AnyValue(Constraint):
         return MET
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         return "any value"
 
     def value(self) -> JsonValue:
@@ -75,6 +76,7 @@ class Equals(Constraint):
         return _NOT_EQUAL
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"exactly `{show(self.expected, name)}`"
 
     def value(self) -> JsonValue:
@@ -116,6 +118,7 @@ class OneOf(Constraint):
         return MET if any(same(one, value) for one in self._others) else _NOT_ONE_OF
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"one of {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
@@ -172,6 +175,7 @@ class NotOneOf(Constraint):
         return _EXCLUDED_VALUE if any(same(one, value) for one in self._others) else MET
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"anything but {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
@@ -241,6 +245,7 @@ class Absent(Constraint):
         return _NOT_ABSENT
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         return "left out"
 
     def value(self) -> JsonValue:

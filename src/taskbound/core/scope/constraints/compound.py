@@ -59,6 +59,7 @@ class AllOf(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return "all of these: " + ", and ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:
@@ -106,6 +107,7 @@ class AnyOf(Constraint):
         return MET if any(isinstance(one.permits(value), Met) for one in self.inner) else _NONE_MET
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return "one of these: " + ", or ".join(one.describe(name) for one in self.inner)
 
     def value(self) -> JsonValue:

@@ -155,6 +155,7 @@ class Constraint(ABC):
         return other.known_excludes(self)
 
     def known_within(self, _other: Constraint) -> Containment:
+        """Class-specific part of `within`, after the general rules."""
         return _NOT_SHOWN
 
     def known_around(self, _inner: Constraint) -> Containment:

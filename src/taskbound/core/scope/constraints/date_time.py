@@ -65,6 +65,7 @@ class DateTime(Constraint):
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> DateTime:
+        """Requires a bound, both of the same kind, min not after max."""
         members = place.read_object(body, allowed=("min", "max"))
         if not members:
             raise place.fault("must have min, max or both")
@@ -92,6 +93,7 @@ class DateTime(Constraint):
         return _TOO_LATE if self.max is not None and found > self.max else MET
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         what = "a date" if self.days else "a date and time"
         low = "" if self.min is None else f" from {self._text(self.min)}"
         high = "" if self.max is None else f" up to {self._text(self.max)}"

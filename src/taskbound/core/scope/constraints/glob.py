@@ -206,6 +206,7 @@ class Glob(Constraint):
         return reached, steps
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a text of the shape `{show(self.pattern, name)}`"
 
     def value(self) -> JsonValue:

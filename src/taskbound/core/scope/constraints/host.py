@@ -63,6 +63,7 @@ _OUTSIDE = Unmet(code="address-outside", reason="is not inside a network that is
 
 
 def read_address(text: str) -> Address | None:
+    """Returns the address, or None for any other text."""
     if len(text) > _LONGEST or _ADDRESS.fullmatch(text) is None:
         return None
     try:
@@ -81,6 +82,7 @@ def is_public(address: Address) -> bool:
 
 
 def read_network(text: str) -> Network | None:
+    """Returns the network, or None for any other text."""
     head, _, length = text.partition("/")
     address = read_address(head)
     if address is None or _LENGTH.fullmatch(length) is None:
@@ -172,6 +174,7 @@ class Cidr(Constraint):
         return MET if self.networks.hold(found) else _OUTSIDE
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         return "an address or network inside " + " or ".join(f"`{one}`" for one in self.networks.texts)
 
     def value(self) -> JsonValue:
@@ -341,6 +344,7 @@ class Host(Constraint):
         return self.hosts.judge(value) if isinstance(value, str) else _NOT_HOST
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a host of {self.hosts.words(name)}"
 
     def value(self) -> JsonValue:

@@ -74,6 +74,7 @@ class Range(Constraint):
         return self._above if number > self.high else MET
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         if self.max is None:
             return f"a number of at least {show(self.min)}"
         if self.min is None:
@@ -159,6 +160,7 @@ class Length(Constraint):
         return _TOO_LONG if self.max is not None and len(value) > self.max else MET
 
     def describe(self, _name: str) -> str:
+        """Completes "it must be …"."""
         what = "a text or list of"
         if self.max is None:
             return f"{what} at least {self.min} characters or items"
@@ -233,6 +235,7 @@ class Each(Constraint):
         return MET
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a list (it may be empty) whose items are each {self.item.describe(name)}"
 
     def value(self) -> JsonValue:
@@ -272,6 +275,7 @@ class Contains(Constraint):
         return MET if any(isinstance(self.item.permits(one), Met) for one in value) else _NO_ITEM
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         return f"a list with at least one item that is {self.item.describe(name)}"
 
     def value(self) -> JsonValue:

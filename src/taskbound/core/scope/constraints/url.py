@@ -165,6 +165,7 @@ class Url(Constraint):
         return MET if _is_below(url.path, self.path) else _PATH
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         ports = f", port {' or '.join(map(str, self.ports))}" if self.ports else ""
         path = f", path at or below `{show(self.path, name)}`" if self.path != "/" else ""
         return f"a URL with {' or '.join(self.schemes)} to {self.hosts.words(name)}{ports}{path}"
@@ -291,6 +292,7 @@ class Email(Constraint):
         return MET if domain in self.domains or f"{local}@{domain}" in self.addresses else _NOT_GRANTED
 
     def describe(self, name: str) -> str:
+        """Completes "it must be …"."""
         parts = [f"`{show(one, name)}`" for one in sorted(self.addresses)]
         parts += [f"any at `{show(one, name)}`" for one in sorted(self.domains)]
         rest = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""

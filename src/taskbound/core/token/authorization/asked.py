@@ -105,6 +105,7 @@ def require_code(code: Code, brought: Exchange, now: Instant) -> None:
 
 
 def require_verifier(verifier: str, challenge: str) -> None:
+    """Raises BadVerifierError unless the challenge belongs to this verifier."""
     if _VERIFIER.fullmatch(verifier) is None:
         raise BadVerifierError("a verifier is 43 to 128 letters, digits and `-._~`")
     made = urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")

@@ -476,6 +476,7 @@ def is_admission(name: str) -> bool:
 
 
 def require_standing_admission(admission: Admission | None, now: Instant) -> None:
+    """Raises AdmissionEndedError unless the admission is current."""
     if admission is None:
         raise AdmissionEndedError("the client was never let in")
     if admission.ended != NEVER:

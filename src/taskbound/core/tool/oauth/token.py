@@ -200,6 +200,7 @@ def words_of(subject: str, actor: str) -> dict[str, str]:
 
 
 def require_exchanged(token: Token, asked: Collection[str]) -> None:
+    """Raises BadTokenError unless it is an access token that states its scope."""
     if token.kind != ACCESS_TOKEN:
         raise BadTokenError("what the token was exchanged for is no access token, or nothing says so")
     if asked and not token.says_scope:
@@ -214,6 +215,7 @@ def require_about(
     places: tuple[str, ...],
     client: str,
 ) -> None:
+    """Raises BadTokenError or TokenTooWideError unless introspection confirms the request."""
     if said.get("active") is not True:
         raise BadTokenError("the authorization server does not know the token that it gave")
     actor = said.get("act")
@@ -294,6 +296,7 @@ def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT)
 
 
 def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
+    """Raises OtherIssuerError or BadMetadataError unless the server names this issuer."""
     found = _read(body, "what the server says of its issuers")
     resource, issuers = found.get("resource"), found.get("authorization_servers", [])
     if not isinstance(resource, str) or not _covers(resource, server):

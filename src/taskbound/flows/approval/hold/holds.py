@@ -63,12 +63,14 @@ HOLD_LIFE: Final = 8 * 3_600_000_000
 
 
 def names_of(means: Means) -> tuple[str, str]:
+    """Draws the id and the nonce of a new question."""
     return means.chance.name("apr"), means.chance.name("non")
 
 
 def question_of(
     proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
 ) -> Question:
+    """Builds the question about this proposal; `names` are its id and nonce."""
     narrows = proposal.narrows
     latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
     return Question(
@@ -295,6 +297,7 @@ class HoldSheet:
     def take(
         self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
     ) -> StoredAction:
+        """Returns the decision's row, after asking people or using an approval where needed."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
         if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
@@ -384,6 +387,7 @@ class HoldSheet:
         return self.after
 
     def waiter(self, connection: str, request: str, wait: int) -> Waiter:
+        """Returns the waiter whose wait of `wait` seconds starts now."""
         seconds = max(0, min(wait, MOST_WAIT))
         until = Instant(self.now + seconds * 1_000_000) if seconds else Instant(0)
         return Waiter(connection=connection, request=request, until=until)

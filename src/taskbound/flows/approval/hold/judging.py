@@ -80,6 +80,7 @@ NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 
 
 def outlives(task: Task | None) -> bool:
+    """Whether questions of this task stay open after their calls end."""
     return task is not None and task.holds is Holds.OUTLIVE_CALL
 
 

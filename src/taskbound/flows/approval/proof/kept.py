@@ -70,6 +70,7 @@ def subject_of(question: Question) -> str:
 
 
 def trust_of(issuer: Issuer) -> Trust:
+    """Returns the trust configuration of an issuer."""
     return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
 
 

@@ -185,6 +185,7 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
 
 
 def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
+    """Return the statement that this person signs with this key, after showing the amendment."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
     question, before = read_amendment(found)

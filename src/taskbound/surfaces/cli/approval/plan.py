@@ -45,6 +45,7 @@ def is_plan(name: str) -> bool:
 
 
 def show_plan(session: Session, name: str) -> None:
+    """Show a plan as it is to be signed: every byte that would run, in order."""
     found = session.ask(ShowPlan(plan=name), PlanDetail)
     plan, questions = _read(found)
     if session.screen.json:

@@ -42,6 +42,7 @@ _PATIENCE: Final = 20.0
 
 
 async def approved_once(world: World, scene: Scene) -> None:
+    """Show that a held payment runs once after a person other than the requester signs."""
     world.late.write_text("0", encoding="utf-8")
     second_task(world, scene)
     name, reference = LARGE, "invoice 2043"
@@ -78,6 +79,7 @@ async def approved_once(world: World, scene: Scene) -> None:
 
 
 async def asked_after_unknown(world: World, scene: Scene) -> None:
+    """Show that a repeat is held when the server died after the payment and before its answer."""
     world.late.write_text(str(_LATE), encoding="utf-8")
     reference = "invoice 2044"
     order = payment("acme-supplies", 90, reference)
@@ -147,6 +149,7 @@ def _told(world: World, scene: Scene, action: str, got: Answered) -> Tried:
 
 
 def told_denied(scene: Scene, got: Answered) -> None:
+    """Fail the step unless the agent got the denial."""
     scene.says("answer", f"{got.text} [{got.code}]")
     scene.require("the agent receives the denial", holds=got.error and got.code == "approval-denied")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
+    """Generate and enroll a person's key, vouched for by another key unless it is the first."""
     file = world.key_of(person)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     _keygen(world, "-q", "-t", "ed25519", "-N", "", "-C", f"{person}@demo", "-f", str(file))

@@ -64,12 +64,14 @@ def payment(account: str, amount: float, reference: str) -> dict[str, JsonValue]
 
 
 def require(scene: Scene, tried: Tried, decision: str, code: str = "") -> None:
+    """Fail the step unless the daemon decided this with this code."""
     told = f"{tried.decision} {tried.code}".strip()
     wanted = f"{decision} {code}".strip()
     scene.require(f"the decision is `{wanted}`, not `{told}`", holds=told == wanted)
 
 
 async def permitted(world: World, scene: Scene) -> None:
+    """Show that the task's calls succeed, and that only its tools are listed."""
     repository: JsonValue = str(world.repository)
     offered = await (await world.connect()).tools()
     pinned = world.client.ask(ListTools(), ToolRows).rows
@@ -127,6 +129,7 @@ async def refused(world: World, scene: Scene) -> None:
 
 
 async def duplicate_key(world: World, scene: Scene) -> None:
+    """Show that a message with the amount twice is refused: readers disagree about which one counts."""
     before, start = world.books(), world.watch.size()
     line = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}\n'
     pairs: list[tuple[str, JsonValue]] = json.loads(_TWICE, object_pairs_hook=list)
@@ -175,6 +178,7 @@ async def _without(world: World, scene: Scene, sent: bytes) -> None:
 
 
 async def split(world: World, scene: Scene) -> None:
+    """Show that payments that fit singly are refused once together they exceed the task's total."""
     told: str | None = None
     for number, (amount, fits) in enumerate(_PARTS, start=2):
         order = payment("acme-supplies", amount, f"invoice 2041 part {number}")
@@ -267,6 +271,7 @@ _PATIENCE: Final = 20.0
 
 
 async def once_across_a_restart(world: World, scene: Scene) -> None:
+    """Show that a repeated idempotency key pays once, though gateway and daemon were killed."""
     order = payment("blue-freight", 120, "invoice 2042")
     first, answer = await world.call(scene, _PAY, order, key=_KEY)
     require(scene, first, "permit")
@@ -347,6 +352,7 @@ async def changed_schema(world: World, scene: Scene) -> None:
 
 
 async def ended_during_a_call(world: World, scene: Scene) -> None:
+    """Show that a result is withheld when the task ends after the payment and before its answer."""
     world.late.write_text(str(_LATE), encoding="utf-8")
     order = payment("blue-freight", 80, "invoice 2042 express")
     agent = await world.connect()

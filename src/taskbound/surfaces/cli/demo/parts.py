@@ -118,6 +118,7 @@ PAYROLL: Final = (("2026-11.txt", "9,400.00 EUR\n", "Add the payroll of November
 
 
 def make_repository(git: str, place: Path, commits: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Create a repository from (file, text, message) entries and return the commit ids, oldest first."""
     place.mkdir(parents=True)
     _run(git, place, "init", "--quiet")
     _run(git, place, "symbolic-ref", "HEAD", "refs/heads/main")

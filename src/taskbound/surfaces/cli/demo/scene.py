@@ -172,6 +172,7 @@ class Scene:
         self._page.line(label, text)
 
     def trying(self, tool: str, words: str) -> None:
+        """Announce a call of the agent before it is made."""
         self.says("tries", f"{tool} {words}")
 
     def tried(self, one: Tried) -> Tried:
@@ -182,6 +183,7 @@ class Scene:
         return one
 
     def require(self, sentence: str, *, holds: bool) -> None:
+        """Raise StepFailedError unless this holds; print nothing."""
         if not holds:
             raise StepFailedError(f"this does not hold: {sentence}")
 

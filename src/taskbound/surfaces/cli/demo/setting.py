@@ -84,6 +84,7 @@ async def set_up(world: World, scene: Scene) -> None:
 
 
 def second_task(world: World, scene: Scene) -> None:
+    """Start another task after the first one ended."""
     grants: list[JsonValue] = [
         freight(500, 100_000),
         {**freight(250, 50_000), "arguments": _paying("acme-supplies", 250)},

@@ -44,6 +44,7 @@ def blame(agent: str) -> Callable[[Event], Event]:
 
 
 def forge(loot: Loot, index: int, change: Callable[[Event], Event]) -> tuple[bytes, ...]:
+    """Return the lines of an export of the stolen log after changing the event at this index."""
     raws: list[bytes] = []
     heads: dict[str, str] = {}
     """What a record was called, and what it is called now."""

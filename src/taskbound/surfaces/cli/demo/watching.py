@@ -33,10 +33,12 @@ class Watch:
         self._client = client
 
     def newest(self) -> str:
+        """Return the id of the newest action, or ''."""
         rows = self._client.ask(ListActions(limit=1), ActionRows).rows
         return rows[0].action if rows else ""
 
     def since(self, action: str) -> tuple[ActionDetail, ...]:
+        """Return every action after this one, oldest first."""
         found = []
         for row in self._client.ask(ListActions(limit=_PAGE), ActionRows).rows:
             if row.action == action:
@@ -75,6 +77,7 @@ class Kept:
 
 
 def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
+    """Return the checkpoints in a monitor's file, oldest first."""
     found = []
     for line in monitor.read_text(encoding="utf-8").splitlines():
         value = json.loads(line)

@@ -273,6 +273,7 @@ def look_at_minted(
 def tell_minted(
     servers: Iterable[UpstreamRow], targets: Iterable[TargetRow], ceilings: Mapping[str, JsonValue]
 ) -> Iterator[tuple[str, str, str, str]]:
+    """Yield these findings from known rows; each credential of each server once."""
     known = {one.name: one for one in targets}
     for row in servers:
         name = shown(row.spec.name)

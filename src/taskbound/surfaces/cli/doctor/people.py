@@ -142,6 +142,7 @@ def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str
 
 
 def tell_trouble(found: TokenKeyRows) -> Iterator[tuple[str, str, str, str]]:
+    """Yield why no token can be signed now; bad only if tokens were signed before."""
     if found.trouble:
         text = f"no token can be signed: {found.trouble}"
         yield "bad" if found.rows else "warn", "token-signer", text, found.advice
@@ -205,6 +206,7 @@ _SECOND: Final = 1_000_000
 
 
 def look_at_trusts(client: Client) -> Iterator[tuple[str, str, str, str]]:
+    """Yield findings about every trust domain."""
     for one in client.ask(ListTrusts(), TrustRows).rows:
         age = max(0, time.time_ns() // 1000 - one.confirmed) // _SECOND
         fresh = f"confirmed {age} s ago" if one.confirmed else "never confirmed"

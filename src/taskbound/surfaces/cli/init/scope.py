@@ -41,10 +41,12 @@ class Offer:
 
     @property
     def paths(self) -> tuple[str, ...]:
+        """Return the argument places that must lie below a directory."""
         return self._of(Sort.PATH, Sort.EITHER)
 
     @property
     def addresses(self) -> tuple[str, ...]:
+        """Return the argument places that must be web addresses."""
         return self._of(Sort.WEB, Sort.EITHER)
 
     @property

@@ -69,6 +69,7 @@ def put_back(session: Session) -> None:
 
 
 def forget_originals(session: Session) -> None:
+    """Delete the kept originals after the user confirms."""
     paths = kept(session.place.home)
     if not paths:
         raise NoUndoError("no original of a configuration is kept")

@@ -229,6 +229,7 @@ def deliver_code(session: Session, agent: AgentDetail) -> Done:
 
 
 def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
+    """Return the active agent after giving its monitor's code back, if there is one."""
     if code:
         session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
     session.ask(ActivateAgent(name=name), Done)

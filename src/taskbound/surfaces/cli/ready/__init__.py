@@ -54,6 +54,7 @@ def find_ready(spec: ServerSpec) -> tuple[str, ToolFile] | None:
 
 
 def package_of(spec: ServerSpec) -> Package | None:
+    """Return the server's package, or None if unknown."""
     installed = _INSTALLED.fullmatch(spec.lock)
     if installed is not None:
         name = re.sub(r"[-_.]+", "-", installed["name"]).lower()

@@ -90,6 +90,7 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def signal(self, number: int) -> None:
+        """Signal the keeper, unless it has exited."""
         send_signal(self._process, number)
 
     def start(self, program: str, words: Sequence[str]) -> str:

@@ -166,6 +166,7 @@ class _Run:
             return self._wait(reading)
 
     def sweep(self) -> None:
+        """End remaining descendants: only needed if the keeper was killed or never ended."""
         left = end_beneath(gently=False)
         if left:
             self._session.screen.note(f"taskbound: these could not be ended: {', '.join(map(str, left))}")

@@ -84,6 +84,7 @@ def find_scope(session: Session, told: str) -> Given:
 
 
 def find_tools(session: Session, file: str, *, offline: bool) -> Tools | None:
+    """Return the tools by full name, or None if unavailable."""
     if file:
         return _tools_of(file)
     if offline:

@@ -197,6 +197,7 @@ def _say_testing(session: Session, testing: TargetTesting) -> None:
 
 
 def row_of(session: Session, name: str) -> TargetRow:
+    """Return the target with this name; raises as `only_row`."""
     return only_row(session.ask(ListTargets(name=name), TargetRows), name)
 
 

@@ -183,6 +183,7 @@ class Parked:
             self._look(parent)
 
     def wake(self, parent: Call) -> None:
+        """Wakes the waiters for this call's client after its state has changed."""
         place = self._places.get(parent)
         if place is not None:
             place.back.set()

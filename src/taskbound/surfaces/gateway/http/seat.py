@@ -297,6 +297,7 @@ class Seat:
             exchange.reply.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
+        """Returns the subscriptions of the exchange's session; None for a modern client."""
         exchange = self._open.get(request) if isinstance(request, int) else None
         return exchange.session.talk if exchange is not None and exchange.session is not None else None
 

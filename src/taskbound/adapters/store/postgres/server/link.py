@@ -227,6 +227,7 @@ class PostgresLink(Link):
     def locked(
         self, read: Callable[..., T], text: str, values: Sequence[Value] = (), lock: str = ""
     ) -> tuple[T, ...]:
+        """Applies `read` to rows that the statement itself, or this clause, locks."""
         return self._read(read, self._run(f"{text} {lock}" if lock else text, values))
 
     def change(

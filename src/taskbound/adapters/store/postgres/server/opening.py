@@ -95,6 +95,7 @@ _HIGHEST: Final = f"SELECT coalesce((SELECT max(number) FROM records), 0) >= {NE
 
 
 def require_server(connection: Connection) -> None:
+    """Refuses a server that is too old, read-only, or may lose or change data."""
     version, standby, safe, encoding, reads = _row(connection, _SERVER)
     if not isinstance(version, int) or version < OLDEST:
         raise OldDatabaseServerError(f"the server's version is {version}")
@@ -308,6 +309,7 @@ def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
 
 
 def wanted_rights() -> frozenset[tuple[str, str, str]]:
+    """Returns (group, table, right) for all rights that must be granted."""
     return frozenset(
         (group, table, right)
         for group, tables in GROUPS.items()
@@ -386,6 +388,7 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: st
 
 
 def examine_database(url: str) -> tuple[Finding, ...]:
+    """Returns every deviation of the database and of the current role from what they must be."""
     try:
         connection = connect(url, application="taskbound db check")
     except psycopg.Error as error:

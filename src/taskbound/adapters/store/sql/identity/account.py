@@ -71,6 +71,7 @@ class SqlAccounts(TableGroup):
         return self._link.all(_ACCOUNT_ROW.read, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
 
     def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
+        """Returns the account, or None if it is not linked to a person."""
         values = _ACCOUNT.values(namespace=namespace, issuer=issuer, subject=subject)
         return self._link.one(_ACCOUNT_ROW.read, _ACCOUNT.text, values)
 
@@ -84,6 +85,7 @@ class SqlAccounts(TableGroup):
         return Instant(self._link.one(int, _SESSION_UNTIL, (namespace, session, person)) or 0)
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
+        """Returns every session, the oldest first."""
         return self._link.all(_SESSION_ROW.read, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
 
     def spaces(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ class SqlAccounts(TableGroup):
         return found if taken else None
 
     def sign_ins_of(self, namespace: str, address: str) -> tuple[SignIn, ...]:
+        """Returns this address's pending sign-ins, oldest first."""
         return self._link.all(_SIGN_IN_ROW.read, _OF.text, _OF.values(namespace=namespace, address=address))
 
     def count_sign_ins(self, namespace: str) -> int:
@@ -122,9 +125,11 @@ class SqlAccounts(TableGroup):
         self._link.change(_DROP_SESSION.text, _DROP_SESSION.values(namespace=namespace, id=session))
 
     def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` sign-ins that began before this; returns how many."""
         return self._link.change(_SWEEP_SIGN_INS, (before, limit))
 
     def sweep_sessions(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` sessions that ended before this; returns how many."""
         return self._link.change(_SWEEP_SESSIONS, (before, limit))
 
 
@@ -169,4 +174,5 @@ class SqlAnswered(TableGroup):
         self._link.change(_FORGET, (row.namespace, row.principal, row.key, row.request))
 
     def sweep(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` keys that expired before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))

@@ -107,6 +107,7 @@ class SqlIdentities(TableGroup):
         return self._link.one(PERSON_ROW.read, _PERSON.text, _PERSON.values(namespace=namespace, name=name))
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
+        """Returns every person, by name in order."""
         found = self._link.all(PERSON_ROW.read, PERSONS.text, PERSONS.values(namespace=namespace))
         return {one.name: one for one in found}
 
@@ -135,6 +136,7 @@ class SqlIdentities(TableGroup):
         return self._link.all(_AGENT_ROW.read, _AGENTS.text, _AGENTS.values(namespace=namespace))
 
     def namespaces(self) -> tuple[str, ...]:
+        """Returns every namespace that has an agent, in order."""
         return self._link.all(str, _NAMESPACES)
 
     def monitors(self) -> Mapping[str, str]:

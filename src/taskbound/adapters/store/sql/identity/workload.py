@@ -158,18 +158,23 @@ class SqlTrusts(TableGroup):
     __slots__ = ()
 
     def trust(self, namespace: str, domain: str) -> Trust | None:
+        """Returns the trust domain with this name, or None."""
         return self._link.one(_TRUST_ROW.read, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
 
     def trusts(self, namespace: str) -> tuple[Trust, ...]:
+        """Returns every trust domain of a namespace, by name."""
         return self._link.all(_TRUST_ROW.read, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
 
     def all_trusts(self) -> tuple[Trust, ...]:
+        """Returns every trust domain of every namespace, by both."""
         return self._link.all(_TRUST_ROW.read, _ALL.text)
 
     def put_trust(self, trust: Trust, *, expect: int) -> None:
+        """Writes the trust domain."""
         _TRUST_ROW.put(self._link, trust, expect)
 
     def drop_trust(self, namespace: str, domain: str) -> None:
+        """Deletes the trust domain."""
         self._link.change(_TRUST_DROP.text, _TRUST_DROP.values(namespace=namespace, domain=domain))
 
 

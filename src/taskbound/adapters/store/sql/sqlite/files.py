@@ -61,6 +61,7 @@ class DatabaseInUseError(StoreUnavailableError):
 
 
 def lock_of(database: Path) -> Path:
+    """Returns the path of the lock file."""
     return database.with_name(f"{database.name}-lock")
 
 

@@ -72,6 +72,7 @@ class SqlAmendments(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[StoredAmendment, ...]:
+        """Returns amendments, newest first."""
         query = _PAGE
         values: list[Value] = [namespace]
         if states:
@@ -85,9 +86,11 @@ class SqlAmendments(TableGroup):
         return self._whole(self._link.all(read_amendment, query, (*values, limit)))
 
     def open_amendments(self) -> tuple[StoredAmendment, ...]:
+        """Returns all open amendments of every namespace, oldest first."""
         return self._link.all(read_amendment, _OPEN)
 
     def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
+        """As `amendment`, locked."""
         return self._first(self._link.locked(read_amendment, _ONE, (namespace, amendment), CHANGING))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:

@@ -177,6 +177,7 @@ class SqlTasks(TableGroup):
         limit: int = 50,
         before: str = "",
     ) -> tuple[Task, ...]:
+        """Returns tasks, newest first."""
         page = _page(bool(agent), min(len(states), 2), bool(before))
         values = page.values(
             namespace=namespace,
@@ -189,6 +190,7 @@ class SqlTasks(TableGroup):
         return self._link.all(TASK_ROW.read, page.text, values)
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
+        """Returns tasks of any namespace that passed their deadline and have not ended, oldest first."""
         return self._link.all(TASK_ROW.read, _DUE, (now, limit))
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
@@ -207,6 +209,7 @@ class SqlTasks(TableGroup):
         return tuple(sorted(found, key=lambda one: (one.started, one.id)))
 
     def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
+        """Returns missed heartbeats of any namespace, oldest first."""
         return self._link.all(_read_heartbeat, _OVERDUE, (now, limit))
 
     def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
@@ -217,6 +220,7 @@ class SqlTasks(TableGroup):
         return self.lock_remainders(namespace, (task,))[task]
 
     def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
+        """Returns how many tasks are in this state; with `learning`, only learning ones."""
         return self._link.whole(_COUNT_LEARNING if learning else _COUNT, (namespace, state.value))
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
@@ -288,6 +292,7 @@ class SqlTasks(TableGroup):
         self._link.change(_CLOSE, (namespace, task))
 
     def put_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Stores the heartbeat that the task must send."""
         values = (heartbeat.namespace, heartbeat.task, heartbeat.due, int(heartbeat.missed))
         self._link.change(_PUT_HEARTBEAT, values)
 
@@ -369,6 +374,7 @@ class SqlUnclaimed(TableGroup):
     __slots__ = ()
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
+        """Returns due notes, oldest first."""
         return self._link.all(_read_unclaimed, _UNCLAIMED_DUE, (now, limit))
 
     def note(self, namespace: str, task: str) -> Unclaimed | None:

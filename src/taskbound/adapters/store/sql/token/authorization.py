@@ -200,6 +200,7 @@ class SqlAuthorizations(TableGroup):
         return self._link.one(_client, _CLIENT.text, _CLIENT.values(namespace=namespace, id=client))
 
     def clients(self, namespace: str) -> tuple[RegisteredClient, ...]:
+        """Returns every registered client, by name in order."""
         return self._link.all(_client, _CLIENTS.text, _CLIENTS.values(namespace=namespace))
 
     def put_client(self, client: RegisteredClient) -> None:
@@ -244,6 +245,7 @@ class SqlAuthorizations(TableGroup):
     def admissions(
         self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Admission, ...]:
+        """Returns admissions, newest first."""
         return self._link.all(ADMISSION_ROW.read, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
@@ -271,6 +273,7 @@ class SqlAuthorizations(TableGroup):
         return self._link.change(_SWEEP_ASKED, (before, limit))
 
     def sweep_refreshes(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` refresh tokens whose admission ended before this; returns how many."""
         return self._link.change(_SWEEP_REFRESHES, (before, limit))
 
 

@@ -81,6 +81,7 @@ class SqlTokens(TableGroup):
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Token, ...]:
+        """Returns tokens, newest first."""
         return self._link.all(read_token, _SOME, (namespace, task, agent, before, limit))
 
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
@@ -94,6 +95,7 @@ class SqlTokens(TableGroup):
         return self._link.one(read_key, _KEY, (kid,))
 
     def all_keys(self) -> tuple[IssuingKey, ...]:
+        """Returns every key, oldest first."""
         return self._link.all(read_key, _ALL_KEYS)
 
     def insert(self, token: Token) -> None:
@@ -147,6 +149,7 @@ class SqlTokens(TableGroup):
         return {one.id: one for one in found}
 
     def sweep(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` tokens that ended before this; returns how many."""
         return self._link.change(_SWEEP, (before, limit))
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
@@ -248,6 +251,7 @@ class SqlClaims(TableGroup):
         return tuple(self._use(one) for one in claims)
 
     def sweep(self, before: Instant, *, limit: int) -> int:
+        """Deletes up to `limit` claims whose window ended before this; returns how many."""
         over = self._link.locked(read_swept, _CLAIM_SWEEP, (before, limit))
         last: dict[tuple[str, str], Instant] = {}
         for namespace, kind, until in over:
@@ -314,6 +318,7 @@ class SqlSharedClaims(TableGroup):
         return self._link.all(_pair, _DUE, (before,))
 
     def lock_tally(self, namespace: str, service: str) -> Tally:
+        """Returns the service's tally, locked."""
         key = (namespace, service)
         self._link.change(_ROW, key)
         (found,) = self._link.locked(_read_tally, _TALLY, key, ALONE)

@@ -222,6 +222,7 @@ class Wire(asyncio.Protocol):
         return data
 
     def abort(self) -> None:
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -181,6 +181,7 @@ class LookToken:
         self._token = token
 
     async def current(self) -> str:
+        """Returns the token; raises TokenUnavailableError after a rejection."""
         if not self._token:
             raise TokenUnavailableError("the server does not take the token that its issuer gave for it")
         return self._token

@@ -185,6 +185,7 @@ class HttpServer:
         self._session.resume()
 
     def kill(self, reason: str) -> None:
+        """Closes every exchange at once."""
         self._session.end(reason)
 
     async def close(self) -> None:
