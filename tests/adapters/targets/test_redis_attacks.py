@@ -410,7 +410,7 @@ def test_somebodys_program_keeps_the_end_away_for_as_long_as_it_runs_and_no_long
     one = minted(node)
     with node.line() as runs:
         runs.say("EVAL", "while true do end", "0")
-        with pytest.raises(TargetUnavailableError, match="busy with a program"):
+        with pytest.raises(TargetUnavailableError, match="busy running a script"):
             target(node).revoke(name_of(one), ends=ENDS, patience=PATIENCE)
         node.ask("SCRIPT", "KILL")
         with pytest.raises(SaidNoError):

@@ -119,7 +119,7 @@ def test_f13_nobody_was_let_in_and_nothing_was_sent(tmp_path: Path, answer: byte
     ("answer", "error", "why"),
     [
         (b"-LOADING Redis is loading\r\n", TargetUnavailableError, "still loading"),
-        (b"-BUSY Redis is busy running a script.\r\n", TargetUnavailableError, "busy with a program"),
+        (b"-BUSY Redis is busy running a script.\r\n", TargetUnavailableError, "busy running a script"),
         (b"-MASTERDOWN Link with MASTER is down\r\n", TargetUnavailableError, "lost its primary"),
         (b"-READONLY You can't write against a read only replica.\r\n", TargetUnavailableError, "written to"),
         (b"-MISCONF Redis is configured to save\r\n", TargetUnavailableError, "can't write what it keeps"),
@@ -215,7 +215,7 @@ def test_a214_a_server_that_runs_a_program_is_waited_for_and_then_cut(busy: Node
     target.mint(MintOrder(name=name, ends=Instant(1)), READER, patience=10.0)
     with busy.line() as owner, busy.line() as other:
         owner.say("EVAL", "while true do end", "0")
-        with pytest.raises(TargetUnavailableError, match="busy with a program"):
+        with pytest.raises(TargetUnavailableError, match="busy running a script"):
             target.revoke(name, ends=Instant(1), patience=5.0)
         assert other.ask("SCRIPT", "KILL") == "OK"
         with pytest.raises(SaidNoError):

@@ -232,7 +232,7 @@ def test_i07_a_denial_that_somebody_changed_is_no_end(there: Aws) -> None:
     there.iam.put_role_policy(RoleName=LAST, PolicyName=made.name, PolicyDocument=changed)
     for call in (there.target().revoke, there.target().look):
         told = {"ends": made.ends} if call.__name__ == "revoke" else {}
-        with pytest.raises(TargetUnavailableError, match="somebody changed"):
+        with pytest.raises(TargetUnavailableError, match="another process changed"):
             call(made.name, patience=PATIENCE, **told)
     there.iam.delete_role_policy(RoleName=LAST, PolicyName=made.name)
     assert there.target().look(made.name, patience=PATIENCE).exists
@@ -429,7 +429,7 @@ def test_i07_a_denial_of_less_than_everything_is_no_end(there: Aws, changed: str
     there.iam.put_role_policy(
         RoleName=LAST, PolicyName=name, PolicyDocument=text.replace('"Resource":"*"', changed)
     )
-    with pytest.raises(TargetUnavailableError, match="somebody changed"):
+    with pytest.raises(TargetUnavailableError, match="another process changed"):
         there.target().look(name, patience=PATIENCE)
     there.iam.delete_role_policy(RoleName=LAST, PolicyName=name)
 
