@@ -113,7 +113,7 @@ def test_no_other_programs_socket_is_taken_away_also_where_that_is_busy(tmp_path
             one = asking.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             one.settimeout(0)
             error = one.connect_ex(str(place))
-        with pytest.raises(GuardInUseError, match="can't be asked"), listening(file):
+        with pytest.raises(GuardInUseError, match="can't be used"), listening(file):
             pass
         assert place.is_socket()
 
