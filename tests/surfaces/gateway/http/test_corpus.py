@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,8 @@ from tests.corpus.g9 import Case, cases, in_modern, rows
 from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, Answer, Near, near
 from tests.surfaces.gateway.test_corpus import SILENT, arguments_of, calls_in
+
+pytestmark = pytest.mark.anyio
 
 Row = Mapping[str, Any]
 Era = Literal["legacy", "modern"]
@@ -60,23 +61,20 @@ async def request_of(there: Near, row: Row) -> bytes:
     return raw.replace(b"\r\n\r\n", b"\r\n" + again + b"\r\n\r\n", 1) if again else raw
 
 
-def test_g9_what_is_sent_to_the_front_is_refused_by_name_and_its_twin_is_served(tmp_path: Path) -> None:
-    async def story() -> None:
-        log = tmp_path / "log"
-        async with near(tmp_path, echo(log=log)) as there:
-            for row in rows("g9-front"):
-                raw = await request_of(there, row)
-                decided, reported = there.daemon.count(Decide), len(there.refused)
-                found = await there.send(raw)
-                code = found.code if found.headers.get("content-type") == "application/json" else ""
-                assert (found.status, code or "ok") == (row["status"], row["expect"]), row["id"]
-                assert there.refused[reported:] == [row["expect"]] * row["recorded"], row["id"]
-                calls = row["expect"] == "ok" and row["base"] != "empty"
-                assert there.daemon.count(Decide) - decided == calls, row["id"]
-                assert TOKEN.partition(".")[2] not in found.body.decode(), row["id"]
-            assert len(calls_in(log)) == there.daemon.count(Decide)
-
-    asyncio.run(story())
+async def test_g9_what_is_sent_to_the_front_is_refused_by_name_and_its_twin_is_served(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with near(tmp_path, echo(log=log)) as there:
+        for row in rows("g9-front"):
+            raw = await request_of(there, row)
+            decided, reported = there.daemon.count(Decide), len(there.refused)
+            found = await there.send(raw)
+            code = found.code if found.headers.get("content-type") == "application/json" else ""
+            assert (found.status, code or "ok") == (row["status"], row["expect"]), row["id"]
+            assert there.refused[reported:] == [row["expect"]] * row["recorded"], row["id"]
+            calls = row["expect"] == "ok" and row["base"] != "empty"
+            assert there.daemon.count(Decide) - decided == calls, row["id"]
+            assert TOKEN.partition(".")[2] not in found.body.decode(), row["id"]
+        assert len(calls_in(log)) == there.daemon.count(Decide)
 
 
 # --- what was written for a pipe ----------------------------------------------------------------------------
@@ -145,53 +143,47 @@ def method_of(body: bytes) -> str:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_g9_each_refused_line_is_refused_as_a_body_and_nothing_of_it_goes_further(
+async def test_g9_each_refused_line_is_refused_as_a_body_and_nothing_of_it_goes_further(
     tmp_path: Path, era: Era
 ) -> None:
-    async def story() -> None:
-        log = tmp_path / "log"
-        async with near(tmp_path, echo(log=log)) as there:
-            post = await poster(there, era)
-            found = bodies(era, refused=True)
-            for case, body in found:
-                if case.expect == "unknown-tool":
-                    continue  # the daemon's to say, and decided
-                reported = len(there.refused)
-                answer = await post(body)
-                # A header can't say some of these names and methods, and then differs from the body.
-                assert answer.code in {case.expect, "header-mismatch"}, (case.id, answer)
-                assert there.daemon.count(Decide) == 0, case.id
-                if b"tools/call" in body and case.expect != "unknown-method":
-                    assert there.refused[reported:] == [answer.code], case.id
-            assert len(found) > {"legacy": 130, "modern": 80}[era]
-            assert (await there.call(TOKEN, "echo__echo", {"text": "last"})).text == "last"
-            assert calls_in(log) == [b'{"text":"last"}']
-
-    asyncio.run(story())
+    log = tmp_path / "log"
+    async with near(tmp_path, echo(log=log)) as there:
+        post = await poster(there, era)
+        found = bodies(era, refused=True)
+        for case, body in found:
+            if case.expect == "unknown-tool":
+                continue  # the daemon's to say, and decided
+            reported = len(there.refused)
+            answer = await post(body)
+            # A header can't say some of these names and methods, and then differs from the body.
+            assert answer.code in {case.expect, "header-mismatch"}, (case.id, answer)
+            assert there.daemon.count(Decide) == 0, case.id
+            if b"tools/call" in body and case.expect != "unknown-method":
+                assert there.refused[reported:] == [answer.code], case.id
+        assert len(found) > {"legacy": 130, "modern": 80}[era]
+        assert (await there.call(TOKEN, "echo__echo", {"text": "last"})).text == "last"
+        assert calls_in(log) == [b'{"text":"last"}']
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_g9_each_twin_is_served_as_a_body_and_its_arguments_arrive_byte_for_byte(
+async def test_g9_each_twin_is_served_as_a_body_and_its_arguments_arrive_byte_for_byte(
     tmp_path: Path, era: Era
 ) -> None:
-    async def story() -> None:
-        log = tmp_path / "log"
-        async with near(tmp_path, echo(log=log)) as there:
-            post = await poster(there, era)
-            compared = 0
-            for case, body in bodies(era, refused=False):
-                if case.calls != 1 or b'"id":' not in body:
-                    continue
-                seen = len(calls_in(log)) if log.exists() else 0
-                answer = await post(body)
-                assert (answer.status, answer.code) == (200, ""), (case.id, answer)
-                assert calls_in(log)[seen:] == arguments_of(body), case.id
-                compared += 1
-            assert compared > {"legacy": 120, "modern": 80}[era]
-            assert there.daemon.count(Malformed) == 0
-
-    asyncio.run(story())
+    log = tmp_path / "log"
+    async with near(tmp_path, echo(log=log)) as there:
+        post = await poster(there, era)
+        compared = 0
+        for case, body in bodies(era, refused=False):
+            if case.calls != 1 or b'"id":' not in body:
+                continue
+            seen = len(calls_in(log)) if log.exists() else 0
+            answer = await post(body)
+            assert (answer.status, answer.code) == (200, ""), (case.id, answer)
+            assert calls_in(log)[seen:] == arguments_of(body), case.id
+            compared += 1
+        assert compared > {"legacy": 120, "modern": 80}[era]
+        assert there.daemon.count(Malformed) == 0
 
 
 def test_a_line_in_the_words_of_the_modern_era_names_its_revision() -> None:

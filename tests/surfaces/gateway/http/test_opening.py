@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.peers.daemon import Held
     from tests.surfaces.gateway.http.fronting import Wire
 
+pytestmark = pytest.mark.anyio
+
 
 def named(ask: ShowProof) -> Seated:
     text = ask.shown.authorization.removeprefix("Bearer ")
@@ -39,88 +41,73 @@ async def opening(there: Near, stack: AsyncExitStack, held: Any) -> tuple[list[W
     return wires, first
 
 
-def test_a_token_that_is_refused_as_a_seat_opens_spoils_it_for_no_other_one(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-            first.answer(Fault(code="token-revoked", message="no", family="denied"))
-            assert [(await one.answer()).status for one in wires] == [200, 200]
-            assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one", "two"]
-
-    asyncio.run(story())
+async def test_a_token_that_is_refused_as_a_seat_opens_spoils_it_for_no_other_one(tmp_path: Path) -> None:
+    async with near(tmp_path) as there, AsyncExitStack() as stack:
+        await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
+        with there.daemon.holding(Open) as held:
+            wires, first = await opening(there, stack, held)
+        first.answer(Fault(code="token-revoked", message="no", family="denied"))
+        assert [(await one.answer()).status for one in wires] == [200, 200]
+        assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one", "two"]
 
 
-def test_a_token_with_which_a_connection_was_refused_is_not_tried_again_once_there_is_another(
+async def test_a_token_with_which_a_connection_was_refused_is_not_tried_again_once_there_is_another(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        async with near(tmp_path, check=60.0) as there:
-            ends = {"long": 3, "short": 2}
+    async with near(tmp_path, check=60.0) as there:
+        ends = {"long": 3, "short": 2}
 
-            def seated(ask: ShowProof) -> Seated:
-                text = ask.shown.authorization.removeprefix("Bearer ")
-                return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
+        def seated(ask: ShowProof) -> Seated:
+            text = ask.shown.authorization.removeprefix("Bearer ")
+            return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
 
-            there.daemon.on[ShowProof] = seated
-            assert (await there.send(there.modern("long", LIST))).status == 200
-            there.daemon.on[Open] = lambda ask: (
-                Fault(code="token-revoked", message="no", family="denied") if ask.token == "long" else None
-            )
-            before = there.daemon.count(Open)
-            there.daemon.drop()
-            await there.until(
-                lambda: there.daemon.count(Open) > before + 1
-            )  # again and again: there is no other
-            found = await there.send(there.modern("short", LIST))
-            assert DECISION_KEY not in str(found.json), "it is connected again"
-            tried = [one.token for one in there.daemon.asks if isinstance(one, Open) and one.token]
-            assert tried[tried.index("short") :] == ["short"]
-            assert tried.count("long") == len(tried) - 1
-
-    asyncio.run(story())
+        there.daemon.on[ShowProof] = seated
+        assert (await there.send(there.modern("long", LIST))).status == 200
+        there.daemon.on[Open] = lambda ask: (
+            Fault(code="token-revoked", message="no", family="denied") if ask.token == "long" else None
+        )
+        before = there.daemon.count(Open)
+        there.daemon.drop()
+        await there.until(lambda: there.daemon.count(Open) > before + 1)  # again and again: there is no other
+        found = await there.send(there.modern("short", LIST))
+        assert DECISION_KEY not in str(found.json), "it is connected again"
+        tried = [one.token for one in there.daemon.asks if isinstance(one, Open) and one.token]
+        assert tried[tried.index("short") :] == ["short"]
+        assert tried.count("long") == len(tried) - 1
 
 
-def test_a_task_that_is_over_as_its_seat_opens_is_asked_about_with_no_other_token(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-            first.answer(ended(first.ask))
-            found = [await one.answer() for one in wires]
-            assert [(one.status, one.code) for one in found] == [(401, "task-ended")] * 2
-            assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one"]
+async def test_a_task_that_is_over_as_its_seat_opens_is_asked_about_with_no_other_token(
+    tmp_path: Path,
+) -> None:
+    async with near(tmp_path) as there, AsyncExitStack() as stack:
+        await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
+        with there.daemon.holding(Open) as held:
+            wires, first = await opening(there, stack, held)
+        first.answer(ended(first.ask))
+        found = [await one.answer() for one in wires]
+        assert [(one.status, one.code) for one in found] == [(401, "task-ended")] * 2
+        assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one"]
 
-    asyncio.run(story())
 
-
-def test_who_waits_for_a_seat_whose_connection_cannot_even_be_tried_is_told_so(tmp_path: Path) -> None:
+async def test_who_waits_for_a_seat_whose_connection_cannot_even_be_tried_is_told_so(tmp_path: Path) -> None:
     async def full(**_: object) -> NoReturn:
         raise OSError(EMFILE, "too many open files")
 
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            there.front._door.seat = lambda agent, token: full  # noqa: ARG005, SLF001 -- what wiring gives
-            found = await there.send(there.modern(TOKEN, LIST))
-            assert (found.status, found.code) == (503, "daemon-lost")
-
-    asyncio.run(story())
+    async with near(tmp_path) as there:
+        there.front._door.seat = lambda agent, token: full  # noqa: ARG005, SLF001 -- what wiring gives
+        found = await there.send(there.modern(TOKEN, LIST))
+        assert (found.status, found.code) == (503, "daemon-lost")
 
 
-def test_a_seat_that_was_never_opened_is_none_and_the_next_request_opens_one(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            there.daemon.on[Open] = lambda ask: (
-                Fault(code="token-revoked", message="no", family="unproven") if ask.token else None
-            )
-            found = await there.send(there.modern(TOKEN, LIST))
-            assert (found.status, found.code) == (401, "token-revoked")
-            del there.daemon.on[Open]
-            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
-
-    asyncio.run(story())
+async def test_a_seat_that_was_never_opened_is_none_and_the_next_request_opens_one(tmp_path: Path) -> None:
+    async with near(tmp_path) as there:
+        there.daemon.on[Open] = lambda ask: (
+            Fault(code="token-revoked", message="no", family="unproven") if ask.token else None
+        )
+        found = await there.send(there.modern(TOKEN, LIST))
+        assert (found.status, found.code) == (401, "token-revoked")
+        del there.daemon.on[Open]
+        assert (await there.send(there.modern(TOKEN, LIST))).status == 200
 
 
 def test_a_seat_for_which_nobody_waits_is_refused_without_a_word_in_the_log(
@@ -143,37 +130,31 @@ def test_a_seat_for_which_nobody_waits_is_refused_without_a_word_in_the_log(
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
-def test_who_leaves_while_a_seat_opens_takes_nobody_along(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-                wires[0].writer.close()
-                await there.until(lambda: len(there.front._work) == 1)  # noqa: SLF001 -- that one waits on is the point
-            first.answer(there.daemon.answer(first.ask))
-            assert (await wires[1].answer()).status == 200
-
-    asyncio.run(story())
+async def test_who_leaves_while_a_seat_opens_takes_nobody_along(tmp_path: Path) -> None:
+    async with near(tmp_path) as there, AsyncExitStack() as stack:
+        await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
+        with there.daemon.holding(Open) as held:
+            wires, first = await opening(there, stack, held)
+            wires[0].writer.close()
+            await there.until(lambda: len(there.front._work) == 1)  # noqa: SLF001 -- that one waits on is the point
+        first.answer(there.daemon.answer(first.ask))
+        assert (await wires[1].answer()).status == 200
 
 
-def test_a_stream_of_a_task_whose_connection_took_long_is_not_closed_for_that(tmp_path: Path) -> None:
-    async def story() -> None:
-        clock = Clock()
-        async with near(tmp_path, timings=PATIENT, fresh=3.0, check=1.0) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Bind) as looks, there.daemon.holding(Open) as held:
-                wire = await begun(there, stack, there.modern(TOKEN, LISTEN))
-                one = await held.next()
-                clock.pass_by(4)
-                one.answer(there.daemon.answer(one.ask))
-                await wire.head()
-                await wire.event()
-                look = await looks.next()
-                clock.pass_by(1.5)
-                assert (await there.send(there.modern(TOKEN, LIST))).status == 200
-                look.answer(there.daemon.answer(look.ask))
-            there.daemon.push(TaskPush(task="tsk_1", state="running"))
-            assert await wire.event() is not None
-
-    asyncio.run(story())
+async def test_a_stream_of_a_task_whose_connection_took_long_is_not_closed_for_that(tmp_path: Path) -> None:
+    clock = Clock()
+    async with near(tmp_path, timings=PATIENT, fresh=3.0, check=1.0) as there, AsyncExitStack() as stack:
+        await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
+        with there.daemon.holding(Bind) as looks, there.daemon.holding(Open) as held:
+            wire = await begun(there, stack, there.modern(TOKEN, LISTEN))
+            one = await held.next()
+            clock.pass_by(4)
+            one.answer(there.daemon.answer(one.ask))
+            await wire.head()
+            await wire.event()
+            look = await looks.next()
+            clock.pass_by(1.5)
+            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+            look.answer(there.daemon.answer(look.ask))
+        there.daemon.push(TaskPush(task="tsk_1", state="running"))
+        assert await wire.event() is not None

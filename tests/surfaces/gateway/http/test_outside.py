@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,8 @@ from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Near, Wire, near
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+pytestmark = pytest.mark.anyio
 
 A = "test://a"
 
@@ -63,42 +64,37 @@ class Old:
         assert found["result"]["content"][0]["text"] == "done"
 
 
-def test_each_session_hears_on_its_stream_what_it_asked_for_and_no_other_s(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path, speaking(log=tmp_path / "log")) as there:
-            one, other = await Old.begin(there), await Old.begin(there)
-            async with await one.hear() as mine, await other.hear() as others:
-                assert (await one.ask("resources/subscribe", {"uri": A}))["result"] == {}
-                await one.say(updated(A))
-                heard = await mine.event()
+async def test_each_session_hears_on_its_stream_what_it_asked_for_and_no_other_s(tmp_path: Path) -> None:
+    async with near(tmp_path, speaking(log=tmp_path / "log")) as there:
+        one, other = await Old.begin(there), await Old.begin(there)
+        async with await one.hear() as mine, await other.hear() as others:
+            assert (await one.ask("resources/subscribe", {"uri": A}))["result"] == {}
+            await one.say(updated(A))
+            heard = await mine.event()
+            assert heard is not None
+            assert (heard["method"], heard["params"]) == ("notifications/resources/updated", {"uri": A})
+            await one.say(notice("prompts/list_changed"))
+            for wire in (mine, others):  # the other one hears this first
+                heard = await wire.event()
                 assert heard is not None
-                assert (heard["method"], heard["params"]) == ("notifications/resources/updated", {"uri": A})
-                await one.say(notice("prompts/list_changed"))
-                for wire in (mine, others):  # the other one hears this first
-                    heard = await wire.event()
-                    assert heard is not None
-                    assert heard["method"] == "notifications/prompts/list_changed"
-
-    asyncio.run(story())
+                assert heard["method"] == "notifications/prompts/list_changed"
 
 
-def test_a_second_stream_takes_the_place_of_the_first_and_a_session_s_end_ends_it(tmp_path: Path) -> None:
+async def test_a_second_stream_takes_the_place_of_the_first_and_a_session_s_end_ends_it(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "log"
-
-    async def story() -> None:
-        async with near(tmp_path, speaking(log=log)) as there:
-            old = await Old.begin(there)
-            async with await old.hear() as first, await old.hear() as second:
-                assert await first.event() is None
-                assert (await old.ask("resources/subscribe", {"uri": A}))["result"] == {}
-                end = there.raw(
-                    TOKEN, b"", verb="DELETE", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25"
-                )
-                assert (await there.send(end)).status == 200
-                assert await second.event() is None
-                await there.until(lambda: b"resources/unsubscribe" in log.read_bytes())
-
-    asyncio.run(story())
+    async with near(tmp_path, speaking(log=log)) as there:
+        old = await Old.begin(there)
+        async with await old.hear() as first, await old.hear() as second:
+            assert await first.event() is None
+            assert (await old.ask("resources/subscribe", {"uri": A}))["result"] == {}
+            end = there.raw(
+                TOKEN, b"", verb="DELETE", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25"
+            )
+            assert (await there.send(end)).status == 200
+            assert await second.event() is None
+            await there.until(lambda: b"resources/unsubscribe" in log.read_bytes())
 
 
 def _push(there: Near) -> None:
@@ -114,40 +110,29 @@ def _hang(there: Near) -> None:
 
 
 @pytest.mark.parametrize("end", [_push, _refuse, _hang])
-def test_law_10_a_stream_ends_with_the_task_and_when_nobody_says_that_it_may_be_open(
+async def test_law_10_a_stream_ends_with_the_task_and_when_nobody_says_that_it_may_be_open(
     tmp_path: Path, end: Callable[[Near], None]
 ) -> None:
-    async def story() -> None:
-        async with near(tmp_path, speaking(), check=0.05, fresh=0.2) as there:
-            old = await Old.begin(there)
-            await old.say()
-            async with await old.hear() as wire:
-                end(there)
-                while await wire.event() is not None:
-                    pass
-
-    asyncio.run(story())
+    async with near(tmp_path, speaking(), check=0.05, fresh=0.2) as there:
+        old = await Old.begin(there)
+        await old.say()
+        async with await old.hear() as wire:
+            end(there)
+            while await wire.event() is not None:
+                pass
 
 
-def test_a_modern_client_has_no_such_stream_and_a_legacy_one_needs_its_session(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            modern = await there.send(there.raw(TOKEN, b"", verb="GET", MCP_Protocol_Version=MODERN))
-            assert (modern.status, modern.code) == (405, "http-method")
-            none = await there.send(there.raw(TOKEN, b"", verb="GET"))
-            assert (none.status, none.code) == (400, "no-session")
-
-    asyncio.run(story())
+async def test_a_modern_client_has_no_such_stream_and_a_legacy_one_needs_its_session(tmp_path: Path) -> None:
+    async with near(tmp_path) as there:
+        modern = await there.send(there.raw(TOKEN, b"", verb="GET", MCP_Protocol_Version=MODERN))
+        assert (modern.status, modern.code) == (405, "http-method")
+        none = await there.send(there.raw(TOKEN, b"", verb="GET"))
+        assert (none.status, none.code) == (400, "no-session")
 
 
-def test_a_session_of_another_token_is_none(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            old = await Old.begin(there)
-            raw = there.raw(
-                OTHER, b"", verb="GET", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25"
-            )
-            found = await there.send(raw)
-            assert (found.status, found.code) == (404, "unknown-session")
-
-    asyncio.run(story())
+async def test_a_session_of_another_token_is_none(tmp_path: Path) -> None:
+    async with near(tmp_path) as there:
+        old = await Old.begin(there)
+        raw = there.raw(OTHER, b"", verb="GET", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25")
+        found = await there.send(raw)
+        assert (found.status, found.code) == (404, "unknown-session")

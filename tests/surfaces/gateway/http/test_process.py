@@ -19,6 +19,8 @@ from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import Fronted, front
 from tests.surfaces.gateway.real import real
 
+pytestmark = pytest.mark.anyio
+
 
 class Proving(httpx2.Auth):
     """Shows a token with a proof of each request."""
@@ -52,53 +54,47 @@ def everything_of(pid: int) -> bytes:
 
 
 @pytest.mark.timeout(180)
-def test_two_tasks_in_both_eras_by_the_official_client_until_one_of_them_ends(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with real(tmp_path, echo()) as place, front(place) as there:
-            first = place.task
-            second = place.start_task()
-            assert place.status().fronts == (DEFAULT_GATEWAY,)
-            tokens = [there.token(first), there.token(second)]
-            for mode in ("auto", "legacy"):
-                said = await asyncio.gather(
-                    *(official(there, one, mode, f"{mode}-{n}") for n, one in enumerate(tokens))
-                )
-                assert said == [f"{mode}-0", f"{mode}-1"]
-            assert [one.task for one in place.actions()].count(first) == 2
-            assert [one.task for one in place.actions()].count(second) == 2
+async def test_two_tasks_in_both_eras_by_the_official_client_until_one_of_them_ends(tmp_path: Path) -> None:
+    async with real(tmp_path, echo()) as place, front(place) as there:
+        first = place.task
+        second = place.start_task()
+        assert place.status().fronts == (DEFAULT_GATEWAY,)
+        tokens = [there.token(first), there.token(second)]
+        for mode in ("auto", "legacy"):
+            said = await asyncio.gather(
+                *(official(there, one, mode, f"{mode}-{n}") for n, one in enumerate(tokens))
+            )
+            assert said == [f"{mode}-0", f"{mode}-1"]
+        assert [one.task for one in place.actions()].count(first) == 2
+        assert [one.task for one in place.actions()].count(second) == 2
 
-            # A stream of the second is open while its task is revoked: it is closed, and the first goes on.
-            listen = {
-                "method": "subscriptions/listen",
-                "params": {"notifications": {"toolsListChanged": True}},
-            }
-            async with await there.wire() as wire:
-                wire.send(there.modern(tokens[1], listen))
-                assert (await wire.head()).status == 200
-                place.client.ask(EndTask(task=second, how="revoked", reason="enough"), Done)
-                while await wire.event() is not None:
-                    pass
-            ended = await there.call(tokens[1], "echo__echo", {"text": "a"})
-            assert (ended.status, ended.code) == (401, "task-ended")
-            assert (await there.call(tokens[0], "echo__echo", {"text": "a"})).text == "a"
+        # A stream of the second is open while its task is revoked: it is closed, and the first goes on.
+        listen = {
+            "method": "subscriptions/listen",
+            "params": {"notifications": {"toolsListChanged": True}},
+        }
+        async with await there.wire() as wire:
+            wire.send(there.modern(tokens[1], listen))
+            assert (await wire.head()).status == 200
+            place.client.ask(EndTask(task=second, how="revoked", reason="enough"), Done)
+            while await wire.event() is not None:
+                pass
+        ended = await there.call(tokens[1], "echo__echo", {"text": "a"})
+        assert (ended.status, ended.code) == (401, "task-ended")
+        assert (await there.call(tokens[0], "echo__echo", {"text": "a"})).text == "a"
 
-            for token in tokens:
-                assert token.encode() not in everything_of(there.process.pid)
-
-    asyncio.run(story())
+        for token in tokens:
+            assert token.encode() not in everything_of(there.process.pid)
 
 
-def test_off_the_loopback_there_is_no_front_without_tls(tmp_path: Path) -> None:
-    async def story() -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "taskbound.wiring.gateway",
-            *("--listen", "0.0.0.0:0", "--home", str(tmp_path)),
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ,
-        )
-        _, err = await process.communicate()
-        assert (process.returncode, b"[bad-address]" in err) == (2, True)
-
-    asyncio.run(story())
+async def test_off_the_loopback_there_is_no_front_without_tls(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "taskbound.wiring.gateway",
+        *("--listen", "0.0.0.0:0", "--home", str(tmp_path)),
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ,
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, b"[bad-address]" in err) == (2, True)

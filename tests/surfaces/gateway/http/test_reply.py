@@ -13,6 +13,8 @@ from taskbound.surfaces.gateway.http.reply import Head, Reply, challenges
 from taskbound.surfaces.http.errors import ForeignHostError, VerbError
 from taskbound.wire.connection import Fault
 
+pytestmark = pytest.mark.anyio
+
 LINE = b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
 
 
@@ -67,51 +69,42 @@ def test_an_answer_is_one_piece(eager: bool, line: bytes) -> None:  # noqa: FBT0
     assert seen.ends == 1
 
 
-def test_after_the_end_nothing_is_said() -> None:
-    async def story() -> None:
-        later: tuple[Callable[[Reply], None], ...] = (
-            lambda one: one.tell(LINE),
-            lambda one: one.begin(),
-            lambda one: one.answer(LINE),
-            lambda one: one.accept(),
-            lambda one: one.give(b"{}"),
-            lambda one: one.refuse(VerbError("no")),
-        )
-        for each in later:
-            seen, reply = made(stream=True)
-            reply.answer(LINE)
-            before = len(seen.events)
-            each(reply)
-            assert (len(seen.events), seen.ends) == (before, 1)
-
-    asyncio.run(story())
-
-
-def test_who_takes_no_stream_hears_the_answer_alone_and_who_takes_nothing_else_has_one() -> None:
-    async def story() -> None:
-        seen, reply = made()
-        reply.tell(b'{"told":1}\n')
-        reply.answer(LINE)
-        assert seen.data == LINE.removesuffix(b"\n")
-        seen, reply = made(json=False, stream=True)
-        reply.answer(LINE)
-        assert seen.heads[0][1]["content-type"] == "text/event-stream"
+async def test_after_the_end_nothing_is_said() -> None:
+    later: tuple[Callable[[Reply], None], ...] = (
+        lambda one: one.tell(LINE),
+        lambda one: one.begin(),
+        lambda one: one.answer(LINE),
+        lambda one: one.accept(),
+        lambda one: one.give(b"{}"),
+        lambda one: one.refuse(VerbError("no")),
+    )
+    for each in later:
         seen, reply = made(stream=True)
-        reply.answer(LINE, status=404)
-        assert [status for status, _ in seen.heads] == [404]
-        assert seen.heads[0][1]["content-type"] == "application/json"
-
-    asyncio.run(story())
-
-
-def test_an_answer_in_a_stream_that_was_begun_begins_no_other() -> None:
-    async def story() -> None:
-        seen, reply = made(json=False, stream=True)
-        reply.begin()
         reply.answer(LINE)
-        assert [status for status, _ in seen.heads] == [200]
+        before = len(seen.events)
+        each(reply)
+        assert (len(seen.events), seen.ends) == (before, 1)
 
-    asyncio.run(story())
+
+async def test_who_takes_no_stream_hears_the_answer_alone_and_who_takes_nothing_else_has_one() -> None:
+    seen, reply = made()
+    reply.tell(b'{"told":1}\n')
+    reply.answer(LINE)
+    assert seen.data == LINE.removesuffix(b"\n")
+    seen, reply = made(json=False, stream=True)
+    reply.answer(LINE)
+    assert seen.heads[0][1]["content-type"] == "text/event-stream"
+    seen, reply = made(stream=True)
+    reply.answer(LINE, status=404)
+    assert [status for status, _ in seen.heads] == [404]
+    assert seen.heads[0][1]["content-type"] == "application/json"
+
+
+async def test_an_answer_in_a_stream_that_was_begun_begins_no_other() -> None:
+    seen, reply = made(json=False, stream=True)
+    reply.begin()
+    reply.answer(LINE)
+    assert [status for status, _ in seen.heads] == [200]
 
 
 def test_who_would_rather_have_a_stream_has_one_and_an_end_without_an_answer_is_one() -> None:
@@ -129,19 +122,16 @@ def test_who_is_not_proven_has_sent_no_request_that_counts_whatever_the_daemon_s
     assert "retry-after" not in seen.heads[0][1]
 
 
-def test_a_stream_is_begun_once_and_held_back_by_nobody() -> None:
-    async def story() -> None:
-        seen, reply = made(stream=True)
-        reply.tell(b'{"told":1}\n')
-        reply.tell(b'{"told":\r\n2}\n')
-        reply.begin()
-        reply.answer(LINE)
-        ((status, headers),) = seen.heads
-        assert (status, headers["x-accel-buffering"], headers["cache-control"]) == (200, "no", "no-store")
-        lines = [b'data: {"told":1}', b'data: {"told":', b"data: 2}", b"data: " + LINE[:-1]]
-        assert [one for one in seen.data.splitlines() if one.startswith(b"data")] == lines
-
-    asyncio.run(story())
+async def test_a_stream_is_begun_once_and_held_back_by_nobody() -> None:
+    seen, reply = made(stream=True)
+    reply.tell(b'{"told":1}\n')
+    reply.tell(b'{"told":\r\n2}\n')
+    reply.begin()
+    reply.answer(LINE)
+    ((status, headers),) = seen.heads
+    assert (status, headers["x-accel-buffering"], headers["cache-control"]) == (200, "no", "no-store")
+    lines = [b'data: {"told":1}', b'data: {"told":', b"data: 2}", b"data: " + LINE[:-1]]
+    assert [one for one in seen.data.splitlines() if one.startswith(b"data")] == lines
 
 
 def test_what_needs_no_answer_and_what_is_refused_is_no_stream_even_to_who_would_rather_have_one() -> None:
@@ -184,19 +174,16 @@ def test_what_is_the_same_for_everybody_may_be_kept_for_a_minute() -> None:
     assert seen.heads[0][1]["cache-control"] == "public, max-age=60"
 
 
-def test_a_stream_has_comments_until_it_ends() -> None:
-    async def story() -> None:
-        seen, reply = made(stream=True)
-        reply._alive = 0.001  # noqa: SLF001 -- how often is the point
-        reply.begin()
-        async with asyncio.timeout(20):
-            while seen.data.count(b": \n\n") < 3:
-                await asyncio.to_thread(len, seen.data)
-        reply.answer(LINE)
-        before, loop = len(seen.events), asyncio.get_running_loop()
-        done = loop.create_future()
-        loop.call_later(0.01, done.set_result, None)
-        await done
-        assert len(seen.events) == before
-
-    asyncio.run(story())
+async def test_a_stream_has_comments_until_it_ends() -> None:
+    seen, reply = made(stream=True)
+    reply._alive = 0.001  # noqa: SLF001 -- how often is the point
+    reply.begin()
+    async with asyncio.timeout(20):
+        while seen.data.count(b": \n\n") < 3:
+            await asyncio.to_thread(len, seen.data)
+    reply.answer(LINE)
+    before, loop = len(seen.events), asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.call_later(0.01, done.set_result, None)
+    await done
+    assert len(seen.events) == before

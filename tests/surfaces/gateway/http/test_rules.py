@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from base64 import b64encode
 from pathlib import Path
@@ -15,6 +14,8 @@ from taskbound.surfaces.gateway.http.front import require_era, require_mirrored
 from taskbound.wire.mcp.message import LEGACY, MODERN, Notice, Request, parse_message
 from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import META, TOKEN, Near, near
+
+pytestmark = pytest.mark.anyio
 
 LIST = {"method": "tools/list"}
 DISCOVER = {"method": "server/discover"}
@@ -100,37 +101,31 @@ def unspoken(there: Near) -> list[Case]:
     ]
 
 
-def test_headers_that_say_something_else_than_the_body_are_refused_and_a_call_with_them_is_recorded(
+async def test_headers_that_say_something_else_than_the_body_are_refused_and_a_call_with_them_is_recorded(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            cases = [*mismatched(there), *unspoken(there)]
-            for raw, status, code in cases:
-                found = await there.send(raw)
-                assert (found.status, found.json["error"]["code"]) == (status, code), raw
-                assert found.json["id"] == 1
-            # The calls, and the one that would be an action in another revision.
-            assert there.refused == ["header-mismatch"] * 4 + ["unknown-method"]
-            versions = (await there.send(cases[10][0])).json["error"]["data"]
-            assert (versions["requested"], MODERN in versions["supported"]) == ("v999.0.0", True)
-
-    asyncio.run(story())
+    async with near(tmp_path) as there:
+        cases = [*mismatched(there), *unspoken(there)]
+        for raw, status, code in cases:
+            found = await there.send(raw)
+            assert (found.status, found.json["error"]["code"]) == (status, code), raw
+            assert found.json["id"] == 1
+        # The calls, and the one that would be an action in another revision.
+        assert there.refused == ["header-mismatch"] * 4 + ["unknown-method"]
+        versions = (await there.send(cases[10][0])).json["error"]["data"]
+        assert (versions["requested"], MODERN in versions["supported"]) == ("v999.0.0", True)
 
 
-def test_headers_that_say_the_same_in_another_way_are_taken(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there:
-            name = b64encode(b"echo__echo").decode()
-            for told in ("  echo__echo  ", f"=?base64?{name}?="):
-                found = await there.call(TOKEN, "echo__echo", {}, Mcp_Name=told)
-                assert found.status == 200
-            lower = there.modern(TOKEN, LIST).replace(b"Mcp-Method", b"mcp-method")
-            assert (await there.send(lower)).status == 200
-            assert (await there.send(there.modern(TOKEN, with_meta(less("clientInfo"))))).status == 200
-            assert there.refused == []
-
-    asyncio.run(story())
+async def test_headers_that_say_the_same_in_another_way_are_taken(tmp_path: Path) -> None:
+    async with near(tmp_path) as there:
+        name = b64encode(b"echo__echo").decode()
+        for told in ("  echo__echo  ", f"=?base64?{name}?="):
+            found = await there.call(TOKEN, "echo__echo", {}, Mcp_Name=told)
+            assert found.status == 200
+        lower = there.modern(TOKEN, LIST).replace(b"Mcp-Method", b"mcp-method")
+        assert (await there.send(lower)).status == 200
+        assert (await there.send(there.modern(TOKEN, with_meta(less("clientInfo"))))).status == 200
+        assert there.refused == []
 
 
 SCHEMA: JsonValue = {
@@ -238,15 +233,11 @@ def test_what_a_method_is_about_stands_in_the_header(method: str, name: str) -> 
             era(told | wrong, id=1, method=method, params=params)
 
 
-def test_a_call_is_held_against_the_schema_that_was_pinned(tmp_path: Path) -> None:
+async def test_a_call_is_held_against_the_schema_that_was_pinned(tmp_path: Path) -> None:
     definition = {"name": "marked", "inputSchema": SCHEMA}
     (tmp_path / "tools.json").write_text(json.dumps([definition]))
-
-    async def story() -> None:
-        async with near(tmp_path, echo(tools=tmp_path / "tools.json")) as there:
-            await marked(there)
-
-    asyncio.run(story())
+    async with near(tmp_path, echo(tools=tmp_path / "tools.json")) as there:
+        await marked(there)
 
 
 async def marked(there: Near) -> None:

@@ -32,6 +32,8 @@ from tests.surfaces.gateway.real import Place, ended, real
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.token_world import claims_in
 
+pytestmark = pytest.mark.anyio
+
 CORP = "corp.example"
 METADATA = "/.well-known/oauth-protected-resource/mcp/coder"
 
@@ -102,56 +104,55 @@ async def metadata(there: Fronted, workloads: Workloads) -> Any:
 
 
 @pytest.mark.timeout(120)
-def test_svids_are_asked_for_by_the_bundles_of_now_and_each_takes_its_own_token_alone(tmp_path: Path) -> None:
-    async def story() -> None:
-        servers = Authority("servers")
-        async with real(tmp_path, echo()) as place:
-            await secured(place, tmp_path, servers, roots=False)
-            there_are = Workloads(place, servers, tmp_path)
-            async with front(place) as there:
-                bound = "tls_client_certificate_bound_access_tokens"
-                assert bound not in await metadata(there, there_are)
-                there_are.believe()
+async def test_svids_are_asked_for_by_the_bundles_of_now_and_each_takes_its_own_token_alone(
+    tmp_path: Path,
+) -> None:
+    servers = Authority("servers")
+    async with real(tmp_path, echo()) as place:
+        await secured(place, tmp_path, servers, roots=False)
+        there_are = Workloads(place, servers, tmp_path)
+        async with front(place) as there:
+            bound = "tls_client_certificate_bound_access_tokens"
+            assert bound not in await metadata(there, there_are)
+            there_are.believe()
 
-                async def asks() -> bool:
-                    return bool((await metadata(there, there_are)).get(bound))
+            async def asks() -> bool:
+                return bool((await metadata(there, there_are)).get(bound))
 
-                await until(asks)
-                domain = there_are.domain
-                old, later = domain.svid(), domain.root()
-                token = there_are.token(old)
-                digest = encode_base64url(sha256(old.der).digest())
-                assert claims_in(token)["cnf"] == {"x5t#S256": digest}
-                called = await there_are.called(there, token, old)
-                assert called is not None
-                assert called.text == "a"
-                for another in (domain.svid(), None):  # the same workload's next one, and nothing
-                    refused = await there_are.called(there, token, another)
-                    assert refused is not None
-                    assert (refused.status, refused.code) == (401, "token-unbound")
-                assert await there_are.called(there, token, Domain(CORP, now=domain.now).svid()) is None
+            await until(asks)
+            domain = there_are.domain
+            old, later = domain.svid(), domain.root()
+            token = there_are.token(old)
+            digest = encode_base64url(sha256(old.der).digest())
+            assert claims_in(token)["cnf"] == {"x5t#S256": digest}
+            called = await there_are.called(there, token, old)
+            assert called is not None
+            assert called.text == "a"
+            for another in (domain.svid(), None):  # the same workload's next one, and nothing
+                refused = await there_are.called(there, token, another)
+                assert refused is not None
+                assert (refused.status, refused.code) == (401, "token-unbound")
+            assert await there_are.called(there, token, Domain(CORP, now=domain.now).svid()) is None
 
-                # Authorities rotate while it runs, also past a daemon that is another one.
-                pid = place.status().pid
-                place.kill_daemon()
-                await ended(pid)
-                there_are.publish(later)
-                assert place.status().pid != pid
-                new = domain.svid(by=later)
+            # Authorities rotate while it runs, also past a daemon that is another one.
+            pid = place.status().pid
+            place.kill_daemon()
+            await ended(pid)
+            there_are.publish(later)
+            assert place.status().pid != pid
+            new = domain.svid(by=later)
 
-                async def signs() -> bool:
-                    return place.status().signer == "reachable"
+            async def signs() -> bool:
+                return place.status().signer == "reachable"
 
-                async def taken(svid: Issued, status: int) -> bool:
-                    answer = await there_are.called(there, token, svid)
-                    return (answer.status if answer is not None else 0) == status
+            async def taken(svid: Issued, status: int) -> bool:
+                answer = await there_are.called(there, token, svid)
+                return (answer.status if answer is not None else 0) == status
 
-                await until(lambda: taken(new, 401))
-                await until(lambda: taken(old, 0))
-                await until(signs)
-                called = await there_are.called(there, there_are.token(new), new)
-                assert called is not None
-                assert called.text == "a"
-            assert [one.state for one in place.actions()] == ["succeeded", "succeeded"]
-
-    asyncio.run(story())
+            await until(lambda: taken(new, 401))
+            await until(lambda: taken(old, 0))
+            await until(signs)
+            called = await there_are.called(there, there_are.token(new), new)
+            assert called is not None
+            assert called.text == "a"
+        assert [one.state for one in place.actions()] == ["succeeded", "succeeded"]

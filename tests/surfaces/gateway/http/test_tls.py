@@ -20,6 +20,8 @@ from tests.waiting import others
 if TYPE_CHECKING:
     from tests.surfaces.gateway.http.fronting import Answer
 
+pytestmark = pytest.mark.anyio
+
 ORIGIN = "https://localhost:8701"
 
 
@@ -51,32 +53,31 @@ async def sent(there: Fronted, context: ssl.SSLContext, raw: bytes) -> Answer:
 
 
 @pytest.mark.timeout(120)
-def test_a_token_that_is_bound_to_a_certificate_is_taken_with_it_and_with_no_other(tmp_path: Path) -> None:
-    async def story() -> None:
-        authority = Authority("clients")
-        async with real(tmp_path, echo()) as place:
-            await secured(place, tmp_path, authority)
-            mine, other = (authority.issue(tmp_path, name, name=name) for name in ("mine", "other"))
-            holder = Holder(place.home, origin=ORIGIN)
-            token = holder.token(place.task, certificate=mine.der)
-            keyed = holder.token(place.task)
-            async with front(place) as there:
-                call = there.calling(token, "echo__echo", {"text": "a"})
-                assert (await sent(there, client_context(authority, mine), call)).text == "a"
-                for context, code in (
-                    (client_context(authority, other), "token-unbound"),
-                    (client_context(authority), "token-unbound"),
-                ):
-                    refused = await sent(there, context, call)
-                    assert (refused.status, refused.code) == (401, code)
-                headers: dict[str, Any] = dict(holder.shown(keyed, "POST"))
-                proven = there.calling("", "echo__echo", {"text": "b"}, **headers)
-                assert (await sent(there, client_context(authority), proven)).text == "b"
-                path = "/.well-known/oauth-protected-resource/mcp/coder"
-                raw = there.raw("", b"", verb="GET", path=path, without=("Authorization",))
-                document = (await sent(there, client_context(authority), raw)).json
-                assert document["resource"] == f"{ORIGIN}/mcp/coder"
-                assert document["tls_client_certificate_bound_access_tokens"] is True
-            assert [one.state for one in place.actions()] == ["succeeded", "succeeded"]
-
-    asyncio.run(story())
+async def test_a_token_that_is_bound_to_a_certificate_is_taken_with_it_and_with_no_other(
+    tmp_path: Path,
+) -> None:
+    authority = Authority("clients")
+    async with real(tmp_path, echo()) as place:
+        await secured(place, tmp_path, authority)
+        mine, other = (authority.issue(tmp_path, name, name=name) for name in ("mine", "other"))
+        holder = Holder(place.home, origin=ORIGIN)
+        token = holder.token(place.task, certificate=mine.der)
+        keyed = holder.token(place.task)
+        async with front(place) as there:
+            call = there.calling(token, "echo__echo", {"text": "a"})
+            assert (await sent(there, client_context(authority, mine), call)).text == "a"
+            for context, code in (
+                (client_context(authority, other), "token-unbound"),
+                (client_context(authority), "token-unbound"),
+            ):
+                refused = await sent(there, context, call)
+                assert (refused.status, refused.code) == (401, code)
+            headers: dict[str, Any] = dict(holder.shown(keyed, "POST"))
+            proven = there.calling("", "echo__echo", {"text": "b"}, **headers)
+            assert (await sent(there, client_context(authority), proven)).text == "b"
+            path = "/.well-known/oauth-protected-resource/mcp/coder"
+            raw = there.raw("", b"", verb="GET", path=path, without=("Authorization",))
+            document = (await sent(there, client_context(authority), raw)).json
+            assert document["resource"] == f"{ORIGIN}/mcp/coder"
+            assert document["tls_client_certificate_bound_access_tokens"] is True
+        assert [one.state for one in place.actions()] == ["succeeded", "succeeded"]
