@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,11 @@ class Acting:
         return self.post("/oauth/token", form, DPoP=self.dpop())
 
 
-def acted(folder: Path, work: Callable[[Acting], None], *flags: str, policy: str = "") -> None:
-    """Work with an API whose daemon takes tokens and proves agents."""
-    held(folder, lambda one: work(Acting(one, folder)), *flags, policy=policy)
+@contextmanager
+def acted(folder: Path, *flags: str, policy: str = "") -> Iterator[Acting]:
+    """An API whose daemon takes tokens and proves agents."""
+    with held(folder, *flags, policy=policy) as one:
+        yield Acting(one, folder)
 
 
 def in_loop(one: Holding, work: Callable[[], None]) -> None:

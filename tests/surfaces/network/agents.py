@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tests.surfaces.network.test_tokens import the_task
 from tests.token_world import ISSUER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from taskbound.core.task import Task
     from taskbound.ports.action import StoredAction
@@ -59,8 +60,10 @@ class Acting:
         return self.one.world.events(kind)
 
 
-def acted(folder: Path, work: Callable[[Acting], None], *, policy: str = "") -> None:
-    held(folder, lambda one: work(Acting(one)), policy=policy)
+@contextmanager
+def acted(folder: Path, *, policy: str = "") -> Iterator[Acting]:
+    with held(folder, policy=policy) as one:
+        yield Acting(one)
 
 
 def refused(answer: Answer, status: int, code: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from taskbound.core.tool import ServerIdentity
@@ -12,7 +13,7 @@ from tests.surfaces.network.holding import Holding, held
 from tests.world import ANN, CEILING, World, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.surfaces.network.serving import Answer
@@ -102,22 +103,19 @@ class Evaluating(Acting):
         return told["decision"]
 
 
+@contextmanager
 def evaluated(
     folder: Path,
-    work: Callable[[Evaluating], None],
     *,
     grants: list[dict[str, Any]] | None = None,
     settle: Callable[[World], object] = lambda world: declare(world, "bank__pay"),
     policy: str = "",
-) -> None:
-    """Work as a service that asks; `settle` is done before its task is started."""
-
-    def begin(one: Holding) -> None:
+) -> Iterator[Evaluating]:
+    """A service that asks; `settle` is done before its task is started."""
+    with held(folder, policy=policy) as one:
         settle(one.world)
         one.world.views.forget()
-        work(Evaluating(one, grants or CEILING["grants"]))
-
-    held(folder, begin, policy=policy)
+        yield Evaluating(one, grants or CEILING["grants"])
 
 
 def pay(**changes: Any) -> dict[str, Any]:

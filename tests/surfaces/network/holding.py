@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from anyio.from_thread import start_blocking_portal
 
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.flows.token import PersonTokenOrder
@@ -67,22 +69,21 @@ class Holding:
         return self.there.ask(verb, target, **{"Host": HOST, **headers})
 
 
-def held(folder: Path, work: Callable[[Holding], None], *flags: str, policy: str = "") -> None:
-    """Work with an API whose daemon takes tokens."""
-
-    async def story() -> None:
-        async with station(folder, issuer=ISSUER, policy=policy) as place:
-            tokens = TokenWorld(place.world.means.store, folder, world=place.world)
+@asynccontextmanager
+async def _issuing(folder: Path, policy: str) -> AsyncIterator[tuple[Station, TokenWorld]]:
+    async with station(folder, issuer=ISSUER, policy=policy) as place:
+        with closing(TokenWorld(place.world.means.store, folder, world=place.world)) as tokens:
             tokens.keys.tend()
             place.daemon.feed.look()  # what stands before the test is no news
+            yield place, tokens
 
-            def there() -> None:
-                with api(place.path, "--origin", ISSUER, *flags) as one:
-                    work(Holding(one, place, tokens))
 
-            try:
-                await asyncio.to_thread(there)
-            finally:
-                tokens.close()
-
-    asyncio.run(story())
+@contextmanager
+def held(folder: Path, *flags: str, policy: str = "") -> Iterator[Holding]:
+    """An API whose daemon takes tokens, in a loop of its own."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_issuing(folder, policy)) as (place, tokens),
+        api(place.path, "--origin", ISSUER, *flags) as there,
+    ):
+        yield Holding(there, place, tokens)

@@ -21,7 +21,7 @@ from tests.surfaces.network.agents import Acting, acted, refused
 
 
 def test_a_question_that_nobody_comes_back_for_is_withdrawn(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
+    with acted(tmp_path, policy=hold_policy("confirm")) as agent:
         people = Answerers(agent.one.world)
         action = refused(agent.ask(), 409, "held")["action"]
         agent.one.world.clock.advance(400)
@@ -34,51 +34,43 @@ def test_a_question_that_nobody_comes_back_for_is_withdrawn(tmp_path: Path) -> N
         agent.look()
         assert people.state(action)[1] == "withdrawn"
 
-    acted(tmp_path, work, policy=hold_policy("confirm"))
-
 
 def test_law_7_an_outcome_that_never_comes_is_in_doubt_when_the_permit_ends_and_then_unknown(
-    tmp_path: Path,
+    agent: Acting,
 ) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        action = agent.ask().json["action"]
-        agent.look()
-        other = agent.ask().json["action"]  # while the permit lasts it is an act of its own
-        assert agent.tell(other).status == 200
-        world.clock.advance(31)
-        agent.look()
-        assert agent.kept(action).state.value == "permitted"
-        refused(agent.ask(), 409, "held")  # law 7: it may have been done
-        world.clock.advance(120)
-        late = agent.ask({"tool": "bank__look", "arguments": {"path": "/srv/a"}})
-        assert late.status == 200
-        world.clock.advance(481)
-        agent.look()
-        agent.token = agent.fresh()
-        assert agent.follow(action).json["state"] == "unknown"
-        refused(agent.tell(action), 409, "not-holder")
-        # What is within its time is told, however long the permit has ended.
-        assert agent.tell(late.json["action"]).status == 200
-        agent.look()
-        refused(agent.ask(), 409, "held")
-
-    acted(tmp_path, work)
+    world = agent.one.world
+    action = agent.ask().json["action"]
+    agent.look()
+    other = agent.ask().json["action"]  # while the permit lasts it is an act of its own
+    assert agent.tell(other).status == 200
+    world.clock.advance(31)
+    agent.look()
+    assert agent.kept(action).state.value == "permitted"
+    refused(agent.ask(), 409, "held")  # law 7: it may have been done
+    world.clock.advance(120)
+    late = agent.ask({"tool": "bank__look", "arguments": {"path": "/srv/a"}})
+    assert late.status == 200
+    world.clock.advance(481)
+    agent.look()
+    agent.token = agent.fresh()
+    assert agent.follow(action).json["state"] == "unknown"
+    refused(agent.tell(action), 409, "not-holder")
+    # What is within its time is told, however long the permit has ended.
+    assert agent.tell(late.json["action"]).status == 200
+    agent.look()
+    refused(agent.ask(), 409, "held")
 
 
-def test_an_outcome_that_comes_between_doubt_and_the_end_of_its_time_ends_the_doubt(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        action = agent.ask().json["action"]
-        world.clock.advance(60)
-        agent.look()
-        refused(agent.ask(), 409, "held")
-        assert agent.tell(action).status == 200
-        agent.look()
-        assert agent.ask().status == 200
-        assert agent.one.place.daemon.views.doubts.lost() == frozenset()
-
-    acted(tmp_path, work)
+def test_an_outcome_that_comes_between_doubt_and_the_end_of_its_time_ends_the_doubt(agent: Acting) -> None:
+    world = agent.one.world
+    action = agent.ask().json["action"]
+    world.clock.advance(60)
+    agent.look()
+    refused(agent.ask(), 409, "held")
+    assert agent.tell(action).status == 200
+    agent.look()
+    assert agent.ask().status == 200
+    assert agent.one.place.daemon.views.doubts.lost() == frozenset()
 
 
 def between(agent: Acting, what: Callable[[], object]) -> None:
@@ -97,91 +89,73 @@ def between(agent: Acting, what: Callable[[], object]) -> None:
     daemon.refusals.decide, daemon.turns._record = first(decide), first(record)  # type: ignore[method-assign]  # noqa: SLF001 - put back
 
 
-def test_g7_a_token_that_is_revoked_while_its_request_waits_permits_and_tells_nothing(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
+def test_g7_a_token_that_is_revoked_while_its_request_waits_permits_and_tells_nothing(agent: Acting) -> None:
+    world = agent.one.world
 
-        def revoke() -> None:
-            revoke_token(
-                world.means, "default", str(claims_in(agent.token)["jti"]), ANN, owns=True, why="stolen"
-            )
+    def revoke() -> None:
+        revoke_token(world.means, "default", str(claims_in(agent.token)["jti"]), ANN, owns=True, why="stolen")
 
-        action = agent.ask().json["action"]
-        between(agent, revoke)
-        told = refused(agent.ask(), 403, "token-revoked")
-        assert agent.kept(told["action"]).decision == "refuse"
-        agent.token = agent.fresh()
-        between(agent, revoke)
-        refused(agent.tell(action), 403, "token-revoked")
-        assert agent.kept(action).state.value == "permitted"
-        agent.token = agent.fresh()
-        between(
-            agent, lambda: agent.one.tokens.keys.revoke(str(part(agent.token, 0)["kid"]), ANN, why="lost")
-        )
-        refused(agent.ask(), 403, "token-key-revoked")
-
-    acted(tmp_path, work)
+    action = agent.ask().json["action"]
+    between(agent, revoke)
+    told = refused(agent.ask(), 403, "token-revoked")
+    assert agent.kept(told["action"]).decision == "refuse"
+    agent.token = agent.fresh()
+    between(agent, revoke)
+    refused(agent.tell(action), 403, "token-revoked")
+    assert agent.kept(action).state.value == "permitted"
+    agent.token = agent.fresh()
+    between(agent, lambda: agent.one.tokens.keys.revoke(str(part(agent.token, 0)["kid"]), ANN, why="lost"))
+    refused(agent.ask(), 403, "token-key-revoked")
 
 
 def test_g7_what_let_a_client_in_and_ends_while_its_request_waits_permits_nothing(
-    tmp_path: Path,
+    agent: Acting,
 ) -> None:
-    def work(agent: Acting) -> None:
-        store, task = agent.one.world.store, agent.task
-        let_in = Admission(
-            namespace="default",
-            id="adm_1",
-            client="desk",
-            agent=task.agent,
-            task=task.id,
-            person="ann",
-            resource=ISSUER,
-            scope=("task",),
-            jkt=binding().thumbprint,
-            begun=agent.one.world.clock.now(),
-            until=task.deadline,
-        )
-        store.write(lambda tx: tx.authorizations.put_admission(let_in, expect=0))
-        agent.token = agent.one.tokens.issue(task, audience=ISSUER, binding=binding(), parent=let_in.id).text
-        action = agent.ask().json["action"]
-        ended = admission_ended(let_in, agent.one.world.clock.now(), "somebody ended it")
-        between(agent, lambda: store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1)))
-        told = refused(agent.ask(), 403, "admission-ended")
-        assert agent.kept(told["action"]).decision == "refuse"
-        assert agent.kept(action).state.value == "permitted"
-
-    acted(tmp_path, work)
+    store, task = agent.one.world.store, agent.task
+    let_in = Admission(
+        namespace="default",
+        id="adm_1",
+        client="desk",
+        agent=task.agent,
+        task=task.id,
+        person="ann",
+        resource=ISSUER,
+        scope=("task",),
+        jkt=binding().thumbprint,
+        begun=agent.one.world.clock.now(),
+        until=task.deadline,
+    )
+    store.write(lambda tx: tx.authorizations.put_admission(let_in, expect=0))
+    agent.token = agent.one.tokens.issue(task, audience=ISSUER, binding=binding(), parent=let_in.id).text
+    action = agent.ask().json["action"]
+    ended = admission_ended(let_in, agent.one.world.clock.now(), "somebody ended it")
+    between(agent, lambda: store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1)))
+    told = refused(agent.ask(), 403, "admission-ended")
+    assert agent.kept(told["action"]).decision == "refuse"
+    assert agent.kept(action).state.value == "permitted"
 
 
-def test_law_4_a_task_that_ends_between_permits_nothing_and_lets_no_result_be_used(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        action, other = agent.ask().json["action"], agent.ask().json["action"]
-        between(agent, lambda: world.tasks.pause("default", agent.task.id, ANN, reason="lunch"))
-        refused(agent.ask(), 403, "task-paused")
-        refused(agent.tell(action), 401, "task-paused")
-        world.tasks.resume("default", agent.task.id, ANN)
-        assert agent.tell(action).status == 200
-        between(
-            agent, lambda: world.tasks.end("default", agent.task.id, TaskEvent.CANCEL, ANN, reason="enough")
-        )
-        told = refused(agent.tell(other), 403, "task-ended")
-        assert "recorded" in told["advice"]
-        assert (agent.kept(other).state.value, agent.kept(other).released) == ("succeeded", False)
-        refused(agent.ask(), 401, "task-ended")
-
-    acted(tmp_path, work)
+def test_law_4_a_task_that_ends_between_permits_nothing_and_lets_no_result_be_used(agent: Acting) -> None:
+    world = agent.one.world
+    action, other = agent.ask().json["action"], agent.ask().json["action"]
+    between(agent, lambda: world.tasks.pause("default", agent.task.id, ANN, reason="lunch"))
+    refused(agent.ask(), 403, "task-paused")
+    refused(agent.tell(action), 401, "task-paused")
+    world.tasks.resume("default", agent.task.id, ANN)
+    assert agent.tell(action).status == 200
+    between(agent, lambda: world.tasks.end("default", agent.task.id, TaskEvent.CANCEL, ANN, reason="enough"))
+    told = refused(agent.tell(other), 403, "task-ended")
+    assert "recorded" in told["advice"]
+    assert (agent.kept(other).state.value, agent.kept(other).released) == ("succeeded", False)
+    refused(agent.ask(), 401, "task-ended")
 
 
-def test_an_agent_that_asks_over_a_network_is_heard_of(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        daemon = agent.one.place.daemon
-        assert daemon.bound_tasks() == {}
-        assert agent.ask().status == 200
-        assert daemon.bound_tasks() == {"default": [agent.task.id]}
-        assert daemon.bound_tasks() == {}
-
-    acted(tmp_path, work)
+def test_an_agent_that_asks_over_a_network_is_heard_of(agent: Acting) -> None:
+    daemon = agent.one.place.daemon
+    assert daemon.bound_tasks() == {}
+    assert agent.ask().status == 200
+    assert daemon.bound_tasks() == {"default": [agent.task.id]}
+    assert daemon.bound_tasks() == {}
 
 
 def test_a_task_with_too_many_permits_without_an_outcome_gets_no_more_until_they_are_told(
@@ -189,7 +163,7 @@ def test_a_task_with_too_many_permits_without_an_outcome_gets_no_more_until_they
 ) -> None:
     monkeypatch.setattr(doubts, "MOST_OPEN", 2)
 
-    def work(agent: Acting) -> None:
+    with acted(tmp_path) as agent:
         actions = [agent.ask().json["action"] for _ in range(2)]
         other = Acting(agent.one, agent.one.world.start(scope=SCOPE))
         agent.look()
@@ -200,5 +174,3 @@ def test_a_task_with_too_many_permits_without_an_outcome_gets_no_more_until_they
         assert agent.tell(actions[0]).status == 200
         agent.look()
         assert agent.ask().status == 200
-
-    acted(tmp_path, work)

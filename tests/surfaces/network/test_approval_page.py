@@ -88,7 +88,7 @@ def led(answer: Answer) -> dict[str, str]:
 
 
 def test_who_signed_in_otherwise_is_led_there_and_back_and_says_yes_then(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=POLICY) as one:
         asked = Asked(one.world)
         browser = Browser(one, asked)
         nobody = browser.get()
@@ -120,11 +120,9 @@ def test_who_signed_in_otherwise_is_led_there_and_back_and_says_yes_then(tmp_pat
         assert shown["proof"] == "account:s-ann by corp"
         assert code_of(one.world.ask(asked.task)) == "permit"
 
-    held(tmp_path, work, policy=POLICY)
-
 
 def test_a_sign_in_that_grew_old_on_the_page_is_asked_for_anew_and_recorded(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=POLICY) as one:
         asked = Asked(one.world)
         browser = Browser(one, asked)
         browser.sign_in(ago=301)
@@ -135,11 +133,9 @@ def test_a_sign_in_that_grew_old_on_the_page_is_asked_for_anew_and_recorded(tmp_
         assert [one["code"] for one in one.world.events("operation-refused")] == ["step-up"]
         assert asked.state(asked.action) == ("held", "pending")
 
-    held(tmp_path, work, policy=POLICY)
-
 
 def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=POLICY) as one:
         asked = Asked(one.world)
         browser = Browser(one, asked)
         browser.sign_in()
@@ -164,11 +160,9 @@ def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_pa
         (said,) = one.world.events("approval-answered")
         assert (said["person"], said.get("acr", ""), said.get("authenticated", 0)) == ("ann", "", 0)
 
-    held(tmp_path, work, policy=POLICY)
-
 
 def test_a_form_that_is_another_one_is_refused_by_name(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=POLICY) as one:
         browser = Browser(one, Asked(one.world))
         browser.sign_in()
         for form in (
@@ -177,5 +171,3 @@ def test_a_form_that_is_another_one_is_refused_by_name(tmp_path: Path) -> None:
         ):
             answer = browser.post_form(form)
             assert (answer.status, "[bad-form]" in text(answer)) == (400, True), (form, text(answer))
-
-    held(tmp_path, work, policy=POLICY)

@@ -101,16 +101,14 @@ BASIC: list[tuple[dict[str, Any], bool]] = [
 
 
 def test_basic_each_case_is_decided_so_and_the_same_when_it_is_asked_again(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES) as service:
         for _ in range(2):
             wrong = [said for said, expected in BASIC if service.decision(said) is not expected]
             assert wrong == []
 
-    evaluated(tmp_path, work, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES)
-
 
 def test_batch_each_case_is_decided_so(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES) as service:
         bodies: list[tuple[dict[str, Any], list[bool]]] = [
             ({"evaluations": [said for said, _ in BASIC]}, [expected for _, expected in BASIC]),
             (
@@ -142,25 +140,20 @@ def test_batch_each_case_is_decided_so(tmp_path: Path) -> None:
             assert service.decision(body, MANY) == expected, body
         assert service.decision(asked("bob", "write"), MANY) is False
 
-    evaluated(tmp_path, work, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES)
 
-
-def test_discovery_the_endpoints_are_told_by_https_and_no_others_than_are_served(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        answer = service.one.there.ask("GET", METADATA, Host=HOST)
-        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-        assert answer.json == {
-            "policy_decision_point": ISSUER,
-            "access_evaluation_endpoint": ISSUER + ONE,
-            "access_evaluations_endpoint": ISSUER + MANY,
-            "supported_obligations": ["step-up"],
-        }
-        kept = service.one.there.ask("GET", METADATA, Host=HOST, If_None_Match=answer.headers["etag"])
-        assert kept.status == 304
-        assert service.one.there.ask("POST", METADATA, b"{}", Host=HOST).status == 405
-        assert service.one.there.ask("GET", f"{METADATA}/tenant1", Host=HOST).status == 404
-
-    evaluated(tmp_path, work)
+def test_discovery_the_endpoints_are_told_by_https_and_no_others_than_are_served(service: Evaluating) -> None:
+    answer = service.one.there.ask("GET", METADATA, Host=HOST)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == {
+        "policy_decision_point": ISSUER,
+        "access_evaluation_endpoint": ISSUER + ONE,
+        "access_evaluations_endpoint": ISSUER + MANY,
+        "supported_obligations": ["step-up"],
+    }
+    kept = service.one.there.ask("GET", METADATA, Host=HOST, If_None_Match=answer.headers["etag"])
+    assert kept.status == 304
+    assert service.one.there.ask("POST", METADATA, b"{}", Host=HOST).status == 405
+    assert service.one.there.ask("GET", f"{METADATA}/tenant1", Host=HOST).status == 404
 
 
 def test_discovery_what_is_not_known_by_https_is_no_decision_point(tmp_path: Path) -> None:
@@ -238,7 +231,9 @@ def test_interop_every_decision_of_the_todo_application_is_the_expected_one(tmp_
     told = json.loads(DECISIONS.read_text(encoding="utf-8"))
     assert (len(told["evaluation"]), len(told["evaluations"])) == (40, 3)
 
-    def work(service: Evaluating) -> None:
+    with evaluated(
+        tmp_path, settle=todo_application, grants=TODO_GRANTS, policy=base_bundle() + TODO_RULES
+    ) as service:
         wrong = [
             case["request"]
             for case in told["evaluation"]
@@ -251,8 +246,6 @@ def test_interop_every_decision_of_the_todo_application_is_the_expected_one(tmp_
         rows = service.records("action-decided")
         assert len(rows) == 40 + 6
         assert {one["decision"] for one in rows} == {"permit", "refuse"}
-
-    evaluated(tmp_path, work, settle=todo_application, grants=TODO_GRANTS, policy=base_bundle() + TODO_RULES)
 
 
 def test_the_todo_application_s_people_are_told_apart_by_rules_and_its_owners_by_properties(
@@ -267,7 +260,9 @@ def test_the_todo_application_s_people_are_told_apart_by_rules_and_its_owners_by
             **more,
         }
 
-    def work(service: Evaluating) -> None:
+    with evaluated(
+        tmp_path, settle=todo_application, grants=TODO_GRANTS, policy=base_bundle() + TODO_RULES
+    ) as service:
         rick, morty, beth = "rick@the-citadel.com", "morty@the-citadel.com", "beth@the-smiths.com"
         cases = [
             (update(rick, morty), True),
@@ -280,5 +275,3 @@ def test_the_todo_application_s_people_are_told_apart_by_rules_and_its_owners_by
             (update(morty, morty) | {"subject": {"type": "user", "id": PEOPLE[morty].lower()}}, False),
         ]
         assert [said for said, expected in cases if service.decision(said) is not expected] == []
-
-    evaluated(tmp_path, work, settle=todo_application, grants=TODO_GRANTS, policy=base_bundle() + TODO_RULES)

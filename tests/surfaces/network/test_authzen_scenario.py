@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from taskbound.adapters.policy.cedar import base_bundle
 from tests.surfaces.network.evaluating import MANY, ONE, Evaluating, evaluated
 from tests.surfaces.network.holding import HOST
@@ -15,7 +17,7 @@ from tests.surfaces.network.test_authzen import GRANTS, RULES, scenario
 from tests.token_world import ISSUER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
 ALICE: dict[str, Any] = {"type": "user", "id": "alice"}
@@ -109,71 +111,57 @@ BATCHES: dict[str, tuple[dict[str, Any], list[bool] | bool]] = {
 }
 
 
-def certified(folder: Path, work: Callable[[Evaluating], None]) -> None:
-    evaluated(folder, work, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES)
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Evaluating]:
+    """The service that the scenario certifies."""
+    with evaluated(tmp_path, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES) as made:
+        yield made
 
 
-def test_basic_each_request_is_decided_as_the_scenario_says_also_again(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        for _ in range(2):  # c-2-6
-            found = {number: service.decision(said) for number, (said, _) in DECIDED.items()}
-            assert found == {number: wanted for number, (_, wanted) in DECIDED.items()}
-
-    certified(tmp_path, work)
+def test_basic_each_request_is_decided_as_the_scenario_says_also_again(service: Evaluating) -> None:
+    for _ in range(2):  # c-2-6
+        found = {number: service.decision(said) for number, (said, _) in DECIDED.items()}
+        assert found == {number: wanted for number, (_, wanted) in DECIDED.items()}
 
 
-def test_basic_what_can_not_be_read_is_400_and_a_request_s_own_id_comes_back(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        for path in (ONE, MANY):
-            for number, said in UNREAD.items():
-                answer = service.evaluate(said, path, X_Request_ID="7b1c")  # c-2-5-1
-                assert (answer.status, answer.headers["x-request-id"]) == (400, "7b1c"), number
-        assert service.evaluate(PLAIN, Content_Type="text/plain").status == 400  # c-2-4-3
-        plain = service.evaluate(PLAIN)
-        assert (plain.status, "x-request-id" in plain.headers) == (200, False)  # c-2-5-2
-        assert plain.headers["content-type"] == "application/json"  # c-5
-
-    certified(tmp_path, work)
+def test_basic_what_can_not_be_read_is_400_and_a_request_s_own_id_comes_back(service: Evaluating) -> None:
+    for path in (ONE, MANY):
+        for number, said in UNREAD.items():
+            answer = service.evaluate(said, path, X_Request_ID="7b1c")  # c-2-5-1
+            assert (answer.status, answer.headers["x-request-id"]) == (400, "7b1c"), number
+    assert service.evaluate(PLAIN, Content_Type="text/plain").status == 400  # c-2-4-3
+    plain = service.evaluate(PLAIN)
+    assert (plain.status, "x-request-id" in plain.headers) == (200, False)  # c-2-5-2
+    assert plain.headers["content-type"] == "application/json"  # c-5
 
 
-def test_batch_each_request_is_decided_as_the_scenario_says(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        found = {number: service.decision(said, MANY) for number, (said, _) in BATCHES.items()}
-        assert found == {number: wanted for number, (_, wanted) in BATCHES.items()}
-        said = service.evaluate(BATCHES["c-3-4-1"][0], MANY).json["evaluations"][1]
-        assert said["context"]["error"]["status"] == 400
-
-    certified(tmp_path, work)
+def test_batch_each_request_is_decided_as_the_scenario_says(service: Evaluating) -> None:
+    found = {number: service.decision(said, MANY) for number, (said, _) in BATCHES.items()}
+    assert found == {number: wanted for number, (_, wanted) in BATCHES.items()}
+    said = service.evaluate(BATCHES["c-3-4-1"][0], MANY).json["evaluations"][1]
+    assert said["context"]["error"]["status"] == 400
 
 
-def test_of_a_default_an_item_takes_what_names_it_and_never_its_properties(tmp_path: Path) -> None:
+def test_of_a_default_an_item_takes_what_names_it_and_never_its_properties(service: Evaluating) -> None:
     def asked(resource: Any, *items: Any) -> dict[str, Any]:
         return {"subject": ALICE, "action": WRITE, "resource": resource, "evaluations": [*items]}
 
-    def work(service: Evaluating) -> None:
-        bare = {"resource": {"id": "record-1"}}
-        assert service.decision(asked(ARCHIVED, {}, bare), MANY) == [False, True]  # the status is not taken
-        half = asked(
-            {"type": "record"}, {}, {"resource": {"id": None}}, {"resource": {}}, {"resource": FIRST}
-        )
-        assert service.decision(half, MANY) == [False, False, False, True]
-        assert service.evaluate(asked({"type": 7}, {"resource": FIRST}), MANY).status == 400
-        assert service.evaluate(asked("record-1", {"resource": FIRST}), MANY).status == 400
-
-    certified(tmp_path, work)
+    bare = {"resource": {"id": "record-1"}}
+    assert service.decision(asked(ARCHIVED, {}, bare), MANY) == [False, True]  # the status is not taken
+    half = asked({"type": "record"}, {}, {"resource": {"id": None}}, {"resource": {}}, {"resource": FIRST})
+    assert service.decision(half, MANY) == [False, False, False, True]
+    assert service.evaluate(asked({"type": 7}, {"resource": FIRST}), MANY).status == 400
+    assert service.evaluate(asked("record-1", {"resource": FIRST}), MANY).status == 400
 
 
-def test_discovery_the_metadata_is_whole_and_names_no_search(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        there = service.one.there
-        answer = there.ask("GET", "/.well-known/authzen-configuration", Host=HOST)
-        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")  # c-6-5
-        assert answer.json["policy_decision_point"] == ISSUER
-        for name in ("access_evaluation_endpoint", "access_evaluations_endpoint"):
-            assert answer.json[name].startswith("https://")
-        assert not any(name.startswith("search_") for name in answer.json)
-        for kind in ("subject", "resource", "action"):
-            body = json.dumps(PLAIN).encode()
-            assert there.ask("POST", f"/access/v1/search/{kind}", body, Host=HOST).status == 404  # c-4-1
-
-    certified(tmp_path, work)
+def test_discovery_the_metadata_is_whole_and_names_no_search(service: Evaluating) -> None:
+    there = service.one.there
+    answer = there.ask("GET", "/.well-known/authzen-configuration", Host=HOST)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")  # c-6-5
+    assert answer.json["policy_decision_point"] == ISSUER
+    for name in ("access_evaluation_endpoint", "access_evaluations_endpoint"):
+        assert answer.json[name].startswith("https://")
+    assert not any(name.startswith("search_") for name in answer.json)
+    for kind in ("subject", "resource", "action"):
+        body = json.dumps(PLAIN).encode()
+        assert there.ask("POST", f"/access/v1/search/{kind}", body, Host=HOST).status == 404  # c-4-1

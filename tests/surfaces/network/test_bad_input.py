@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -172,20 +173,18 @@ def test_g7_g8_a_credential_with_one_fault_gets_one_error_and_leaves_what_is_owe
     handler = _Keeping(kept.append)
     logging.getLogger().addHandler(handler)
 
-    def work(edge: Edge) -> None:
-        tried = Tried(edge, caplog)
-        for case in CASES:
-            if case.what == what:
-                tried.case(case)
-        logged = "\n".join([*kept, edge.there.process.words, str(edge.world.records())])
-        assert len(edge.secrets) > 10
-        for secret in edge.secrets:
-            assert secret not in logged
-            for part in secret.split(".")[1:]:  # claims, and the signature
-                assert len(part) < 20 or part not in logged
-
     try:
-        edged(tmp_path, work)
+        with edged(tmp_path) as edge:
+            tried = Tried(edge, caplog)
+            for case in CASES:
+                if case.what == what:
+                    tried.case(case)
+            logged = "\n".join([*kept, edge.there.process.words, str(edge.world.records())])
+            assert len(edge.secrets) > 10
+            for secret in edge.secrets:
+                assert secret not in logged
+                for part in secret.split(".")[1:]:  # claims, and the signature
+                    assert len(part) < 20 or part not in logged
     finally:
         logging.getLogger().removeHandler(handler)
 
@@ -201,13 +200,8 @@ class _Keeping(logging.Handler):
         self._keep(self.format(record))
 
 
-def edged(folder: Path, work: Callable[[Edge], None]) -> None:
-    """Work at the edge of an API."""
-
-    def here(edge: Edge) -> None:
-        try:
-            work(edge)
-        finally:
-            edge.close()
-
-    held(folder, lambda one: here(Edge(one, folder)), "--log-level", "debug")
+@contextmanager
+def edged(folder: Path) -> Iterator[Edge]:
+    """The edge of an API."""
+    with held(folder, "--log-level", "debug") as one, closing(Edge(one, folder)) as edge:
+        yield edge

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx2
 import pytest
 from mcp.client.auth.utils import (
@@ -12,7 +10,7 @@ from mcp.client.auth.utils import (
     extract_scope_from_www_auth,
 )
 
-from tests.surfaces.network.holding import STRANGER, Holding, binding, held
+from tests.surfaces.network.holding import STRANGER, Holding, binding
 from tests.surfaces.network.serving import Answer
 from tests.surfaces.network.test_tokens import running, the_task
 from tests.token_world import ISSUER
@@ -31,26 +29,23 @@ def read(answer: Answer) -> tuple[str, str | None, str | None, str | None]:
     )
 
 
-def test_a_token_of_the_wrong_kind_is_told_the_scope_that_reaches(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        task = running(one)
-        agents = one.tokens.issue(the_task(one), audience=ISSUER, binding=binding()).text
-        for verb, target in (("GET", "/v1/tasks"), ("POST", f"/v1/tasks/{task}/end"), ("GET", "/v1/tokens")):
-            answer = one.ask(verb, target, agents)
-            assert (answer.status, answer.code, answer.json["where"]) == (
-                403,
-                "other-token-kind",
-                "operations",
-            )
-            assert read(answer) == ("DPoP", "insufficient_scope", "operations", METADATA)
-        body = b'{"tool":"bank__look","arguments":{"path":"/srv/a"}}'
-        answer = one.ask("POST", "/v1/actions", one.person(), body)
-        assert (answer.status, answer.code) == (403, "other-token-kind")
-        assert read(answer) == ("DPoP", "insufficient_scope", "task", METADATA)
-        assert one.ask("POST", "/v1/actions", agents, body).status == 200
-        assert one.ask("GET", "/v1/tasks", one.person()).status == 200
-
-    held(tmp_path, work)
+def test_a_token_of_the_wrong_kind_is_told_the_scope_that_reaches(one: Holding) -> None:
+    task = running(one)
+    agents = one.tokens.issue(the_task(one), audience=ISSUER, binding=binding()).text
+    for verb, target in (("GET", "/v1/tasks"), ("POST", f"/v1/tasks/{task}/end"), ("GET", "/v1/tokens")):
+        answer = one.ask(verb, target, agents)
+        assert (answer.status, answer.code, answer.json["where"]) == (
+            403,
+            "other-token-kind",
+            "operations",
+        )
+        assert read(answer) == ("DPoP", "insufficient_scope", "operations", METADATA)
+    body = b'{"tool":"bank__look","arguments":{"path":"/srv/a"}}'
+    answer = one.ask("POST", "/v1/actions", one.person(), body)
+    assert (answer.status, answer.code) == (403, "other-token-kind")
+    assert read(answer) == ("DPoP", "insufficient_scope", "task", METADATA)
+    assert one.ask("POST", "/v1/actions", agents, body).status == 200
+    assert one.ask("GET", "/v1/tasks", one.person()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -63,22 +58,16 @@ def test_a_token_of_the_wrong_kind_is_told_the_scope_that_reaches(tmp_path: Path
     ],
 )
 def test_what_was_wrong_is_said_of_the_proof_or_of_the_token(
-    tmp_path: Path, claims: dict[str, object], error: str
+    one: Holding, claims: dict[str, object], error: str
 ) -> None:
-    def work(one: Holding) -> None:
-        answer = one.say("GET", "/v1/status", **one.shown("GET", "/v1/status", one.person(), **claims))
-        assert answer.status == 401
-        assert read(answer) == ("DPoP", error, None, METADATA)
-
-    held(tmp_path, work)
+    answer = one.say("GET", "/v1/status", **one.shown("GET", "/v1/status", one.person(), **claims))
+    assert answer.status == 401
+    assert read(answer) == ("DPoP", error, None, METADATA)
 
 
-def test_a_challenge_is_of_the_scheme_that_was_tried(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        bearer = one.say("GET", "/v1/status", Authorization=f"bearer {one.person()}")
-        assert read(bearer) == ("Bearer", "invalid_token", None, METADATA)
-        assert "algs" not in bearer.headers["www-authenticate"]
-        nothing = one.say("GET", "/v1/status")
-        assert read(nothing) == ("DPoP", None, None, METADATA)
-
-    held(tmp_path, work)
+def test_a_challenge_is_of_the_scheme_that_was_tried(one: Holding) -> None:
+    bearer = one.say("GET", "/v1/status", Authorization=f"bearer {one.person()}")
+    assert read(bearer) == ("Bearer", "invalid_token", None, METADATA)
+    assert "algs" not in bearer.headers["www-authenticate"]
+    nothing = one.say("GET", "/v1/status")
+    assert read(nothing) == ("DPoP", None, None, METADATA)

@@ -4,11 +4,15 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from taskbound.surfaces.network.oauth import Claimed
 from taskbound.surfaces.network.problem import Link
 from taskbound.wire.authorization import Published
 from tests.surfaces.network.test_rate import Hand
 from tests.tokens import NOW, Signer, es256
+
+pytestmark = pytest.mark.anyio
 
 ISSUER = "https://as.example"
 
@@ -40,26 +44,23 @@ class Publishing:
         return Published(text=json.dumps({"keys": [dict(one.jwk.members) for one in self.keys]}))
 
 
-def test_new_key_is_asked_for_once_a_second_at_most() -> None:
-    async def story() -> None:
-        clock, daemon = Hand(), Publishing()
+async def test_new_key_is_asked_for_once_a_second_at_most() -> None:
+    clock, daemon = Hand(), Publishing()
 
-        async def reach(_: Any) -> Any:
-            return daemon
+    async def reach(_: Any) -> Any:
+        return daemon
 
-        claimed = Claimed(Link(reach), ISSUER, clock)
-        first, second, stranger = es256("k1", seed=7), es256("k2", seed=8), es256("k3", seed=9)
-        daemon.keys = [first]
-        assert await claimed.can_be_ours(shown(first))
-        daemon.keys.append(second)
-        for _ in range(3):
-            assert not await claimed.can_be_ours(shown(second))
-        assert daemon.asked == 1
-        clock.now = 1.0
-        found = await asyncio.gather(
-            *(claimed.can_be_ours(shown(one)) for one in (stranger, second, stranger, first))
-        )
-        assert found == [False, True, False, True]
-        assert daemon.asked == 2
-
-    asyncio.run(story())
+    claimed = Claimed(Link(reach), ISSUER, clock)
+    first, second, stranger = es256("k1", seed=7), es256("k2", seed=8), es256("k3", seed=9)
+    daemon.keys = [first]
+    assert await claimed.can_be_ours(shown(first))
+    daemon.keys.append(second)
+    for _ in range(3):
+        assert not await claimed.can_be_ours(shown(second))
+    assert daemon.asked == 1
+    clock.now = 1.0
+    found = await asyncio.gather(
+        *(claimed.can_be_ours(shown(one)) for one in (stranger, second, stranger, first))
+    )
+    assert found == [False, True, False, True]
+    assert daemon.asked == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +14,7 @@ from taskbound.flows.token import add_client
 from taskbound.surfaces.api.auth.client import ClientGrants
 from tests.client_world import CALLBACK, RESOURCE, VERIFIER, Desk
 from tests.proofs import CLIENT, proof
-from tests.surfaces.network.holding import HOST, STRANGER, Holding, held
+from tests.surfaces.network.holding import HOST, STRANGER, Holding
 from tests.surfaces.network.serving import Answer
 from tests.surfaces.network.test_tokens import the_task
 from tests.token_world import ISSUER, claims_in
@@ -68,51 +67,42 @@ class Shop:
         return proof(key, jti=f"shop-{self._proofs}", htm="POST", htu=f"{ISSUER}/oauth/token", iat=now)
 
 
-def test_a_code_gives_a_token_and_what_brings_the_next_one(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        given = shop.by_code()
-        assert given.status == 200, given.body
-        assert given.headers["cache-control"] == "no-store"
-        told: dict[str, Any] = given.json
-        assert told.keys() == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
-        claims = claims_in(told["access_token"])
-        assert (claims["aud"], claims["task"]) == (RESOURCE, shop.desk.task.id)
-        assert (told["token_type"], told["scope"]) == ("Bearer", "task")
-        after = shop.by_refresh(told["refresh_token"])
-        assert after.status == 200, after.body
-        again = shop.by_refresh(told["refresh_token"])
-        assert (again.status, again.json["error"]) == (400, "invalid_grant")
-        ended = shop.by_refresh(after.json["refresh_token"])
-        assert (ended.status, ended.json["error"]) == (400, "invalid_grant")
-        for secret in (told["access_token"], told["refresh_token"]):
-            assert secret not in one.there.process.words
-
-    held(tmp_path, work)
+def test_a_code_gives_a_token_and_what_brings_the_next_one(one: Holding) -> None:
+    shop = Shop(one)
+    given = shop.by_code()
+    assert given.status == 200, given.body
+    assert given.headers["cache-control"] == "no-store"
+    told: dict[str, Any] = given.json
+    assert told.keys() == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
+    claims = claims_in(told["access_token"])
+    assert (claims["aud"], claims["task"]) == (RESOURCE, shop.desk.task.id)
+    assert (told["token_type"], told["scope"]) == ("Bearer", "task")
+    after = shop.by_refresh(told["refresh_token"])
+    assert after.status == 200, after.body
+    again = shop.by_refresh(told["refresh_token"])
+    assert (again.status, again.json["error"]) == (400, "invalid_grant")
+    ended = shop.by_refresh(after.json["refresh_token"])
+    assert (ended.status, ended.json["error"]) == (400, "invalid_grant")
+    for secret in (told["access_token"], told["refresh_token"]):
+        assert secret not in one.there.process.words
 
 
-def test_a_client_with_a_key_gets_tokens_of_that_key_alone(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        given = shop.by_code(CLIENT).json
-        assert given["token_type"] == "DPoP"
-        assert claims_in(given["access_token"])["cnf"] == {"jkt": CLIENT.jwk.thumbprint}
-        other = shop.by_refresh(given["refresh_token"], STRANGER)
-        assert (other.status, other.json["error"]) == (400, "invalid_grant")
-
-    held(tmp_path, work)
+def test_a_client_with_a_key_gets_tokens_of_that_key_alone(one: Holding) -> None:
+    shop = Shop(one)
+    given = shop.by_code(CLIENT).json
+    assert given["token_type"] == "DPoP"
+    assert claims_in(given["access_token"])["cnf"] == {"jkt": CLIENT.jwk.thumbprint}
+    other = shop.by_refresh(given["refresh_token"], STRANGER)
+    assert (other.status, other.json["error"]) == (400, "invalid_grant")
 
 
-def test_a_certificate_binds_nothing_that_a_client_gets_which_nothing_proves(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        form = shop.form()
-        shown = Binding(kind=BindingKind.MTLS, thumbprint="c" * 43)
-        given = asyncio.run(one.place.daemon.network.grants.give("default", form, shown))
-        assert (given.token_type, "cnf" in claims_in(given.access_token)) == ("Bearer", False)
-        assert shop.by_refresh(given.refresh_token).status == 200
-
-    held(tmp_path, work)
+def test_a_certificate_binds_nothing_that_a_client_gets_which_nothing_proves(one: Holding) -> None:
+    shop = Shop(one)
+    form = shop.form()
+    shown = Binding(kind=BindingKind.MTLS, thumbprint="c" * 43)
+    given = asyncio.run(one.place.daemon.network.grants.give("default", form, shown))
+    assert (given.token_type, "cnf" in claims_in(given.access_token)) == ("Bearer", False)
+    assert shop.by_refresh(given.refresh_token).status == 200
 
 
 @pytest.mark.parametrize(
@@ -130,73 +120,61 @@ def test_a_certificate_binds_nothing_that_a_client_gets_which_nothing_proves(tmp
     ],
 )
 def test_a146_a152_a_code_that_is_not_brought_as_it_was_asked_for_gives_nothing(
-    tmp_path: Path, changes: dict[str, str], status: int, error: str
+    one: Holding, changes: dict[str, str], status: int, error: str
 ) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        answer = shop.post(shop.form() | changes)
-        assert (answer.status, answer.json["error"]) == (status, error), answer.body
-
-    held(tmp_path, work)
+    shop = Shop(one)
+    answer = shop.post(shop.form() | changes)
+    assert (answer.status, answer.json["error"]) == (status, error), answer.body
 
 
-def test_a149_the_end_of_a_task_is_the_end_of_what_was_let_in_to_it(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        refresh = shop.by_code().json["refresh_token"]
-        one.world.tasks.end("default", shop.desk.task.id, TaskEvent.CANCEL, ANN, reason="done")
-        answer = shop.by_refresh(refresh)
-        assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
-
-    held(tmp_path, work)
+def test_a149_the_end_of_a_task_is_the_end_of_what_was_let_in_to_it(one: Holding) -> None:
+    shop = Shop(one)
+    refresh = shop.by_code().json["refresh_token"]
+    one.world.tasks.end("default", shop.desk.task.id, TaskEvent.CANCEL, ANN, reason="done")
+    answer = shop.by_refresh(refresh)
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
 
 
-def test_a_client_gives_back_what_it_has_and_its_admission_or_its_token_ends(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        given, other = shop.by_code(CLIENT).json, shop.by_code().json
-        person = one.person()
-        assert shop.give_back(given["access_token"]).status == 200
-        jti = claims_in(given["access_token"])["jti"]
-        (row,) = [each for each in one.tokens.rows() if each.id == jti]
-        assert row.revoked
-        assert shop.by_refresh(given["refresh_token"], CLIENT).status == 200
-        answer = shop.give_back(given["refresh_token"], token_type_hint="access_token")
-        assert (answer.status, answer.body) == (200, b"")
-        assert shop.by_refresh(other["refresh_token"]).status == 200
-        listed = one.ask("GET", "/v1/admissions", person).json["rows"]
-        assert [each["state"] for each in listed] == ["stands", "ended"]
-        (told,) = one.world.events("admission-ended")
-        assert told["by"] == "client:desk"
-        # Nothing of ours is nothing to give back, and nobody is told so (RFC 7009 §2.2).
-        for text in ("x" * 43, "x.y.z", person[:-4]):
-            assert shop.give_back(text).status == 200
-        foreign = shop.give_back(person)
-        assert (foreign.status, foreign.json["error"]) == (400, "invalid_request")
-        assert one.ask("GET", "/v1/status", person).status == 200
-        for more in ({"client_id": ""}, {"client_secret": "s"}, {"client_assertion": "x.y.z"}):
-            assert shop.give_back(other["refresh_token"], **more).status == 401
-        logged = one.there.process.words + str(one.world.records())
-        for secret in (given["refresh_token"], other["refresh_token"], given["access_token"]):
-            assert secret not in logged
-
-    held(tmp_path, work)
+def test_a_client_gives_back_what_it_has_and_its_admission_or_its_token_ends(one: Holding) -> None:
+    shop = Shop(one)
+    given, other = shop.by_code(CLIENT).json, shop.by_code().json
+    person = one.person()
+    assert shop.give_back(given["access_token"]).status == 200
+    jti = claims_in(given["access_token"])["jti"]
+    (row,) = [each for each in one.tokens.rows() if each.id == jti]
+    assert row.revoked
+    assert shop.by_refresh(given["refresh_token"], CLIENT).status == 200
+    answer = shop.give_back(given["refresh_token"], token_type_hint="access_token")
+    assert (answer.status, answer.body) == (200, b"")
+    assert shop.by_refresh(other["refresh_token"]).status == 200
+    listed = one.ask("GET", "/v1/admissions", person).json["rows"]
+    assert [each["state"] for each in listed] == ["stands", "ended"]
+    (told,) = one.world.events("admission-ended")
+    assert told["by"] == "client:desk"
+    # Nothing of ours is nothing to give back, and nobody is told so (RFC 7009 §2.2).
+    for text in ("x" * 43, "x.y.z", person[:-4]):
+        assert shop.give_back(text).status == 200
+    foreign = shop.give_back(person)
+    assert (foreign.status, foreign.json["error"]) == (400, "invalid_request")
+    assert one.ask("GET", "/v1/status", person).status == 200
+    for more in ({"client_id": ""}, {"client_secret": "s"}, {"client_assertion": "x.y.z"}):
+        assert shop.give_back(other["refresh_token"], **more).status == 401
+    logged = one.there.process.words + str(one.world.records())
+    for secret in (given["refresh_token"], other["refresh_token"], given["access_token"]):
+        assert secret not in logged
 
 
-def test_admissions_are_listed_page_by_page_and_ended_by_who_may(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        shop = Shop(one)
-        refresh = [shop.by_code().json["refresh_token"] for _ in range(3)][-1]
-        token = one.person()
-        first = one.ask("GET", "/v1/admissions?limit=2&client=desk", token).json
-        rest = one.ask("GET", f"/v1/admissions?limit=2&client=desk&cursor={first['next']}", token).json
-        assert (len(first["rows"]), len(rest["rows"]), "next" in rest) == (2, 1, False)
-        newest = first["rows"][0]["admission"]
-        ended = one.ask("POST", f"/v1/admissions/{newest}/end", token, b'{"why":"lost"}')
-        assert ended.status == 200, ended.body
-        assert shop.by_refresh(refresh).json["error"] == "invalid_grant"
-        assert one.ask("POST", "/v1/admissions/adm_none/end", token, b"{}").status == 404
-        tokens = one.ask("GET", "/v1/tokens?limit=2", token).json
-        assert one.ask("GET", f"/v1/tokens?limit=2&cursor={tokens['next']}", token).status == 200
-
-    held(tmp_path, work)
+def test_admissions_are_listed_page_by_page_and_ended_by_who_may(one: Holding) -> None:
+    shop = Shop(one)
+    refresh = [shop.by_code().json["refresh_token"] for _ in range(3)][-1]
+    token = one.person()
+    first = one.ask("GET", "/v1/admissions?limit=2&client=desk", token).json
+    rest = one.ask("GET", f"/v1/admissions?limit=2&client=desk&cursor={first['next']}", token).json
+    assert (len(first["rows"]), len(rest["rows"]), "next" in rest) == (2, 1, False)
+    newest = first["rows"][0]["admission"]
+    ended = one.ask("POST", f"/v1/admissions/{newest}/end", token, b'{"why":"lost"}')
+    assert ended.status == 200, ended.body
+    assert shop.by_refresh(refresh).json["error"] == "invalid_grant"
+    assert one.ask("POST", "/v1/admissions/adm_none/end", token, b"{}").status == 404
+    tokens = one.ask("GET", "/v1/tokens?limit=2", token).json
+    assert one.ask("GET", f"/v1/tokens?limit=2&cursor={tokens['next']}", token).status == 200

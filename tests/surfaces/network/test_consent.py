@@ -28,102 +28,88 @@ from tests.token_world import ISSUER
 from tests.world import ANN
 
 
-def test_a_person_sees_what_is_asked_and_the_client_gets_its_code_once_they_consent(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        assert re.fullmatch(r"/oauth/authorize/ask_[a-z0-9]+", page)
-        shown = clerk.browser.get(page)
-        assert (shown.status, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        text = words(shown)
-        for what in ("The <b>desk</b>", "desk", "127.0.0.1", "coder", RESOURCE, "its own word"):
-            assert what in text
-        assert "<b>desk" not in shown.body.decode()
-        assert clerk.browser.script(f"{page}/state").json == {"answered": False}
-        typed = clerk.typed(page)
-        clerk.consent(typed)
-        assert clerk.browser.script(f"{page}/state").json == {"answered": True}
-        told = sent(clerk.browser.get(page))
-        assert told.keys() == {"code", "state", "iss"}
-        assert (told["state"], told["iss"]) == ("x y&z", ISSUER)
-        again = clerk.browser.get(page)
-        assert (again.status, "consent-answered" in words(again)) == (403, True)
-        log = one.there.process.words
-        secrets = [told["code"], typed, *clerk.browser.cookies.values()]
-        assert [secret for secret in secrets if secret in log] == []
-
-    held(tmp_path, work)
+def test_a_person_sees_what_is_asked_and_the_client_gets_its_code_once_they_consent(one: Holding) -> None:
+    clerk = Clerk(one)
+    page = clerk.begin()
+    assert re.fullmatch(r"/oauth/authorize/ask_[a-z0-9]+", page)
+    shown = clerk.browser.get(page)
+    assert (shown.status, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    text = words(shown)
+    for what in ("The <b>desk</b>", "desk", "127.0.0.1", "coder", RESOURCE, "its own word"):
+        assert what in text
+    assert "<b>desk" not in shown.body.decode()
+    assert clerk.browser.script(f"{page}/state").json == {"answered": False}
+    typed = clerk.typed(page)
+    clerk.consent(typed)
+    assert clerk.browser.script(f"{page}/state").json == {"answered": True}
+    told = sent(clerk.browser.get(page))
+    assert told.keys() == {"code", "state", "iss"}
+    assert (told["state"], told["iss"]) == ("x y&z", ISSUER)
+    again = clerk.browser.get(page)
+    assert (again.status, "consent-answered" in words(again)) == (403, True)
+    log = one.there.process.words
+    secrets = [told["code"], typed, *clerk.browser.cookies.values()]
+    assert [secret for secret in secrets if secret in log] == []
 
 
-def test_a_person_who_denies_has_the_client_told_so(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        one.place.daemon.network.askings.deny("default", clerk.typed(page), ANN)
-        told = sent(clerk.browser.get(page))
-        assert (told["error"], told["iss"], told["state"]) == ("access_denied", ISSUER, "x y&z")
-
-    held(tmp_path, work)
+def test_a_person_who_denies_has_the_client_told_so(one: Holding) -> None:
+    clerk = Clerk(one)
+    page = clerk.begin()
+    one.place.daemon.network.askings.deny("default", clerk.typed(page), ANN)
+    told = sent(clerk.browser.get(page))
+    assert (told["error"], told["iss"], told["state"]) == ("access_denied", ISSUER, "x y&z")
 
 
 def test_every_page_is_strict_is_kept_and_framed_by_nobody_and_works_without_its_script(
-    tmp_path: Path,
+    one: Holding,
 ) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        refused = clerk.browser.get("/oauth/authorize?client_id=nobody")
-        for answer in (clerk.browser.get(page), refused):
-            headers = answer.headers
-            policy = headers["content-security-policy"].split("; ")
-            assert {
-                "default-src 'none'",
-                "script-src 'self'",
-                "frame-ancestors 'none'",
-                "base-uri 'none'",
-            } <= {*policy}
-            assert "form-action 'self'" in policy
-            assert "unsafe" not in headers["content-security-policy"]
-            assert (headers["x-frame-options"], headers["referrer-policy"]) == ("DENY", "no-referrer")
-            assert headers["cross-origin-opener-policy"] == "same-origin"
-            assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
-            body = answer.body.decode()
-            assert re.findall(r"<script[^>]*>(.*?)</script>", body, re.DOTALL) in ([], [""])
-            assert "style=" not in body
-            assert not re.search(r"\son[a-z]+=", body)
-        script = clerk.browser.script("/oauth/consent.js")
-        style = clerk.browser.script("/oauth/consent.css")
-        kinds = [one.headers["content-type"].partition(";")[0] for one in (script, style)]
-        assert (kinds, script.status, style.status) == (["text/javascript", "text/css"], 200, 200)
+    clerk = Clerk(one)
+    page = clerk.begin()
+    refused = clerk.browser.get("/oauth/authorize?client_id=nobody")
+    for answer in (clerk.browser.get(page), refused):
+        headers = answer.headers
+        policy = headers["content-security-policy"].split("; ")
+        assert {
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        } <= {*policy}
+        assert "form-action 'self'" in policy
+        assert "unsafe" not in headers["content-security-policy"]
+        assert (headers["x-frame-options"], headers["referrer-policy"]) == ("DENY", "no-referrer")
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        body = answer.body.decode()
+        assert re.findall(r"<script[^>]*>(.*?)</script>", body, re.DOTALL) in ([], [""])
+        assert "style=" not in body
+        assert not re.search(r"\son[a-z]+=", body)
+    script = clerk.browser.script("/oauth/consent.js")
+    style = clerk.browser.script("/oauth/consent.css")
+    kinds = [one.headers["content-type"].partition(";")[0] for one in (script, style)]
+    assert (kinds, script.status, style.status) == (["text/javascript", "text/css"], 200, 200)
 
-        body = clerk.browser.get(page).body.decode()
-        refresh = f'<noscript><meta http-equiv="refresh" content="5; url={page}"></noscript>'
-        assert refresh in body
-        assert f'<a href="{page}">' in body
-
-    held(tmp_path, work)
+    body = clerk.browser.get(page).body.decode()
+    refresh = f'<noscript><meta http-equiv="refresh" content="5; url={page}"></noscript>'
+    assert refresh in body
+    assert f'<a href="{page}">' in body
 
 
-def test_a148_what_a_browser_is_known_by_is_its_own_request_s_and_no_script_s(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        answer = clerk.browser.get(f"/oauth/authorize?{clerk.query()}")
-        page, told = answer.headers["location"], answer.headers["set-cookie"]
-        pair, *rest = told.split("; ")
-        assert pair.startswith("__Secure-taskbound-asked=")
-        assert set(rest) == {f"Path={page}", "Max-Age=300", "HttpOnly", "SameSite=Lax", "Secure"}
-        other = Browser(one)
-        mine = clerk.begin()
-        clerk.consent(clerk.typed(page))
-        for path in (page, f"{page}/state"):
-            for cookie in ("", pair.replace("=", "=x"), f"{pair}; {pair}", clerk.browser.shown(mine)):
-                refused = (
-                    other.get(path, Cookie=cookie) if path == page else other.script(path, Cookie=cookie)
-                )
-                assert (refused.status, b"not-asked" in refused.body) == (403, True), cookie
-        assert "code" in sent(clerk.browser.get(page))
-
-    held(tmp_path, work)
+def test_a148_what_a_browser_is_known_by_is_its_own_request_s_and_no_script_s(one: Holding) -> None:
+    clerk = Clerk(one)
+    answer = clerk.browser.get(f"/oauth/authorize?{clerk.query()}")
+    page, told = answer.headers["location"], answer.headers["set-cookie"]
+    pair, *rest = told.split("; ")
+    assert pair.startswith("__Secure-taskbound-asked=")
+    assert set(rest) == {f"Path={page}", "Max-Age=300", "HttpOnly", "SameSite=Lax", "Secure"}
+    other = Browser(one)
+    mine = clerk.begin()
+    clerk.consent(clerk.typed(page))
+    for path in (page, f"{page}/state"):
+        for cookie in ("", pair.replace("=", "=x"), f"{pair}; {pair}", clerk.browser.shown(mine)):
+            refused = other.get(path, Cookie=cookie) if path == page else other.script(path, Cookie=cookie)
+            assert (refused.status, b"not-asked" in refused.body) == (403, True), cookie
+    assert "code" in sent(clerk.browser.get(page))
 
 
 FRAMED = (
@@ -135,28 +121,22 @@ FRAMED = (
 )
 
 
-def test_a155_a_page_is_opened_by_a_person_and_is_no_part_of_another_page(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        clerk.consent(clerk.typed(page))
-        for target in (page, f"/oauth/authorize?{clerk.query()}"):
-            for headers in FRAMED:
-                refused = clerk.browser.get(target, **headers)
-                assert (refused.status, b"not-navigated" in refused.body) == (403, True), headers
-        assert "code" in sent(clerk.browser.get(page))
-
-    held(tmp_path, work)
+def test_a155_a_page_is_opened_by_a_person_and_is_no_part_of_another_page(one: Holding) -> None:
+    clerk = Clerk(one)
+    page = clerk.begin()
+    clerk.consent(clerk.typed(page))
+    for target in (page, f"/oauth/authorize?{clerk.query()}"):
+        for headers in FRAMED:
+            refused = clerk.browser.get(target, **headers)
+            assert (refused.status, b"not-navigated" in refused.body) == (403, True), headers
+    assert "code" in sent(clerk.browser.get(page))
 
 
-def test_another_page_does_not_hear_what_became_of_a_request(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        refused = clerk.browser.script(f"{page}/state", Sec_Fetch_Site="cross-site")
-        assert (refused.status, refused.body.count(b"not-navigated")) == (403, 1)
-
-    held(tmp_path, work)
+def test_another_page_does_not_hear_what_became_of_a_request(one: Holding) -> None:
+    clerk = Clerk(one)
+    page = clerk.begin()
+    refused = clerk.browser.script(f"{page}/state", Sec_Fetch_Site="cross-site")
+    assert (refused.status, refused.body.count(b"not-navigated")) == (403, 1)
 
 
 SHOWN: tuple[tuple[dict[str, str], str, str], ...] = (
@@ -177,18 +157,15 @@ SHOWN: tuple[tuple[dict[str, str], str, str], ...] = (
 )
 
 
-def test_a155_what_is_wrong_before_the_client_is_known_is_shown_and_sent_nowhere(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        for changes, more, code in SHOWN:
-            answer = clerk.browser.get(f"/oauth/authorize?{clerk.query(**changes)}{more}")
-            assert f"<code>[{code}]</code>" in answer.body.decode(), (changes, more)
-            assert answer.status in {400, 401, 403, 404}
-            assert "location" not in answer.headers
-            assert "set-cookie" not in answer.headers
-            assert b"evil.example" not in answer.body
-
-    held(tmp_path, work)
+def test_a155_what_is_wrong_before_the_client_is_known_is_shown_and_sent_nowhere(one: Holding) -> None:
+    clerk = Clerk(one)
+    for changes, more, code in SHOWN:
+        answer = clerk.browser.get(f"/oauth/authorize?{clerk.query(**changes)}{more}")
+        assert f"<code>[{code}]</code>" in answer.body.decode(), (changes, more)
+        assert answer.status in {400, 401, 403, 404}
+        assert "location" not in answer.headers
+        assert "set-cookie" not in answer.headers
+        assert b"evil.example" not in answer.body
 
 
 TOLD: tuple[tuple[dict[str, str], str], ...] = (
@@ -204,15 +181,12 @@ TOLD: tuple[tuple[dict[str, str], str], ...] = (
 )
 
 
-def test_what_can_not_be_answered_is_told_to_the_client_with_who_says_so(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        for changes, error in TOLD:
-            told = sent(clerk.browser.get(f"/oauth/authorize?{clerk.query(**changes)}"))
-            assert (told["error"], told["iss"], told["state"]) == (error, ISSUER, "x y&z"), changes
-            assert "code" not in told
-
-    held(tmp_path, work)
+def test_what_can_not_be_answered_is_told_to_the_client_with_who_says_so(one: Holding) -> None:
+    clerk = Clerk(one)
+    for changes, error in TOLD:
+        told = sent(clerk.browser.get(f"/oauth/authorize?{clerk.query(**changes)}"))
+        assert (told["error"], told["iss"], told["state"]) == (error, ISSUER, "x y&z"), changes
+        assert "code" not in told
 
 
 ELSEWHERE = (
@@ -224,58 +198,46 @@ ELSEWHERE = (
 )
 
 
-def test_there_is_no_other_way_to_a_page_and_what_one_is_counted_as_is_nobodys_choice(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        for verb, target, status in ELSEWHERE:
-            assert one.say(verb, target).status == status, (verb, target)
-        for number in range(3):
-            one.say("GET", f"/oauth/authorize/ask_{number}")
-        text = one.say("GET", "/metrics").body.decode()
-        assert "/oauth/authorize/{asked}" in text
-        assert "ask_1" not in text
-
-    held(tmp_path, work)
+def test_there_is_no_other_way_to_a_page_and_what_one_is_counted_as_is_nobodys_choice(one: Holding) -> None:
+    for verb, target, status in ELSEWHERE:
+        assert one.say(verb, target).status == status, (verb, target)
+    for number in range(3):
+        one.say("GET", f"/oauth/authorize/ask_{number}")
+    text = one.say("GET", "/metrics").body.decode()
+    assert "/oauth/authorize/{asked}" in text
+    assert "ask_1" not in text
 
 
 def test_a_request_that_is_loaded_again_begins_no_second_one_and_ends_when_its_time_is_over(
-    tmp_path: Path,
+    one: Holding,
 ) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        page = clerk.begin()
-        assert clerk.typed(page) == clerk.typed(page)
-        with one.world.store.read() as snapshot:
-            assert snapshot.authorizations.count_asked("default", clerk.task.started) == 1
-        one.world.clock.advance(300)
-        over = clerk.browser.get(page)
-        assert (over.status, b"not-asked" in over.body) == (403, True)
-
-    held(tmp_path, work)
+    clerk = Clerk(one)
+    page = clerk.begin()
+    assert clerk.typed(page) == clerk.typed(page)
+    with one.world.store.read() as snapshot:
+        assert snapshot.authorizations.count_asked("default", clerk.task.started) == 1
+    one.world.clock.advance(300)
+    over = clerk.browser.get(page)
+    assert (over.status, b"not-asked" in over.body) == (403, True)
 
 
-def test_whoever_floods_the_page_is_told_to_come_again_later(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        for _ in range(64):
-            clerk.begin()
-        full = clerk.browser.get(f"/oauth/authorize?{clerk.query()}")
-        assert (full.status, b"too-many-asked" in full.body) == (503, True)
-        assert "location" not in full.headers
-
-    held(tmp_path, work)
+def test_whoever_floods_the_page_is_told_to_come_again_later(one: Holding) -> None:
+    clerk = Clerk(one)
+    for _ in range(64):
+        clerk.begin()
+    full = clerk.browser.get(f"/oauth/authorize?{clerk.query()}")
+    assert (full.status, b"too-many-asked" in full.body) == (503, True)
+    assert "location" not in full.headers
 
 
-def test_a_name_with_marks_of_html_is_text(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        name = "\"><script src='/x'></script>&amp;"
-        means = one.world.means
-        add_client(means, "default", "odd", shown=name, redirects=(CALLBACK,), actor=ANN, owns=True)
-        answer = clerk.browser.get(clerk.begin(client_id="odd"))
-        assert name in words(answer)
-        assert answer.body.count(b"<script") == 1
-
-    held(tmp_path, work)
+def test_a_name_with_marks_of_html_is_text(one: Holding) -> None:
+    clerk = Clerk(one)
+    name = "\"><script src='/x'></script>&amp;"
+    means = one.world.means
+    add_client(means, "default", "odd", shown=name, redirects=(CALLBACK,), actor=ANN, owns=True)
+    answer = clerk.browser.get(clerk.begin(client_id="odd"))
+    assert name in words(answer)
+    assert answer.body.count(b"<script") == 1
 
 
 def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_answered_fetches_none(
@@ -310,67 +272,62 @@ def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_an
             assert b"<code>[bad-redirect]</code>" in other.body
             assert len(there.asked) == 1
 
-    held(tmp_path, lambda one: asyncio.run(story(one, Clerk(one))))
+    with held(tmp_path) as one:
+        asyncio.run(story(one, Clerk(one)))
 
 
 def test_a_browser_that_came_by_another_name_is_sent_to_the_one_whose_cookies_are_ours(
-    tmp_path: Path,
+    one: Holding,
 ) -> None:
-    def work(one: Holding) -> None:
-        clerk = Clerk(one)
-        target = f"/oauth/authorize?{clerk.query()}"
-        answer = clerk.browser.get(target, Host=one.there.host)
-        assert (answer.status, answer.headers["location"]) == (303, f"{ISSUER}{target}")
-        assert "set-cookie" not in answer.headers
-        wrong = clerk.browser.get("/oauth/authorize?a=%zz", Host=one.there.host)
-        assert (wrong.status, "location" in wrong.headers) == (400, False)
-
-    held(tmp_path, work)
+    clerk = Clerk(one)
+    target = f"/oauth/authorize?{clerk.query()}"
+    answer = clerk.browser.get(target, Host=one.there.host)
+    assert (answer.status, answer.headers["location"]) == (303, f"{ISSUER}{target}")
+    assert "set-cookie" not in answer.headers
+    wrong = clerk.browser.get("/oauth/authorize?a=%zz", Host=one.there.host)
+    assert (wrong.status, "location" in wrong.headers) == (400, False)
 
 
 @pytest.mark.parametrize("told", ["consent", "deny"])
 def test_a_sign_in_that_ends_while_an_answer_waits_for_its_turn_gives_nothing(
-    tmp_path: Path, told: str
+    one: Holding, told: str
 ) -> None:
-    def work(one: Holding) -> None:
-        clerk, means, daemon = Clerk(one), one.world.means, one.place.daemon
-        corp = parse_identity_issuer(
-            "default", "corp", issuer="https://corp.example", audience="us", use="people"
-        )
-        add_identity_issuer(means, corp, actor=ANN, owns=True)
-        link_account(means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
-        session = signed_in(one, "s" * 43)
-        page = clerk.begin()
-        (known,) = clerk.browser.cookies.values()
-        form = {
-            "form": form_secret(known.partition(".")[0], session.id),
-            "answer": told,
-            "choice": f"task:{clerk.task.id}",
-        }
-        authorize = daemon.authority.authorize
+    clerk, means, daemon = Clerk(one), one.world.means, one.place.daemon
+    corp = parse_identity_issuer(
+        "default", "corp", issuer="https://corp.example", audience="us", use="people"
+    )
+    add_identity_issuer(means, corp, actor=ANN, owns=True)
+    link_account(means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+    session = signed_in(one, "s" * 43)
+    page = clerk.begin()
+    (known,) = clerk.browser.cookies.values()
+    form = {
+        "form": form_secret(known.partition(".")[0], session.id),
+        "answer": told,
+        "choice": f"task:{clerk.task.id}",
+    }
+    authorize = daemon.authority.authorize
 
-        async def meanwhile(principal: Principal, operation: str, message: object) -> None:
-            await authorize(principal, operation, message)
-            if operation == f"token:{told}":
-                end_session(means, "default", session.id, actor=ANN, owns=True)
+    async def meanwhile(principal: Principal, operation: str, message: object) -> None:
+        await authorize(principal, operation, message)
+        if operation == f"token:{told}":
+            end_session(means, "default", session.id, actor=ANN, owns=True)
 
-        daemon.authority.authorize = meanwhile  # type: ignore[method-assign] # another daemon is quicker
-        answer = one.there.ask(
-            "POST",
-            page,
-            urlencode(form).encode(),
-            Host=HERE,
-            Origin=ISSUER,
-            Content_Type="application/x-www-form-urlencoded",
-            Cookie=f"{clerk.browser.shown(page)}; __Host-taskbound-session=default.{'s' * 43}",
-        )
-        assert (answer.status, b"<code>[not-signed-in]</code>" in answer.body) == (403, True), answer.body
-        with one.world.store.read() as seen:
-            asked = seen.authorizations.asked("default", page.rpartition("/")[2])
-        assert asked is not None
-        assert asked.state is AskedState.OPEN
-
-    held(tmp_path, work)
+    daemon.authority.authorize = meanwhile  # type: ignore[method-assign] # another daemon is quicker
+    answer = one.there.ask(
+        "POST",
+        page,
+        urlencode(form).encode(),
+        Host=HERE,
+        Origin=ISSUER,
+        Content_Type="application/x-www-form-urlencoded",
+        Cookie=f"{clerk.browser.shown(page)}; __Host-taskbound-session=default.{'s' * 43}",
+    )
+    assert (answer.status, b"<code>[not-signed-in]</code>" in answer.body) == (403, True), answer.body
+    with one.world.store.read() as seen:
+        asked = seen.authorizations.asked("default", page.rpartition("/")[2])
+    assert asked is not None
+    assert asked.state is AskedState.OPEN
 
 
 def signed_in(one: Holding, secret: str) -> Session:

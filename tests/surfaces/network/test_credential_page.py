@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.target import CredentialKind, PostgresKind
 from tests.peers.targeting import WRITER, Targets, held_by_finance
-from tests.surfaces.network.holding import Holding, held
+from tests.surfaces.network.holding import held
 from tests.surfaces.network.test_approval_page import Browser, text
 from tests.surfaces.network.test_step_up_answers import POLICY, Asked
 from tests.world import code_of, id_of
@@ -64,7 +64,7 @@ class Page(HTMLParser):
 def test_what_is_asked_of_a_target_is_text_on_the_page_and_every_character_of_it_is_seen(
     tmp_path: Path,
 ) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=held_by_finance(POLICY, lifter="confirm")) as one:
         asked = Asked(one.world)
         minting = Targets(one.world, kinds=(KIND, WRITER))
         answer = minting.ask("reader", {"customer": f"42 {HOSTILE}", "seconds": 60})
@@ -81,5 +81,3 @@ def test_what_is_asked_of_a_target_is_text_on_the_page_and_every_character_of_it
         shown = r"</pre><img src=x onerror=alert(1)>\u{202E} javascript:alert(1) \u{9B}31m"
         assert re.sub(r'"\n +> "', "", page.text).count(shown) == 2, "what it gives, and what was asked"
         assert "script" not in seen.headers["content-security-policy"]
-
-    held(tmp_path, work, policy=held_by_finance(POLICY, lifter="confirm"))

@@ -24,6 +24,8 @@ from tests.surfaces.network.test_oversized import serving_by
 from tests.tokens import es256
 from tests.world import ANN
 
+pytestmark = pytest.mark.anyio
+
 WAITING = 70
 """More than the requests of one network that wait for their turn (`http.rate`)."""
 ALL = 520
@@ -45,41 +47,35 @@ def livez(there: Api, address: str) -> Answer:
 
 
 def test_idle_connections_of_one_address_keep_no_other_address_and_no_proven_client_out(
-    tmp_path: Path,
+    one: Holding,
 ) -> None:
-    def work(one: Holding) -> None:
-        with ExitStack() as idle:
-            for _ in range(ALL):
-                idle.enter_context(from_address(one.there, "127.0.0.1"))
-            assert livez(one.there, "127.0.0.2").status == 200
-            assert one.ask("GET", "/v1/status", one.person()).status == 200
-
-    held(tmp_path, work)
+    with ExitStack() as idle:
+        for _ in range(ALL):
+            idle.enter_context(from_address(one.there, "127.0.0.1"))
+        assert livez(one.there, "127.0.0.2").status == 200
+        assert one.ask("GET", "/v1/status", one.person()).status == 200
 
 
-def test_bodies_that_never_arrive_keep_no_other_body_out(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        head = one.there.head(
-            "POST", "/v1/tasks", Host=HOST, Content_Type="application/json", Content_Length="1048576"
-        )
-        with ExitStack() as held_back:
-            for _ in range(40):
-                line = held_back.enter_context(from_address(one.there, "127.0.0.1"))
-                line.sendall(head)
-            answer = one.say("GET", "/livez")
-            assert answer.status == 200  # what was sent before has been read
-            body = b" " * 1_000_000 + b"{}"
-            assert one.there.ask("POST", "/v1/tasks", body, Host=HOST).code == "no-proof"
-            assert one.ask("POST", "/v1/tasks", one.person(), body).status == 400
-
-    held(tmp_path, work)
+def test_bodies_that_never_arrive_keep_no_other_body_out(one: Holding) -> None:
+    head = one.there.head(
+        "POST", "/v1/tasks", Host=HOST, Content_Type="application/json", Content_Length="1048576"
+    )
+    with ExitStack() as held_back:
+        for _ in range(40):
+            line = held_back.enter_context(from_address(one.there, "127.0.0.1"))
+            line.sendall(head)
+        answer = one.say("GET", "/livez")
+        assert answer.status == 200  # what was sent before has been read
+        body = b" " * 1_000_000 + b"{}"
+        assert one.there.ask("POST", "/v1/tasks", body, Host=HOST).code == "no-proof"
+        assert one.ask("POST", "/v1/tasks", one.person(), body).status == 400
 
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_address_that_floods_without_proof_takes_nothing_from_a_proven_client_there(
     tmp_path: Path, flood: str
 ) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, "--burst", "5", "--rate", "50") as one:
         over, refused = threading.Event(), threading.Event()
 
         def ask_without_end() -> None:
@@ -100,12 +96,10 @@ def test_address_that_floods_without_proof_takes_nothing_from_a_proven_client_th
             for thread in threads:
                 thread.join()
 
-    held(tmp_path, work, "--burst", "5", "--rate", "50")
-
 
 @pytest.mark.parametrize("made_up", ["no token", "another issuer", "unknown key"])
 def test_made_up_tokens_keep_no_new_token_of_their_address_waiting(tmp_path: Path, made_up: str) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, "--burst", "1", "--rate", "1") as one:
         token = one.person()
         key = one.tokens.kid(TokenKeyState.CURRENT)
         header, claims = parts(token)
@@ -122,28 +116,21 @@ def test_made_up_tokens_keep_no_new_token_of_their_address_waiting(tmp_path: Pat
                 line.sendall(one.there.head("GET", "/v1/status", Host=HOST, Authorization=f"DPoP {shown}"))
             assert one.ask("GET", "/v1/status", token).status == 200
 
-    held(tmp_path, work, "--burst", "1", "--rate", "1")
 
-
-def test_two_tokens_of_one_person_are_one_identity(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        register_person(one.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
-        first, second, other = one.person(), one.person(), one.person(person="eve")
-        assert first != second
-        assert identity_of(f"DPoP {first}") == identity_of(f"Bearer {second}") != ""
-        assert identity_of(f"DPoP {other}") != identity_of(f"DPoP {first}")
-
-    held(tmp_path, work)
+def test_two_tokens_of_one_person_are_one_identity(one: Holding) -> None:
+    register_person(one.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
+    first, second, other = one.person(), one.person(), one.person(person="eve")
+    assert first != second
+    assert identity_of(f"DPoP {first}") == identity_of(f"Bearer {second}") != ""
+    assert identity_of(f"DPoP {other}") != identity_of(f"DPoP {first}")
 
 
 def test_bad_heads_count_for_their_address_and_livez_does_not(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, "--burst", "2", "--rate", "1") as one:
         bad = one.there.head("GET", "/v1/nothing", Host=HOST)
         assert [one.there.send(bad).status for _ in range(3)] == [404, 404, 429]
         assert one.say("GET", "/v1/status").status == 429
         assert [livez(one.there, "127.0.0.1").status for _ in range(5)] == [200] * 5
-
-    held(tmp_path, work, "--burst", "2", "--rate", "1")
 
 
 class Slow:
@@ -162,40 +149,37 @@ class Slow:
         """Nothing is open."""
 
 
-def test_slow_answers_to_three_addresses_leave_room_for_a_fourth() -> None:
-    async def story() -> None:
-        events: asyncio.Queue[bytes] = asyncio.Queue()
-        slow = Slow(events)
+async def test_slow_answers_to_three_addresses_leave_room_for_a_fourth() -> None:
+    events: asyncio.Queue[bytes] = asyncio.Queue()
+    slow = Slow(events)
 
-        async def reach(_: Any) -> Any:
-            return slow
+    async def reach(_: Any) -> Any:
+        return slow
 
-        async def ask(port: int, address: str, path: str) -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
-            answer = await reader.readuntil(b"\r\n\r\n")
-            events.put_nowait(answer)
-            writer.close()
-            return answer
+    async def ask(port: int, address: str, path: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        events.put_nowait(answer)
+        writer.close()
+        return answer
 
-        async with asyncio.timeout(20), serving_by(reach) as (_, port):
-            flood = [
-                asyncio.create_task(ask(port, f"127.0.0.{number % 3 + 1}", "/readyz"))
-                for number in range(300)
-            ]
-            refused = [one for one in [await events.get() for _ in flood] if one]
-            assert all(one.startswith(b"HTTP/1.1 503 ") for one in refused)
-            assert all(b"\r\nRetry-After: 1\r\n" in one for one in refused)
-            answer = await ask(port, "127.0.0.4", "/.well-known/jwks.json")
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            slow.over.set()
-            await asyncio.gather(*flood)
-
-    asyncio.run(story())
+    async with asyncio.timeout(20), serving_by(reach) as (_, port):
+        flood = [
+            asyncio.create_task(ask(port, f"127.0.0.{number % 3 + 1}", "/readyz")) for number in range(300)
+        ]
+        refused = [one for one in [await events.get() for _ in flood] if one]
+        assert all(one.startswith(b"HTTP/1.1 503 ") for one in refused)
+        assert all(b"\r\nRetry-After: 1\r\n" in one for one in refused)
+        answer = await ask(port, "127.0.0.4", "/.well-known/jwks.json")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        slow.over.set()
+        await asyncio.gather(*flood)
 
 
 def test_requests_through_a_declared_proxy_count_for_the_forwarded_address(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, "--burst", "2", "--rate", "1", "--proxies", "127.0.0.1 10.0.0.0/8") as one:
+
         def asked(address: str, forwarded: str, count: int) -> list[int]:
             head = one.there.head("GET", "/v1/status", Host=HOST, X_Forwarded_For=forwarded)
             found = []
@@ -213,5 +197,3 @@ def test_requests_through_a_declared_proxy_count_for_the_forwarded_address(tmp_p
             one.say("GET", "/metrics", **told).status for told in ({}, {"X_Forwarded_For": "192.0.2.5"})
         )
         assert (near, far) == (200, 401)
-
-    held(tmp_path, work, "--burst", "2", "--rate", "1", "--proxies", "127.0.0.1 10.0.0.0/8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,7 @@ from tests.token_world import ISSUER, claims_in
 from tests.world import ANN, SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from taskbound.flows.token.verifying import Verified
@@ -71,18 +72,22 @@ class Enforcing(Evaluating):
         return {**said, "context": context}
 
 
+@contextmanager
 def enforced(
     folder: Path,
-    work: Callable[[Enforcing], None],
     *,
     policy: str = "",
     settle: Callable[[World], object] = lambda world: declare(world, "bank__pay"),
     grants: list[dict[str, Any]] | None = None,
-) -> None:
-    def begin(one: Evaluating) -> None:
-        work(Enforcing(one.one, SCOPE["grants"] if grants is None else grants))
+) -> Iterator[Enforcing]:
+    with evaluated(folder, policy=policy, settle=settle) as service:
+        yield Enforcing(service.one, SCOPE["grants"] if grants is None else grants)
 
-    evaluated(folder, begin, policy=policy, settle=settle)
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Enforcing]:
+    with enforced(tmp_path) as made:
+        yield made
 
 
 def denied(answer: Answer) -> str:
@@ -94,29 +99,30 @@ def denied(answer: Answer) -> str:
 
 
 def test_a_service_is_permitted_what_the_agents_task_is_and_the_record_says_who_asked(
-    tmp_path: Path,
+    service: Enforcing,
 ) -> None:
-    def work(service: Enforcing) -> None:
-        left = service.one.world.left(service.task)["g0/uses"]
-        answer = service.evaluate(service.about(pay()))
-        assert (answer.status, answer.body) == (200, b'{"decision":true}')
-        kept = service.kept(answer.headers["taskbound-action"])
-        assert (kept.task, kept.agent, kept.state.value) == (service.task.id, "coder", "unwatched")
-        assert kept.arguments == b'{"amount":10,"to":"bob"}'
-        (decided,) = service.records("action-decided")
-        own, shown = claims_in(service.token)["jti"], claims_in(service.shown)["jti"]
-        assert decided["service"] == "payments"
-        assert decided["proof"] == f"token:{shown} (dpop) by service:payments token:{own}"
-        assert service.one.world.left(service.task)["g0/uses"] == left - 1
-        told = json.dumps(service.one.world.records())
-        assert service.shown not in told
-        assert service.token not in told
-
-    enforced(tmp_path, work)
+    left = service.one.world.left(service.task)["g0/uses"]
+    answer = service.evaluate(service.about(pay()))
+    assert (answer.status, answer.body) == (200, b'{"decision":true}')
+    kept = service.kept(answer.headers["taskbound-action"])
+    assert (kept.task, kept.agent, kept.state.value) == (service.task.id, "coder", "unwatched")
+    assert kept.arguments == b'{"amount":10,"to":"bob"}'
+    (decided,) = service.records("action-decided")
+    own, shown = claims_in(service.token)["jti"], claims_in(service.shown)["jti"]
+    assert decided["service"] == "payments"
+    assert decided["proof"] == f"token:{shown} (dpop) by service:payments token:{own}"
+    assert service.one.world.left(service.task)["g0/uses"] == left - 1
+    told = json.dumps(service.one.world.records())
+    assert service.shown not in told
+    assert service.token not in told
 
 
 def test_what_an_agent_showed_is_no_argument_and_the_rest_of_the_context_is(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
+    with enforced(
+        tmp_path,
+        settle=lambda world: add_tools(world, todo=[asking_tool("edit", resource=entity())]),
+        grants=[{"tool": "todo__edit", "others": "any"}],
+    ) as service:
         asked = {
             "subject": {"type": "user", "id": "alice"},
             "action": {"name": "edit"},
@@ -129,28 +135,18 @@ def test_what_an_agent_showed_is_no_argument_and_the_rest_of_the_context_is(tmp_
             assert set(arguments) == {"subject", "resource"} | expected
             assert arguments.get("context", more) == more
 
-    enforced(
-        tmp_path,
-        work,
-        settle=lambda world: add_tools(world, todo=[asking_tool("edit", resource=entity())]),
-        grants=[{"tool": "todo__edit", "others": "any"}],
-    )
 
-
-def test_for_nobodys_task_a_service_is_told_what_is_missing_with_one_record_each(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        for number, said in enumerate((pay(), service.about(pay(), ""), {**pay(), "context": {}}), 1):
-            answer = service.evaluate(said)
-            assert (answer.status, answer.body.partition(b":")[0]) == (400, b"task-token-missing")
-            assert b"decision" not in answer.body
-            assert len(service.records("action-refused-malformed")) == number
-        for wrong in (7, ["x"], {"a": 1}, None, "x" * 20_000):
-            said = pay() | {"context": {"task_token": wrong}}
-            answer = service.evaluate(said)
-            assert (answer.status, answer.body.partition(b":")[0]) == (400, b"bad-evaluation")
-        assert service.records("action-decided") == []
-
-    enforced(tmp_path, work)
+def test_for_nobodys_task_a_service_is_told_what_is_missing_with_one_record_each(service: Enforcing) -> None:
+    for number, said in enumerate((pay(), service.about(pay(), ""), {**pay(), "context": {}}), 1):
+        answer = service.evaluate(said)
+        assert (answer.status, answer.body.partition(b":")[0]) == (400, b"task-token-missing")
+        assert b"decision" not in answer.body
+        assert len(service.records("action-refused-malformed")) == number
+    for wrong in (7, ["x"], {"a": 1}, None, "x" * 20_000):
+        said = pay() | {"context": {"task_token": wrong}}
+        answer = service.evaluate(said)
+        assert (answer.status, answer.body.partition(b":")[0]) == (400, b"bad-evaluation")
+    assert service.records("action-decided") == []
 
 
 def transaction(service: Enforcing) -> str:
@@ -203,81 +199,64 @@ WORTHLESS: dict[str, tuple[Callable[[Enforcing], str], int, str]] = {
 }
 
 
-def test_a_token_that_the_agent_did_not_show_this_service_is_worth_nothing_to_it(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        for number, (what, (made, status, code)) in enumerate(WORTHLESS.items(), 1):
-            token = made(service)
-            before = len(service.records("action-decided"))
-            answer = service.evaluate(service.about(pay(), token))
-            if status == 200:
-                assert denied(answer) == code, what
-            else:
-                assert (answer.status, answer.body.partition(b":")[0].decode()) == (status, code), what
-                assert b"decision" not in answer.body
-            assert len(service.records("action-decided")) == before
-            undecided = service.records("action-undecided")
-            assert (len(undecided), undecided[-1]["code"]) == (number, code)
-            assert undecided[-1]["proof"] == f"token:{claims_in(service.token)['jti']} (dpop)"
-            assert token not in json.dumps(service.one.world.records())
-
-    enforced(tmp_path, work)
+def test_a_token_that_the_agent_did_not_show_this_service_is_worth_nothing_to_it(service: Enforcing) -> None:
+    for number, (what, (made, status, code)) in enumerate(WORTHLESS.items(), 1):
+        token = made(service)
+        before = len(service.records("action-decided"))
+        answer = service.evaluate(service.about(pay(), token))
+        if status == 200:
+            assert denied(answer) == code, what
+        else:
+            assert (answer.status, answer.body.partition(b":")[0].decode()) == (status, code), what
+            assert b"decision" not in answer.body
+        assert len(service.records("action-decided")) == before
+        undecided = service.records("action-undecided")
+        assert (len(undecided), undecided[-1]["code"]) == (number, code)
+        assert undecided[-1]["proof"] == f"token:{claims_in(service.token)['jti']} (dpop)"
+        assert token not in json.dumps(service.one.world.records())
 
 
 def test_a_service_asks_about_no_tool_that_another_one_enforces_and_the_refusal_is_the_tasks(
-    tmp_path: Path,
+    service: Enforcing,
 ) -> None:
-    def work(service: Enforcing) -> None:
-        service.there.set(tools=("bank__look",))
-        assert denied(service.evaluate(service.about(pay()))) == "not-enforced"
-        (decided,) = service.records("action-decided")
-        assert (decided["service"], decided["task"], decided["decision"]) == (
-            "payments",
-            service.task.id,
-            "refuse",
-        )
-
-    enforced(tmp_path, work)
+    service.there.set(tools=("bank__look",))
+    assert denied(service.evaluate(service.about(pay()))) == "not-enforced"
+    (decided,) = service.records("action-decided")
+    assert (decided["service"], decided["task"], decided["decision"]) == (
+        "payments",
+        service.task.id,
+        "refuse",
+    )
 
 
-def test_a_task_that_ended_is_told_as_that(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        service.one.world.tasks.end("default", service.task.id, TaskEvent.REVOKE, ANN, reason="")
-        assert denied(service.evaluate(service.about(pay()))) == "task-ended"
-        assert len(service.records("action-undecided")) == 1
-
-    enforced(tmp_path, work)
+def test_a_task_that_ended_is_told_as_that(service: Enforcing) -> None:
+    service.one.world.tasks.end("default", service.task.id, TaskEvent.REVOKE, ANN, reason="")
+    assert denied(service.evaluate(service.about(pay()))) == "task-ended"
+    assert len(service.records("action-undecided")) == 1
 
 
-def test_a_task_that_is_paused_is_refused_by_its_decision(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        service.one.world.tasks.end("default", service.task.id, TaskEvent.PAUSE, ANN, reason="")
-        assert denied(service.evaluate(service.about(pay()))) == "task-paused"
-        (decided,) = service.records("action-decided")
-        assert decided["service"] == "payments"
-
-    enforced(tmp_path, work)
+def test_a_task_that_is_paused_is_refused_by_its_decision(service: Enforcing) -> None:
+    service.one.world.tasks.end("default", service.task.id, TaskEvent.PAUSE, ANN, reason="")
+    assert denied(service.evaluate(service.about(pay()))) == "task-paused"
+    (decided,) = service.records("action-decided")
+    assert decided["service"] == "payments"
 
 
-def test_who_shows_a_token_of_their_task_names_no_other_one(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        service.token = service.agents
-        answer = service.evaluate(service.about(pay()))
-        assert (answer.status, answer.body.partition(b":")[0]) == (400, b"task-token-twice")
-        assert len(service.records("action-refused-malformed")) == 1
-        assert service.evaluate(pay()).body == b'{"decision":true}'
-
-    enforced(tmp_path, work)
+def test_who_shows_a_token_of_their_task_names_no_other_one(service: Enforcing) -> None:
+    service.token = service.agents
+    answer = service.evaluate(service.about(pay()))
+    assert (answer.status, answer.body.partition(b":")[0]) == (400, b"task-token-twice")
+    assert len(service.records("action-refused-malformed")) == 1
+    assert service.evaluate(pay()).body == b'{"decision":true}'
 
 
 def test_an_agent_that_may_ask_for_nothing_is_evaluated_for_nothing_by_a_service_either(
     tmp_path: Path,
 ) -> None:
-    def work(service: Enforcing) -> None:
+    with enforced(tmp_path, policy=base_bundle() + forbidden("action:ask")) as service:
         assert denied(service.evaluate(service.about(pay()))) == "operation-forbidden"
         assert len(service.records("action-undecided")) == 1
         assert service.records("action-decided") == []
-
-    enforced(tmp_path, work, policy=base_bundle() + forbidden("action:ask"))
 
 
 def test_rules_may_keep_services_from_evaluating_and_leave_it_to_agents(tmp_path: Path) -> None:
@@ -286,98 +265,84 @@ def test_rules_may_keep_services_from_evaluating_and_leave_it_to_agents(tmp_path
         ' action == Taskbound::Action::"action:evaluate", resource);'
     )
 
-    def work(service: Enforcing) -> None:
+    with enforced(tmp_path, policy=base_bundle() + rule) as service:
         answer = service.evaluate(service.about(pay()))
         assert (answer.status, answer.body.partition(b":")[0]) == (403, b"operation-forbidden")
         service.token = service.agents
         assert service.evaluate(pay()).body == b'{"decision":true}'
 
-    enforced(tmp_path, work, policy=base_bundle() + rule)
+
+def test_a_request_of_many_is_about_the_tasks_of_as_many_agents(service: Enforcing) -> None:
+    world = service.one.world
+    second = world.start(scope={"grants": SCOPE["grants"]})
+    items: list[dict[str, Any]] = [
+        service.about({}),
+        service.about({}, service.show(second)),
+        service.about({}, service.show(second, ISSUER)),
+        {"context": {}},
+    ]
+    body = {**pay(), "evaluations": items}
+    answer = service.evaluate(body, MANY)
+    assert answer.status == 200, answer.body
+    told = answer.json["evaluations"]
+    assert [one["decision"] for one in told] == [True, True, False, False]
+    assert set(told[2]["context"]["reason_admin"]) == {"token-audience"}
+    assert told[3]["context"]["error"]["status"] == 400
+    assert told[3]["context"]["error"]["message"].startswith("task-token-missing")
+    tasks = [one["task"] for one in service.records("action-decided")]
+    assert sorted(tasks) == sorted([service.task.id, second.id])
+    assert len(service.records("action-refused-malformed")) == 1
+    default = {**pay(), "evaluations": [{}, {}], **service.about({})}
+    looked: list[str] = []
+    verification = service.one.place.daemon.token.verification
+    verify = verification.verify_relayed
+
+    def counted(text: str, **more: Any) -> Verified:
+        looked.append(text)
+        return verify(text, **more)
+
+    verification.verify_relayed = counted  # type: ignore[method-assign]  # it does what it did
+    assert service.decision(default, MANY) == [True, True]
+    assert looked == [service.shown]
 
 
-def test_a_request_of_many_is_about_the_tasks_of_as_many_agents(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        world = service.one.world
-        second = world.start(scope={"grants": SCOPE["grants"]})
-        items: list[dict[str, Any]] = [
-            service.about({}),
-            service.about({}, service.show(second)),
-            service.about({}, service.show(second, ISSUER)),
-            {"context": {}},
-        ]
-        body = {**pay(), "evaluations": items}
-        answer = service.evaluate(body, MANY)
-        assert answer.status == 200, answer.body
-        told = answer.json["evaluations"]
-        assert [one["decision"] for one in told] == [True, True, False, False]
-        assert set(told[2]["context"]["reason_admin"]) == {"token-audience"}
-        assert told[3]["context"]["error"]["status"] == 400
-        assert told[3]["context"]["error"]["message"].startswith("task-token-missing")
-        tasks = [one["task"] for one in service.records("action-decided")]
-        assert sorted(tasks) == sorted([service.task.id, second.id])
-        assert len(service.records("action-refused-malformed")) == 1
-        default = {**pay(), "evaluations": [{}, {}], **service.about({})}
-        looked: list[str] = []
-        verification = service.one.place.daemon.token.verification
-        verify = verification.verify_relayed
-
-        def counted(text: str, **more: Any) -> Verified:
-            looked.append(text)
-            return verify(text, **more)
-
-        verification.verify_relayed = counted  # type: ignore[method-assign]  # it does what it did
-        assert service.decision(default, MANY) == [True, True]
-        assert looked == [service.shown]
-
-    enforced(tmp_path, work)
-
-
-def test_a_service_keeps_no_agent_there_that_is_not_heard_of_any_more(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        network = service.one.place.daemon.network
-        network.take_heard()
-        assert service.decision(service.about(pay())) is True
-        assert network.take_heard() == frozenset()
-        service.token = service.agents
-        assert service.decision(pay()) is True
-        assert network.take_heard() == {("default", service.task.id)}
-
-    enforced(tmp_path, work)
+def test_a_service_keeps_no_agent_there_that_is_not_heard_of_any_more(service: Enforcing) -> None:
+    network = service.one.place.daemon.network
+    network.take_heard()
+    assert service.decision(service.about(pay())) is True
+    assert network.take_heard() == frozenset()
+    service.token = service.agents
+    assert service.decision(pay()) is True
+    assert network.take_heard() == {("default", service.task.id)}
 
 
 def test_what_a_service_asks_for_nobodys_task_is_its_own_allowance_and_not_an_agents_or_strangers(
-    tmp_path: Path,
+    service: Enforcing,
 ) -> None:
-    def work(service: Enforcing) -> None:
-        number = 0
-        while len(service.records("action-refused-malformed")) == number and number < 400:
-            service.evaluate(pay())
-            number += 1
-        assert 10 < number < 400
-        assert service.decision(service.about(pay())) is True
-        refusals = service.one.place.daemon.refusals
-        for holder in ("", "coder"):
-            refusals.require("default", holder, code="bad-evaluation")  # raises where it is used up
-        with pytest.raises(TooManyRefusalsError):
-            refusals.require("default", "service:payments", code="bad-evaluation")
-        service.token = service.agents
-        assert denied(service.evaluate(pay(amount=99))) == "outside-scope"
-
-    enforced(tmp_path, work)
+    number = 0
+    while len(service.records("action-refused-malformed")) == number and number < 400:
+        service.evaluate(pay())
+        number += 1
+    assert 10 < number < 400
+    assert service.decision(service.about(pay())) is True
+    refusals = service.one.place.daemon.refusals
+    for holder in ("", "coder"):
+        refusals.require("default", holder, code="bad-evaluation")  # raises where it is used up
+    with pytest.raises(TooManyRefusalsError):
+        refusals.require("default", "service:payments", code="bad-evaluation")
+    service.token = service.agents
+    assert denied(service.evaluate(pay(amount=99))) == "outside-scope"
 
 
-def test_a_service_reports_and_follows_no_action_and_asks_for_none_elsewhere(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        action = service.evaluate(service.about(pay())).headers["taskbound-action"]
-        assert service.follow(action).status == 403
-        assert service.tell(action).status == 403
-        assert service.ask().status == 403
-
-    enforced(tmp_path, work)
+def test_a_service_reports_and_follows_no_action_and_asks_for_none_elsewhere(service: Enforcing) -> None:
+    action = service.evaluate(service.about(pay())).headers["taskbound-action"]
+    assert service.follow(action).status == 403
+    assert service.tell(action).status == 403
+    assert service.ask().status == 403
 
 
 def test_a_hold_of_a_services_question_is_used_by_the_same_question_once(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
+    with enforced(tmp_path, policy=hold_policy("confirm")) as service:
         people = people_of(service)
         action = held(service, service.about(pay()))["evaluation_id"]
         confirm(service, people, action)
@@ -387,17 +352,12 @@ def test_a_hold_of_a_services_question_is_used_by_the_same_question_once(tmp_pat
         services = [one["service"] for one in service.records("action-decided")]
         assert services == ["payments"] * 3
 
-    enforced(tmp_path, work, policy=hold_policy("confirm"))
 
-
-def test_law_7_a_key_is_of_the_task_whoever_asks_for_it(tmp_path: Path) -> None:
-    def work(service: Enforcing) -> None:
-        assert service.decision(service.about(pay()), Idempotency_Key="k") is True
-        again = service.evaluate(service.about(pay()), Idempotency_Key="k")
-        assert denied(again) == "action-repeated"
-        duplicate = service.records("action-decided")[1]
-        assert (duplicate["decision"], duplicate["service"]) == ("duplicate", "payments")
-        service.token = service.agents
-        assert denied(service.evaluate(pay(), Idempotency_Key="k")) == "action-repeated"
-
-    enforced(tmp_path, work)
+def test_law_7_a_key_is_of_the_task_whoever_asks_for_it(service: Enforcing) -> None:
+    assert service.decision(service.about(pay()), Idempotency_Key="k") is True
+    again = service.evaluate(service.about(pay()), Idempotency_Key="k")
+    assert denied(again) == "action-repeated"
+    duplicate = service.records("action-decided")[1]
+    assert (duplicate["decision"], duplicate["service"]) == ("duplicate", "payments")
+    service.token = service.agents
+    assert denied(service.evaluate(pay(), Idempotency_Key="k")) == "action-repeated"

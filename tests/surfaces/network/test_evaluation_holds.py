@@ -50,7 +50,7 @@ def held(service: Evaluating, said: Any = None, **headers: str) -> dict[str, Any
 def test_a_hold_is_a_denial_that_says_where_people_look_at_it_and_the_same_again_is_its_permit(
     tmp_path: Path,
 ) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, policy=hold_policy("confirm")) as service:
         people = people_of(service)
         context = held(service)
         action = context["evaluation_id"]
@@ -68,8 +68,6 @@ def test_a_hold_is_a_denial_that_says_where_people_look_at_it_and_the_same_again
         assert service.kept(action).state.value == "unwatched"
         assert held(service)["evaluation_id"] != action  # it was used, once
 
-    evaluated(tmp_path, work, policy=hold_policy("confirm"))
-
 
 def test_what_the_profiles_have_a_caller_add_to_its_context_makes_no_other_act_of_it(tmp_path: Path) -> None:
     said: dict[str, Any] = {
@@ -78,7 +76,13 @@ def test_what_the_profiles_have_a_caller_add_to_its_context_makes_no_other_act_o
         "resource": {"type": "record", "id": "1"},
     }
 
-    def work(service: Evaluating) -> None:
+    write = asking_tool("write", resource=entity())
+    with evaluated(
+        tmp_path,
+        settle=lambda world: add_tools(world, record=[write]),
+        grants=[{"tool": "record__write", "others": "any"}],
+        policy=hold_policy("confirm").replace("bank__pay", "record__write"),
+    ) as service:
         people = people_of(service)
         plain = {**said, "context": {"ip": "10.0.0.1", "supported_obligations": ["step-up"]}}
         first = held(service, plain)["evaluation_id"]
@@ -89,18 +93,9 @@ def test_what_the_profiles_have_a_caller_add_to_its_context_makes_no_other_act_o
         assert held(service, {**again, "context": {"ip": "10.0.0.2"}})["evaluation_id"] != first
         assert service.evaluate(again).headers["taskbound-action"] == first
 
-    write = asking_tool("write", resource=entity())
-    evaluated(
-        tmp_path,
-        work,
-        settle=lambda world: add_tools(world, record=[write]),
-        grants=[{"tool": "record__write", "others": "any"}],
-        policy=hold_policy("confirm").replace("bank__pay", "record__write"),
-    )
-
 
 def test_nobody_s_word_in_a_context_lifts_a_hold(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, policy=hold_policy("confirm")) as service:
         people = people_of(service)
         action = held(service)["evaluation_id"]
         question = people.approval(action).question.id
@@ -108,11 +103,15 @@ def test_nobody_s_word_in_a_context_lifts_a_hold(tmp_path: Path) -> None:
         assert service.decision({**pay(), "context": {"approval": forged}}) is False
         assert people.state(action) == ("held", "pending")
 
-    evaluated(tmp_path, work, policy=hold_policy("confirm"))
-
 
 def test_a_hold_that_a_sign_in_lifts_obliges_to_that_sign_in(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    def settle(world: World) -> None:
+        declare(world, "bank__pay")
+        Answerers(world)
+        link_ann(world)
+        world.clock.advance(25 * 3600)
+
+    with evaluated(tmp_path, settle=settle, policy=hold_policy("step-up:mfa@300")) as service:
         context = held(service)
         (obligation,) = context["obligations"]
         assert obligation == {
@@ -121,17 +120,9 @@ def test_a_hold_that_a_sign_in_lifts_obliges_to_that_sign_in(tmp_path: Path) -> 
             "properties": {"acr_value": "mfa", "max_age": 300},
         }
 
-    def settle(world: World) -> None:
-        declare(world, "bank__pay")
-        Answerers(world)
-        link_ann(world)
-        world.clock.advance(25 * 3600)
-
-    evaluated(tmp_path, work, settle=settle, policy=hold_policy("step-up:mfa@300"))
-
 
 def test_what_a_person_narrowed_is_told_with_what_may_be_asked_for_instead(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=SCOPE["grants"], policy=hold_policy("confirm")) as service:
         people = people_of(service)
         action = held(service)["evaluation_id"]
         less = service.one.world.narrow(*people.narrowing(action, "ann", {"to": "bob", "amount": 4}))
@@ -141,11 +132,9 @@ def test_what_a_person_narrowed_is_told_with_what_may_be_asked_for_instead(tmp_p
         assert told["context"]["instead"] == {"to": "bob", "amount": 4}
         assert service.evaluate(pay(amount=4)).headers["taskbound-action"] == less.instead.action
 
-    evaluated(tmp_path, work, grants=SCOPE["grants"], policy=hold_policy("confirm"))
-
 
 def test_items_of_one_request_are_held_each_and_lifted_each(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, policy=hold_policy("confirm")) as service:
         people = people_of(service)
         said = {**pay(), "evaluations": [{}, {"resource": pay(amount=1)["resource"]}]}
         first, second = service.evaluate(said, MANY).json["evaluations"]
@@ -154,5 +143,3 @@ def test_items_of_one_request_are_held_each_and_lifted_each(tmp_path: Path) -> N
         confirm(service, people, ids[1])
         assert service.decision(said, MANY) == [False, True]
         assert [service.kept(one).state.value for one in ids] == ["held", "unwatched"]
-
-    evaluated(tmp_path, work, policy=hold_policy("confirm"))

@@ -36,7 +36,7 @@ def decided(service: Evaluating) -> list[str]:
 
 
 def test_each_item_is_an_action_of_its_own_and_answered_in_order(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=GRANTS) as service:
         said = many(to("bob"), to("mallory"), to("eve"), {}, to("bob", amount=99), resource=pay()["resource"])
         answer = service.evaluate(said, MANY)
         assert set(answer.json) == {"evaluations"}
@@ -50,11 +50,9 @@ def test_each_item_is_an_action_of_its_own_and_answered_in_order(tmp_path: Path)
         assert {service.kept(one).connection for one in actions} == {service.kept(actions[0]).connection}
         assert told[1]["context"]["evaluation_id"] == actions[1]
 
-    evaluated(tmp_path, work, grants=GRANTS)
-
 
 def test_one_limit_pays_for_the_items_one_after_the_other_and_for_no_more(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=FEW) as service:
         assert service.decision(many(to("bob"), to("bob"), to("bob"), to("eve")), MANY) == [
             True,
             True,
@@ -62,8 +60,6 @@ def test_one_limit_pays_for_the_items_one_after_the_other_and_for_no_more(tmp_pa
             False,
         ]
         assert service.one.world.left(service.task)["g0/uses"] == 0
-
-    evaluated(tmp_path, work, grants=FEW)
 
 
 @pytest.mark.parametrize(
@@ -77,17 +73,15 @@ def test_one_limit_pays_for_the_items_one_after_the_other_and_for_no_more(tmp_pa
 def test_what_comes_behind_the_last_answer_is_not_decided_and_takes_nothing(
     tmp_path: Path, semantic: str, told: list[bool], left: int
 ) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=FEW) as service:
         said = many(to("mallory"), to("bob"), to("zed"), to("eve"), semantic=semantic)
         assert service.decision(said, MANY) == told
         assert len(decided(service)) == len(told)
         assert service.one.world.left(service.task)["g0/uses"] == left
 
-    evaluated(tmp_path, work, grants=FEW)
-
 
 def test_an_item_that_can_not_be_read_is_a_denial_and_ends_what_ends_at_one(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=GRANTS) as service:
         said = many(to("bob"), {"resource": {"type": "tool"}}, to("bob"), semantic="deny_on_first_deny")
         assert service.decision(said, MANY) == [True, False]
         said = many({}, 7, {"subject": None}, {"context": []}, to("bob"), {"action": {"name": 1}})
@@ -98,11 +92,9 @@ def test_an_item_that_can_not_be_read_is_a_denial_and_ends_what_ends_at_one(tmp_
             assert one["context"]["error"]["message"].startswith("bad-evaluation: ")
         assert len(service.records("action-refused-malformed")) == 6
 
-    evaluated(tmp_path, work, grants=GRANTS)
-
 
 def test_a_member_of_an_item_takes_the_place_of_the_default_whole(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=GRANTS) as service:
         resource = pay()["resource"]
         bare = {"resource": {"type": "tool", "id": "bank__pay"}}  # its arguments are not the default's
         other = {"resource": {**resource, "properties": {"to": "bob"}}}
@@ -115,17 +107,13 @@ def test_a_member_of_an_item_takes_the_place_of_the_default_whole(tmp_path: Path
         half = {"subject": {"type": "user"}}  # its id is the default's, and nothing else would be
         assert service.decision(many(half, {}, resource=resource), MANY) == [True, True]
 
-    evaluated(tmp_path, work, grants=GRANTS)
-
 
 @pytest.mark.parametrize("more", [{}, {"evaluations": []}, {"evaluations": [], "options": {"x": 1}}])
 def test_without_items_it_is_a_single_evaluation(tmp_path: Path, more: dict[str, Any]) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=GRANTS) as service:
         assert service.evaluate({**pay(), **more}, MANY).body == b'{"decision":true}'
         assert service.evaluate({**pay(amount=99), **more}, MANY).json["decision"] is False
         assert service.evaluate({"subject": ALICE, **more}, MANY).status == 400
-
-    evaluated(tmp_path, work, grants=GRANTS)
 
 
 WHOLE: list[tuple[Any, str]] = [
@@ -147,7 +135,7 @@ WHOLE: list[tuple[Any, str]] = [
 def test_a_request_that_can_not_be_read_as_a_whole_decides_nothing_and_leaves_one_record(
     tmp_path: Path,
 ) -> None:
-    def work(service: Evaluating) -> None:
+    with evaluated(tmp_path, grants=GRANTS) as service:
         for number, (said, code) in enumerate(WHOLE, 1):
             answer = service.evaluate(said, MANY)
             assert (answer.status, answer.body.partition(b":")[0].decode()) == (400, code), answer.body
@@ -160,19 +148,14 @@ def test_a_request_that_can_not_be_read_as_a_whole_decides_nothing_and_leaves_on
         assert service.decision(many(to("bob")), MANY, Idempotency_Key="k") == [True]
         assert service.decision(many(to("bob")), MANY, Idempotency_Key="k") == [False]
 
-    evaluated(tmp_path, work, grants=GRANTS)
 
-
-def test_as_many_as_are_committed_together_are_decided_at_once(tmp_path: Path) -> None:
-    def work(service: Evaluating) -> None:
-        said = many(*[to("bob", amount=number % 50) for number in range(MOST_EVALUATIONS)])
-        assert service.decision(said, MANY) == [True] * MOST_EVALUATIONS
-        store = service.one.world.store
-        with store.read() as snapshot:
-            assert snapshot.actions.open_permits("default") == ()
-            rows = snapshot.actions.actions("default", limit=100)
-        assert {one.state.value for one in rows} == {"unwatched"}
-        assert len({one.at for one in rows}) < 8  # instants of commits: one, unless the worker was quicker
-        assert [int(one.request) for one in reversed(rows)] == list(range(MOST_EVALUATIONS))
-
-    evaluated(tmp_path, work)
+def test_as_many_as_are_committed_together_are_decided_at_once(service: Evaluating) -> None:
+    said = many(*[to("bob", amount=number % 50) for number in range(MOST_EVALUATIONS)])
+    assert service.decision(said, MANY) == [True] * MOST_EVALUATIONS
+    store = service.one.world.store
+    with store.read() as snapshot:
+        assert snapshot.actions.open_permits("default") == ()
+        rows = snapshot.actions.actions("default", limit=100)
+    assert {one.state.value for one in rows} == {"unwatched"}
+    assert len({one.at for one in rows}) < 8  # instants of commits: one, unless the worker was quicker
+    assert [int(one.request) for one in reversed(rows)] == list(range(MOST_EVALUATIONS))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from taskbound.wire.routes import ROUTES
 from tests.proofs import CLIENT
-from tests.surfaces.network.acting import Acting, acted
+from tests.surfaces.network.acting import Acting
 from tests.surfaces.network.fuzzing import fuzz
 from tests.surfaces.network.holding import binding
 from tests.surfaces.network.test_tokens import the_task
@@ -19,29 +17,23 @@ ENDS = "/v1/task/end"
 
 
 @pytest.mark.soak
-def test_nothing_is_found_in_any_route_by_a_person_with_a_token(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        fuzzed = fuzz(act, act.one.person, examples=2)
-        assert fuzzed.found == []
-        assert fuzzed.routes == {f"{one.verb} {one.path}" for one in ROUTES} - {WAITS}
-        assert {200, 400, 404} <= fuzzed.statuses
-        assert max(fuzzed.statuses) < 500
-
-    acted(tmp_path, work)
+def test_nothing_is_found_in_any_route_by_a_person_with_a_token(act: Acting) -> None:
+    fuzzed = fuzz(act, act.one.person, examples=2)
+    assert fuzzed.found == []
+    assert fuzzed.routes == {f"{one.verb} {one.path}" for one in ROUTES} - {WAITS}
+    assert {200, 400, 404} <= fuzzed.statuses
+    assert max(fuzzed.statuses) < 500
 
 
 @pytest.mark.soak
 def test_nothing_is_found_in_any_route_by_an_agent_with_a_tasks_token_and_nothing_is_given(
-    tmp_path: Path,
+    act: Acting,
 ) -> None:
-    def work(act: Acting) -> None:
-        task = the_task(act.one)
-        token = act.one.tokens.issue(task, audience=ISSUER, binding=binding(CLIENT)).text
-        fuzzed = fuzz(act, lambda: token, examples=1, without=[ENDS])
-        assert fuzzed.found == []
-        assert max(fuzzed.statuses) < 500
-        assert fuzzed.routes == {f"{one.verb} {one.path}" for one in ROUTES} - {WAITS, f"POST {ENDS}"}
-        done = {str(one["event"]["kind"]) for one in act.world.records()[fuzzed.before :]}
-        assert done <= {"action-refused-malformed", "operation-refused", "refusals-dropped"}
-
-    acted(tmp_path, work)
+    task = the_task(act.one)
+    token = act.one.tokens.issue(task, audience=ISSUER, binding=binding(CLIENT)).text
+    fuzzed = fuzz(act, lambda: token, examples=1, without=[ENDS])
+    assert fuzzed.found == []
+    assert max(fuzzed.statuses) < 500
+    assert fuzzed.routes == {f"{one.verb} {one.path}" for one in ROUTES} - {WAITS, f"POST {ENDS}"}
+    done = {str(one["event"]["kind"]) for one in act.world.records()[fuzzed.before :]}
+    assert done <= {"action-refused-malformed", "operation-refused", "refusals-dropped"}

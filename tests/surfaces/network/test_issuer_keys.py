@@ -12,7 +12,7 @@ from taskbound.core.identity.selector import parse_selector
 from taskbound.flows.identity.account import add_identity_issuer
 from taskbound.flows.identity.agent import add_selector
 from taskbound.flows.identity.workload import Proofs
-from tests.surfaces.network.acting import Acting, acted
+from tests.surfaces.network.acting import Acting
 from tests.surfaces.network.test_tokens import running
 from tests.surfaces.network.working import UNPROVEN, Discovery, claims_of_job, discovery
 from tests.token_world import ISSUER
@@ -20,8 +20,6 @@ from tests.tokens import Signer, es256
 from tests.world import ANN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.surfaces.network.serving import Answer
 
 OLD, NEXT = es256("of-june", seed=41), es256("of-july", seed=42)
@@ -72,51 +70,45 @@ class Forge:
 
 
 def test_an_issuer_s_keys_rotate_while_daemon_and_api_run_and_the_old_one_is_refused_then(
-    tmp_path: Path,
+    act: Acting,
 ) -> None:
-    def work(act: Acting) -> None:
-        with discovery(OLD) as there:
-            forge, clock = Forge(act, there), act.world.clock
-            forge.proven(OLD)
-            forge.publish(NEXT)  # it rotates
-            forge.proven(OLD)  # within the bound what was fetched counts, and nobody asks anew
-            forge.refused(NEXT, "token-key")
-            assert forge.fetched() == 1
-            clock.advance(PAUSE / 1_000_000 - 1)
-            forge.refused(NEXT, "token-key")
-            assert forge.fetched() == 1
-            clock.advance(1)
-            forge.proven(NEXT)
-            assert forge.fetched() == 2
-            forge.refused(OLD, "token-key")
+    with discovery(OLD) as there:
+        forge, clock = Forge(act, there), act.world.clock
+        forge.proven(OLD)
+        forge.publish(NEXT)  # it rotates
+        forge.proven(OLD)  # within the bound what was fetched counts, and nobody asks anew
+        forge.refused(NEXT, "token-key")
+        assert forge.fetched() == 1
+        clock.advance(PAUSE / 1_000_000 - 1)
+        forge.refused(NEXT, "token-key")
+        assert forge.fetched() == 1
+        clock.advance(1)
+        forge.proven(NEXT)
+        assert forge.fetched() == 2
+        forge.refused(OLD, "token-key")
 
-            forge.publish(OLD, NEXT)  # both, while it rotates back
-            forge.refused(OLD, "token-key")
-            clock.advance(PAUSE / 1_000_000)
-            forge.proven(OLD)
-            forge.proven(NEXT)
-            assert forge.fetched() == 3
-
-    acted(tmp_path, work)
+        forge.publish(OLD, NEXT)  # both, while it rotates back
+        forge.refused(OLD, "token-key")
+        clock.advance(PAUSE / 1_000_000)
+        forge.proven(OLD)
+        forge.proven(NEXT)
+        assert forge.fetched() == 3
 
 
 def test_keys_of_an_issuer_that_answers_no_more_are_believed_for_an_hour_and_no_longer(
-    tmp_path: Path,
+    act: Acting,
 ) -> None:
-    def work(act: Acting) -> None:
-        with discovery(OLD) as there:
-            forge, clock = Forge(act, there), act.world.clock
-            forge.proven(OLD)
-            del there.there.documents["/jwks"]
-            clock.advance(1_500)
-            forge.proven(OLD)  # the task lasts longer than that, and so do keys
-            assert forge.fetched() == 2
-            clock.advance(STALE / 1_000_000 - 1_500)
-            forge.refused(OLD, "issuer-unreachable")
-            forge.publish(OLD)
-            forge.refused(OLD, "issuer-unreachable")  # nobody asks anew within the bound
-            clock.advance(PAUSE / 1_000_000)
-            answer = forge.ask(OLD)  # the agent is proven again; its task has ended by now
-            assert (answer.status, answer.json["error"]) == (400, "invalid_request")
-
-    acted(tmp_path, work)
+    with discovery(OLD) as there:
+        forge, clock = Forge(act, there), act.world.clock
+        forge.proven(OLD)
+        del there.there.documents["/jwks"]
+        clock.advance(1_500)
+        forge.proven(OLD)  # the task lasts longer than that, and so do keys
+        assert forge.fetched() == 2
+        clock.advance(STALE / 1_000_000 - 1_500)
+        forge.refused(OLD, "issuer-unreachable")
+        forge.publish(OLD)
+        forge.refused(OLD, "issuer-unreachable")  # nobody asks anew within the bound
+        clock.advance(PAUSE / 1_000_000)
+        answer = forge.ask(OLD)  # the agent is proven again; its task has ended by now
+        assert (answer.status, answer.json["error"]) == (400, "invalid_request")

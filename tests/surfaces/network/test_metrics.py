@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from taskbound.wire.network import Counted, ShowCounts
 from tests.stories.brokering import put, put_target
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.network.serving import both
+
+pytestmark = pytest.mark.anyio
 
 TOLD = Counted(brokers=1, living=2, revoking=3, overdue=4, oldest=61)
 NAMES = {
@@ -42,39 +43,35 @@ def test_what_a_daemon_that_is_away_would_count_is_left_out_and_never_zero() -> 
     assert NAMES.keys().isdisjoint(found)
 
 
-def test_every_namespaces_credentials_are_counted_together_and_an_age_is_the_oldest(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path) as place:
-            api = await place.client("api")
-            assert await api.ask(ShowCounts(), Counted) == Counted(
-                brokers=0, living=0, revoking=0, overdue=0, oldest=0
-            )
-            put_target(place.world)
-            put_target(place.world, namespace="other")
-            task = place.world.start()
-            put(place.world, "a", task=task.id)
-            now = place.world.clock.now()
-            found = {"state": CredentialState.REVOKING, "task": "", "agent": "", "kind": ""}
-            put(place.world, "b", namespace="other", ended=now, **found)
-            place.world.clock.advance(61)
-            put(place.world, "c", ended=place.world.clock.now(), **found)
-            await place.client("broker")
-            assert await api.ask(ShowCounts(), Counted) == Counted(
-                brokers=1, living=1, revoking=2, overdue=1, oldest=61
-            )
+async def test_every_namespaces_credentials_are_counted_together_and_an_age_is_the_oldest(
+    tmp_path: Path,
+) -> None:
+    async with station(tmp_path) as place:
+        api = await place.client("api")
+        assert await api.ask(ShowCounts(), Counted) == Counted(
+            brokers=0, living=0, revoking=0, overdue=0, oldest=0
+        )
+        put_target(place.world)
+        put_target(place.world, namespace="other")
+        task = place.world.start()
+        put(place.world, "a", task=task.id)
+        now = place.world.clock.now()
+        found = {"state": CredentialState.REVOKING, "task": "", "agent": "", "kind": ""}
+        put(place.world, "b", namespace="other", ended=now, **found)
+        place.world.clock.advance(61)
+        put(place.world, "c", ended=place.world.clock.now(), **found)
+        await place.client("broker")
+        assert await api.ask(ShowCounts(), Counted) == Counted(
+            brokers=1, living=1, revoking=2, overdue=1, oldest=61
+        )
 
-    asyncio.run(story())
 
-
-def test_i27_nobody_but_the_api_is_told_what_the_daemon_counts(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path) as place:
-            for stranger in (await place.client("cli"), await place.client("gateway", agent="coder")):
-                with pytest.raises(RefusedByDaemonError) as caught:
-                    await stranger.ask(ShowCounts(), Counted)
-                assert caught.value.fault.code == "unproven"
-
-    asyncio.run(story())
+async def test_i27_nobody_but_the_api_is_told_what_the_daemon_counts(tmp_path: Path) -> None:
+    async with station(tmp_path) as place:
+        for stranger in (await place.client("cli"), await place.client("gateway", agent="coder")):
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await stranger.ask(ShowCounts(), Counted)
+            assert caught.value.fault.code == "unproven"
 
 
 def test_metrics_are_told_with_the_daemons_counts_and_go_on_without_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from taskbound.surfaces.network.server import Cursors, Plugs, Server, Tracing
 from taskbound.wire.connection import Done, Open
 from taskbound.wire.network import TellRefused
 from tests.surfaces.api.test_operations import Station, station
-from tests.surfaces.network.agents import PAY, Acting, acted
+from tests.surfaces.network.agents import PAY, Acting
 from tests.surfaces.network.holding import HOST
 from tests.surfaces.network.serving import Answer
 from tests.token_world import ISSUER
@@ -32,6 +32,8 @@ from tests.wiring.running import until
 
 if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Connect
+
+pytestmark = pytest.mark.anyio
 
 JSON = {"Content_Type": "application/json"}
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}
@@ -78,48 +80,42 @@ def send(agent: Acting, case: tuple[Any, ...]) -> Answer:
     return agent.one.there.send(agent.one.there.head(verb, target, **{"Host": HOST, **headers}) + body)
 
 
-def test_a141_each_head_and_body_over_its_limit_gets_one_error_and_leaves_one_record(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        for number, case in enumerate(CASES):
-            twin = agent.ask()
-            assert twin.status == 200
-            agent.tell(twin.json["action"], "not-sent")
-            assert agent.one.ask("GET", "/v1/status", agent.one.person()).status == 200
-            answer = send(agent, case)
-            assert (answer.status, answer.code) == case[4:6], (case, answer.body)
-            until(lambda most=number: len(agent.records("request-refused")) > most, f"{case}")  # type: ignore[misc]  # bound in the loop
-            (found,) = agent.records("request-refused")[number:]
-            assert found == {
-                "kind": "request-refused",
-                "surface": "api",
-                "code": case[5],
-                "operation": case[6],
-                "times": 1,
-            }
-        told = agent.one.there.ask("GET", "/metrics", Host=HOST).body.decode()
-        assert "taskbound_api_untold_total 0\n" in told
-        assert SECRET not in str(agent.one.world.records()) + agent.one.there.process.words
-
-    acted(tmp_path, work)
+def test_a141_each_head_and_body_over_its_limit_gets_one_error_and_leaves_one_record(agent: Acting) -> None:
+    for number, case in enumerate(CASES):
+        twin = agent.ask()
+        assert twin.status == 200
+        agent.tell(twin.json["action"], "not-sent")
+        assert agent.one.ask("GET", "/v1/status", agent.one.person()).status == 200
+        answer = send(agent, case)
+        assert (answer.status, answer.code) == case[4:6], (case, answer.body)
+        until(lambda most=number: len(agent.records("request-refused")) > most, f"{case}")  # type: ignore[misc]  # bound in the loop
+        (found,) = agent.records("request-refused")[number:]
+        assert found == {
+            "kind": "request-refused",
+            "surface": "api",
+            "code": case[5],
+            "operation": case[6],
+            "times": 1,
+        }
+    told = agent.one.there.ask("GET", "/metrics", Host=HOST).body.decode()
+    assert "taskbound_api_untold_total 0\n" in told
+    assert SECRET not in str(agent.one.world.records()) + agent.one.there.process.words
 
 
-def test_what_asked_for_no_action_and_who_only_went_away_leave_none(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        for case in UNRECORDED:
-            answer = send(agent, case)
-            assert (answer.status, answer.code) == case[4:6], (case, answer.body)
-        there = agent.one.there
-        for part in (b"", b'{"tool":'):
-            with there.connected() as one:
-                one.sendall(there.head("POST", "/v1/actions", Host=HOST, Content_Length="99", **JSON) + part)
-                one.shutdown(1)
-                assert not one.recv(1)
-        send(agent, CASES[0])
-        until(lambda: bool(agent.records("request-refused")), "what was over its limit is recorded")
-        (found,) = agent.records("request-refused")
-        assert found["code"] == "too-large"
-
-    acted(tmp_path, work)
+def test_what_asked_for_no_action_and_who_only_went_away_leave_none(agent: Acting) -> None:
+    for case in UNRECORDED:
+        answer = send(agent, case)
+        assert (answer.status, answer.code) == case[4:6], (case, answer.body)
+    there = agent.one.there
+    for part in (b"", b'{"tool":'):
+        with there.connected() as one:
+            one.sendall(there.head("POST", "/v1/actions", Host=HOST, Content_Length="99", **JSON) + part)
+            one.shutdown(1)
+            assert not one.recv(1)
+    send(agent, CASES[0])
+    until(lambda: bool(agent.records("request-refused")), "what was over its limit is recorded")
+    (found,) = agent.records("request-refused")
+    assert found["code"] == "too-large"
 
 
 @asynccontextmanager
@@ -179,80 +175,72 @@ def head(verb: str, target: str, length: int) -> bytes:
     ).encode()
 
 
-def test_a_body_that_never_arrives_is_an_action_that_was_asked_for_where_its_head_asks_for_one(
+async def test_a_body_that_never_arrives_is_an_action_that_was_asked_for_where_its_head_asks_for_one(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place, serving(place, body_seconds=0.05) as (_, port):
-            assert await status(port, head("POST", "/v1/tasks", 9) + b"{") == 408
-            assert await status(port, head("POST", "/v1/actions", 9) + b"{") == 408
-            async with asyncio.timeout(10):
-                while not (found := place.world.events("request-refused")):
-                    await place.daemon.first(lambda: None)
-            assert [(one["code"], one["operation"]) for one in found] == [("slow-client", "action:ask")]
-
-    asyncio.run(story())
+    async with station(tmp_path, issuer=ISSUER) as place, serving(place, body_seconds=0.05) as (_, port):
+        assert await status(port, head("POST", "/v1/tasks", 9) + b"{") == 408
+        assert await status(port, head("POST", "/v1/actions", 9) + b"{") == 408
+        async with asyncio.timeout(10):
+            while not (found := place.world.events("request-refused")):
+                await place.daemon.first(lambda: None)
+        assert [(one["code"], one["operation"]) for one in found] == [("slow-client", "action:ask")]
 
 
-def test_no_answer_waits_for_a_daemon_that_hangs_and_what_it_does_not_take_is_counted(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place, serving(place) as (served, port):
-            go_on, busy, first = asyncio.Event(), asyncio.Event(), place.daemon.first
-            told: list[Any] = []
-
-            async def hanging(work: Any) -> Any:
-                told.append(work)
-                busy.set()
-                await go_on.wait()
-                return await first(work)
-
-            place.daemon.first = hanging  # type: ignore[method-assign]  # its worker is busy
-            for _ in range(20):
-                assert await status(port, head("POST", "/v1/actions", 2_000_000)) == 413
-            async with asyncio.timeout(10):
-                await busy.wait()
-            assert not place.world.events("request-refused")
-            go_on.set()
-            async with asyncio.timeout(10):
-                while sum(one["times"] for one in place.world.events("request-refused")) < 20:
-                    await first(lambda: None)
-            assert len(place.world.events("request-refused")) == len(told) < 20
-            assert served._telling.untold == 0  # noqa: SLF001 -- what `/metrics` says
-
-    asyncio.run(story())
-
-
-def test_a_daemon_that_is_gone_takes_no_answer_away_and_what_it_missed_is_counted(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place:
-            path = place.path
-        place.path = path  # where nobody listens any more
-        async with serving(place) as (served, port):
-            for number in range(1, 4):
-                assert await status(port, head("POST", "/v1/actions", 2_000_000)) == 413
-                async with asyncio.timeout(10):
-                    while served._telling.untold < number:  # noqa: SLF001 -- what `/metrics` says
-                        await status(port, b"GET /livez HTTP/1.1\r\nHost: as.example\r\n\r\n")
-
-    asyncio.run(story())
-
-
-def test_strangers_share_one_allowance_and_what_is_beyond_it_is_counted_to_the_last_one(
+async def test_no_answer_waits_for_a_daemon_that_hangs_and_what_it_does_not_take_is_counted(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place:
-            api = await place.client("api")
-            for _ in range(100):
-                await api.ask(TellRefused(code="too-large"), Done)
-            await api.ask(TellRefused(code="head-too-large", operation="", times=900), Done)
-            assert len(place.world.events("request-refused")) == 100
-            place.daemon.refusals.tell(final=True)
-            (dropped,) = place.world.events("refusals-dropped")
-            assert (dropped["agent"], dropped["count"]) == ("", 900)
-            assert dropped["codes"] == ["head-too-large=900"]
+    async with station(tmp_path, issuer=ISSUER) as place, serving(place) as (served, port):
+        go_on, busy, first = asyncio.Event(), asyncio.Event(), place.daemon.first
+        told: list[Any] = []
 
-    asyncio.run(story())
+        async def hanging(work: Any) -> Any:
+            told.append(work)
+            busy.set()
+            await go_on.wait()
+            return await first(work)
+
+        place.daemon.first = hanging  # type: ignore[method-assign]  # its worker is busy
+        for _ in range(20):
+            assert await status(port, head("POST", "/v1/actions", 2_000_000)) == 413
+        async with asyncio.timeout(10):
+            await busy.wait()
+        assert not place.world.events("request-refused")
+        go_on.set()
+        async with asyncio.timeout(10):
+            while sum(one["times"] for one in place.world.events("request-refused")) < 20:
+                await first(lambda: None)
+        assert len(place.world.events("request-refused")) == len(told) < 20
+        assert served._telling.untold == 0  # noqa: SLF001 -- what `/metrics` says
+
+
+async def test_a_daemon_that_is_gone_takes_no_answer_away_and_what_it_missed_is_counted(
+    tmp_path: Path,
+) -> None:
+    async with station(tmp_path, issuer=ISSUER) as place:
+        path = place.path
+    place.path = path  # where nobody listens any more
+    async with serving(place) as (served, port):
+        for number in range(1, 4):
+            assert await status(port, head("POST", "/v1/actions", 2_000_000)) == 413
+            async with asyncio.timeout(10):
+                while served._telling.untold < number:  # noqa: SLF001 -- what `/metrics` says
+                    await status(port, b"GET /livez HTTP/1.1\r\nHost: as.example\r\n\r\n")
+
+
+async def test_strangers_share_one_allowance_and_what_is_beyond_it_is_counted_to_the_last_one(
+    tmp_path: Path,
+) -> None:
+    async with station(tmp_path, issuer=ISSUER) as place:
+        api = await place.client("api")
+        for _ in range(100):
+            await api.ask(TellRefused(code="too-large"), Done)
+        await api.ask(TellRefused(code="head-too-large", operation="", times=900), Done)
+        assert len(place.world.events("request-refused")) == 100
+        place.daemon.refusals.tell(final=True)
+        (dropped,) = place.world.events("refusals-dropped")
+        assert (dropped["agent"], dropped["count"]) == ("", 900)
+        assert dropped["codes"] == ["head-too-large=900"]
 
 
 LIES = [
@@ -264,60 +252,51 @@ LIES = [
 ]
 
 
-def test_a_process_that_listens_is_believed_about_codes_and_operations_of_ours_and_nobody_else_is(
+async def test_a_process_that_listens_is_believed_about_codes_and_operations_of_ours_and_nobody_else_is(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place:
-            front = await place.client("front", origin=DEFAULT_GATEWAY)
-            for role in (await place.client("api"), front):
-                await role.ask(TellRefused(code="too-large"), Done)
-                for lie in LIES:
-                    with pytest.raises(RefusedByDaemonError) as caught:
-                        await role.ask(lie, Done)
-                    assert caught.value.fault.code == "malformed"
-            for stranger in (await place.client("cli"), await place.client("gateway", agent="coder")):
+    async with station(tmp_path, issuer=ISSUER) as place:
+        front = await place.client("front", origin=DEFAULT_GATEWAY)
+        for role in (await place.client("api"), front):
+            await role.ask(TellRefused(code="too-large"), Done)
+            for lie in LIES:
                 with pytest.raises(RefusedByDaemonError) as caught:
-                    await stranger.ask(TellRefused(code="too-large"), Done)
-                assert caught.value.fault.code == "unproven"
-            found = [(one["surface"], one["code"]) for one in place.world.events("request-refused")]
-            assert found == [("api", "too-large"), ("front", "too-large")]
-
-    asyncio.run(story())
-
-
-def test_the_twin_of_a_body_over_its_limit_is_one_that_just_keeps_it(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        body = json.dumps(PAY).encode()
-        assert agent.ask(body + b" " * (1_048_576 - len(body))).status == 200
-        form = ("POST", "/oauth/token", {**FORM, "Content_Length": "65536"}, b"x" * 65_536)
-        assert send(agent, form).status == 401  # it was read, and proves nobody
-        assert not agent.records("request-refused")
-
-    acted(tmp_path, work)
+                    await role.ask(lie, Done)
+                assert caught.value.fault.code == "malformed"
+        for stranger in (await place.client("cli"), await place.client("gateway", agent="coder")):
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await stranger.ask(TellRefused(code="too-large"), Done)
+            assert caught.value.fault.code == "unproven"
+        found = [(one["surface"], one["code"]) for one in place.world.events("request-refused")]
+        assert found == [("api", "too-large"), ("front", "too-large")]
 
 
-def test_next_request_is_not_read_before_the_last_answer_is(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, issuer=ISSUER) as place, serving(place) as (served, port):
-            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)  # nothing is read from it
-            whole = len(served._openapi)  # noqa: SLF001 -- how long the answer is
-            async with asyncio.timeout(20):
-                while not served._connections:  # noqa: SLF001 -- what it has unread is the point
+def test_the_twin_of_a_body_over_its_limit_is_one_that_just_keeps_it(agent: Acting) -> None:
+    body = json.dumps(PAY).encode()
+    assert agent.ask(body + b" " * (1_048_576 - len(body))).status == 200
+    form = ("POST", "/oauth/token", {**FORM, "Content_Length": "65536"}, b"x" * 65_536)
+    assert send(agent, form).status == 401  # it was read, and proves nobody
+    assert not agent.records("request-refused")
+
+
+async def test_next_request_is_not_read_before_the_last_answer_is(tmp_path: Path) -> None:
+    async with station(tmp_path, issuer=ISSUER) as place, serving(place) as (served, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)  # nothing is read from it
+        whole = len(served._openapi)  # noqa: SLF001 -- how long the answer is
+        async with asyncio.timeout(20):
+            while not served._connections:  # noqa: SLF001 -- what it has unread is the point
+                await place.daemon.first(lambda: None)
+            (one,) = served._connections  # noqa: SLF001 -- the same
+            transport = one._transport  # noqa: SLF001 -- whether it reads
+            assert transport is not None
+            for number in range(1, 60):
+                writer.write(f"GET /openapi.json HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+                while served.metrics._answers.total() < number and transport.is_reading():  # noqa: SLF001 -- the same
                     await place.daemon.first(lambda: None)
-                (one,) = served._connections  # noqa: SLF001 -- the same
-                transport = one._transport  # noqa: SLF001 -- whether it reads
-                assert transport is not None
-                for number in range(1, 60):
-                    writer.write(f"GET /openapi.json HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
-                    while served.metrics._answers.total() < number and transport.is_reading():  # noqa: SLF001 -- the same
-                        await place.daemon.first(lambda: None)
-                    if not transport.is_reading():
-                        break
-            assert not transport.is_reading()
-            assert not transport.is_closing()
-            # The mark that stops reading, and one answer with its head.
-            assert one.unread <= _HIGH + whole + 1_024
-            writer.transport.abort()
-
-    asyncio.run(story())
+                if not transport.is_reading():
+                    break
+        assert not transport.is_reading()
+        assert not transport.is_closing()
+        # The mark that stops reading, and one answer with its head.
+        assert one.unread <= _HIGH + whole + 1_024
+        writer.transport.abort()

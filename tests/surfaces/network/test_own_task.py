@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,10 +19,12 @@ from taskbound.wire.connection import Fault
 from taskbound.wire.task import EndOwnTask
 from tests.stories.test_bundles import damage, put_in_force
 from tests.surfaces.api.test_operations import station
-from tests.surfaces.network.agents import Acting, acted, refused
+from tests.surfaces.network.agents import Acting, refused
 from tests.surfaces.network.serving import Answer
 from tests.token_world import ISSUER, claims_in
 from tests.world import ANN
+
+pytestmark = pytest.mark.anyio
 
 END = "/v1/task/end"
 
@@ -36,32 +37,26 @@ def state(agent: Acting) -> TaskState:
     return agent.one.world.task(agent.task).state
 
 
-def test_an_agent_ends_the_task_of_its_token_and_no_other(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        world.add_agent("helper")
-        other = world.start(agent="helper")
-        answer = end(agent, how="failed", reason="no money")
-        assert (answer.status, answer.json["detail"]) == (200, "failed")
-        assert state(agent) is TaskState.FAILED
-        assert world.task(other).state is TaskState.RUNNING
-        (record,) = [one for one in agent.records("task-changed") if one["task"] == agent.task.id]
-        assert (record["by"], record["reason"]) == ("agent:coder", "no money")
-        assert record["proof"] == f"token:{claims_in(agent.token)['jti']} (dpop)"
-        assert agent.ask().status == 401  # nothing else comes of the token
-
-    acted(tmp_path, work)
+def test_an_agent_ends_the_task_of_its_token_and_no_other(agent: Acting) -> None:
+    world = agent.one.world
+    world.add_agent("helper")
+    other = world.start(agent="helper")
+    answer = end(agent, how="failed", reason="no money")
+    assert (answer.status, answer.json["detail"]) == (200, "failed")
+    assert state(agent) is TaskState.FAILED
+    assert world.task(other).state is TaskState.RUNNING
+    (record,) = [one for one in agent.records("task-changed") if one["task"] == agent.task.id]
+    assert (record["by"], record["reason"]) == ("agent:coder", "no money")
+    assert record["proof"] == f"token:{claims_in(agent.token)['jti']} (dpop)"
+    assert agent.ask().status == 401  # nothing else comes of the token
 
 
-def test_what_has_ended_or_is_paused_can_be_given_up(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        agent.one.world.tasks.pause("default", agent.task.id, ANN, reason="lunch")
-        assert agent.ask().status == 401
-        assert end(agent).json["detail"] == "completed"
-        assert end(agent).json["detail"] == "it had ended already"
-        assert len([one for one in agent.records("task-changed") if one["event"] == "complete"]) == 1
-
-    acted(tmp_path, work)
+def test_what_has_ended_or_is_paused_can_be_given_up(agent: Acting) -> None:
+    agent.one.world.tasks.pause("default", agent.task.id, ANN, reason="lunch")
+    assert agent.ask().status == 401
+    assert end(agent).json["detail"] == "completed"
+    assert end(agent).json["detail"] == "it had ended already"
+    assert len([one for one in agent.records("task-changed") if one["event"] == "complete"]) == 1
 
 
 def a_person(agent: Acting) -> tuple[str, int, str]:
@@ -93,15 +88,12 @@ def of_a_revoked_key(agent: Acting) -> tuple[str, int, str]:
 
 @pytest.mark.parametrize("made", [a_person, revoked, over, of_another_key, of_a_revoked_key])
 def test_a_token_that_is_over_another_kind_of_it_or_one_without_its_key_ends_nothing(
-    tmp_path: Path, made: Any
+    agent: Acting, made: Any
 ) -> None:
-    def work(agent: Acting) -> None:
-        token, status, code = made(agent)
-        answer = end(agent, token)
-        assert (answer.status, answer.code) == (status, code), answer.body
-        assert state(agent) is TaskState.RUNNING
-
-    acted(tmp_path, work)
+    token, status, code = made(agent)
+    answer = end(agent, token)
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert state(agent) is TaskState.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -114,98 +106,74 @@ def test_a_token_that_is_over_another_kind_of_it_or_one_without_its_key_ends_not
     ],
 )
 def test_what_an_agent_can_not_say_of_its_end_is_refused(
-    tmp_path: Path, said: dict[str, str], code: str
+    agent: Acting, said: dict[str, str], code: str
 ) -> None:
-    def work(agent: Acting) -> None:
-        refused(end(agent, **said), 400, code)
-        assert state(agent) is TaskState.RUNNING
-
-    acted(tmp_path, work)
+    refused(end(agent, **said), 400, code)
+    assert state(agent) is TaskState.RUNNING
 
 
 def test_a_revocation_that_comes_behind_the_proof_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agent: Acting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work(agent: Acting) -> None:
-        network = agent.one.place.daemon.network
-        require = network.require_giving_up
+    network = agent.one.place.daemon.network
+    require = network.require_giving_up
 
-        def later(principal: Any) -> Any:
-            revoked(agent)
-            return require(principal)
+    def later(principal: Any) -> Any:
+        revoked(agent)
+        return require(principal)
 
-        monkeypatch.setattr(network, "require_giving_up", later)
-        answer = end(agent)
-        assert (answer.status, answer.code) == (403, "token-revoked"), answer.body
-        assert state(agent) is TaskState.RUNNING
-
-    acted(tmp_path, work)
+    monkeypatch.setattr(network, "require_giving_up", later)
+    answer = end(agent)
+    assert (answer.status, answer.code) == (403, "token-revoked"), answer.body
+    assert state(agent) is TaskState.RUNNING
 
 
-def test_a_token_whose_task_is_another_agents_gives_nothing_up(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        token = replace(agent.one.tokens.rows()[0], agent="helper")
-        with world.store.read() as snapshot, pytest.raises(NoTaskError):
-            require_token_gives_up(snapshot, token, world.clock.now())
-
-    acted(tmp_path, work)
+def test_a_token_whose_task_is_another_agents_gives_nothing_up(agent: Acting) -> None:
+    world = agent.one.world
+    token = replace(agent.one.tokens.rows()[0], agent="helper")
+    with world.store.read() as snapshot, pytest.raises(NoTaskError):
+        require_token_gives_up(snapshot, token, world.clock.now())
 
 
-def test_a_client_that_is_let_in_no_more_gives_nothing_up(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        token = replace(agent.one.tokens.rows()[0], parent=world.means.chance.name(PREFIX))
-        with world.store.read() as snapshot, pytest.raises(AdmissionEndedError):
-            require_token_gives_up(snapshot, token, world.clock.now())
-
-    acted(tmp_path, work)
+def test_a_client_that_is_let_in_no_more_gives_nothing_up(agent: Acting) -> None:
+    world = agent.one.world
+    token = replace(agent.one.tokens.rows()[0], parent=world.means.chance.name(PREFIX))
+    with world.store.read() as snapshot, pytest.raises(AdmissionEndedError):
+        require_token_gives_up(snapshot, token, world.clock.now())
 
 
-def test_where_what_is_in_force_is_damaged_an_agent_can_still_end(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        damage(agent.one.world, put_in_force(agent.one.world), archive=b"{}")
-        assert agent.ask().status == 403
-        assert end(agent).status == 200
-        assert state(agent) is TaskState.COMPLETED
-
-    acted(tmp_path, work)
+def test_where_what_is_in_force_is_damaged_an_agent_can_still_end(agent: Acting) -> None:
+    damage(agent.one.world, put_in_force(agent.one.world), archive=b"{}")
+    assert agent.ask().status == 403
+    assert end(agent).status == 200
+    assert state(agent) is TaskState.COMPLETED
 
 
-def test_many_ends_at_once_are_one(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda how: end(agent, how=how), ["completed", "failed"] * 4))
-        assert {one.status for one in answers} == {200}
-        told = [one.json["detail"] for one in answers]
-        assert sorted(told)[1:] == ["it had ended already"] * 7
-        assert state(agent).value == min(told)
-        assert len([one for one in agent.records("task-changed") if one["task"] == agent.task.id]) == 1
-
-    acted(tmp_path, work)
+def test_many_ends_at_once_are_one(agent: Acting) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda how: end(agent, how=how), ["completed", "failed"] * 4))
+    assert {one.status for one in answers} == {200}
+    told = [one.json["detail"] for one in answers]
+    assert sorted(told)[1:] == ["it had ended already"] * 7
+    assert state(agent).value == min(told)
+    assert len([one for one in agent.records("task-changed") if one["task"] == agent.task.id]) == 1
 
 
-def test_on_a_machine_nobody_asks_for_it(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path) as place:
-            for role, more in (("cli", {}), ("gateway", {"agent": "coder"})):
-                client = await place.client(role, **more)
-                answer = await client.ask_any(EndOwnTask())
-                assert isinstance(answer, Fault)
-                assert (answer.code, answer.family) == ("unproven", "denied")
-            with place.world.store.read() as snapshot:
-                assert all(each.state is TaskState.RUNNING for each in snapshot.tasks.tasks("default"))
-
-    asyncio.run(story())
+async def test_on_a_machine_nobody_asks_for_it(tmp_path: Path) -> None:
+    async with station(tmp_path) as place:
+        for role, more in (("cli", {}), ("gateway", {"agent": "coder"})):
+            client = await place.client(role, **more)
+            answer = await client.ask_any(EndOwnTask())
+            assert isinstance(answer, Fault)
+            assert (answer.code, answer.family) == ("unproven", "denied")
+        with place.world.store.read() as snapshot:
+            assert all(each.state is TaskState.RUNNING for each in snapshot.tasks.tasks("default"))
 
 
-def test_what_is_beneath_it_ends_with_it(tmp_path: Path) -> None:
-    def work(agent: Acting) -> None:
-        world = agent.one.world
-        world.add_agent("helper")
-        child = world.delegate(agent.task, agent="helper")
-        assert end(agent).status == 200
-        assert state(agent) is TaskState.COMPLETED
-        assert world.task(child).state is TaskState.REVOKED
-
-    acted(tmp_path, work)
+def test_what_is_beneath_it_ends_with_it(agent: Acting) -> None:
+    world = agent.one.world
+    world.add_agent("helper")
+    child = world.delegate(agent.task, agent="helper")
+    assert end(agent).status == 200
+    assert state(agent) is TaskState.COMPLETED
+    assert world.task(child).state is TaskState.REVOKED

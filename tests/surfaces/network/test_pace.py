@@ -28,7 +28,7 @@ def slow(act: Acting, burst: int) -> None:
 
 
 def test_who_asks_too_often_is_told_to_wait_and_takes_nothing_from_others(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
+    with acted(tmp_path, *WIDE) as act:
         register_person(act.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
         slow(act, 5)
         anns = [act.one.person(), act.one.person()]
@@ -41,11 +41,9 @@ def test_who_asks_too_often_is_told_to_wait_and_takes_nothing_from_others(tmp_pa
         told = act.there.ask("GET", "/metrics").body.decode()
         assert 'status="429"} 2' in told
 
-    acted(tmp_path, work, *WIDE)
-
 
 def test_what_is_refused_so_uses_no_proof_up(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
+    with acted(tmp_path, *WIDE) as act:
         slow(act, 1)
         token = act.one.person()
         assert act.one.ask("GET", "/v1/status", token).status == 200
@@ -54,11 +52,9 @@ def test_what_is_refused_so_uses_no_proof_up(tmp_path: Path) -> None:
         slow(act, 1)
         assert act.one.say("GET", "/v1/status", **shown).status == 200
 
-    acted(tmp_path, work, *WIDE)
-
 
 def test_who_shows_what_they_saw_of_another_takes_nothing_from_them(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
+    with acted(tmp_path, *WIDE) as act:
         slow(act, 3)
         token = act.one.person()
         shown = act.one.shown("GET", "/v1/status", token)
@@ -66,11 +62,9 @@ def test_who_shows_what_they_saw_of_another_takes_nothing_from_them(tmp_path: Pa
         assert [(one.status, one.code) for one in seen] == [(200, "")] + [(401, "replayed")] * 5
         assert [act.one.ask("GET", "/v1/status", token).status for _ in range(3)] == [200, 200, 429]
 
-    acted(tmp_path, work, *WIDE)
-
 
 def test_an_agent_that_floods_the_token_endpoint_is_told_so_in_oauths_words(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
+    with acted(tmp_path, *WIDE) as act:
         slow(act, 2)
         task = running(act.one)
         answers = [act.exchange(act.form(task)) for _ in range(3)]
@@ -81,8 +75,6 @@ def test_an_agent_that_floods_the_token_endpoint_is_told_so_in_oauths_words(tmp_
         asked = [act.post("/oauth/token", code).status for _ in range(4)]
         assert asked == [400] * 4  # a bucket by a name that anybody can say would be anybody's to empty
         assert act.one.ask("GET", "/v1/status", act.one.person()).status == 200
-
-    acted(tmp_path, work, *WIDE)
 
 
 def test_what_is_looked_at_for_one_person_over_the_network_is_no_share_of_anothers() -> None:

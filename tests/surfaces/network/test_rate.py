@@ -8,6 +8,8 @@ import pytest
 from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.surfaces.http.rate import Buckets, Rates, Turns
 
+pytestmark = pytest.mark.anyio
+
 
 class Hand:
     """A clock that is moved by hand."""
@@ -67,47 +69,38 @@ def test_addresses_without_end_are_not_remembered_without_end() -> None:
     assert len(rates) <= 16_384
 
 
-def test_verified_credential_counts_for_no_address_and_another_one_there_still_waits_in_turn() -> None:
-    async def story() -> None:
-        rates = Rates(burst=1, each_second=0.001, clock=Hand())
+async def test_verified_credential_counts_for_no_address_and_another_one_there_still_waits_in_turn() -> None:
+    rates = Rates(burst=1, each_second=0.001, clock=Hand())
+    await rates.admit("10.0.0.1", "one")
+    rates.believe("10.0.0.1", "one", "ann")
+    for _ in range(5):
         await rates.admit("10.0.0.1", "one")
-        rates.believe("10.0.0.1", "one", "ann")
-        for _ in range(5):
-            await rates.admit("10.0.0.1", "one")
-        await rates.admit("10.0.0.1", "other")  # what was verified has cost nothing
-        for address, credential in (("10.0.0.1", "third"), ("10.0.0.1", "")):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(rates.admit(address, credential), 0.01)
-        await rates.admit("10.0.0.2", "one")
+    await rates.admit("10.0.0.1", "other")  # what was verified has cost nothing
+    for address, credential in (("10.0.0.1", "third"), ("10.0.0.1", "")):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(rates.admit("10.0.0.2", "one"), 0.01)  # it was not verified there
+            await asyncio.wait_for(rates.admit(address, credential), 0.01)
+    await rates.admit("10.0.0.2", "one")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(rates.admit("10.0.0.2", "one"), 0.01)  # it was not verified there
 
-    asyncio.run(story())
 
-
-def test_verified_credential_whose_proofs_fail_is_refused_after_so_many() -> None:
-    async def story() -> None:
-        rates = Rates(burst=2, each_second=0.001, clock=Hand())
+async def test_verified_credential_whose_proofs_fail_is_refused_after_so_many() -> None:
+    rates = Rates(burst=2, each_second=0.001, clock=Hand())
+    await rates.admit("10.0.0.1", "one")
+    rates.believe("10.0.0.1", "one", "ann")
+    for _ in range(2):
         await rates.admit("10.0.0.1", "one")
-        rates.believe("10.0.0.1", "one", "ann")
-        for _ in range(2):
-            await rates.admit("10.0.0.1", "one")
-            rates.doubt("10.0.0.1", "one")
-        with pytest.raises(TooManyRequestsError):
-            await rates.admit("10.0.0.1", "one")
-        assert many(rates, "10.0.0.1", 2) == 2
-
-    asyncio.run(story())
+        rates.doubt("10.0.0.1", "one")
+    with pytest.raises(TooManyRequestsError):
+        await rates.admit("10.0.0.1", "one")
+    assert many(rates, "10.0.0.1", 2) == 2
 
 
-def test_requests_without_a_credential_take_nothing_from_those_that_show_one() -> None:
-    async def story() -> None:
-        rates = Rates(burst=1, each_second=0.001, clock=Hand())
-        assert many(rates, "10.0.0.1", 9) == 1
-        async with asyncio.timeout(5):
-            await rates.admit("10.0.0.1", "one")
-
-    asyncio.run(story())
+async def test_requests_without_a_credential_take_nothing_from_those_that_show_one() -> None:
+    rates = Rates(burst=1, each_second=0.001, clock=Hand())
+    assert many(rates, "10.0.0.1", 9) == 1
+    async with asyncio.timeout(5):
+        await rates.admit("10.0.0.1", "one")
 
 
 def test_requests_for_livez_count_apart_by_a_rate_of_their_own() -> None:
@@ -129,26 +122,23 @@ def test_credentials_that_were_verified_are_remembered_in_a_bounded_number() -> 
     assert len(rates) <= 16_384
 
 
-def test_waiting_requests_pass_in_order_and_one_that_leaves_frees_its_turn() -> None:
-    async def story() -> None:
-        turns = Turns(Buckets(burst=1, each_second=200.0, clock=time.monotonic), most=4)
-        passed: list[int] = []
+async def test_waiting_requests_pass_in_order_and_one_that_leaves_frees_its_turn() -> None:
+    turns = Turns(Buckets(burst=1, each_second=200.0, clock=time.monotonic), most=4)
+    passed: list[int] = []
 
-        async def ask(number: int) -> None:
-            await turns.take("net", named="it")
-            passed.append(number)
+    async def ask(number: int) -> None:
+        await turns.take("net", named="it")
+        passed.append(number)
 
-        await ask(0)
-        tasks = [asyncio.create_task(ask(number)) for number in range(1, 5)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyRequestsError):
-            await ask(9)
-        tasks[1].cancel()
-        await asyncio.sleep(0)
-        await ask(5)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert passed == [0, 1, 3, 4, 5]
-        assert not turns._locks  # noqa: SLF001 -- that nothing is kept is the point
-        assert not turns._waiting  # noqa: SLF001 -- the same
-
-    asyncio.run(story())
+    await ask(0)
+    tasks = [asyncio.create_task(ask(number)) for number in range(1, 5)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyRequestsError):
+        await ask(9)
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    await ask(5)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert passed == [0, 1, 3, 4, 5]
+    assert not turns._locks  # noqa: SLF001 -- that nothing is kept is the point
+    assert not turns._waiting  # noqa: SLF001 -- the same

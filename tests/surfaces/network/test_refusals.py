@@ -67,7 +67,7 @@ def service_of(act: Acting) -> str:
 
 
 def test_each_refused_operation_that_would_change_something_leaves_one_record(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
+    with acted(tmp_path, policy=base_bundle() + NOTHING) as act:
         token, task = act.one.person(), running(act.one)
         agents = act.one.tokens.issue(the_task(act.one), audience=ISSUER, binding=binding()).text
         shown = {Right.GATEWAY: agents, Right.SERVICE: service_of(act)}
@@ -108,8 +108,6 @@ def test_each_refused_operation_that_would_change_something_leaves_one_record(tm
         last = act.world.events("operation-refused")[-1]
         assert (last["operation"], last["by"]) == ("token:exchange", "Service api")
 
-    acted(tmp_path, work, policy=base_bundle() + NOTHING)
-
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_only_what_reads_is_refused_without_a_record(*, reads: bool) -> None:
@@ -124,7 +122,7 @@ def test_what_is_refused_in_a_persons_name_is_recorded_and_costs_the_agent_that_
 ) -> None:
     rule = '@id("house:no") forbid (principal, action == Taskbound::Action::"task:start", resource);'
 
-    def work(act: Acting) -> None:
+    with acted(tmp_path, policy=base_bundle() + rule) as act:
         template = Template(
             namespace="default", name="pay", scope=scope_of(SCOPE), seconds=600, purpose="pay"
         )
@@ -146,5 +144,3 @@ def test_what_is_refused_in_a_persons_name_is_recorded_and_costs_the_agent_that_
         assert claims_in(token)["jti"] in told["proof"]
         assert taken == ["coder"]
         assert token not in str(act.world.records())
-
-    acted(tmp_path, work, policy=base_bundle() + rule)

@@ -66,34 +66,29 @@ def asking() -> int:
     return sum(one.name == "issuer" for one in threading.enumerate())
 
 
-def test_issuers_of_workloads_that_say_nothing_keep_their_own_waiting_and_nobody_else(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        found: list[Answer] = []
-        with discovery(OLD) as there:
-            forge = Forge(act, there)
-            with stalled() as (slow, asked):
-                for number in range(MANY):
-                    distrust(act, f"slow-{number}", f"{slow}/{number}")
-                threads = crowd(forge, OLD, WAIT + 4, found, iss=f"{slow}/0")
-                assert asked.wait(20)
-                until(lambda: len(found) == 4, "as many wait as may")
-                assert {(one.status, one.json["error"]) for one in found} == {
-                    (503, "temporarily_unavailable")
-                }
-                for number in range(1, MANY):
-                    threads += crowd(forge, OLD, 1, found, iss=f"{slow}/{number}")
-                until(lambda: asking() == MANY, "each has one thread")
-                forge.proven(OLD)  # though its issuer has to be asked as well
-                forge.proven(OLD)
-                assert (len(found), asking()) == (4, MANY)
-            for one in threads:
-                one.join()
-            assert {(one.status, one.json["error"]) for one in found[4:]} == {(401, "invalid_client")}
-            codes = [one["code"] for one in act.world.events("proof-refused")]
-            assert set(codes) == {"issuer-unreachable"}
-            until(lambda: asking() == 0, "each thread ends")
-
-    acted(tmp_path, work)
+def test_issuers_of_workloads_that_say_nothing_keep_their_own_waiting_and_nobody_else(act: Acting) -> None:
+    found: list[Answer] = []
+    with discovery(OLD) as there:
+        forge = Forge(act, there)
+        with stalled() as (slow, asked):
+            for number in range(MANY):
+                distrust(act, f"slow-{number}", f"{slow}/{number}")
+            threads = crowd(forge, OLD, WAIT + 4, found, iss=f"{slow}/0")
+            assert asked.wait(20)
+            until(lambda: len(found) == 4, "as many wait as may")
+            assert {(one.status, one.json["error"]) for one in found} == {(503, "temporarily_unavailable")}
+            for number in range(1, MANY):
+                threads += crowd(forge, OLD, 1, found, iss=f"{slow}/{number}")
+            until(lambda: asking() == MANY, "each has one thread")
+            forge.proven(OLD)  # though its issuer has to be asked as well
+            forge.proven(OLD)
+            assert (len(found), asking()) == (4, MANY)
+        for one in threads:
+            one.join()
+        assert {(one.status, one.json["error"]) for one in found[4:]} == {(401, "invalid_client")}
+        codes = [one["code"] for one in act.world.events("proof-refused")]
+        assert set(codes) == {"issuer-unreachable"}
+        until(lambda: asking() == 0, "each thread ends")
 
 
 @contextmanager
@@ -125,22 +120,19 @@ def dripping() -> Iterator[tuple[str, threading.Event]]:
             thread.join()
 
 
-def test_an_issuer_that_answers_drop_by_drop_ends_in_its_time_and_delays_nobody_else(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        found: list[Answer] = []
-        with discovery(OLD) as there, dripping() as (slow, asked):
-            forge = Forge(act, there, patience=1.0)
-            distrust(act, "slow", slow)
-            threads = crowd(forge, OLD, 2, found, iss=slow)
-            assert asked.wait(20)
-            forge.proven(OLD)
-            assert found == []
-            for one in threads:
-                one.join()  # while it drips
-            assert [one.status for one in found] == [401, 401]
-            assert [one["code"] for one in act.world.events("proof-refused")] == ["issuer-unreachable"] * 2
-
-    acted(tmp_path, work)
+def test_an_issuer_that_answers_drop_by_drop_ends_in_its_time_and_delays_nobody_else(act: Acting) -> None:
+    found: list[Answer] = []
+    with discovery(OLD) as there, dripping() as (slow, asked):
+        forge = Forge(act, there, patience=1.0)
+        distrust(act, "slow", slow)
+        threads = crowd(forge, OLD, 2, found, iss=slow)
+        assert asked.wait(20)
+        forge.proven(OLD)
+        assert found == []
+        for one in threads:
+            one.join()  # while it drips
+        assert [one.status for one in found] == [401, 401]
+        assert [one["code"] for one in act.world.events("proof-refused")] == ["issuer-unreachable"] * 2
 
 
 def test_whose_key_is_known_is_proven_while_the_issuer_hangs_and_a_new_key_when_it_answers(
@@ -148,7 +140,7 @@ def test_whose_key_is_known_is_proven_while_the_issuer_hangs_and_a_new_key_when_
 ) -> None:
     monkeypatch.setattr(issuers, "PATIENCE", 0.3)
 
-    def work(act: Acting) -> None:
+    with acted(tmp_path) as act:
         found: list[Answer] = []
         hangs, free = threading.Event(), threading.Event()
 
@@ -190,20 +182,15 @@ def test_whose_key_is_known_is_proven_while_the_issuer_hangs_and_a_new_key_when_
             assert found[-1].status == 200
             until(lambda: asking() == 0, "each thread ends")
 
-    acted(tmp_path, work)
 
-
-def test_who_is_proven_by_nothing_but_what_they_bring_has_no_issuer_asked(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        with discovery(OLD) as there, stalled() as (slow, asked):
-            Forge(act, there, patience=1.0)
-            distrust(act, "slow", slow)
-            brought = {"grant_type": "authorization_code", "code": "c", **there.token(iss=slow)}
-            answer = act.post("/oauth/token", brought, DPoP=act.dpop())
-            assert answer.status in {400, 401}
-            assert not asked.is_set()
-
-    acted(tmp_path, work)
+def test_who_is_proven_by_nothing_but_what_they_bring_has_no_issuer_asked(act: Acting) -> None:
+    with discovery(OLD) as there, stalled() as (slow, asked):
+        Forge(act, there, patience=1.0)
+        distrust(act, "slow", slow)
+        brought = {"grant_type": "authorization_code", "code": "c", **there.token(iss=slow)}
+        answer = act.post("/oauth/token", brought, DPoP=act.dpop())
+        assert answer.status in {400, 401}
+        assert not asked.is_set()
 
 
 def test_a_daemon_ends_in_its_time_though_an_issuer_that_it_asked_says_nothing(tmp_path: Path) -> None:

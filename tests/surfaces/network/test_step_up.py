@@ -51,7 +51,7 @@ def refused(answer: Answer, *said: str) -> None:
 def test_a_person_is_told_how_to_sign_in_for_what_asks_for_it_and_may_then(
     lifter: str, acr: str, ago: int, said: tuple[str, ...], tmp_path: Path
 ) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=rule(lifter)) as one:
         assert one.ask("GET", "/v1/tasks", one.person()).status == 200  # nothing else asks for it
         refused(asked(one, signed_in(one, acr, ago)), *said)
         assert len(one.world.events("operation-refused")) == 1
@@ -59,29 +59,22 @@ def test_a_person_is_told_how_to_sign_in_for_what_asks_for_it_and_may_then(
         meant = lifter.removeprefix("step-up:").partition("@")[0] or acr
         assert asked(one, signed_in(one, meant, 1)).status == 200
 
-    held(tmp_path, work, policy=rule(lifter))
-
 
 def test_a_person_whose_sign_in_nobody_knows_of_is_asked_to_sign_in(tmp_path: Path) -> None:
-    held(
-        tmp_path,
-        lambda one: refused(asked(one, one.person()), 'acr_values="mfa"'),
-        policy=rule("step-up:mfa"),
-    )
+    with held(tmp_path, policy=rule("step-up:mfa")) as one:
+        refused(asked(one, one.person()), 'acr_values="mfa"')
 
 
 def test_a_sign_in_grows_old_while_its_token_lives(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=rule("step-up:@60")) as one:
         token = signed_in(one, "mfa", 0)
         assert asked(one, token).status == 200
         one.world.clock.advance(61)
         refused(asked(one, token), 'max_age="60"')
 
-    held(tmp_path, work, policy=rule("step-up:@60"))
-
 
 def test_who_signs_in_again_and_again_without_meeting_it_is_told_no(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=rule("step-up:mfa")) as one:
         first = signed_in(one, "pwd", 5)
         refused(asked(one, first))
         refused(asked(one, first))  # the same token says nothing new
@@ -92,18 +85,14 @@ def test_who_signs_in_again_and_again_without_meeting_it_is_told_no(tmp_path: Pa
         assert (again.status, again.code) == (403, "operation-forbidden")
         refused(asked(one, signed_in(one, "pwd", 0)))  # somebody may want to try once more
 
-    held(tmp_path, work, policy=rule("step-up:mfa"))
-
 
 def test_another_lifter_beside_it_and_a_person_of_this_machine_are_refused_as_before(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
-        answer = asked(one, signed_in(one, "mfa", 0))
-        assert (answer.status, answer.code) == (403, "operation-forbidden")
-
     both = rule("step-up:mfa") + (
         '@id("house:no") forbid (principal, action == Taskbound::Action::"revocation:stop", resource);'
     )
-    held(tmp_path, work, policy=both)
+    with held(tmp_path, policy=both) as one:
+        answer = asked(one, signed_in(one, "mfa", 0))
+        assert (answer.status, answer.code) == (403, "operation-forbidden")
 
     async def story() -> None:
         async with station(tmp_path / "near", policy=rule("step-up:mfa")) as place:

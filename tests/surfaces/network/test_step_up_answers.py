@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.surfaces.network.serving import Answer
     from tests.world import World
+
+pytestmark = pytest.mark.anyio
 
 POLICY = hold_policy("step-up:mfa@300")
 ANSWERS = "/v1/approvals/answer"
@@ -67,7 +68,7 @@ def brought(one: Holding, asked: Asked, *, acr: str, ago: int, **more: object) -
 
 
 def test_who_answers_over_the_network_is_told_how_to_sign_in_and_may_then(tmp_path: Path) -> None:
-    def work(one: Holding) -> None:
+    with held(tmp_path, policy=POLICY) as one:
         asked = Asked(one.world)
         answer = brought(one, asked, acr="mfa", ago=301)
         assert (answer.status, answer.code) == (401, "step-up"), answer.body
@@ -90,37 +91,29 @@ def test_who_answers_over_the_network_is_told_how_to_sign_in_and_may_then(tmp_pa
         assert (done.status, json.loads(done.body)["state"]) == (200, "approved"), done.body
         assert code_of(one.world.ask(asked.task)) == "permit"
 
-    held(tmp_path, work, policy=POLICY)
+
+async def test_a_terminal_knows_of_no_sign_in_and_denies_all_the_same(tmp_path: Path) -> None:
+    async with station(tmp_path, policy=POLICY) as place:
+        asked = Asked(place.world)
+        client = await place.client()
+        assert await code(client, asked.answer()) == "step-up"
+        (refused,) = place.world.events("operation-refused")
+        assert (refused["operation"], refused["code"]) == ("approval:answer", "step-up")
+        assert asked.state(asked.action) == ("held", "pending")
+        assert await code(client, asked.answer(AnswerKind.DENY)) == ""
+        assert asked.state(asked.action) == ("refused", "denied")
 
 
-def test_a_terminal_knows_of_no_sign_in_and_denies_all_the_same(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, policy=POLICY) as place:
-            asked = Asked(place.world)
-            client = await place.client()
-            assert await code(client, asked.answer()) == "step-up"
-            (refused,) = place.world.events("operation-refused")
-            assert (refused["operation"], refused["code"]) == ("approval:answer", "step-up")
-            assert asked.state(asked.action) == ("held", "pending")
-            assert await code(client, asked.answer(AnswerKind.DENY)) == ""
-            assert asked.state(asked.action) == ("refused", "denied")
-
-    asyncio.run(story())
-
-
-def test_no_passkeys_page_is_opened_for_a_yes_that_it_could_not_give(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, policy=POLICY) as place:
-            client, device = await place.client(), Passkeys()
-            await enroll(client, device)
-            link_ann(place.world)
-            asked = visitor.Asked(place, client, device)
-            with pytest.raises(RefusedByDaemonError) as refused:
-                await asked.visit()
-            assert refused.value.fault.code == "step-up"
-            page = await asked.visit(deny=True)
-            statement = visitor.statement_of(await page.begin(), "deny")
-            assert (await page.sign(device, "deny", statement))[0] == 200
-            assert asked.state(asked.action) == ("refused", "denied")
-
-    asyncio.run(story())
+async def test_no_passkeys_page_is_opened_for_a_yes_that_it_could_not_give(tmp_path: Path) -> None:
+    async with station(tmp_path, policy=POLICY) as place:
+        client, device = await place.client(), Passkeys()
+        await enroll(client, device)
+        link_ann(place.world)
+        asked = visitor.Asked(place, client, device)
+        with pytest.raises(RefusedByDaemonError) as refused:
+            await asked.visit()
+        assert refused.value.fault.code == "step-up"
+        page = await asked.visit(deny=True)
+        statement = visitor.statement_of(await page.begin(), "deny")
+        assert (await page.sign(device, "deny", statement))[0] == 200
+        assert asked.state(asked.action) == ("refused", "denied")

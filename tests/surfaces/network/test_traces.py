@@ -106,94 +106,92 @@ def traced(act: Acting, collector: Collector) -> Iterator[OtlpSpans]:
 
 
 def test_a_requests_spans_belong_together_and_say_which_task_operation_and_verdict(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        with traced(act, collector):
-            task, token = running(act.one), act.one.person()
-            agents = act.one.tokens.issue(the_task(act.one), audience=ISSUER, binding=binding()).text
-            act.one.ask(
-                "POST", f"/v1/tasks/{task}/pause", token, b'{"reason":"secret words"}', Traceparent=GIVEN
-            )
-            until(lambda: len(collector.of(TRACE)) == 5, "all spans are there")
-            found = collector.of(TRACE)
-            route = found["POST /v1/tasks/{task}/pause"]
-            operation = found["task:pause"]
-            assert (route["parentSpanId"], route["kind"], route["service"]) == (PARENT, 2, "taskbound-api")
-            assert route["told"]["http.response.status_code"] == "200"
-            assert (operation["parentSpanId"], operation["service"]) == (route["spanId"], "taskbound-daemon")
-            assert operation["told"]["taskbound.task"] == task
-            assert operation["told"]["taskbound.principal"] == "Person"
-            for stage in ("prove", "authorize", "do"):
-                one = found[stage]
-                assert one["parentSpanId"] == operation["spanId"]
-                assert int(operation["startTimeUnixNano"]) <= int(one["startTimeUnixNano"])
-                assert int(one["endTimeUnixNano"]) <= int(operation["endTimeUnixNano"])
-            other = f"00-{'ab' * 16}-{PARENT}-01"
-            refused = act.one.ask("GET", "/v1/tasks", agents, Traceparent=other)
-            assert refused.status in {401, 403}  # an agent reads nothing
-            until(lambda: "task:list" in collector.of("ab" * 16), "the refusal is there")
-            told = collector.of("ab" * 16)["task:list"]
-            assert (told["told"]["taskbound.error"], told["status"]["code"]) == (refused.code, 2)
-            asked = act.one.ask(
-                "GET", f"/v1/tasks/{token[-40:]}", token, Traceparent=f"00-{'ee' * 16}-{PARENT}-01"
-            )
-            assert asked.status == 404
-            until(lambda: "task:show" in collector.of("ee" * 16), "what is no id is there")
-            assert "taskbound.task" not in collector.of("ee" * 16)["task:show"]["told"]
-            sent = b"".join(collector.bodies).decode()
-            for secret in (token, token[-40:], agents, "secret words", "ann"):
-                assert secret not in sent
-            assert collector.paths == {"/v1/traces"}
-
-    with collecting() as collector:
-        acted(tmp_path, work, "--traces", collector.origin)
+    with (
+        collecting() as collector,
+        acted(tmp_path, "--traces", collector.origin) as act,
+        traced(act, collector),
+    ):
+        task, token = running(act.one), act.one.person()
+        agents = act.one.tokens.issue(the_task(act.one), audience=ISSUER, binding=binding()).text
+        act.one.ask("POST", f"/v1/tasks/{task}/pause", token, b'{"reason":"secret words"}', Traceparent=GIVEN)
+        until(lambda: len(collector.of(TRACE)) == 5, "all spans are there")
+        found = collector.of(TRACE)
+        route = found["POST /v1/tasks/{task}/pause"]
+        operation = found["task:pause"]
+        assert (route["parentSpanId"], route["kind"], route["service"]) == (PARENT, 2, "taskbound-api")
+        assert route["told"]["http.response.status_code"] == "200"
+        assert (operation["parentSpanId"], operation["service"]) == (route["spanId"], "taskbound-daemon")
+        assert operation["told"]["taskbound.task"] == task
+        assert operation["told"]["taskbound.principal"] == "Person"
+        for stage in ("prove", "authorize", "do"):
+            one = found[stage]
+            assert one["parentSpanId"] == operation["spanId"]
+            assert int(operation["startTimeUnixNano"]) <= int(one["startTimeUnixNano"])
+            assert int(one["endTimeUnixNano"]) <= int(operation["endTimeUnixNano"])
+        other = f"00-{'ab' * 16}-{PARENT}-01"
+        refused = act.one.ask("GET", "/v1/tasks", agents, Traceparent=other)
+        assert refused.status in {401, 403}  # an agent reads nothing
+        until(lambda: "task:list" in collector.of("ab" * 16), "the refusal is there")
+        told = collector.of("ab" * 16)["task:list"]
+        assert (told["told"]["taskbound.error"], told["status"]["code"]) == (refused.code, 2)
+        asked = act.one.ask(
+            "GET", f"/v1/tasks/{token[-40:]}", token, Traceparent=f"00-{'ee' * 16}-{PARENT}-01"
+        )
+        assert asked.status == 404
+        until(lambda: "task:show" in collector.of("ee" * 16), "what is no id is there")
+        assert "taskbound.task" not in collector.of("ee" * 16)["task:show"]["told"]
+        sent = b"".join(collector.bodies).decode()
+        for secret in (token, token[-40:], agents, "secret words", "ann"):
+            assert secret not in sent
+        assert collector.paths == {"/v1/traces"}
 
 
 def test_an_actions_spans_say_how_long_its_evaluation_and_its_groups_commit_took(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        with traced(act, collector):
-            agent = Afar(act.one)
-            asked = agent.ask(Traceparent=GIVEN)
-            assert asked.status == 200, asked.body
-            until(lambda: collector.of(TRACE).keys() >= {"POST /v1/actions", "action:ask"}, "all is there")
-            found = collector.of(TRACE)
-            operation = found["action:ask"]
-            assert operation["told"]["taskbound.action"] == asked.json["action"]
-            assert operation["told"]["taskbound.task"] == agent.task.id
-            assert operation["told"]["taskbound.verdict"] == "action-permitted"
-            for stage in ("evaluate", "commit"):
-                one = found[stage]
-                assert one["parentSpanId"] == operation["spanId"]
-                assert int(found["do"]["startTimeUnixNano"]) <= int(one["startTimeUnixNano"])
-                assert int(one["endTimeUnixNano"]) <= int(found["do"]["endTimeUnixNano"])
-            assert int(found["evaluate"]["endTimeUnixNano"]) <= int(found["commit"]["startTimeUnixNano"])
-            assert found["commit"]["told"] == {"taskbound.group": "1"}
-            assert found["evaluate"]["told"] == {}
-            assert "bob" not in b"".join(collector.bodies).decode()
-
-    with collecting() as collector:
-        acted(tmp_path, work, "--traces", collector.origin)
+    with (
+        collecting() as collector,
+        acted(tmp_path, "--traces", collector.origin) as act,
+        traced(act, collector),
+    ):
+        agent = Afar(act.one)
+        asked = agent.ask(Traceparent=GIVEN)
+        assert asked.status == 200, asked.body
+        until(lambda: collector.of(TRACE).keys() >= {"POST /v1/actions", "action:ask"}, "all is there")
+        found = collector.of(TRACE)
+        operation = found["action:ask"]
+        assert operation["told"]["taskbound.action"] == asked.json["action"]
+        assert operation["told"]["taskbound.task"] == agent.task.id
+        assert operation["told"]["taskbound.verdict"] == "action-permitted"
+        for stage in ("evaluate", "commit"):
+            one = found[stage]
+            assert one["parentSpanId"] == operation["spanId"]
+            assert int(found["do"]["startTimeUnixNano"]) <= int(one["startTimeUnixNano"])
+            assert int(one["endTimeUnixNano"]) <= int(found["do"]["endTimeUnixNano"])
+        assert int(found["evaluate"]["endTimeUnixNano"]) <= int(found["commit"]["startTimeUnixNano"])
+        assert found["commit"]["told"] == {"taskbound.group": "1"}
+        assert found["evaluate"]["told"] == {}
+        assert "bob" not in b"".join(collector.bodies).decode()
 
 
 def test_a_tokens_signature_is_a_stage_of_the_request_that_waits_for_it(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        with traced(act, collector):
-            daemon, here = act.one.place.daemon, act.one.tokens
-            daemon.token.issuing = TokenFlows(act.world.means, here.tokens.issuing, here.signer).issuing
-            daemon.exchanges = exchanges(daemon)
-            task = the_task(act.one)
-            form = act.form(task.id)
-            asked = act.post("/oauth/token", form, DPoP=act.dpop(), Traceparent=GIVEN)
-            assert asked.status == 200, asked.body
-            until(lambda: collector.of(TRACE).keys() >= {"token:exchange", "sign"}, "all is there")
-            found = collector.of(TRACE)
-            assert found["sign"]["parentSpanId"] == found["token:exchange"]["spanId"]
-            assert int(found["do"]["startTimeUnixNano"]) <= int(found["sign"]["startTimeUnixNano"])
-            sent = b"".join(collector.bodies).decode()
-            assert asked.json["access_token"] not in sent
-            assert form["client_assertion"] not in sent
-
-    with collecting() as collector:
-        acted(tmp_path, work, "--traces", collector.origin)
+    with (
+        collecting() as collector,
+        acted(tmp_path, "--traces", collector.origin) as act,
+        traced(act, collector),
+    ):
+        daemon, here = act.one.place.daemon, act.one.tokens
+        daemon.token.issuing = TokenFlows(act.world.means, here.tokens.issuing, here.signer).issuing
+        daemon.exchanges = exchanges(daemon)
+        task = the_task(act.one)
+        form = act.form(task.id)
+        asked = act.post("/oauth/token", form, DPoP=act.dpop(), Traceparent=GIVEN)
+        assert asked.status == 200, asked.body
+        until(lambda: collector.of(TRACE).keys() >= {"token:exchange", "sign"}, "all is there")
+        found = collector.of(TRACE)
+        assert found["sign"]["parentSpanId"] == found["token:exchange"]["spanId"]
+        assert int(found["do"]["startTimeUnixNano"]) <= int(found["sign"]["startTimeUnixNano"])
+        sent = b"".join(collector.bodies).decode()
+        assert asked.json["access_token"] not in sent
+        assert form["client_assertion"] not in sent
 
 
 @pytest.mark.parametrize(
@@ -225,21 +223,21 @@ def test_a_traceparent_is_read_back_as_it_is_written() -> None:
 
 
 def test_a_malformed_trace_begins_anew_and_one_that_nobody_keeps_is_sent_nowhere(tmp_path: Path) -> None:
-    def work(act: Acting) -> None:
-        with traced(act, collector):
-            token = act.one.person()
-            kept = f"00-{'cd' * 16}-{PARENT}-00"
-            assert act.one.ask("GET", "/v1/status", token, Traceparent=kept).status == 200
-            assert act.one.ask("GET", "/v1/status", token, Traceparent=f"00-{TRACE}-xx-01").status == 200
-            until(lambda: any(one["name"] == "do" for one in collector.spans), "the second is there")
-            assert collector.of("cd" * 16) == {}
-            assert collector.of(TRACE) == {}
-            (trace,) = {one["traceId"] for one in collector.spans}
-            until(lambda: "GET /v1/status" in collector.of(trace), "its first span is there")
-            assert "parentSpanId" not in collector.of(trace)["GET /v1/status"]
-
-    with collecting() as collector:
-        acted(tmp_path, work, "--traces", collector.origin)
+    with (
+        collecting() as collector,
+        acted(tmp_path, "--traces", collector.origin) as act,
+        traced(act, collector),
+    ):
+        token = act.one.person()
+        kept = f"00-{'cd' * 16}-{PARENT}-00"
+        assert act.one.ask("GET", "/v1/status", token, Traceparent=kept).status == 200
+        assert act.one.ask("GET", "/v1/status", token, Traceparent=f"00-{TRACE}-xx-01").status == 200
+        until(lambda: any(one["name"] == "do" for one in collector.spans), "the second is there")
+        assert collector.of("cd" * 16) == {}
+        assert collector.of(TRACE) == {}
+        (trace,) = {one["traceId"] for one in collector.spans}
+        until(lambda: "GET /v1/status" in collector.of(trace), "its first span is there")
+        assert "parentSpanId" not in collector.of(trace)["GET /v1/status"]
 
 
 def test_a_daemon_and_its_api_send_their_spans_where_they_are_told_to(tmp_path: Path) -> None:

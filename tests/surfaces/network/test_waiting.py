@@ -10,7 +10,7 @@ from typing import Any
 from taskbound.surfaces.api.auth.authority import WAITING
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AddIdentityIssuer
-from tests.surfaces.network.acting import Acting, acted, in_loop
+from tests.surfaces.network.acting import Acting, in_loop
 from tests.surfaces.network.agents import Acting as Agent
 from tests.surfaces.network.agents import refused
 from tests.surfaces.network.asking import asking
@@ -21,38 +21,35 @@ from tests.wiring.running import client, until
 
 
 def test_g7_who_waits_for_a_signer_that_hangs_keeps_no_action_and_no_revocation_waiting(
-    tmp_path: Path,
+    act: Acting,
 ) -> None:
-    def work(act: Acting) -> None:
-        agent = Agent(act.one)
-        daemon = act.one.place.daemon
-        in_loop(act.one, lambda: daemon.loop.set_default_executor(ThreadPoolExecutor(2)))
-        goes_on, waits = threading.Event(), threading.Semaphore(0)
+    agent = Agent(act.one)
+    daemon = act.one.place.daemon
+    in_loop(act.one, lambda: daemon.loop.set_default_executor(ThreadPoolExecutor(2)))
+    goes_on, waits = threading.Event(), threading.Semaphore(0)
 
-        def hang() -> None:
-            waits.release()
-            assert goes_on.wait(60)
+    def hang() -> None:
+        waits.release()
+        assert goes_on.wait(60)
 
-        act.one.tokens.signer.before = hang
-        forms = [act.form(agent.task.id) for _ in range(WAITING + 2)]
-        askers = [threading.Thread(target=act.exchange, args=(form,)) for form in forms]
+    act.one.tokens.signer.before = hang
+    forms = [act.form(agent.task.id) for _ in range(WAITING + 2)]
+    askers = [threading.Thread(target=act.exchange, args=(form,)) for form in forms]
+    for one in askers:
+        one.start()
+    try:
+        for _ in range(2):
+            assert waits.acquire(timeout=20)
+        answer = agent.ask()
+        until(lambda: len(act.world.events("token-issued")) > WAITING, "no thread is left that waits")
+        back = act.post("/oauth/revoke", act.proven(token=agent.token))
+    finally:
+        goes_on.set()
         for one in askers:
-            one.start()
-        try:
-            for _ in range(2):
-                assert waits.acquire(timeout=20)
-            answer = agent.ask()
-            until(lambda: len(act.world.events("token-issued")) > WAITING, "no thread is left that waits")
-            back = act.post("/oauth/revoke", act.proven(token=agent.token))
-        finally:
-            goes_on.set()
-            for one in askers:
-                one.join()
-        assert answer.status == 200, answer.body
-        assert back.status == 200, back.body
-        refused(agent.ask(), 401, "token-revoked")
-
-    acted(tmp_path, work)
+            one.join()
+    assert answer.status == 200, answer.body
+    assert back.status == 200, back.body
+    refused(agent.ask(), 401, "token-revoked")
 
 
 def test_g7_strangers_who_show_tokens_of_an_issuer_that_hangs_keep_no_agent_waiting(tmp_path: Path) -> None:
