@@ -7,7 +7,7 @@ import gc
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tests.sdk.verify.world import BODY, Place
 from tests.sdk.verify.world import answer as kept
 from tests.wiring.running import DEADLINE, until
 
+pytestmark = pytest.mark.anyio
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
 
 
@@ -65,7 +66,7 @@ def request(
 
 
 @asynccontextmanager
-async def listening(place: Place, proxy: Proxy) -> AsyncIterator[Asked]:
+async def listening(place: Place, proxy: Proxy = Proxy.NGINX) -> AsyncIterator[Asked]:
     before = Before(proxy=proxy, hosts=frozenset({"pay.example"}), endpoints=ENDPOINTS)
     server = GuardServer(place.verifier, before, bounds=Bounds(body=1000, idle=30.0))
     heard = await asyncio.get_running_loop().create_server(lambda: HttpConnection(server), "127.0.0.1", 0)
@@ -76,12 +77,9 @@ async def listening(place: Place, proxy: Proxy) -> AsyncIterator[Asked]:
         await server.close()
 
 
-def story(place: Place, work: Callable[[Asked], Awaitable[None]], proxy: Proxy = Proxy.NGINX) -> None:
-    async def told() -> None:
-        async with listening(place, proxy) as one:
-            await work(one)
-
-    asyncio.run(told())
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
@@ -90,8 +88,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield made
 
 
-def test_what_can_not_be_read_is_refused_with_a_challenge_and_nothing_more_is_read(place: Place) -> None:
-    async def work(one: Asked) -> None:
+async def test_what_can_not_be_read_is_refused_with_a_challenge_and_nothing_more_is_read(
+    place: Place,
+) -> None:
+    async with listening(place) as one:
         token = place.token()
         for sent, status, code in (
             (b"POST /pay HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad-http"),
@@ -110,14 +110,14 @@ def test_what_can_not_be_read_is_refused_with_a_challenge_and_nothing_more_is_re
             assert told[1]["www-authenticate"].startswith(f'Taskbound error="{code}", missing="')
             assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
             writer.close()
-
-    story(place, work)
     assert place.accepted(place.token()).said.txn == "act_1"
 
 
 @pytest.mark.parametrize("proxy", Proxy)
-def test_a_yes_is_in_the_form_of_its_proxy_and_can_be_kept_by_nobody(place: Place, proxy: Proxy) -> None:
-    async def work(one: Asked) -> None:
+async def test_a_yes_is_in_the_form_of_its_proxy_and_can_be_kept_by_nobody(
+    place: Place, proxy: Proxy
+) -> None:
+    async with listening(place, proxy) as one:
         status, headers, body = await one.told(request(line="GET /livez", body=b""))
         assert (status, body) == (200, None)
         keeping = {
@@ -130,11 +130,11 @@ def test_a_yes_is_in_the_form_of_its_proxy_and_can_be_kept_by_nobody(place: Plac
             "cache-control": None if nginx else "no-store",
         }
 
-    story(place, work, proxy)
 
-
-def test_a_refusal_of_what_was_read_whole_leaves_the_connection_for_the_next_request(place: Place) -> None:
-    async def work(one: Asked) -> None:
+async def test_a_refusal_of_what_was_read_whole_leaves_the_connection_for_the_next_request(
+    place: Place,
+) -> None:
+    async with listening(place) as one:
         reader, writer = await one.connected()
         asked = [
             (request("", host="other.example"), 403, "other-host"),
@@ -152,18 +152,14 @@ def test_a_refusal_of_what_was_read_whole_leaves_the_connection_for_the_next_req
                 assert told[1]["cache-control"] == "no-store"
         writer.close()
 
-    story(place, work)
 
-
-def test_what_another_process_answered_under_the_services_name_is_no_yes(place: Place) -> None:
+async def test_what_another_process_answered_under_the_services_name_is_no_yes(place: Place) -> None:
     place.verifier.answer(place.accepted(place.token()), kept())
 
-    async def work(one: Asked) -> None:
+    async with listening(place) as one:
         status, headers, problem = await one.told(request(place.token()))
         assert (status, problem["code"]) == (409, "outcome-not-known")
         assert "x-accel-redirect" not in headers
-
-    story(place, work)
 
 
 def held(place: Place, begun: threading.Event, go: threading.Event) -> None:
@@ -178,7 +174,9 @@ def held(place: Place, begun: threading.Event, go: threading.Event) -> None:
     place.claims.begin = waiting  # type: ignore[method-assign]  # the seam of the test
 
 
-def test_whose_proxy_has_gone_by_then_is_not_begun(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+async def test_whose_proxy_has_gone_by_then_is_not_begun(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     reading, go = threading.Event(), threading.Event()
     fetch = place.keys._fetch  # noqa: SLF001 - what is waited for before the claim
 
@@ -189,28 +187,26 @@ def test_whose_proxy_has_gone_by_then_is_not_begun(place: Place, caplog: pytest.
 
     place.keys._fetch = slow  # noqa: SLF001 - the same
 
-    async def work(one: Asked) -> None:
-        _, writer = await one.connected()
-        writer.write(request(place.token()))
-        await asyncio.to_thread(reading.wait, DEADLINE)
-        writer.close()
-        rooms = vars(one.server)["_connections"]
-        await asyncio.to_thread(until, lambda: not rooms, "it is known that the proxy is gone")
-        go.set()
-        await asyncio.to_thread(until, lambda: "asker-left" in caplog.text, "it is in the log")
-
     with caplog.at_level(logging.INFO):
-        story(place, work)
+        async with listening(place) as one:
+            _, writer = await one.connected()
+            writer.write(request(place.token()))
+            await asyncio.to_thread(reading.wait, DEADLINE)
+            writer.close()
+            rooms = vars(one.server)["_connections"]
+            await asyncio.to_thread(until, lambda: not rooms, "it is known that the proxy is gone")
+            go.set()
+            await asyncio.to_thread(until, lambda: "asker-left" in caplog.text, "it is in the log")
     assert "could not be looked at" not in caplog.text
     assert place.accepted(place.token()).said.txn == "act_1"  # nothing was begun
 
 
-def test_what_is_being_looked_at_is_looked_at_to_its_end_when_the_guard_ends(place: Place) -> None:
+async def test_what_is_being_looked_at_is_looked_at_to_its_end_when_the_guard_ends(place: Place) -> None:
     begun, go = threading.Event(), threading.Event()
     begin = place.claims.begin
     held(place, begun, go)
 
-    async def work(one: Asked) -> None:
+    async with listening(place) as one:
         reader, writer = await one.connected()
         idle, other = await one.connected()
         writer.write(request(place.token()))
@@ -224,24 +220,20 @@ def test_what_is_being_looked_at_is_looked_at_to_its_end_when_the_guard_ends(pla
         await asyncio.wait_for(closing, DEADLINE)
         writer.close()
         other.close()
-
-    story(place, work)
     place.claims.begin = begin  # type: ignore[method-assign]  # the seam is put back
     assert place.why(place.token())[1] == "outcome-not-known"
 
 
-def test_nothing_is_kept_of_a_request_that_was_answered(place: Place) -> None:
-    async def work(one: Asked) -> None:
+async def test_nothing_is_kept_of_a_request_that_was_answered(place: Place) -> None:
+    async with listening(place) as one:
         for _ in range(3):
             assert (await one.told(request()))[0] == 401
         gc.collect()
         tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
         assert not [one for one in tasks if one.done() and "GuardServer" in repr(one)]
 
-    story(place, work)
 
-
-def test_what_nobody_foresaw_is_a_refusal_of_that_request_and_of_no_other(
+async def test_what_nobody_foresaw_is_a_refusal_of_that_request_and_of_no_other(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     begin = place.claims.begin
@@ -250,7 +242,7 @@ def test_what_nobody_foresaw_is_a_refusal_of_that_request_and_of_no_other(
         del serving, now
         raise ZeroDivisionError("a mistake")
 
-    async def work(one: Asked) -> None:
+    async with listening(place) as one:
         place.claims.begin = broken  # type: ignore[method-assign]  # the seam of the test
         status, headers, problem = await one.told(request(place.token()))
         assert (status, problem["code"]) == (503, "guard-failed")
@@ -258,6 +250,4 @@ def test_what_nobody_foresaw_is_a_refusal_of_that_request_and_of_no_other(
         assert "mistake" not in json.dumps(problem)
         place.claims.begin = begin  # type: ignore[method-assign]  # the seam is put back
         assert (await one.told(request(place.token())))[0] == 200
-
-    story(place, work)
     assert "a mistake" in caplog.text
