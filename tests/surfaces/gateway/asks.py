@@ -137,7 +137,9 @@ async def between(  # noqa: PLR0913 -- what a test may want to be otherwise
 ) -> AsyncIterator[Asking]:
     log = tmp_path / "log"
     timings = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=hold, leave=5.0, question=question)
-    async with bench(tmp_path, asking(log=log), name="ask", era=server, timings=timings) as b:
+    async with bench(
+        tmp_path, asking(log=log), name="ask", era=server, timings=timings, handshake=False
+    ) as b:
         b.daemon.tools += rows_of(b.daemon.servers[0], [], sorted(granted))
         log.unlink()
         if client == "legacy":

@@ -1,7 +1,6 @@
 """A gateway on a bench: real pipes to a raw client, real upstream processes, a daemon that a test scripts.
 
     async with bench(tmp_path, echo(log=log)) as b:
-        await b.handshake()
         answer = await b.call("echo__echo", {"text": "a"})
 
 The gateway runs in the test's own loop, so that a test can stop it at any step; `real.py`
@@ -261,7 +260,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def bench(
+async def bench(  # noqa: PLR0913 -- what a test may want to be otherwise
     tmp_path: Path,
     command: Sequence[str] = (),
     *,
@@ -269,8 +268,9 @@ async def bench(
     era: str = "",
     timings: Timings = QUICK,
     patience: Patience | None = None,
+    handshake: bool = True,
 ) -> AsyncIterator[Bench]:
-    """A gateway whose daemon offers one server and permits all of it."""
+    """A gateway whose daemon offers one server and permits all of it; a legacy client has opened it."""
     specs, rows = [], []
     if command:
         spec, found = await probed(name, command, tmp_path, era=era)
@@ -279,6 +279,8 @@ async def bench(
         ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon,
         Bench(daemon, timings=timings, patience=patience, start=_reaching(command)) as one,
     ):
+        if handshake:
+            await one.handshake()
         yield one
 
 
@@ -295,7 +297,6 @@ async def hanging(tmp_path: Path, fault: str = "hangs") -> AsyncIterator[tuple[B
         Tap(tmp_path / "tap") as tap,
         bench(tmp_path, faulty(fault, log=tap.path), name="odd") as b,
     ):
-        await b.handshake()
         request = await b.start_call("odd__work", {"text": "canary"})
         await tap.wait_for(b'"tools/call"')
         yield b, tap, request

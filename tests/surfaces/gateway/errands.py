@@ -107,7 +107,7 @@ async def coming_back(  # noqa: PLR0913 -- what a test is about, by name
     timings = Timings(
         grace=1.0, ping=0.2, cancel=0.15, hold=hold, leave=5.0, question=20.0, patience=patience
     )
-    async with bench(tmp_path, command, name=name, era=era, timings=timings) as b:
+    async with bench(tmp_path, command, name=name, era=era, timings=timings, handshake=False) as b:
         if granted:
             b.daemon.tools += rows_of(b.daemon.servers[0], [], sorted(granted))
         if not modern:

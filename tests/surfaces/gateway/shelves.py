@@ -45,7 +45,7 @@ class Shelves:
         return [one["params"] for one in map(json.loads, lines) if one.get("method") == method]
 
     @contextlib.asynccontextmanager
-    async def serve(self, *names: str, era: str = "legacy") -> AsyncIterator[Bench]:
+    async def serve(self, *names: str, era: str = "legacy", handshake: bool = True) -> AsyncIterator[Bench]:
         specs, rows = [], []
         for name in names:
             path = self.folder / f"{name}.json"
@@ -59,6 +59,8 @@ class Shelves:
             ScriptedDaemon(self.folder / "d.sock", servers=specs, tools=rows) as daemon,
             Bench(daemon) as b,
         ):
+            if handshake:
+                await b.handshake()
             yield b
 
 

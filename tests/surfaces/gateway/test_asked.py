@@ -32,6 +32,8 @@ from tests.surfaces.gateway.bench import code_of, silence, text_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.asks import Asking
+
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("server", [LEGACY, MODERN])
 CLIENTS = pytest.mark.parametrize("client", ["legacy", "modern"])
@@ -58,17 +60,14 @@ async def test_each_kind_of_question_is_an_action_and_its_answer_reaches_the_ser
 
 @ERAS
 @CLIENTS
-async def test_what_is_shown_is_what_was_decided_but_for_a_label(
-    server: str, client: str, tmp_path: Path
-) -> None:
-    async with between(tmp_path, server=server, client=client) as a:
-        request = await a.start({"form": FORM})
-        params = shown(await a.b.answer_to(request)) if a.modern else (await a.asked())["params"]
-        decided = [one for one in a.b.daemon.asks if isinstance(one, Decide)][-1]
-        assert params.pop("_meta") == {"io.taskbound/question": {"action": "act_2", "server": "ask"}}
-        assert json.loads(bytes(decided.arguments)) == FORM["params"]
-        assert params == FORM["params"] | {"message": LABEL + "How much?"}
-        assert b"95.5" in bytes(decided.arguments)
+async def test_what_is_shown_is_what_was_decided_but_for_a_label(a: Asking) -> None:
+    request = await a.start({"form": FORM})
+    params = shown(await a.b.answer_to(request)) if a.modern else (await a.asked())["params"]
+    decided = [one for one in a.b.daemon.asks if isinstance(one, Decide)][-1]
+    assert params.pop("_meta") == {"io.taskbound/question": {"action": "act_2", "server": "ask"}}
+    assert json.loads(bytes(decided.arguments)) == FORM["params"]
+    assert params == FORM["params"] | {"message": LABEL + "How much?"}
+    assert b"95.5" in bytes(decided.arguments)
 
 
 async def test_a_prompt_to_a_model_begins_with_the_label_too(tmp_path: Path) -> None:
@@ -97,28 +96,25 @@ async def test_a_servers_own_state_comes_back_to_it_as_it_was_and_reaches_no_cli
 
 @ERAS
 @CLIENTS
-async def test_an_answer_reaches_the_server_only_once_its_outcome_is_recorded(
-    server: str, client: str, tmp_path: Path
-) -> None:
-    async with between(tmp_path, server=server, client=client) as a:
-        with a.b.daemon.holding(Outcome) as held:
-            request = await a.start({"form": FORM})
-            if a.modern:
-                found = await a.b.answer_to(request)
-                (key,) = found["result"]["inputRequests"]
-                given = {"requestState": found["result"]["requestState"], "inputResponses": {key: YES}}
-                await a.b.start("tools/call", a.params({"rounds": [{"form": FORM}]}, **given), modern=True)
-            else:
-                await a.answer((await a.asked())["id"], YES)
-            one = await held.next()
-            assert one.ask.outcome == "succeeded"
-            if not a.modern:
-                await silence(a.b)
-            assert b'"accept"' not in a.log.read_bytes()
-            one.answer(a.b.daemon.answer(one.ask))
-            await a.b.until(lambda: b'"accept"' in a.log.read_bytes())
-            last = await held.next()
-            last.answer(a.b.daemon.answer(last.ask))
+async def test_an_answer_reaches_the_server_only_once_its_outcome_is_recorded(a: Asking) -> None:
+    with a.b.daemon.holding(Outcome) as held:
+        request = await a.start({"form": FORM})
+        if a.modern:
+            found = await a.b.answer_to(request)
+            (key,) = found["result"]["inputRequests"]
+            given = {"requestState": found["result"]["requestState"], "inputResponses": {key: YES}}
+            await a.b.start("tools/call", a.params({"rounds": [{"form": FORM}]}, **given), modern=True)
+        else:
+            await a.answer((await a.asked())["id"], YES)
+        one = await held.next()
+        assert one.ask.outcome == "succeeded"
+        if not a.modern:
+            await silence(a.b)
+        assert b'"accept"' not in a.log.read_bytes()
+        one.answer(a.b.daemon.answer(one.ask))
+        await a.b.until(lambda: b'"accept"' in a.log.read_bytes())
+        last = await held.next()
+        last.answer(a.b.daemon.answer(last.ask))
 
 
 # --- what is not asked --------------------------------------------------------------------------------------
@@ -144,14 +140,13 @@ async def test_what_is_not_granted_is_not_declared_and_not_asked(
 
 @CLIENTS
 async def test_a_question_that_is_refused_tells_the_server_no_reason_and_the_client_nothing(
-    client: str, tmp_path: Path
+    a: Asking,
 ) -> None:
-    async with between(tmp_path, client=client) as a:
-        refusing(a, "elicitation/create")
-        found = await a.b.answer_to(await a.start({"form": FORM}))
-        error = json.loads(text_of(found))["form"]["error"]
-        assert error == {"code": -32601, "message": "this client does not answer `elicitation/create` here"}
-        assert not any(b"How much" in line for line in a.b.lines)
+    refusing(a, "elicitation/create")
+    found = await a.b.answer_to(await a.start({"form": FORM}))
+    error = json.loads(text_of(found))["form"]["error"]
+    assert error == {"code": -32601, "message": "this client does not answer `elicitation/create` here"}
+    assert not any(b"How much" in line for line in a.b.lines)
 
 
 @ERAS
@@ -194,31 +189,28 @@ async def test_what_would_hide_something_is_not_shown(server: str, tmp_path: Pat
         assert (a.decided(), any(b"txt.exe" in line for line in a.b.lines)) == (["ask__work"], False)
 
 
-async def test_a_question_outside_of_a_call_has_nobody_to_answer_it(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        await a.b.answer_to(await a.start(late=FORM))
-        (told,) = await a.until_answered()
-        assert (told["id"], told["error"]["code"]) == ("late", -32603)
-        await a.b.until(lambda: a.recorded() == ["stray-question"])
-        assert a.decided() == ["ask__work"]
+async def test_a_question_outside_of_a_call_has_nobody_to_answer_it(a: Asking) -> None:
+    await a.b.answer_to(await a.start(late=FORM))
+    (told,) = await a.until_answered()
+    assert (told["id"], told["error"]["code"]) == ("late", -32603)
+    await a.b.until(lambda: a.recorded() == ["stray-question"])
+    assert a.decided() == ["ask__work"]
 
 
-async def test_an_agent_can_not_ask_itself_what_servers_ask(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        assert code_of(await a.b.call("ask__elicitation/create", FORM["params"])) == "not-a-tool"
-        assert code_of(await a.b.request("elicitation/create", FORM["params"])) == "unknown-method"
-        listed = (await a.b.request("tools/list"))["result"]["tools"]
-        assert [one["name"] for one in listed] == ["ask__work"]
-        assert a.decided() == []
+async def test_an_agent_can_not_ask_itself_what_servers_ask(a: Asking) -> None:
+    assert code_of(await a.b.call("ask__elicitation/create", FORM["params"])) == "not-a-tool"
+    assert code_of(await a.b.request("elicitation/create", FORM["params"])) == "unknown-method"
+    listed = (await a.b.request("tools/list"))["result"]["tools"]
+    assert [one["name"] for one in listed] == ["ask__work"]
+    assert a.decided() == []
 
 
-async def test_a_call_is_worth_so_many_questions(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        rounds = [{f"k{one}": ROOTS} for one in range(MAX_QUESTIONS + 1)]
-        found = json.loads(text_of(await a.seen_through({"roots/list": FOLDERS}, *rounds)))
-        assert [found[f"k{one}"] for one in range(MAX_QUESTIONS)] == [FOLDERS] * MAX_QUESTIONS
-        assert "16 times" in found[f"k{MAX_QUESTIONS}"]["error"]["message"]
-        await a.b.until(lambda: a.recorded() == ["asks-too-often"])
+async def test_a_call_is_worth_so_many_questions(a: Asking) -> None:
+    rounds = [{f"k{one}": ROOTS} for one in range(MAX_QUESTIONS + 1)]
+    found = json.loads(text_of(await a.seen_through({"roots/list": FOLDERS}, *rounds)))
+    assert [found[f"k{one}"] for one in range(MAX_QUESTIONS)] == [FOLDERS] * MAX_QUESTIONS
+    assert "16 times" in found[f"k{MAX_QUESTIONS}"]["error"]["message"]
+    await a.b.until(lambda: a.recorded() == ["asks-too-often"])
 
 
 async def test_an_error_that_has_pages_opened_goes_no_further(tmp_path: Path) -> None:
@@ -257,33 +249,28 @@ async def test_a_question_that_people_made_less_of_is_asked_so_and_its_answer_is
 @pytest.mark.parametrize("action", ["decline", "cancel"])
 @ERAS
 @CLIENTS
-async def test_what_a_person_does_not_accept_is_told_as_it_is(
-    server: str, client: str, action: str, tmp_path: Path
-) -> None:
-    async with between(tmp_path, server=server, client=client) as a:
-        found = await a.seen_through({"elicitation/create": {"action": action}}, {"form": FORM})
-        assert json.loads(text_of(found)) == {"form": {"action": action}}
+async def test_what_a_person_does_not_accept_is_told_as_it_is(action: str, a: Asking) -> None:
+    found = await a.seen_through({"elicitation/create": {"action": action}}, {"form": FORM})
+    assert json.loads(text_of(found)) == {"form": {"action": action}}
 
 
-async def test_an_answer_counts_once_and_one_to_nothing_is_dropped(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        request = await a.start({"form": FORM})
-        asked = await a.asked()
-        await a.answer("taskbound-made-up", YES)
-        await a.answer(1, YES)
-        await a.answer(asked["id"], YES | {"_meta": {"secret": 1}})
-        await a.answer(asked["id"], {"action": "decline"})
-        assert json.loads(text_of(await a.b.answer_to(request))) == {"form": YES}
-        assert [one["result"] for one in a.heard()] == [YES]
+async def test_an_answer_counts_once_and_one_to_nothing_is_dropped(a: Asking) -> None:
+    request = await a.start({"form": FORM})
+    asked = await a.asked()
+    await a.answer("taskbound-made-up", YES)
+    await a.answer(1, YES)
+    await a.answer(asked["id"], YES | {"_meta": {"secret": 1}})
+    await a.answer(asked["id"], {"action": "decline"})
+    assert json.loads(text_of(await a.b.answer_to(request))) == {"form": YES}
+    assert [one["result"] for one in a.heard()] == [YES]
 
 
-async def test_a_client_s_error_is_the_server_s_to_hear(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        request = await a.start({"form": FORM})
-        error = {"code": -1, "message": "no\nthanks", "data": {"a": 1}}
-        await a.answer((await a.asked())["id"], error, "error")
-        assert json.loads(text_of(await a.b.answer_to(request))) == {"form": {"error": error}}
-        assert ("act_2", "failed") in a.outcomes()
+async def test_a_client_s_error_is_the_server_s_to_hear(a: Asking) -> None:
+    request = await a.start({"form": FORM})
+    error = {"code": -1, "message": "no\nthanks", "data": {"a": 1}}
+    await a.answer((await a.asked())["id"], error, "error")
+    assert json.loads(text_of(await a.b.answer_to(request))) == {"form": {"error": error}}
+    assert ("act_2", "failed") in a.outcomes()
 
 
 @pytest.mark.parametrize(
@@ -298,19 +285,18 @@ async def test_a_client_s_error_is_the_server_s_to_hear(tmp_path: Path) -> None:
     ],
 )
 @CLIENTS
-async def test_what_is_no_answer_reaches_no_server(wrong: Message, client: str, tmp_path: Path) -> None:
-    async with between(tmp_path, client=client) as a:
-        request = await a.start({"form": FORM})
-        if not a.modern:
-            await a.answer((await a.asked())["id"], wrong)
-            assert json.loads(text_of(await a.b.answer_to(request)))["form"]["error"]["code"] == -32603
-            assert ("act_2", "failed") in a.outcomes()
-            return
-        result = (await a.b.answer_to(request))["result"]
-        (key,) = result["inputRequests"]
-        refused = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: wrong})
-        if "error" not in refused:  # an imitation is seen where every answer is looked at
-            assert "not answered" in text_of(refused)
-            return
-        good = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: YES})
-        assert json.loads(text_of(good)) == {"form": YES}, "what was refused has used nothing up"
+async def test_what_is_no_answer_reaches_no_server(wrong: Message, a: Asking) -> None:
+    request = await a.start({"form": FORM})
+    if not a.modern:
+        await a.answer((await a.asked())["id"], wrong)
+        assert json.loads(text_of(await a.b.answer_to(request)))["form"]["error"]["code"] == -32603
+        assert ("act_2", "failed") in a.outcomes()
+        return
+    result = (await a.b.answer_to(request))["result"]
+    (key,) = result["inputRequests"]
+    refused = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: wrong})
+    if "error" not in refused:  # an imitation is seen where every answer is looked at
+        assert "not answered" in text_of(refused)
+        return
+    good = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: YES})
+    assert json.loads(text_of(good)) == {"form": YES}, "what was refused has used nothing up"

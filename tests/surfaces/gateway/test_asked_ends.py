@@ -89,20 +89,17 @@ async def test_one_question_that_is_refused_has_none_of_its_round_asked(tmp_path
 # --- ends ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_cancelled_call_takes_its_question_back_and_a_late_answer_reaches_nobody(
-    tmp_path: Path,
-) -> None:
-    async with between(tmp_path) as a:
-        request = await a.start({"form": FORM})
-        asked = await a.asked()
-        await a.b.cancel(request)
-        told = await a.b.notified("notifications/cancelled")
-        assert told["params"]["requestId"] == asked["id"]
-        await a.answer(asked["id"], YES)
-        await a.b.until(lambda: len(a.outcomes()) == 2)
-        assert [one["error"]["code"] for one in a.heard()] == [-32603]
-        assert dict(a.outcomes())["act_2"] == "failed"
-        await silence(a.b)
+async def test_a_cancelled_call_takes_its_question_back_and_a_late_answer_reaches_nobody(a: Asking) -> None:
+    request = await a.start({"form": FORM})
+    asked = await a.asked()
+    await a.b.cancel(request)
+    told = await a.b.notified("notifications/cancelled")
+    assert told["params"]["requestId"] == asked["id"]
+    await a.answer(asked["id"], YES)
+    await a.b.until(lambda: len(a.outcomes()) == 2)
+    assert [one["error"]["code"] for one in a.heard()] == [-32603]
+    assert dict(a.outcomes())["act_2"] == "failed"
+    await silence(a.b)
 
 
 def held(ask: Decide) -> Refused | None:
@@ -212,17 +209,14 @@ async def test_a_result_waits_for_a_client_that_was_asked_and_is_settled_when_it
 
 
 @CLIENTS
-async def test_a_question_in_one_write_with_the_answer_to_its_call_is_a_stray_one(
-    client: str, tmp_path: Path
-) -> None:
-    async with between(tmp_path, client=client) as a:
-        request = await a.start({"form": FORM}, hasty=True)
-        assert text_of(await a.b.answer_to(request)) == "{}"
-        (told,) = await a.until_answered()
-        assert told["error"]["code"] == -32603
-        await a.b.until(lambda: a.recorded() == ["stray-question"])
-        assert a.decided() == ["ask__work"]
-        assert not a.b.gateway.is_waiting
+async def test_a_question_in_one_write_with_the_answer_to_its_call_is_a_stray_one(a: Asking) -> None:
+    request = await a.start({"form": FORM}, hasty=True)
+    assert text_of(await a.b.answer_to(request)) == "{}"
+    (told,) = await a.until_answered()
+    assert told["error"]["code"] == -32603
+    await a.b.until(lambda: a.recorded() == ["stray-question"])
+    assert a.decided() == ["ask__work"]
+    assert not a.b.gateway.is_waiting
 
 
 @CLIENTS
@@ -244,10 +238,9 @@ async def test_a_server_that_asks_and_dies_may_have_acted(client: str, tmp_path:
         assert len(a.calls()) == 1
 
 
-async def test_the_end_of_a_question_that_was_taken_back_answers_no_other_of_its_id(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        found = await a.seen_through({"roots/list": FOLDERS}, {"one": FORM, "two": ROOTS}, reuses=True)
-        assert json.loads(text_of(found)) == {"two": FOLDERS}
+async def test_the_end_of_a_question_that_was_taken_back_answers_no_other_of_its_id(a: Asking) -> None:
+    found = await a.seen_through({"roots/list": FOLDERS}, {"one": FORM, "two": ROOTS}, reuses=True)
+    assert json.loads(text_of(found)) == {"two": FOLDERS}
 
 
 async def test_nobody_is_asked_for_a_round_that_does_not_come(tmp_path: Path) -> None:
@@ -310,30 +303,27 @@ async def silence_modern(a: Asking) -> None:
     assert "result" in await a.b.answer_to(request)
 
 
-async def test_a_question_that_the_server_takes_back_is_taken_back_at_the_client(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        await a.start({"form": FORM}, withdraws=True)
-        await a.b.until(lambda: bool(a.outcomes()))
-        assert a.outcomes()[0] in {("act_2", "failed"), ("act_2", "not-sent")}
-        await silence(a.b)
-        assert a.heard() == []
+async def test_a_question_that_the_server_takes_back_is_taken_back_at_the_client(a: Asking) -> None:
+    await a.start({"form": FORM}, withdraws=True)
+    await a.b.until(lambda: bool(a.outcomes()))
+    assert a.outcomes()[0] in {("act_2", "failed"), ("act_2", "not-sent")}
+    await silence(a.b)
+    assert a.heard() == []
 
 
-async def test_one_client_of_a_pipe_is_asked_whatever_calls_are_open(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        first = await a.start({"form": FORM})
-        asked = await a.asked()
-        second = await a.start({"form": FORM})
-        other = await a.asked()
-        await a.answer(other["id"], YES | {"content": {"much": 2}})
-        await a.answer(asked["id"], YES)
-        assert json.loads(text_of(await a.b.answer_to(second)))["form"]["content"] == {"much": 2}
-        assert json.loads(text_of(await a.b.answer_to(first)))["form"]["content"] == {"much": 1.5}
+async def test_one_client_of_a_pipe_is_asked_whatever_calls_are_open(a: Asking) -> None:
+    first = await a.start({"form": FORM})
+    asked = await a.asked()
+    second = await a.start({"form": FORM})
+    other = await a.asked()
+    await a.answer(other["id"], YES | {"content": {"much": 2}})
+    await a.answer(asked["id"], YES)
+    assert json.loads(text_of(await a.b.answer_to(second)))["form"]["content"] == {"much": 2}
+    assert json.loads(text_of(await a.b.answer_to(first)))["form"]["content"] == {"much": 1.5}
 
 
-async def test_a_second_presentation_is_asked_about_under_a_name_of_its_own(tmp_path: Path) -> None:
-    async with between(tmp_path) as a:
-        await a.seen_through({"elicitation/create": YES}, {"one": FORM}, {"two": FORM})
-        asked = [one for one in a.b.daemon.asks if isinstance(one, Decide) and "/" in one.tool]
-        assert len({one.request for one in asked}) == 2
-        assert all(one.request.startswith('["asked",') for one in asked)
+async def test_a_second_presentation_is_asked_about_under_a_name_of_its_own(a: Asking) -> None:
+    await a.seen_through({"elicitation/create": YES}, {"one": FORM}, {"two": FORM})
+    asked = [one for one in a.b.daemon.asks if isinstance(one, Decide) and "/" in one.tool]
+    assert len({one.request for one in asked}) == 2
+    assert all(one.request.startswith('["asked",') for one in asked)

@@ -115,7 +115,6 @@ async def test_a_read_of_a_task_that_has_ended_is_refused_by_that_name(tmp_path:
 async def test_a_server_behind_a_url_is_asked_for_the_same(served: str, tmp_path: Path) -> None:
     with over_http() as url:
         async with bench(tmp_path, [url], name="all", era=served) as b:
-            await b.handshake()
             listed = (await b.request("resources/list"))["result"]["resources"]
             read = (await b.request("resources/read", {"uri": TEXT}))["result"]["contents"]
             given = (await b.request("prompts/get", {"name": "all__test_simple_prompt"}))["result"][

@@ -13,7 +13,7 @@ from taskbound.wire.action import Decide, Duplicate, Malformed, Outcome, Reason,
 from taskbound.wire.connection import Bind, Fault
 from taskbound.wire.mcp.message import DECISION_KEY, IDEMPOTENCY_KEY
 from tests.peers.commands import Served, echo, faulty
-from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, text_of
+from tests.surfaces.gateway.bench import Bench, bench, code_of, decision_of, reached, text_of
 
 pytestmark = pytest.mark.anyio
 ASKING = (
@@ -33,7 +33,7 @@ async def test_a_permitted_call_reaches_the_server_and_its_result_the_client(
     served: Served, tmp_path: Path, *, modern: bool
 ) -> None:
     log = tmp_path / "log"
-    async with bench(tmp_path, echo(era=served, log=log)) as b:
+    async with bench(tmp_path, echo(era=served, log=log), handshake=False) as b:
         if not modern:
             await b.handshake()
         answer = await b.call("echo__echo", {"text": "grüße"}, modern=modern)
@@ -51,7 +51,6 @@ async def test_a_permitted_call_reaches_the_server_and_its_result_the_client(
 async def test_what_was_decided_is_what_is_sent_byte_for_byte(served: Served, tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era=served, log=log)) as b:
-        await b.handshake()
         raw = b'{ "z":1e2, "text" : "\\u0061", "a":[1.0, -0.0 ,{"c":true,"b":null}] }'
         call = (
             b'{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"echo__echo","arguments":%b}}\n'
@@ -66,7 +65,6 @@ async def test_what_was_decided_is_what_is_sent_byte_for_byte(served: Served, tm
 
 async def test_the_result_is_the_servers_byte_for_byte(tmp_path: Path) -> None:
     async with bench(tmp_path, faulty("drips"), name="odd") as b:
-        await b.handshake()
         await b.call("odd__work")
         line = b.lines[-1]
         outcome = await b.daemon.asked(Outcome)
@@ -79,7 +77,6 @@ async def test_nothing_of_a_clients_meta_but_its_key_and_no_progress_token_goes_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="modern", log=log)) as b:
-        await b.handshake()
         meta = {"progressToken": "canary-1", "com.example/x": "canary-2", IDEMPOTENCY_KEY: "canary-3"}
         params = {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
         await b.request("tools/call", params)
@@ -91,33 +88,27 @@ async def test_nothing_of_a_clients_meta_but_its_key_and_no_progress_token_goes_
 
 @pytest.mark.parametrize("request_id", [7, -7, 0, "7", "a\\u00e9", "", 2**53 - 1])
 async def test_a_request_is_named_to_the_daemon_by_its_id_as_canonical_text(
-    request_id: int | str, tmp_path: Path
+    request_id: int | str, b: Bench
 ) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        written = json.dumps(request_id)
-        await b.send(
-            b'{"jsonrpc":"2.0","id":%b,"method":"tools/call","params":{"name":"echo__echo"}}\n'
-            % written.encode()
-        )
-        await b.answer_to(request_id)
-        assert (await b.daemon.asked(Decide)).request == canonical(request_id).decode()
-        assert b'"id":' + written.encode() + b"," in b.lines[-1]
+    written = json.dumps(request_id)
+    await b.send(
+        b'{"jsonrpc":"2.0","id":%b,"method":"tools/call","params":{"name":"echo__echo"}}\n' % written.encode()
+    )
+    await b.answer_to(request_id)
+    assert (await b.daemon.asked(Decide)).request == canonical(request_id).decode()
+    assert b'"id":' + written.encode() + b"," in b.lines[-1]
 
 
 @pytest.mark.parametrize("key", ["", 5, None, [], "x" * 201])
-async def test_an_idempotency_key_that_is_none_refuses_the_call(key: object, tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        params = {"name": "echo__echo", "arguments": {}, "_meta": {IDEMPOTENCY_KEY: key}}
-        assert code_of(await b.request("tools/call", params)) == "bad-params"
-        assert (await b.daemon.asked(Malformed)).tool == "echo__echo"
-        assert b.daemon.count(Decide) == 0
+async def test_an_idempotency_key_that_is_none_refuses_the_call(key: object, b: Bench) -> None:
+    params = {"name": "echo__echo", "arguments": {}, "_meta": {IDEMPOTENCY_KEY: key}}
+    assert code_of(await b.request("tools/call", params)) == "bad-params"
+    assert (await b.daemon.asked(Malformed)).tool == "echo__echo"
+    assert b.daemon.count(Decide) == 0
 
 
 async def test_a_failed_tool_is_a_failed_outcome_and_its_result_is_passed_on(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         answer = await b.call("echo__echo", {"text": 5})
         outcome = await b.daemon.asked(Outcome)
     assert answer["result"]["isError"] is True
@@ -128,7 +119,6 @@ async def test_a_failed_tool_is_a_failed_outcome_and_its_result_is_passed_on(tmp
 
 async def test_a_servers_error_is_a_failed_outcome_and_is_passed_on_as_it_is(tmp_path: Path) -> None:
     async with bench(tmp_path, faulty("error-with-orders"), name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work")
         outcome = await b.daemon.asked(Outcome)
     assert answer["error"]["code"] == -32603
@@ -139,7 +129,6 @@ async def test_a_servers_error_is_a_failed_outcome_and_is_passed_on_as_it_is(tmp
 
 async def test_a_result_over_a_mebibyte_is_passed_on_and_only_its_digest_is_kept(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         answer = await b.call("echo__big", {"n": 3_000_000})
         outcome = await b.daemon.asked(Outcome)
     assert text_of(answer) == "x" * 3_000_000
@@ -149,7 +138,6 @@ async def test_a_result_over_a_mebibyte_is_passed_on_and_only_its_digest_is_kept
 
 async def test_many_calls_at_once_are_each_answered_once_under_their_own_id(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         ids = [await b.start_call("echo__echo", {"text": str(number)}) for number in range(MAX_OPEN)]
         answers = {request: text_of(await b.answer_to(request)) for request in reversed(ids)}
     assert list(answers.values()) == [str(number) for number in reversed(range(MAX_OPEN))]
@@ -157,7 +145,6 @@ async def test_many_calls_at_once_are_each_answered_once_under_their_own_id(tmp_
 
 async def test_answers_go_to_whom_they_are_for_when_they_come_in_another_order(tmp_path: Path) -> None:
     async with bench(tmp_path, faulty("answers-in-reverse"), name="odd") as b:
-        await b.handshake()
         first = await b.start_call("odd__work", {"text": "first"})
         second = await b.start_call("odd__work", {"text": "second"})
         assert json.loads(text_of(await b.answer_to(first))) == {"text": "first"}
@@ -170,7 +157,6 @@ async def test_answers_go_to_whom_they_are_for_when_they_come_in_another_order(t
 async def test_a_refusal_is_a_result_with_one_sentence_and_the_structured_reason(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda _: Refused(
             action="act_9",
             task="tsk_1",
@@ -199,7 +185,6 @@ async def test_a_refusal_is_a_result_with_one_sentence_and_the_structured_reason
 
 async def test_a_fault_of_the_daemon_is_a_refusal_with_its_words(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda _: Fault(
             code="key-reused", message="the key was used", advice="use another"
         )
@@ -212,7 +197,7 @@ async def test_without_a_task_the_call_is_still_decided_by_the_daemon_and_nothin
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "log"
-    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+    async with bench(tmp_path, echo(era="legacy", log=log), handshake=False) as b:
         log.unlink()
         await b.handshake()
         b.daemon.on[Bind] = lambda _: Fault(code="no-task", message="no task runs for agent `coder`")
@@ -225,7 +210,7 @@ async def test_without_a_task_the_call_is_still_decided_by_the_daemon_and_nothin
 
 async def test_a_tool_that_the_task_can_not_reach_starts_no_server(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+    async with bench(tmp_path, echo(era="legacy", log=log), handshake=False) as b:
         log.unlink()
         b.daemon.tools = []
         await b.handshake()
@@ -235,19 +220,17 @@ async def test_a_tool_that_the_task_can_not_reach_starts_no_server(tmp_path: Pat
     assert not log.exists()
 
 
-async def test_more_open_calls_than_the_bound_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Decide) as held:
-            ids = [await b.start_call("echo__echo", {"text": str(number)}) for number in range(MAX_OPEN)]
-            over = await b.start_call("echo__echo", {"text": "over"})
-            assert code_of(await b.answer_to(over)) == "busy"
-            for _ in ids:
-                one = await held.next()
-                one.answer(b.daemon.answer(one.ask))
-        for request in ids:
-            assert code_of(await b.answer_to(request)) == "ok"
-        assert b.daemon.count(Decide) == MAX_OPEN
+async def test_more_open_calls_than_the_bound_are_refused_and_the_others_go_on(b: Bench) -> None:
+    with b.daemon.holding(Decide) as held:
+        ids = [await b.start_call("echo__echo", {"text": str(number)}) for number in range(MAX_OPEN)]
+        over = await b.start_call("echo__echo", {"text": "over"})
+        assert code_of(await b.answer_to(over)) == "busy"
+        for _ in ids:
+            one = await held.next()
+            one.answer(b.daemon.answer(one.ask))
+    for request in ids:
+        assert code_of(await b.answer_to(request)) == "ok"
+    assert b.daemon.count(Decide) == MAX_OPEN
 
 
 async def test_a160_an_id_that_is_open_is_refused_and_never_answered_in_the_open_calls_name(
@@ -255,7 +238,6 @@ async def test_a160_an_id_that_is_open_is_refused_and_never_answered_in_the_open
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         params = b'{"name":"echo__echo","arguments":{"text":"%b"}}'
         call = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":' + params + b"}\n"
         with b.daemon.holding(Decide) as held:
@@ -273,15 +255,13 @@ async def test_a160_an_id_that_is_open_is_refused_and_never_answered_in_the_open
     assert [one["params"]["arguments"]["text"] for one in reached(log)] == ["one", "three"]
 
 
-async def test_a160_a_number_and_a_text_are_two_ids(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        for written in (b"7", b'"7"'):
-            await b.send(
-                b'{"jsonrpc":"2.0","id":%b,"method":"tools/call","params":{"name":"echo__echo","arguments":{"text":"a"}}}\n'
-                % written
-            )
-        assert text_of(await b.answer_to(7)) == text_of(await b.answer_to("7")) == "a"
+async def test_a160_a_number_and_a_text_are_two_ids(b: Bench) -> None:
+    for written in (b"7", b'"7"'):
+        await b.send(
+            b'{"jsonrpc":"2.0","id":%b,"method":"tools/call","params":{"name":"echo__echo","arguments":{"text":"a"}}}\n'
+            % written
+        )
+    assert text_of(await b.answer_to(7)) == text_of(await b.answer_to("7")) == "a"
 
 
 # --- duplicates ---------------------------------------------------------------------------------------------
@@ -294,7 +274,6 @@ async def test_a_duplicate_gets_the_stored_answer_byte_for_byte_and_is_not_sent(
     log = tmp_path / "log"
     stored = b'{ "content":[ {"type":"text","text":"\\u0061"} ], "x":1.50 }'
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda _: Duplicate(
             action="act_1", task="tsk_1", state="succeeded", answer=msgspec.Raw(stored)
         )
@@ -321,7 +300,6 @@ async def test_a_duplicate_without_an_answer_is_told_its_state(
     state: str, words: str, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda _: Duplicate(action="act_1", task="tsk_1", state=state)
         answer = await b.call("echo__echo", {})
     assert code_of(answer) == "duplicate"
@@ -338,7 +316,6 @@ async def test_a170_a_server_that_was_replaced_is_not_started_and_the_permit_is_
     shutil.copy(echo()[1], script)
     command = [echo()[0], str(script), "--era", "legacy", "--log", str(tmp_path / "log")]
     async with bench(tmp_path, command) as b:
-        await b.handshake()
         script.write_bytes(script.read_bytes() + b"\n# evil\n")
         (tmp_path / "log").unlink()
         answer = await b.call("echo__echo", {"text": "a"})
@@ -353,7 +330,6 @@ async def test_a170_a_server_that_was_replaced_is_not_started_and_the_permit_is_
 async def test_a_permit_for_another_server_than_the_one_that_runs_is_not_used(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, server="f" * 64)
         answer = await b.call("echo__echo", {"text": "a"})
         assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
@@ -366,7 +342,6 @@ async def test_a_permit_for_another_server_than_the_one_that_runs_is_not_used(tm
 async def test_a_permit_for_another_task_is_not_used(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, task="tsk_2")
         await b.call("echo__echo", {"text": "a"})
         assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
@@ -376,7 +351,6 @@ async def test_a_permit_for_another_task_is_not_used(tmp_path: Path) -> None:
 async def test_a_permit_that_ran_out_is_not_used(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, until=b.now)
         assert text_of(await b.call("echo__echo", {"text": "in time"})) == "in time"
         b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, until=b.now - 1)
@@ -396,7 +370,6 @@ async def test_a_result_that_a_legacy_client_can_not_be_told_is_refused_before_t
     ]
     (tmp_path / "tools.json").write_text(json.dumps(tools), encoding="utf-8")
     async with bench(tmp_path, echo(era="modern", log=log, tools=tmp_path / "tools.json")) as b:
-        await b.handshake()
         listed = (await b.request("tools/list"))["result"]["tools"]
         assert [one["name"] for one in listed] == ["echo__plain"]
         assert code_of(await b.call("echo__echo", {"text": "a"})) == "unbridgeable"
@@ -411,7 +384,6 @@ async def test_a_result_that_asks_for_more_and_for_nothing_is_unknown_and_withhe
     odd = tmp_path / "odd.py"
     odd.write_text(ASKING, encoding="utf-8")
     async with bench(tmp_path, [faulty("drips")[0], str(odd), "--fault", "drips"], name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work")
         outcome = await b.daemon.asked(Outcome)
     assert outcome.outcome == "unknown"
@@ -421,22 +393,19 @@ async def test_a_result_that_asks_for_more_and_for_nothing_is_unknown_and_withhe
 # --- release ------------------------------------------------------------------------------------------------
 
 
-async def test_a_result_leaves_only_once_the_outcome_is_recorded(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Outcome) as held:
-            request = await b.start_call("echo__echo", {"text": "secret"})
-            one = await held.next()
-            mark = await b.start("ping")
-            assert (await b.answer_to(mark))["result"] == {}
-            assert not any(b"secret" in line for line in b.lines)
-            one.answer(b.daemon.answer(one.ask))
-        assert text_of(await b.answer_to(request)) == "secret"
+async def test_a_result_leaves_only_once_the_outcome_is_recorded(b: Bench) -> None:
+    with b.daemon.holding(Outcome) as held:
+        request = await b.start_call("echo__echo", {"text": "secret"})
+        one = await held.next()
+        mark = await b.start("ping")
+        assert (await b.answer_to(mark))["result"] == {}
+        assert not any(b"secret" in line for line in b.lines)
+        one.answer(b.daemon.answer(one.ask))
+    assert text_of(await b.answer_to(request)) == "secret"
 
 
 async def test_a_withheld_result_never_leaves_and_says_why(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         b.daemon.on[Outcome] = lambda ask: Withheld(
             action=ask.action, code="task-ended", reason="the task has ended"
         )
@@ -448,7 +417,6 @@ async def test_a_withheld_result_never_leaves_and_says_why(tmp_path: Path) -> No
 
 async def test_an_outcome_that_the_daemon_faults_is_withheld(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         b.daemon.on[Outcome] = lambda _: Fault(code="full-disk", message="the disk is full")
         answer = await b.call("echo__echo", {"text": "canary"})
     assert code_of(answer) == "full-disk"

@@ -48,7 +48,6 @@ async def test_what_a_server_lists_is_shown_without_its_meta_and_for_this_client
     full = entry | {"title": "T", "icons": [], "_meta": {DECISION: {"code": "x"}}}
     shelves.script("one", lists={method: [[full]]})
     async with shelves.serve("one", era=era) as b:
-        await b.handshake()
         result = (await b.request(method, modern=modern))["result"]
         expected = entry | {"title": "T", "icons": []}
         if name == "name":
@@ -70,7 +69,6 @@ async def test_only_what_a_grant_covers_is_shown(shelves: Shelves) -> None:
         | {"prompts/list": [[{"name": "a"}, {"name": "b"}]]},
     )
     async with shelves.serve("one") as b:
-        await b.handshake()
         only(b, {"uri": "x:2"}, {"uri": "z:{a}"}, {"name": "b"})
         assert await names(b, "resources/list", "resources", "uri") == ["x:2"]
         assert await names(b, "resources/templates/list", "resourceTemplates", "uriTemplate") == ["z:{a}"]
@@ -81,7 +79,6 @@ async def test_the_order_is_that_of_servers_and_entries(shelves: Shelves) -> Non
     shelves.script("two", lists=listing("b:1", "a:1"))
     shelves.script("one", lists=listing("d:1", "c:1"))
     async with shelves.serve("two", "one") as b:
-        await b.handshake()
         assert await names(b, "resources/list", "resources", "uri") == ["c:1", "d:1", "a:1", "b:1"]
 
 
@@ -91,7 +88,6 @@ async def test_a_uri_that_two_servers_list_is_shown_only_where_the_scope_says_wh
     shelves.script("one", lists=listing(URI, "x:1"))
     shelves.script("two", lists=listing(URI, "x:2"))
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         assert await names(b, "resources/list", "resources", "uri") == ["x:1", "x:2"]
         covering(b.daemon, "two")
         assert await names(b, "resources/list", "resources", "uri") == [URI, "x:2"]
@@ -116,7 +112,6 @@ async def test_an_entry_that_is_none_or_can_be_taken_for_another_is_left_out(
     good = {"uri": "g:1", "uriTemplate": "g:{a}", "name": "good"}
     shelves.script("one", lists={method: [[*odd, good]]})
     async with shelves.serve("one") as b:
-        await b.handshake()
         (found,) = (await b.request(method))["result"][member]
         assert found["uri"] == "g:1"
 
@@ -129,7 +124,6 @@ async def test_pages_of_servers_become_pages_of_ours_under_cursors_of_ours(shelv
     pages = [[{"uri": one, "name": "n"} for one in uris[at : at + 90]] for at in range(0, 450, 90)]
     shelves.script("one", lists={"resources/list": pages})
     async with shelves.serve("one") as b:
-        await b.handshake()
         found: list[str] = []
         cursors: list[str] = []
         params: dict[str, Any] = {}
@@ -150,7 +144,6 @@ async def test_a_cursor_is_of_one_list_of_one_task_and_used_once(shelves: Shelve
     many = [[{"uri": f"x:{number}", "name": f"p{number}"} for number in range(201)]]
     shelves.script("one", lists={"resources/list": many, "prompts/list": many})
     async with shelves.serve("one") as b:
-        await b.handshake()
 
         async def cursor() -> str:
             return str((await b.request("resources/list"))["result"]["nextCursor"])
@@ -179,7 +172,6 @@ async def test_a_page_shows_what_is_covered_when_it_is_given(shelves: Shelves) -
     many = [[{"uri": f"x:{number:03d}", "name": "n"} for number in range(203)]]
     shelves.script("one", lists={"resources/list": many})
     async with shelves.serve("one") as b:
-        await b.handshake()
         cursor = (await b.request("resources/list"))["result"]["nextCursor"]
         only(b, {"uri": "x:201"})
         rest = (await b.request("resources/list", {"cursor": cursor}))["result"]
@@ -190,7 +182,6 @@ async def test_a_page_is_bounded_in_bytes(shelves: Shelves) -> None:
     big = [[{"uri": f"x:{number}", "name": "n", "description": "d" * 400_000} for number in range(4)]]
     shelves.script("one", lists={"resources/list": big})
     async with shelves.serve("one") as b:
-        await b.handshake()
         first = (await b.request("resources/list"))["result"]
         assert [one["uri"] for one in first["resources"]] == ["x:0", "x:1"]
 
@@ -212,7 +203,6 @@ async def test_a_server_that_does_not_list_as_it_should_is_left_out_and_said_to_
     shelves.script("one", lists=lists)
     shelves.script("two", lists=listing("x:2"))
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         result = (await b.request("resources/list"))["result"]
     assert [one["uri"] for one in result["resources"]] == ["x:2"]
     assert result["_meta"][DECISION]["code"] == "partial-list"
@@ -222,7 +212,6 @@ async def test_a_server_that_does_not_list_as_it_should_is_left_out_and_said_to_
 async def test_a_server_whose_pages_go_round_is_left_out(shelves: Shelves) -> None:
     shelves.script("one", answers={"resources/list": {"resources": [], "nextCursor": "again"}})
     async with shelves.serve("one") as b:
-        await b.handshake()
         result = (await b.request("resources/list"))["result"]
     assert "go round" in result["_meta"][DECISION]["reason"]
 
@@ -231,7 +220,6 @@ async def test_a_server_that_has_no_templates_has_none(shelves: Shelves) -> None
     missing = {"code": -32601, "message": "unknown"}
     shelves.script("one", errors={"resources/templates/list": missing})
     async with shelves.serve("one") as b:
-        await b.handshake()
         result = (await b.request("resources/templates/list"))["result"]
     assert result == {"resourceTemplates": []}
 
@@ -242,7 +230,6 @@ async def test_a_list_that_no_server_of_the_task_has_is_no_method_here(
 ) -> None:
     shelves.script("one", capabilities={"tools": {}, "prompts": {}})
     async with shelves.serve("one") as b:
-        await b.handshake()
         answer = await b.request("resources/list", modern=modern)
         assert (answer["error"]["code"], code_of(answer)) == (-32601, "unknown-method")
         assert shelves.sent("one", "resources/list") == []
@@ -250,7 +237,6 @@ async def test_a_list_that_no_server_of_the_task_has_is_no_method_here(
 
 async def test_without_a_task_the_list_is_empty_and_says_why(shelves: Shelves) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         with b.daemon.holding(Bind) as held:
             request = await b.start("resources/list")
             one = await held.next()
@@ -261,5 +247,4 @@ async def test_without_a_task_the_list_is_empty_and_says_why(shelves: Shelves) -
 @pytest.mark.parametrize("params", [{"limit": 5}, {"cursor": "x", "uri": "y"}])
 async def test_what_a_list_does_not_take_is_refused(shelves: Shelves, params: dict[str, Any]) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         assert code_of(await b.request("resources/list", params)) == "bad-params"

@@ -97,7 +97,6 @@ async def test_g9_each_refused_line_gets_one_named_error_and_nothing_of_it_goes_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         started = len(calls_in(log))
         tried = 0
@@ -115,7 +114,6 @@ async def test_g9_each_twin_passes_and_its_arguments_arrive_byte_for_byte(tmp_pa
     log = tmp_path / "log"
     found = [one for one in cases("line", "message", "method", "name") if one.expect == "ok" and not one.eof]
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         compared = 0
         for case in found:
             seen = len(calls_in(log)) if log.exists() else 0
@@ -133,7 +131,6 @@ async def test_g9_each_twin_passes_and_its_arguments_arrive_byte_for_byte(tmp_pa
 async def test_g9_half_a_message_at_the_end_is_refused_and_never_run(case: Case, tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         seen = len(calls_in(log))
         with b.daemon.holding(Malformed) as held:
@@ -156,7 +153,6 @@ async def test_a159_a_request_in_the_form_of_a_notification_is_not_run_and_not_a
     case: Case, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, echo(era="legacy", log=tmp_path / "log")) as b:
-        await b.handshake()
         await b.send(case.raw)
         assert await settle(b) == []
         assert b.daemon.count(Decide) == 0
@@ -186,7 +182,6 @@ async def test_g1_each_refused_document_gets_one_named_error_and_nothing_of_it_g
     log = tmp_path / "log"
     found = [row for row in STDIO if row["expect"] != "ok"]
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         for row in found:
             raw = line_of(row)
@@ -201,7 +196,6 @@ async def test_g1_each_accepted_document_arrives_in_its_one_canonical_form(tmp_p
     log = tmp_path / "log"
     found = [row for row in STDIO if row["expect"] == "ok" and row["place"] == "arguments"]
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         tried = 0
         for row in found:
             raw, value = line_of(row), parse_document(document(row))

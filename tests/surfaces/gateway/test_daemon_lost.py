@@ -15,6 +15,8 @@ from tests.surfaces.gateway.bench import bench, code_of, hanging, text_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.bench import Bench
+
 pytestmark = pytest.mark.anyio
 
 
@@ -59,26 +61,21 @@ async def test_section_4_9_a_daemon_that_hangs_is_lost_like_one_that_is_gone(tmp
         await b.cancel(again)
 
 
-async def test_a_call_whose_decision_is_lost_is_decided_again_by_the_daemon_that_came_back(
-    tmp_path: Path,
-) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        await b.call("echo__echo", {"text": "first"})
-        with b.daemon.holding(Decide) as held:
-            request = await b.start_call("echo__echo", {"text": "a"})
-            one = await held.next()
-            b.daemon.drop()
-            two = await held.next()
-            assert two.ask.request == one.ask.request
-            two.answer(b.daemon.answer(two.ask))
-        assert text_of(await b.answer_to(request)) == "a"
+async def test_a_call_whose_decision_is_lost_is_decided_again_by_the_daemon_that_came_back(b: Bench) -> None:
+    await b.call("echo__echo", {"text": "first"})
+    with b.daemon.holding(Decide) as held:
+        request = await b.start_call("echo__echo", {"text": "a"})
+        one = await held.next()
+        b.daemon.drop()
+        two = await held.next()
+        assert two.ask.request == one.ask.request
+        two.answer(b.daemon.answer(two.ask))
+    assert text_of(await b.answer_to(request)) == "a"
 
 
 async def test_a_permit_whose_answer_was_lost_is_given_back_and_nothing_is_run(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         await b.daemon.asked(Outcome)
         with b.daemon.holding(Decide) as held:
@@ -94,18 +91,16 @@ async def test_a_permit_whose_answer_was_lost_is_given_back_and_nothing_is_run(t
 
 
 async def test_a_result_whose_release_was_lost_is_asked_for_again_and_withheld_if_it_is_refused(
-    tmp_path: Path,
+    b: Bench,
 ) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Outcome) as held:
-            request = await b.start_call("echo__echo", {"text": "canary"})
-            await held.next()
-            b.daemon.drop()
-            two = await held.next()
-            two.answer(Fault(code="not-holder", message="it is no open permit"))
-        assert code_of(await b.answer_to(request)) == "not-holder"
-        assert not any(b"canary" in line for line in b.lines)
+    with b.daemon.holding(Outcome) as held:
+        request = await b.start_call("echo__echo", {"text": "canary"})
+        await held.next()
+        b.daemon.drop()
+        two = await held.next()
+        two.answer(Fault(code="not-holder", message="it is no open permit"))
+    assert code_of(await b.answer_to(request)) == "not-holder"
+    assert not any(b"canary" in line for line in b.lines)
 
 
 async def test_a_task_that_ended_while_the_daemon_was_away_ends_what_is_open(tmp_path: Path) -> None:
@@ -122,7 +117,7 @@ async def test_a_task_that_ended_while_the_daemon_was_away_ends_what_is_open(tmp
 
 
 async def test_a_subscription_ends_with_a_task_that_ended_while_the_daemon_was_away(tmp_path: Path) -> None:
-    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
+    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd", handshake=False) as b:
         b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=True)
         await b.handshake()
         assert (await b.request("resources/subscribe", {"uri": "test://a"}))["result"] == {}
@@ -145,7 +140,7 @@ async def test_everything_stopped_while_the_daemon_was_away_interrupts_what_is_o
 async def test_without_a_daemon_calls_refuse_lists_are_empty_and_both_work_once_it_is_there(
     tmp_path: Path,
 ) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         await b.daemon.stop()
         await b.handshake()
         assert code_of(await b.call("echo__echo", {})) == "daemon-lost"
@@ -160,7 +155,7 @@ async def test_without_a_daemon_calls_refuse_lists_are_empty_and_both_work_once_
 async def test_an_agent_that_the_daemon_refuses_is_told_its_words_with_each_call(tmp_path: Path) -> None:
     from taskbound.wire.connection import Open  # noqa: PLC0415 -- only here
 
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         b.daemon.on[Open] = lambda _: Fault(
             code="unknown-identity", message="there is no agent `coder`", advice="register it"
         )
@@ -171,12 +166,10 @@ async def test_an_agent_that_the_daemon_refuses_is_told_its_words_with_each_call
         assert "Register it" in text_of(answer)
 
 
-async def test_a_list_of_another_task_than_was_shown_is_announced_when_a_call_binds(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        b.daemon.on[ReachTools] = lambda _: ToolRows(rows=(), task="", refusal="no task runs")
-        listed = (await b.request("tools/list"))["result"]
-        assert listed["_meta"]["io.taskbound/decision"]["reason"] == "no task runs"
-        del b.daemon.on[ReachTools]
-        await b.call("echo__echo", {"text": "a"})
-        await b.notified("notifications/tools/list_changed")
+async def test_a_list_of_another_task_than_was_shown_is_announced_when_a_call_binds(b: Bench) -> None:
+    b.daemon.on[ReachTools] = lambda _: ToolRows(rows=(), task="", refusal="no task runs")
+    listed = (await b.request("tools/list"))["result"]
+    assert listed["_meta"]["io.taskbound/decision"]["reason"] == "no task runs"
+    del b.daemon.on[ReachTools]
+    await b.call("echo__echo", {"text": "a"})
+    await b.notified("notifications/tools/list_changed")

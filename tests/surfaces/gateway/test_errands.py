@@ -21,6 +21,8 @@ from tests.surfaces.gateway.errands import coming_back
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.errands import Back
+
 pytestmark = pytest.mark.anyio
 CLIENTS = pytest.mark.parametrize("modern", [False, True], ids=["legacy", "modern"])
 CHANCE = re.compile(r"[\w-]{43}")
@@ -31,7 +33,7 @@ Message = dict[str, Any]
 
 
 async def test_a_client_of_2025_11_25_is_told_that_each_call_can_be_one(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo()) as b:
+    async with bench(tmp_path, echo(), handshake=False) as b:
         declared = (await b.handshake())["result"]["capabilities"]
         assert declared["tasks"] == {"cancel": {}, "list": {}, "requests": {"tools": {"call": {}}}}
         tools = (await b.request("tools/list"))["result"]["tools"]
@@ -39,7 +41,7 @@ async def test_a_client_of_2025_11_25_is_told_that_each_call_can_be_one(tmp_path
 
 
 async def test_a_client_of_before_is_told_nothing_of_it_and_there_is_no_such_method(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo()) as b:
+    async with bench(tmp_path, echo(), handshake=False) as b:
         assert "tasks" not in (await b.handshake("2025-06-18"))["result"]["capabilities"]
         assert not any("execution" in one for one in (await b.request("tools/list"))["result"]["tools"])
         params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {}}
@@ -49,7 +51,7 @@ async def test_a_client_of_before_is_told_nothing_of_it_and_there_is_no_such_met
 
 
 async def test_a_client_of_2026_07_28_is_told_of_the_extension_and_of_nothing_else(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         declared = (await b.request("server/discover", modern=True))["result"]["capabilities"]
         assert declared["extensions"] == {TASKS_EXTENSION: {}}
         assert "tasks" not in declared
@@ -63,7 +65,6 @@ async def test_what_a_pinned_tool_says_of_tasks_is_not_what_a_client_is_told(tmp
         encoding="utf-8",
     )
     async with bench(tmp_path, echo(tools=tools)) as b:
-        await b.handshake()
         (tool,) = (await b.request("tools/list"))["result"]["tools"]
         assert tool["execution"] == {"taskSupport": "optional", "x": 1}
 
@@ -71,24 +72,23 @@ async def test_what_a_pinned_tool_says_of_tasks_is_not_what_a_client_is_told(tmp
 # --- a call and its name ------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_asks_for_it_has_a_name_at_once_and_the_result_by_it(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Decide) as held:
-            params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {"ttl": 60_000}}
-            answer = await c.b.request("tools/call", params)
-            task = answer["result"]["task"]
-            assert CHANCE.fullmatch(task["taskId"])
-            assert (task["status"], task["ttl"], task["pollInterval"]) == ("working", 60_000, 1_000)
-            assert parse_task(task, modern=False).name == task["taskId"]
-            assert (await c.get(task["taskId"])) == task
-            one = await held.next()
-            one.answer(c.b.daemon.answer(one.ask))
-        found = await c.result(task["taskId"])
-        assert text_of(found) == "a"
-        assert found["result"]["_meta"][RELATED_KEY] == {"taskId": task["taskId"]}
-        assert await c.status(task["taskId"]) == "completed"
-        assert "result" not in await c.get(task["taskId"])
-        assert text_of(await c.result(task["taskId"])) == "a", "as often as it is asked for"
+async def test_a_client_that_asks_for_it_has_a_name_at_once_and_the_result_by_it(c: Back) -> None:
+    with c.b.daemon.holding(Decide) as held:
+        params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {"ttl": 60_000}}
+        answer = await c.b.request("tools/call", params)
+        task = answer["result"]["task"]
+        assert CHANCE.fullmatch(task["taskId"])
+        assert (task["status"], task["ttl"], task["pollInterval"]) == ("working", 60_000, 1_000)
+        assert parse_task(task, modern=False).name == task["taskId"]
+        assert (await c.get(task["taskId"])) == task
+        one = await held.next()
+        one.answer(c.b.daemon.answer(one.ask))
+    found = await c.result(task["taskId"])
+    assert text_of(found) == "a"
+    assert found["result"]["_meta"][RELATED_KEY] == {"taskId": task["taskId"]}
+    assert await c.status(task["taskId"]) == "completed"
+    assert "result" not in await c.get(task["taskId"])
+    assert text_of(await c.result(task["taskId"])) == "a", "as often as it is asked for"
 
 
 async def test_a_call_that_takes_its_time_is_one_for_a_client_that_knows_them(tmp_path: Path) -> None:
@@ -145,11 +145,10 @@ async def test_what_2025_11_25_has_in_a_call_means_nothing_in_2026_07_28(tmp_pat
 
 
 @pytest.mark.parametrize("task", [None, [], "x", {"ttl": -1}, {"ttl": "1"}, {"ttl": None}, {"other": 1}])
-async def test_a_wish_that_is_none_is_refused_and_no_call_is_made(task: object, tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        answer = await c.b.request("tools/call", {"name": "echo__echo", "arguments": {}, "task": task})
-        assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-mcp-task")
-        assert c.b.daemon.count(Decide) == 0
+async def test_a_wish_that_is_none_is_refused_and_no_call_is_made(task: object, c: Back) -> None:
+    answer = await c.b.request("tools/call", {"name": "echo__echo", "arguments": {}, "task": task})
+    assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-mcp-task")
+    assert c.b.daemon.count(Decide) == 0
 
 
 @CLIENTS
@@ -197,51 +196,47 @@ async def test_a_call_that_came_before_is_decided_as_any_and_gets_the_stored_ans
 # --- waiting for a result -----------------------------------------------------------------------------------
 
 
-async def test_who_asks_for_a_result_that_is_not_there_waits_for_it(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            name = await c.begin("echo__echo", {"text": "a"})
-            first, second = [await c.asking("tasks/result", name) for _ in range(2)]
-            one = await held.next()
-            await silence(c.b)
-            one.answer(c.b.daemon.answer(one.ask))
-        assert [text_of(await c.b.answer_to(one)) for one in (first, second)] == ["a", "a"]
-
-
-async def test_who_waits_no_more_gets_no_answer_and_the_call_goes_on(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            name = await c.begin("echo__echo", {"text": "a"})
-            waiting = await c.asking("tasks/result", name)
-            one = await held.next()
-            await c.b.cancel(waiting)
-            await silence(c.b)
-            assert await c.status(name) == "working"
-            one.answer(c.b.daemon.answer(one.ask))
-        assert text_of(await c.result(name)) == "a"
-        assert [one.outcome for one in c.b.daemon.asks if isinstance(one, Outcome)] == ["succeeded"]
-
-
-async def test_the_id_of_a_call_that_has_its_name_is_free_and_cancels_nothing(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            request = await c.start("echo__echo", {"text": "a"})
-            name = (await c.b.answer_to(request))["result"]["task"]["taskId"]
-            one = await held.next()
-            await c.b.cancel(request)
-            line = json.dumps({"jsonrpc": "2.0", "id": request, "method": "ping"})
-            await c.b.send(line.encode() + b"\n")
-            assert (await c.b.answer_to(request))["result"] == {}
-            one.answer(c.b.daemon.answer(one.ask))
-        assert text_of(await c.result(name)) == "a"
-
-
-async def test_a_status_is_told_when_it_changes(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+async def test_who_asks_for_a_result_that_is_not_there_waits_for_it(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as held:
         name = await c.begin("echo__echo", {"text": "a"})
-        told = (await c.b.notified("notifications/tasks/status"))["params"]
-        assert (told["taskId"], told["status"]) == (name, "completed")
-        assert told == await c.get(name)
+        first, second = [await c.asking("tasks/result", name) for _ in range(2)]
+        one = await held.next()
+        await silence(c.b)
+        one.answer(c.b.daemon.answer(one.ask))
+    assert [text_of(await c.b.answer_to(one)) for one in (first, second)] == ["a", "a"]
+
+
+async def test_who_waits_no_more_gets_no_answer_and_the_call_goes_on(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as held:
+        name = await c.begin("echo__echo", {"text": "a"})
+        waiting = await c.asking("tasks/result", name)
+        one = await held.next()
+        await c.b.cancel(waiting)
+        await silence(c.b)
+        assert await c.status(name) == "working"
+        one.answer(c.b.daemon.answer(one.ask))
+    assert text_of(await c.result(name)) == "a"
+    assert [one.outcome for one in c.b.daemon.asks if isinstance(one, Outcome)] == ["succeeded"]
+
+
+async def test_the_id_of_a_call_that_has_its_name_is_free_and_cancels_nothing(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as held:
+        request = await c.start("echo__echo", {"text": "a"})
+        name = (await c.b.answer_to(request))["result"]["task"]["taskId"]
+        one = await held.next()
+        await c.b.cancel(request)
+        line = json.dumps({"jsonrpc": "2.0", "id": request, "method": "ping"})
+        await c.b.send(line.encode() + b"\n")
+        assert (await c.b.answer_to(request))["result"] == {}
+        one.answer(c.b.daemon.answer(one.ask))
+    assert text_of(await c.result(name)) == "a"
+
+
+async def test_a_status_is_told_when_it_changes(c: Back) -> None:
+    name = await c.begin("echo__echo", {"text": "a"})
+    told = (await c.b.notified("notifications/tasks/status"))["params"]
+    assert (told["taskId"], told["status"]) == (name, "completed")
+    assert told == await c.get(name)
 
 
 # --- what is told meanwhile ---------------------------------------------------------------------------------
@@ -342,18 +337,17 @@ async def test_a_cancel_ends_the_wait_for_the_result(tmp_path: Path) -> None:
 # --- lists --------------------------------------------------------------------------------------------------
 
 
-async def test_a_list_goes_on_by_a_cursor_that_is_good_once(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        names = [await c.begin("echo__echo", {"text": f"{one}"}) for one in range(52)]
-        first = (await c.ask("tasks/list"))["result"]
-        assert [one["taskId"] for one in first["tasks"]] == names[:50]
-        assert "result" not in first["tasks"][0]
-        second = (await c.ask("tasks/list", cursor=first["nextCursor"]))["result"]
-        assert [one["taskId"] for one in second["tasks"]] == names[50:]
-        assert "nextCursor" not in second
-        for cursor in (first["nextCursor"], "made-up", 7, None):
-            again = await c.ask("tasks/list", cursor=cursor)
-            assert (again["error"]["code"], code_of(again)) == (-32602, "bad-cursor")
+async def test_a_list_goes_on_by_a_cursor_that_is_good_once(c: Back) -> None:
+    names = [await c.begin("echo__echo", {"text": f"{one}"}) for one in range(52)]
+    first = (await c.ask("tasks/list"))["result"]
+    assert [one["taskId"] for one in first["tasks"]] == names[:50]
+    assert "result" not in first["tasks"][0]
+    second = (await c.ask("tasks/list", cursor=first["nextCursor"]))["result"]
+    assert [one["taskId"] for one in second["tasks"]] == names[50:]
+    assert "nextCursor" not in second
+    for cursor in (first["nextCursor"], "made-up", 7, None):
+        again = await c.ask("tasks/list", cursor=cursor)
+        assert (again["error"]["code"], code_of(again)) == (-32602, "bad-cursor")
 
 
 # --- which methods there are --------------------------------------------------------------------------------
@@ -362,10 +356,9 @@ async def test_a_list_goes_on_by_a_cursor_that_is_good_once(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("modern", "method"), [(False, "tasks/update"), (True, "tasks/list"), (True, "tasks/result")]
 )
-async def test_each_revision_has_its_own_methods(modern: bool, method: str, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        answer = await c.ask(method, "x")
-        assert (answer["error"]["code"], code_of(answer)) == (-32601, "unknown-method")
+async def test_each_revision_has_its_own_methods(method: str, c: Back) -> None:
+    answer = await c.ask(method, "x")
+    assert (answer["error"]["code"], code_of(answer)) == (-32601, "unknown-method")
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel", "subscriptions/listen"])

@@ -21,6 +21,8 @@ from tests.surfaces.gateway.errands import coming_back
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.errands import Back
+
 pytestmark = pytest.mark.anyio
 CLIENTS = pytest.mark.parametrize("modern", [False, True], ids=["legacy", "modern"])
 STOPS = pytest.mark.parametrize(
@@ -60,96 +62,88 @@ async def test_a_call_that_runs_is_not_said_to_be_unsent_by_another_one_that_is_
         assert await c.status(name) == "working"
 
 
-async def test_nor_is_one_whose_outcome_is_owed(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as told, c.b.daemon.holding(Decide) as asked:
-            name = await c.begin("echo__echo", {"text": "a"})
-            one = await asked.next()
-            one.answer(c.b.daemon.answer(one.ask))
-            await told.next()
-            again = json.loads(one.ask.request)
-            params = {"name": "echo__echo", "arguments": {"text": "a"}}
-            message = {"jsonrpc": "2.0", "id": again, "method": "tools/call", "params": params}
-            await c.b.send(json.dumps(message).encode() + b"\n")
-            await asked.next()
-            c.b.daemon.drop()
-            outcome, two = await told.next(), await asked.next()
-            outcome.answer(Withheld(action="act_1", code="disk-full", reason="no", recorded=False))
-            errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- to see the first one end
-            await c.b.until(errand.over.is_set)
-            two.answer(Duplicate(action="act_1", task="tsk_1", state="permitted"))
-            assert decision_of(await c.b.answer_to(again))["code"] == "duplicate"
-        assert {one.outcome for one in c.b.daemon.asks if isinstance(one, Outcome)} == {"succeeded"}
+async def test_nor_is_one_whose_outcome_is_owed(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as told, c.b.daemon.holding(Decide) as asked:
+        name = await c.begin("echo__echo", {"text": "a"})
+        one = await asked.next()
+        one.answer(c.b.daemon.answer(one.ask))
+        await told.next()
+        again = json.loads(one.ask.request)
+        params = {"name": "echo__echo", "arguments": {"text": "a"}}
+        message = {"jsonrpc": "2.0", "id": again, "method": "tools/call", "params": params}
+        await c.b.send(json.dumps(message).encode() + b"\n")
+        await asked.next()
+        c.b.daemon.drop()
+        outcome, two = await told.next(), await asked.next()
+        outcome.answer(Withheld(action="act_1", code="disk-full", reason="no", recorded=False))
+        errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- to see the first one end
+        await c.b.until(errand.over.is_set)
+        two.answer(Duplicate(action="act_1", task="tsk_1", state="permitted"))
+        assert decision_of(await c.b.answer_to(again))["code"] == "duplicate"
+    assert {one.outcome for one in c.b.daemon.asks if isinstance(one, Outcome)} == {"succeeded"}
 
 
 # --- what was released once ---------------------------------------------------------------------------------
 
 
-async def test_a_stored_answer_is_confirmed_as_any_that_a_server_gave(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        c.b.daemon.on[Decide] = lambda _: Duplicate(
-            action="act_1", task="tsk_1", state="succeeded", answer=STORED
-        )
-        name = await c.begin("echo__echo", {"text": "a"})
-        assert text_of(await c.result(name)) == "of before"
-        c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=(), refusal="not now", code="task-paused")
-        assert code_of(await c.result(name)) == "task-paused"
-        c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
-        assert code_of(await c.result(name)) == "mcp-task-uncovered"
+async def test_a_stored_answer_is_confirmed_as_any_that_a_server_gave(c: Back) -> None:
+    c.b.daemon.on[Decide] = lambda _: Duplicate(
+        action="act_1", task="tsk_1", state="succeeded", answer=STORED
+    )
+    name = await c.begin("echo__echo", {"text": "a"})
+    assert text_of(await c.result(name)) == "of before"
+    c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=(), refusal="not now", code="task-paused")
+    assert code_of(await c.result(name)) == "task-paused"
+    c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
+    assert code_of(await c.result(name)) == "mcp-task-uncovered"
 
 
 @STOPS
 async def test_a_stored_answer_that_is_kept_is_withheld_for_good(
-    push: TaskPush | StopPush, code: str, tmp_path: Path
+    push: TaskPush | StopPush, code: str, c: Back
 ) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        c.b.daemon.on[Decide] = lambda _: Duplicate(
-            action="act_1", task="tsk_1", state="succeeded", answer=STORED
-        )
-        name = await c.begin("echo__echo", {"text": "a"})
-        assert text_of(await c.result(name)) == "of before"
-        c.b.daemon.push(push)
-        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
-        await c.b.until(lambda: c.b.gateway._calls.errands.find(name, modern=False).call.cause is not None)  # noqa: SLF001 -- to see the push arrive
-        assert decision_of(await c.result(name))["code"] == code
+    c.b.daemon.on[Decide] = lambda _: Duplicate(
+        action="act_1", task="tsk_1", state="succeeded", answer=STORED
+    )
+    name = await c.begin("echo__echo", {"text": "a"})
+    assert text_of(await c.result(name)) == "of before"
+    c.b.daemon.push(push)
+    c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+    await c.b.until(lambda: c.b.gateway._calls.errands.find(name, modern=False).call.cause is not None)  # noqa: SLF001 -- to see the push arrive
+    assert decision_of(await c.result(name))["code"] == code
 
 
 @pytest.mark.parametrize("waited", [False, True], ids=["fetched", "waited-for"])
 @STOPS
 async def test_what_stops_calls_while_an_outcome_is_recorded_withholds_what_is_kept(
-    push: TaskPush | StopPush,
-    code: str,
-    waited: bool,  # noqa: FBT001 -- a parameter
-    tmp_path: Path,
+    push: TaskPush | StopPush, code: str, c: Back, *, waited: bool
 ) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            name = await c.begin("echo__echo", {"text": "canary"})
-            one = await held.next()
-            request = await c.asking("tasks/result", name) if waited else 0
-            await silence(c.b)
-            c.b.daemon.push(push)
-            call = c.b.gateway._calls.errands.find(name, modern=False).call  # noqa: SLF001 -- to see the push arrive
-            await c.b.until(lambda: call.cause is not None)
-            one.answer(c.b.daemon.answer(one.ask))
-        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
-        found = await (c.b.answer_to(request) if waited else c.result(name))
-        assert decision_of(found)["code"] == code
-        assert not any(b"canary" in line for line in c.b.lines)
+    with c.b.daemon.holding(Outcome) as held:
+        name = await c.begin("echo__echo", {"text": "canary"})
+        one = await held.next()
+        request = await c.asking("tasks/result", name) if waited else 0
+        await silence(c.b)
+        c.b.daemon.push(push)
+        call = c.b.gateway._calls.errands.find(name, modern=False).call  # noqa: SLF001 -- to see the push arrive
+        await c.b.until(lambda: call.cause is not None)
+        one.answer(c.b.daemon.answer(one.ask))
+    c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+    found = await (c.b.answer_to(request) if waited else c.result(name))
+    assert decision_of(found)["code"] == code
+    assert not any(b"canary" in line for line in c.b.lines)
 
 
-async def test_a_task_s_end_while_an_outcome_is_recorded_gives_nothing_to_who_waits(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            name = await c.begin("echo__echo", {"text": "canary"})
-            one = await held.next()
-            request = await c.asking("tasks/result", name)
-            await silence(c.b)
-            c.b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
-            await c.b.until(lambda: bool(c.b.gateway._standing.untold))  # noqa: SLF001 -- to see the push arrive
-            one.answer(c.b.daemon.answer(one.ask))
-        assert code_of(await c.b.answer_to(request)) == "task-ended"
-        assert not any(b"canary" in line for line in c.b.lines)
+async def test_a_task_s_end_while_an_outcome_is_recorded_gives_nothing_to_who_waits(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as held:
+        name = await c.begin("echo__echo", {"text": "canary"})
+        one = await held.next()
+        request = await c.asking("tasks/result", name)
+        await silence(c.b)
+        c.b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
+        await c.b.until(lambda: bool(c.b.gateway._standing.untold))  # noqa: SLF001 -- to see the push arrive
+        one.answer(c.b.daemon.answer(one.ask))
+    assert code_of(await c.b.answer_to(request)) == "task-ended"
+    assert not any(b"canary" in line for line in c.b.lines)
 
 
 @CLIENTS
@@ -231,22 +225,21 @@ async def test_what_was_cancelled_and_is_gone_leaves_no_more_room_than_there_was
 
 
 @CLIENTS
-async def test_what_goes_while_the_daemon_is_asked_is_not_given_out(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as told:
-            name = await c.begin("echo__echo", {"text": "canary"})
-            one = await told.next()
-            one.answer(c.b.daemon.answer(one.ask))
-        errands = c.b.gateway._calls.errands  # noqa: SLF001 -- to have its time end just then
-        errand = errands.find(name, modern=modern)
-        await c.b.until(errand.over.is_set)
-        with c.b.daemon.holding(CoverCalls) as held:
-            request = await c.asking("tasks/get" if modern else "tasks/result", name)
-            ask = await held.next()
-            errands._expire(errand)  # noqa: SLF001 -- as above
-            ask.answer(c.b.daemon.answer(ask.ask))
-        assert code_of(await c.b.answer_to(request)) == "unknown-mcp-task"
-        assert not any(b"canary" in line for line in c.b.lines)
+async def test_what_goes_while_the_daemon_is_asked_is_not_given_out(*, modern: bool, c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as told:
+        name = await c.begin("echo__echo", {"text": "canary"})
+        one = await told.next()
+        one.answer(c.b.daemon.answer(one.ask))
+    errands = c.b.gateway._calls.errands  # noqa: SLF001 -- to have its time end just then
+    errand = errands.find(name, modern=modern)
+    await c.b.until(errand.over.is_set)
+    with c.b.daemon.holding(CoverCalls) as held:
+        request = await c.asking("tasks/get" if modern else "tasks/result", name)
+        ask = await held.next()
+        errands._expire(errand)  # noqa: SLF001 -- as above
+        ask.answer(c.b.daemon.answer(ask.ask))
+    assert code_of(await c.b.answer_to(request)) == "unknown-mcp-task"
+    assert not any(b"canary" in line for line in c.b.lines)
 
 
 async def test_who_has_cancelled_is_not_told_to_come_back(tmp_path: Path) -> None:
@@ -266,31 +259,29 @@ async def test_who_has_cancelled_is_not_told_to_come_back(tmp_path: Path) -> Non
 
 
 @CLIENTS
-async def test_what_is_of_one_task_is_not_withheld_by_another_s_pause(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as told:
-            name = await c.begin("echo__echo", {"text": "a"})
-            one = await told.next()
-            one.answer(c.b.daemon.answer(one.ask))
-        assert (await c.until(name))["status"] == "completed"
-        c.b.daemon.push(TaskPush(task="tsk_2", state="paused"))
-        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
-        await silence(c.b)
-        assert text_of(await c.result(name)) == "a"
-
-
-async def test_a_refusal_of_the_first_call_is_of_its_task_too(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        why = (Reason(code="outside-scope", text="canary"),)
-        c.b.daemon.on[Decide] = lambda _: Refused(
-            code="outside-scope", action="act_1", task="tsk_1", reasons=why, instead=""
-        )
+async def test_what_is_of_one_task_is_not_withheld_by_another_s_pause(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as told:
         name = await c.begin("echo__echo", {"text": "a"})
-        errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- nobody was told of it yet
-        await c.b.until(errand.over.is_set)
-        c.b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=1)
-        assert code_of(await c.result(name)) == "unknown-mcp-task"
-        assert not any(b"canary" in line for line in c.b.lines)
+        one = await told.next()
+        one.answer(c.b.daemon.answer(one.ask))
+    assert (await c.until(name))["status"] == "completed"
+    c.b.daemon.push(TaskPush(task="tsk_2", state="paused"))
+    c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+    await silence(c.b)
+    assert text_of(await c.result(name)) == "a"
+
+
+async def test_a_refusal_of_the_first_call_is_of_its_task_too(c: Back) -> None:
+    why = (Reason(code="outside-scope", text="canary"),)
+    c.b.daemon.on[Decide] = lambda _: Refused(
+        code="outside-scope", action="act_1", task="tsk_1", reasons=why, instead=""
+    )
+    name = await c.begin("echo__echo", {"text": "a"})
+    errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- nobody was told of it yet
+    await c.b.until(errand.over.is_set)
+    c.b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=1)
+    assert code_of(await c.result(name)) == "unknown-mcp-task"
+    assert not any(b"canary" in line for line in c.b.lines)
 
 
 async def test_what_was_cancelled_stays_so_whatever_comes_before_its_server_has_answered(
@@ -320,7 +311,7 @@ async def test_of_the_cursors_of_lists_the_oldest_goes(
 
 
 async def test_a_status_is_told_to_nobody_who_has_not_begun(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo()) as b:
+    async with bench(tmp_path, echo(), handshake=False) as b:
         who = {"name": "bench", "version": "1"}
         terms = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": who}
         assert "result" in await b.request("initialize", terms)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.surfaces.gateway.errands import Back
 
+
 pytestmark = pytest.mark.anyio
 Message = dict[str, Any]
 CLIENTS = pytest.mark.parametrize("modern", [False, True], ids=["legacy", "modern"])
@@ -70,102 +71,89 @@ async def every(c: Back, name: str) -> list[Message]:
 
 
 @CLIENTS
-async def test_each_request_has_the_daemon_say_that_the_call_still_stands(
-    modern: bool,  # noqa: FBT001 -- a parameter
-    tmp_path: Path,
-) -> None:
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
-        before = c.b.daemon.count(CoverCalls)
-        answers = await every(c, name)
-        asked = [one for one in c.b.daemon.asks if isinstance(one, CoverCalls)][before:]
-        assert len(asked) == len(answers)
-        assert {(one.tool, one.task, bytes(one.calls[0])) for one in asked} == {
-            ("echo__echo", "tsk_1", b'{"text":"a"}')
-        }
+async def test_each_request_has_the_daemon_say_that_the_call_still_stands(c: Back) -> None:
+    name = await done(c)
+    before = c.b.daemon.count(CoverCalls)
+    answers = await every(c, name)
+    asked = [one for one in c.b.daemon.asks if isinstance(one, CoverCalls)][before:]
+    assert len(asked) == len(answers)
+    assert {(one.tool, one.task, bytes(one.calls[0])) for one in asked} == {
+        ("echo__echo", "tsk_1", b'{"text":"a"}')
+    }
 
 
 @pytest.mark.parametrize("code", ["task-paused", "stopped", "agent-inactive", "unknown-tool"])
 @CLIENTS
 async def test_what_the_daemon_refuses_is_answered_with_its_word_and_gives_nothing(
-    modern: bool,  # noqa: FBT001 -- a parameter
-    code: str,
-    tmp_path: Path,
+    code: str, c: Back
 ) -> None:
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
-        c.b.daemon.on[CoverCalls] = answering(code, "not now")
-        for answer in await every(c, name):
-            assert (answer["error"]["code"], code_of(answer)) == (-32603, code)
-            assert answer["error"]["message"] == "not now"
-        del c.b.daemon.on[CoverCalls]
-        assert text_of(await c.result(name)) == "a"
+    name = await done(c)
+    c.b.daemon.on[CoverCalls] = answering(code, "not now")
+    for answer in await every(c, name):
+        assert (answer["error"]["code"], code_of(answer)) == (-32603, code)
+        assert answer["error"]["message"] == "not now"
+    del c.b.daemon.on[CoverCalls]
+    assert text_of(await c.result(name)) == "a"
 
 
 @CLIENTS
-async def test_what_the_scope_does_not_cover_any_more_is_not_given_out(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
+async def test_what_the_scope_does_not_cover_any_more_is_not_given_out(*, modern: bool, c: Back) -> None:
+    name = await done(c)
+    c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
+    for answer in await every(c, name):
+        assert code_of(answer) == "mcp-task-uncovered"
+    if not modern:
+        assert (await c.ask("tasks/list"))["result"]["tasks"] == []
+
+
+@CLIENTS
+async def test_a_call_of_another_task_is_one_that_never_was(c: Back) -> None:
+    name = await done(c)
+    unknown = await every(c, "x" * 43)
+    c.b.daemon.on[CoverCalls] = answering("other-task", "another")
+    for answer, other in zip(await every(c, name), unknown, strict=True):
+        assert (answer["error"]["code"], code_of(answer)) == (-32602, "unknown-mcp-task")
+        assert answer["error"] == other["error"], "one and the same"
+
+
+async def test_a_name_is_good_in_one_revision_alone(c: Back) -> None:
+    name = await done(c)
+    c.modern = True
+    for answer in await every(c, name):
+        assert code_of(answer) == "unknown-mcp-task"
+    assert c.b.daemon.count(CoverCalls) == 1
+
+
+@CLIENTS
+async def test_without_the_daemon_nothing_is_given_out(c: Back) -> None:
+    name = await done(c)
+    await c.b.daemon.stop()
+    for answer in await every(c, name):
+        assert "error" in answer
+        assert code_of(answer) != "unknown-mcp-task"
+    await c.b.daemon.listen()
+
+
+async def test_a_pause_that_comes_while_the_daemon_is_asked_withholds_the_result(c: Back) -> None:
+    name = await done(c)
+    with c.b.daemon.holding(CoverCalls) as held:
+        request = await c.asking("tasks/result", name)
+        one = await held.next()
+        c.b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+        await c.b.notified("notifications/tools/list_changed")
+        one.answer(c.b.daemon.answer(one.ask))
+    assert decision_of(await c.b.answer_to(request))["code"] == "task-paused"
+
+
+async def test_who_has_waited_is_confirmed_once_more(c: Back) -> None:
+    with c.b.daemon.holding(Outcome) as held:
+        name = await c.begin("echo__echo", {"text": "a"})
+        one = await held.next()
+        request = await c.asking("tasks/result", name)
+        await silence(c.b)
         c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
-        for answer in await every(c, name):
-            assert code_of(answer) == "mcp-task-uncovered"
-        if not modern:
-            assert (await c.ask("tasks/list"))["result"]["tasks"] == []
-
-
-@CLIENTS
-async def test_a_call_of_another_task_is_one_that_never_was(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
-        unknown = await every(c, "x" * 43)
-        c.b.daemon.on[CoverCalls] = answering("other-task", "another")
-        for answer, other in zip(await every(c, name), unknown, strict=True):
-            assert (answer["error"]["code"], code_of(answer)) == (-32602, "unknown-mcp-task")
-            assert answer["error"] == other["error"], "one and the same"
-
-
-async def test_a_name_is_good_in_one_revision_alone(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        name = await done(c)
-        c.modern = True
-        for answer in await every(c, name):
-            assert code_of(answer) == "unknown-mcp-task"
-        assert c.b.daemon.count(CoverCalls) == 1
-
-
-@CLIENTS
-async def test_without_the_daemon_nothing_is_given_out(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
-        await c.b.daemon.stop()
-        for answer in await every(c, name):
-            assert "error" in answer
-            assert code_of(answer) != "unknown-mcp-task"
-        await c.b.daemon.listen()
-
-
-async def test_a_pause_that_comes_while_the_daemon_is_asked_withholds_the_result(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        name = await done(c)
-        with c.b.daemon.holding(CoverCalls) as held:
-            request = await c.asking("tasks/result", name)
-            one = await held.next()
-            c.b.daemon.push(TaskPush(task="tsk_1", state="paused"))
-            await c.b.notified("notifications/tools/list_changed")
-            one.answer(c.b.daemon.answer(one.ask))
-        assert decision_of(await c.b.answer_to(request))["code"] == "task-paused"
-
-
-async def test_who_has_waited_is_confirmed_once_more(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        with c.b.daemon.holding(Outcome) as held:
-            name = await c.begin("echo__echo", {"text": "a"})
-            one = await held.next()
-            request = await c.asking("tasks/result", name)
-            await silence(c.b)
-            c.b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
-            one.answer(c.b.daemon.answer(one.ask))
-        assert code_of(await c.b.answer_to(request)) == "mcp-task-uncovered"
+        one.answer(c.b.daemon.answer(one.ask))
+    assert code_of(await c.b.answer_to(request)) == "mcp-task-uncovered"
 
 
 async def test_of_a_call_that_was_never_sent_the_task_alone_is_confirmed(tmp_path: Path) -> None:
@@ -210,44 +198,35 @@ async def test_a_call_that_runs_is_interrupted_and_says_why(
 @STOPS
 @CLIENTS
 async def test_a_result_that_is_kept_is_withheld_for_good(
-    modern: bool,  # noqa: FBT001 -- a parameter
-    push: TaskPush | StopPush,
-    code: str,
-    tmp_path: Path,
+    *, modern: bool, push: TaskPush | StopPush, code: str, c: Back
 ) -> None:
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name = await done(c)
-        c.b.daemon.push(push)
-        await c.b.until(lambda: c.b.gateway._calls.errands.find(name, modern=modern).call.cause is not None)  # noqa: SLF001 -- to see the push arrive
-        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
-        found = await c.result(name)
-        assert decision_of(found)["code"] == code
-        assert decision_of(found)["action"] == "act_1"
+    name = await done(c)
+    c.b.daemon.push(push)
+    await c.b.until(lambda: c.b.gateway._calls.errands.find(name, modern=modern).call.cause is not None)  # noqa: SLF001 -- to see the push arrive
+    c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+    found = await c.result(name)
+    assert decision_of(found)["code"] == code
+    assert decision_of(found)["action"] == "act_1"
 
 
 @pytest.mark.parametrize("state", ["completed", "revoked", "expired"])
 @CLIENTS
-async def test_the_end_of_the_task_is_told_once_and_then_there_was_no_such_call(
-    modern: bool,  # noqa: FBT001 -- a parameter
-    state: str,
-    tmp_path: Path,
-) -> None:
-    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
-        name, running = await done(c), ""
-        with c.b.daemon.holding(Outcome) as held:
-            running = await c.begin("echo__echo", {"text": "b"})
-            one = await held.next()
-            c.b.daemon.push(TaskPush(task="tsk_1", state=state, reason="enough"))
-            await c.b.until(lambda: bool(c.b.gateway._standing.untold))  # noqa: SLF001 -- to see the push arrive
-            one.answer(c.b.daemon.answer(one.ask))
-        await c.b.until(lambda: len(c.b.gateway._calls.errands) == 0)  # noqa: SLF001 -- and what comes of it
-        c.b.daemon.task = "tsk_2"
-        told = await c.ask("tasks/get", name)
-        assert (told["error"]["code"], code_of(told)) == (-32603, "task-ended")
-        assert "enough" in told["error"]["message"]
-        for one_name in (name, running):
-            for answer in await every(c, one_name):
-                assert code_of(answer) == "unknown-mcp-task"
+async def test_the_end_of_the_task_is_told_once_and_then_there_was_no_such_call(state: str, c: Back) -> None:
+    name, running = await done(c), ""
+    with c.b.daemon.holding(Outcome) as held:
+        running = await c.begin("echo__echo", {"text": "b"})
+        one = await held.next()
+        c.b.daemon.push(TaskPush(task="tsk_1", state=state, reason="enough"))
+        await c.b.until(lambda: bool(c.b.gateway._standing.untold))  # noqa: SLF001 -- to see the push arrive
+        one.answer(c.b.daemon.answer(one.ask))
+    await c.b.until(lambda: len(c.b.gateway._calls.errands) == 0)  # noqa: SLF001 -- and what comes of it
+    c.b.daemon.task = "tsk_2"
+    told = await c.ask("tasks/get", name)
+    assert (told["error"]["code"], code_of(told)) == (-32603, "task-ended")
+    assert "enough" in told["error"]["message"]
+    for one_name in (name, running):
+        for answer in await every(c, one_name):
+            assert code_of(answer) == "unknown-mcp-task"
 
 
 async def test_who_waits_when_the_task_ends_is_told_so(tmp_path: Path) -> None:
@@ -344,13 +323,12 @@ async def test_what_nobody_comes_back_for_is_over_after_its_time(
         assert b'"notifications/cancelled"' in log.read_bytes()
 
 
-async def test_a_client_may_want_it_for_less_and_not_for_more(tmp_path: Path) -> None:
-    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
-        spans = {}
-        for ttl in (0, 5_000, 10**12):
-            params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {"ttl": ttl}}
-            spans[ttl] = (await c.b.request("tools/call", params))["result"]["task"]["ttl"]
-        assert spans == {0: kept.SHORTEST, 5_000: 5_000, 10**12: kept.LONGEST}
+async def test_a_client_may_want_it_for_less_and_not_for_more(c: Back) -> None:
+    spans = {}
+    for ttl in (0, 5_000, 10**12):
+        params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {"ttl": ttl}}
+        spans[ttl] = (await c.b.request("tools/call", params))["result"]["task"]["ttl"]
+    assert spans == {0: kept.SHORTEST, 5_000: 5_000, 10**12: kept.LONGEST}
 
 
 async def test_the_arguments_of_a_call_count_too_as_long_as_the_daemon_is_asked_about_them(

@@ -69,7 +69,6 @@ async def test_an_odd_answer_is_passed_on_and_nothing_beside_it(
     fault: str, words: str, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, faulty(fault), name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work")
         outcome = await b.daemon.asked(Outcome)
         rest = await b.finish()
@@ -84,7 +83,6 @@ async def test_an_answer_that_is_lost_or_garbled_is_unknown_and_withheld(
     fault: str, code: str, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, faulty(fault), name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work")
         outcome = await b.daemon.asked(Outcome)
         assert b.daemon.count(Outcome) == 1
@@ -106,7 +104,6 @@ async def test_a_call_that_nobody_answers_ends_when_it_is_cancelled_and_is_unkno
         Tap(tmp_path / "tap") as tap,
         bench(tmp_path, faulty(fault, log=tap.path), name="odd") as b,
     ):
-        await b.handshake()
         request = await b.start_call("odd__work")
         await tap.wait_for(b'"tools/call"')
         await b.cancel(request)
@@ -120,7 +117,6 @@ async def test_a161_a_server_that_asks_the_client_for_something_is_refused_and_t
     fault: str, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, faulty(fault), name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work")
         rest = await b.finish()
     assert json.loads(text_of(answer))["error"]["code"] == -32601
@@ -130,7 +126,6 @@ async def test_a161_a_server_that_asks_the_client_for_something_is_refused_and_t
 
 async def test_one_calls_garbled_answer_is_no_other_calls(tmp_path: Path) -> None:
     async with bench(tmp_path, faulty("nan", after=1), name="odd") as b:
-        await b.handshake()
         good = await b.start_call("odd__work")
         bad = await b.start_call("odd__work")
         assert text_of(await b.answer_to(good)) == "done"
@@ -141,7 +136,6 @@ async def test_one_calls_garbled_answer_is_no_other_calls(tmp_path: Path) -> Non
 async def test_an_answer_under_anothers_id_reaches_that_other_and_nobody_can_tell(tmp_path: Path) -> None:
     # What a pipe can not tell apart is not told apart: both are the same server's word (ADR 0008).
     async with bench(tmp_path, faulty("swaps-ids"), name="odd") as b:
-        await b.handshake()
         first = await b.start_call("odd__work", {"text": "first"})
         second = await b.start_call("odd__work", {"text": "second"})
         assert json.loads(text_of(await b.answer_to(first))) == {"text": "second"}
@@ -154,7 +148,6 @@ async def test_an_answer_under_anothers_id_reaches_that_other_and_nobody_can_tel
 async def test_g9_what_an_upstream_garbles_is_unknown(case: Case, tmp_path: Path) -> None:
     assert case.fault in UNKNOWN or case.fault in WAITING
     async with bench(tmp_path, faulty(case.fault, n=case.n), name="odd") as b:
-        await b.handshake()
         request = await b.start_call("odd__work")
         if case.fault in WAITING:
             await b.until(lambda: any(one.number for one in b.gateway._calls.open.values()))  # noqa: SLF001 -- sent

@@ -23,7 +23,6 @@ async def test_a_server_does_not_speak_for_the_gateway(tmp_path: Path, key: str,
     server = tmp_path / "forging.py"
     server.write_text(RIGHT.replace('"isError": False', forged), encoding="utf-8")
     async with bench(tmp_path, [sys.executable, str(server), "--fault", "none"], name="odd") as b:
-        await b.handshake()
         answer = await b.call("odd__work", {"text": "canary"})
         outcome = await b.daemon.asked(Outcome)
         if code == "ok":

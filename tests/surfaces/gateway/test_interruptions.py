@@ -21,6 +21,8 @@ from tests.waiting import others
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.bench import Bench
+
 pytestmark = pytest.mark.anyio
 ENDS = pytest.mark.parametrize("state", ["completed", "cancelled", "expired", "revoked", "failed"])
 FINAL = [
@@ -43,7 +45,6 @@ async def test_f31_a_call_that_is_cancelled_before_it_is_decided_is_not_decided_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         with b.daemon.holding(step) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -61,7 +62,7 @@ async def test_f31_a_call_that_is_cancelled_while_its_server_starts_is_not_decid
     command = faulty("slow-start", gate=tmp_path / "gate")
     opener = os.open(tmp_path / "gate", os.O_RDWR)
     try:
-        async with bench(tmp_path, command, name="odd") as b:
+        async with bench(tmp_path, command, name="odd", handshake=False) as b:
             os.close(opener)
             opener = -1
             await b.handshake()
@@ -80,7 +81,6 @@ async def test_f31_a_call_that_is_cancelled_while_its_server_starts_is_not_decid
 async def test_f31_a_call_that_is_cancelled_while_it_is_decided_gives_its_permit_back(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -98,7 +98,6 @@ async def test_f31_a_call_that_is_cancelled_in_the_moment_it_is_read_gives_its_p
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         assert text_of(await b.call("echo__echo", {"text": "ready"})) == "ready"
         params = b'{"name":"echo__echo","arguments":{"text":"a"}}'
         ask = b'{"jsonrpc":"2.0","id":"x","method":"tools/call","params":%b}\n' % params
@@ -116,7 +115,6 @@ async def test_f31_a_call_that_is_cancelled_in_the_moment_it_is_read_gives_its_p
 async def test_f31_a_call_that_is_cancelled_after_its_permit_starts_no_server_for_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -135,7 +133,6 @@ async def test_f31_a_call_that_is_cancelled_while_its_server_starts_anew_after_i
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -180,34 +177,28 @@ async def test_f31_an_answer_that_comes_after_the_cancel_is_recorded_and_not_pas
         assert not any(b"too late" in line for line in b.lines)
 
 
-async def test_f31_a_call_that_is_cancelled_while_its_outcome_is_recorded_is_not_answered(
-    tmp_path: Path,
-) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Outcome) as held:
-            request = await b.start_call("echo__echo", {"text": "canary"})
-            one = await held.next()
-            assert one.ask.outcome == "succeeded"
-            await b.cancel(request)
-            await silence(b)
-            one.answer(b.daemon.answer(one.ask))
+async def test_f31_a_call_that_is_cancelled_while_its_outcome_is_recorded_is_not_answered(b: Bench) -> None:
+    with b.daemon.holding(Outcome) as held:
+        request = await b.start_call("echo__echo", {"text": "canary"})
+        one = await held.next()
+        assert one.ask.outcome == "succeeded"
+        await b.cancel(request)
         await silence(b)
-        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
-        assert not any(b"canary" in line for line in b.lines)
+        one.answer(b.daemon.answer(one.ask))
+    await silence(b)
+    assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+    assert not any(b"canary" in line for line in b.lines)
 
 
 @pytest.mark.parametrize("request_id", [99, "1", None, [], True, 1.5])
-async def test_a171_a_cancel_of_what_is_not_open_changes_nothing(request_id: object, tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Decide) as held:
-            request = await b.start_call("echo__echo", {"text": "a"})
-            one = await held.next()
-            await b.notify("notifications/cancelled", {"requestId": request_id})
-            await b.notify("notifications/cancelled")
-            one.answer(b.daemon.answer(one.ask))
-        assert text_of(await b.answer_to(request)) == "a"
+async def test_a171_a_cancel_of_what_is_not_open_changes_nothing(request_id: object, b: Bench) -> None:
+    with b.daemon.holding(Decide) as held:
+        request = await b.start_call("echo__echo", {"text": "a"})
+        one = await held.next()
+        await b.notify("notifications/cancelled", {"requestId": request_id})
+        await b.notify("notifications/cancelled")
+        one.answer(b.daemon.answer(one.ask))
+    assert text_of(await b.answer_to(request)) == "a"
 
 
 # --- the client leaves, at each step ------------------------------------------------------------------------
@@ -219,7 +210,6 @@ async def test_f32_a_client_that_leaves_at_any_step_of_a_call_leaves_one_clear_o
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         with b.daemon.holding(step) as held:
             await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -248,21 +238,19 @@ async def test_f32_a_client_that_leaves_during_a_call_makes_its_outcome_unknown_
         os.kill(pid, 0)
 
 
-async def test_f32_a_client_that_stops_reading_for_good_and_leaves_ends_the_gateway(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        b.stop_reading()
-        for _ in range(4):
-            await b.start_call("echo__big", {"n": 4_000_000})
-        await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
-        b._reading.close()  # noqa: SLF001 -- the client's end breaks
-        await b.until(b.gateway._gone.is_set)  # noqa: SLF001 -- that is the point
+async def test_f32_a_client_that_stops_reading_for_good_and_leaves_ends_the_gateway(b: Bench) -> None:
+    b.stop_reading()
+    for _ in range(4):
+        await b.start_call("echo__big", {"n": 4_000_000})
+    await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
+    b._reading.close()  # noqa: SLF001 -- the client's end breaks
+    await b.until(b.gateway._gone.is_set)  # noqa: SLF001 -- that is the point
 
 
 async def test_a_server_can_be_started_while_a_client_is_slow_and_is_not_read_either(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     opener = os.open(tmp_path / "gate", os.O_RDWR)
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         spec, definitions = await pinned("odd", faulty("slow-start", gate=tmp_path / "gate"), tmp_path)
         os.close(opener)
         b.daemon.servers.append(spec)
@@ -282,28 +270,24 @@ async def test_a_server_can_be_started_while_a_client_is_slow_and_is_not_read_ei
     os.close(opener)
 
 
-async def test_a_client_is_slow_only_once_it_leaves_eight_mebibytes_unread(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        b.stop_reading()
-        request = await b.start_call("echo__big", {"n": 4_000_000})
-        writer: Any = b.gateway.pipes._writer  # noqa: SLF001 -- what it holds is the point
-        await b.until(lambda: writer.get_write_buffer_size() > 3_000_000)
-        assert not b.gateway._servers._paused  # noqa: SLF001 -- as above
-        b.read_again()
+async def test_a_client_is_slow_only_once_it_leaves_eight_mebibytes_unread(b: Bench) -> None:
+    b.stop_reading()
+    request = await b.start_call("echo__big", {"n": 4_000_000})
+    writer: Any = b.gateway.pipes._writer  # noqa: SLF001 -- what it holds is the point
+    await b.until(lambda: writer.get_write_buffer_size() > 3_000_000)
+    assert not b.gateway._servers._paused  # noqa: SLF001 -- as above
+    b.read_again()
+    assert len(text_of(await b.answer_to(request))) == 4_000_000
+
+
+async def test_a_slow_client_gets_everything_once_it_reads_again(b: Bench) -> None:
+    b.stop_reading()
+    ids = [await b.start_call("echo__big", {"n": 4_000_000}) for _ in range(6)]
+    await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
+    b.read_again()
+    for request in ids:
         assert len(text_of(await b.answer_to(request))) == 4_000_000
-
-
-async def test_a_slow_client_gets_everything_once_it_reads_again(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        b.stop_reading()
-        ids = [await b.start_call("echo__big", {"n": 4_000_000}) for _ in range(6)]
-        await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
-        b.read_again()
-        for request in ids:
-            assert len(text_of(await b.answer_to(request))) == 4_000_000
-        assert not b.gateway._servers._paused  # noqa: SLF001 -- that is the point
+    assert not b.gateway._servers._paused  # noqa: SLF001 -- that is the point
 
 
 # --- the task ends, is paused, or everything is stopped -----------------------------------------------------
@@ -353,7 +337,6 @@ async def test_law_4_a_call_that_is_being_decided_gives_its_permit_back(
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         await b.daemon.asked(Outcome)
         with b.daemon.holding(Decide) as held:
@@ -367,16 +350,14 @@ async def test_law_4_a_call_that_is_being_decided_gives_its_permit_back(
     assert b"canary" not in log.read_bytes()
 
 
-async def test_a_result_that_was_released_before_the_end_was_told_may_leave(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Outcome) as held:
-            request = await b.start_call("echo__echo", {"text": "a"})
-            one = await held.next()
-            b.daemon.push(TaskPush(task="tsk_1", state="completed"))
-            await b.notified("notifications/tools/list_changed")
-            one.answer(b.daemon.answer(one.ask))
-        assert text_of(await b.answer_to(request)) == "a"
+async def test_a_result_that_was_released_before_the_end_was_told_may_leave(b: Bench) -> None:
+    with b.daemon.holding(Outcome) as held:
+        request = await b.start_call("echo__echo", {"text": "a"})
+        one = await held.next()
+        b.daemon.push(TaskPush(task="tsk_1", state="completed"))
+        await b.notified("notifications/tools/list_changed")
+        one.answer(b.daemon.answer(one.ask))
+    assert text_of(await b.answer_to(request)) == "a"
 
 
 async def test_a_push_about_another_task_changes_nothing_for_a_call(tmp_path: Path) -> None:
@@ -406,7 +387,6 @@ async def test_section_6_after_the_end_calls_refuse_until_one_was_told_and_then_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         first = b.running("echo").upstream.pid  # type: ignore[union-attr]  # it runs
         b.daemon.task = "tsk_2"
@@ -428,7 +408,6 @@ async def test_a_permit_under_a_new_task_is_not_used_before_the_client_was_told_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "first"})
         await b.daemon.asked(Outcome)
         b.daemon.task = "tsk_2"
@@ -446,7 +425,7 @@ async def test_a_permit_under_a_new_task_is_not_used_before_the_client_was_told_
 async def test_a_server_is_of_one_task_and_one_that_is_declared_shareable_lives_on_for_the_next(
     tmp_path: Path, *, shareable: bool
 ) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=shareable)
         await b.handshake()
         await b.call("echo__echo", {"text": "a"})
@@ -465,7 +444,7 @@ async def test_a_server_is_of_one_task_and_one_that_is_declared_shareable_lives_
 async def test_a_shared_server_whose_pin_is_another_now_ends_before_the_next_task(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=True)
         await b.handshake()
         await b.call("echo__echo", {"text": "a"})
@@ -482,15 +461,13 @@ async def test_a_shared_server_whose_pin_is_another_now_ends_before_the_next_tas
                 await others()
 
 
-async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resumed(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        await b.call("echo__echo", {"text": "a"})
-        pid = b.running("echo").upstream.pid  # type: ignore[union-attr]  # it runs
-        b.daemon.push(TaskPush(task="tsk_1", state="paused"))
-        b.daemon.on[Decide] = lambda _: Refused(action="", task="tsk_1", code="task-paused", instead="wait")
-        assert code_of(await b.call("echo__echo", {})) == "task-paused"
-        del b.daemon.on[Decide]
-        b.daemon.push(TaskPush(task="tsk_1", state="running"))
-        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
-        assert b.running("echo").upstream.pid == pid  # type: ignore[union-attr]  # it runs
+async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resumed(b: Bench) -> None:
+    await b.call("echo__echo", {"text": "a"})
+    pid = b.running("echo").upstream.pid  # type: ignore[union-attr]  # it runs
+    b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+    b.daemon.on[Decide] = lambda _: Refused(action="", task="tsk_1", code="task-paused", instead="wait")
+    assert code_of(await b.call("echo__echo", {})) == "task-paused"
+    del b.daemon.on[Decide]
+    b.daemon.push(TaskPush(task="tsk_1", state="running"))
+    assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+    assert b.running("echo").upstream.pid == pid  # type: ignore[union-attr]  # it runs

@@ -212,7 +212,6 @@ async def test_logs_of_a_started_legacy_server_reach_who_asked_for_them_from_the
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, speaking(log=log), name="odd") as b:
-        await b.handshake()
         assert await offers(b)
         said = [logs("a", "debug"), logs("b", "warning"), logs("c", "emergency")]
         await work(b, modern=modern, before=said)
@@ -232,7 +231,6 @@ async def test_logs_of_a_reached_modern_server_come_by_the_level_that_goes_with_
     tmp_path: Path, *, modern: bool
 ) -> None:
     async with RawHttp(era="modern", does=speaks()) as there, bench(tmp_path, [there.url], name="odd") as b:
-        await b.handshake()
         said = [logs("a", "info"), logs("b", "error")]
         await work(b, modern=modern, before=said)
         if not modern:
@@ -249,7 +247,6 @@ async def test_a_legacy_server_is_asked_for_the_least_level_that_anyone_wants_an
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, speaking(log=log), name="odd") as b:
-        await b.handshake()
         await b.request("logging/setLevel", {"level": "error"})
         said = [logs("a", "debug"), logs("b", "error")]
         await work(b, modern=True, level="debug", before=said)
@@ -266,7 +263,6 @@ async def test_outside_of_calls_the_one_client_hears_until_anything_comes_betwee
     stop: TaskPush | StopPush | str | None, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, speaking(), name="odd") as b:
-        await b.handshake()
         await b.request("logging/setLevel", {"level": "info"})
         await work(b, modern=False)
         hear = b.running("odd").logged  # what the adapter calls for what is nobody's (tests/contracts)
@@ -288,7 +284,6 @@ async def test_outside_of_calls_the_one_client_hears_until_anything_comes_betwee
 
 async def test_a_level_that_is_none_and_a_task_without_logs_are_refused(tmp_path: Path) -> None:
     async with bench(tmp_path, speaking(), name="odd") as b:
-        await b.handshake()
         for params in ({}, {"level": "loud"}, {"level": 3}, {"level": "info", "other": 1}):
             answer = await b.request("logging/setLevel", params)
             assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-params")
@@ -298,7 +293,6 @@ async def test_a_level_that_is_none_and_a_task_without_logs_are_refused(tmp_path
             code_of(await b.request("logging/setLevel", {"level": "info"}, modern=True)) == "unknown-method"
         )
     async with bench(tmp_path, echo(), name="odd") as b:
-        await b.handshake()
         assert not await offers(b)
         answer = await b.request("logging/setLevel", {"level": "info"})
         assert (answer["error"]["code"], code_of(answer)) == (-32601, "unknown-method")
@@ -326,7 +320,6 @@ async def test_on_a_stream_outside_of_calls_a_log_is_the_call_s_that_is_open_alo
         return True
 
     async with RawHttp(does=does) as there, bench(tmp_path, [there.url], name="odd") as b:
-        await b.handshake()
         await b.start("tools/call", {"name": "odd__work", "_meta": {LEVEL: "info"}}, modern=True)
         await open_.acquire()
         await (await outside).more(dump(logs("a")))

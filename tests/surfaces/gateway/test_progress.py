@@ -175,7 +175,6 @@ async def test_progress_of_a_started_server_reaches_the_one_who_called(
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, telling(log=log), name="odd") as b:
-        await b.handshake()
         params = {"name": "odd__work", "arguments": {}, "_meta": {"progressToken": "canary"}}
         assert text_of(await b.request("tools/call", params, modern=modern)) == "done"
         del params["_meta"]
@@ -215,7 +214,6 @@ async def test_each_call_is_told_its_own_progress_and_no_exchange_tells_another_
         RawHttp(era="modern" if modern else "legacy", does=works) as there,
         bench(tmp_path, [there.url], name="far") as b,
     ):
-        await b.handshake()
         made = [
             await b.start(
                 "tools/call", {"name": "far__work", "_meta": {"progressToken": token}}, modern=modern
@@ -255,7 +253,6 @@ async def test_law_4_what_a_server_tells_of_an_interrupted_call_is_withheld_as_i
         return True
 
     async with RawHttp(does=works) as there, bench(tmp_path, [there.url], name="far") as b:
-        await b.handshake()
         request = await b.start("tools/call", {"name": "far__work", "_meta": {"progressToken": "t"}})
         assert (await b.notified("notifications/progress"))["params"]["progress"] == 1
         if stop is None:
@@ -290,7 +287,6 @@ async def test_a_legacy_server_may_tell_of_a_call_on_its_stream_outside_of_calls
         return True
 
     async with RawHttp(does=works) as there, bench(tmp_path, [there.url], name="far") as b:
-        await b.handshake()
         request = await b.start("tools/call", {"name": "far__work", "_meta": {"progressToken": "t"}})
         told = await b.notified("notifications/progress")
         assert (told["params"]["progressToken"], told["params"]["progress"]) == ("t", 1)

@@ -38,7 +38,7 @@ CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 async def test_a_legacy_client_gets_its_revision_or_the_newest_legacy_one(
     asked: str, answered: str, tmp_path: Path
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         result = (await b.handshake(asked))["result"]
     assert result["protocolVersion"] == answered
     tasks = {"tasks": TASKS_OF_SERVERS} if answered == "2025-11-25" else {}
@@ -61,7 +61,7 @@ async def test_a_legacy_client_gets_its_revision_or_the_newest_legacy_one(
 async def test_a_handshake_that_is_none_is_refused_and_can_be_tried_again(
     params: dict[str, Any], tmp_path: Path
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         answer = await b.request("initialize", params)
         assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-params")
         assert "result" in await b.handshake()
@@ -69,13 +69,12 @@ async def test_a_handshake_that_is_none_is_refused_and_can_be_tried_again(
 
 async def test_a_second_handshake_is_refused(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         assert code_of(await b.handshake()) == "already-initialized"
 
 
 @pytest.mark.parametrize("method", ["tools/list", "tools/call"])
 async def test_a_legacy_request_before_the_handshake_is_refused(method: str, tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         answer = await b.request(method, {"name": "echo__echo"})
         assert (answer["error"]["code"], code_of(answer)) == (-32600, "not-initialized")
         assert b.daemon.count(Decide) == b.daemon.count(ReachTools) == 0
@@ -86,7 +85,7 @@ async def test_a_legacy_request_before_the_handshake_is_refused(method: str, tmp
 async def test_a_ping_is_answered_before_and_after_the_handshake_and_is_no_modern_method(
     tmp_path: Path,
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         assert (await b.request("ping"))["result"] == {}
         await b.handshake()
         assert (await b.request("ping", {}))["result"] == {}
@@ -98,7 +97,7 @@ async def test_a_ping_is_answered_before_and_after_the_handshake_and_is_no_moder
 
 
 async def test_discover_says_what_is_spoken_here_and_is_for_this_client_alone(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         result = (await b.request("server/discover", modern=True))["result"]
     assert result["supportedVersions"] == [
         "2026-07-28",
@@ -117,7 +116,7 @@ async def test_discover_says_what_is_spoken_here_and_is_for_this_client_alone(tm
 async def test_a_modern_request_of_another_revision_is_told_which_are_spoken(
     method: str, version: str, tmp_path: Path
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         params = {"_meta": {**META, VERSION: version}, "name": "echo__echo"}
         error = (await b.request(method, params))["error"]
     assert error["code"] == -32022
@@ -142,7 +141,7 @@ async def test_a_modern_request_of_another_revision_is_told_which_are_spoken(
 async def test_a_modern_request_without_what_it_needs_is_refused(
     method: str, meta: object, tmp_path: Path
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         answer = await b.request(method, {"_meta": meta, "name": "echo__echo"})
         assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-params")
         assert b.daemon.count(Decide) == 0
@@ -150,13 +149,12 @@ async def test_a_modern_request_without_what_it_needs_is_refused(
 
 async def test_discover_and_listen_without_the_modern_meta_are_refused(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         assert code_of(await b.request("server/discover")) == "bad-params"
         assert code_of(await b.request("subscriptions/listen", {"notifications": {}})) == "unknown-method"
 
 
 async def test_one_connection_may_speak_both_eras(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
+    async with bench(tmp_path, echo(era="legacy"), handshake=False) as b:
         assert text_of(await b.call("echo__echo", {"text": "a"}, modern=True)) == "a"
         await b.handshake()
         assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
@@ -164,7 +162,7 @@ async def test_one_connection_may_speak_both_eras(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_is_refused_one_revision_may_fall_back_to_the_handshake(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         await b.request("server/discover", {"_meta": {**META, VERSION: "2030-01-01"}})
         assert (await b.handshake())["result"]["protocolVersion"] == "2025-11-25"
 
@@ -174,7 +172,6 @@ async def test_a_client_that_is_refused_one_revision_may_fall_back_to_the_handsh
 
 async def test_the_list_holds_the_pinned_definitions_under_their_full_names_in_order(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         legacy = (await b.request("tools/list"))["result"]
         modern = (await b.request("tools/list", modern=True))["result"]
     assert [one["name"] for one in legacy["tools"]] == [
@@ -192,12 +189,11 @@ async def test_the_list_holds_the_pinned_definitions_under_their_full_names_in_o
 @pytest.mark.parametrize("cursor", ["", "x", None, 5])
 async def test_a164_a_cursor_that_was_never_given_out_is_refused(cursor: object, tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         assert code_of(await b.request("tools/list", {"cursor": cursor})) == "bad-params"
 
 
 async def test_an_empty_list_says_why(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         b.daemon.on[ReachTools] = lambda _: ToolRows(rows=(), refusal="no task runs for agent `coder`")
         await b.handshake()
         result = (await b.request("tools/list"))["result"]
@@ -212,7 +208,7 @@ async def test_an_empty_list_says_why(tmp_path: Path) -> None:
 
 
 async def test_a_modern_client_that_listens_is_told_of_changes_under_its_own_stream(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         request = await b.start(
             "subscriptions/listen", {"notifications": {"toolsListChanged": True}}, modern=True
         )
@@ -229,7 +225,7 @@ async def test_a_modern_client_that_listens_is_told_of_changes_under_its_own_str
 
 
 async def test_a_modern_client_is_told_nothing_that_it_did_not_ask_for(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         wanted = {"promptsListChanged": True, "resourceSubscriptions": ["file:///etc/passwd"]}
         await b.start("subscriptions/listen", {"notifications": wanted}, modern=True)
         acknowledged = await b.notified("notifications/subscriptions/acknowledged")
@@ -240,7 +236,7 @@ async def test_a_modern_client_is_told_nothing_that_it_did_not_ask_for(tmp_path:
 
 
 async def test_streams_are_bounded_and_a_filter_that_is_none_is_refused(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         assert (
             code_of(await b.request("subscriptions/listen", {"notifications": []}, modern=True))
             == "bad-params"
@@ -256,7 +252,6 @@ async def test_streams_are_bounded_and_a_filter_that_is_none_is_refused(tmp_path
 
 async def test_many_changes_at_once_are_told_once(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         await b.request("ping")
         for _ in range(100):
             b.gateway._listing.changed()  # noqa: SLF001 -- what a push does
@@ -265,7 +260,7 @@ async def test_many_changes_at_once_are_told_once(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_is_not_initialized_is_told_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         await b.notify("notifications/initialized")
         b.gateway._listing.changed()  # noqa: SLF001 -- what a push does
         assert (await b.request("ping"))["result"] == {}
@@ -281,7 +276,6 @@ async def test_a_client_that_is_not_initialized_is_told_nothing(tmp_path: Path) 
 )
 async def test_a_method_that_is_not_offered_is_refused_in_both_eras(method: str, tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         for modern in (False, True):
             answer = await b.request(method, {}, modern=modern)
             assert (answer["error"]["code"], code_of(answer)) == (-32601, "unknown-method")
@@ -302,7 +296,6 @@ async def test_a_method_that_is_not_offered_is_refused_in_both_eras(method: str,
 )
 async def test_what_asks_for_nothing_is_dropped(line: bytes, tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.handshake()
         await b.send(line + b"\n")
         assert (await b.request("ping"))["result"] == {}
         assert await b.finish() == []
@@ -310,7 +303,7 @@ async def test_what_asks_for_nothing_is_dropped(line: bytes, tmp_path: Path) -> 
 
 
 async def test_an_error_names_itself_and_says_what_to_do(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         await b.send(b'{"jsonrpc":"2.0","id":3,"method":"ping","id":3}\n')
         error = json.loads(await b.read_line())["error"]
     assert error["code"] == -32700
@@ -321,7 +314,7 @@ async def test_an_error_names_itself_and_says_what_to_do(tmp_path: Path) -> None
 async def test_a_flood_of_rubbish_is_recorded_one_by_one_and_no_faster_than_the_log_takes_it(
     tmp_path: Path,
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         with b.daemon.holding(Malformed) as held:
             await b.send(b"{rubbish}\n" * 32)
             waiting = [await held.next() for _ in range(32)]

@@ -28,7 +28,6 @@ async def test_nothing_of_a_client_but_the_decided_arguments_reaches_the_server(
         RawHttp(era="modern" if modern else "legacy") as there,
         bench(tmp_path, [there.url], name="far") as b,
     ):
-        await b.handshake()
         meta = {
             "authorization": "Bearer of-the-agent",
             "traceparent": "00-of-the-agent",
@@ -48,7 +47,6 @@ async def test_a_server_that_is_gone_by_the_time_of_the_call_was_sent_nothing_an
     tmp_path: Path,
 ) -> None:
     async with RawHttp() as there, bench(tmp_path, [there.url], name="far") as b:
-        await b.handshake()
         assert text_of(await b.call("far__work")) == "done"
         await there.__aexit__()
         answer = await b.call("far__work")
@@ -64,7 +62,6 @@ async def test_an_answer_that_is_cut_off_is_unknown_and_the_call_is_never_sent_t
         return asked.method == "tools/call"
 
     async with RawHttp(does=cut) as there, bench(tmp_path, [there.url], name="far") as b:
-        await b.handshake()
         answer = await b.call("far__work")
         assert "what it did is unknown" in text_of(answer)
         assert outcomes(b) == ["unknown"]
@@ -87,7 +84,6 @@ async def test_a_call_that_its_client_cancels_leaves_no_exchange_open(era: str, 
         RawHttp(era="modern" if era == "modern" else "legacy", does=hang) as there,
         bench(tmp_path, [there.url], name="far") as b,
     ):
-        await b.handshake()
         request = await b.start_call("far__work")
         await there.until(lambda: bool(there.heard("tools/call")))
         await b.cancel(request)

@@ -58,7 +58,6 @@ async def test_what_the_daemon_wants_read_is_called_for_first_and_brought_by_its
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log)) as b:
-        await b.handshake()
         reads(b.daemon, ECHO, ECHO)
         request = await b.start_call("echo__big", {"n": 2})
         assert text_of(await b.answer_to(request)) == "xx", "nothing of what was read is said to the client"
@@ -77,7 +76,6 @@ async def test_a_reading_that_is_refused_is_brought_too_and_one_that_is_held_is_
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log)) as b:
-        await b.handshake()
         for code in ("outside-scope", "held"):
             then = Refused(action=f"act_{code}", task="tsk_1", code=code, instead="")
             reads(b.daemon, ECHO, then=then)
@@ -96,7 +94,6 @@ async def test_a_reading_that_takes_too_long_is_cancelled_and_what_came_of_it_is
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log), timings=replace(QUICK, read=0.2)) as b:
-        await b.handshake()
         reads(b.daemon, HANGS, ECHO)
         assert text_of(await b.call("echo__big", {"n": 1})) == "x"
         outcome = await b.daemon.asked(Outcome)
@@ -115,7 +112,6 @@ async def test_a_reading_that_takes_too_long_is_cancelled_and_what_came_of_it_is
 async def test_whatever_interrupts_the_call_interrupts_what_is_read_for_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log), timings=replace(QUICK, read=600.0)) as b:
-        await b.handshake()
         reads(b.daemon, HANGS, ECHO)
         with b.daemon.holding(Outcome) as outcomes:
             request = await b.start_call("echo__big", {"n": 1})
@@ -134,7 +130,6 @@ async def test_whatever_interrupts_the_call_interrupts_what_is_read_for_it(tmp_p
 
 async def test_a_daemon_that_wants_more_read_and_more_is_not_followed(tmp_path: Path) -> None:
     async with bench(tmp_path, echo()) as b:
-        await b.handshake()
         b.daemon.on[Decide] = lambda ask: ReadFirst(readings=(ECHO,)) if ask.tool == "echo__big" else None
         assert code_of(await b.call("echo__big", {"n": 1})) == "daemon-lost"
         assert b.daemon.count(Decide) == 3

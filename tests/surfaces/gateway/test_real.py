@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.surfaces.gateway.real import PATIENT, Place, gone, real
 from tests.surfaces.gateway.test_corpus import arguments_of, calls_in
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.peers.rawclient import Era
@@ -180,13 +182,9 @@ async def test_an_idempotency_key_outlives_the_gateway(tmp_path: Path) -> None:
     assert calls_in(log) == [b'{"text":"once"}']
 
 
-# --- the task ends ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", ["completed", "revoked"])
-async def test_law_4_ending_a_task_withholds_what_is_in_flight_and_the_next_task_begins_anew(
-    how: str, tmp_path: Path
-) -> None:
+@asynccontextmanager
+async def sleeping(tmp_path: Path) -> AsyncIterator[tuple[Place, Tap, RawClient, bytes]]:
+    """A call that its server has and does not answer."""
     async with (
         Tap(tmp_path / "tap") as tap,
         real(tmp_path, echo(era="legacy", log=tap.path)) as place,
@@ -194,6 +192,17 @@ async def test_law_4_ending_a_task_withholds_what_is_in_flight_and_the_next_task
     ):
         request = await client.start_call("echo__sleep_until_cancelled")
         await tap.wait_for(b"tools/call")
+        yield place, tap, client, request
+
+
+# --- the task ends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["completed", "revoked"])
+async def test_law_4_ending_a_task_withholds_what_is_in_flight_and_the_next_task_begins_anew(
+    how: str, tmp_path: Path
+) -> None:
+    async with sleeping(tmp_path) as (place, tap, client, request):
         await asyncio.to_thread(place.end_task, how)
         await tap.wait_for(b"notifications/cancelled")
         answer = await client.answer_to(request)
@@ -209,13 +218,7 @@ async def test_law_4_ending_a_task_withholds_what_is_in_flight_and_the_next_task
 
 
 async def test_a_paused_task_withholds_refuses_and_goes_on(tmp_path: Path) -> None:
-    async with (
-        Tap(tmp_path / "tap") as tap,
-        real(tmp_path, echo(era="legacy", log=tap.path)) as place,
-        place.gateway() as client,
-    ):
-        request = await client.start_call("echo__sleep_until_cancelled")
-        await tap.wait_for(b"tools/call")
+    async with sleeping(tmp_path) as (place, _, client, request):
         await asyncio.to_thread(place.pause_task)
         assert code_of(await client.answer_to(request)) == "task-paused"
         assert code_of(await client.call("echo__echo", b'{"text":"a"}')) == "task-paused"
@@ -226,14 +229,8 @@ async def test_a_paused_task_withholds_refuses_and_goes_on(tmp_path: Path) -> No
 async def test_f19_f26_a_daemon_that_hangs_has_what_is_in_flight_cancelled_and_withheld_and_all_goes_on_after(
     tmp_path: Path,
 ) -> None:
-    async with (
-        Tap(tmp_path / "tap") as tap,
-        real(tmp_path, echo(era="legacy", log=tap.path)) as place,
-        place.gateway() as client,
-    ):
+    async with sleeping(tmp_path) as (place, tap, client, request):
         daemon = place.status().pid
-        request = await client.start_call("echo__sleep_until_cancelled")
-        await tap.wait_for(b"tools/call")
         os.kill(daemon, signal.SIGSTOP)
         try:
             await tap.wait_for(b"notifications/cancelled")
@@ -250,13 +247,7 @@ async def test_f19_f26_a_daemon_that_hangs_has_what_is_in_flight_cancelled_and_w
 async def test_the_kill_switch_withholds_what_is_in_flight_and_permits_nothing_until_it_is_lifted(
     tmp_path: Path,
 ) -> None:
-    async with (
-        Tap(tmp_path / "tap") as tap,
-        real(tmp_path, echo(era="legacy", log=tap.path)) as place,
-        place.gateway() as client,
-    ):
-        request = await client.start_call("echo__sleep_until_cancelled")
-        await tap.wait_for(b"tools/call")
+    async with sleeping(tmp_path) as (place, _, client, request):
         await asyncio.to_thread(lambda: place.stop(stopped=True))
         assert code_of(await client.answer_to(request)) == "stopped"
         assert code_of(await client.call("echo__echo", b'{"text":"a"}')) == "stopped"

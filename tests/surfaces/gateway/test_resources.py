@@ -73,7 +73,6 @@ async def test_what_is_decided_is_what_is_sent_and_nothing_else(  # noqa: PLR091
     modern: bool,
 ) -> None:
     async with shelves.serve("one", era=era) as b:
-        await b.handshake()
         answer = await b.request(method, params, modern=modern)
         assert result in answer["result"], answer
         ask = await b.daemon.asked(Decide)
@@ -93,7 +92,6 @@ async def test_the_bytes_of_a_result_are_the_server_s(shelves: Shelves) -> None:
     odd = {"contents": [{"uri": URI, "text": "\u00e9 1.50", "size": 1.50, "_meta": {"x": [1e2]}}], "more": 1}
     shelves.script("one", answers={"resources/read": odd})
     async with shelves.serve("one") as b:
-        await b.handshake()
         await b.request("resources/read", {"uri": URI})
         raw = json.dumps(odd).encode()
         assert b'"result":%b}' % raw in b.lines[-1]
@@ -102,7 +100,7 @@ async def test_the_bytes_of_a_result_are_the_server_s(shelves: Shelves) -> None:
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_a_modern_client_is_told_that_what_it_reads_is_its_own(shelves: Shelves, era: str) -> None:
     shelves.script("one", answers={"resources/read": {"contents": [], "cacheScope": "public", "ttlMs": 5}})
-    async with shelves.serve("one", era=era) as b:
+    async with shelves.serve("one", era=era, handshake=False) as b:
         found = (await b.request("resources/read", {"uri": URI}, modern=True))["result"]
     assert (found["cacheScope"], found["ttlMs"], found["resultType"]) == ("private", 5, "complete")
 
@@ -110,7 +108,6 @@ async def test_a_modern_client_is_told_that_what_it_reads_is_its_own(shelves: Sh
 async def test_what_a_server_can_do_is_told_to_the_daemon_with_its_tools(shelves: Shelves) -> None:
     shelves.script("one")
     async with shelves.serve("one") as b:
-        await b.handshake()
         shelves.script("one", capabilities={"tools": {}, "prompts": {}})
         await b.request("resources/read", {"uri": URI})
         assert (await b.daemon.asked(SeeTools)).methods == ("prompts/get",)
@@ -155,7 +152,6 @@ async def test_what_is_not_the_method_s_is_refused_and_recorded_once(
     shelves: Shelves, method: str, params: dict[str, Any], code: str
 ) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         answer = await b.request(method, params)
         assert (answer["error"]["code"], code_of(answer)) == (-32602, code)
         assert (await b.daemon.asked(Malformed)).code == code
@@ -165,7 +161,6 @@ async def test_what_is_not_the_method_s_is_refused_and_recorded_once(
 
 async def test_a_method_is_no_tool_that_is_listed(shelves: Shelves) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         assert (await b.request("tools/list"))["result"]["tools"] == []
 
 
@@ -182,7 +177,6 @@ async def test_unknown_and_not_permitted_get_one_answer(
     for server_says in (-32002, -32602):
         shelves.script("one", errors={"resources/read": {"code": server_says, "message": "gone", "data": 1}})
         async with shelves.serve("one") as b:
-            await b.handshake()
             unknown = await b.request("resources/read", {"uri": URI}, modern=modern)
             assert (await b.daemon.asked(Outcome)).outcome == "failed"
             refusing(b.daemon, refusal)
@@ -194,7 +188,6 @@ async def test_unknown_and_not_permitted_get_one_answer(
 
 async def test_what_else_is_in_the_way_is_told_by_name(shelves: Shelves) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         refusing(b.daemon, "exhausted")
         error = (await b.request("resources/read", {"uri": URI}))["error"]
     assert error["data"]["code"] == "exhausted"
@@ -203,7 +196,6 @@ async def test_what_else_is_in_the_way_is_told_by_name(shelves: Shelves) -> None
 
 async def test_a_prompt_that_is_not_there_is_said_to_be_so_by_its_full_name(shelves: Shelves) -> None:
     async with shelves.serve("one") as b:
-        await b.handshake()
         refusing(b.daemon, "outside-scope")
         error = (await b.request("prompts/get", {"name": "one__review"}))["error"]
     assert (error["code"], error["data"]["name"]) == (-32602, "one__review")
@@ -216,7 +208,6 @@ async def test_a_uri_is_read_where_the_scope_covers_it_whoever_else_lists_it(she
     shelves.script("one", lists=listing())
     shelves.script("two", lists=listing(URI))
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         covering(b.daemon, "one")
         answer = await b.request("resources/read", {"uri": URI})
         assert answer["result"]["contents"][0]["text"].startswith("one")
@@ -230,7 +221,6 @@ async def test_a_uri_that_several_may_serve_is_read_where_it_is_listed(
     shelves.script("one", lists=listing("file:///b", templates=("file:///x/{name}", "file:///{a}/y")))
     shelves.script("two", lists=lists)
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         answer = await b.request("resources/read", {"uri": URI})
         assert answer["result"]["contents"][0]["text"].startswith("two")
         await b.request("resources/read", {"uri": URI})
@@ -241,7 +231,6 @@ async def test_a_uri_that_two_servers_claim_is_refused_by_name_and_recorded(shel
     shelves.script("one", lists=listing(URI))
     shelves.script("two", lists=listing(templates=("{+any}",)))
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         answer = await b.request("resources/read", {"uri": URI})
         assert code_of(answer) == "shadowed-resource"
         assert "`one` and `two`" in answer["error"]["message"]
@@ -253,7 +242,6 @@ async def test_a_server_that_does_not_list_keeps_its_claim(shelves: Shelves) -> 
     shelves.script("one", errors={"resources/list": {"code": -32603, "message": "broken"}})
     shelves.script("two", lists=listing(URI))
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         assert code_of(await b.request("resources/read", {"uri": URI})) == "shadowed-resource"
 
 
@@ -262,7 +250,6 @@ async def test_a_uri_that_nobody_lists_is_not_there_and_that_is_recorded(
     shelves: Shelves, *, modern: bool
 ) -> None:
     async with shelves.serve("one", "two") as b:
-        await b.handshake()
         answer = await b.request("resources/read", {"uri": URI}, modern=modern)
         refusing(b.daemon, "outside-scope")
         covering(b.daemon)
@@ -296,7 +283,6 @@ async def test_an_answer_that_is_not_what_mcp_says_is_withheld(
 ) -> None:
     shelves.script("one", answers={method: result})
     async with shelves.serve("one") as b:
-        await b.handshake()
         answer = await b.request(method, PARAMS[method])
         assert code_of(answer) in {"not-the-protocol", "imitation", "not-complete"}
         assert (await b.daemon.asked(Outcome)).outcome == "unknown"
@@ -305,7 +291,6 @@ async def test_an_answer_that_is_not_what_mcp_says_is_withheld(
 async def test_a_read_that_is_cancelled_is_cancelled_upstream_and_gets_no_answer(shelves: Shelves) -> None:
     shelves.script("one", silent=["resources/read"])
     async with shelves.serve("one") as b:
-        await b.handshake()
         request = await b.start("resources/read", {"uri": URI})
         await b.until(lambda: bool(shelves.sent("one", "resources/read")))
         await b.cancel(request)

@@ -21,7 +21,6 @@ async def test_a162_a_tool_that_changes_between_permit_and_call_is_not_called(
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log, era="legacy")) as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()
@@ -45,7 +44,6 @@ async def test_a_task_that_is_another_one_by_the_time_its_server_is_ready_is_not
 ) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(log=log, era="legacy")) as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             request = await b.start_call("echo__echo", {"text": "a"})
             one = await held.next()

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_a_server_lists_is_shown_to_the_daemon_before_a_call_is_decided(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "a"})
         await b.call("echo__echo", {"text": "b"})
         kinds = [type(ask) for ask in b.daemon.asks if isinstance(ask, SeeTools | Decide)]
@@ -38,7 +37,6 @@ async def test_a162_a_server_that_lists_something_else_now_is_looked_at_before_t
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, faulty("changes-tools"), name="odd") as b:
-        await b.handshake()
         refusal = Refused(action="a", task="tsk_1", code="tool-changed", instead="ask for it to be accepted")
 
         def see(_: SeeTools) -> Seen:
@@ -54,7 +52,6 @@ async def test_a_server_that_says_that_its_tools_changed_is_looked_at_again_befo
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, faulty("list-changed-storm", n=50), name="odd", era="2025-11-25") as b:
-        await b.handshake()
         await b.call("odd__work")
         await b.call("odd__work")
         looks = b.daemon.count(SeeTools)
@@ -69,7 +66,6 @@ async def test_a_server_that_does_not_start_gives_the_permit_back_and_keeps_its_
     tools = tmp_path / "tools.json"
     tools.write_text('[{"name":"echo","inputSchema":{"type":"object"}}]', encoding="utf-8")
     async with bench(tmp_path, echo(era="legacy", tools=tools)) as b:
-        await b.handshake()
         tools.unlink()
         answer = await b.call("echo__echo", {"text": "a"})
         assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
@@ -81,7 +77,7 @@ async def test_a_server_that_does_not_start_gives_the_permit_back_and_keeps_its_
 
 async def test_a_server_is_started_once_for_many_calls_at_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+    async with bench(tmp_path, echo(era="legacy", log=log), handshake=False) as b:
         log.unlink()
         await b.handshake()
         ids = [await b.start_call("echo__echo", {"text": "a"}) for _ in range(10)]
@@ -94,7 +90,6 @@ async def test_a_server_is_started_once_for_many_calls_at_once(tmp_path: Path) -
 
 async def test_a_server_that_died_is_started_anew_for_the_next_call(tmp_path: Path) -> None:
     async with bench(tmp_path, faulty("dies-after-answer"), name="odd") as b:
-        await b.handshake()
         for _ in range(3):
             assert code_of(await b.call("odd__work")) == "ok"
             await b.until(lambda: not b.running("odd").ready)
@@ -102,7 +97,7 @@ async def test_a_server_that_died_is_started_anew_for_the_next_call(tmp_path: Pa
 
 
 async def test_two_servers_are_told_apart_by_the_first_part_of_the_name(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy", log=tmp_path / "a")) as b:
+    async with bench(tmp_path, echo(era="legacy", log=tmp_path / "a"), handshake=False) as b:
         spec, definitions = await pinned("other", echo(era="modern", log=tmp_path / "b"), tmp_path)
         b.daemon.servers.append(spec)
         b.daemon.tools += rows_of(spec, definitions)
@@ -120,11 +115,9 @@ async def test_a_server_that_ends_with_its_client_is_no_news_and_one_that_ends_b
         return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
 
     async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
         await b.call("echo__echo", {"text": "a"})
     assert warnings() == []
     async with bench(tmp_path, faulty("dies-before-answer"), name="odd") as b:
-        await b.handshake()
         await b.call("odd__work")
     assert any("server odd ended" in one for one in warnings())
 
@@ -149,7 +142,7 @@ for line in sys.stdin:
 async def test_a_call_in_which_the_server_goes_past_a_limit_is_unknown_and_says_which(tmp_path: Path) -> None:
     script = tmp_path / "burns.py"
     script.write_text(BURNS, encoding="utf-8")
-    async with bench(tmp_path, [sys.executable, str(script)], name="odd") as b:
+    async with bench(tmp_path, [sys.executable, str(script)], name="odd", handshake=False) as b:
         b.daemon.servers[0] = structs.replace(b.daemon.servers[0], limits=(("cpu", 1),))
         await b.handshake()
         answer = await b.call("odd__work")
@@ -162,7 +155,6 @@ async def test_a_server_is_not_started_again_by_what_it_said_before_its_task_end
 ) -> None:
     monkeypatch.setattr(changes, "_REST", 0.01)
     async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
-        await b.handshake()
         await b.call("odd__work")
         server, starts = b.running("odd"), (tmp_path / "log").read_bytes().count(b'"initialize"')
         with b.daemon.holding(SeeTools) as held:
@@ -185,7 +177,6 @@ async def test_no_call_is_asked_about_while_nobody_knows_yet_what_its_server_lis
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
-        await b.handshake()
         await b.call("odd__work")
         server = b.running("odd")
         with b.daemon.holding(SeeTools) as held:
@@ -203,7 +194,6 @@ async def test_a_server_that_is_looked_at_without_end_ends_with_its_task(
 ) -> None:
     monkeypatch.setattr(binding, "_TURN", 0.05)
     async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
-        await b.handshake()
         await b.call("odd__work")
         server = b.running("odd")
         with b.daemon.holding(SeeTools) as held:

@@ -106,7 +106,6 @@ async def test_a_client_hears_of_what_it_subscribed_to_and_of_nothing_else(
     tmp_path: Path, *, modern: bool, era: Served
 ) -> None:
     async with watching(tmp_path, era=era) as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=modern, era=era)
         found = await b.request("server/discover", modern=True)
         assert found["result"]["capabilities"]["resources"] == {"listChanged": True, "subscribe": True}
@@ -135,7 +134,6 @@ async def test_what_the_daemon_refuses_is_not_subscribed_to(tmp_path: Path, *, m
 
     async with watching(tmp_path, era="legacy") as b:
         b.daemon.on[Decide] = judge
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=modern, era="legacy")
         assert await w.begin(A, B) == [A]
         assert w.wanted == [A]
@@ -154,7 +152,6 @@ async def test_law_10_a_subscription_ends_with_what_it_stands_on_and_nothing_is_
 ) -> None:
     monkeypatch.setattr(subscriptions, "_CHECK", 0.05)
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=modern, era="legacy")
         assert await w.begin(A) == [A]
         server = b.running("odd")
@@ -186,7 +183,6 @@ async def test_law_10_a_subscription_ends_with_what_it_stands_on_and_nothing_is_
 
 async def test_a_change_is_told_only_while_the_daemon_says_that_it_is_covered(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=False, era="legacy")
         assert await w.begin(A) == [A]
         with b.daemon.holding(CoverCalls) as held:
@@ -205,7 +201,6 @@ async def test_a_change_is_told_only_while_the_daemon_says_that_it_is_covered(tm
 
 async def test_a_server_is_left_when_the_last_who_wanted_a_uri_is_gone(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         old = Watch(b, tmp_path / "log", modern=False, era="legacy")
         new = Watch(b, tmp_path / "log", modern=True, era="legacy")
         assert await old.begin(A) == await new.begin(A) == [A]
@@ -229,7 +224,6 @@ async def test_a_flood_of_changes_is_told_ten_times_a_second_and_asked_about_as_
         await rest.wait()
 
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=False, era="legacy")
         assert await w.begin(A, B) == [A, B]
         monkeypatch.setattr(subscriptions, "sleep", resting)
@@ -247,7 +241,6 @@ async def test_a_flood_of_changes_is_told_ten_times_a_second_and_asked_about_as_
 
 async def test_so_many_uris_are_subscribed_to_and_no_more(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         many = {"notifications": {"resourceSubscriptions": [f"test://{n}" for n in range(MAX_URIS + 1)]}}
         answer = await b.request("subscriptions/listen", many, modern=True)
         assert (answer["error"]["code"], code_of(answer)) == (-32602, "bad-params")
@@ -263,14 +256,13 @@ async def test_so_many_uris_are_subscribed_to_and_no_more(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("wrong", [3, {"a": 1}, [3], [""], ["x" * 9_000], [None]])
 async def test_a_list_of_uris_that_is_none_opens_no_stream(tmp_path: Path, wrong: Any) -> None:
-    async with bench(tmp_path) as b:
+    async with bench(tmp_path, handshake=False) as b:
         asked = {"notifications": {"resourceSubscriptions": wrong}}
         assert code_of(await b.request("subscriptions/listen", asked, modern=True)) == "bad-params"
 
 
 async def test_a_stream_that_is_cancelled_while_it_is_opened_leaves_nothing(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             asked = {"notifications": {"resourceSubscriptions": [A]}}
             stream = await b.start("subscriptions/listen", asked, modern=True)
@@ -288,7 +280,6 @@ async def test_a_stream_that_is_cancelled_while_it_is_opened_leaves_nothing(tmp_
 
 async def test_a_subscription_that_is_asked_for_takes_no_call_out_of_reach(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             call = {"name": "odd__work", "arguments": {}}
             named: Json = {"jsonrpc": "2.0", "id": "listen-1", "method": "tools/call", "params": call}
@@ -307,7 +298,6 @@ async def test_a_subscription_that_is_asked_for_takes_no_call_out_of_reach(tmp_p
 
 async def test_a_stream_that_is_cancelled_in_its_last_step_leaves_nothing(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         with b.daemon.holding(ReachTools) as held:
             asked = {"notifications": {"toolsListChanged": True}}
             stream = await b.start("subscriptions/listen", asked, modern=True)
@@ -323,7 +313,6 @@ async def test_a_stream_that_is_cancelled_in_its_last_step_leaves_nothing(tmp_pa
 
 async def test_a_stream_that_is_opened_while_the_task_is_paused_is_ended(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         with b.daemon.holding(Decide) as held:
             asked = {"notifications": {"resourceSubscriptions": [A]}}
             stream = await b.start("subscriptions/listen", asked, modern=True)
@@ -341,7 +330,6 @@ async def test_streams_are_bounded_also_while_they_are_opened_and_those_that_car
     tmp_path: Path,
 ) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         for _ in range(20):
             await b.start("subscriptions/listen", {"notifications": {"other": True}}, modern=True)
             said = await b.notified("notifications/subscriptions/acknowledged")
@@ -366,7 +354,6 @@ async def test_a_change_that_can_t_be_asked_about_just_then_is_told_once_it_can(
     patient = Timings(grace=30.0, ping=0.2, cancel=0.15, hold=0.0, leave=5.0)
     log = tmp_path / "log"
     async with bench(tmp_path, speaking(log=log), name="odd", timings=patient) as b:
-        await b.handshake()
         w = Watch(b, log, modern=False, era="legacy")
         assert await w.begin(A) == [A]
         server = b.running("odd")
@@ -384,7 +371,6 @@ async def test_a_change_that_can_t_be_asked_about_just_then_is_told_once_it_can(
 
 async def test_the_methods_of_the_other_era_are_not_offered(tmp_path: Path) -> None:
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         for method in ("resources/subscribe", "resources/unsubscribe"):
             assert code_of(await b.request(method, {"uri": A}, modern=True)) == "unknown-method"
             assert code_of(await b.request(method, {"uri": 3})) == "bad-params"
@@ -401,7 +387,6 @@ async def test_lists_that_a_server_says_are_others_are_looked_at_and_told(
     tmp_path: Path, *, modern: bool, era: Served
 ) -> None:
     async with watching(tmp_path, era=era) as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=False, era=era)
         await w.say()
         looks = b.daemon.count(SeeTools)
@@ -426,7 +411,6 @@ async def test_a_flood_of_changed_lists_is_looked_at_once_a_second(
 ) -> None:
     monkeypatch.setattr(changes, "_REST", 3600.0)
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=False, era="legacy")
         await w.say()
         looks = b.daemon.count(SeeTools)
@@ -446,7 +430,6 @@ async def test_what_a_server_says_within_a_second_counts_once_more_after_it(
 ) -> None:
     monkeypatch.setattr(changes, "_REST", 0.05)
     async with watching(tmp_path, era="legacy") as b:
-        await b.handshake()
         w = Watch(b, tmp_path / "log", modern=False, era="legacy")
         await w.say(*[notice("prompts/list_changed")] * 9)
         for _ in range(2):

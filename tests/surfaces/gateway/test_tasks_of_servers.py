@@ -75,7 +75,7 @@ async def between(
     timings = Timings(grace=1.0, ping=0.2, cancel=10.0, hold=0.0, leave=5.0, question=question)
     patience = Patience(start=10.0, stop=0.3, task=BOUNDS)
     async with bench(
-        tmp_path, tasking(log=log), name="t", era=server, timings=timings, patience=patience
+        tmp_path, tasking(log=log), name="t", era=server, timings=timings, patience=patience, handshake=False
     ) as b:
         b.daemon.tools += rows_of(b.daemon.servers[0], [], sorted(granted))
         log.unlink()
@@ -290,7 +290,6 @@ async def test_over_http_a_task_goes_on_while_its_server_s_connections_do_not(tm
         RawHttp(era="modern", does=tasks_over_http()) as there,
         bench(tmp_path, [there.url], name="t") as b,
     ):
-        await b.handshake()
         polls = [{}, {"drops": True}]
         found = await b.call(
             "t__work", {"polls": [*polls, {"status": "completed", "result": {"content": []}}]}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -11,9 +12,10 @@ from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, StopPush, TaskPush
 from taskbound.wire.mcp.message import DECISION_KEY, IDEMPOTENCY_KEY
 from tests.peers.commands import echo
-from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
+from tests.surfaces.gateway.bench import Bench, bench, code_of, silence, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from taskbound.wire.envelope import Answer
@@ -40,9 +42,19 @@ def holds(daemon: ScriptedDaemon, *, until: str = "act_h") -> None:
     daemon.on[LeaveHold] = lambda _: Done()
 
 
+@asynccontextmanager
+async def waiting(tmp_path: Path) -> AsyncIterator[tuple[Bench, int]]:
+    """A call that is held, and its request."""
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        yield b, request
+
+
 async def test_a_held_call_waits_and_runs_once_people_have_lifted_it(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
         holds(b.daemon)
         request = await b.start_call("echo__echo", {"text": "a"})
         first = await b.daemon.asked(Decide)
@@ -58,7 +70,6 @@ async def test_a_held_call_waits_and_runs_once_people_have_lifted_it(tmp_path: P
 
 async def test_what_people_said_before_the_call_began_to_wait_is_heeded_at_once(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
 
         def decide(_: Decide) -> Answer:
             b.daemon.push(HoldPush(action="act_h", state="denied", reason="because"))
@@ -75,12 +86,7 @@ async def test_what_people_said_before_the_call_began_to_wait_is_heeded_at_once(
 async def test_a_held_call_that_is_over_is_answered_with_why_and_not_asked_for_again(
     state: str, code: str, tmp_path: Path
 ) -> None:
-    async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        holds(b.daemon)
-        request = await b.start_call("echo__echo", {"text": "a"})
-        await b.daemon.asked(Decide)
-        await silence(b)
+    async with waiting(tmp_path) as (b, request):
         b.daemon.push(HoldPush(action="act_h", state=state, reason="because"))
         answer = await b.answer_to(request)
         assert (code_of(answer), "because" in text_of(answer)) == (code, True)
@@ -89,7 +95,6 @@ async def test_a_held_call_that_is_over_is_answered_with_why_and_not_asked_for_a
 
 async def test_a_held_call_waits_no_longer_than_its_bound_and_names_its_action(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=SHORT) as b:
-        await b.handshake()
         holds(b.daemon, until="nothing")
         answer = await b.call("echo__echo", {"text": "a"})
         assert code_of(answer) == "held"
@@ -98,16 +103,20 @@ async def test_a_held_call_waits_no_longer_than_its_bound_and_names_its_action(t
 
 
 async def test_a_client_that_cancels_takes_the_question_back_and_gets_no_answer(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        holds(b.daemon)
-        request = await b.start_call("echo__echo", {"text": "a"})
-        await b.daemon.asked(Decide)
-        await silence(b)
+    async with waiting(tmp_path) as (b, request):
         await b.cancel(request)
         assert (await b.daemon.asked(LeaveHold)).action == "act_h"
         await silence(b)
         assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+
+
+def narrowed(action: str) -> Narrowed:
+    return Narrowed(
+        action=action,
+        task="tsk_1",
+        arguments=msgspec.Raw(b'{"text":"4"}'),
+        changed=(Changed(place="text", before='"10"', after='"4"'),),
+    )
 
 
 def narrows(daemon: ScriptedDaemon, *, answer: Answer | None = None, told: str = "act_l") -> None:
@@ -118,12 +127,7 @@ def narrows(daemon: ScriptedDaemon, *, answer: Answer | None = None, told: str =
             return answer
         if not ask.resume:
             return held()
-        return Narrowed(
-            action=told,
-            task="tsk_1",
-            arguments=msgspec.Raw(b'{"text":"4"}'),
-            changed=(Changed(place="text", before='"10"', after='"4"'),),
-        )
+        return narrowed(told)
 
     daemon.on[Decide] = decide
     daemon.on[LeaveHold] = lambda _: Done()
@@ -133,7 +137,6 @@ async def test_a_call_that_was_narrowed_is_presented_as_it_is_now_and_its_answer
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, echo(log=tmp_path / "log"), timings=PATIENT) as b:
-        await b.handshake()
         narrows(b.daemon)
         params = {"name": "echo__echo", "arguments": {"text": "10"}, "_meta": {IDEMPOTENCY_KEY: "pay-1"}}
         request = await b.start("tools/call", params)
@@ -160,7 +163,6 @@ async def test_a_narrower_call_that_is_held_still_waits_on_and_its_cancel_takes_
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
         narrows(b.daemon, answer=held("act_l"))
         request = await b.start_call("echo__echo", {"text": "10"})
         await b.daemon.asked(Decide)
@@ -178,7 +180,6 @@ async def test_a_narrower_call_that_is_over_is_not_asked_anew_and_the_agent_is_t
     state: str, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
         narrows(b.daemon, answer=held("act_l"))
         request = await b.start_call("echo__echo", {"text": "10"})
         await b.daemon.asked(Decide)
@@ -199,17 +200,9 @@ async def test_a_call_whose_bound_is_over_is_still_the_narrower_one_when_it_is_t
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, echo(), timings=SHORT) as b:
-        await b.handshake()
 
         def decide(ask: Decide) -> Answer | None:
-            if ask.resume:
-                return None
-            return Narrowed(
-                action="act_l",
-                task="tsk_1",
-                arguments=msgspec.Raw(b'{"text":"4"}'),
-                changed=(Changed(place="text", before='"10"', after='"4"'),),
-            )
+            return None if ask.resume else narrowed("act_l")
 
         b.daemon.on[Decide] = decide
         answer = await b.call("echo__echo", {"text": "10"})
@@ -217,12 +210,7 @@ async def test_a_call_whose_bound_is_over_is_still_the_narrower_one_when_it_is_t
 
 
 async def test_the_end_of_the_task_ends_the_wait(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        holds(b.daemon)
-        request = await b.start_call("echo__echo", {"text": "a"})
-        await b.daemon.asked(Decide)
-        await silence(b)
+    async with waiting(tmp_path) as (b, request):
         b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
         assert code_of(await b.answer_to(request)) == "task-ended"
 
@@ -234,16 +222,16 @@ async def test_the_end_of_the_task_ends_the_wait(tmp_path: Path) -> None:
 async def test_a_pause_and_a_stop_end_the_wait_and_take_no_question_back(
     tmp_path: Path, push: TaskPush | StopPush, code: str
 ) -> None:
-    async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        holds(b.daemon)
-        request = await b.start_call("echo__echo", {"text": "a"})
-        await b.daemon.asked(Decide)
-        await silence(b)
+    async with waiting(tmp_path) as (b, request):
         b.daemon.push(push)
         assert code_of(await b.answer_to(request)) == code
         await silence(b)
         assert not [one for one in b.daemon.asks if isinstance(one, LeaveHold)]
+
+
+def with_token(token: object) -> dict[str, Any]:
+    """The parameters of a call whose client wants to be told how it goes on."""
+    return {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": {"progressToken": token}}
 
 
 @pytest.mark.parametrize("token", ["wait-1", 7, 0, "\u00fc \n"])
@@ -251,12 +239,8 @@ async def test_a_client_that_gave_a_token_is_told_that_its_call_waits_and_nothin
     token: str | int, tmp_path: Path
 ) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
         holds(b.daemon, until="nothing")
-        meta = {"progressToken": token}
-        request = await b.start(
-            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
-        )
+        request = await b.start("tools/call", with_token(token))
         told = [await b.notified("notifications/progress")]
         for _ in range(2):
             b.daemon.push(HoldPush(action="act_h", state="approved", reason="say yes to everything"))
@@ -273,12 +257,8 @@ async def test_a_client_that_gave_a_token_is_told_that_its_call_waits_and_nothin
 @pytest.mark.parametrize("token", [None, True, 1.5, "", "x" * 201, {"a": 1}, [1]])
 async def test_without_a_token_that_is_one_nothing_is_told_of_a_wait(token: object, tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
         holds(b.daemon)
-        meta = {"progressToken": token}
-        request = await b.start(
-            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
-        )
+        request = await b.start("tools/call", with_token(token))
         await b.daemon.asked(Decide)
         await silence(b)
         b.daemon.push(HoldPush(action="act_h", state="approved"))
@@ -288,22 +268,12 @@ async def test_without_a_token_that_is_one_nothing_is_told_of_a_wait(token: obje
 
 async def test_a_call_that_nobody_holds_tells_no_progress(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        meta = {"progressToken": "t"}
-        request = await b.start(
-            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
-        )
-        assert text_of(await b.answer_to(request)) == "a"
+        assert text_of(await b.request("tools/call", with_token("t"))) == "a"
         assert b"progress" not in b"".join(await b.finish())
 
 
 async def test_what_the_client_itself_says_lifts_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(), timings=PATIENT) as b:
-        await b.handshake()
-        holds(b.daemon)
-        request = await b.start_call("echo__echo", {"text": "a"})
-        await b.daemon.asked(Decide)
-        await silence(b)
+    async with waiting(tmp_path) as (b, request):
         accepted = b'{"action":"accept","content":{"approved":true,"approval_id":"act_h"}}'
         await b.send(b'{"jsonrpc":"2.0","id":%d,"result":%b}\n' % (request, accepted))
         await b.notify("notifications/approved", {"action": "act_h", "approver": "alice"})

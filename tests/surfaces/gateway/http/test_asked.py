@@ -80,13 +80,12 @@ async def test_a_question_comes_on_its_call_s_own_stream_and_is_answered_from_it
             assert await rest(one) == {"a": YES}
 
 
-async def test_an_answer_in_a_revision_that_nobody_speaks_is_refused_as_a_request_is(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        session = await there.initialize(TOKEN)
-        said = {"id": "taskbound-x", "result": YES}
-        odd = there.legacy(TOKEN, said, session, MCP_Protocol_Version="1999-01-01")
-        assert (await there.send(odd)).status == 400
-        assert (await there.send(there.legacy(TOKEN, said, session))).status == 202
+async def test_an_answer_in_a_revision_that_nobody_speaks_is_refused_as_a_request_is(there: Near) -> None:
+    session = await there.initialize(TOKEN)
+    said = {"id": "taskbound-x", "result": YES}
+    odd = there.legacy(TOKEN, said, session, MCP_Protocol_Version="1999-01-01")
+    assert (await there.send(odd)).status == 400
+    assert (await there.send(there.legacy(TOKEN, said, session))).status == 202
 
 
 async def test_nobody_is_asked_when_nobody_knows_whose_client_it_is(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from taskbound.wire.connection import Fault, Open, Opened, ShowProof
 from taskbound.wire.envelope import Push
 from taskbound.wire.network import ClientAuthorities, ShowClientAuthorities, Shown
 from tests.peers.daemon import ScriptedDaemon
-from tests.surfaces.gateway.http.fronting import TOKEN, Clock, near
+from tests.surfaces.gateway.http.fronting import TOKEN, Clock, Near, near
 
 pytestmark = pytest.mark.anyio
 
@@ -161,8 +161,7 @@ async def test_authorities_are_asked_for_again_and_again_also_after_a_refusal(tm
         keeping.cancel()
 
 
-async def test_a_front_whose_daemon_was_started_anew_asks_it_over_another_connection(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        assert (await there.send(there.modern(TOKEN, {"method": "tools/list"}))).status == 200
-        there.daemon.drop()
-        assert (await there.send(there.modern(TOKEN, {"method": "tools/list"}))).status == 200
+async def test_a_front_whose_daemon_was_started_anew_asks_it_over_another_connection(there: Near) -> None:
+    assert (await there.send(there.modern(TOKEN, {"method": "tools/list"}))).status == 200
+    there.daemon.drop()
+    assert (await there.send(there.modern(TOKEN, {"method": "tools/list"}))).status == 200

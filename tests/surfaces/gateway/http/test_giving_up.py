@@ -170,8 +170,8 @@ async def test_a_daemon_that_answers_with_something_else_or_too_late_is_lost_and
         await there.until(lambda: len(there.daemon._links) == 2)  # noqa: SLF001 -- that the first is closed
 
 
-async def test_who_left_before_the_daemon_said_whose_it_is_takes_nobody_s_stream(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_who_left_before_the_daemon_said_whose_it_is_takes_nobody_s_stream(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         session = await there.initialize(TOKEN)
         mine = await begun(there, stack, old_stream(there, session))
         await mine.head()

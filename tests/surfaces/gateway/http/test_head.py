@@ -115,26 +115,24 @@ def twofold(there: Near) -> list[Case]:
     ]
 
 
-async def test_what_is_refused_by_its_head_is_refused_before_anything_else_is_asked(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        cases = [*foreign(there), *twofold(there)]
-        for raw, status, code in cases:
-            found = await there.send(raw)
-            assert (found.status, found.code) == (status, code), raw[:300]
-            assert TOKEN not in found.body.decode()
-            assert found.headers["connection"] == "close", raw[:300]
-        told = [one for one in there.daemon.asks if not isinstance(one, TellRefused | Open)]
-        assert told == []  # that something was too large is told, and nobody is asked about
+async def test_what_is_refused_by_its_head_is_refused_before_anything_else_is_asked(there: Near) -> None:
+    cases = [*foreign(there), *twofold(there)]
+    for raw, status, code in cases:
+        found = await there.send(raw)
+        assert (found.status, found.code) == (status, code), raw[:300]
+        assert TOKEN not in found.body.decode()
+        assert found.headers["connection"] == "close", raw[:300]
+    told = [one for one in there.daemon.asks if not isinstance(one, TellRefused | Open)]
+    assert told == []  # that something was too large is told, and nobody is asked about
 
 
-async def test_its_own_names_and_origins_are_served(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
-            origin = f"http://{name}:{there.port}"
-            found = await there.send(plain(there, Host=f"{name}:{there.port}", Origin=origin))
-            assert found.status == 200
-        again = await there.send(plain(there, Content_Type='application/json; charset="UTF-8"'))
-        assert again.status == 200
+async def test_its_own_names_and_origins_are_served(there: Near) -> None:
+    for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
+        origin = f"http://{name}:{there.port}"
+        found = await there.send(plain(there, Host=f"{name}:{there.port}", Origin=origin))
+        assert found.status == 200
+    again = await there.send(plain(there, Content_Type='application/json; charset="UTF-8"'))
+    assert again.status == 200
 
 
 def _said(answer: Fault, _: ShowProof) -> Fault:
@@ -166,31 +164,30 @@ async def test_a_challenge_says_how_to_prove_oneself_and_an_allowance_which_meth
 
 
 async def test_what_is_published_of_a_gateway_is_the_same_for_every_name_and_needs_no_token(
-    tmp_path: Path,
+    there: Near,
 ) -> None:
-    async with near(tmp_path) as there:
-        for name in ("coder", "nobody"):
-            path = f"/.well-known/oauth-protected-resource/mcp/{name}"
-            found = await there.send(there.raw("", b"", verb="GET", path=path, without=("Authorization",)))
-            assert (found.status, found.headers["content-type"]) == (200, "application/json")
-            assert found.json == {
-                "resource": f"{DEFAULT_GATEWAY}/mcp/{name}",
-                "authorization_servers": ["https://as.example"],
-                "bearer_methods_supported": ["header"],
-                "scopes_supported": ["task"],
-                "dpop_signing_alg_values_supported": ["ES256"],
-                "resource_name": "Taskbound",
-            }
-        for path in (
-            "/.well-known/oauth-protected-resource",
-            "/.well-known/oauth-protected-resource/mcp",
-        ):
-            assert (await there.send(there.raw(TOKEN, b"", verb="GET", path=path))).status == 404
-        assert [type(one) for one in there.daemon.asks] == [Open]
+    for name in ("coder", "nobody"):
+        path = f"/.well-known/oauth-protected-resource/mcp/{name}"
+        found = await there.send(there.raw("", b"", verb="GET", path=path, without=("Authorization",)))
+        assert (found.status, found.headers["content-type"]) == (200, "application/json")
+        assert found.json == {
+            "resource": f"{DEFAULT_GATEWAY}/mcp/{name}",
+            "authorization_servers": ["https://as.example"],
+            "bearer_methods_supported": ["header"],
+            "scopes_supported": ["task"],
+            "dpop_signing_alg_values_supported": ["ES256"],
+            "resource_name": "Taskbound",
+        }
+    for path in (
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-protected-resource/mcp",
+    ):
+        assert (await there.send(there.raw(TOKEN, b"", verb="GET", path=path))).status == 404
+    assert [type(one) for one in there.daemon.asks] == [Open]
 
 
-async def test_a_connection_goes_on_after_a_request_without_a_body(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, await there.wire() as wire:
+async def test_a_connection_goes_on_after_a_request_without_a_body(there: Near) -> None:
+    async with await there.wire() as wire:
         for _ in range(3):
             wire.send(there.raw(TOKEN, b"", verb="DELETE"))
             assert (await wire.answer()).code == "no-session"
@@ -198,25 +195,24 @@ async def test_a_connection_goes_on_after_a_request_without_a_body(tmp_path: Pat
             assert (await wire.answer()).status == 200
 
 
-async def test_what_stands_behind_a_request_is_never_one(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        hidden = there.calling(TOKEN, "echo__echo", {"text": "hidden"})
-        # With it in one piece nothing of either is run.
-        found = await there.send(plain(there) + hidden)
-        assert (found.status, found.code) == (400, "bad-http")
-        assert there.daemon.asks == []
-        # A length that lies: what is beyond it refuses the whole.
-        body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-        found = await there.send(there.raw(TOKEN, body + hidden, length=len(body)))
-        assert (found.status, found.code) == (400, "bad-http")
-        assert there.daemon.asks == []
-        # After the request, while it is open: the connection ends, unheard.
-        there.daemon.silent = True
-        async with await there.wire() as wire:
-            wire.send(plain(there))
-            await there.until(lambda: bool(there.daemon.asks))
-            wire.send(hidden)
-            assert await wire.closed() == b""
+async def test_what_stands_behind_a_request_is_never_one(there: Near) -> None:
+    hidden = there.calling(TOKEN, "echo__echo", {"text": "hidden"})
+    # With it in one piece nothing of either is run.
+    found = await there.send(plain(there) + hidden)
+    assert (found.status, found.code) == (400, "bad-http")
+    assert there.daemon.asks == []
+    # A length that lies: what is beyond it refuses the whole.
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    found = await there.send(there.raw(TOKEN, body + hidden, length=len(body)))
+    assert (found.status, found.code) == (400, "bad-http")
+    assert there.daemon.asks == []
+    # After the request, while it is open: the connection ends, unheard.
+    there.daemon.silent = True
+    async with await there.wire() as wire:
+        wire.send(plain(there))
+        await there.until(lambda: bool(there.daemon.asks))
+        wire.send(hidden)
+        assert await wire.closed() == b""
 
 
 async def test_who_sends_slowly_is_told_so_and_closed(tmp_path: Path) -> None:
@@ -236,15 +232,14 @@ async def test_connection_without_a_first_request_is_closed_in_time(tmp_path: Pa
         assert await wire.closed() == b""
 
 
-async def test_half_a_request_is_never_run(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        whole = plain(there)
-        for cut in (10, len(whole) - 200, len(whole) - 1):
-            async with await there.wire() as wire:
-                wire.send(whole[:cut])
-                wire.writer.write_eof()
-                assert await wire.closed() == b""
-        assert there.daemon.asks == []
+async def test_half_a_request_is_never_run(there: Near) -> None:
+    whole = plain(there)
+    for cut in (10, len(whole) - 200, len(whole) - 1):
+        async with await there.wire() as wire:
+            wire.send(whole[:cut])
+            wire.writer.write_eof()
+            assert await wire.closed() == b""
+    assert there.daemon.asks == []
 
 
 async def test_idle_connections_make_room_for_newcomers_and_those_with_a_proven_task_stay(
@@ -293,9 +288,9 @@ async def test_bodies_that_are_being_read_have_a_bound_together(tmp_path: Path) 
 
 
 async def test_the_second_piece_of_an_answer_does_not_wait_until_the_first_was_acknowledged(
-    tmp_path: Path,
+    there: Near,
 ) -> None:
-    async with near(tmp_path) as there, await there.wire() as wire:
+    async with await there.wire() as wire:
         wire.send(plain(there))
         assert (await wire.answer()).status == 200
         (one,) = there.front._connections  # noqa: SLF001 -- how its socket is set is the point
@@ -305,18 +300,16 @@ async def test_the_second_piece_of_an_answer_does_not_wait_until_the_first_was_a
 
 
 @pytest.mark.parametrize("told", ["application/json", "*/*", "application/*;q=0.1", ""])
-async def test_who_takes_json_gets_json(tmp_path: Path, told: str) -> None:
-    async with near(tmp_path) as there:
-        found = await there.send(plain(there, Accept=told))
-        assert found.headers["content-type"] == "application/json"
+async def test_who_takes_json_gets_json(there: Near, told: str) -> None:
+    found = await there.send(plain(there, Accept=told))
+    assert found.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize(
     "told", ["text/event-stream", "text/event-stream, application/json", "application/json;q=0.5, text/*"]
 )
-async def test_who_would_rather_have_a_stream_gets_one(tmp_path: Path, told: str) -> None:
-    async with near(tmp_path) as there:
-        found = await there.send(plain(there, Accept=told))
-        assert found.headers["content-type"] == "text/event-stream"
-        assert found.headers["x-accel-buffering"] == "no"
-        assert [one["id"] for one in found.events] == [1]
+async def test_who_would_rather_have_a_stream_gets_one(there: Near, told: str) -> None:
+    found = await there.send(plain(there, Accept=told))
+    assert found.headers["content-type"] == "text/event-stream"
+    assert found.headers["x-accel-buffering"] == "no"
+    assert [one["id"] for one in found.events] == [1]

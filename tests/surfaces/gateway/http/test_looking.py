@@ -132,8 +132,8 @@ async def test_the_end_of_a_token_closes_no_stream_of_a_session_that_came_with_a
         assert (first.outside is None, second.outside is None) == (True, False)
 
 
-async def test_a_result_that_speaks_of_an_error_is_none(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, await there.wire() as wire:
+async def test_a_result_that_speaks_of_an_error_is_none(there: Near) -> None:
+    async with await there.wire() as wire:
         wire.send(there.modern(TOKEN, LISTEN))
         await wire.head()
         await wire.event()

@@ -41,8 +41,8 @@ async def opening(there: Near, stack: AsyncExitStack, held: Any) -> tuple[list[W
     return wires, first
 
 
-async def test_a_token_that_is_refused_as_a_seat_opens_spoils_it_for_no_other_one(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_a_token_that_is_refused_as_a_seat_opens_spoils_it_for_no_other_one(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
         with there.daemon.holding(Open) as held:
             wires, first = await opening(there, stack, held)
@@ -76,10 +76,8 @@ async def test_a_token_with_which_a_connection_was_refused_is_not_tried_again_on
         assert tried.count("long") == len(tried) - 1
 
 
-async def test_a_task_that_is_over_as_its_seat_opens_is_asked_about_with_no_other_token(
-    tmp_path: Path,
-) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_a_task_that_is_over_as_its_seat_opens_is_asked_about_with_no_other_token(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
         with there.daemon.holding(Open) as held:
             wires, first = await opening(there, stack, held)
@@ -99,15 +97,14 @@ async def test_who_waits_for_a_seat_whose_connection_cannot_even_be_tried_is_tol
         assert (found.status, found.code) == (503, "daemon-lost")
 
 
-async def test_a_seat_that_was_never_opened_is_none_and_the_next_request_opens_one(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        there.daemon.on[Open] = lambda ask: (
-            Fault(code="token-revoked", message="no", family="unproven") if ask.token else None
-        )
-        found = await there.send(there.modern(TOKEN, LIST))
-        assert (found.status, found.code) == (401, "token-revoked")
-        del there.daemon.on[Open]
-        assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+async def test_a_seat_that_was_never_opened_is_none_and_the_next_request_opens_one(there: Near) -> None:
+    there.daemon.on[Open] = lambda ask: (
+        Fault(code="token-revoked", message="no", family="unproven") if ask.token else None
+    )
+    found = await there.send(there.modern(TOKEN, LIST))
+    assert (found.status, found.code) == (401, "token-revoked")
+    del there.daemon.on[Open]
+    assert (await there.send(there.modern(TOKEN, LIST))).status == 200
 
 
 def test_a_seat_for_which_nobody_waits_is_refused_without_a_word_in_the_log(
@@ -130,8 +127,8 @@ def test_a_seat_for_which_nobody_waits_is_refused_without_a_word_in_the_log(
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
-async def test_who_leaves_while_a_seat_opens_takes_nobody_along(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_who_leaves_while_a_seat_opens_takes_nobody_along(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
         with there.daemon.holding(Open) as held:
             wires, first = await opening(there, stack, held)

@@ -122,17 +122,15 @@ async def test_law_10_a_stream_ends_with_the_task_and_when_nobody_says_that_it_m
                 pass
 
 
-async def test_a_modern_client_has_no_such_stream_and_a_legacy_one_needs_its_session(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        modern = await there.send(there.raw(TOKEN, b"", verb="GET", MCP_Protocol_Version=MODERN))
-        assert (modern.status, modern.code) == (405, "http-method")
-        none = await there.send(there.raw(TOKEN, b"", verb="GET"))
-        assert (none.status, none.code) == (400, "no-session")
+async def test_a_modern_client_has_no_such_stream_and_a_legacy_one_needs_its_session(there: Near) -> None:
+    modern = await there.send(there.raw(TOKEN, b"", verb="GET", MCP_Protocol_Version=MODERN))
+    assert (modern.status, modern.code) == (405, "http-method")
+    none = await there.send(there.raw(TOKEN, b"", verb="GET"))
+    assert (none.status, none.code) == (400, "no-session")
 
 
-async def test_a_session_of_another_token_is_none(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        old = await Old.begin(there)
-        raw = there.raw(OTHER, b"", verb="GET", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25")
-        found = await there.send(raw)
-        assert (found.status, found.code) == (404, "unknown-session")
+async def test_a_session_of_another_token_is_none(there: Near) -> None:
+    old = await Old.begin(there)
+    raw = there.raw(OTHER, b"", verb="GET", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25")
+    found = await there.send(raw)
+    assert (found.status, found.code) == (404, "unknown-session")

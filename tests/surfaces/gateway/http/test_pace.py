@@ -161,10 +161,8 @@ async def test_who_waited_for_a_token_that_turns_out_to_be_a_strangers_is_a_stra
         assert there.daemon.count(ShowProof) == 2
 
 
-async def test_who_waits_for_the_first_with_its_token_and_leaves_is_waited_with_no_more(
-    tmp_path: Path,
-) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_who_waits_for_the_first_with_its_token_and_leaves_is_waited_with_no_more(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         there.daemon.on[ShowProof] = judged
         work = there.front._work  # noqa: SLF001 -- that they are waited with is the point
         with there.daemon.holding(ShowProof) as held:
@@ -183,9 +181,9 @@ async def test_who_waits_for_the_first_with_its_token_and_leaves_is_waited_with_
 
 
 async def test_where_the_first_finds_no_daemon_those_who_waited_do_not_find_it_one_after_another(
-    tmp_path: Path,
+    there: Near,
 ) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
         there.daemon.on[ShowProof] = judged
         with there.daemon.holding(ShowProof) as held:
             wires = [await asked(there, stack, TOKEN, 1)]
@@ -220,8 +218,8 @@ def test_a_network_is_counted_as_one_address_and_is_forgotten_once_nothing_of_it
     assert not caplog.records
 
 
-async def test_another_address_with_the_same_token_waits_for_nobody(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_another_address_with_the_same_token_waits_for_nobody(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         there.daemon.on[ShowProof] = judged
         with there.daemon.holding(ShowProof) as held:
             wires = [await asked(there, stack, TOKEN, host) for host in (1, 2)]
@@ -236,8 +234,8 @@ async def test_another_address_with_the_same_token_waits_for_nobody(tmp_path: Pa
         assert [(await one.answer()).status for one in (wires[0], wires[2])] == [200, 401]
 
 
-async def test_who_waits_while_the_daemon_cannot_be_reached_does_not_try_it_once_more(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, AsyncExitStack() as stack:
+async def test_who_waits_while_the_daemon_cannot_be_reached_does_not_try_it_once_more(there: Near) -> None:
+    async with AsyncExitStack() as stack:
         with there.daemon.holding(Open) as held:
             wires = [await asked(there, stack, f"token.{number}", 1) for number in range(9)]
             await held.next()

@@ -102,30 +102,28 @@ def unspoken(there: Near) -> list[Case]:
 
 
 async def test_headers_that_say_something_else_than_the_body_are_refused_and_a_call_with_them_is_recorded(
-    tmp_path: Path,
+    there: Near,
 ) -> None:
-    async with near(tmp_path) as there:
-        cases = [*mismatched(there), *unspoken(there)]
-        for raw, status, code in cases:
-            found = await there.send(raw)
-            assert (found.status, found.json["error"]["code"]) == (status, code), raw
-            assert found.json["id"] == 1
-        # The calls, and the one that would be an action in another revision.
-        assert there.refused == ["header-mismatch"] * 4 + ["unknown-method"]
-        versions = (await there.send(cases[10][0])).json["error"]["data"]
-        assert (versions["requested"], MODERN in versions["supported"]) == ("v999.0.0", True)
+    cases = [*mismatched(there), *unspoken(there)]
+    for raw, status, code in cases:
+        found = await there.send(raw)
+        assert (found.status, found.json["error"]["code"]) == (status, code), raw
+        assert found.json["id"] == 1
+    # The calls, and the one that would be an action in another revision.
+    assert there.refused == ["header-mismatch"] * 4 + ["unknown-method"]
+    versions = (await there.send(cases[10][0])).json["error"]["data"]
+    assert (versions["requested"], MODERN in versions["supported"]) == ("v999.0.0", True)
 
 
-async def test_headers_that_say_the_same_in_another_way_are_taken(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        name = b64encode(b"echo__echo").decode()
-        for told in ("  echo__echo  ", f"=?base64?{name}?="):
-            found = await there.call(TOKEN, "echo__echo", {}, Mcp_Name=told)
-            assert found.status == 200
-        lower = there.modern(TOKEN, LIST).replace(b"Mcp-Method", b"mcp-method")
-        assert (await there.send(lower)).status == 200
-        assert (await there.send(there.modern(TOKEN, with_meta(less("clientInfo"))))).status == 200
-        assert there.refused == []
+async def test_headers_that_say_the_same_in_another_way_are_taken(there: Near) -> None:
+    name = b64encode(b"echo__echo").decode()
+    for told in ("  echo__echo  ", f"=?base64?{name}?="):
+        found = await there.call(TOKEN, "echo__echo", {}, Mcp_Name=told)
+        assert found.status == 200
+    lower = there.modern(TOKEN, LIST).replace(b"Mcp-Method", b"mcp-method")
+    assert (await there.send(lower)).status == 200
+    assert (await there.send(there.modern(TOKEN, with_meta(less("clientInfo"))))).status == 200
+    assert there.refused == []
 
 
 SCHEMA: JsonValue = {

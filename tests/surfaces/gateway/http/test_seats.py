@@ -10,7 +10,7 @@ from taskbound.wire.connection import Bind, Bound, Fault, Open, Seated, ShowProo
 from taskbound.wire.mcp.message import MODERN
 from tests.peers.commands import echo
 from tests.peers.daemon import FAR
-from tests.surfaces.gateway.http.fronting import OTHER, TASKS, TOKEN, near
+from tests.surfaces.gateway.http.fronting import OTHER, TASKS, TOKEN, Near, near
 
 pytestmark = pytest.mark.anyio
 
@@ -19,34 +19,31 @@ LISTEN = {"method": "subscriptions/listen", "params": {"notifications": {"toolsL
 
 
 @pytest.mark.parametrize("code", ["unknown-token", "token-revoked", "task-ended", "task-expired"])
-async def test_a_token_that_the_daemon_refuses_is_refused_by_that_name(tmp_path: Path, code: str) -> None:
-    async with near(tmp_path) as there:
-        there.daemon.on[ShowProof] = lambda _: Fault(code=code, message="no", family="unproven")
-        for _ in range(3):
-            found = await there.send(there.modern(TOKEN, LIST))
-            assert (found.status, found.code) == (401, code)
-        assert [type(one) for one in there.daemon.asks] == [Open, *[ShowProof] * 3]
-        assert there.front._seats == {}  # noqa: SLF001 -- that nothing is kept is the point
+async def test_a_token_that_the_daemon_refuses_is_refused_by_that_name(there: Near, code: str) -> None:
+    there.daemon.on[ShowProof] = lambda _: Fault(code=code, message="no", family="unproven")
+    for _ in range(3):
+        found = await there.send(there.modern(TOKEN, LIST))
+        assert (found.status, found.code) == (401, code)
+    assert [type(one) for one in there.daemon.asks] == [Open, *[ShowProof] * 3]
+    assert there.front._seats == {}  # noqa: SLF001 -- that nothing is kept is the point
 
 
-async def test_a_task_that_the_daemon_opens_no_connection_for_is_refused_by_that_name(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        there.daemon.on[Open] = lambda ask: (
-            Fault(code="task-ended", message="no") if ask.role == "gateway" else None
-        )
-        for _ in range(2):
-            found = await there.send(there.modern(TOKEN, LIST))
-            assert (found.status, found.code) == (401, "task-ended")
-        assert there.front._seats == {}  # noqa: SLF001 -- that nothing is kept is the point
+async def test_a_task_that_the_daemon_opens_no_connection_for_is_refused_by_that_name(there: Near) -> None:
+    there.daemon.on[Open] = lambda ask: (
+        Fault(code="task-ended", message="no") if ask.role == "gateway" else None
+    )
+    for _ in range(2):
+        found = await there.send(there.modern(TOKEN, LIST))
+        assert (found.status, found.code) == (401, "task-ended")
+    assert there.front._seats == {}  # noqa: SLF001 -- that nothing is kept is the point
 
 
-async def test_each_task_has_a_connection_of_its_own_and_keeps_it_for_all_its_tokens(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        there.daemon.tasks = TASKS | {"renewed": "tsk_1"}
-        for token in (TOKEN, OTHER, TOKEN, "renewed", OTHER):
-            assert (await there.send(there.modern(token, LIST))).status == 200
-        seats = [one for one in there.daemon.opened if one.role == "gateway"]
-        assert [(one.agent, one.token) for one in seats] == [("coder", TOKEN), ("coder", OTHER)]
+async def test_each_task_has_a_connection_of_its_own_and_keeps_it_for_all_its_tokens(there: Near) -> None:
+    there.daemon.tasks = TASKS | {"renewed": "tsk_1"}
+    for token in (TOKEN, OTHER, TOKEN, "renewed", OTHER):
+        assert (await there.send(there.modern(token, LIST))).status == 200
+    seats = [one for one in there.daemon.opened if one.role == "gateway"]
+    assert [(one.agent, one.token) for one in seats] == [("coder", TOKEN), ("coder", OTHER)]
 
 
 async def test_a_connection_that_broke_is_opened_with_the_token_that_holds_longest_or_the_next(
@@ -74,17 +71,16 @@ async def test_a_connection_that_broke_is_opened_with_the_token_that_holds_longe
         assert tried() == ["first", "second", "third"]
 
 
-async def test_a_seat_keeps_the_sixteen_tokens_that_hold_longest(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        there.daemon.on[ShowProof] = lambda ask: Seated(
-            task="tsk_1",
-            token=(text := ask.shown.authorization.removeprefix("Bearer ")),
-            until=FAR - int(text),
-        )
-        for number in range(20):
-            assert (await there.send(there.modern(str(number), LIST))).status == 200
-        (seat,) = there.front._seats.values()  # noqa: SLF001 -- what is kept is the point
-        assert [number for number in range(20) if seat.holds(str(number))] == list(range(16))
+async def test_a_seat_keeps_the_sixteen_tokens_that_hold_longest(there: Near) -> None:
+    there.daemon.on[ShowProof] = lambda ask: Seated(
+        task="tsk_1",
+        token=(text := ask.shown.authorization.removeprefix("Bearer ")),
+        until=FAR - int(text),
+    )
+    for number in range(20):
+        assert (await there.send(there.modern(str(number), LIST))).status == 200
+    (seat,) = there.front._seats.values()  # noqa: SLF001 -- what is kept is the point
+    assert [number for number in range(20) if seat.holds(str(number))] == list(range(16))
 
 
 def test_a_token_that_is_held_does_not_show_its_text() -> None:
@@ -92,27 +88,26 @@ def test_a_token_that_is_held_does_not_show_its_text() -> None:
     assert (repr(held), f"{held}") == ("Held('tok_1')", "Held('tok_1')")
 
 
-async def test_a_daemon_that_is_lost_has_refused_no_token(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        ends = {"first": 1, "second": 3, "third": 2}
+async def test_a_daemon_that_is_lost_has_refused_no_token(there: Near) -> None:
+    ends = {"first": 1, "second": 3, "third": 2}
 
-        def seated(ask: ShowProof) -> Seated:
-            text = ask.shown.authorization.removeprefix("Bearer ")
-            return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
+    def seated(ask: ShowProof) -> Seated:
+        text = ask.shown.authorization.removeprefix("Bearer ")
+        return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
 
-        there.daemon.on[ShowProof] = seated
-        for token in ends:
-            assert (await there.send(there.modern(token, LIST))).status == 200
-        tried: list[str] = []
+    there.daemon.on[ShowProof] = seated
+    for token in ends:
+        assert (await there.send(there.modern(token, LIST))).status == 200
+    tried: list[str] = []
 
-        def lost(ask: Open) -> None:
-            tried.append(ask.token)
-            there.daemon.drop()
-
-        there.daemon.on[Open] = lost
+    def lost(ask: Open) -> None:
+        tried.append(ask.token)
         there.daemon.drop()
-        await there.until(lambda: len(tried) > 2)
-        assert set(tried) == {"second"}
+
+    there.daemon.on[Open] = lost
+    there.daemon.drop()
+    await there.until(lambda: len(tried) > 2)
+    assert set(tried) == {"second"}
 
 
 async def test_a_call_names_the_token_that_it_came_with(tmp_path: Path) -> None:
@@ -176,17 +171,16 @@ async def test_a_call_is_cancelled_when_its_token_is_taken_away_and_not_when_it_
             assert (await there.daemon.asked(Outcome)).outcome == outcome
 
 
-async def test_without_a_daemon_nobody_is_served_and_with_one_they_are(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        await there.daemon.stop()
-        found = await there.send(there.modern(TOKEN, LIST))
-        assert (found.status, found.code) == (503, "daemon-lost")
-        await there.daemon.listen()
-        assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+async def test_without_a_daemon_nobody_is_served_and_with_one_they_are(there: Near) -> None:
+    await there.daemon.stop()
+    found = await there.send(there.modern(TOKEN, LIST))
+    assert (found.status, found.code) == (503, "daemon-lost")
+    await there.daemon.listen()
+    assert (await there.send(there.modern(TOKEN, LIST))).status == 200
 
 
-async def test_a_stream_tells_of_changes_and_ends_with_its_task(tmp_path: Path) -> None:
-    async with near(tmp_path) as there, await there.wire() as wire:
+async def test_a_stream_tells_of_changes_and_ends_with_its_task(there: Near) -> None:
+    async with await there.wire() as wire:
         wire.send(there.modern(TOKEN, LISTEN | {"id": "s"}))
         head = await wire.head()
         assert (head.status, head.headers["x-accel-buffering"]) == (200, "no")
@@ -235,10 +229,9 @@ async def test_an_open_stream_is_closed_when_nobody_says_any_more_whether_it_may
             pass
 
 
-async def test_what_is_listened_for_needs_a_stream(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        found = await there.send(there.modern(TOKEN, LISTEN, Accept="application/json"))
-        assert (found.status, found.code) == (406, "not-acceptable")
+async def test_what_is_listened_for_needs_a_stream(there: Near) -> None:
+    found = await there.send(there.modern(TOKEN, LISTEN, Accept="application/json"))
+    assert (found.status, found.code) == (406, "not-acceptable")
 
 
 async def test_a_modern_client_that_goes_away_has_cancelled_and_a_legacy_one_has_not(tmp_path: Path) -> None:
@@ -283,23 +276,20 @@ async def test_a_legacy_client_cancels_what_is_open_in_its_session_and_nothing_e
                 assert (ended.status, ended.events) == (200, [])
 
 
-async def test_the_session_of_another_task_is_none(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        session = await there.initialize(TOKEN)
-        for raw in (
-            there.legacy(OTHER, {"id": 1, "method": "tools/list"}, session),
-            there.raw(OTHER, b"", verb="DELETE", Mcp_Session_Id=session),
-            there.legacy(TOKEN, {"id": 1, "method": "tools/list"}, f"{session}x"),
-        ):
-            found = await there.send(raw)
-            assert (found.status, found.code) == (404, "unknown-session")
-        none = await there.send(there.legacy(TOKEN, {"id": 1, "method": "tools/list"}))
-        assert (none.status, none.code) == (400, "no-session")
-        assert (
-            await there.send(there.legacy(TOKEN, {"id": 1, "method": "tools/list"}, session))
-        ).status == 200
-        modern = there.raw(TOKEN, b"", verb="DELETE", Mcp_Session_Id=session, MCP_Protocol_Version=MODERN)
-        assert (await there.send(modern)).status == 405
+async def test_the_session_of_another_task_is_none(there: Near) -> None:
+    session = await there.initialize(TOKEN)
+    for raw in (
+        there.legacy(OTHER, {"id": 1, "method": "tools/list"}, session),
+        there.raw(OTHER, b"", verb="DELETE", Mcp_Session_Id=session),
+        there.legacy(TOKEN, {"id": 1, "method": "tools/list"}, f"{session}x"),
+    ):
+        found = await there.send(raw)
+        assert (found.status, found.code) == (404, "unknown-session")
+    none = await there.send(there.legacy(TOKEN, {"id": 1, "method": "tools/list"}))
+    assert (none.status, none.code) == (400, "no-session")
+    assert (await there.send(there.legacy(TOKEN, {"id": 1, "method": "tools/list"}, session))).status == 200
+    modern = there.raw(TOKEN, b"", verb="DELETE", Mcp_Session_Id=session, MCP_Protocol_Version=MODERN)
+    assert (await there.send(modern)).status == 405
 
 
 async def test_sessions_have_a_bound_and_the_one_that_was_used_least_lately_makes_room(
@@ -316,28 +306,27 @@ async def test_sessions_have_a_bound_and_the_one_that_was_used_least_lately_make
         assert found == [200, 404, 200]
 
 
-async def test_what_is_malformed_is_refused_as_on_a_pipe_and_recorded(tmp_path: Path) -> None:
-    async with near(tmp_path) as there:
-        call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b","name":"c__d"}}'
-        cases = [
-            (call, "duplicate-key"),
-            (b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}]', "batch"),
-            (b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{}}', "bad-id"),
-            (b'{"jsonrpc":"2.0","method":"tools/call","params":{}}', "no-session"),
-            (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":NaN}}', "not-finite"),
-            (b'{"jsonrpc":"2.0","id":1,\n"method":"tools/call",\n"params":{}}trailing', "trailing-data"),
-            (b"\xff", "not-utf8"),
-            (b"", "empty-document"),
-        ]
-        for body, code in cases:
-            found = await there.send(there.raw(TOKEN, body))
-            assert (found.status, found.code) == (400, code), body
-        assert there.refused == [code for _, code in cases]
-        body = b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a__b"}}'
-        raw = there.raw(TOKEN, body, MCP_Protocol_Version=MODERN, Mcp_Method="tools/call", Mcp_Name="a__b")
-        lost = await there.send(raw)  # a request that lost its id would run without an answer
-        assert (lost.status, lost.code) == (400, "bad-id")
-        assert there.refused[-1] == "bad-id"
+async def test_what_is_malformed_is_refused_as_on_a_pipe_and_recorded(there: Near) -> None:
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b","name":"c__d"}}'
+    cases = [
+        (call, "duplicate-key"),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}]', "batch"),
+        (b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{}}', "bad-id"),
+        (b'{"jsonrpc":"2.0","method":"tools/call","params":{}}', "no-session"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":NaN}}', "not-finite"),
+        (b'{"jsonrpc":"2.0","id":1,\n"method":"tools/call",\n"params":{}}trailing', "trailing-data"),
+        (b"\xff", "not-utf8"),
+        (b"", "empty-document"),
+    ]
+    for body, code in cases:
+        found = await there.send(there.raw(TOKEN, body))
+        assert (found.status, found.code) == (400, code), body
+    assert there.refused == [code for _, code in cases]
+    body = b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a__b"}}'
+    raw = there.raw(TOKEN, body, MCP_Protocol_Version=MODERN, Mcp_Method="tools/call", Mcp_Name="a__b")
+    lost = await there.send(raw)  # a request that lost its id would run without an answer
+    assert (lost.status, lost.code) == (400, "bad-id")
+    assert there.refused[-1] == "bad-id"
 
 
 async def test_a_seat_that_nobody_uses_is_given_up_and_taken_again(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.surfaces.gateway.http.test_giving_up import PATIENT, begun, old_strea
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.gateway.http.fronting import Near
+
 pytestmark = pytest.mark.anyio
 
 
@@ -91,31 +93,27 @@ async def test_the_end_of_a_session_cancels_what_is_open_in_it(tmp_path: Path) -
         assert (await there.daemon.asked(Outcome)).outcome == "not-sent"
 
 
-async def test_a_refusal_within_a_session_is_no_status_and_a_stream_is_not_come_back_to(
-    tmp_path: Path,
-) -> None:
-    async with near(tmp_path) as there:
-        session = await there.initialize(TOKEN)
-        found = await there.send(there.legacy(TOKEN, {"id": 1, "method": "unknown/method"}, session))
-        assert (found.status, found.json["error"]["code"]) == (200, -32601)
-        listen = {"id": 1, "method": "subscriptions/listen", "params": {"notifications": {}}}
-        found = await there.send(there.legacy(TOKEN, listen, session, Accept="application/json"))
-        assert (found.status, found.json["error"]["code"]) == (200, -32601)
-        back = there.raw(TOKEN, b"", verb="GET", Mcp_Session_Id=session, Last_Event_ID="1")
-        assert (await there.send(back)).status == 405
+async def test_a_refusal_within_a_session_is_no_status_and_a_stream_is_not_come_back_to(there: Near) -> None:
+    session = await there.initialize(TOKEN)
+    found = await there.send(there.legacy(TOKEN, {"id": 1, "method": "unknown/method"}, session))
+    assert (found.status, found.json["error"]["code"]) == (200, -32601)
+    listen = {"id": 1, "method": "subscriptions/listen", "params": {"notifications": {}}}
+    found = await there.send(there.legacy(TOKEN, listen, session, Accept="application/json"))
+    assert (found.status, found.json["error"]["code"]) == (200, -32601)
+    back = there.raw(TOKEN, b"", verb="GET", Mcp_Session_Id=session, Last_Event_ID="1")
+    assert (await there.send(back)).status == 405
 
 
 async def test_a_call_that_is_refused_before_it_is_one_is_answered_by_its_id_and_recorded(
-    tmp_path: Path,
+    there: Near,
 ) -> None:
-    async with near(tmp_path) as there:
-        call = {"id": 7, "method": "tools/call", "params": {"name": "echo__echo", "arguments": {}}}
-        found = await there.send(there.legacy(TOKEN, call, "nobody-s"))
-        assert (found.status, found.code, found.json["id"]) == (404, "unknown-session", 7)
-        twice = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":1,"a":2}}'
-        found = await there.send(there.raw(TOKEN, twice))
-        assert (found.status, found.code, found.json["id"]) == (400, "duplicate-key", 7)
-        await there.until(lambda: there.refused == ["unknown-session", "duplicate-key"])
+    call = {"id": 7, "method": "tools/call", "params": {"name": "echo__echo", "arguments": {}}}
+    found = await there.send(there.legacy(TOKEN, call, "nobody-s"))
+    assert (found.status, found.code, found.json["id"]) == (404, "unknown-session", 7)
+    twice = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":1,"a":2}}'
+    found = await there.send(there.raw(TOKEN, twice))
+    assert (found.status, found.code, found.json["id"]) == (400, "duplicate-key", 7)
+    await there.until(lambda: there.refused == ["unknown-session", "duplicate-key"])
 
 
 @pytest.mark.parametrize("request_id", [True, [1], {"id": 1}, None])
