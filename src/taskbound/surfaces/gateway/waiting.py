@@ -107,7 +107,7 @@ class Holds:
             over = await self._look(call, min(left, _LOOK)) if left > 0 and call.cause is None else None
             if call.cause is not None:
                 if call.is_left:
-                    await self._leave(call)
+                    await _leave(self._link, call.held)
                 return answer
             if left <= 0:
                 return answer
@@ -148,12 +148,13 @@ class Holds:
             del self._waiting[call.held]
         return self._over.pop(call.held, None)
 
-    async def _leave(self, call: Call) -> None:
-        """Withdraws the question; an unreachable daemon notices the connection's end."""
-        try:
-            await self._link.ask_any(LeaveHold(action=call.held))
-        except TaskboundError:
-            return
+
+async def _leave(link: Link, action: str) -> None:
+    """Withdraws the question; an unreachable daemon notices the connection's end."""
+    try:
+        await link.ask_any(LeaveHold(action=action))
+    except TaskboundError:
+        return
 
 
 def _ended(answer: Refused, over: HoldPush) -> Refused:
@@ -203,12 +204,5 @@ class Readings:
         if not isinstance(answer, Refused):
             return ""
         if answer.code == "held":
-            await self._leave(answer.action)
+            await _leave(self._link, answer.action)
         return answer.action
-
-    async def _leave(self, action: str) -> None:
-        """Withdraws the question; an unreachable daemon notices the connection's end."""
-        try:
-            await self._link.ask_any(LeaveHold(action=action))
-        except TaskboundError:
-            return

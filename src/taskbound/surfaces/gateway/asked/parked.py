@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+    from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.mcp.message import Request
@@ -269,20 +269,8 @@ class _Way:
         self._key = key
         self._question = question
 
-    def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
-        self,
-        tool: str,
-        arguments: bytes,
-        answer: Callable[[UpstreamAnswer], None],
-        *,
-        key: str = "",
-        progress: Told | None = None,
-        logged: Logged | None = None,
-        action: str = "",
-        turn: Turn | None = None,
-    ) -> int:
+    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], **_: object) -> int:
         """Asks, with the server's label first, once the other questions of the round are allowed too."""
-        del key, progress, logged, action, turn
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
         put = _Put(self._together.next_number(), tool, shown, answer, self._key)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+    from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.mcp.message import Id
@@ -113,19 +113,7 @@ class _Way:
         self._parent = parent
         self._question = question
 
-    def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
-        self,
-        tool: str,
-        arguments: bytes,
-        answer: Callable[[UpstreamAnswer], None],
-        *,
-        key: str = "",
-        progress: Told | None = None,
-        logged: Logged | None = None,
-        action: str = "",
-        turn: Turn | None = None,
-    ) -> int:
-        del key, progress, logged, action, turn
+    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], **_: object) -> int:
         asked = self._question
         errand = self._parent.errand
         name = errand.name if errand is not None else ""
