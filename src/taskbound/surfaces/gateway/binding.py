@@ -63,15 +63,12 @@ class Ears:
     updated: Callable[[Running, str], None] = _deaf
     """The resource of this URI changed."""
     logged: Callable[[Running, Mapping[str, JsonValue]], None] = _deaf
-    """A log message outside any known call."""
     ended: Callable[[Running], None] = _deaf
-    """The server has ended."""
     offered: Callable[[Running], frozenset[str]] = _offers_nothing
     """The question capabilities to declare to a server at its start (`asked.offers`; rule 5)."""
     asked: Callable[[Running, Question], None] = _refuses
     """The server asks the client of a call."""
     withdrawn: Callable[[Question], None] = _deaf
-    """The server withdrew this question."""
 
 
 class Running:

@@ -100,9 +100,7 @@ class Call:
     action: str = ""
     task: str = ""
     asked: Asked | None = None
-    """The question already sent to the daemon."""
     held: str = ""
-    """The id of the held action."""
     changed: tuple[Changed, ...] = ()
     """What approvers narrowed, compared with the client's arguments."""
     cause: Cause | None = None
@@ -111,7 +109,6 @@ class Call:
     read: tuple[str, ...] | None = None
     """The actions that read its operands, for the next question to the daemon."""
     reading: Call | None = None
-    """The reading that is running."""
     running: Running | None = None
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
@@ -119,13 +116,10 @@ class Call:
     digest: bytes = b""
     """Digest of the client's request: a retry with a state must be the same request."""
     offers: Mapping[str, JsonValue] = field(default_factory=dict)
-    """The capabilities of its client."""
     towards: Way | None = None
     """The client, if the call is a server's question; None if it goes to its server."""
     questions: set[Call] = field(default_factory=set)
-    """Open questions of its server."""
     asked_for: int = 0
-    """How many questions its server has asked."""
     knows_tasks: bool = False
     """Whether its client accepts an MCP task as the answer (2026-07-28)."""
     patience: asyncio.TimerHandle | None = None

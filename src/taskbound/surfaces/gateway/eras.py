@@ -73,7 +73,6 @@ class Terms:
 
     modern: bool
     key: str = ""
-    """The client's idempotency key."""
     progress: int | str | None = None
     """The client's progress token for this request, if any."""
     level: str = ""

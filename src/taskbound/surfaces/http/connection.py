@@ -55,7 +55,6 @@ class RawHead:
     """A request's head as it was written."""
 
     verb: str
-    """The HTTP method."""
     target: str
     fields: Sequence[tuple[bytes, bytes]] = field(repr=False)
     """Lower-case names and values of headers, in order; they may be credentials, and are in no `repr`."""

@@ -64,9 +64,7 @@ class Known:
     hosts: frozenset[str]
     """What `Host` may be."""
     documents: frozenset[str]
-    """Paths of what is read and is no operation."""
     forms: frozenset[str] = frozenset()
-    """Paths that a form is posted to."""
     evaluations: frozenset[str] = frozenset()
     """Paths at which AuthZEN is spoken."""
     pages: Callable[[str], str] = _no_page

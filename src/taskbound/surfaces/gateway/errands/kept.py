@@ -71,9 +71,7 @@ class Errand:
     updated: int
     status: TaskStatus = TaskStatus.WORKING
     result: bytes = b""
-    """The result, as it is kept."""
     error: bytes = b""
-    """The error, as it is kept."""
     given: bool = False
     """Whether its client got the result."""
     withheld: bool = False
@@ -81,7 +79,6 @@ class Errand:
     counted: int = 0
     """Its bytes that count against the connection's bound."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once it has ended."""
     waiting: list[Id] = field(default_factory=list)
     """The requests by which a client of 2025-11-25 waits for it."""
     until: float = 0.0

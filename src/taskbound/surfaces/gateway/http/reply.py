@@ -49,7 +49,6 @@ class Head:
 
     verb: str
     agent: str
-    """The agent whose gateway the path names."""
     token: str
     """The text of the token; empty where what is published is read."""
     headers: Mapping[str, str]
@@ -57,11 +56,8 @@ class Head:
     length: int
     """Bytes of the body."""
     json: bool
-    """Whether the client takes one JSON document."""
     stream: bool
-    """Whether it takes a stream of events."""
     eager: bool
-    """Whether it would rather have the stream."""
 
     @property
     def version(self) -> str:

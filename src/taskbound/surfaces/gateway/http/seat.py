@@ -54,7 +54,6 @@ class Session:
     name: str
     used: float
     capabilities: Mapping[str, JsonValue]
-    """What its client has declared."""
     open: dict[Id, int] = field(default_factory=dict)
     """By the client's id: the number of the exchange that it is open in."""
     talk: Talk = field(default_factory=Talk)

@@ -126,7 +126,6 @@ class Asked:
 
     ask: EvaluateActions
     many: bool
-    """Whether the answers form a list."""
 
 
 def read_evaluation(body: bytes) -> Asked:
