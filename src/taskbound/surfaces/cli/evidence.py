@@ -87,10 +87,7 @@ def add(
 @command(issuers, "list", examples="taskbound task issuer list")
 def list_all(session: Session) -> None:
     """List the issuers whose evidence is accepted, and their keys."""
-    found = session.ask(ListIssuers(), IssuerRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListIssuers(), IssuerRows)
     if not found.rows:
         session.screen.line("no issuers; add one with `taskbound task issuer add`")
     for one in found.rows:

@@ -76,10 +76,7 @@ def add(
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
     """List the services and their owners."""
-    found = session.ask(ListServices(), ServiceRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListServices(), ServiceRows)
     session.screen.table(
         ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
         [
@@ -100,10 +97,7 @@ def list_all(session: Session) -> None:
 @command(app, "show", examples="taskbound service show payments")
 def show(session: Session, name: ServiceArgument) -> None:
     """Show one service with its keys, including removed ones."""
-    found = session.ask(ShowService(name=name), ServiceDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowService(name=name), ServiceDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     fields: list[tuple[str, str | int | tuple[str, ...]]] = [

@@ -182,10 +182,7 @@ def start(
         heartbeat=heartbeat,
         grace=grace,
     )
-    task = session.ask(order, TaskDetail)
-    if session.screen.json:
-        session.screen.document(task)
-        return
+    task = session.show(order, TaskDetail)
     show_task(session.screen, task)
 
 
@@ -224,10 +221,7 @@ def delegate(
         heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
         grace=parse_seconds(grace) if grace else 0,
     )
-    task = session.ask(order, TaskDetail)
-    if session.screen.json:
-        session.screen.document(task)
-        return
+    task = session.show(order, TaskDetail)
     show_task(session.screen, task)
 
 
@@ -238,20 +232,14 @@ def step(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
 ) -> None:
     """Enter the next step: its grants apply, and earlier grants end unless the step keeps them."""
-    found = session.ask(StepTask(task=whole_task(session, task), name=name), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(StepTask(task=whole_task(session, task), name=name), TaskDetail)
     show_task(session.screen, found)
 
 
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, the rest of its limits, and its result."""
-    found = session.ask(ShowTask(task=whole_task(session, task)), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowTask(task=whole_task(session, task)), TaskDetail)
     show_task(session.screen, found)
 
 
@@ -264,10 +252,7 @@ def list_tasks(
     before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
 ) -> None:
     """List tasks, newest first."""
-    page = session.ask(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
     session.screen.table(
         ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"),
         [
@@ -286,7 +271,7 @@ def list_tasks(
         else "no tasks; start one with `taskbound task start` or `taskbound run`",
     )
     if page.more:
-        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].task)}`", "dim")
+        session.screen.hint(f"there are more: go on with `--before {shown(page.rows[-1].task)}`")
 
 
 @command(app, "pause", asks=True, examples="taskbound task pause tsk_… --reason 'it looks odd'")
@@ -358,10 +343,7 @@ def save(
 @command(templates, "list", examples="taskbound template list")
 def list_templates(session: Session) -> None:
     """List the templates, and what each lets an agent do."""
-    found = session.ask(ListTemplates(), TemplateRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListTemplates(), TemplateRows)
     if not found.rows:
         session.screen.line("no templates; make one with `taskbound template save`")
     for one in found.rows:
@@ -401,7 +383,7 @@ def _state(row: TaskRow) -> str:
 
 def _say_next(screen: Screen, task: TaskDetail) -> None:
     if task.row.learning and task.row.state not in _ALIVE:
-        screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
+        screen.hint(f"next: `taskbound scope suggest --task {shown(task.row.task)}`")
 
 
 def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:

@@ -72,20 +72,14 @@ def add(
     ] = "",
 ) -> None:
     """Register a client that has no metadata document; only the owner of the data directory may."""
-    added = session.ask(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
-    if session.screen.json:
-        session.screen.document(added)
-        return
+    added = session.show(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
     session.screen.line(f"client {shown(added.client)} added")
 
 
 @command(clients, "list", examples="taskbound token client list")
 def list_all(session: Session) -> None:
     """List the registered clients."""
-    found = session.ask(ListClients(), ClientRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListClients(), ClientRows)
     session.screen.table(
         ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
         [(one.client, one.shown, ", ".join(one.redirects), one.by) for one in found.rows],
@@ -96,10 +90,7 @@ def list_all(session: Session) -> None:
 @command(clients, "show", examples="taskbound token client show desk")
 def show(session: Session, name: NameArgument) -> None:
     """Show a client's redirect addresses, and who registered it."""
-    found = session.ask(ShowClient(client=name), ClientRow)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowClient(client=name), ClientRow)
     session.screen.heading(shown(found.client))
     session.screen.fields(
         [
@@ -127,10 +118,7 @@ def list_admissions(
 ) -> None:
     """List the admissions of clients, newest first."""
     ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
-    found = session.ask(ask, AdmissionRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ask, AdmissionRows)
     session.screen.table(
         ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
         [
@@ -140,7 +128,7 @@ def list_admissions(
         "no clients were let in",
     )
     if found.more:
-        session.screen.note(f"there are more: --before {shown(found.rows[-1].admission)}", "dim")
+        session.screen.hint(f"there are more: --before {shown(found.rows[-1].admission)}")
 
 
 @command(
@@ -179,10 +167,7 @@ def list_tokens(
 ) -> None:
     """List tokens, newest first; the token itself is not stored."""
     ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
-    found = session.ask(ask, TokenRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ask, TokenRows)
     session.screen.table(
         ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
         [
@@ -192,16 +177,13 @@ def list_tokens(
         "no tokens",
     )
     if found.more:
-        session.screen.note(f"there are more: --before {shown(found.rows[-1].token)}", "dim")
+        session.screen.hint(f"there are more: --before {shown(found.rows[-1].token)}")
 
 
 @command(app, "show", examples="taskbound token show tok_…")
 def show_token(session: Session, token: TokenArgument) -> None:
     """Show a token's purpose, what it is bound to, and whether it is valid."""
-    found = session.ask(ShowToken(token=token), TokenRow)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowToken(token=token), TokenRow)
     session.screen.heading(shown(found.token))
     session.screen.fields(
         [
@@ -249,9 +231,7 @@ def revoke_key(session: Session, key: KeyArgument, why: WhyOption = "") -> None:
 
 
 def _tell(session: Session, found: TokenKeyRows) -> None:
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         ("KEY", "STATE", "PUBLISHED", "MADE", "SIGNS SINCE", "WHY"),
         [
@@ -407,7 +387,5 @@ def _length(seconds: int) -> str:
 
 
 def _answered(session: Session, done: AskedDetail, sentence: str) -> None:
-    if session.screen.json:
-        session.screen.document(done)
-        return
+    session.screen.report(done)
     session.screen.line(sentence)

@@ -95,10 +95,7 @@ def amend(
         ask_amendment(session, Asking(ask=ask, agent=before.row.agent, direction=change.direction))
         return
     session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
-    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
     show_task(session.screen, found)
 
 
@@ -129,9 +126,7 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
     session.confirm(f"Ask those who approve for {shown(wanted.agent)} to give {shown(ask.task)} this scope?")
     found = session.ask(ask, AmendmentDetail)
     question, _ = read_amendment(found)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     screen = session.screen
     screen.heading(shown(question.id))
     screen.fields(
@@ -143,7 +138,7 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
             ("digest", question.digest),
         ]
     )
-    screen.note(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`", "dim")
+    screen.hint(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`")
 
 
 def show_amendment(session: Session, name: str) -> None:
@@ -176,10 +171,7 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
             "an answer needs a signature",
             remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
         )
-    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    said = session.show(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
     state = f"{shown(said.approval)} is {shown(said.state)}"
     session.screen.line(f"{state}: {Words(said.missing)}" if said.missing else state)
 

@@ -299,10 +299,7 @@ def prove(
     refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    said = session.ask(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    said = session.show(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
     session.screen.line(_told(said))
 
 
@@ -369,10 +366,7 @@ def _answer(
     ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
     if less is not None:
         ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
-    said = session.ask(ask, ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    said = session.show(ask, ApprovalSaid)
     session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
 
 

@@ -98,10 +98,8 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
             "an answer needs a signature",
             remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
         )
-    said = session.ask(AnswerPlan(statement=text, signature=signed), PlanSaid)
-    if session.screen.json:
-        session.screen.document(said)
-    elif said.missing:
+    said = session.show(AnswerPlan(statement=text, signature=signed), PlanSaid)
+    if said.missing:
         session.screen.line(f"taken; {Words(said.missing)}")
     elif said.denied and len(said.denied) < len(found.steps) - found.used:
         rest = f"{_numbers(said.denied)}, and the rest is superseded"

@@ -57,10 +57,7 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
     """List the accounts that are linked to persons."""
-    found = session.ask(ListAccounts(person=person), AccountRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAccounts(person=person), AccountRows)
     session.screen.table(
         ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
         [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
@@ -84,10 +81,7 @@ def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subje
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
     """List the browser sessions."""
-    found = session.ask(ListSessions(person=person), SessionRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListSessions(person=person), SessionRows)
     session.screen.table(
         ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
         [

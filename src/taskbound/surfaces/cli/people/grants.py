@@ -48,10 +48,7 @@ NothingOption = Annotated[bool, typer.Option("--nothing", help="Nothing.")]
 @command(people, "show", examples="taskbound person show alice")
 def show(session: Session, name: PersonArgument) -> None:
     """Show one person, and all that they may grant, directly and through groups."""
-    found = session.ask(ShowPerson(name=name), PersonDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowPerson(name=name), PersonDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     session.screen.fields(
@@ -97,10 +94,7 @@ def add_group(session: Session, name: GroupArgument) -> None:
 @command(groups, "list", examples="taskbound person group list")
 def list_groups(session: Session) -> None:
     """List the groups."""
-    found = session.ask(ListGroups(), GroupRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListGroups(), GroupRows)
     session.screen.table(
         ("GROUP", "MAY GRANT", "MEMBERS"),
         [(one.name, one.grantable, ", ".join(one.members) or "-") for one in found.rows],
@@ -111,10 +105,7 @@ def list_groups(session: Session) -> None:
 @command(groups, "show", examples="taskbound person group show payers")
 def show_group(session: Session, name: GroupArgument) -> None:
     """Show one group, and what its members may grant."""
-    found = session.ask(ShowGroup(name=name), GroupDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowGroup(name=name), GroupDetail)
     _show(session.screen, found)
 
 

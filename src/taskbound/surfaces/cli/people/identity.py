@@ -56,10 +56,7 @@ def add_person(
 @command(people, "list", examples="taskbound person list --json")
 def list_people(session: Session) -> None:
     """List the persons."""
-    found = session.ask(ListPersons(), PersonRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListPersons(), PersonRows)
     session.screen.table(
         ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
         [
@@ -135,20 +132,14 @@ def ceiling(
 @command(agents, "show", examples="taskbound agent show helper")
 def show(session: Session, name: NameArgument) -> None:
     """Show one agent, and what it lacks to be active."""
-    found = session.ask(ShowAgent(name=name), AgentDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowAgent(name=name), AgentDetail)
     show_agent(session.screen, found)
 
 
 @command(agents, "list", examples="taskbound agent list")
 def list_agents(session: Session) -> None:
     """List the agents."""
-    found = session.ask(ListAgents(), AgentRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAgents(), AgentRows)
     session.screen.table(
         ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
         [
@@ -185,9 +176,7 @@ def activate(
         )
     else:
         agent = activate_agent(session, name, code)
-    if session.screen.json:
-        session.screen.document(agent)
-        return
+    session.screen.report(agent)
     show_agent(session.screen, agent)
 
 

@@ -168,10 +168,7 @@ def vouch(
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
     """List the keys, how they are protected, and whether they count now."""
-    found = session.ask(ListPersonKeys(), PersonKeyRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListPersonKeys(), PersonKeyRows)
     session.screen.table(
         ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
         [
@@ -188,7 +185,7 @@ def list_keys(session: Session) -> None:
         "no keys; start with `taskbound person key add`",
     )
     if found.demo:
-        session.screen.note(_DEMO)
+        session.screen.hint(_DEMO, "yellow")
 
 
 @command(keys, "show", examples="taskbound person key show key_01ab --statement statement")
@@ -248,12 +245,9 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    page = session.ask(ask, PageOpened)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ask, PageOpened)
     words = f"opens this in a browser on this machine; it works once, for {page.seconds // 60} minutes:"
-    session.screen.note(f"{shown(page.person)} {words}", "")
+    session.screen.hint(f"{shown(page.person)} {words}", "")
     session.screen.word(page.address)
 
 

@@ -103,10 +103,7 @@ def list_all(
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
     """List the claims that authenticate agents."""
-    found = session.ask(ListSelectors(agent=name), SelectorRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListSelectors(agent=name), SelectorRows)
     session.screen.table(
         ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
         [
@@ -205,10 +202,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
     """List the issuers of workloads and persons."""
-    found = session.ask(ListIdentityIssuers(), IdentityIssuerRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListIdentityIssuers(), IdentityIssuerRows)
     session.screen.table(
         ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
         [
@@ -288,10 +282,7 @@ def list_keys(
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
-    found = session.ask(ListAgentKeys(agent=name), AgentKeyRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAgentKeys(agent=name), AgentKeyRows)
     session.screen.table(
         ("KEY", "AGENT", "MADE", "ENDED"),
         [
@@ -320,11 +311,8 @@ def assertion(
 
     It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
     """
-    found = session.ask(AssertAgentKey(agent=name), Assertion, patience=15.0)
-    if session.screen.json:
-        session.screen.document(found)
-    else:
-        session.screen.line(found.token)
+    found = session.show(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    session.screen.line(found.token)
 
 
 def _claim(text: str) -> ClaimText:

@@ -260,8 +260,7 @@ def _pin(
             name_ready(session, [probed.spec])
     if file is not None:
         apply_to(session, file, name, relax=relax, ask=False)
-    if session.screen.json:
-        session.screen.document(answer)
+    session.screen.report(answer)
 
 
 def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:

@@ -204,9 +204,7 @@ def show(session: Session, name: NameArgument) -> None:
     """Show a target: its address, owner and approvers, kinds of credentials, and last preflight."""
     found = session.ask(ListTargets(name=name), TargetRows)
     row = only_row(found, name)
-    if session.screen.json:
-        session.screen.document(row)
-        return
+    session.screen.report(row)
     session.screen.heading(shown(row.name))
     session.screen.fields(
         [
