@@ -18,7 +18,6 @@ from taskbound.wire.action import (
     ReconcileAction,
     ShowAction,
 )
-from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -118,8 +117,8 @@ def reconcile(
     if not session.screen.json:
         show_action(session.screen, found)
     session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
-    answer = session.ask(ReconcileAction(action=name, outcome=outcome, note=note), Done)
-    session.done(answer, f"{shown(name)} is reconciled: it {shown(outcome)}")
+    ask = ReconcileAction(action=name, outcome=outcome, note=note)
+    session.act(ask, f"{shown(name)} is reconciled: it {shown(outcome)}")
 
 
 def _state(row: ActionRow) -> str:

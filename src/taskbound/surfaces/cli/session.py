@@ -100,6 +100,10 @@ class Session:
                 client.ask(ask, Done)
             raise
 
+    def act(self, ask: Ask, sentence: str, *, patience: float | None = None) -> None:
+        """Ask for something to be done, and say that it is."""
+        self.done(self.ask(ask, Done, patience=patience), sentence)
+
     def done(self, answer: Done, sentence: str) -> None:
         self.screen.report(answer)
         detail = shown(Words(answer.detail))

@@ -13,7 +13,6 @@ from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.task import (
     DelegateTask,
     EndTask,
@@ -278,14 +277,14 @@ def list_tasks(
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
     """Pause the task: it has no authority until it is resumed."""
     task = whole_task(session, task)
-    session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
+    session.act(PauseTask(task=task, reason=reason), f"{shown(task)} is paused")
 
 
 @command(app, "resume", asks=True, examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
     """Resume a paused task."""
     task = whole_task(session, task)
-    session.done(session.ask(ResumeTask(task=task), Done), f"{shown(task)} runs again")
+    session.act(ResumeTask(task=task), f"{shown(task)} runs again")
 
 
 @command(app, "end", asks=True, examples="taskbound task end tsk_… --how revoked --reason 'wrong account'")
@@ -300,7 +299,7 @@ def end(
         raise BadInputError(f"a task can't end as `{shown(how)}`", remedy=f"use one of {', '.join(_ENDINGS)}")
     task = whole_task(session, task)
     session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
-    session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
+    session.act(EndTask(task=task, how=how, reason=reason), f"{shown(task)} has ended")
     if not session.screen.json:
         _say_next(session.screen, session.ask(ShowTask(task=task), TaskDetail))
 
@@ -336,8 +335,7 @@ def save(
         grace=parse_seconds(grace) if grace else 0,
         holds=holds,
     )
-    answer = session.ask(order, Done)
-    session.done(answer, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
+    session.act(order, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
 
 
 @command(templates, "list", examples="taskbound template list")
@@ -364,7 +362,7 @@ def remove(
 ) -> None:
     """Remove a template; tasks that were made from it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
-    session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
+    session.act(RemoveTemplate(name=name), f"template {shown(name)} removed")
 
 
 def _heartbeat(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:

@@ -27,7 +27,6 @@ from taskbound.wire.authorization import (
     RemoveClient,
     ShowClient,
 )
-from taskbound.wire.connection import Done
 from taskbound.wire.token import (
     ListTokenKeys,
     ListTokens,
@@ -105,7 +104,7 @@ def show(session: Session, name: NameArgument) -> None:
 def remove(session: Session, name: NameArgument) -> None:
     """Remove a client, so that it is sent no codes; only the owner of the data directory may."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
-    session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
+    session.act(RemoveClient(client=name), f"client {shown(name)} removed")
 
 
 @command(admissions, "list", examples="taskbound token admission list --client desk")
@@ -143,8 +142,7 @@ def end_admission(
 ) -> None:
     """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
-    ended = session.ask(EndAdmission(admission=admission, why=why), Done)
-    session.done(ended, f"admission {shown(admission)} ended")
+    session.act(EndAdmission(admission=admission, why=why), f"admission {shown(admission)} ended")
 
 
 keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
@@ -207,7 +205,7 @@ def show_token(session: Session, token: TokenArgument) -> None:
 def revoke(session: Session, token: TokenArgument, why: WhyOption = "") -> None:
     """Revoke a token of yours, of a task that you requested, or of an agent that you own."""
     session.confirm(f"Revoke the token {shown(token)}? It is worth nothing from then on.")
-    session.done(session.ask(RevokeToken(token=token, why=why), Done), f"token {shown(token)} revoked")
+    session.act(RevokeToken(token=token, why=why), f"token {shown(token)} revoked")
 
 
 @command(keys, "list", examples="taskbound token key list")

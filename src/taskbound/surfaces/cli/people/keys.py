@@ -13,7 +13,6 @@ from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     ConfirmPersonKey,
     ListPersonKeys,
@@ -216,8 +215,7 @@ def withdraw(
 ) -> None:
     """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")
-    done = session.ask(WithdrawPersonKey(key=key, reason=reason), Done)
-    session.done(done, f"{shown(key)} is withdrawn")
+    session.act(WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
 
 
 @command(demos, "begin", examples="taskbound person demo begin --namespace trial")
@@ -226,15 +224,14 @@ def begin_demo(session: Session) -> None:
 
     Only the owner of the data directory may, and only for a namespace that never had a key.
     """
-    done = session.ask(SetDemo(demo=True), Done)
-    session.done(done, f"{shown(session.namespace)} is for trying out")
+    session.act(SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
 
 
 @command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
 def end_demo(session: Session) -> None:
     """End a namespace's demo: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
-    session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
+    session.act(SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
 
 
 def own_network() -> str:

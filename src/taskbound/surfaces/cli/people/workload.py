@@ -134,8 +134,8 @@ def remove(
 ) -> None:
     """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
-    done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
-    session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+    ask = RemoveSelector(agent=name, selector=selector)
+    session.act(ask, f"{shown(selector)} proves {shown(name)} no more")
 
 
 @command(
@@ -196,7 +196,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
         token_at=token_at,
         secret_file=str(Path(secret_file).absolute()) if secret_file else "",
     )
-    session.done(session.ask(ask, Done), f"issuer {shown(name)} proves {shown(use)}")
+    session.act(ask, f"issuer {shown(name)} proves {shown(use)}")
 
 
 @command(issuers, "list", examples="taskbound agent issuer list")
@@ -245,15 +245,14 @@ def set_groups(
     """
     session.confirm(f"Change what groups {shown(name)} says? Memberships by its word end now.")
     ask = SetIssuerGroups(name=name, claim=claim, groups=tuple(map(_value, value or ())))
-    session.done(session.ask(ask, Done), f"groups by the word of {shown(name)} are changed")
+    session.act(ask, f"groups by the word of {shown(name)} are changed")
 
 
 @command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
     """Remove an issuer; refused while selectors or accounts name it."""
     session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
-    done = session.ask(RemoveIdentityIssuer(name=name), Done)
-    session.done(done, f"issuer {shown(name)} removed")
+    session.act(RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
 
 
 def _value(text: str) -> ClaimValue:
@@ -413,7 +412,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
         private=private,
         bound=parse_seconds(bound),
     )
-    session.done(session.ask(ask, Done), f"trust domain {shown(domain)} is believed once its source answers")
+    session.act(ask, f"trust domain {shown(domain)} is believed once its source answers")
 
 
 @command(trusts, "list", examples="taskbound agent trust list")
@@ -452,7 +451,7 @@ def show_trust(session: Session, domain: DomainArgument) -> None:
 def remove_trust(session: Session, domain: DomainArgument) -> None:
     """Stop trusting a domain: its identities prove nothing from now on."""
     session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
-    session.done(session.ask(RemoveTrust(domain=domain), Done), f"trust domain {shown(domain)} removed")
+    session.act(RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
 
 
 def _fields(row: TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:

@@ -217,8 +217,7 @@ def rollback(
 ) -> None:
     """Return to a bundle that was in force before, even if the bundle in force is damaged."""
     told = None if not digest else "" if digest == "base" else require_digest(digest)
-    done = session.ask(RollBackBundle(digest=told, reason=reason), Done)
-    session.done(done, "it is in force again")
+    session.act(RollBackBundle(digest=told, reason=reason), "it is in force again")
 
 
 @command(app, "replay", examples="taskbound policy replay rules --last 500")

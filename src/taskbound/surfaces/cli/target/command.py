@@ -40,7 +40,6 @@ from taskbound.surfaces.cli.target.preflight import (
     row_of,
     watch_preflight,
 )
-from taskbound.wire.connection import Done
 from taskbound.wire.document import read_document
 from taskbound.wire.target import (
     AddTarget,
@@ -282,7 +281,7 @@ def remove(session: Session, name: NameArgument) -> None:
     Revoke them first with `taskbound credential revoke --target TARGET`.
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
-    session.done(session.ask(RemoveTarget(name=name), Done), f"target {shown(name)} removed")
+    session.act(RemoveTarget(name=name), f"target {shown(name)} removed")
 
 
 @command(
