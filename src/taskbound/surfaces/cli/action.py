@@ -18,7 +18,6 @@ from taskbound.wire.action import (
     ReconcileAction,
     ShowAction,
 )
-from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -52,10 +51,7 @@ def list_actions(
 ) -> None:
     """List actions, newest first."""
     task = whole_task(session, task)
-    page = session.ask(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
     session.screen.table(
         ("ACTION", "AT", "DECISION", "STATE", "REASON", "TOOL"),
         [
@@ -65,16 +61,13 @@ def list_actions(
         "no actions like that" if task or decision or before else "no actions yet",
     )
     if page.more:
-        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].action)}`", "dim")
+        session.screen.hint(f"there are more: go on with `--before {shown(page.rows[-1].action)}`")
 
 
 @command(app, "show", examples="taskbound action show act_…")
 def show(session: Session, action: ActionArgument) -> None:
     """Show one action: every byte that was decided, with invisible characters escaped, and its outcome."""
-    found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowAction(action=whole_action(session, action)), ActionDetail)
     show_action(session.screen, found)
 
 
@@ -85,10 +78,7 @@ def explain(session: Session, action: ActionArgument) -> None:
 
 
 def explain_action(session: Session, action: str) -> None:
-    found = session.ask(ExplainAction(action=whole_action(session, action)), ActionDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ExplainAction(action=whole_action(session, action)), ActionDetail)
     show_action(session.screen, found)
     session.screen.fields(
         [
@@ -127,8 +117,8 @@ def reconcile(
     if not session.screen.json:
         show_action(session.screen, found)
     session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
-    answer = session.ask(ReconcileAction(action=name, outcome=outcome, note=note), Done)
-    session.done(answer, f"{shown(name)} is reconciled: it {shown(outcome)}")
+    ask = ReconcileAction(action=name, outcome=outcome, note=note)
+    session.act(ask, f"{shown(name)} is reconciled: it {shown(outcome)}")
 
 
 def _state(row: ActionRow) -> str:

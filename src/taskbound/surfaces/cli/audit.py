@@ -161,9 +161,7 @@ def export(
         checkpoint=page.checkpoint,
         key=page.key,
     )
-    if session.screen.json:
-        session.screen.document(report)
-        return
+    session.screen.report(report)
     session.screen.line(f"{report.records} records written to {shown(output)}")
     session.screen.line("the log's key, to keep elsewhere:")
     session.screen.word(page.key)
@@ -235,9 +233,7 @@ def proof(
     beside = record or f"{output}.record"
     write_file(output, [found.proof.encode()])
     write_file(beside, [found.record.encode()])
-    if session.screen.json:
-        session.screen.document(ProofReport(path=output, record=beside, index=found.index))
-        return
+    session.screen.report(ProofReport(path=output, record=beside, index=found.index))
     session.screen.line(f"record {found.index} is proved by {shown(output)}; the record is {shown(beside)}")
 
 

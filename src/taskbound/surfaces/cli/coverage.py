@@ -141,9 +141,7 @@ def _count(rows: tuple[CoverageRow, ...], state: State) -> int:
 
 def _show(session: Session, report: CoverageReport) -> None:
     screen = session.screen
-    if screen.json:
-        screen.document(report)
-        return
+    screen.report(report)
     screen.table(
         ("NAME", "STATE", "TOOL", "PINNED", "WHERE AND WHY"),
         [

@@ -78,9 +78,7 @@ def upgrade(
     """
     session.require_outside(UpgradeStore())
     revision = session.plugs.upgrade_store(_address(session, store), daemon, signer, broker)
-    if session.screen.json:
-        session.screen.document(DatabaseUpgraded(revision=revision))
-        return
+    session.screen.report(DatabaseUpgraded(revision=revision))
     session.screen.line(f"the database has revision {shown(revision)}, and every role has what it needs")
 
 
@@ -95,11 +93,9 @@ def check(session: Session, store: StoreOption = "") -> None:
         for well, text in session.plugs.examine_store(_address(session, store))
     )
     report = DatabaseReport(healthy=all(one.level == "ok" for one in found), findings=found)
-    if session.screen.json:
-        session.screen.document(report)
-    else:
-        for one in report.findings:
-            session.screen.status(one.level, Words(one.text), Words(""))
+    session.screen.report(report)
+    for one in report.findings:
+        session.screen.status(one.level, Words(one.text), Words(""))
     if not report.healthy:
         raise typer.Exit(1)
 
@@ -151,9 +147,7 @@ def backup(
     report = session.plugs.back_up(
         session.place, file, store=store, database=database, told=_progress(session)
     )
-    if session.screen.json:
-        session.screen.document(report)
-        return
+    session.screen.report(report)
     session.screen.line(f"{report.records} records, {report.bytes} bytes, in {shown(report.path)}")
     session.screen.line(f"log: {report.size} records of {shown(report.origin or 'no name yet')}")
     session.screen.line("sha256, to keep elsewhere:")
@@ -240,9 +234,7 @@ def _progress(session: Session) -> Callable[[int, int], None]:
 
 def _report(session: Session, done: BegunAnew) -> None:
     screen = session.screen
-    if screen.json:
-        screen.document(done)
-        return
+    screen.report(done)
     if done.aside:
         screen.line(f"the database of before is in {shown(done.aside)}")
     if done.finished:

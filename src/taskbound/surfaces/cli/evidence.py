@@ -9,7 +9,6 @@ import typer
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.task import AddIssuer, IssuerRows, ListIssuers, RemoveIssuer
 
 if TYPE_CHECKING:
@@ -80,17 +79,14 @@ def add(
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
-    answer = session.ask(AddIssuer(name=name, issuer=issuer, audience=audience, keys=text), Done)
-    session.done(answer, f"issuer {shown(name)} added")
+    ask = AddIssuer(name=name, issuer=issuer, audience=audience, keys=text)
+    session.act(ask, f"issuer {shown(name)} added")
 
 
 @command(issuers, "list", examples="taskbound task issuer list")
 def list_all(session: Session) -> None:
     """List the issuers whose evidence is accepted, and their keys."""
-    found = session.ask(ListIssuers(), IssuerRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListIssuers(), IssuerRows)
     if not found.rows:
         session.screen.line("no issuers; add one with `taskbound task issuer add`")
     for one in found.rows:
@@ -108,4 +104,4 @@ def list_all(session: Session) -> None:
 def remove(session: Session, name: NameArgument) -> None:
     """Stop accepting an issuer's evidence, including what it signed before."""
     session.confirm(f"Remove the issuer {shown(name)}? What it signed counts no more.")
-    session.done(session.ask(RemoveIssuer(name=name), Done), f"issuer {shown(name)} removed")
+    session.act(RemoveIssuer(name=name), f"issuer {shown(name)} removed")

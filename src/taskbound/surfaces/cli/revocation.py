@@ -34,10 +34,7 @@ def stop(
     """
     if lift:
         session.confirm("Lift the stop, and let every running task act again?")
-    answer = session.ask(Stop(stopped=not lift, reason=reason), Done)
-    if session.screen.json:
-        session.screen.document(answer)
-        return
+    session.show(Stop(stopped=not lift, reason=reason), Done)
     session.screen.line("the stop is lifted" if lift else "stopped: nothing is permitted any more")
 
 

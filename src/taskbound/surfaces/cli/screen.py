@@ -103,6 +103,11 @@ class Screen:
         self._out.file.write(ascii_json(document) + "\n")
         self._out.file.flush()
 
+    def report(self, document: object) -> None:
+        """Print the document if the command has `--json`; otherwise lines for people tell the same."""
+        if self.json:
+            self.document(document)
+
     def complaint(self, document: object) -> None:
         self._err.file.write(ascii_json(document) + "\n")
         self._err.file.flush()
@@ -139,6 +144,11 @@ class Screen:
 
     def note(self, text: str, style: str = "yellow") -> None:
         self._print(self._err, Words(text), style)
+
+    def hint(self, text: str, style: str = "dim") -> None:
+        """Print a note that says no more than the document: not with `json`."""
+        if not self.json:
+            self.note(text, style)
 
     def heading(self, text: str) -> None:
         self.line(text, "bold")

@@ -107,9 +107,8 @@ def _end(session: Session, port: int) -> None:
     session.require_outside(EndDaemon())
     _require_allowed(session)
     process = session.plugs.end_daemon(place.home)
-    if session.screen.json:
-        session.screen.document({"is": "ended" if process else "not-running", "process": process})
-    elif process:
+    session.screen.report({"is": "ended" if process else "not-running", "process": process})
+    if process:
         session.screen.line(f"ended: process {process} of {shown(str(place.home))}")
     else:
         session.screen.line(f"no daemon runs for {shown(str(place.home))}")

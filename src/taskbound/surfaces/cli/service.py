@@ -70,16 +70,13 @@ def add(
     tokens with its audience.
     """
     ask = AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
-    session.done(session.ask(ask, Done), f"service {shown(name)} added; it has no key yet")
+    session.act(ask, f"service {shown(name)} added; it has no key yet")
 
 
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
     """List the services and their owners."""
-    found = session.ask(ListServices(), ServiceRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListServices(), ServiceRows)
     session.screen.table(
         ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
         [
@@ -100,10 +97,7 @@ def list_all(session: Session) -> None:
 @command(app, "show", examples="taskbound service show payments")
 def show(session: Session, name: ServiceArgument) -> None:
     """Show one service with its keys, including removed ones."""
-    found = session.ask(ShowService(name=name), ServiceDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowService(name=name), ServiceDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     fields: list[tuple[str, str | int | tuple[str, ...]]] = [
@@ -150,15 +144,14 @@ def change(
             "nothing is to be changed", remedy="give `--owner`, `--enforce` or `--enforce-nothing`"
         )
     tools = tuple(enforce or ()) if enforce or nothing else None
-    done = session.ask(ChangeService(name=name, owner=owner, tools=tools), Done)
-    session.done(done, f"service {shown(name)} changed")
+    session.act(ChangeService(name=name, owner=owner, tools=tools), f"service {shown(name)} changed")
 
 
 @command(app, "remove", asks=True, examples="taskbound service remove payments --yes")
 def remove(session: Session, name: ServiceArgument) -> None:
     """Remove a service: its keys and tokens become invalid. Only its owner may."""
     session.confirm(f"Remove service {shown(name)}? Its keys never prove anything again.")
-    session.done(session.ask(RemoveService(name=name), Done), f"service {shown(name)} removed")
+    session.act(RemoveService(name=name), f"service {shown(name)} removed")
 
 
 @command(keys, "add", examples="taskbound service key add payments payments.jwk")
@@ -194,5 +187,4 @@ def remove_key(
 ) -> None:
     """Remove a service's key, and invalidate what was issued to it; only its owner may."""
     session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")
-    done = session.ask(RemoveServiceKey(name=name, key=key), Done)
-    session.done(done, f"the key {shown(key)} proves {shown(name)} no more")
+    session.act(RemoveServiceKey(name=name, key=key), f"the key {shown(key)} proves {shown(name)} no more")

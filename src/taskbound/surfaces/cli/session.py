@@ -84,6 +84,12 @@ class Session:
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
         return self.client().ask(ask, kind, patience=patience)
 
+    def show(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
+        """Ask, and report the answer: with `json`, all that is printed of it for people stays silent."""
+        answer = self.ask(ask, kind, patience=patience)
+        self.screen.report(answer)
+        return answer
+
     def require_outside(self, ask: Ask) -> None:
         """Refuse beneath a run, gateway or egress without a daemon too; a running daemon records it."""
         try:
@@ -94,10 +100,12 @@ class Session:
                 client.ask(ask, Done)
             raise
 
+    def act(self, ask: Ask, sentence: str, *, patience: float | None = None) -> None:
+        """Ask for something to be done, and say that it is."""
+        self.done(self.ask(ask, Done, patience=patience), sentence)
+
     def done(self, answer: Done, sentence: str) -> None:
-        if self.screen.json:
-            self.screen.document(answer)
-            return
+        self.screen.report(answer)
         detail = shown(Words(answer.detail))
         self.screen.line(sentence if detail in sentence else f"{sentence} ({detail})")
 

@@ -13,7 +13,6 @@ from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.task import (
     DelegateTask,
     EndTask,
@@ -182,10 +181,7 @@ def start(
         heartbeat=heartbeat,
         grace=grace,
     )
-    task = session.ask(order, TaskDetail)
-    if session.screen.json:
-        session.screen.document(task)
-        return
+    task = session.show(order, TaskDetail)
     show_task(session.screen, task)
 
 
@@ -224,10 +220,7 @@ def delegate(
         heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
         grace=parse_seconds(grace) if grace else 0,
     )
-    task = session.ask(order, TaskDetail)
-    if session.screen.json:
-        session.screen.document(task)
-        return
+    task = session.show(order, TaskDetail)
     show_task(session.screen, task)
 
 
@@ -238,20 +231,14 @@ def step(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
 ) -> None:
     """Enter the next step: its grants apply, and earlier grants end unless the step keeps them."""
-    found = session.ask(StepTask(task=whole_task(session, task), name=name), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(StepTask(task=whole_task(session, task), name=name), TaskDetail)
     show_task(session.screen, found)
 
 
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, the rest of its limits, and its result."""
-    found = session.ask(ShowTask(task=whole_task(session, task)), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowTask(task=whole_task(session, task)), TaskDetail)
     show_task(session.screen, found)
 
 
@@ -264,10 +251,7 @@ def list_tasks(
     before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
 ) -> None:
     """List tasks, newest first."""
-    page = session.ask(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
     session.screen.table(
         ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"),
         [
@@ -286,21 +270,21 @@ def list_tasks(
         else "no tasks; start one with `taskbound task start` or `taskbound run`",
     )
     if page.more:
-        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].task)}`", "dim")
+        session.screen.hint(f"there are more: go on with `--before {shown(page.rows[-1].task)}`")
 
 
 @command(app, "pause", asks=True, examples="taskbound task pause tsk_… --reason 'it looks odd'")
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
     """Pause the task: it has no authority until it is resumed."""
     task = whole_task(session, task)
-    session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
+    session.act(PauseTask(task=task, reason=reason), f"{shown(task)} is paused")
 
 
 @command(app, "resume", asks=True, examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
     """Resume a paused task."""
     task = whole_task(session, task)
-    session.done(session.ask(ResumeTask(task=task), Done), f"{shown(task)} runs again")
+    session.act(ResumeTask(task=task), f"{shown(task)} runs again")
 
 
 @command(app, "end", asks=True, examples="taskbound task end tsk_… --how revoked --reason 'wrong account'")
@@ -315,7 +299,7 @@ def end(
         raise BadInputError(f"a task can't end as `{shown(how)}`", remedy=f"use one of {', '.join(_ENDINGS)}")
     task = whole_task(session, task)
     session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
-    session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
+    session.act(EndTask(task=task, how=how, reason=reason), f"{shown(task)} has ended")
     if not session.screen.json:
         _say_next(session.screen, session.ask(ShowTask(task=task), TaskDetail))
 
@@ -351,17 +335,13 @@ def save(
         grace=parse_seconds(grace) if grace else 0,
         holds=holds,
     )
-    answer = session.ask(order, Done)
-    session.done(answer, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
+    session.act(order, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
 
 
 @command(templates, "list", examples="taskbound template list")
 def list_templates(session: Session) -> None:
     """List the templates, and what each lets an agent do."""
-    found = session.ask(ListTemplates(), TemplateRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListTemplates(), TemplateRows)
     if not found.rows:
         session.screen.line("no templates; make one with `taskbound template save`")
     for one in found.rows:
@@ -382,7 +362,7 @@ def remove(
 ) -> None:
     """Remove a template; tasks that were made from it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
-    session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
+    session.act(RemoveTemplate(name=name), f"template {shown(name)} removed")
 
 
 def _heartbeat(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
@@ -401,7 +381,7 @@ def _state(row: TaskRow) -> str:
 
 def _say_next(screen: Screen, task: TaskDetail) -> None:
     if task.row.learning and task.row.state not in _ALIVE:
-        screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
+        screen.hint(f"next: `taskbound scope suggest --task {shown(task.row.task)}`")
 
 
 def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:

@@ -27,7 +27,6 @@ from taskbound.wire.authorization import (
     RemoveClient,
     ShowClient,
 )
-from taskbound.wire.connection import Done
 from taskbound.wire.token import (
     ListTokenKeys,
     ListTokens,
@@ -72,20 +71,14 @@ def add(
     ] = "",
 ) -> None:
     """Register a client that has no metadata document; only the owner of the data directory may."""
-    added = session.ask(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
-    if session.screen.json:
-        session.screen.document(added)
-        return
+    added = session.show(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
     session.screen.line(f"client {shown(added.client)} added")
 
 
 @command(clients, "list", examples="taskbound token client list")
 def list_all(session: Session) -> None:
     """List the registered clients."""
-    found = session.ask(ListClients(), ClientRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListClients(), ClientRows)
     session.screen.table(
         ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
         [(one.client, one.shown, ", ".join(one.redirects), one.by) for one in found.rows],
@@ -96,10 +89,7 @@ def list_all(session: Session) -> None:
 @command(clients, "show", examples="taskbound token client show desk")
 def show(session: Session, name: NameArgument) -> None:
     """Show a client's redirect addresses, and who registered it."""
-    found = session.ask(ShowClient(client=name), ClientRow)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowClient(client=name), ClientRow)
     session.screen.heading(shown(found.client))
     session.screen.fields(
         [
@@ -114,7 +104,7 @@ def show(session: Session, name: NameArgument) -> None:
 def remove(session: Session, name: NameArgument) -> None:
     """Remove a client, so that it is sent no codes; only the owner of the data directory may."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
-    session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
+    session.act(RemoveClient(client=name), f"client {shown(name)} removed")
 
 
 @command(admissions, "list", examples="taskbound token admission list --client desk")
@@ -127,10 +117,7 @@ def list_admissions(
 ) -> None:
     """List the admissions of clients, newest first."""
     ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
-    found = session.ask(ask, AdmissionRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ask, AdmissionRows)
     session.screen.table(
         ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
         [
@@ -140,7 +127,7 @@ def list_admissions(
         "no clients were let in",
     )
     if found.more:
-        session.screen.note(f"there are more: --before {shown(found.rows[-1].admission)}", "dim")
+        session.screen.hint(f"there are more: --before {shown(found.rows[-1].admission)}")
 
 
 @command(
@@ -155,8 +142,7 @@ def end_admission(
 ) -> None:
     """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
-    ended = session.ask(EndAdmission(admission=admission, why=why), Done)
-    session.done(ended, f"admission {shown(admission)} ended")
+    session.act(EndAdmission(admission=admission, why=why), f"admission {shown(admission)} ended")
 
 
 keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
@@ -179,10 +165,7 @@ def list_tokens(
 ) -> None:
     """List tokens, newest first; the token itself is not stored."""
     ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
-    found = session.ask(ask, TokenRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ask, TokenRows)
     session.screen.table(
         ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
         [
@@ -192,16 +175,13 @@ def list_tokens(
         "no tokens",
     )
     if found.more:
-        session.screen.note(f"there are more: --before {shown(found.rows[-1].token)}", "dim")
+        session.screen.hint(f"there are more: --before {shown(found.rows[-1].token)}")
 
 
 @command(app, "show", examples="taskbound token show tok_…")
 def show_token(session: Session, token: TokenArgument) -> None:
     """Show a token's purpose, what it is bound to, and whether it is valid."""
-    found = session.ask(ShowToken(token=token), TokenRow)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowToken(token=token), TokenRow)
     session.screen.heading(shown(found.token))
     session.screen.fields(
         [
@@ -225,7 +205,7 @@ def show_token(session: Session, token: TokenArgument) -> None:
 def revoke(session: Session, token: TokenArgument, why: WhyOption = "") -> None:
     """Revoke a token of yours, of a task that you requested, or of an agent that you own."""
     session.confirm(f"Revoke the token {shown(token)}? It is worth nothing from then on.")
-    session.done(session.ask(RevokeToken(token=token, why=why), Done), f"token {shown(token)} revoked")
+    session.act(RevokeToken(token=token, why=why), f"token {shown(token)} revoked")
 
 
 @command(keys, "list", examples="taskbound token key list")
@@ -249,9 +229,7 @@ def revoke_key(session: Session, key: KeyArgument, why: WhyOption = "") -> None:
 
 
 def _tell(session: Session, found: TokenKeyRows) -> None:
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         ("KEY", "STATE", "PUBLISHED", "MADE", "SIGNS SINCE", "WHY"),
         [
@@ -407,7 +385,5 @@ def _length(seconds: int) -> str:
 
 
 def _answered(session: Session, done: AskedDetail, sentence: str) -> None:
-    if session.screen.json:
-        session.screen.document(done)
-        return
+    session.screen.report(done)
     session.screen.line(sentence)

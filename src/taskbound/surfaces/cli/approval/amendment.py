@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from taskbound.core.action import parse_document
-from taskbound.core.approval import (
-    AnswerKind,
-    Statement,
-    Subject,
-    UnreadableQuestionError,
-    parse_statement,
-    render_statement,
-)
+from taskbound.core.approval import AnswerKind, Subject, UnreadableQuestionError
 from taskbound.core.approval.amendment import parse_amendment
-from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import describe, parse_scope, scope_ahead
 from taskbound.core.scope.algebra import Direction, difference
 from taskbound.core.task.amendment import step_kept
 from taskbound.surfaces.cli.approval.sheets import require_open
-from taskbound.surfaces.cli.approval.signing import sign_statement
+from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.people.keys import own_key
-from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file, read_scope
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope
 from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
@@ -38,13 +29,13 @@ from taskbound.wire.approval import AnswerApproval, ApprovalSaid
 from taskbound.wire.task import AmendTask, ShowTask, TaskDetail
 
 if TYPE_CHECKING:
+    from taskbound.core.approval import Statement
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.scope import Scope
     from taskbound.wire.action import AmendmentRow
 
 
 _PREFIX = "amd_"
-_LARGEST = 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +86,7 @@ def amend(
         ask_amendment(session, Asking(ask=ask, agent=before.row.agent, direction=change.direction))
         return
     session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
-    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
     show_task(session.screen, found)
 
 
@@ -129,9 +117,7 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
     session.confirm(f"Ask those who approve for {shown(wanted.agent)} to give {shown(ask.task)} this scope?")
     found = session.ask(ask, AmendmentDetail)
     question, _ = read_amendment(found)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     screen = session.screen
     screen.heading(shown(question.id))
     screen.fields(
@@ -143,7 +129,7 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
             ("digest", question.digest),
         ]
     )
-    screen.note(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`", "dim")
+    screen.hint(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`")
 
 
 def show_amendment(session: Session, name: str) -> None:
@@ -156,30 +142,21 @@ def show_amendment(session: Session, name: str) -> None:
 
 
 def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
-    key, statement_file, signature = brought
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
     require_open(name, found.row.state)
     question, before = read_amendment(found)
-    if statement_file and signature and not key:
-        text, signed = _text(statement_file), _text(signature)
-        said_in = parse_statement(text.encode())
+
+    def is_meant(said_in: Statement) -> bool:
         wanted = (kind, Subject.AMENDMENT, question.id, question.digest)
-        if (said_in.kind, said_in.subject, said_in.question, said_in.digest) != wanted:
-            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
-    elif key and not statement_file and not signature:
+        return (said_in.kind, said_in.subject, said_in.question, said_in.digest) == wanted
+
+    def write(key: str) -> str:
         own = own_key(session, key)
         _print_to_sign(session, found, question, before)
-        text = _statement(question, (own.person, own.key), kind)
-        signed = sign_statement(session.screen, key, text)
-    else:
-        raise BadInputError(
-            "an answer needs a signature",
-            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
-        )
-    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+        return statement_of(question, (own.person, own.key), kind, subject=Subject.AMENDMENT)
+
+    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+    said = session.show(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
     state = f"{shown(said.approval)} is {shown(said.state)}"
     session.screen.line(f"{state}: {Words(said.missing)}" if said.missing else state)
 
@@ -190,7 +167,7 @@ def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: 
     require_open(name, found.row.state)
     question, before = read_amendment(found)
     _print_to_sign(session, found, question, before)
-    return _statement(question, by, kind)
+    return statement_of(question, by, kind, subject=Subject.AMENDMENT)
 
 
 def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
@@ -288,21 +265,3 @@ def _step(scope: Scope, step: int) -> str:
     if not scope.steps:
         return "no steps"
     return f"step {shown(scope.steps[step].name)} ({step + 1} of {len(scope.steps)})"
-
-
-def _statement(question: AmendmentQuestion, by: tuple[str, str], kind: AnswerKind) -> str:
-    said = Statement(
-        kind=kind,
-        namespace=question.namespace,
-        question=question.id,
-        digest=question.digest,
-        person=by[0],
-        key=by[1],
-        at=Instant(time.time_ns() // 1000),
-        subject=Subject.AMENDMENT,
-    )
-    return render_statement(said).decode()
-
-
-def _text(name: str) -> str:
-    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,9 +18,6 @@ import typer
 from taskbound.core.approval import (
     MOST_RETRIES,
     AnswerKind,
-    Statement,
-    parse_statement,
-    render_statement,
     require_showable,
     require_signed_in,
     yes_of,
@@ -49,7 +45,7 @@ from taskbound.surfaces.cli.approval.sheets import (
     require_open,
     sheet_from,
 )
-from taskbound.surfaces.cli.approval.signing import sign_statement
+from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
 from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_key, own_network, person_of
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
@@ -70,7 +66,7 @@ from taskbound.wire.openssh import SIGNED_FOR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Question
+    from taskbound.core.approval import Question, Statement
     from taskbound.surfaces.cli.approval.sheets import Narrower
     from taskbound.wire.action import Changed
     from taskbound.wire.approval import ApprovalAnswer
@@ -78,7 +74,6 @@ if TYPE_CHECKING:
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
-_LARGEST: Final = 8_192
 _TOKEN: Final = 16_386
 
 ApprovalArgument = Annotated[
@@ -165,8 +160,7 @@ def statement(
         less = narrower(found.arguments.encode(), values) if values else None
         _print(session, found, question)
         _print_less(session, less)
-        said = yes_of(question, person) if kind is AnswerKind.APPROVE else kind
-        text = _statement(found, question, (person, by), (said, retries), less)
+        text = _statement(question, (person, by), kind, retries, _digest(found, question, less))
     write_file(file, [text.encode()])
     session.done(Done(), f"written to {shown(file)}")
     if not session.screen.json:
@@ -299,10 +293,7 @@ def prove(
     refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    said = session.ask(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    said = session.show(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
     session.screen.line(_told(said))
 
 
@@ -316,8 +307,7 @@ def withdraw(
     """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
     if is_amendment(approval):
         session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
-        told = session.ask(WithdrawApproval(approval=approval, reason=reason), Done)
-        session.done(told, f"{shown(approval)} is withdrawn")
+        session.act(WithdrawApproval(approval=approval, reason=reason), f"{shown(approval)} is withdrawn")
         return
     name, what = approval, "what is left of it"
     if not is_plan(approval):
@@ -325,7 +315,7 @@ def withdraw(
         name, what = found.row.plan or found.row.approval, "its action"
     session.confirm(f"withdraw {shown(name)}, so that {what} never runs?")
     ask = WithdrawApproval(approval=name, reason=reason)
-    session.done(session.ask(ask, Done), f"{shown(name)} is withdrawn")
+    session.act(ask, f"{shown(name)} is withdrawn")
 
 
 def _answer(
@@ -337,7 +327,6 @@ def _answer(
     values: list[str] | None = None,
     retries: int = 0,
 ) -> None:
-    key, statement_file, signature = brought
     if is_plan(approval):
         answer_plan(session, approval, brought, kind=kind)
         return
@@ -349,30 +338,25 @@ def _answer(
     require_open(approval, found.row.state)  # 6
     question = question_from(found)
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
-    if statement_file and signature and not key:
-        text = _read(statement_file)
-        _require_said(text, statement_file, (kind, question, _digest(found, question, less)), retries)
-        signed = _read(signature)
-    elif key and not statement_file and not signature:
+
+    def is_meant(said_in: Statement) -> bool:
+        kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
+        meant = (question.id, question.digest, _digest(found, question, less), retries)
+        said = (said_in.question, said_in.digest, said_in.narrowed, said_in.retries)
+        return said_in.kind in kinds and said == meant
+
+    def write(key: str) -> str:
         require_signed_in(kind, question.steps, None, Instant(0))  # before anybody signs what is refused
         own = own_key(session, key)
         _print(session, found, question)
         _print_less(session, less)
-        said_kind = yes_of(question, own.person) if kind is AnswerKind.APPROVE else kind
-        text = _statement(found, question, (own.person, own.key), (said_kind, retries), less)
-        signed = sign_statement(session.screen, key, text)
-    else:
-        raise BadInputError(
-            "an answer needs a signature",
-            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
-        )
+        return _statement(question, (own.person, own.key), kind, retries, _digest(found, question, less))
+
+    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
     ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
     if less is not None:
         ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
-    said = session.ask(ask, ApprovalSaid)
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    said = session.show(ask, ApprovalSaid)
     session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
 
 
@@ -390,15 +374,6 @@ def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
 
-def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str], retries: int) -> None:
-    kind, question, narrowed = wanted
-    kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
-    said_in = parse_statement(text.encode())
-    same = (said_in.question, said_in.digest, said_in.narrowed) == (question.id, question.digest, narrowed)
-    if said_in.kind not in kinds or not same or said_in.retries != retries:
-        raise BadInputError(f"`{shown(name)}` says something else than the command")
-
-
 def _answered(one: ApprovalAnswer) -> str:
     covers = f", retries covered: {one.retries}" if one.retries else ""
     way = f" as {shown(one.acr)}" if one.acr else ""
@@ -412,25 +387,9 @@ def _told(said: ApprovalSaid) -> str:
     return f"{shown(said.approval)} is {shown(said.state)}"
 
 
-def _statement(
-    found: ApprovalDetail,
-    question: Question,
-    by: tuple[str, str],
-    said: tuple[AnswerKind, int],
-    less: Narrower | None,
-) -> str:
-    statement = Statement(
-        kind=said[0],
-        namespace=question.namespace,
-        question=question.id,
-        digest=question.digest,
-        person=by[0],
-        key=by[1],
-        at=Instant(time.time_ns() // 1000),
-        narrowed=_digest(found, question, less),
-        retries=said[1],
-    )
-    return render_statement(statement).decode()
+def _statement(question: Question, by: tuple[str, str], kind: AnswerKind, retries: int, narrowed: str) -> str:
+    said = yes_of(question, by[0]) if kind is AnswerKind.APPROVE else kind
+    return statement_of(question, by, said, narrowed=narrowed, retries=retries)
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
@@ -476,7 +435,3 @@ def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
             *[("changed", Words(_changed(one, "is"))) for one in found.changed],
         ]
     )
-
-
-def _read(name: str) -> str:
-    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
     AnswerKind,
-    Statement,
     Subject,
     UnreadablePlanError,
     parse_plan,
-    parse_statement,
-    render_statement,
     require_showable,
     require_signed_in,
     yes_of,
@@ -20,21 +16,20 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import Sheet, plan_sheet_of, render_plan_sheet
 from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.approval.sheets import question_from, require_open, sheet_from
-from taskbound.surfaces.cli.approval.signing import sign_statement
+from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
 from taskbound.surfaces.cli.people.keys import own_key
-from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.approval import AnswerPlan, PlanDetail, PlanSaid, ShowPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Plan, Question
+    from taskbound.core.approval import Plan, Question, Statement
     from taskbound.core.approval.sheet import PlanSheetOf
     from taskbound.surfaces.cli.session import Session
 
 
-_LARGEST: Final = 8_192
 _PREFIX: Final = "pln_"
 _NOT_NARROWED: Final = "deny the plan, and have another proposed"
 _YES: Final = frozenset({AnswerKind.APPROVE, AnswerKind.CONFIRM})
@@ -66,42 +61,30 @@ def plan_statement(session: Session, name: str, by: tuple[str, str], kind: Answe
     if kind is AnswerKind.NARROW:
         raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
     plan, questions = show_plan_to_sign(session, name)
-    return _statement(plan, by, yes_of(questions[0], by[0]) if kind is AnswerKind.APPROVE else kind)
+    return _statement(plan, questions[0], by, kind)
 
 
 def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, kind: AnswerKind) -> None:
-    key, statement_file, signature = brought
     if kind is AnswerKind.NARROW:
-        raise BadInputError(
-            "a step of a plan can't be narrowed", remedy="deny the plan, and have another proposed"
-        )
+        raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
     found = session.ask(ShowPlan(plan=name), PlanDetail)
     require_open(name, found.state)
     plan, questions = _read(found)
-    if statement_file and signature and not key:
-        text = _read_file(statement_file)
-        said_in = parse_statement(text.encode())
+
+    def is_meant(said_in: Statement) -> bool:
         kinds = _YES if kind is AnswerKind.APPROVE else {kind}
         same = (said_in.subject, said_in.question, said_in.digest) == (Subject.PLAN, plan.id, plan.digest)
-        if said_in.kind not in kinds or not same:
-            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
-        signed = _read_file(signature)
-    elif key and not statement_file and not signature:
+        return said_in.kind in kinds and same
+
+    def write(key: str) -> str:
         require_signed_in(kind, questions[0].steps, None, Instant(0))  # before anybody signs what is refused
         own = own_key(session, key)
         _print(session, found, plan, questions)
-        said_kind = yes_of(questions[0], own.person) if kind is AnswerKind.APPROVE else kind
-        text = _statement(plan, (own.person, own.key), said_kind)
-        signed = sign_statement(session.screen, key, text)
-    else:
-        raise BadInputError(
-            "an answer needs a signature",
-            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
-        )
-    said = session.ask(AnswerPlan(statement=text, signature=signed), PlanSaid)
-    if session.screen.json:
-        session.screen.document(said)
-    elif said.missing:
+        return _statement(plan, questions[0], (own.person, own.key), kind)
+
+    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+    said = session.show(AnswerPlan(statement=text, signature=signed), PlanSaid)
+    if said.missing:
         session.screen.line(f"taken; {Words(said.missing)}")
     elif said.denied and len(said.denied) < len(found.steps) - found.used:
         rest = f"{_numbers(said.denied)}, and the rest is superseded"
@@ -110,18 +93,9 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
         session.screen.line(f"{shown(said.plan)} is {shown(said.state)}")
 
 
-def _statement(plan: Plan, by: tuple[str, str], kind: AnswerKind) -> str:
-    said = Statement(
-        subject=Subject.PLAN,
-        kind=kind,
-        namespace=plan.namespace,
-        question=plan.id,
-        digest=plan.digest,
-        person=by[0],
-        key=by[1],
-        at=Instant(time.time_ns() // 1000),
-    )
-    return render_statement(said).decode()
+def _statement(plan: Plan, first: Question, by: tuple[str, str], kind: AnswerKind) -> str:
+    said = yes_of(first, by[0]) if kind is AnswerKind.APPROVE else kind
+    return statement_of(plan, by, said, subject=Subject.PLAN)
 
 
 def _read(found: PlanDetail) -> tuple[Plan, list[Question]]:
@@ -176,7 +150,3 @@ def _answers(found: PlanDetail) -> list[str]:
 
 def _numbers(steps: Sequence[int]) -> str:
     return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"
-
-
-def _read_file(name: str) -> str:
-    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

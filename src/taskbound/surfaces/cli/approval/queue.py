@@ -71,10 +71,7 @@ def list_approvals(
     """List open questions, newest first."""
     states = () if state == "all" else (state,) if state else _OPEN
     ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
-    page = session.ask(ask, ApprovalRows)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ask, ApprovalRows)
     session.screen.table(
         ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
         [*map(amendment_columns, page.amendments), *_lines(page.rows)],
@@ -82,9 +79,9 @@ def list_approvals(
     )
     if page.more_amendments:
         last = shown(page.amendments[-1].amendment)
-        session.screen.note(f"there are more wider scopes: go on with `--before {last}`", "dim")
+        session.screen.hint(f"there are more wider scopes: go on with `--before {last}`")
     if page.more:
-        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`", "dim")
+        session.screen.hint(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`")
 
 
 @command(app, "watch", examples="taskbound approval watch\ntaskbound approval watch --once")
@@ -178,9 +175,7 @@ def plan(
         said = session.ask(ProposePlan(task=whole_task(session, task), steps=read.steps), PlanProposed)
     except RefusedByDaemonError as error:
         raise _with_line(error, read) from None
-    if session.screen.json:
-        session.screen.document(said)
-        return
+    session.screen.report(said)
     session.screen.line(
         f"{shown(said.plan)} is asked: {len(read.steps)} steps; `taskbound approval show {shown(said.plan)}`"
     )
@@ -246,10 +241,7 @@ def stats(
     BUSIEST is the maximum within one hour. A yes is hasty if it came sooner than the sheet can be read or if
     the sheet was never shown here; SPEED is the reading speed that the median answer implies.
     """
-    found = session.ask(MeasureApprovals(hours=hours), ApprovalStats)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(MeasureApprovals(hours=hours), ApprovalStats)
     screen = session.screen
     screen.table(
         ("AN HOUR", "BUSIEST", "ASKED", "AGENT"),
@@ -299,9 +291,7 @@ def limits(
         found = session.ask(MeasureApprovals(hours=1), ApprovalStats).limits
     else:
         found = session.ask(LimitApprovals(open=most, hourly=hourly, speed=speed), ApprovalLimits)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     _limits(session, found)
 
 

@@ -10,23 +10,30 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.approval import Statement, Subject, parse_statement, render_statement
+from taskbound.core.clock import Instant
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.person_key import ENROLLS, BadPersonKeyError
-from taskbound.surfaces.cli.reading import FileError, read_file
+from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.identity import KeyFileSeen
 from taskbound.wire.openssh import SIGNED_FOR, parse_key_file, parse_public_line
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
+    from taskbound.core.approval import AnswerKind, Plan, Question
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.surfaces.cli.screen import Screen
 
 
 _PUBLIC: Final = ".pub"
+_LARGEST: Final = 8_192
 
 
 class NotSignedError(UnavailableError):
@@ -79,6 +86,62 @@ def sign_statement(screen: Screen, key: str, statement: str) -> str:
     if done.returncode:
         raise NotSignedError(f"`ssh-keygen` made no signature (status {done.returncode})")
     return done.stdout.decode("utf-8", errors="replace")
+
+
+def signed_answer(
+    screen: Screen,
+    brought: tuple[str, str, str],
+    *,
+    is_meant: Callable[[Statement], bool],
+    write: Callable[[str], str],
+) -> tuple[str, str]:
+    """Return a statement and its signature.
+
+    `brought` is a key file, a statement file and a signature file: either the key, or the two others.
+    `write` shows what is signed with a key file, and returns the statement.
+    """
+    key, statement_file, signature = brought
+    if statement_file and signature and not key:
+        text = _text(statement_file)
+        if not is_meant(parse_statement(text.encode())):
+            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
+        return text, _text(signature)
+    if key and not statement_file and not signature:
+        text = write(key)
+        return text, sign_statement(screen, key, text)
+    raise BadInputError(
+        "an answer needs a signature",
+        remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
+    )
+
+
+def statement_of(
+    asked: Question | Plan | AmendmentQuestion,
+    by: tuple[str, str],
+    kind: AnswerKind,
+    *,
+    subject: Subject = Subject.ACTION,
+    narrowed: str = "",
+    retries: int = 0,
+) -> str:
+    """Return what a person signs now; `by` is the person and the id of their key."""
+    said = Statement(
+        kind=kind,
+        namespace=asked.namespace,
+        question=asked.id,
+        digest=asked.digest,
+        person=by[0],
+        key=by[1],
+        at=Instant(time.time_ns() // 1000),
+        subject=subject,
+        narrowed=narrowed,
+        retries=retries,
+    )
+    return render_statement(said).decode()
+
+
+def _text(name: str) -> str:
+    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")
 
 
 def _line(public: Path) -> str:

@@ -78,7 +78,5 @@ def forget_originals(session: Session) -> None:
     session.confirm("Take them away? The configurations can't be put back after that.")
     session.ask(ForgetOriginals(), Done)  # 2
     forget(session.place.home)
-    if session.screen.json:
-        session.screen.document(ForgetReport(paths=paths))
-        return
+    session.screen.report(ForgetReport(paths=paths))
     session.screen.line("They are gone. The configurations stay as they are.")

@@ -57,10 +57,7 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
     """List the accounts that are linked to persons."""
-    found = session.ask(ListAccounts(person=person), AccountRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAccounts(person=person), AccountRows)
     session.screen.table(
         ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
         [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
@@ -84,10 +81,7 @@ def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subje
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
     """List the browser sessions."""
-    found = session.ask(ListSessions(person=person), SessionRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListSessions(person=person), SessionRows)
     session.screen.table(
         ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
         [
@@ -131,28 +125,27 @@ def gone(
     tasks that they requested, are paused. The agents' monitors are notified.
     """
     session.confirm(f"Has {shown(name)} left? Their keys are withdrawn for good.")
-    done = session.ask(LeavePerson(name=name, reason=reason), Done, patience=15.0)
-    session.done(done, f"{shown(name)} has left")
+    session.act(LeavePerson(name=name, reason=reason), f"{shown(name)} has left", patience=15.0)
 
 
 @command(people, "back", examples="taskbound person back bob")
 def back(session: Session, name: leaving_PersonArgument) -> None:
     """Record that a person is back, without keys and groups; only the owner of the data directory may."""
-    session.done(session.ask(ReturnPerson(name=name), Done), f"{shown(name)} is back")
+    session.act(ReturnPerson(name=name), f"{shown(name)} is back")
 
 
 @command(people, "link", examples="taskbound person link bob bob-admin")
 def link_persons(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Link two persons as one human, who counts once; only the owner of the data directory may."""
-    done = session.ask(LinkPersons(one=name, other=other, linked=True), Done)
-    session.done(done, f"{shown(name)} and {shown(other)} are one human")
+    ask = LinkPersons(one=name, other=other, linked=True)
+    session.act(ask, f"{shown(name)} and {shown(other)} are one human")
 
 
 @command(people, "part", examples="taskbound person part bob robert")
 def part(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Undo the link between two persons; only the owner of the data directory may."""
-    done = session.ask(LinkPersons(one=name, other=other, linked=False), Done)
-    session.done(done, f"{shown(name)} and {shown(other)} are two humans")
+    ask = LinkPersons(one=name, other=other, linked=False)
+    session.act(ask, f"{shown(name)} and {shown(other)} are two humans")
 
 
 @command(agents, "people", examples="taskbound agent people helper --owner bob --approver carol")
@@ -164,5 +157,5 @@ def answering(
     approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
 ) -> None:
     """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
-    done = session.ask(SetAnswering(name=name, owner=owner, approvers=tuple(approver)), Done)
-    session.done(done, f"{shown(owner)} answers for {shown(name)}")
+    ask = SetAnswering(name=name, owner=owner, approvers=tuple(approver))
+    session.act(ask, f"{shown(owner)} answers for {shown(name)}")

@@ -11,7 +11,6 @@ from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_scope
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     AddGroup,
     GroupDetail,
@@ -48,10 +47,7 @@ NothingOption = Annotated[bool, typer.Option("--nothing", help="Nothing.")]
 @command(people, "show", examples="taskbound person show alice")
 def show(session: Session, name: PersonArgument) -> None:
     """Show one person, and all that they may grant, directly and through groups."""
-    found = session.ask(ShowPerson(name=name), PersonDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowPerson(name=name), PersonDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     session.screen.fields(
@@ -84,23 +80,20 @@ def grantable(
     You may only give what you may grant yourself, unless you own the data directory.
     """
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    done = session.ask(SetPersonGrantable(name=name, word=word, scope=raw), Done)
-    session.done(done, f"{shown(name)} may grant {word or 'what the scope says'}")
+    ask = SetPersonGrantable(name=name, word=word, scope=raw)
+    session.act(ask, f"{shown(name)} may grant {word or 'what the scope says'}")
 
 
 @command(groups, "add", examples="taskbound person group add payers")
 def add_group(session: Session, name: GroupArgument) -> None:
     """Create an empty group that may grant nothing; only the owner of the data directory may."""
-    session.done(session.ask(AddGroup(name=name), Done), f"group {shown(name)} is there")
+    session.act(AddGroup(name=name), f"group {shown(name)} is there")
 
 
 @command(groups, "list", examples="taskbound person group list")
 def list_groups(session: Session) -> None:
     """List the groups."""
-    found = session.ask(ListGroups(), GroupRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListGroups(), GroupRows)
     session.screen.table(
         ("GROUP", "MAY GRANT", "MEMBERS"),
         [(one.name, one.grantable, ", ".join(one.members) or "-") for one in found.rows],
@@ -111,18 +104,15 @@ def list_groups(session: Session) -> None:
 @command(groups, "show", examples="taskbound person group show payers")
 def show_group(session: Session, name: GroupArgument) -> None:
     """Show one group, and what its members may grant."""
-    found = session.ask(ShowGroup(name=name), GroupDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowGroup(name=name), GroupDetail)
     _show(session.screen, found)
 
 
 @command(groups, "join", examples="taskbound person group join payers bob")
 def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
     """Add a person to a group, so that they may grant what it may; for the owner of the data directory."""
-    done = session.ask(SetMember(group=name, person=person, member=True), Done)
-    session.done(done, f"{shown(person)} is in group {shown(name)}")
+    ask = SetMember(group=name, person=person, member=True)
+    session.act(ask, f"{shown(person)} is in group {shown(name)}")
 
 
 @command(groups, "leave", examples="taskbound person group leave payers bob")
@@ -131,8 +121,8 @@ def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None
 
     A person may leave; removing others is for the owner of the data directory.
     """
-    done = session.ask(SetMember(group=name, person=person, member=False), Done)
-    session.done(done, f"{shown(person)} is not in group {shown(name)}")
+    ask = SetMember(group=name, person=person, member=False)
+    session.act(ask, f"{shown(person)} is not in group {shown(name)}")
 
 
 @command(groups, "grantable", examples="taskbound person group grantable payers --scope invoices.yaml")
@@ -146,8 +136,8 @@ def group_grantable(
 ) -> None:
     """Set what the members of a group may grant; tasks that they started go on."""
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    done = session.ask(SetGroupGrantable(name=name, word=word, scope=raw), Done)
-    session.done(done, f"members of {shown(name)} may grant {word or 'what the scope says'}")
+    ask = SetGroupGrantable(name=name, word=word, scope=raw)
+    session.act(ask, f"members of {shown(name)} may grant {word or 'what the scope says'}")
 
 
 def _said(scope: str, *, ceiling: bool, nothing: bool) -> tuple[str, msgspec.Raw | msgspec.UnsetType]:

@@ -49,17 +49,13 @@ def add_person(
     uid: Annotated[int | None, typer.Option("--uid", min=0, help="Their account; else your own.")] = None,
 ) -> None:
     """Register a person by local account; weak proof, as any program of the account can claim it."""
-    answer = session.ask(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), Done)
-    session.done(answer, f"{shown(name)} is known")
+    session.act(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), f"{shown(name)} is known")
 
 
 @command(people, "list", examples="taskbound person list --json")
 def list_people(session: Session) -> None:
     """List the persons."""
-    found = session.ask(ListPersons(), PersonRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListPersons(), PersonRows)
     session.screen.table(
         ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
         [
@@ -129,26 +125,20 @@ def ceiling(
     """
     raw = read_scope(scope)[1]
     session.confirm(f"Change the ceiling of {shown(name)}?")
-    session.done(session.ask(SetCeiling(name=name, ceiling=raw), Done), f"{shown(name)} has a new ceiling")
+    session.act(SetCeiling(name=name, ceiling=raw), f"{shown(name)} has a new ceiling")
 
 
 @command(agents, "show", examples="taskbound agent show helper")
 def show(session: Session, name: NameArgument) -> None:
     """Show one agent, and what it lacks to be active."""
-    found = session.ask(ShowAgent(name=name), AgentDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowAgent(name=name), AgentDetail)
     show_agent(session.screen, found)
 
 
 @command(agents, "list", examples="taskbound agent list")
 def list_agents(session: Session) -> None:
     """List the agents."""
-    found = session.ask(ListAgents(), AgentRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAgents(), AgentRows)
     session.screen.table(
         ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
         [
@@ -185,9 +175,7 @@ def activate(
         )
     else:
         agent = activate_agent(session, name, code)
-    if session.screen.json:
-        session.screen.document(agent)
-        return
+    session.screen.report(agent)
     show_agent(session.screen, agent)
 
 
@@ -199,7 +187,7 @@ def suspend(
 ) -> None:
     """Suspend an agent: all its tasks are revoked, and none can start until it is activated again."""
     session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
-    session.done(session.ask(SuspendAgent(name=name, reason=reason), Done), f"{shown(name)} is suspended")
+    session.act(SuspendAgent(name=name, reason=reason), f"{shown(name)} is suspended")
 
 
 @command(agents, "risk", examples="taskbound agent risk helper high --reason 'its laptop is lost'")
@@ -217,8 +205,8 @@ def risk(
     Its owner or any approver may raise it. Only an approver may lower it, and not the one who set the current
     level while there is another approver.
     """
-    done = session.ask(SetRisk(name=name, level=level, reason=reason), Done)
-    session.done(done, f"the risk of {shown(name)} is {shown(level)}")
+    ask = SetRisk(name=name, level=level, reason=reason)
+    session.act(ask, f"the risk of {shown(name)} is {shown(level)}")
 
 
 def deliver_code(session: Session, agent: AgentDetail) -> Done:

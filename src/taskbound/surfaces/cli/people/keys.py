@@ -13,7 +13,6 @@ from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     ConfirmPersonKey,
     ListPersonKeys,
@@ -168,10 +167,7 @@ def vouch(
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
     """List the keys, how they are protected, and whether they count now."""
-    found = session.ask(ListPersonKeys(), PersonKeyRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListPersonKeys(), PersonKeyRows)
     session.screen.table(
         ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
         [
@@ -188,7 +184,7 @@ def list_keys(session: Session) -> None:
         "no keys; start with `taskbound person key add`",
     )
     if found.demo:
-        session.screen.note(_DEMO)
+        session.screen.hint(_DEMO, "yellow")
 
 
 @command(keys, "show", examples="taskbound person key show key_01ab --statement statement")
@@ -219,8 +215,7 @@ def withdraw(
 ) -> None:
     """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")
-    done = session.ask(WithdrawPersonKey(key=key, reason=reason), Done)
-    session.done(done, f"{shown(key)} is withdrawn")
+    session.act(WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
 
 
 @command(demos, "begin", examples="taskbound person demo begin --namespace trial")
@@ -229,15 +224,14 @@ def begin_demo(session: Session) -> None:
 
     Only the owner of the data directory may, and only for a namespace that never had a key.
     """
-    done = session.ask(SetDemo(demo=True), Done)
-    session.done(done, f"{shown(session.namespace)} is for trying out")
+    session.act(SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
 
 
 @command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
 def end_demo(session: Session) -> None:
     """End a namespace's demo: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
-    session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
+    session.act(SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
 
 
 def own_network() -> str:
@@ -248,12 +242,9 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    page = session.ask(ask, PageOpened)
-    if session.screen.json:
-        session.screen.document(page)
-        return
+    page = session.show(ask, PageOpened)
     words = f"opens this in a browser on this machine; it works once, for {page.seconds // 60} minutes:"
-    session.screen.note(f"{shown(page.person)} {words}", "")
+    session.screen.hint(f"{shown(page.person)} {words}", "")
     session.screen.word(page.address)
 
 

@@ -103,10 +103,7 @@ def list_all(
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
     """List the claims that authenticate agents."""
-    found = session.ask(ListSelectors(agent=name), SelectorRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListSelectors(agent=name), SelectorRows)
     session.screen.table(
         ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
         [
@@ -137,8 +134,8 @@ def remove(
 ) -> None:
     """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
-    done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
-    session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+    ask = RemoveSelector(agent=name, selector=selector)
+    session.act(ask, f"{shown(selector)} proves {shown(name)} no more")
 
 
 @command(
@@ -199,16 +196,13 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
         token_at=token_at,
         secret_file=str(Path(secret_file).absolute()) if secret_file else "",
     )
-    session.done(session.ask(ask, Done), f"issuer {shown(name)} proves {shown(use)}")
+    session.act(ask, f"issuer {shown(name)} proves {shown(use)}")
 
 
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
     """List the issuers of workloads and persons."""
-    found = session.ask(ListIdentityIssuers(), IdentityIssuerRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListIdentityIssuers(), IdentityIssuerRows)
     session.screen.table(
         ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
         [
@@ -251,15 +245,14 @@ def set_groups(
     """
     session.confirm(f"Change what groups {shown(name)} says? Memberships by its word end now.")
     ask = SetIssuerGroups(name=name, claim=claim, groups=tuple(map(_value, value or ())))
-    session.done(session.ask(ask, Done), f"groups by the word of {shown(name)} are changed")
+    session.act(ask, f"groups by the word of {shown(name)} are changed")
 
 
 @command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
     """Remove an issuer; refused while selectors or accounts name it."""
     session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
-    done = session.ask(RemoveIdentityIssuer(name=name), Done)
-    session.done(done, f"issuer {shown(name)} removed")
+    session.act(RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
 
 
 def _value(text: str) -> ClaimValue:
@@ -288,10 +281,7 @@ def list_keys(
     name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
-    found = session.ask(ListAgentKeys(agent=name), AgentKeyRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ListAgentKeys(agent=name), AgentKeyRows)
     session.screen.table(
         ("KEY", "AGENT", "MADE", "ENDED"),
         [
@@ -320,11 +310,8 @@ def assertion(
 
     It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
     """
-    found = session.ask(AssertAgentKey(agent=name), Assertion, patience=15.0)
-    if session.screen.json:
-        session.screen.document(found)
-    else:
-        session.screen.line(found.token)
+    found = session.show(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    session.screen.line(found.token)
 
 
 def _claim(text: str) -> ClaimText:
@@ -425,7 +412,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
         private=private,
         bound=parse_seconds(bound),
     )
-    session.done(session.ask(ask, Done), f"trust domain {shown(domain)} is believed once its source answers")
+    session.act(ask, f"trust domain {shown(domain)} is believed once its source answers")
 
 
 @command(trusts, "list", examples="taskbound agent trust list")
@@ -464,7 +451,7 @@ def show_trust(session: Session, domain: DomainArgument) -> None:
 def remove_trust(session: Session, domain: DomainArgument) -> None:
     """Stop trusting a domain: its identities prove nothing from now on."""
     session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
-    session.done(session.ask(RemoveTrust(domain=domain), Done), f"trust domain {shown(domain)} removed")
+    session.act(RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
 
 
 def _fields(row: TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:

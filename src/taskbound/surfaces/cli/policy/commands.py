@@ -136,16 +136,14 @@ def try_folder(session: Session, folder: RulesArgument, tools: ToolsOption = "")
     """
     trial = try_cases(session, read_rules(session, folder), tools)
     missed = [one for one in trial.results if not one.passed]
-    if session.screen.json:
-        session.screen.document(trial)
-    else:
-        for one in missed:
-            session.screen.line(
-                f"{shown(one.file)}:{one.line}:{one.column}: {shown(one.name)}: {shown(Words(one.missed))}",
-                "red",
-            )
-        kept = len(trial.results) - len(missed)
-        session.screen.line(f"{kept} of {len(trial.results)} cases are answered as they expect")
+    session.screen.report(trial)
+    for one in missed:
+        session.screen.line(
+            f"{shown(one.file)}:{one.line}:{one.column}: {shown(one.name)}: {shown(Words(one.missed))}",
+            "red",
+        )
+    kept = len(trial.results) - len(missed)
+    session.screen.line(f"{kept} of {len(trial.results)} cases are answered as they expect")
     if missed:
         raise typer.Exit(1)
 
@@ -157,12 +155,10 @@ def coverage(session: Session, folder: RulesArgument, tools: ToolsOption = "") -
     The status is 0 if every policy decided a case, and 1 otherwise.
     """
     trial = try_cases(session, read_rules(session, folder), tools)
-    if session.screen.json:
-        session.screen.document(trial)
-    else:
-        session.screen.fields(
-            [("untried policies", trial.untried_policies), ("untried tools", trial.untried_tools)]
-        )
+    session.screen.report(trial)
+    session.screen.fields(
+        [("untried policies", trial.untried_policies), ("untried tools", trial.untried_tools)]
+    )
     if trial.untried_policies:
         raise typer.Exit(1)
 
@@ -182,11 +178,9 @@ def format_files(
     if not check:
         for name in changed:
             write_file(str(found.path / name), [laid[name].encode()])
-    if session.screen.json:
-        session.screen.document(Formatted(changed=changed))
-    else:
-        for name in changed:
-            session.screen.line(f"{name} {'has another layout' if check else 'was laid out'}")
+    session.screen.report(Formatted(changed=changed))
+    for name in changed:
+        session.screen.line(f"{name} {'has another layout' if check else 'was laid out'}")
     if check and changed:
         raise typer.Exit(1)
 

@@ -145,9 +145,7 @@ def list_bundles(session: Session) -> None:
 def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
     """Show a bundle: its author and signature, who activated it, and its files."""
     found = ask_bundle(session, bundle)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     row = found.row
     session.screen.heading(row.digest)
     session.screen.fields(
@@ -184,12 +182,10 @@ def diff(
     before, after = (rules, other) if other else (IN_FORCE, rules)
     old, new = _texts(read_rules(session, before)), _texts(read_rules(session, after))
     found = {name: lines for name in sorted({*old, *new}) if (lines := tuple(_changed(name, old, new)))}
-    if session.screen.json:
-        session.screen.document(BundleDiff(files=found))
-    else:
-        session.screen.fields([(shown(name), lines) for name, lines in found.items()])
-        if not found:
-            session.screen.line("they are the same")
+    session.screen.report(BundleDiff(files=found))
+    session.screen.fields([(shown(name), lines) for name, lines in found.items()])
+    if not found:
+        session.screen.line("they are the same")
     if found:
         raise typer.Exit(1)
 
@@ -221,8 +217,7 @@ def rollback(
 ) -> None:
     """Return to a bundle that was in force before, even if the bundle in force is damaged."""
     told = None if not digest else "" if digest == "base" else require_digest(digest)
-    done = session.ask(RollBackBundle(digest=told, reason=reason), Done)
-    session.done(done, "it is in force again")
+    session.act(RollBackBundle(digest=told, reason=reason), "it is in force again")
 
 
 @command(app, "replay", examples="taskbound policy replay rules --last 500")
@@ -244,9 +239,7 @@ def replay(
     found = session.ask(ask, Replayed, patience=_PATIENCE)
     if found.problems:
         _refuse(session, BundleAnswer(digest=found.bundle, problems=found.problems))
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     for one in found.differences:
         session.screen.heading(shown(one.action))
         session.screen.fields(

@@ -250,9 +250,7 @@ def convert(
 def digest(session: Session, file: FileArgument) -> None:
     """Print a scope's digest; scopes with the same meaning have the same digest."""
     given = find_scope(session, file)
-    if session.screen.json:
-        session.screen.document(DigestReport(name=given.name, digest=given.scope.digest))
-        return
+    session.screen.report(DigestReport(name=given.name, digest=given.scope.digest))
     session.screen.word(given.scope.digest)
 
 

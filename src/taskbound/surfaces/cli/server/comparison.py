@@ -118,9 +118,8 @@ def look(
             tested = UpstreamTest(name=name, state="failed", code=fault.code, why=fault.message)
         found.append(tested)
         _show_test(session.screen, tested)
-    if session.screen.json:
-        session.screen.document(UpstreamTests(rows=tuple(found)))
-    elif not found:
+    session.screen.report(UpstreamTests(rows=tuple(found)))
+    if not found:
         session.screen.line(
             "no servers are pinned; add one with `taskbound upstream add` or `taskbound init`"
         )

@@ -145,7 +145,7 @@ def secret(
     if remove:
         session.confirm(f"Take away what is in {shown(place.text)} of {shown(server)}?")
         ask = SetSecret(server=server, slot=place.text, number=_next(row, place))
-        session.done(session.ask(ask, Done), f"{shown(place.text)} of {shown(server)} is empty")
+        session.act(ask, f"{shown(place.text)} of {shown(server)} is empty")
         return
     _require_named(session, row, row.spec)
     session.confirm(f"Give a secret to {shown(server)}, which is {_what(row.spec)}?")

@@ -14,7 +14,6 @@ from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.tool_file import add_file_commands
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.connection import Done
 from taskbound.wire.tool import (
     AcceptTool,
     AnswerForTool,
@@ -155,8 +154,7 @@ def accept(
         )
     _show(session, found)
     session.confirm(f"Pin this definition of {shown(name)}?")
-    answer = session.ask(AcceptTool(name=name, definition=digest), Done)
-    session.done(answer, f"{shown(name)} is pinned as {digest}")
+    session.act(AcceptTool(name=name, definition=digest), f"{shown(name)} is pinned as {digest}")
 
 
 @command(
@@ -233,7 +231,7 @@ def declare(
     )
     words = _words(said)
     session.confirm(f"Declare {shown(name)} {words}?")
-    session.done(session.ask(said, Done), f"{shown(name)} is declared {words}")
+    session.act(said, f"{shown(name)} is declared {words}")
 
 
 add_file_commands(app)
@@ -293,14 +291,12 @@ def _words(said: DeclareTool) -> str:
 def _set_approvers(session: Session, name: str, approvers: tuple[str, ...] | None) -> None:
     who = "those who approve for the agent" if approvers is None else ", ".join(map(shown, approvers))
     session.confirm(f"Have {who} approve for {shown(name)}?")
-    answer = session.ask(AnswerForTool(name=name, approvers=approvers), Done)
-    session.done(answer, f"{who} approve for {shown(name)}")
+    session.act(AnswerForTool(name=name, approvers=approvers), f"{who} approve for {shown(name)}")
 
 
 def _set_owner(session: Session, name: str, owner: str) -> None:
     session.confirm(f"Have {shown(owner)} answer for {shown(name)}?")
-    answer = session.ask(OwnTool(name=name, owner=owner), Done)
-    session.done(answer, f"{shown(owner)} answers for {shown(name)}")
+    session.act(OwnTool(name=name, owner=owner), f"{shown(owner)} answers for {shown(name)}")
 
 
 def _show(session: Session, found: ToolDiff) -> None:

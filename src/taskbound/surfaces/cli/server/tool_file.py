@@ -89,8 +89,7 @@ def apply(
     found = read_tool_file(file)
     name = _server_of(session, found, server)
     done = apply_to(session, found, name, relax=relax, ask=True)
-    if session.screen.json:
-        session.screen.document(done)
+    session.screen.report(done)
 
 
 def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:

@@ -260,8 +260,7 @@ def _pin(
             name_ready(session, [probed.spec])
     if file is not None:
         apply_to(session, file, name, relax=relax, ask=False)
-    if session.screen.json:
-        session.screen.document(answer)
+    session.screen.report(answer)
 
 
 def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
@@ -326,7 +325,7 @@ def remove(
 ) -> None:
     """Remove a server and its pinned tools; calls to them are refused from now on."""
     session.confirm(f"Remove the server {shown(name)} and its pinned tools?")
-    session.done(session.ask(RemoveUpstream(name=name), Done), f"{shown(name)} is removed")
+    session.act(RemoveUpstream(name=name), f"{shown(name)} is removed")
 
 
 def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:

@@ -40,7 +40,6 @@ from taskbound.surfaces.cli.target.preflight import (
     row_of,
     watch_preflight,
 )
-from taskbound.wire.connection import Done
 from taskbound.wire.document import read_document
 from taskbound.wire.target import (
     AddTarget,
@@ -204,9 +203,7 @@ def show(session: Session, name: NameArgument) -> None:
     """Show a target: its address, owner and approvers, kinds of credentials, and last preflight."""
     found = session.ask(ListTargets(name=name), TargetRows)
     row = only_row(found, name)
-    if session.screen.json:
-        session.screen.document(row)
-        return
+    session.screen.report(row)
     session.screen.heading(shown(row.name))
     session.screen.fields(
         [
@@ -284,7 +281,7 @@ def remove(session: Session, name: NameArgument) -> None:
     Revoke them first with `taskbound credential revoke --target TARGET`.
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
-    session.done(session.ask(RemoveTarget(name=name), Done), f"target {shown(name)} removed")
+    session.act(RemoveTarget(name=name), f"target {shown(name)} removed")
 
 
 @command(

@@ -132,10 +132,7 @@ def list_all(
 @command(app, "show", examples="taskbound credential show crd_…")
 def show(session: Session, credential: CredentialArgument) -> None:
     """Show a credential: its purpose, its state, and why it ended."""
-    found = session.ask(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
     session.screen.heading(shown(found.id))
     session.screen.fields(
         [
@@ -211,9 +208,7 @@ def revoke(
         revoked += answer.credentials
         if not (answer.more and answer.credentials):
             break
-    if session.screen.json:
-        session.screen.document(RevokingCredentials(credentials=tuple(revoked), more=answer.more))
-        return
+    session.screen.report(RevokingCredentials(credentials=tuple(revoked), more=answer.more))
     for one in revoked:
         session.screen.line(f"{shown(one)} is being revoked")
     if not revoked:
@@ -250,9 +245,8 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
             why = "" if found.broker else ": no broker is connected"
             raise SweepOpenError(f"the sweep of {', '.join(map(shown, sorted(open_)))} is not over{why}")
         time.sleep(_PAUSE)
-    if session.screen.json:
-        session.screen.document(found)
-    elif not found.rows:
+    session.screen.report(found)
+    if not found.rows:
         session.screen.line("no targets")
 
 
@@ -280,11 +274,8 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
         session.plugs.join(session.place, session.namespace, agent=row.agent, task=row.task) as joined,
     ):
         joined.renew(had, seconds, lambda one: say_held(session, one))
-    now = session.ask(ask, CredentialRow)
-    if session.screen.json:
-        session.screen.document(now)
-    else:
-        session.screen.line(f"{shown(now.id)} ends at {moment(now.ends)}")
+    now = session.show(ask, CredentialRow)
+    session.screen.line(f"{shown(now.id)} ends at {moment(now.ends)}")
 
 
 @command(
@@ -361,9 +352,7 @@ def _print(session: Session, found: TaskCredential) -> None:
 
 
 def _table(session: Session, found: CredentialRows, empty: str) -> None:
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         ("CREDENTIAL", "STATE", "TARGET", "TASK", "ENDS", "OVERDUE", "WHY"),
         [

@@ -151,8 +151,7 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
     if not seen.over:
         why = "" if seen.connected else ": no broker is connected"
         raise PreflightOpenError(f"the preflight of `{shown(row.name)}` is not over{why}")
-    if session.screen.json:
-        session.screen.document(row)
+    session.screen.report(row)
     if row.state != "ready" or row.trouble:
         canaries = _canaries(session, testing)
         failed = [f"{one.kind}: {one.trouble or one.why}" for one in canaries if one.trouble]
