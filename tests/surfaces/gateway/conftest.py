@@ -1,6 +1,6 @@
 """The event loop of the tests in this folder, and what several of them are set up with.
 
-A test that is parametrized by `modern`, `server` or `client` has what depends on it set up so.
+`modern`, `server` and `client` are defaults: a test parametrized by one of these names replaces it.
 """
 
 from __future__ import annotations

@@ -277,7 +277,7 @@ async def test_a_refusal_of_the_first_call_is_of_its_task_too(c: Back) -> None:
         code="outside-scope", action="act_1", task="tsk_1", reasons=why, instead=""
     )
     name = await c.begin("echo__echo", {"text": "a"})
-    errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- nobody was told of it yet
+    errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- the client has not got it yet
     await c.b.until(errand.over.is_set)
     c.b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=1)
     assert code_of(await c.result(name)) == "unknown-mcp-task"

@@ -184,7 +184,7 @@ async def test_an_idempotency_key_outlives_the_gateway(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def sleeping(tmp_path: Path) -> AsyncIterator[tuple[Place, Tap, RawClient, bytes]]:
-    """A call that its server has and does not answer."""
+    """A gateway, and a call that the server received and does not answer."""
     async with (
         Tap(tmp_path / "tap") as tap,
         real(tmp_path, echo(era="legacy", log=tap.path)) as place,

@@ -44,7 +44,7 @@ def holds(daemon: ScriptedDaemon, *, until: str = "act_h") -> None:
 
 @asynccontextmanager
 async def waiting(tmp_path: Path) -> AsyncIterator[tuple[Bench, int]]:
-    """A call that is held, and its request."""
+    """A gateway whose client waits for the approval of a held call, and that call's request."""
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
         holds(b.daemon)
         request = await b.start_call("echo__echo", {"text": "a"})
@@ -230,7 +230,7 @@ async def test_a_pause_and_a_stop_end_the_wait_and_take_no_question_back(
 
 
 def with_token(token: object) -> dict[str, Any]:
-    """The parameters of a call whose client wants to be told how it goes on."""
+    """The parameters of a call with a progress token."""
     return {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": {"progressToken": token}}
 
 

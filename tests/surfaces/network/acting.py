@@ -80,7 +80,7 @@ class Acting:
 
 @contextmanager
 def acted(folder: Path, *flags: str, policy: str = "") -> Iterator[Acting]:
-    """An API whose daemon takes tokens and proves agents."""
+    """An API whose daemon issues access tokens and verifies agents' identities."""
     with held(folder, *flags, policy=policy) as one:
         yield Acting(one, folder)
 

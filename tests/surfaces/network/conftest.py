@@ -1,4 +1,4 @@
-"""The event loop of the tests in this folder, and whom they have before an API without settings."""
+"""The event loop of the tests in this folder, and an API with default settings for each kind of client."""
 
 from __future__ import annotations
 

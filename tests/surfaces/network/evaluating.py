@@ -111,7 +111,7 @@ def evaluated(
     settle: Callable[[World], object] = lambda world: declare(world, "bank__pay"),
     policy: str = "",
 ) -> Iterator[Evaluating]:
-    """A service that asks; `settle` is done before its task is started."""
+    """A service that asks AuthZEN; `settle` runs before its task is started."""
     with held(folder, policy=policy) as one:
         settle(one.world)
         one.world.views.forget()

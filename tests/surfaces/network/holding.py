@@ -80,7 +80,7 @@ async def _issuing(folder: Path, policy: str) -> AsyncIterator[tuple[Station, To
 
 @contextmanager
 def held(folder: Path, *flags: str, policy: str = "") -> Iterator[Holding]:
-    """An API whose daemon takes tokens, in a loop of its own."""
+    """An API whose daemon accepts access tokens; both run in an event loop of another thread."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(_issuing(folder, policy)) as (place, tokens),

@@ -113,7 +113,7 @@ BATCHES: dict[str, tuple[dict[str, Any], list[bool] | bool]] = {
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Evaluating]:
-    """The service that the scenario certifies."""
+    """The service that the certification scenario calls."""
     with evaluated(tmp_path, settle=scenario, grants=GRANTS, policy=base_bundle() + RULES) as made:
         yield made
 

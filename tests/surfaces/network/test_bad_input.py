@@ -202,6 +202,6 @@ class _Keeping(logging.Handler):
 
 @contextmanager
 def edged(folder: Path) -> Iterator[Edge]:
-    """The edge of an API."""
+    """An API that logs at level `debug`, and clients that send it malformed requests."""
     with held(folder, "--log-level", "debug") as one, closing(Edge(one, folder)) as edge:
         yield edge

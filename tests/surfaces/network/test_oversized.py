@@ -275,7 +275,7 @@ def test_the_twin_of_a_body_over_its_limit_is_one_that_just_keeps_it(agent: Acti
     body = json.dumps(PAY).encode()
     assert agent.ask(body + b" " * (1_048_576 - len(body))).status == 200
     form = ("POST", "/oauth/token", {**FORM, "Content_Length": "65536"}, b"x" * 65_536)
-    assert send(agent, form).status == 401  # it was read, and proves nobody
+    assert send(agent, form).status == 401  # it was read; it holds no valid proof
     assert not agent.records("request-refused")
 
 

@@ -104,7 +104,7 @@ class Screen:
         self._out.file.flush()
 
     def report(self, document: object) -> None:
-        """Print the document if the command has `--json`; otherwise lines for people tell the same."""
+        """Print the document if the command has `--json`; `line`, `fields` and `table` then print nothing."""
         if self.json:
             self.document(document)
 
@@ -146,7 +146,7 @@ class Screen:
         self._print(self._err, Words(text), style)
 
     def hint(self, text: str, style: str = "dim") -> None:
-        """Print a note that says no more than the document: not with `json`."""
+        """Print a note on standard error, but not with `--json`: the document already says it."""
         if not self.json:
             self.note(text, style)
 

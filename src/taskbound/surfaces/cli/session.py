@@ -85,7 +85,7 @@ class Session:
         return self.client().ask(ask, kind, patience=patience)
 
     def show(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
-        """Ask, and report the answer: with `json`, all that is printed of it for people stays silent."""
+        """Send the request, print its answer if the command has `--json`, and return it."""
         answer = self.ask(ask, kind, patience=patience)
         self.screen.report(answer)
         return answer
@@ -101,7 +101,7 @@ class Session:
             raise
 
     def act(self, ask: Ask, sentence: str, *, patience: float | None = None) -> None:
-        """Ask for something to be done, and say that it is."""
+        """Send the request, then print the sentence that says what was done."""
         self.done(self.ask(ask, Done, patience=patience), sentence)
 
     def done(self, answer: Done, sentence: str) -> None:

@@ -122,7 +122,7 @@ async def test_g9_no_client_gets_at_what_another_one_has_a_name_for(tmp_path: Pa
             found = await mine.ask(row["method"], name, modern=modern, header=header, meta=meta)
             assert (found.status, found.code or "ok") == (row["status"], row["expect"]), row["id"]
             if row["expect"] != "ok":
-                assert there.daemon.count(CoverCalls) == asked, "nobody was asked about it"
+                assert there.daemon.count(CoverCalls) == asked, "the daemon was not asked about it"
         statuses: list[str] = []
         for seat in there.front._seats.values():  # noqa: SLF001 -- what is still worked on
             kept = seat.gateway._calls.errands  # noqa: SLF001 -- the same
@@ -152,7 +152,7 @@ async def test_what_is_another_s_over_or_never_was_is_answered_with_the_same_byt
                 answers = [await mine.ask(method, name, modern=modern) for name in names]
                 assert len({(one.status, one.body, *sorted(one.headers)) for one in answers}) == 1
                 assert answers[0].code == "unknown-mcp-task"
-                assert there.daemon.count(CoverCalls) == before, "nobody was asked"
+                assert there.daemon.count(CoverCalls) == before, "the daemon was not asked"
 
 
 def _lacks(seat: Seat, name: str) -> bool:

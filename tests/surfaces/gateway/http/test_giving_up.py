@@ -241,7 +241,7 @@ async def test_law_10_a_stream_is_closed_in_its_time_whatever_is_waited_for(
         seat = seat_of(there)
         kept = (seat._open, seat.gateway._requests._listening)  # noqa: SLF001 -- that nothing is kept is the point
         assert kept == ({}, {})
-        there.daemon.drop()  # nobody has to wait for what was asked
+        there.daemon.drop()  # the calls that wait for its answer end
 
 
 async def test_a_seat_that_was_given_up_leaves_nothing_that_runs(tmp_path: Path) -> None:

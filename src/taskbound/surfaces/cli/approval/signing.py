@@ -95,10 +95,13 @@ def signed_answer(
     is_meant: Callable[[Statement], bool],
     write: Callable[[str], str],
 ) -> tuple[str, str]:
-    """Return a statement and its signature.
+    """Returns a statement and its signature.
 
-    `brought` is a key file, a statement file and a signature file: either the key, or the two others.
-    `write` shows what is signed with a key file, and returns the statement.
+    `brought` names a key file, a statement file and a signature file; the person gives the first or the
+    two others. With a key file, `write` shows the person what the key will sign and returns that statement.
+    With the two others, `is_meant` says whether the statement is the one that the command names.
+
+    Raises BadInputError if the files are incomplete, or the statement is another one.
     """
     key, statement_file, signature = brought
     if statement_file and signature and not key:
@@ -124,7 +127,7 @@ def statement_of(
     narrowed: str = "",
     retries: int = 0,
 ) -> str:
-    """Return what a person signs now; `by` is the person and the id of their key."""
+    """Returns the statement that a person signs now; `by` is the person and the id of their key."""
     said = Statement(
         kind=kind,
         namespace=asked.namespace,
