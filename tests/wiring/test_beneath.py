@@ -55,7 +55,15 @@ LOCAL: Final = {
     *("tool schema", "target host-helper", "agent assertion", "audit coverage", "db check"),
 }
 """Commands that read, or write a file that the caller names, and ask no daemon."""
-ASKING: Final = ("session.ask(", "session.client(", "session.connect_anew(", ".join(", "pin_listed(")
+ASKING: Final = (
+    "session.ask(",
+    "session.show(",
+    "session.act(",
+    "session.client(",
+    "session.connect_anew(",
+    ".join(",
+    "pin_listed(",
+)
 
 ALL: Final = """
 import io, sys
