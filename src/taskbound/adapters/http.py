@@ -233,14 +233,14 @@ class HttpConnection:
             if connection is None or connection.sock is None:
                 connection = self._connect()
             connection.request(method, path, body=body, headers=dict(headers))
-            response = connection.getresponse()
-            require_one_framing(response.headers)
-            status, raw = response.status, response.read(most + 1)
-            told = {name.lower(): value for name, value in response.getheaders()}
-            if len(raw) <= most:
-                response.read()  # the driver asks no more before it has read to the end
-            else:
-                connection.close()
+            with connection.getresponse() as response:  # its file would keep the socket of a failed call open
+                require_one_framing(response.headers)
+                status, raw = response.status, response.read(most + 1)
+                told = {name.lower(): value for name, value in response.getheaders()}
+                if len(raw) <= most:
+                    response.read()  # the driver asks no more before it has read to the end
+                else:
+                    connection.close()
             if self._over.is_set():
                 raise TimeoutError  # what was cut reads like an answer that ended
         except (OSError, HTTPException, ValueError) as error:

@@ -80,8 +80,8 @@ class OtlpSpans:
         wire = kind(self._place.netloc, timeout=_PATIENCE)
         try:
             wire.request("POST", "/v1/traces", body, {"Content-Type": "application/json"})
-            answer = wire.getresponse()
-            answer.read(65_536)
+            with wire.getresponse() as answer:
+                answer.read(65_536)
         finally:
             wire.close()
         if answer.status != http.client.OK:

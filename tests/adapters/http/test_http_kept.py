@@ -199,6 +199,16 @@ def test_one_that_is_old_or_was_long_unused_is_left() -> None:
             assert kept.take() is None
 
 
+def test_an_answer_that_is_refused_keeps_no_connection_open_while_its_error_is_held() -> None:
+    with serving(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + b"Content-Length: 2\r\n" * 2 + b"\r\n{}"
+    ) as server:
+        with pytest.raises(HttpLostError) as refused:
+            server.call(HttpKept())
+        assert server.left.wait(10)
+        assert refused.type is HttpLostError
+
+
 def test_what_keeps_them_leaves_them_when_it_goes() -> None:
     with serving(FINE) as server:
         kept = HttpKept()
