@@ -19,13 +19,14 @@ from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.background.strangers import Insiders
 from taskbound.surfaces.api.server.daemon import Daemon
+from taskbound.surfaces.api.server.operation import BOUND, as_giver, as_person
 from taskbound.surfaces.api.server.place import DEFAULT_ISSUER, Place
 from taskbound.surfaces.api.server.socket import SocketServer
 from taskbound.surfaces.api.server.table import OPERATIONS
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
 from taskbound.wire.envelope import Reply, Said, said_decoder
-from taskbound.wire.frame import MAX_FRAME, FrameBuffer, encode_frame
+from taskbound.wire.frame import MAX_FRAME, FrameBuffer, Message, encode_frame
 from taskbound.wire.network import Shown
 from taskbound.wire.tool import ServerSpec
 from tests.sqlite import sqlite_store
@@ -166,6 +167,14 @@ def test_every_message_that_can_be_asked_is_one_operation_and_no_other_is() -> N
     assert len(set(names)) == len(names)
     assert names == sorted(names)
     assert all(name.startswith("api:") and name.count(":") == 2 for name in names)
+
+
+@pytest.mark.parametrize("bind", [as_person, as_giver])
+def test_i27_a_handler_for_a_proven_actor_is_bound_to_no_message_with_another_right(bind: Any) -> None:
+    free = msgspec.defstruct("Free", [], bases=(Message,), tag="task:show", tag_field="op")
+    with pytest.raises(LookupError, match="another right"):
+        bind(free)(lambda *_: None)
+    assert free not in BOUND
 
 
 @pytest.mark.parametrize("kind", PERSONAL, ids=[OPERATIONS[one].name for one in PERSONAL])

@@ -59,7 +59,7 @@ from taskbound.flows.task import TaskOrder
 from taskbound.flows.token import add_client, choices_of, drop_client, end_admission, known_client
 from taskbound.surfaces.api.auth.client import require_namespace
 from taskbound.surfaces.api.auth.sign_in import require_page
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, from_snapshot, operation
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from taskbound.ports.token import RegisteredClient
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, Reading
     from taskbound.wire.envelope import Answer
     from taskbound.wire.network import Shown
 
@@ -414,63 +415,40 @@ async def _put_client(daemon: Daemon, connection: Connection, ask: wire.AddClien
     return _row(await daemon.first(work))
 
 
-@operation(wire.RemoveClient)
-async def _remove_client(daemon: Daemon, connection: Connection, ask: wire.RemoveClient) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        drop_client(daemon.means, connection.namespace, ask.client, actor=actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
+@as_giver(wire.RemoveClient)
+def _remove_client(act: GiverAct, ask: wire.RemoveClient) -> None:
+    drop_client(act.means, act.namespace, ask.client, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.ListClients)
-async def _list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListClients) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.authorizations.clients(connection.namespace)
-        return wire.ClientRows(rows=tuple(map(_row, found)))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListClients)
+def _list_clients(reading: Reading, _ask: wire.ListClients) -> Answer:
+    found = reading.snapshot.authorizations.clients(reading.namespace)
+    return wire.ClientRows(rows=tuple(map(_row, found)))
 
 
-@operation(wire.ShowClient)
-async def _show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClient) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.authorizations.client(connection.namespace, ask.client)
-        if found is None:
-            raise UnknownClientError(f"no client is named `{ask.client}`")
-        return _row(found)
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowClient)
+def _show_client(reading: Reading, ask: wire.ShowClient) -> Answer:
+    found = reading.snapshot.authorizations.client(reading.namespace, ask.client)
+    if found is None:
+        raise UnknownClientError(f"no client is named `{ask.client}`")
+    return _row(found)
 
 
-@operation(wire.ListAdmissions)
-async def _list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
+@from_snapshot(wire.ListAdmissions)
+def _list_admissions(reading: Reading, ask: wire.ListAdmissions) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
-
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.authorizations.admissions(
-                connection.namespace, client=ask.client, task=ask.task, limit=limit + 1, before=ask.before
-            )
-        rows = tuple(_admission(one, now) for one in found[:limit])
-        return wire.AdmissionRows(rows=rows, more=len(found) > limit)
-
-    return await daemon.read(read)
+    now = reading.means.clock.now()
+    found = reading.snapshot.authorizations.admissions(
+        reading.namespace, client=ask.client, task=ask.task, limit=limit + 1, before=ask.before
+    )
+    rows = tuple(_admission(one, now) for one in found[:limit])
+    return wire.AdmissionRows(rows=rows, more=len(found) > limit)
 
 
-@operation(wire.EndAdmission)
-async def _end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        why = ask.why or "no reason given"
-        end_admission(daemon.means, connection.namespace, ask.admission, actor, owns=owns, why=why)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.EndAdmission)
+def _end_one(act: GiverAct, ask: wire.EndAdmission) -> None:
+    why = ask.why or "no reason given"
+    end_admission(act.means, act.namespace, ask.admission, act.actor, owns=act.owns, why=why)
 
 
 def _admission(found: Admission, now: Instant) -> wire.AdmissionRow:

@@ -45,7 +45,7 @@ from taskbound.surfaces.api.auth.authority import apart
 from taskbound.surfaces.api.background.looking import MOST_ROUNDS
 from taskbound.surfaces.api.operations.action import decided, malformed, reasons_of, record_unread, waiting
 from taskbound.surfaces.api.operations.show import changed_values, reasons
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import from_snapshot, operation
 from taskbound.surfaces.api.server.reply import family_of, fault_of
 from taskbound.surfaces.api.server.tracing import watching
 from taskbound.surfaces.api.server.worker import Asked, OverloadedError
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -176,31 +177,27 @@ async def _report_action(daemon: Daemon, seat: Connection, ask: wire.ReportActio
     return Fault(code=found.code, message=found.reason, advice=advice, family=family_of(found.code))
 
 
-@operation(wire.FollowAction)
-async def _follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
+@from_snapshot(wire.FollowAction)
+def _follow_action(reading: Reading, ask: wire.FollowAction) -> Answer:
+    seat = reading.connection
     require_token(seat)
-
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.actions.action(seat.namespace, ask.action)
-            asked = snapshot.approvals.approval_of(seat.namespace, ask.action)
-        if found is None or (found.task, found.agent) != (seat.seat, seat.agent):
-            raise UnknownActionError(f"no action of that task is named `{ask.action}`")
-        return wire.ActionState(
-            action=found.id,
-            task=found.task,
-            tool=found.tool,
-            digest=found.digest,
-            state=found.state.value,
-            decision=found.decision,
-            code=found.code,
-            until=found.until,
-            due=due_of(found.until) if found.until and found.state is not State.UNWATCHED else 0,
-            approval=asked.question.id if asked is not None else "",
-            approval_state=asked.state.value if asked is not None else "",
-        )
-
-    return await daemon.read(read)
+    found = reading.snapshot.actions.action(seat.namespace, ask.action)
+    asked = reading.snapshot.approvals.approval_of(seat.namespace, ask.action)
+    if found is None or (found.task, found.agent) != (seat.seat, seat.agent):
+        raise UnknownActionError(f"no action of that task is named `{ask.action}`")
+    return wire.ActionState(
+        action=found.id,
+        task=found.task,
+        tool=found.tool,
+        digest=found.digest,
+        state=found.state.value,
+        decision=found.decision,
+        code=found.code,
+        until=found.until,
+        due=due_of(found.until) if found.until and found.state is not State.UNWATCHED else 0,
+        approval=asked.question.id if asked is not None else "",
+        approval_state=asked.state.value if asked is not None else "",
+    )
 
 
 def require_token(seat: Connection) -> None:

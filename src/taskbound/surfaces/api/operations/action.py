@@ -41,7 +41,7 @@ from taskbound.surfaces.api.operations.show import (
     require_decision,
     require_task,
 )
-from taskbound.surfaces.api.server.operation import handed, operation
+from taskbound.surfaces.api.server.operation import as_person, from_snapshot, handed, operation
 from taskbound.surfaces.api.server.worker import Asked, OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import PersonAct, Reading
     from taskbound.surfaces.api.server.reply import Reply
     from taskbound.wire.envelope import Answer
 
@@ -317,40 +318,26 @@ def record_unread(
     )
 
 
-@operation(wire.ListActions)
-async def _list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
+@from_snapshot(wire.ListActions)
+def _list_actions(reading: Reading, ask: wire.ListActions) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
     require_decision(ask.decision)
-
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            require_task(snapshot, connection.namespace, ask.task)
-            require_action(snapshot, connection.namespace, ask.before)
-            found = snapshot.actions.actions(
-                connection.namespace,
-                task=ask.task,
-                decision=ask.decision,
-                limit=limit + 1,
-                before=ask.before,
-            )
-            page = found[:limit]
-            learning = {
-                task for task in {one.task for one in page} if _is_learning(snapshot, connection, task)
-            }
-        rows = tuple(action_row(one, learning=one.task in learning) for one in page)
-        return wire.ActionRows(rows=rows, more=len(found) > limit)
-
-    return await daemon.read(read)
+    require_task(reading.snapshot, reading.namespace, ask.task)
+    require_action(reading.snapshot, reading.namespace, ask.before)
+    found = reading.snapshot.actions.actions(
+        reading.namespace, task=ask.task, decision=ask.decision, limit=limit + 1, before=ask.before
+    )
+    page = found[:limit]
+    tasks = {one.task for one in page}
+    learning = {task for task in tasks if _is_learning(reading.snapshot, reading.connection, task)}
+    rows = tuple(action_row(one, learning=one.task in learning) for one in page)
+    return wire.ActionRows(rows=rows, more=len(found) > limit)
 
 
-@operation(wire.ShowAction)
-async def _show_action(daemon: Daemon, connection: Connection, ask: wire.ShowAction) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = _require(snapshot, connection.namespace, ask.action)
-            return action_detail(found, learning=_is_learning(snapshot, connection, found.task))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowAction)
+def _show_action(reading: Reading, ask: wire.ShowAction) -> Answer:
+    found = _require(reading.snapshot, reading.namespace, ask.action)
+    return action_detail(found, learning=_is_learning(reading.snapshot, reading.connection, found.task))
 
 
 @operation(wire.ExplainAction)
@@ -371,19 +358,9 @@ async def _explain_action(daemon: Daemon, connection: Connection, ask: wire.Expl
     return await daemon.read(read)
 
 
-@operation(wire.ReconcileAction)
-async def _reconcile_action(daemon: Daemon, connection: Connection, ask: wire.ReconcileAction) -> Answer:
-    await daemon.first(
-        lambda: reconcile(
-            daemon.means,
-            connection.namespace,
-            ask.action,
-            ask.outcome,
-            ask.note,
-            daemon.require_person(connection),
-        )
-    )
-    return Done()
+@as_person(wire.ReconcileAction)
+def _reconcile_action(act: PersonAct, ask: wire.ReconcileAction) -> None:
+    reconcile(act.means, act.namespace, ask.action, ask.outcome, ask.note, act.actor)
 
 
 def _is_learning(snapshot: Snapshot, connection: Connection, task: str) -> bool:

@@ -44,7 +44,7 @@ from taskbound.surfaces.api.auth.sign_in import require_page
 from taskbound.surfaces.api.operations.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.operations.show import BadFilterError, changed_values, gives_of, sheet_text
 from taskbound.surfaces.api.page.sitting import require_brought
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_person, from_snapshot, operation
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import PersonAct, Reading
     from taskbound.wire.action import AmendmentRow
     from taskbound.wire.envelope import Answer
 
@@ -72,38 +73,30 @@ _STATES: Final = {one.value: one for one in ApprovalState}
 _AMENDED: Final = frozenset(one.value for one in AmendmentState)
 
 
-@operation(wire.ListApprovals)
-async def _list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
+@from_snapshot(wire.ListApprovals)
+def _list_approvals(reading: Reading, ask: wire.ListApprovals) -> Answer:
     unknown = [one for one in ask.states if one not in _STATES and one not in _AMENDED]
     if unknown:
         raise BadFilterError(f"`{unknown[0]}` is no state of an approval")
     limit = max(1, min(ask.limit, _PAGE))
     states = {_STATES[one] for one in ask.states if one in _STATES}
     of_held = states or not ask.states
-
-    def read() -> Answer:
-        now, space = daemon.means.clock.now(), connection.namespace
-        with daemon.means.store.read() as snapshot:
-            amended = bool(ask.before) and snapshot.amendments.amendment(space, ask.before) is not None
-            found = (
-                snapshot.approvals.approvals(
-                    space, states=states, task=ask.task, limit=limit + 1, before=ask.before
-                )
-                if of_held and not amended
-                else ()
-            )
-            rows = tuple(_row(daemon.means, snapshot, one, now)[0] for one in found[:limit])
-            some: tuple[AmendmentRow, ...] = ()
-            if amended or not ask.before:
-                some = amendment_rows(daemon.means, snapshot, space, ask, limit + 1)
-        return wire.ApprovalRows(
-            rows=rows,
-            more=len(found) > limit,
-            amendments=some[:limit],
-            more_amendments=len(some) > limit,
+    now, space = reading.means.clock.now(), reading.namespace
+    amended = bool(ask.before) and reading.snapshot.amendments.amendment(space, ask.before) is not None
+    found = (
+        reading.snapshot.approvals.approvals(
+            space, states=states, task=ask.task, limit=limit + 1, before=ask.before
         )
-
-    return await daemon.read(read)
+        if of_held and not amended
+        else ()
+    )
+    rows = tuple(_row(reading.means, reading.snapshot, one, now)[0] for one in found[:limit])
+    some: tuple[AmendmentRow, ...] = ()
+    if amended or not ask.before:
+        some = amendment_rows(reading.means, reading.snapshot, space, ask, limit + 1)
+    return wire.ApprovalRows(
+        rows=rows, more=len(found) > limit, amendments=some[:limit], more_amendments=len(some) > limit
+    )
 
 
 @operation(wire.ShowApproval)
@@ -170,17 +163,13 @@ async def stepped(
     return await daemon.authority.step_up(principal, operation, (about, await daemon.read(bundle)), error)
 
 
-@operation(wire.ProveApproval)
-async def _prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
-    def work() -> Answer:
-        actor = daemon.require_person(connection)
-        told, lacking = give_evidence(daemon.means, connection.namespace, ask.approval, ask.token, actor)
-        daemon.tell_held_soon([told])
-        return wire.ApprovalSaid(
-            approval=told.approval, action=told.action, state=told.state.value, missing=lacking
-        )
-
-    return await daemon.first(work)
+@as_person(wire.ProveApproval)
+def _prove_approval(act: PersonAct, ask: wire.ProveApproval) -> Answer:
+    told, lacking = give_evidence(act.means, act.namespace, ask.approval, ask.token, act.actor)
+    act.daemon.tell_held_soon([told])
+    return wire.ApprovalSaid(
+        approval=told.approval, action=told.action, state=told.state.value, missing=lacking
+    )
 
 
 @operation(wire.MeasureApprovals)
@@ -259,18 +248,14 @@ async def _narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Nar
     )
 
 
-@operation(wire.WithdrawApproval)
-async def _withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
-    def work() -> Answer:
-        actor = daemon.require_person(connection)
-        if is_amendment(daemon.means, connection.namespace, ask.approval):
-            over = daemon.widenings.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
-            return Done(detail=over.state.value)
-        told = daemon.approvals.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
-        daemon.tell_held_soon(told)
-        return Done(detail=told[0].state.value)
-
-    return await daemon.first(work)
+@as_person(wire.WithdrawApproval)
+def _withdraw_approval(act: PersonAct, ask: wire.WithdrawApproval) -> Answer:
+    if is_amendment(act.means, act.namespace, ask.approval):
+        over = act.daemon.widenings.withdraw(act.namespace, ask.approval, act.actor, reason=ask.reason)
+        return Done(detail=over.state.value)
+    told = act.daemon.approvals.withdraw(act.namespace, ask.approval, act.actor, reason=ask.reason)
+    act.daemon.tell_held_soon(told)
+    return Done(detail=told[0].state.value)
 
 
 @operation(wire.LeaveHold, injects=True)

@@ -57,7 +57,7 @@ from taskbound.surfaces.api.operations.show import (
     require_target,
     require_task,
 )
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import from_snapshot, operation
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.target import DuePush, Handed, TellEpoch
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -160,37 +161,32 @@ async def _sweep_targets(daemon: Daemon, connection: Connection, ask: wire.Sweep
     return Done()
 
 
-@operation(wire.ListCredentials)
-async def _list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
+@from_snapshot(wire.ListCredentials)
+def _list_credentials(reading: Reading, ask: wire.ListCredentials) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
-
-    def read() -> Answer:
-        space = connection.namespace
-        with daemon.means.store.read() as snapshot:
-            now = daemon.means.clock.now()
-            require_target(snapshot, space, ask.target)
-            if ask.overdue:
-                found = _overdue(snapshot, space, ask.target, now)
-            else:
-                require_task(snapshot, space, ask.task)
-                require_agent(snapshot, space, ask.agent)
-                if ask.before:
-                    _require(snapshot, space, ask.before)
-                found = snapshot.credentials.credentials(
-                    space,
-                    task=ask.task,
-                    target=ask.target,
-                    agent=ask.agent,
-                    states=states,
-                    limit=limit + 1,
-                    before=ask.before,
-                )
-            mark = snapshot.targets.mark()
-        rows = tuple(credential_row(one, mark, now) for one in found[:limit])
-        return wire.CredentialRows(rows=rows, more=not ask.overdue and len(found) > limit)
-
-    return await daemon.read(read)
+    space = reading.namespace
+    now = reading.means.clock.now()
+    require_target(reading.snapshot, space, ask.target)
+    if ask.overdue:
+        found = _overdue(reading.snapshot, space, ask.target, now)
+    else:
+        require_task(reading.snapshot, space, ask.task)
+        require_agent(reading.snapshot, space, ask.agent)
+        if ask.before:
+            _require(reading.snapshot, space, ask.before)
+        found = reading.snapshot.credentials.credentials(
+            space,
+            task=ask.task,
+            target=ask.target,
+            agent=ask.agent,
+            states=states,
+            limit=limit + 1,
+            before=ask.before,
+        )
+    mark = reading.snapshot.targets.mark()
+    rows = tuple(credential_row(one, mark, now) for one in found[:limit])
+    return wire.CredentialRows(rows=rows, more=not ask.overdue and len(found) > limit)
 
 
 def _states(words: tuple[str, ...]) -> frozenset[CredentialState]:
@@ -210,14 +206,10 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
     return tuple(one for one in found if is_overdue(one, now) and target in {"", one.target})
 
 
-@operation(wire.ShowCredential)
-async def _show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = _require(snapshot, connection.namespace, ask.credential)
-            return credential_row(found, snapshot.targets.mark(), daemon.means.clock.now())
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowCredential)
+def _show_credential(reading: Reading, ask: wire.ShowCredential) -> Answer:
+    found = _require(reading.snapshot, reading.namespace, ask.credential)
+    return credential_row(found, reading.snapshot.targets.mark(), reading.means.clock.now())
 
 
 def _require(snapshot: Snapshot, namespace: str, name: str) -> Credential:

@@ -26,7 +26,7 @@ from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.auth.authority import apart
 from taskbound.surfaces.api.operations.show import agent_detail, group_detail, person_detail, person_row
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import Ended, as_giver, as_person, from_snapshot, operation
 from taskbound.wire import identity as wire
 from taskbound.wire import workload as workload_wire
 from taskbound.wire.connection import Done
@@ -34,10 +34,11 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.identity import Agent, Grantable
     from taskbound.core.identity.agent import AgentKey
-    from taskbound.flows.means import Actor, Moved
+    from taskbound.flows.means import Actor
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, PersonAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -62,18 +63,14 @@ async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> 
     return ""
 
 
-@operation(workload_wire.ListAgentKeys)
-async def _list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.ListAgentKeys) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.workloads.agent_keys(connection.namespace, ask.agent)
-        rows = [
-            workload_wire.AgentKeyRow(kid=one.kid, agent=one.agent, made=one.made, ended=one.ended or 0)
-            for one in found
-        ]
-        return workload_wire.AgentKeyRows(rows=tuple(rows))
-
-    return await daemon.read(read)
+@from_snapshot(workload_wire.ListAgentKeys)
+def _list_keys(reading: Reading, ask: workload_wire.ListAgentKeys) -> Answer:
+    found = reading.snapshot.workloads.agent_keys(reading.namespace, ask.agent)
+    rows = [
+        workload_wire.AgentKeyRow(kid=one.kid, agent=one.agent, made=one.made, ended=one.ended or 0)
+        for one in found
+    ]
+    return workload_wire.AgentKeyRows(rows=tuple(rows))
 
 
 @operation(workload_wire.AssertAgentKey)
@@ -152,15 +149,11 @@ async def _add_person(daemon: Daemon, connection: Connection, ask: wire.Register
     return Done()
 
 
-@operation(wire.ListPersons)
-async def _list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            persons = snapshot.identities.persons(connection.namespace)
-            groups = snapshot.identities.groups(connection.namespace)
-        return wire.PersonRows(rows=tuple(person_row(one, persons, groups) for one in persons.values()))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListPersons)
+def _list_persons(reading: Reading, _ask: wire.ListPersons) -> Answer:
+    persons = reading.snapshot.identities.persons(reading.namespace)
+    groups = reading.snapshot.identities.groups(reading.namespace)
+    return wire.PersonRows(rows=tuple(person_row(one, persons, groups) for one in persons.values()))
 
 
 @operation(wire.RegisterAgent)
@@ -199,73 +192,41 @@ async def _test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMo
     return Done(detail=agent.monitor)
 
 
-@operation(wire.AcknowledgeMonitor)
-async def _acknowledge_monitor(
-    daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor
-) -> Answer:
-    await daemon.first(
-        lambda: daemon.agents.acknowledge(
-            connection.namespace, ask.name, ask.code, daemon.require_person(connection)
-        )
+@as_person(wire.AcknowledgeMonitor)
+def _acknowledge_monitor(act: PersonAct, ask: wire.AcknowledgeMonitor) -> None:
+    act.daemon.agents.acknowledge(act.namespace, ask.name, ask.code, act.actor)
+
+
+@as_person(wire.ActivateAgent)
+def _activate_agent(act: PersonAct, ask: wire.ActivateAgent) -> None:
+    act.daemon.agents.activate(act.namespace, ask.name, act.actor)
+
+
+@as_person(wire.SuspendAgent)
+def _suspend_agent(act: PersonAct, ask: wire.SuspendAgent) -> Ended:
+    ended = act.daemon.agents.suspend(act.namespace, ask.name, act.actor, reason=ask.reason)
+    return Ended(ended, Done(detail=f"{len(ended)} tasks revoked"))
+
+
+@as_person(wire.SetRisk)
+def _set_risk(act: PersonAct, ask: wire.SetRisk) -> None:
+    say_risk(
+        act.means, act.daemon.views, act.namespace, ask.name, ask.level, reason=ask.reason, actor=act.actor
     )
-    return Done()
 
 
-@operation(wire.ActivateAgent)
-async def _activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
-    await daemon.first(
-        lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
-    )
-    return Done()
+@from_snapshot(wire.ShowAgent)
+def _show_agent(reading: Reading, ask: wire.ShowAgent) -> Answer:
+    agent = reading.snapshot.identities.agent(reading.namespace, ask.name)
+    if agent is None:
+        raise UnknownIdentityError(f"no agent is named `{ask.name}`")
+    return _detail(reading.snapshot, agent)
 
 
-@operation(wire.SuspendAgent)
-async def _suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
-    ended = await daemon.first(
-        lambda: daemon.agents.suspend(
-            connection.namespace, ask.name, daemon.require_person(connection), reason=ask.reason
-        )
-    )
-    daemon.tell_ended(ended)
-    return Done(detail=f"{len(ended)} tasks revoked")
-
-
-@operation(wire.SetRisk)
-async def _set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
-    await daemon.first(
-        lambda: say_risk(
-            daemon.means,
-            daemon.views,
-            connection.namespace,
-            ask.name,
-            ask.level,
-            reason=ask.reason,
-            actor=daemon.require_person(connection),
-        )
-    )
-    return Done()
-
-
-@operation(wire.ShowAgent)
-async def _show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            agent = snapshot.identities.agent(connection.namespace, ask.name)
-            if agent is None:
-                raise UnknownIdentityError(f"no agent is named `{ask.name}`")
-            return _detail(snapshot, agent)
-
-    return await daemon.read(read)
-
-
-@operation(wire.ListAgents)
-async def _list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            agents = snapshot.identities.agents(connection.namespace)
-            return wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListAgents)
+def _list_agents(reading: Reading, _ask: wire.ListAgents) -> Answer:
+    agents = reading.snapshot.identities.agents(reading.namespace)
+    return wire.AgentRows(rows=tuple(_detail(reading.snapshot, one) for one in agents))
 
 
 def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
@@ -274,127 +235,95 @@ def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
     return agent_detail(agent, missing, tuple(one.id for one in running))
 
 
-@operation(wire.LinkAccount)
-async def _link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        link_account(
-            daemon.means,
-            connection.namespace,
-            ask.person,
-            issuer=ask.issuer,
-            subject=ask.subject,
-            actor=actor,
-            owns=owns,
+@as_giver(wire.LinkAccount)
+def _link(act: GiverAct, ask: wire.LinkAccount) -> None:
+    link_account(
+        act.means,
+        act.namespace,
+        ask.person,
+        issuer=ask.issuer,
+        subject=ask.subject,
+        actor=act.actor,
+        owns=act.owns,
+    )
+
+
+@as_giver(wire.UnlinkAccount)
+def _unlink(act: GiverAct, ask: wire.UnlinkAccount) -> Ended:
+    moved = unlink_account(
+        act.means,
+        act.namespace,
+        ask.person,
+        issuer=ask.issuer,
+        subject=ask.subject,
+        actor=act.actor,
+        owns=act.owns,
+    )
+    act.daemon.views.forget()
+    return Ended(moved, Done())
+
+
+@from_snapshot(wire.ListAccounts)
+def _list_accounts(reading: Reading, ask: wire.ListAccounts) -> Answer:
+    found = reading.snapshot.accounts.accounts(reading.namespace)
+    rows = (
+        wire.AccountRow(
+            person=one.person, issuer=one.issuer, subject=one.subject, linked=one.linked, by=one.by
         )
+        for one in found
+        if ask.person in {"", one.person}
+    )
+    return wire.AccountRows(rows=tuple(rows))
 
-    await daemon.first(work)
-    return Done()
 
-
-@operation(wire.UnlinkAccount)
-async def _unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount) -> Answer:
-    def work() -> list[Moved]:
-        actor, owns = daemon.require_giver(connection)
-        moved = unlink_account(
-            daemon.means,
-            connection.namespace,
-            ask.person,
-            issuer=ask.issuer,
-            subject=ask.subject,
-            actor=actor,
-            owns=owns,
+@from_snapshot(wire.ListSessions)
+def _list_sessions(reading: Reading, ask: wire.ListSessions) -> Answer:
+    now = reading.means.clock.now()
+    found = reading.snapshot.accounts.sessions(reading.namespace)
+    rows = (
+        wire.SessionRow(
+            session=one.id,
+            person=one.person,
+            issuer=one.issuer,
+            subject=one.subject,
+            authenticated=one.authenticated,
+            acr=one.acr,
+            began=one.began,
+            until=one.until,
         )
-        daemon.views.forget()
-        return moved
-
-    daemon.tell_ended(await daemon.first(work))
-    return Done()
-
-
-@operation(wire.ListAccounts)
-async def _list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAccounts) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.accounts.accounts(connection.namespace)
-        rows = (
-            wire.AccountRow(
-                person=one.person, issuer=one.issuer, subject=one.subject, linked=one.linked, by=one.by
-            )
-            for one in found
-            if ask.person in {"", one.person}
-        )
-        return wire.AccountRows(rows=tuple(rows))
-
-    return await daemon.read(read)
+        for one in found
+        if ask.person in {"", one.person} and now < one.until
+    )
+    return wire.SessionRows(rows=tuple(rows))
 
 
-@operation(wire.ListSessions)
-async def _list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSessions) -> Answer:
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.accounts.sessions(connection.namespace)
-        rows = (
-            wire.SessionRow(
-                session=one.id,
-                person=one.person,
-                issuer=one.issuer,
-                subject=one.subject,
-                authenticated=one.authenticated,
-                acr=one.acr,
-                began=one.began,
-                until=one.until,
-            )
-            for one in found
-            if ask.person in {"", one.person} and now < one.until
-        )
-        return wire.SessionRows(rows=tuple(rows))
-
-    return await daemon.read(read)
+@as_giver(wire.EndSession)
+def _put_session_out(act: GiverAct, ask: wire.EndSession) -> None:
+    end_session(act.means, act.namespace, ask.session, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.EndSession)
-async def _put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndSession) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        end_session(daemon.means, connection.namespace, ask.session, actor=actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
-
-
-@operation(wire.SetIssuerGroups)
-async def _put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuerGroups) -> Answer:
-    def work() -> list[Moved]:
-        actor, owns = daemon.require_giver(connection)
-        moved = set_issuer_groups(
-            daemon.means,
-            connection.namespace,
-            ask.name,
-            claim=ask.claim,
-            groups=[(one.value, one.group) for one in ask.groups],
-            actor=actor,
-            owns=owns,
-        )
-        daemon.views.forget()
-        return moved
-
-    daemon.tell_ended(await daemon.first(work))
-    return Done()
+@as_giver(wire.SetIssuerGroups)
+def _put_groups(act: GiverAct, ask: wire.SetIssuerGroups) -> Ended:
+    moved = set_issuer_groups(
+        act.means,
+        act.namespace,
+        ask.name,
+        claim=ask.claim,
+        groups=[(one.value, one.group) for one in ask.groups],
+        actor=act.actor,
+        owns=act.owns,
+    )
+    act.daemon.views.forget()
+    return Ended(moved, Done())
 
 
-@operation(wire.ShowPerson)
-async def _show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            persons = snapshot.identities.persons(connection.namespace)
-            groups = snapshot.identities.groups(connection.namespace)
-        if ask.name not in persons:
-            raise UnknownIdentityError(f"no person is named `{ask.name}`")
-        return person_detail(ask.name, persons, groups)
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowPerson)
+def _show_person(reading: Reading, ask: wire.ShowPerson) -> Answer:
+    persons = reading.snapshot.identities.persons(reading.namespace)
+    groups = reading.snapshot.identities.groups(reading.namespace)
+    if ask.name not in persons:
+        raise UnknownIdentityError(f"no person is named `{ask.name}`")
+    return person_detail(ask.name, persons, groups)
 
 
 @operation(wire.SetPersonGrantable)
@@ -410,29 +339,18 @@ async def _set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPe
     return Done()
 
 
-@operation(wire.AddGroup)
-async def _add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        Groups(daemon.means).add(connection.namespace, ask.name, actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
+@as_giver(wire.AddGroup)
+def _add_group(act: GiverAct, ask: wire.AddGroup) -> None:
+    Groups(act.means).add(act.namespace, ask.name, act.actor, owns=act.owns)
 
 
-@operation(wire.SetMember)
-async def _set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
-    def work() -> list[Moved]:
-        actor, owns = daemon.require_giver(connection)
-        moved = Groups(daemon.means).set_member(
-            connection.namespace, ask.group, ask.person, member=ask.member, actor=actor, owns=owns
-        )
-        daemon.views.forget()
-        return moved
-
-    moved = await daemon.first(work)
-    daemon.tell_ended(moved)
-    return Done(detail=f"{len(moved)} tasks paused" if moved else "")
+@as_giver(wire.SetMember)
+def _set_member(act: GiverAct, ask: wire.SetMember) -> Ended:
+    moved = Groups(act.means).set_member(
+        act.namespace, ask.group, ask.person, member=ask.member, actor=act.actor, owns=act.owns
+    )
+    act.daemon.views.forget()
+    return Ended(moved, Done(detail=f"{len(moved)} tasks paused" if moved else ""))
 
 
 @operation(wire.SetGroupGrantable)
@@ -448,26 +366,18 @@ async def _set_group_grantable(daemon: Daemon, connection: Connection, ask: wire
     return Done()
 
 
-@operation(wire.ListGroups)
-async def _list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGroups) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            groups = snapshot.identities.groups(connection.namespace)
-        return wire.GroupRows(rows=tuple(map(group_detail, groups)))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListGroups)
+def _list_groups(reading: Reading, _ask: wire.ListGroups) -> Answer:
+    groups = reading.snapshot.identities.groups(reading.namespace)
+    return wire.GroupRows(rows=tuple(map(group_detail, groups)))
 
 
-@operation(wire.ShowGroup)
-async def _show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            for one in snapshot.identities.groups(connection.namespace):
-                if one.name == ask.name:
-                    return group_detail(one)
-        raise UnknownIdentityError(f"no group is named `{ask.name}`")
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowGroup)
+def _show_group(reading: Reading, ask: wire.ShowGroup) -> Answer:
+    for one in reading.snapshot.identities.groups(reading.namespace):
+        if one.name == ask.name:
+            return group_detail(one)
+    raise UnknownIdentityError(f"no group is named `{ask.name}`")
 
 
 def _grantable(ask: wire.SetPersonGrantable | wire.SetGroupGrantable) -> Grantable:

@@ -45,7 +45,7 @@ from taskbound.flows.means import Actor
 from taskbound.surfaces.api.operations.people import detail_of
 from taskbound.surfaces.api.operations.plan import DenyingPlan, require_denial
 from taskbound.surfaces.api.operations.show import sheet_text
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, operation
 from taskbound.wire.approval import AnswerApproval, OpenApproval, ShowApproval
 from taskbound.wire.identity import (
     ConfirmPersonKey,
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.page.sitting import Desk
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct
     from taskbound.wire.envelope import Answer
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion
@@ -98,21 +99,16 @@ async def _open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnro
     return await _opened(daemon, await daemon.first(look), ask.network)
 
 
-@operation(ConfirmPersonKey)
-async def _confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
+@as_giver(ConfirmPersonKey)
+def _confirm_key(act: GiverAct, ask: ConfirmPersonKey) -> Answer:
     """Takes the signature of a new passkey after its fingerprint was compared (rule 3)."""
-
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        signature = daemon.pages.kept(connection.namespace, ask.key)
-        with daemon.means.store.read() as snapshot:
-            key = require_key(snapshot, connection.namespace, ask.key)
-        if signature is None or key.fingerprint != ask.fingerprint:
-            raise NoPasskeyError(f"no passkey `{ask.key}` with that fingerprint has signed on a page")
-        progress = Enrollments(daemon.means).prove(connection.namespace, ask.key, signature, actor, owns=owns)
-        return detail_of(daemon, progress)
-
-    return await daemon.first(work)
+    signature = act.daemon.pages.kept(act.namespace, ask.key)
+    with act.means.store.read() as snapshot:
+        key = require_key(snapshot, act.namespace, ask.key)
+    if signature is None or key.fingerprint != ask.fingerprint:
+        raise NoPasskeyError(f"no passkey `{ask.key}` with that fingerprint has signed on a page")
+    progress = Enrollments(act.means).prove(act.namespace, ask.key, signature, act.actor, owns=act.owns)
+    return detail_of(act.daemon, progress)
 
 
 @operation(OpenVouching)

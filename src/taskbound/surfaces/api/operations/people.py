@@ -10,7 +10,7 @@ from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person import set_demo, withdraw
 from taskbound.surfaces.api.page.sitting import require_brought
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import Ended, as_giver, from_snapshot, operation
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Person
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.identity.enrollment import Progress
-    from taskbound.flows.means import Moved
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -80,27 +80,18 @@ async def _vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPers
     return await daemon.first(work)
 
 
-@operation(wire.WithdrawPersonKey)
-async def _withdraw_key(daemon: Daemon, connection: Connection, ask: wire.WithdrawPersonKey) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        withdraw(daemon.means, connection.namespace, ask.key, actor, owns=owns, reason=ask.reason)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.WithdrawPersonKey)
+def _withdraw_key(act: GiverAct, ask: wire.WithdrawPersonKey) -> None:
+    withdraw(act.means, act.namespace, ask.key, act.actor, owns=act.owns, reason=ask.reason)
 
 
-@operation(wire.ListPersonKeys)
-async def _list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPersonKeys) -> Answer:
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            persons = snapshot.identities.persons(connection.namespace)
-            keys = snapshot.identities.person_keys(connection.namespace)
-            demo = snapshot.identities.namespace(connection.namespace).demo
-        return wire.PersonKeyRows(rows=tuple(_row(one, persons, now) for one in keys), demo=demo)
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListPersonKeys)
+def _list_keys(reading: Reading, _ask: wire.ListPersonKeys) -> Answer:
+    now = reading.means.clock.now()
+    persons = reading.snapshot.identities.persons(reading.namespace)
+    keys = reading.snapshot.identities.person_keys(reading.namespace)
+    demo = reading.snapshot.identities.namespace(reading.namespace).demo
+    return wire.PersonKeyRows(rows=tuple(_row(one, persons, now) for one in keys), demo=demo)
 
 
 @operation(wire.ShowPersonKey)
@@ -113,61 +104,37 @@ async def _show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPerson
     return await daemon.read(read)
 
 
-@operation(wire.SetDemo)
-async def _set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.SetDemo) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        set_demo(daemon.means, connection.namespace, demo=ask.demo, actor=actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.SetDemo)
+def _set_namespace_demo(act: GiverAct, ask: wire.SetDemo) -> None:
+    set_demo(act.means, act.namespace, demo=ask.demo, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.LeavePerson)
-async def _leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePerson) -> Answer:
-    def work() -> list[Moved]:
-        actor, owns = daemon.require_giver(connection)
-        people = People(daemon.means, daemon.views)
-        return people.leave(connection.namespace, ask.name, actor, owns=owns, reason=ask.reason)
-
-    moved = await daemon.first(work)
-    daemon.tell_ended(moved)
-    return Done(detail=f"{len(moved)} tasks paused")
+@as_giver(wire.LeavePerson)
+def _leave_person(act: GiverAct, ask: wire.LeavePerson) -> Ended:
+    people = People(act.means, act.daemon.views)
+    moved = people.leave(act.namespace, ask.name, act.actor, owns=act.owns, reason=ask.reason)
+    return Ended(moved, Done(detail=f"{len(moved)} tasks paused"))
 
 
-@operation(wire.ReturnPerson)
-async def _return_person(daemon: Daemon, connection: Connection, ask: wire.ReturnPerson) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        People(daemon.means, daemon.views).come_back(connection.namespace, ask.name, actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.ReturnPerson)
+def _return_person(act: GiverAct, ask: wire.ReturnPerson) -> None:
+    People(act.means, act.daemon.views).come_back(act.namespace, ask.name, act.actor, owns=act.owns)
 
 
-@operation(wire.LinkPersons)
-async def _link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        changed = link_persons(
-            daemon.means, connection.namespace, ask.one, ask.other, linked=ask.linked, actor=actor, owns=owns
-        )
-        daemon.views.forget()
-        return Done(detail=", ".join(changed))
-
-    return await daemon.first(work)
+@as_giver(wire.LinkPersons)
+def _link(act: GiverAct, ask: wire.LinkPersons) -> Answer:
+    changed = link_persons(
+        act.means, act.namespace, ask.one, ask.other, linked=ask.linked, actor=act.actor, owns=act.owns
+    )
+    act.daemon.views.forget()
+    return Done(detail=", ".join(changed))
 
 
-@operation(wire.SetAnswering)
-async def _set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAnswering) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        People(daemon.means, daemon.views).set_answering(
-            connection.namespace, ask.name, owner=ask.owner, approvers=ask.approvers, actor=actor, owns=owns
-        )
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.SetAnswering)
+def _set_answering(act: GiverAct, ask: wire.SetAnswering) -> None:
+    People(act.means, act.daemon.views).set_answering(
+        act.namespace, ask.name, owner=ask.owner, approvers=ask.approvers, actor=act.actor, owns=act.owns
+    )
 
 
 def detail_of(daemon: Daemon, progress: Progress) -> wire.PersonKeyDetail:

@@ -18,7 +18,7 @@ from taskbound.flows.policy import Refused, examine, examine_kept, replay
 from taskbound.flows.policy.engines import require_bundle
 from taskbound.flows.scope import SuggestOrder, suggest_scope
 from taskbound.surfaces.api.operations.show import scope_raw
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import from_snapshot, operation
 from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -88,33 +89,29 @@ async def _list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListB
     return await daemon.read(read)
 
 
-@operation(wire.ShowBundle)
-async def _show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> Answer:
-    def read() -> Answer:
-        policies, namespace = daemon.means.policy, connection.namespace
-        with daemon.means.store.read() as snapshot:
-            force = snapshot.policy.in_force(namespace)
-            digest = ask.digest or policies.digest_of(force)
-            if digest == policies.base.bundle:
-                return _base(policies.base.bundle, policies.base_text, force)
-            kept = snapshot.policy.bundle(namespace, digest)
-            if kept is None:
-                raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
-            bundle = require_bundle(snapshot, namespace, digest)
-            past = snapshot.policy.activations(namespace)
-            placed = snapshot.audit.numbered(kept.record)
-            place = placed.place if placed is not None and placed.place is not None else -1
-            checkpoint = snapshot.audit.checkpoint()
-            return wire.BundleDetail(
-                row=_row(kept, force, past),
-                files=dict(bundle.files),
-                cases=dict(bundle.cases),
-                activations=tuple(_activation(snapshot, one) for one in past if one.force.digest == digest),
-                record=place,
-                covered=checkpoint is not None and 0 <= place < checkpoint.size,
-            )
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowBundle)
+def _show(reading: Reading, ask: wire.ShowBundle) -> Answer:
+    policies, namespace = reading.means.policy, reading.namespace
+    force = reading.snapshot.policy.in_force(namespace)
+    digest = ask.digest or policies.digest_of(force)
+    if digest == policies.base.bundle:
+        return _base(policies.base.bundle, policies.base_text, force)
+    kept = reading.snapshot.policy.bundle(namespace, digest)
+    if kept is None:
+        raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
+    bundle = require_bundle(reading.snapshot, namespace, digest)
+    past = reading.snapshot.policy.activations(namespace)
+    placed = reading.snapshot.audit.numbered(kept.record)
+    place = placed.place if placed is not None and placed.place is not None else -1
+    checkpoint = reading.snapshot.audit.checkpoint()
+    return wire.BundleDetail(
+        row=_row(kept, force, past),
+        files=dict(bundle.files),
+        cases=dict(bundle.cases),
+        activations=tuple(_activation(reading.snapshot, one) for one in past if one.force.digest == digest),
+        record=place,
+        covered=checkpoint is not None and 0 <= place < checkpoint.size,
+    )
 
 
 @operation(wire.ReplayBundle)

@@ -37,7 +37,7 @@ from taskbound.flows.identity.services import (
     remove_service_key,
 )
 from taskbound.flows.token.services import Asker
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, from_snapshot, operation
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow, UseProof
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -73,85 +74,51 @@ def require_no_service(connection: Connection) -> None:
         raise UnprovenError("a service asks with its token for what is a service's, and for nothing else")
 
 
-@operation(wire.AddService)
-async def _put_service(daemon: Daemon, connection: Connection, ask: wire.AddService) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        service = parse_service(
-            connection.namespace,
-            ask.name,
-            owner=ask.owner,
-            audience=ask.audience,
-            tools=ask.tools,
-            added=daemon.means.clock.now(),
-        )
-        issuing = daemon.token.issuing.issuing
-        ours = (issuing.issuer, issuing.domain, daemon.network.gateway_origin)
-        add_service(daemon.means, service, ours=ours, actor=actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.AddService)
+def _put_service(act: GiverAct, ask: wire.AddService) -> None:
+    service = parse_service(
+        act.namespace,
+        ask.name,
+        owner=ask.owner,
+        audience=ask.audience,
+        tools=ask.tools,
+        added=act.means.clock.now(),
+    )
+    issuing = act.daemon.token.issuing.issuing
+    ours = (issuing.issuer, issuing.domain, act.daemon.network.gateway_origin)
+    add_service(act.means, service, ours=ours, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.ChangeService)
-async def _set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeService) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        change_service(
-            daemon.means,
-            connection.namespace,
-            ask.name,
-            owner=ask.owner,
-            tools=ask.tools,
-            actor=actor,
-            owns=owns,
-        )
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.ChangeService)
+def _set_service(act: GiverAct, ask: wire.ChangeService) -> None:
+    change_service(
+        act.means, act.namespace, ask.name, owner=ask.owner, tools=ask.tools, actor=act.actor, owns=act.owns
+    )
 
 
-@operation(wire.RemoveService)
-async def _take_service_away(daemon: Daemon, connection: Connection, ask: wire.RemoveService) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        remove_service(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.RemoveService)
+def _take_service_away(act: GiverAct, ask: wire.RemoveService) -> None:
+    remove_service(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.AddServiceKey)
-async def _put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKey) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        key = ask.key.encode("utf-8", "surrogatepass")
-        made = add_service_key(daemon.means, connection.namespace, ask.name, key, actor=actor, owns=owns)
-        return Done(detail=made.kid)
-
-    return await daemon.first(work)
+@as_giver(wire.AddServiceKey)
+def _put_key(act: GiverAct, ask: wire.AddServiceKey) -> Answer:
+    key = ask.key.encode("utf-8", "surrogatepass")
+    made = add_service_key(act.means, act.namespace, ask.name, key, actor=act.actor, owns=act.owns)
+    return Done(detail=made.kid)
 
 
-@operation(wire.RemoveServiceKey)
-async def _take_key_away(daemon: Daemon, connection: Connection, ask: wire.RemoveServiceKey) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        remove_service_key(daemon.means, connection.namespace, ask.name, ask.key, actor=actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.RemoveServiceKey)
+def _take_key_away(act: GiverAct, ask: wire.RemoveServiceKey) -> None:
+    remove_service_key(act.means, act.namespace, ask.name, ask.key, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.ListServices)
-async def _list_services(daemon: Daemon, connection: Connection, _ask: wire.ListServices) -> Answer:
-    def read() -> Answer:
-        space = connection.namespace
-        with daemon.means.store.read() as snapshot:
-            found, keys = snapshot.services.services(space), snapshot.services.service_keys(space)
-            rows = [_row(snapshot, one, _keys_of(keys, one.name)) for one in found]
-        return wire.ServiceRows(rows=tuple(rows))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListServices)
+def _list_services(reading: Reading, _ask: wire.ListServices) -> Answer:
+    space = reading.namespace
+    found, keys = reading.snapshot.services.services(space), reading.snapshot.services.service_keys(space)
+    rows = [_row(reading.snapshot, one, _keys_of(keys, one.name)) for one in found]
+    return wire.ServiceRows(rows=tuple(rows))
 
 
 @operation(wire.ShowService)

@@ -29,7 +29,7 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.target import UnknownTargetError
 from taskbound.flows.target.testing import answering
 from taskbound.surfaces.api.operations.credential import NoBrokerError
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, operation
 from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.target import Discovered, DiscoverPush, DiscoverTarget, TellDiscovered
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from taskbound.ports.target import StoredTarget
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct
     from taskbound.wire.envelope import Answer
 
 
@@ -81,14 +82,9 @@ async def _set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin)
     return _begun(daemon, connection, await daemon.first(work))
 
 
-@operation(wire.RemoveTarget)
-async def _remove_target(daemon: Daemon, connection: Connection, ask: wire.RemoveTarget) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        daemon.targets.remove(connection.namespace, ask.name, actor, owns=owns)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.RemoveTarget)
+def _remove_target(act: GiverAct, ask: wire.RemoveTarget) -> None:
+    act.daemon.targets.remove(act.namespace, ask.name, act.actor, owns=act.owns)
 
 
 @operation(wire.ListTargets)

@@ -41,7 +41,7 @@ from taskbound.surfaces.api.operations.show import (
     task_states,
     template_row,
 )
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, as_person, from_snapshot, operation
 from taskbound.wire import task as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import parse_jwks
@@ -54,57 +54,42 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Moved
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, PersonAct, Reading
     from taskbound.wire.envelope import Answer
 
 
-@operation(wire.AddIssuer)
-async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        add_issuer(
-            daemon.means,
-            connection.namespace,
-            ask.name,
-            issuer=ask.issuer,
-            audience=ask.audience,
-            keys=ask.keys.encode(),
-            actor=actor,
-            owns=owns,
+@as_giver(wire.AddIssuer)
+def _put_issuer(act: GiverAct, ask: wire.AddIssuer) -> None:
+    add_issuer(
+        act.means,
+        act.namespace,
+        ask.name,
+        issuer=ask.issuer,
+        audience=ask.audience,
+        keys=ask.keys.encode(),
+        actor=act.actor,
+        owns=act.owns,
+    )
+
+
+@as_giver(wire.RemoveIssuer)
+def _remove_issuer(act: GiverAct, ask: wire.RemoveIssuer) -> None:
+    drop_issuer(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
+
+
+@from_snapshot(wire.ListIssuers)
+def _list_issuers(reading: Reading, _ask: wire.ListIssuers) -> Answer:
+    found = reading.snapshot.identities.issuers(reading.namespace)
+    rows = tuple(
+        wire.IssuerRow(
+            name=one.name,
+            issuer=one.issuer,
+            audience=one.audience,
+            keys=tuple(f"{key.kid} {key.algorithm.value} {key.thumbprint}" for key in parse_jwks(one.keys)),
         )
-
-    await daemon.first(work)
-    return Done()
-
-
-@operation(wire.RemoveIssuer)
-async def _remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        drop_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
-
-
-@operation(wire.ListIssuers)
-async def _list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.identities.issuers(connection.namespace)
-        rows = tuple(
-            wire.IssuerRow(
-                name=one.name,
-                issuer=one.issuer,
-                audience=one.audience,
-                keys=tuple(
-                    f"{key.kid} {key.algorithm.value} {key.thumbprint}" for key in parse_jwks(one.keys)
-                ),
-            )
-            for one in found
-        )
-        return wire.IssuerRows(rows=rows)
-
-    return await daemon.read(read)
+        for one in found
+    )
+    return wire.IssuerRows(rows=rows)
 
 
 def evidence_row(evidence: Evidence, verdict: Verdict) -> wire.EvidenceRow:
@@ -178,28 +163,19 @@ async def _show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask)
     return await _detail(daemon, connection, ask.task)
 
 
-@operation(wire.ListTasks)
-async def _list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
+@from_snapshot(wire.ListTasks)
+def _list_tasks(reading: Reading, ask: wire.ListTasks) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
     states = task_states(ask.state)
-
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            require_agent(snapshot, connection.namespace, ask.agent)
-            require_task(snapshot, connection.namespace, ask.before)
-            found = snapshot.tasks.tasks(
-                connection.namespace,
-                agent=ask.agent,
-                states=states,
-                limit=limit + 1,
-                before=ask.before,
-            )
-            rows = tuple(
-                task_row(one, snapshot.actions.count(one.namespace, one.id)) for one in found[:limit]
-            )
-        return wire.TaskRows(rows=rows, more=len(found) > limit)
-
-    return await daemon.read(read)
+    require_agent(reading.snapshot, reading.namespace, ask.agent)
+    require_task(reading.snapshot, reading.namespace, ask.before)
+    found = reading.snapshot.tasks.tasks(
+        reading.namespace, agent=ask.agent, states=states, limit=limit + 1, before=ask.before
+    )
+    rows = tuple(
+        task_row(one, reading.snapshot.actions.count(one.namespace, one.id)) for one in found[:limit]
+    )
+    return wire.TaskRows(rows=rows, more=len(found) > limit)
 
 
 @operation(wire.PauseTask)
@@ -327,23 +303,16 @@ async def _put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTe
     return Done()
 
 
-@operation(wire.RemoveTemplate)
-async def _remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
-    await daemon.first(
-        lambda: drop_template(daemon.means, connection.namespace, ask.name, daemon.require_person(connection))
+@as_person(wire.RemoveTemplate)
+def _remove_template(act: PersonAct, ask: wire.RemoveTemplate) -> None:
+    drop_template(act.means, act.namespace, ask.name, act.actor)
+
+
+@from_snapshot(wire.ListTemplates)
+def _list_templates(reading: Reading, _ask: wire.ListTemplates) -> Answer:
+    return wire.TemplateRows(
+        rows=tuple(map(template_row, reading.snapshot.tasks.templates(reading.namespace)))
     )
-    return Done()
-
-
-@operation(wire.ListTemplates)
-async def _list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            return wire.TemplateRows(
-                rows=tuple(map(template_row, snapshot.tasks.templates(connection.namespace)))
-            )
-
-    return await daemon.read(read)
 
 
 def _scope(raw: msgspec.Raw | msgspec.UnsetType) -> Scope | None:

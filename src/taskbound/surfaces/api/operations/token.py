@@ -28,10 +28,9 @@ from taskbound.core.token import (
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.auth.authority import apart, at_once
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, from_snapshot, operation
 from taskbound.surfaces.api.server.tracing import TracedSigner
 from taskbound.wire import token as wire
-from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -79,43 +79,29 @@ class TokenFlows:
             self.keys.tend()
 
 
-@operation(wire.ListTokens)
-async def _list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
+@from_snapshot(wire.ListTokens)
+def _list_tokens(reading: Reading, ask: wire.ListTokens) -> Answer:
     limit = max(1, min(ask.limit, _PAGE))
-
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.tokens.tokens(
-                connection.namespace, task=ask.task, agent=ask.agent, limit=limit + 1, before=ask.before
-            )
-            rows = tuple(_row(snapshot, one, now) for one in found[:limit])
-        return wire.TokenRows(rows=rows, more=len(found) > limit)
-
-    return await daemon.read(read)
+    now = reading.means.clock.now()
+    found = reading.snapshot.tokens.tokens(
+        reading.namespace, task=ask.task, agent=ask.agent, limit=limit + 1, before=ask.before
+    )
+    rows = tuple(_row(reading.snapshot, one, now) for one in found[:limit])
+    return wire.TokenRows(rows=rows, more=len(found) > limit)
 
 
-@operation(wire.ShowToken)
-async def _show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.tokens.token(connection.namespace, ask.token)
-            if found is None:
-                raise UnknownTokenError(f"no token is named `{ask.token}`")
-            return _row(snapshot, found, daemon.means.clock.now())
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowToken)
+def _show_token(reading: Reading, ask: wire.ShowToken) -> Answer:
+    found = reading.snapshot.tokens.token(reading.namespace, ask.token)
+    if found is None:
+        raise UnknownTokenError(f"no token is named `{ask.token}`")
+    return _row(reading.snapshot, found, reading.means.clock.now())
 
 
-@operation(wire.RevokeToken)
-async def _revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        why = ask.why or "no reason given"
-        revoke_token(daemon.means, connection.namespace, ask.token, actor, owns=owns, why=why)
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.RevokeToken)
+def _revoke_one(act: GiverAct, ask: wire.RevokeToken) -> None:
+    why = ask.why or "no reason given"
+    revoke_token(act.means, act.namespace, ask.token, act.actor, owns=act.owns, why=why)
 
 
 @operation(wire.ListTokenKeys)

@@ -28,7 +28,7 @@ from taskbound.flows.tool.applying import (
 )
 from taskbound.flows.tool.secret import slots_of
 from taskbound.surfaces.api.operations.show import require_server, tool_row, upstream_row
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, as_person, from_snapshot, operation
 from taskbound.wire import tool as wire
 from taskbound.wire.connection import Done
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from taskbound.ports.tool import PinnedServer
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, PersonAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -60,49 +61,35 @@ async def _add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUps
     return Done(detail=identity.digest)
 
 
-@operation(wire.RemoveUpstream)
-async def _remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
-    await daemon.first(
-        lambda: daemon.pins.remove(connection.namespace, ask.name, daemon.require_person(connection))
+@as_person(wire.RemoveUpstream)
+def _remove_upstream(act: PersonAct, ask: wire.RemoveUpstream) -> None:
+    act.daemon.pins.remove(act.namespace, ask.name, act.actor)
+
+
+@as_person(wire.SetSecret)
+def _set_secret(act: PersonAct, ask: wire.SetSecret) -> None:
+    act.daemon.secrets.put(
+        act.namespace, ask.server, ask.slot, number=ask.number, sealed=ask.sealed, actor=act.actor
     )
-    return Done()
 
 
-@operation(wire.SetSecret)
-async def _set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
-    await daemon.first(
-        lambda: daemon.secrets.put(
-            connection.namespace,
-            ask.server,
-            ask.slot,
-            number=ask.number,
-            sealed=ask.sealed,
-            actor=daemon.require_person(connection),
+@from_snapshot(wire.ListUpstreams)
+def _list_upstreams(reading: Reading, _ask: wire.ListUpstreams) -> Answer:
+    connection = reading.connection
+    rows = [
+        upstream_row(
+            server,
+            reading.snapshot.tools.tools(reading.namespace, server=server.name),
+            reading.snapshot.tools.secrets(reading.namespace, server.name)
+            if connection.role != "gateway"
+            else None,
         )
-    )
-    return Done()
-
-
-@operation(wire.ListUpstreams)
-async def _list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            rows = [
-                upstream_row(
-                    server,
-                    snapshot.tools.tools(connection.namespace, server=server.name),
-                    snapshot.tools.secrets(connection.namespace, server.name)
-                    if connection.role != "gateway"
-                    else None,
-                )
-                for server in snapshot.tools.servers(connection.namespace)
-                if connection.role != "gateway" or not server.agents or connection.agent in server.agents
-            ]
-        if any(row.spec.slots for row in rows):
-            daemon.egress_wanted.set()
-        return wire.UpstreamRows(rows=tuple(rows))
-
-    return await daemon.read(read)
+        for server in reading.snapshot.tools.servers(reading.namespace)
+        if connection.role != "gateway" or not server.agents or connection.agent in server.agents
+    ]
+    if any(row.spec.slots for row in rows):
+        reading.daemon.egress_wanted.set()
+    return wire.UpstreamRows(rows=tuple(rows))
 
 
 @operation(wire.ReachTools)
@@ -153,16 +140,12 @@ def _hidden(server: PinnedServer) -> dict[str, set[str]]:
     return found
 
 
-@operation(wire.ListTools)
-async def _list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            require_server(snapshot, connection.namespace, ask.server)
-            tools = snapshot.tools.tools(connection.namespace, server=ask.server)
-            named = snapshot.tools.approvers(connection.namespace)
-        return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name), one.owner) for one in tools))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListTools)
+def _list_tools(reading: Reading, ask: wire.ListTools) -> Answer:
+    require_server(reading.snapshot, reading.namespace, ask.server)
+    tools = reading.snapshot.tools.tools(reading.namespace, server=ask.server)
+    named = reading.snapshot.tools.approvers(reading.namespace)
+    return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name), one.owner) for one in tools))
 
 
 @operation(wire.SeeTools)
@@ -287,27 +270,17 @@ def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
     )
 
 
-@operation(wire.AnswerForTool)
-async def _answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        space = connection.namespace
-        set_approvers(daemon.means, space, ask.name, ask.approvers, actor=actor, owns=owns)
-        daemon.views.forget()
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.AnswerForTool)
+def _answer_for_tool(act: GiverAct, ask: wire.AnswerForTool) -> None:
+    space = act.namespace
+    set_approvers(act.means, space, ask.name, ask.approvers, actor=act.actor, owns=act.owns)
+    act.daemon.views.forget()
 
 
-@operation(wire.OwnTool)
-async def _own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
-    def work() -> Answer:
-        actor, owns = daemon.require_giver(connection)
-        set_owner(daemon.means, connection.namespace, ask.name, ask.owner, actor=actor, owns=owns)
-        daemon.views.forget()
-        return Done()
-
-    return await daemon.first(work)
+@as_giver(wire.OwnTool)
+def _own_tool(act: GiverAct, ask: wire.OwnTool) -> None:
+    set_owner(act.means, act.namespace, ask.name, ask.owner, actor=act.actor, owns=act.owns)
+    act.daemon.views.forget()
 
 
 _MOST: Final = 100

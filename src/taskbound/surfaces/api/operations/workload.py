@@ -29,7 +29,7 @@ from taskbound.flows.identity.agent import add_selector, drop_selector
 from taskbound.flows.identity.workload import add_trust, remove_trust
 from taskbound.ports.identity import Need
 from taskbound.surfaces.api.auth.sign_in import beside
-from taskbound.surfaces.api.server.operation import operation
+from taskbound.surfaces.api.server.operation import as_giver, from_snapshot, operation
 from taskbound.surfaces.api.server.worker import OverloadedError
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Awaited
     from taskbound.surfaces.api.server.connection import Connection
     from taskbound.surfaces.api.server.daemon import Daemon
+    from taskbound.surfaces.api.server.operation import GiverAct, Reading
     from taskbound.wire.envelope import Answer
 
 
@@ -66,24 +67,15 @@ async def _put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSel
     return Done(detail=await daemon.first(work))
 
 
-@operation(wire.RemoveSelector)
-async def _remove_selector(daemon: Daemon, connection: Connection, ask: wire.RemoveSelector) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        drop_selector(daemon.means, connection.namespace, ask.agent, ask.selector, actor=actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
+@as_giver(wire.RemoveSelector)
+def _remove_selector(act: GiverAct, ask: wire.RemoveSelector) -> None:
+    drop_selector(act.means, act.namespace, ask.agent, ask.selector, actor=act.actor, owns=act.owns)
 
 
-@operation(wire.ListSelectors)
-async def _list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListSelectors) -> Answer:
-    def read() -> Answer:
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.workloads.selectors(connection.namespace)
-        return wire.SelectorRows(rows=tuple(_row(one) for one in found if ask.agent in {"", one.agent}))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListSelectors)
+def _list_selectors(reading: Reading, ask: wire.ListSelectors) -> Answer:
+    found = reading.snapshot.workloads.selectors(reading.namespace)
+    return wire.SelectorRows(rows=tuple(_row(one) for one in found if ask.agent in {"", one.agent}))
 
 
 @operation(wire.AddIdentityIssuer)
@@ -109,14 +101,9 @@ async def _put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdent
     return Done()
 
 
-@operation(wire.RemoveIdentityIssuer)
-async def _remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIdentityIssuer) -> Answer:
-    def work() -> None:
-        actor, owns = daemon.require_giver(connection)
-        drop_identity_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
-
-    await daemon.first(work)
-    return Done()
+@as_giver(wire.RemoveIdentityIssuer)
+def _remove_issuer(act: GiverAct, ask: wire.RemoveIdentityIssuer) -> None:
+    drop_identity_issuer(act.means, act.namespace, ask.name, actor=act.actor, owns=act.owns)
 
 
 @operation(wire.ListIdentityIssuers)
@@ -198,34 +185,26 @@ async def _take_trust_away(daemon: Daemon, connection: Connection, ask: wire.Rem
     return Done()
 
 
-@operation(wire.ListTrusts)
-async def _list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTrusts) -> Answer:
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.trusts.trusts(connection.namespace)
-        return wire.TrustRows(rows=tuple(_trust_row(daemon, one, now) for one in found))
-
-    return await daemon.read(read)
+@from_snapshot(wire.ListTrusts)
+def _list_trusts(reading: Reading, _ask: wire.ListTrusts) -> Answer:
+    now = reading.means.clock.now()
+    found = reading.snapshot.trusts.trusts(reading.namespace)
+    return wire.TrustRows(rows=tuple(_trust_row(reading.daemon, one, now) for one in found))
 
 
-@operation(wire.ShowTrust)
-async def _show_trust(daemon: Daemon, connection: Connection, ask: wire.ShowTrust) -> Answer:
-    def read() -> Answer:
-        now = daemon.means.clock.now()
-        with daemon.means.store.read() as snapshot:
-            found = snapshot.trusts.trust(connection.namespace, ask.domain)
-        if found is None:
-            raise UnknownTrustError("the trust domain is not believed here")
-        known = found.known
-        return wire.TrustDetail(
-            row=_trust_row(daemon, found, now),
-            digest=known.digest,
-            certificates=tuple(hashlib.sha256(one).hexdigest() for one in known.x509),
-            keys=tuple(str(parse_object(one)["kid"]) for one in known.jwt),
-        )
-
-    return await daemon.read(read)
+@from_snapshot(wire.ShowTrust)
+def _show_trust(reading: Reading, ask: wire.ShowTrust) -> Answer:
+    now = reading.means.clock.now()
+    found = reading.snapshot.trusts.trust(reading.namespace, ask.domain)
+    if found is None:
+        raise UnknownTrustError("the trust domain is not believed here")
+    known = found.known
+    return wire.TrustDetail(
+        row=_trust_row(reading.daemon, found, now),
+        digest=known.digest,
+        certificates=tuple(hashlib.sha256(one).hexdigest() for one in known.x509),
+        keys=tuple(str(parse_object(one)["kid"]) for one in known.jwt),
+    )
 
 
 def _trust_row(daemon: Daemon, trust: Trust, now: Instant) -> wire.TrustRow:
