@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, LevelRefusedError, StartFailedError
@@ -36,6 +36,7 @@ from taskbound.wire.mcp.task import declares_tasks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Turn
 
@@ -55,16 +56,6 @@ _DECLARED: Final = (
 
 _NOTHING: Final = b"{}"
 _WHO: Final = canonical({INFO_KEY: _INFO, VERSION_KEY: MODERN})[1:-1]
-
-
-class Asking(Protocol):
-    """A connection for the gateway's own requests."""
-
-    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
-        """Returns the server's answer; raises ServerLostError without a valid one."""
-
-    def tell(self, method: str, params: bytes = b"") -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +116,7 @@ def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
     return "tools/call", b'"arguments":%b,"name":%b' % (arguments, text(tool))
 
 
-async def log_from(session: Asking, level: str) -> None:
+async def log_from(session: McpSession, level: str) -> None:
     """Sets a legacy server's log level; raises LevelRefusedError."""
     found = await session.ask("logging/setLevel", b'{"level":%b}' % text(level), patience=_SOON)
     if isinstance(found, Errored):
@@ -138,7 +129,7 @@ def members_of(turn: Turn) -> bytes:
     return answers + (b'"requestState":%b,' % turn.state if turn.state else b"")
 
 
-async def open_session(session: Asking, era: str, *, patience: float, offers: bytes = _NOTHING) -> Opened:
+async def open_session(session: McpSession, era: str, *, patience: float, offers: bytes = _NOTHING) -> Opened:
     """Opens the connection in the pinned era; `offers` are the clients' capabilities for a legacy server."""
     if is_modern(era):
         found = await discover(session, patience=patience)
@@ -153,7 +144,7 @@ async def open_session(session: Asking, era: str, *, patience: float, offers: by
     return found
 
 
-async def discover(session: Asking, *, patience: float) -> Opened | None:
+async def discover(session: McpSession, *, patience: float) -> Opened | None:
     """Returns a modern server's self-description, or None for a legacy one (rule 2).
 
     Raises StartFailedError without a common revision (rule 3), ServerLostError without an answer.
@@ -179,11 +170,11 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
     )
 
 
-async def initialize(session: Asking, *, patience: float) -> Opened:
+async def initialize(session: McpSession, *, patience: float) -> Opened:
     return await _initialize(session, LATEST_LEGACY, patience=patience, offers=_NOTHING)
 
 
-async def _initialize(session: Asking, version: str, *, patience: float, offers: bytes) -> Opened:
+async def _initialize(session: McpSession, version: str, *, patience: float, offers: bytes) -> Opened:
     who = canonical({"clientInfo": _INFO, "protocolVersion": version})[1:]
     offer = b'{"capabilities":%b,%b' % (offers, who)
     found = await session.ask("initialize", offer, patience=patience)

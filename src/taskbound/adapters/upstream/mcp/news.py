@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import params_for
@@ -26,7 +26,8 @@ from taskbound.wire.mcp.message import MODERN, SUBSCRIPTION_KEY, is_modern, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
+    from taskbound.adapters.upstream.mcp.handshake import Opened
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice
@@ -50,21 +51,6 @@ _REFUSED: Final = -32602
 _DONE: Final = b'{"resultType":"complete"}'
 
 
-class _Sending(Protocol):
-    @property
-    def alive(self) -> bool:
-        pass
-
-    def send(self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        pass
-
-    def cancel(self, number: int, reason: str) -> None:
-        pass
-
-    def forget(self, number: int) -> None:
-        pass
-
-
 def pass_on(notice: Notice, events: UpstreamEvents, listening: Listening | None) -> None:
     """Forwards a notification other than progress and logs; `listening` is a modern server's."""
     kind = _LISTS.get(notice.method, "")
@@ -76,13 +62,13 @@ def pass_on(notice: Notice, events: UpstreamEvents, listening: Listening | None)
         events.updated(uri)
 
 
-async def unsubscribe(session: Asking, uri: str) -> None:
+async def unsubscribe(session: McpSession, uri: str) -> None:
     """Unsubscribes at a legacy server; later updates of the URI are ignored."""
     with contextlib.suppress(ServerLostError):
         await session.ask("resources/unsubscribe", b'{"uri":%b}' % text(uri), patience=_SOON)
 
 
-def listen(session: _Sending, events: UpstreamEvents, opened: Opened) -> Listening | None:
+def listen(session: McpSession, events: UpstreamEvents, opened: Opened) -> Listening | None:
     """Opens a modern server's stream if it declares notifications (rule 1)."""
     if not (is_modern(opened.era) and opened.news):
         return None
@@ -94,7 +80,7 @@ def listen(session: _Sending, events: UpstreamEvents, opened: Opened) -> Listeni
 class Listening:
     """The notification stream of one modern server; used in the loop."""
 
-    def __init__(self, session: _Sending, events: UpstreamEvents) -> None:
+    def __init__(self, session: McpSession, events: UpstreamEvents) -> None:
         self._session = session
         self._events = events
         self._uris: frozenset[str] = frozenset()

@@ -30,13 +30,13 @@ from taskbound.wire.tool import ServerSpec, identity_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from taskbound.adapters.upstream.mcp.handshake import Asking
     from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import Slot
     from taskbound.ports.upstream import Question
 
-    Show = Callable[[Asking, Opened], Awaitable["Probe"]]
+    Show = Callable[[McpSession, Opened], Awaitable["Probe"]]
     """Lists what an open connection offers."""
 
 
@@ -135,7 +135,7 @@ async def probe(
     mine = dict(os.environ) if ours is None else ours
     identity = identity_of(spec, namespace="default")
 
-    async def show(session: Asking, opened: Opened) -> Probe:
+    async def show(session: McpSession, opened: Opened) -> Probe:
         return await _listed(session, spec.name, opened, limits)
 
     start = partial(
@@ -151,7 +151,7 @@ async def probe(
         raise StartFailedError(f"the server can't be looked at: {error.message}{said}") from error
 
 
-async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Probe | None:
+async def look_modern(session: McpSession, *, show: Show, patience: Patience) -> Probe | None:
     """Probes by `server/discover`; returns None if a fresh connection is needed."""
     try:
         opened = await discover(session, patience=patience.discover)
@@ -162,7 +162,7 @@ async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Pro
     return await show(session, opened)
 
 
-async def look_legacy(session: Asking, *, show: Show, patience: Patience) -> Probe:
+async def look_legacy(session: McpSession, *, show: Show, patience: Patience) -> Probe:
     try:
         opened = await initialize(session, patience=patience.start)
     except StartFailedError as refusal:
@@ -213,7 +213,7 @@ def look_guarded(secrets: Iterable[str], look: Callable[[], Probe]) -> Probe:
     return found
 
 
-async def _listed(session: Asking, name: str, opened: Opened, patience: Patience) -> Probe:
+async def _listed(session: McpSession, name: str, opened: Opened, patience: Patience) -> Probe:
     definitions = await list_tools(session, opened.era, patience=patience.listing)
     parse_definitions(definitions, server=name)
     return Probe(

@@ -52,7 +52,8 @@ from taskbound.wire.mcp.message import is_modern, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
+    from taskbound.adapters.upstream.mcp.handshake import Opened
+    from taskbound.adapters.upstream.mcp.session import Headers, McpSession
     from taskbound.adapters.upstream.mcp.task import Wanted
     from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
@@ -81,11 +82,11 @@ class _Page(msgspec.Struct):
 _page: Final = msgspec.json.Decoder(_Page)
 
 
-async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[bytes, ...]:
+async def list_tools(session: McpSession, era: str, *, patience: float) -> tuple[bytes, ...]:
     return await _list(session, era, "tools/list", patience=patience)
 
 
-async def list_entries(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
+async def list_entries(session: McpSession, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
     """Lists all entries by this method within `patience` seconds in total; raises as `list_tools`."""
     try:
         async with asyncio.timeout(patience):
@@ -94,7 +95,7 @@ async def list_entries(session: Asking, era: str, method: str, *, patience: floa
         raise ListRefusedError(f"the server's answers to `{method}` take more than {patience:g} s") from error
 
 
-async def _list(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
+async def _list(session: McpSession, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
     member = _MEMBERS[method]
     found: list[bytes] = []
     size = 0
@@ -149,49 +150,32 @@ class Patience:
     """For tasks of a server's own."""
 
 
-class StdioServer:
-    """One running server (`ports.upstream.Upstream`)."""
+class McpServer:
+    """One ready server (`ports.upstream.Upstream`), whatever carries its session."""
 
-    def __init__(self, process: ServerProcess, session: Session, opened: Opened, patience: Patience) -> None:
-        self._process = process
+    def __init__(self, session: McpSession, opened: Opened, patience: Patience) -> None:
         self._session = session
-        self._era = opened.era
-        self._methods = opened.methods
-        self._logs = opened.logs
+        self.era = opened.era
+        self.methods = opened.methods
+        self.logs = opened.logs
         self._patience = patience
         self._tasks = Tasks(session, opened.era, able=opened.tasks, bounds=patience.task)
-
-    @property
-    def era(self) -> str:
-        return self._era
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return self._methods
-
-    @property
-    def logs(self) -> bool:
-        return self._logs
 
     @property
     def alive(self) -> bool:
         return self._session.alive
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def unsent(self) -> int:
         return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
-        found = await list_tools(self._session, self._era, patience=self._patience.listing)
+        found = await list_tools(self._session, self.era, patience=self._patience.listing)
         self._tasks.learn(found)
         return found
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        return await list_entries(self._session, self._era, method, patience=self._patience.listing)
+        return await list_entries(self._session, self.era, method, patience=self._patience.listing)
 
     def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
         self,
@@ -206,8 +190,11 @@ class StdioServer:
         turn: Turn | None = None,
     ) -> int:
         del action
-        if tool == "resources/subscribe" and is_modern(self._era):
-            return self._subscribe(arguments, answer)
+        if tool == "resources/subscribe":
+            if is_modern(self.era):
+                return self._subscribe(arguments, answer)
+            answer = self._subscribing(arguments, answer)
+        headers = self._headers(tool, arguments)
         method, members = request_of(tool, arguments)
         before = members_of(turn or Turn()) + members
         level = logged.level if logged is not None else ""
@@ -215,25 +202,37 @@ class StdioServer:
         def send(wanted: Wanted, heard: Callable[[UpstreamAnswer], None], told: Told | None) -> int:
             token = self._session.upcoming if told is not None else None
             more = before + wanted.members
-            params = params_for(self._era, more, key=key, token=token, level=level, offers=wanted.offers)
-            return self._session.send(method, params, heard, progress=told, logged=logged)
+            params = params_for(self.era, more, key=key, token=token, level=level, offers=wanted.offers)
+            return self._session.send(method, params, heard, headers=headers, progress=told, logged=logged)
 
         return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
-        if self._logs and not is_modern(self._era):
+        if self.logs and not is_modern(self.era):
             await log_from(self._session, level)
+
+    def _headers(self, tool: str, arguments: bytes) -> Headers:
+        """Returns the headers of a call, where the session has any."""
+        del tool, arguments
+        return ()
+
+    def _subscribing(
+        self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]
+    ) -> Callable[[UpstreamAnswer], None]:
+        """Returns what hears the answer to a legacy subscription."""
+        del arguments
+        return answer
 
     def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
         listening = self._session.listening
         if listening is None:
-            return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
+            return self._session.send("resources/subscribe", params_for(self.era, arguments[1:-1]), answer)
         return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
     async def unsubscribe(self, uri: str) -> None:
         if self._session.listening is not None:
             self._session.listening.leave(uri)
-        elif not is_modern(self._era):
+        elif not is_modern(self.era):
             await unsubscribe(self._session, uri)
 
     def cancel(self, number: int, reason: str) -> None:
@@ -251,11 +250,11 @@ class StdioServer:
 
     def pause(self) -> None:
         self._tasks.pause()
-        self._process.pause()
+        self._session.pause()
 
     def resume(self) -> None:
         self._tasks.resume()
-        self._process.resume()
+        self._session.resume()
 
     def kill(self, reason: str) -> None:
         self._session.end(reason)
@@ -263,8 +262,19 @@ class StdioServer:
     async def close(self) -> None:
         if self.alive:
             await self._tasks.finish(self._patience.stop)
-        await self._process.stop(grace=self._patience.stop)
-        self._session.end("the server was ended")
+        await self._session.close(grace=self._patience.stop)
+
+
+class StdioServer(McpServer):
+    """One running server."""
+
+    def __init__(self, process: ServerProcess, session: Session, opened: Opened, patience: Patience) -> None:
+        super().__init__(session, opened, patience)
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
 
 class StdioStarter:

@@ -1,4 +1,4 @@
-"""The stdio session with one server: own request ids, strictly parsed lines.
+"""The session with one server (`McpSession`), and the one over stdio (`Session`): strictly parsed lines.
 
 1. Request ids count up; an answer counts only for an open id, spelled as sent. Late, repeated and unrequested
    answers are dropped.
@@ -12,12 +12,17 @@
 5. A request that continues as a server's task keeps its notifications until it is dropped or the server is
    lost. A question that names a task belongs to that task's call, or is refused; its answer names the task
    too (`task`).
+6. A progress token is its request's number. It counts in the call's own exchange and on the stream outside
+   calls, where older servers send it, never in another call's exchange. Logs in a call's exchange belong to
+   that call. Requests about a call that continues as a server's task have their own exchanges; their
+   notifications belong to that call until it is dropped or the server is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -27,6 +32,7 @@ from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.task.waiting import of_task, related_in
 from taskbound.core.action.parse import Limits
 from taskbound.core.action.text import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import QUESTION_NAMES
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question
@@ -48,13 +54,17 @@ from taskbound.wire.mcp.message import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from taskbound.adapters.upstream.mcp.news import Listening
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Id
 
 
+NOBODY: Final = 0
+"""The id of no request of ours."""
+Headers: TypeAlias = "tuple[tuple[str, str], ...]"
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""
 MAX_UNASKED: Final = 64 * 1024 * 1024
@@ -134,6 +144,213 @@ class Asks:
         )
 
 
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """An open exchange."""
+
+    answer: Callable[[UpstreamAnswer], None]
+    progress: Told | None = None
+    logged: Told | None = None
+    task: asyncio.Task[None] | None = None
+
+
+def waiting_for(
+    answer: Callable[[UpstreamAnswer], None], progress: Told | None, logged: Logged | None
+) -> Waiting:
+    return Waiting(answer, progress, logged.told if logged is not None else None)
+
+
+class Exchanges:
+    """Open exchanges of one server by number; `logged` gets logs of no known call."""
+
+    def __init__(self, logged: Told) -> None:
+        self._logged = logged
+        self.open: dict[int, Waiting] = {}
+        self._kept: dict[int, Waiting] = {}
+        self._of: dict[int, int] = {}
+        """By the number of a question that is open: the call that it is about (rule 6)."""
+
+    def begin(self, number: int, one: Waiting, *, of: int = NOBODY) -> None:
+        """Opens an exchange, which may be about a call."""
+        self.open[number] = one
+        if of:
+            self._of[number] = of
+
+    def end(self, number: int) -> Waiting | None:
+        self._of.pop(number, None)
+        return self.open.pop(number, None)
+
+    def keep(self, number: int, one: Waiting) -> None:
+        self._kept[number] = one
+
+    def drop(self, number: int) -> None:
+        self._kept.pop(number, None)
+
+    def lose(self, found: NoAnswer) -> None:
+        kept, self._kept = self._kept, {}
+        for one in kept.values():
+            one.answer(found)
+
+    def about(self, within: int | None) -> int | None:
+        return self._of.get(within, within) if within is not None else None
+
+    def progressed(self, params: Mapping[str, JsonValue], within: int | None) -> None:
+        token = token_in(params)
+        one = self._heard_of(token) if self.about(within) in {token, NOBODY} else None
+        if one is not None and one.progress is not None:
+            one.progress(params)
+
+    def log(self, params: Mapping[str, JsonValue], within: int | None) -> None:
+        within = self.about(within)
+        every = (*self.open.values(), *self._kept.values())
+        calls = [one.logged for one in every if one.logged is not None]
+        alone = calls[0] if len(calls) == 1 else None
+        one = self._heard_of(within) if within else None
+        told = alone if within == NOBODY else one.logged if one is not None else None
+        (told or self._logged)(params)
+
+    def _heard_of(self, number: int) -> Waiting | None:
+        return self.open.get(number) or self._kept.get(number)
+
+
+class McpSession(ABC):
+    """One connection to one server, whatever carries it: ids, the gateway's own requests, routing."""
+
+    def __init__(self, events: UpstreamEvents, offers: bytes) -> None:
+        self._events = events
+        self._asks = Asks(events, offers, self._say)
+        self._every = Exchanges(events.logged)
+        self._open = self._every.open
+        self._last = 0
+        self._over = ""
+        self.listening: Listening | None = None
+        """The stream of a modern server's news."""
+
+    @property
+    def alive(self) -> bool:
+        return not self._over
+
+    @property
+    @abstractmethod
+    def unsent(self) -> int:
+        pass
+
+    @property
+    def upcoming(self) -> int:
+        return self._last + 1
+
+    @abstractmethod
+    def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
+        self,
+        method: str,
+        params: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        headers: Headers = (),
+        progress: Told | None = None,
+        logged: Logged | None = None,
+        of: int = NOBODY,
+    ) -> int:
+        """Sends a request about the call `of`; `answer` is called once, later, after the other callbacks."""
+
+    @abstractmethod
+    def tell(self, method: str, params: bytes = b"") -> None:
+        pass
+
+    @abstractmethod
+    def _say(self, line: bytes) -> None:
+        """Sends the answer to a question of the server's."""
+
+    def cancel(self, number: int, reason: str) -> None:
+        if number in self._open:
+            params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
+            self.tell("notifications/cancelled", params)
+
+    def forget(self, number: int) -> None:
+        one = self._every.end(number)
+        if one is not None and one.task is not None:
+            one.task.cancel()
+
+    def relate(self, whose: Callable[[str, int], int]) -> None:
+        self._asks.whose = whose
+
+    def keep(
+        self,
+        number: int,
+        lost: Callable[[UpstreamAnswer], None],
+        *,
+        progress: Told | None,
+        logged: Logged | None,
+    ) -> None:
+        """Keeps an answered request's notifications (rule 5); `lost` is called when the server is lost."""
+        self._every.keep(number, waiting_for(lost, progress, logged))
+
+    def drop(self, number: int) -> None:
+        self._every.drop(number)
+
+    async def ask(
+        self, method: str, params: bytes, *, patience: float, headers: Headers = (), of: int = NOBODY
+    ) -> Answered | Errored:
+        """Returns the server's answer; raises ServerLostError without a valid one."""
+        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+
+        def answer(found: UpstreamAnswer) -> None:
+            if not waiting.done():
+                waiting.set_result(found)
+
+        number = self.send(method, params, answer, headers=headers, of=of)
+        try:
+            async with asyncio.timeout(patience):
+                found = await waiting
+        except TimeoutError as error:
+            raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
+        finally:
+            self.forget(number)
+        if isinstance(found, NoAnswer | NotSent):
+            raise ServerLostError(found.reason, detail=found.detail)
+        return found
+
+    @abstractmethod
+    def pause(self) -> None:
+        pass
+
+    @abstractmethod
+    def resume(self) -> None:
+        pass
+
+    @abstractmethod
+    def end(self, reason: str) -> None:
+        """Ends the connection at once; later messages are ignored."""
+
+    @abstractmethod
+    async def close(self, *, grace: float) -> None:
+        """Ends it gracefully within `grace` seconds a step, then by force."""
+
+    def _lose(self, reason: str, detail: str) -> None:
+        lost = NoAnswer("server-lost", reason, detail)
+        for number in tuple(self._open):
+            self._resolve(number, lost, stop=True)
+        self._every.lose(lost)
+
+    def _resolve(self, number: int, found: UpstreamAnswer, *, stop: bool = False) -> None:
+        one = self._every.end(number)
+        if one is None:
+            return
+        if stop and one.task is not None:
+            one.task.cancel()
+        one.answer(found)
+
+    def _noticed(self, notice: Notice, within: int | None) -> None:
+        if notice.method == "notifications/cancelled":
+            self._asks.take_back(notice)
+        elif notice.method == "notifications/progress":
+            self._every.progressed(notice.params, within)
+        elif notice.method == "notifications/message":
+            self._every.log(notice.params, within)
+        else:
+            pass_on(notice, self._events, self.listening)
+
+
 class Channel(Protocol):
     """The process that a session talks to."""
 
@@ -144,29 +361,28 @@ class Channel(Protocol):
     def write(self, data: bytes) -> None:
         pass
 
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
     def kill(self) -> None:
         """Ends it at once."""
 
+    async def stop(self, *, grace: float) -> None:
+        pass
 
-class Session:
-    """One connection to one server, in either era; `attach` gives it the process."""
+
+class Session(McpSession):
+    """One connection to one process, in either era; `attach` gives it the process."""
 
     def __init__(self, events: UpstreamEvents, *, offers: bytes = b"{}") -> None:
-        self._events = events
-        self._asks = Asks(events, offers, self._say)
+        super().__init__(events, offers)
         self._cutter = LineCutter(MAX_LINE)
-        self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
-        self._progress: dict[int, Told] = {}
-        self._logged: dict[int, Told] = {}
-        self._kept: dict[int, Callable[[UpstreamAnswer], None]] = {}
-        """Requests that were answered and are heard of all the same: who is told that the server is lost."""
-        self._last = 0
         self._unasked = 0
         self._channel: Channel | None = None
-        self._over = ""
         self._detail = ""
-        self.listening: Listening | None = None
-        """The stream of a modern server's news."""
 
     def attach(self, channel: Channel) -> None:
         self._channel = channel
@@ -181,30 +397,24 @@ class Session:
 
     # --- towards the server ----------------------------------------------------------------------
 
-    @property
-    def upcoming(self) -> int:
-        return self._last + 1
-
-    def send(
+    def send(  # noqa: PLR0913 -- as `McpSession.send`
         self,
         method: str,
         params: bytes,
         answer: Callable[[UpstreamAnswer], None],
         *,
+        headers: Headers = (),
         progress: Told | None = None,
         logged: Logged | None = None,
+        of: int = NOBODY,
     ) -> int:
-        """Sends a request; `answer` is called once, later, after the other callbacks."""
+        del headers, of  # a line has neither
         number = self._last = self._last + 1
         if not self.alive or self._channel is None:
             lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
             asyncio.get_running_loop().call_soon(answer, lost)
             return number
-        self._open[number] = answer
-        if progress is not None:
-            self._progress[number] = progress
-        if logged is not None:
-            self._logged[number] = logged.told
+        self._every.begin(number, waiting_for(answer, progress, logged))
         self._channel.write(request_line(number, method, params))
         return number
 
@@ -212,65 +422,13 @@ class Session:
         if self._channel is not None:
             self._channel.write(notice_line(method, params))
 
-    def cancel(self, number: int, reason: str) -> None:
-        if number in self._open:
-            params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
-            self.tell("notifications/cancelled", params)
+    def pause(self) -> None:
+        if self._channel is not None:
+            self._channel.pause()
 
-    def forget(self, number: int) -> None:
-        self._open.pop(number, None)
-        self._progress.pop(number, None)
-        self._logged.pop(number, None)
-
-    def relate(self, whose: Callable[[str, int], int]) -> None:
-        self._asks.whose = whose
-
-    def keep(
-        self,
-        number: int,
-        lost: Callable[[UpstreamAnswer], None],
-        *,
-        progress: Told | None,
-        logged: Logged | None,
-    ) -> None:
-        """Keeps an answered request's notifications (rule 5); `lost` is called when the server is lost."""
-        self._kept[number] = lost
-        if progress is not None:
-            self._progress[number] = progress
-        if logged is not None:
-            self._logged[number] = logged.told
-
-    def drop(self, number: int) -> None:
-        self._kept.pop(number, None)
-        self.forget(number)
-
-    async def ask(
-        self,
-        method: str,
-        params: bytes,
-        *,
-        patience: float,
-        headers: tuple[tuple[str, str], ...] = (),
-        of: int = 0,
-    ) -> Answered | Errored:
-        del headers, of
-        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-
-        def answer(found: UpstreamAnswer) -> None:
-            if not waiting.done():
-                waiting.set_result(found)
-
-        number = self.send(method, params, answer)
-        try:
-            async with asyncio.timeout(patience):
-                found = await waiting
-        except TimeoutError as error:
-            raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
-        finally:
-            self.forget(number)
-        if isinstance(found, NoAnswer | NotSent):
-            raise ServerLostError(found.reason, detail=found.detail)
-        return found
+    def resume(self) -> None:
+        if self._channel is not None:
+            self._channel.resume()
 
     # --- from the server -------------------------------------------------------------------------
 
@@ -289,25 +447,21 @@ class Session:
             self.end(f"the server said more than {MAX_UNASKED} bytes without being asked")  # 4
 
     def fell_silent(self, reason: str, detail: str) -> None:
-        self._lose(reason, detail)
-
-    def end(self, reason: str, detail: str = "") -> None:
-        """Ends the server; later messages are ignored."""
-        if self._channel is not None:
-            self._channel.kill()
-        self._lose(reason, detail)
-
-    def _lose(self, reason: str, detail: str) -> None:
         if self._over:
             return
         self._over, self._detail = reason, detail
-        waiting, self._open = [*self._open.values(), *self._kept.values()], {}
-        self._kept.clear()
-        self._progress.clear()
-        self._logged.clear()
-        for answer in waiting:
-            answer(NoAnswer("server-lost", reason, detail))
+        self._lose(reason, detail)
         self._events.ended(reason, detail)
+
+    def end(self, reason: str, detail: str = "") -> None:
+        if self._channel is not None:
+            self._channel.kill()
+        self.fell_silent(reason, detail)
+
+    async def close(self, *, grace: float) -> None:
+        if self._channel is not None:
+            await self._channel.stop(grace=grace)
+        self.end("the server was ended")
 
     def _line(self, line: bytes) -> None:
         try:
@@ -322,17 +476,8 @@ class Session:
                 self._failed(message)
             case Request():
                 self._asks.ask(message)  # 3
-            case Notice(method="notifications/cancelled"):
-                self._asks.take_back(message)
-            case Notice(method="notifications/progress", params=params):
-                told = self._progress.get(token_in(params))
-                if told is not None:
-                    told(params)
-            case Notice(method="notifications/message", params=params):
-                alone = tuple(self._logged.values()) if len(self._logged) == 1 else ()
-                (alone[0] if alone else self._events.logged)(params)  # 3
             case Notice():
-                pass_on(message, self._events, self.listening)
+                self._noticed(message, NOBODY)  # 3
 
     def _answered(self, message: Result) -> None:
         if not isinstance(message.id, int):
@@ -350,13 +495,10 @@ class Session:
             (number,) = self._open
             self._resolve(number, NoAnswer("garbage", "the server sent an error that answers no request"))
 
-    def _resolve(self, number: int, found: UpstreamAnswer) -> None:
-        answer = self._open.pop(number, None)  # 1
-        self._progress.pop(number, None)
-        self._logged.pop(number, None)
-        if answer is not None:
+    def _resolve(self, number: int, found: UpstreamAnswer, *, stop: bool = False) -> None:
+        if number in self._open:  # 1
             self._unasked = 0
-            answer(found)
+        super()._resolve(number, found, stop=stop)
 
     def _garbage(self, line: bytes, error: MalformedError) -> None:
         self._unasked += _GARBAGE

@@ -35,9 +35,10 @@ from taskbound.wire.tool import ServerSpec, identity_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-    from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
+    from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.adapters.upstream.mcp.http.oauth import Sign
     from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.tool import Slot
     from taskbound.core.tool.identity import Remote
     from taskbound.wire.tool import OAuthSpec
@@ -176,7 +177,7 @@ class _Looking:
             return found
         return await self._seen(partial(look_legacy, show=self._shown, patience=self._patience))
 
-    async def _shown(self, session: Asking, opened: Opened) -> Probe:
+    async def _shown(self, session: McpSession, opened: Opened) -> Probe:
         raws = await list_tools(session, opened.era, patience=self._patience.listing)
         kept, _, left_out = offered(raws) if is_modern(opened.era) else (raws, {}, ())
         parse_definitions(kept, server=self._name)
@@ -192,7 +193,7 @@ class _Looking:
             notes=notes,
         )
 
-    async def _seen(self, look: Callable[[Asking], Awaitable[P]]) -> P:
+    async def _seen(self, look: Callable[[McpSession], Awaitable[P]]) -> P:
         session = self._starter.session(self._remote, Deaf(), filling=self.filling)
         try:
             return await look(session)

@@ -14,25 +14,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.handshake import (
-    log_from,
-    members_of,
-    open_session,
-    params_for,
-    request_of,
-)
+from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.hearing import Again
 from taskbound.adapters.upstream.mcp.http.session import HttpSession
 from taskbound.adapters.upstream.mcp.http.waits import Waits
-from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
-from taskbound.adapters.upstream.mcp.server import Filling, Patience, list_entries, list_tools
-from taskbound.adapters.upstream.mcp.task import Tasks
+from taskbound.adapters.upstream.mcp.news import listen
+from taskbound.adapters.upstream.mcp.server import Filling, McpServer, Patience
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
 from taskbound.core.tool.definition import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.core.tool.name import METHOD_NAMES, shown
-from taskbound.ports.upstream import Turn
 from taskbound.wire.mcp.message import is_modern
 
 if TYPE_CHECKING:
@@ -40,11 +32,11 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
-    from taskbound.adapters.upstream.mcp.task import Wanted
+    from taskbound.adapters.upstream.mcp.session import Headers
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.core.tool.identity import Remote
-    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
 
 
 _log = logging.getLogger(__name__)
@@ -55,143 +47,51 @@ _CONNECT = 10.0
 """Seconds for one connection, from the look-up of its name to the end of TLS."""
 
 
-class HttpServer:
-    """One server (`ports.upstream.Upstream`)."""
+class HttpServer(McpServer):
+    """One server behind a URL."""
+
+    _session: HttpSession
 
     def __init__(
-        self,
-        session: HttpSession,
-        opened: Opened,
-        patience: Patience,
-        events: UpstreamEvents,
+        self, session: HttpSession, opened: Opened, patience: Patience, events: UpstreamEvents
     ) -> None:
-        self._session = session
-        self._era = opened.era
-        self._methods = opened.methods
-        self._logs = opened.logs
-        self._patience = patience
+        super().__init__(session, opened, patience)
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
         self._again = None if is_modern(opened.era) else Again(session, events)
-        self._tasks = Tasks(session, opened.era, able=opened.tasks, bounds=patience.task)
-
-    @property
-    def era(self) -> str:
-        return self._era
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return self._methods
-
-    @property
-    def logs(self) -> bool:
-        return self._logs
-
-    @property
-    def alive(self) -> bool:
-        return self._session.alive
-
-    @property
-    def unsent(self) -> int:
-        return self._session.unsent
 
     async def list_tools(self) -> tuple[bytes, ...]:
         """Lists the callable tools, each exactly as received (rule 2)."""
-        raws = await list_tools(self._session, self._era, patience=self._patience.listing)
-        self._tasks.learn(raws)
-        if not is_modern(self._era):
+        raws = await super().list_tools()
+        if not is_modern(self.era):
             return raws
         kept, self._mirrors, left_out = offered(raws)
         for words in left_out:
             _log.warning("a tool is left out: %s", words)
         return kept
 
-    async def list_entries(self, method: str) -> tuple[bytes, ...]:
-        return await list_entries(self._session, self._era, method, patience=self._patience.listing)
-
-    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
-        self,
-        tool: str,
-        arguments: bytes,
-        answer: Callable[[UpstreamAnswer], None],
-        *,
-        key: str = "",
-        progress: Told | None = None,
-        logged: Logged | None = None,
-        action: str = "",
-        turn: Turn | None = None,
-    ) -> int:
-        del action
-        if tool == "resources/subscribe" and is_modern(self._era):
-            return self._subscribe(arguments, answer)
-        if tool == "resources/subscribe" and self._again is not None:
-            answer = self._again.subscribes(
-                msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer
-            )
-        method, members = request_of(tool, arguments)
-        headers: tuple[tuple[str, str], ...] = ()
-        if is_modern(self._era):
-            mirrors = self._mirrors.get(tool, ())
-            more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
-            headers = (*_named(tool, arguments), *more)
-        before = members_of(turn or Turn()) + members
-        level = logged.level if logged is not None else ""
-
-        def send(wanted: Wanted, heard: Callable[[UpstreamAnswer], None], told: Told | None) -> int:
-            token = self._session.upcoming if told is not None else None
-            more = before + wanted.members
-            params = params_for(self._era, more, key=key, token=token, level=level, offers=wanted.offers)
-            return self._session.send(method, params, heard, headers=headers, progress=told, logged=logged)
-
-        return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
-
     async def log_from(self, level: str) -> None:
-        if self._logs and not is_modern(self._era):
-            await log_from(self._session, level)
-            if self._again is not None:
-                self._again.logs_from(level)
-
-    def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        listening = self._session.listening
-        if listening is None:
-            return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
-        return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
+        await super().log_from(level)
+        if self.logs and self._again is not None:
+            self._again.logs_from(level)
 
     async def unsubscribe(self, uri: str) -> None:
-        if self._session.listening is not None:
-            self._session.listening.leave(uri)
-        elif not is_modern(self._era):
-            if self._again is not None:
-                self._again.leave(uri)
-            await unsubscribe(self._session, uri)
+        if self._again is not None:
+            self._again.leave(uri)
+        await super().unsubscribe(uri)
 
-    def cancel(self, number: int, reason: str) -> None:
-        if number < 0 and self._session.listening is not None:
-            self._session.listening.cancel(number)
-        elif not self._tasks.cancel(number):
-            self._session.cancel(number, reason)
+    def _headers(self, tool: str, arguments: bytes) -> Headers:
+        if not is_modern(self.era):
+            return ()
+        mirrors = self._mirrors.get(tool, ())
+        more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
+        return (*_named(tool, arguments), *more)
 
-    def forget(self, number: int) -> None:
-        if number < 0 and self._session.listening is not None:
-            self._session.listening.forget(number)
-        elif not self._tasks.forget(number):
-            self._session.forget(number)
-
-    def pause(self) -> None:
-        self._tasks.pause()
-        self._session.pause()
-
-    def resume(self) -> None:
-        self._tasks.resume()
-        self._session.resume()
-
-    def kill(self, reason: str) -> None:
-        """Closes every exchange at once."""
-        self._session.end(reason)
-
-    async def close(self) -> None:
-        if self.alive:
-            await self._tasks.finish(self._patience.stop)
-        await self._session.close(grace=self._patience.stop)
+    def _subscribing(
+        self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]
+    ) -> Callable[[UpstreamAnswer], None]:
+        if self._again is None:
+            return answer
+        return self._again.subscribes(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
 
 
 class HttpStarter:
@@ -254,7 +154,7 @@ class HttpStarter:
         return HttpServer(session, opened, self._patience, events)
 
 
-def _named(tool: str, arguments: bytes) -> tuple[tuple[str, str], ...]:
+def _named(tool: str, arguments: bytes) -> Headers:
     if tool not in METHOD_NAMES:
         return (("Mcp-Name", encoded(tool)),)
     about = _ABOUT.get(tool)

@@ -14,7 +14,7 @@
 7. A legacy server's messages outside calls arrive on a separate stream, which is given up if it floods,
    refuses or keeps ending.
 8. Incomplete answers and messages before an answer are bounded.
-9. Progress and logs are routed by exchange (`hearing`).
+9. Progress and logs are routed by exchange (`mcp.session`, rule 6).
 10. Lists and handshakes are repeated once with a new token after 401. Calls never are: that a call did not
    run is only the server's claim.
 """
@@ -27,18 +27,15 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError, UntakenTokenError
 from taskbound.adapters.upstream.mcp.http.exchange import Bearing, Exchange, headers_for
-from taskbound.adapters.upstream.mcp.http.hearing import NOBODY, Exchanges, Waiting
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
-from taskbound.adapters.upstream.mcp.news import pass_on
-from taskbound.adapters.upstream.mcp.session import Asks
+from taskbound.adapters.upstream.mcp.session import NOBODY, McpSession, waiting_for
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.definition import encoded
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
-from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line, request_line, text
+from taskbound.ports.upstream import Answered, NoAnswer, NotSent
+from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line, request_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -46,11 +43,11 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.adapters.upstream.mcp.http.waits import Waits
-    from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.adapters.upstream.mcp.session import Headers
     from taskbound.core.tool.identity import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
-    from taskbound.wire.mcp.message import Notice, Request
+    from taskbound.wire.mcp.message import Request
 
 
 _log = logging.getLogger(__name__)
@@ -62,10 +59,9 @@ _MOST_REPLIES: Final = 16
 _MAX_HEADERS: Final = 8_192
 """Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
 _OK, _NOT_FOUND = 200, 404
-_Headers = tuple[tuple[str, str], ...]
 
 
-class HttpSession:
+class HttpSession(McpSession):
     """The session with one server, in either era."""
 
     def __init__(
@@ -78,18 +74,14 @@ class HttpSession:
         *,
         offers: bytes = b"{}",
     ) -> None:
+        super().__init__(events, offers)
         self._filling = filling
         self._bearing = Bearing(filling.tokens)
         self._target = filling.target(remote.target)
         self._remote = remote
         self._dialer = dialer
-        self._events = events
         self._offers = offers
-        self._asks = Asks(events, offers, self._reply)
         self._waits = waits
-        self._every = Exchanges(events.logged)
-        self._open = self._every.open
-        self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies = 0
         self._reader = Reader()
@@ -108,13 +100,6 @@ class HttpSession:
         self._greeting: asyncio.Task[None] | None = None
         self.renewed: Callable[[], None] = lambda: None
         """Called when another session is open."""
-        self._over = ""
-        self.listening: Listening | None = None
-        """The stream of a modern server's news."""
-
-    @property
-    def alive(self) -> bool:
-        return not self._over
 
     @property
     def unsent(self) -> int:
@@ -122,31 +107,25 @@ class HttpSession:
 
     # --- towards the server ----------------------------------------------------------------------
 
-    @property
-    def upcoming(self) -> int:
-        return self._last + 1
-
-    def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
+    def send(  # noqa: PLR0913 -- as `McpSession.send`
         self,
         method: str,
         params: bytes,
         answer: Callable[[UpstreamAnswer], None],
         *,
-        headers: _Headers = (),
+        headers: Headers = (),
         progress: Told | None = None,
         logged: Logged | None = None,
         of: int = NOBODY,
     ) -> int:
-        """Sends a request about the call `of`; `answer` is called once, later, after the other callbacks."""
-        self._last += 1
-        number = self._last
+        number = self._last = self._last + 1
         reason = self._over
         if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
             reason = "what the tool wants repeated as headers is too long for them"
         if reason:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
             return number
-        one = Waiting(answer, progress, logged.told if logged is not None else None)
+        one = waiting_for(answer, progress, logged)
         self._every.begin(number, one, of=of)
         one.task = self._begin(self._run(number, method, params, headers))
         return number
@@ -157,59 +136,14 @@ class HttpSession:
             self._greeting = task
 
     def cancel(self, number: int, reason: str) -> None:
-        if number not in self._open:
-            return
         if is_modern(self._version):
             reason = "the call was cancelled, and its exchange closed"
             self._resolve(number, NoAnswer("cancelled", reason), stop=True)
         else:
-            params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
-            self.tell("notifications/cancelled", params)
-
-    def forget(self, number: int) -> None:
-        one = self._every.end(number)
-        if one is not None and one.task is not None:
-            one.task.cancel()
-
-    def relate(self, whose: Callable[[str, int], int]) -> None:
-        self._asks.whose = whose
-
-    def keep(
-        self,
-        number: int,
-        lost: Callable[[UpstreamAnswer], None],
-        *,
-        progress: Told | None,
-        logged: Logged | None,
-    ) -> None:
-        self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
-
-    def drop(self, number: int) -> None:
-        self._every.drop(number)
+            super().cancel(number, reason)
 
     def listen(self) -> None:
         self._begin(self._listened())
-
-    async def ask(
-        self, method: str, params: bytes, *, patience: float, headers: _Headers = (), of: int = NOBODY
-    ) -> Answered | Errored:
-        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-
-        def answer(found: UpstreamAnswer) -> None:
-            if not waiting.done():
-                waiting.set_result(found)
-
-        number = self.send(method, params, answer, headers=headers, of=of)
-        try:
-            async with asyncio.timeout(patience):
-                found = await waiting
-        except TimeoutError as error:
-            raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
-        finally:
-            self.forget(number)
-        if isinstance(found, NoAnswer | NotSent):
-            raise ServerLostError(found.reason, detail=found.detail)
-        return found
 
     def pause(self) -> None:
         self._flowing.clear()
@@ -218,13 +152,10 @@ class HttpSession:
         self._flowing.set()
 
     def end(self, reason: str) -> None:
-        """Closes every exchange; later messages are ignored."""
         if self._over:
             return
         self._over = reason
-        for number in tuple(self._open):
-            self._resolve(number, NoAnswer("server-lost", reason), stop=True)
-        self._every.lose(NoAnswer("server-lost", reason))
+        self._lose(reason, "")
         for task in self._tasks:
             task.cancel()
         self._dialer.close()
@@ -257,7 +188,7 @@ class HttpSession:
                 if one.task is task:
                     self._resolve(number, NoAnswer("broken", "the answer could not be read"))
 
-    async def _run(self, number: int, method: str, params: bytes, headers: _Headers) -> None:
+    async def _run(self, number: int, method: str, params: bytes, headers: Headers) -> None:
         try:
             if method not in _OPENING:
                 await self._ready()
@@ -277,7 +208,7 @@ class HttpSession:
         if self._over:
             raise NotReachedError(self._over)
 
-    async def _asked(self, number: int, method: str, line: bytes, headers: _Headers) -> UpstreamAnswer:
+    async def _asked(self, number: int, method: str, line: bytes, headers: Headers) -> UpstreamAnswer:
         wanted = Reply(number, self._asked_of_us if not self._is_modern(method) else None, self._noticed)
         found = await self._answer_to(line, headers, wanted, method)
         attempts = 0
@@ -293,7 +224,7 @@ class HttpSession:
         return found
 
     async def _answer_to(
-        self, line: bytes, headers: _Headers, wanted: Reply, method: str
+        self, line: bytes, headers: Headers, wanted: Reply, method: str
     ) -> UpstreamAnswer | None:
         ours = method in _OPENING or method.endswith("/list")
         sent, body = (*self._headers_of(method, line=line), *headers), line.rstrip(b"\n")
@@ -303,7 +234,7 @@ class HttpSession:
             return await self._exchanged("POST", sent, body, wanted, method)
 
     async def _exchanged(
-        self, verb: str, headers: _Headers, body: bytes, wanted: Reply, method: str, *, ours: bool = False
+        self, verb: str, headers: Headers, body: bytes, wanted: Reply, method: str, *, ours: bool = False
     ) -> UpstreamAnswer | None:
         bearer = await self._bearing.headers()
         wire = await self._dialer.take()
@@ -325,7 +256,7 @@ class HttpSession:
                 wire.abort()
         return found
 
-    def _headers_of(self, method: str, *, line: bytes) -> _Headers:
+    def _headers_of(self, method: str, *, line: bytes) -> Headers:
         found = [*headers_for(self._remote, line.rstrip(b"\n")), *self._filling.headers]
         if self._is_modern(method):
             found += [("MCP-Protocol-Version", MODERN), ("Mcp-Method", encoded(method))]
@@ -414,28 +345,10 @@ class HttpSession:
 
     # --- beside the answers ----------------------------------------------------------------------
 
-    def _resolve(self, number: int, found: UpstreamAnswer, *, stop: bool = False) -> None:
-        one = self._every.end(number)
-        if one is None:
-            return
-        if stop and one.task is not None:
-            one.task.cancel()
-        one.answer(found)
-
-    def _noticed(self, notice: Notice, within: int | None) -> None:
-        if notice.method == "notifications/cancelled":
-            self._asks.take_back(notice)
-        elif notice.method == "notifications/progress":
-            self._every.progressed(notice.params, within)
-        elif notice.method == "notifications/message":
-            self._every.log(notice.params, within)
-        else:
-            pass_on(notice, self._events, self.listening)
-
     def _asked_of_us(self, request: Request, within: int | None) -> None:
         self._asks.ask(request, self._every.about(within) or NOBODY)
 
-    def _reply(self, line: bytes) -> None:
+    def _say(self, line: bytes) -> None:
         if self._over or self._replies >= _MOST_REPLIES:
             return
         self._replies += 1

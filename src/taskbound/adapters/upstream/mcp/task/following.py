@@ -31,7 +31,7 @@ from taskbound.wire.mcp.task import TASKS_EXTENSION, McpTask, TaskSupport, suppo
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from taskbound.adapters.upstream.mcp.task.waiting import Speaking
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
 
     _Waiting = Callable[[], Coroutine[Any, Any, UpstreamAnswer]]
@@ -60,7 +60,7 @@ class Wanted:
 class Tasks:
     """The tasks of one server; used in the loop. `able` says whether it declares tasks."""
 
-    def __init__(self, session: Speaking, era: str, *, able: bool, bounds: Bounds | None = None) -> None:
+    def __init__(self, session: McpSession, era: str, *, able: bool, bounds: Bounds | None = None) -> None:
         self._session = session
         self._modern = is_modern(era)
         self._able = able
@@ -177,9 +177,8 @@ class Tasks:
         return work.number
 
     def _follow(self, work: Work, waiting: _Waiting) -> None:
-        if self._session is not None:
-            heard = work.told.heard if work.told.told is not None else None
-            self._session.keep(work.number, partial(self._lost, work), progress=heard, logged=work.logged)
+        heard = work.told.heard if work.told.told is not None else None
+        self._session.keep(work.number, partial(self._lost, work), progress=heard, logged=work.logged)
         work.following = asyncio.get_running_loop().create_task(self._followed(work, waiting))
 
     async def _followed(self, work: Work, waiting: _Waiting) -> None:
@@ -213,7 +212,7 @@ class Tasks:
         work.is_over = True
         self._works.pop(work.number, None)
         self._states.pop(work.state, None)
-        if self._names.pop(work.name, None) is not None and self._session is not None:
+        if self._names.pop(work.name, None) is not None:
             self._session.drop(work.number)
         if work.following is not None and work.following is not asyncio.current_task():
             work.following.cancel()
@@ -249,7 +248,7 @@ class Tasks:
         self._late.append(work)  # 5
         while len(self._late) > _MOST_LATE:
             one = self._late.popleft()
-            if not one.is_over and self._session is not None:
+            if not one.is_over:
                 self._end(one)
                 self._session.forget(one.number)
         return True

@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import secrets
 from dataclasses import field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -38,6 +38,7 @@ from taskbound.wire.mcp.task import RELATED_KEY, BadMcpTaskError, McpTask, TaskS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.adapters.upstream.mcp.session import McpSession
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer
 
@@ -181,40 +182,6 @@ class Bounds:
         return min(max(wanted, self.least, taken * _EASE), self.most)
 
 
-class Speaking(Protocol):
-    """A session that supports tasks."""
-
-    def relate(self, whose: Callable[[str, int], int]) -> None:
-        pass
-
-    async def ask(
-        self,
-        method: str,
-        params: bytes,
-        *,
-        patience: float,
-        headers: tuple[tuple[str, str], ...] = (),
-        of: int = 0,
-    ) -> Answered | Errored:
-        pass
-
-    def forget(self, number: int) -> None:
-        pass
-
-    def keep(
-        self,
-        number: int,
-        lost: Callable[[UpstreamAnswer], None],
-        *,
-        progress: Told | None,
-        logged: Logged | None,
-    ) -> None:
-        pass
-
-    def drop(self, number: int) -> None:
-        pass
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class Work:
     """A call that may be a task, until its final answer."""
@@ -252,7 +219,7 @@ class Work:
 class Waiter:
     """Polls one server's tasks."""
 
-    def __init__(self, session: Speaking | None, era: str, bounds: Bounds) -> None:
+    def __init__(self, session: McpSession, era: str, bounds: Bounds) -> None:
         self.flowing = asyncio.Event()
         """Whether anything is read of the server (rule 2)."""
         self.flowing.set()
@@ -264,8 +231,6 @@ class Waiter:
     async def ask(
         self, method: str, name: str, *, offers: bytes, of: int, patience: float, members: bytes = b""
     ) -> Answered | Errored:
-        if self._session is None:
-            raise ServerLostError("the server is spoken to in a way that has no tasks")
         params = params_for(self._era, b'"taskId":%b%b' % (text(name), members), offers=offers)
         headers = (("Mcp-Name", encoded(name)),) if self._modern else ()
         return await self._session.ask(method, params, patience=patience, headers=headers, of=of)
