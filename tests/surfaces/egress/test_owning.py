@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec import structs
 
 from taskbound.adapters.upstream.egress import EgressStarter
@@ -19,7 +20,7 @@ from tests.adapters.upstream.reaching import Events
 from tests.peers.book import Book, Granting, egress
 from tests.peers.issuing import SECRET, Issuing
 from tests.peers.rawhttp import MODERN, Asked, RawHttp, Say, result_of
-from tests.surfaces.egress.test_tokens import Moved, run
+from tests.surfaces.egress.test_tokens import Moved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from taskbound.wire.egress import Holder, Permit, SealedServer
     from taskbound.wire.tool import ServerSpec
 
+pytestmark = pytest.mark.anyio
 SLOW = Patience(start=100.0, discover=100.0, listing=100.0, stop=1.0)
 NEXT = 2.1
 """Seconds after which the egress asks again, or waits no more."""
@@ -92,97 +94,84 @@ async def ends(issuer: Issuing, loop: Moved, *, after: float = NEXT) -> bool:
     return issuer.posted("/revoke")[0]["token"] == issuer.token(1)
 
 
-def test_a_token_ends_with_its_task_also_while_its_server_takes_its_time_to_start() -> None:
-    async def story(loop: Moved) -> None:
-        async def hangs(_: Asked, say: Say) -> bool:
-            await say.gone()
-            return True
+async def test_a_token_ends_with_its_task_also_while_its_server_takes_its_time_to_start(loop: Moved) -> None:
+    async def hangs(_: Asked, say: Say) -> bool:
+        await say.gone()
+        return True
 
-        async with (
-            Issuing() as issuer,
-            RawHttp(era="modern", does=hangs) as there,
-            place(there, issuer) as (book, socket, spec),
-        ):
-            starting = loop.create_task(started(socket, spec))
-            await there.until(lambda: there.asked != [])
-            book.fault = PermissionError("the task has ended")
-            assert await ends(issuer, loop)
-            starting.cancel()
-            await asyncio.wait([starting])
-
-    run(story)
+    async with (
+        Issuing() as issuer,
+        RawHttp(era="modern", does=hangs) as there,
+        place(there, issuer) as (book, socket, spec),
+    ):
+        starting = loop.create_task(started(socket, spec))
+        await there.until(lambda: there.asked != [])
+        book.fault = PermissionError("the task has ended")
+        assert await ends(issuer, loop)
+        starting.cancel()
+        await asyncio.wait([starting])
 
 
-def test_a_token_ends_when_the_daemon_says_nothing_or_what_nobody_thought_of() -> None:
-    async def story(loop: Moved, *, frozen: bool) -> None:
-        async with (
-            Issuing() as issuer,
-            RawHttp(era="modern") as there,
-            place(there, issuer) as (book, socket, spec),
-        ):
-            await started(socket, spec)
-            book.frozen, book.fault = frozen, None if frozen else ValueError("what is this?")
-            if frozen:
-                loop.ahead += NEXT  # it is asked, and says nothing
-            assert await ends(issuer, loop)
-
-    run(lambda loop: story(loop, frozen=True))
-    run(lambda loop: story(loop, frozen=False))
-
-
-def test_a_token_ends_when_its_server_is_pinned_to_something_else() -> None:
-    async def story(loop: Moved) -> None:
-        async with (
-            Issuing() as issuer,
-            RawHttp(era="modern") as there,
-            place(there, issuer) as (book, socket, spec),
-        ):
-            await started(socket, spec)
-            other = structs.replace(spec, headers=(("x-other", "yes"),))
-            book.pin(other, {SECRET_SLOT.text: SECRET})
-            assert await ends(issuer, loop)
-
-    run(story)
+@pytest.mark.parametrize("frozen", [True, False])
+async def test_a_token_ends_when_the_daemon_says_nothing_or_what_nobody_thought_of(
+    loop: Moved, *, frozen: bool
+) -> None:
+    async with (
+        Issuing() as issuer,
+        RawHttp(era="modern") as there,
+        place(there, issuer) as (book, socket, spec),
+    ):
+        await started(socket, spec)
+        book.frozen, book.fault = frozen, None if frozen else ValueError("what is this?")
+        if frozen:
+            loop.ahead += NEXT  # it is asked, and says nothing
+        assert await ends(issuer, loop)
 
 
-def test_no_second_of_a_permit_is_spent_waiting_for_an_issuer() -> None:
-    async def story(loop: Moved) -> None:
-        async with (
-            Issuing() as issuer,
-            RawHttp(era="modern") as there,
-            place(there, issuer) as (book, socket, spec),
-        ):
-            upstream = Granting(await started(socket, spec), book, "far")
-            loop.ahead += 545  # the token is renewed now
-            found: asyncio.Future[Any] = loop.create_future()
-            upstream.call("work", b"{}", found.set_result)
-            assert b"done" in (await found).raw
-            assert book.given == [2]
-            assert there.heard("tools/call")[-1].header("authorization") == f"Bearer {issuer.token(2)}"
-
-    run(story)
+async def test_a_token_ends_when_its_server_is_pinned_to_something_else(loop: Moved) -> None:
+    async with (
+        Issuing() as issuer,
+        RawHttp(era="modern") as there,
+        place(there, issuer) as (book, socket, spec),
+    ):
+        await started(socket, spec)
+        other = structs.replace(spec, headers=(("x-other", "yes"),))
+        book.pin(other, {SECRET_SLOT.text: SECRET})
+        assert await ends(issuer, loop)
 
 
-def test_a_server_tells_nobody_the_token_of_another_task() -> None:
-    async def story(loop: Moved) -> None:
-        async def tells(asked: Asked, say: Say) -> bool:
-            if asked.method != "tools/call":
-                return False
-            await say.answer(body=result_of(asked.message, str(there.asked[0].header("authorization"))))
-            return True
+async def test_no_second_of_a_permit_is_spent_waiting_for_an_issuer(loop: Moved) -> None:
+    async with (
+        Issuing() as issuer,
+        RawHttp(era="modern") as there,
+        place(there, issuer) as (book, socket, spec),
+    ):
+        upstream = Granting(await started(socket, spec), book, "far")
+        loop.ahead += 545  # the token is renewed now
+        found: asyncio.Future[Any] = loop.create_future()
+        upstream.call("work", b"{}", found.set_result)
+        assert b"done" in (await found).raw
+        assert book.given == [2]
+        assert there.heard("tools/call")[-1].header("authorization") == f"Bearer {issuer.token(2)}"
 
-        async with (
-            Issuing() as issuer,
-            RawHttp(era="modern", does=tells) as there,
-            place(there, issuer) as (book, socket, spec),
-        ):
-            await started(socket, spec)
-            second = Granting(await started(socket, spec), book, "far")
-            assert there.asked[0].header("authorization") == f"Bearer {issuer.token(1)}"
-            found: asyncio.Future[Any] = loop.create_future()
-            second.call("work", b"{}", found.set_result)
-            said = await found
-            assert isinstance(said, NoAnswer)
-            assert said.code == "secret-in-answer"
 
-    run(story)
+async def test_a_server_tells_nobody_the_token_of_another_task(loop: Moved) -> None:
+    async def tells(asked: Asked, say: Say) -> bool:
+        if asked.method != "tools/call":
+            return False
+        await say.answer(body=result_of(asked.message, str(there.asked[0].header("authorization"))))
+        return True
+
+    async with (
+        Issuing() as issuer,
+        RawHttp(era="modern", does=tells) as there,
+        place(there, issuer) as (book, socket, spec),
+    ):
+        await started(socket, spec)
+        second = Granting(await started(socket, spec), book, "far")
+        assert there.asked[0].header("authorization") == f"Bearer {issuer.token(1)}"
+        found: asyncio.Future[Any] = loop.create_future()
+        second.call("work", b"{}", found.set_result)
+        said = await found
+        assert isinstance(said, NoAnswer)
+        assert said.code == "secret-in-answer"
