@@ -27,6 +27,7 @@ class Server:
     answers: list[bytes]
     heard: list[bytes] = field(default_factory=list)
     came: list[socket.socket] = field(default_factory=list)
+    kept: HttpKept = field(default_factory=HttpKept)
     left: threading.Event = field(default_factory=threading.Event)
     """Somebody ended a connection."""
 
@@ -34,8 +35,8 @@ class Server:
         port = self.listening.getsockname()[1]
         self.address = HttpAddress(host="127.0.0.1", port=port, tls=False)
 
-    def call(self, kept: HttpKept, *paths: str, patience: float = 5.0, most: int = 100) -> None:
-        with HttpConnection(self.address, None, patience=patience, kept=kept) as one:
+    def call(self, *paths: str, patience: float = 5.0, most: int = 100) -> None:
+        with HttpConnection(self.address, None, patience=patience, kept=self.kept) as one:
             for path in paths or ("/",):
                 one.ask("GET", path, headers={}, most=most)
 
@@ -72,20 +73,18 @@ def serving(*answers: bytes) -> Iterator[Server]:
 
 def test_calls_that_come_one_after_the_other_have_one_connection() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
         for number in range(5):
-            server.call(kept, f"/{number}", f"/{number}/more")
+            server.call(f"/{number}", f"/{number}/more")
         assert len(server.came) == 1
         assert len(server.heard) == 10
 
 
 def test_i10_calls_at_once_never_share_one_and_four_are_kept() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
         together = threading.Barrier(6)
 
         def call() -> None:
-            with HttpConnection(server.address, None, patience=30.0, kept=kept) as one:
+            with HttpConnection(server.address, None, patience=30.0, kept=server.kept) as one:
                 together.wait(30.0)
                 one.ask("GET", "/", headers={})
                 together.wait(30.0)
@@ -101,40 +100,36 @@ def test_i10_calls_at_once_never_share_one_and_four_are_kept() -> None:
 
 def test_k15_one_that_was_shut_meanwhile_is_seen_before_anything_is_sent() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
-        server.call(kept, "/1")
+        server.call("/1")
         server.came[0].shutdown(socket.SHUT_RDWR)
-        server.call(kept, "/2")
+        server.call("/2")
         assert server.heard == [b"/1", b"/2"]
         assert len(server.came) == 2
 
 
 def test_i10_what_a_server_says_that_nobody_asked_is_no_answer_to_what_comes() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
-        server.call(kept, "/1")
+        server.call("/1")
         server.came[0].sendall(FINE)
-        server.call(kept, "/2")
+        server.call("/2")
         assert len(server.came) == 2
 
 
 def test_f10_a_server_that_is_gone_was_sent_nothing_though_a_connection_was_kept() -> None:
-    kept = HttpKept()
     with serving(FINE) as server:
-        server.call(kept)
+        server.call()
     with pytest.raises(HttpUnreachedError):
-        server.call(kept)
+        server.call()
     assert server.heard == [b"/"]
 
 
 def test_k7_what_may_have_been_sent_by_a_kept_connection_is_never_sent_again() -> None:
     with serving(FINE, SHUTS, FINE) as server:
-        kept = HttpKept()
-        server.call(kept, "/looks")
+        server.call("/looks")
         with pytest.raises(HttpLostError):
-            server.call(kept, "/mints")
+            server.call("/mints")
         assert server.heard == [b"/looks", b"/mints"]
-        server.call(kept, "/looks")
+        server.call("/looks")
         assert len(server.came) == 2
 
 
@@ -149,9 +144,8 @@ def test_k7_what_may_have_been_sent_by_a_kept_connection_is_never_sent_again() -
 )
 def test_after_an_answer_of_another_kind_it_is_not_kept(answer: bytes) -> None:
     with serving(answer, FINE) as server:
-        kept = HttpKept()
-        server.call(kept, "/1")
-        server.call(kept, "/2")
+        server.call("/1")
+        server.call("/2")
         assert len(server.came) == 2
         assert server.heard == [b"/1", b"/2"]
 
@@ -170,29 +164,27 @@ def test_after_an_answer_of_another_kind_it_is_not_kept(answer: bytes) -> None:
 )
 def test_i10_an_answer_that_did_not_come_whole_is_nobody_elses(answer: bytes) -> None:
     with serving(answer, FINE) as server:
-        kept = HttpKept()
         with pytest.raises(HttpLostError):
-            server.call(kept, "/1", patience=0.2)
-        server.call(kept, "/2")
+            server.call("/1", patience=0.2)
+        server.call("/2")
         assert len(server.came) == 2
 
 
 def test_i10_what_was_left_in_the_middle_of_a_request_is_nobody_elses() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
-        server.call(kept, "/1")
+        server.call("/1")
         with pytest.raises(HttpLostError):
-            server.call(kept, "/ 2\n")  # the driver refuses it, and nobody knows how far it was
-        server.call(kept, "/3")
+            server.call("/ 2\n")  # the driver refuses it, and nobody knows how far it was
+        server.call("/3")
         assert server.heard == [b"/1", b"/3"]
         assert len(server.came) == 2
 
 
 def test_one_that_is_old_or_was_long_unused_is_left() -> None:
     with serving(FINE) as server:
-        kept, now = HttpKept(), time.monotonic()
+        kept, now = server.kept, time.monotonic()
         for made, since in ((now, now - 31.0), (now - 301.0, now)):
-            server.call(kept)
+            server.call()
             found = kept.take()
             assert found is not None
             kept.give(replace(found, made=made, since=since))
@@ -211,8 +203,7 @@ def test_an_answer_that_is_refused_keeps_no_connection_open_while_its_error_is_h
 
 def test_what_keeps_them_leaves_them_when_it_goes() -> None:
     with serving(FINE) as server:
-        kept = HttpKept()
-        server.call(kept)
+        server.call()
         assert not server.left.is_set()
-        del kept
+        del server.kept
         assert server.left.wait(30.0)

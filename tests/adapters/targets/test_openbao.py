@@ -56,6 +56,12 @@ def require_nothing(there: Leasing, name: str) -> None:
     assert (there.role(name), there.leases(name), name in there.orders.roles()) == (None, (), False)
 
 
+def require_ended(there: Leasing, name: str) -> None:
+    """End what is left of it where nobody uses it, and require that nothing remains."""
+    assert end(there.target(), name) == Gone(cut=0)
+    require_nothing(there, name)
+
+
 def mint(there: Leasing, name: str, target: Target[Any] | None = None, kind: OpenbaoKind = READER) -> Minted:
     return (target or there.target()).mint(order(there, name), kind, patience=PATIENCE)
 
@@ -96,8 +102,7 @@ def test_a_copy_is_the_role_with_the_end_of_the_order(there: Leasing) -> None:
     assert {**copy, "default_ttl": 3_600, "max_ttl": 86_400} == role
     assert minted.open == {"PGUSER": name}
     assert minted.secret.keys() == {"PGPASSWORD"}
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_nothing_is_minted_for_an_end_that_is_over(there: Leasing) -> None:
@@ -123,8 +128,7 @@ def test_what_the_server_has_not_is_said_and_leaves_what_an_end_ends(
     target, name = there.target(token=there.token(policy)), fresh_name()
     with pytest.raises(TargetRefusedError, match=why):
         mint(there, name, target, kind)
-    end(there.target(), name)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_a_path_that_no_engine_has_is_said_to_whoever_may_see_that(there: Leasing) -> None:
@@ -143,8 +147,7 @@ def test_each_line_of_the_policy_is_missed_by_what_needs_it(there: Leasing) -> N
         path = line.split('"')[1].removesuffix("*")
         assert path in refused.value.advice
         assert name not in f"{refused.value.message}{refused.value.advice}"
-        end(there.target(), name)
-        require_nothing(there, name)
+        require_ended(there, name)
 
 
 def test_a_role_that_says_no_end_is_not_copied(there: Leasing) -> None:
@@ -166,8 +169,7 @@ def test_a_lease_that_ends_before_it_has_to_is_handed_to_nobody(there: Leasing) 
         there.bao.ask(
             "POST", "sys/mounts/database/tune", {"max_lease_ttl": "768h", "default_lease_ttl": "768h"}
         )
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_a_login_that_is_called_otherwise_is_handed_to_nobody(there: Leasing) -> None:
@@ -179,8 +181,7 @@ def test_a_login_that_is_called_otherwise_is_handed_to_nobody(there: Leasing) ->
         assert "username_template" in refused.value.advice
     finally:
         there.connect()
-    end(there.target(), name)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_a_connection_that_allows_no_copy_is_said(there: Leasing) -> None:
@@ -191,8 +192,7 @@ def test_a_connection_that_allows_no_copy_is_said(there: Leasing) -> None:
             mint(there, name)
     finally:
         there.connect()
-    end(there.target(), name)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_what_an_engine_says_of_its_failure_is_passed_on_to_nobody(there: Leasing) -> None:
@@ -202,8 +202,7 @@ def test_what_an_engine_says_of_its_failure_is_passed_on_to_nobody(there: Leasin
     with pytest.raises(TargetUnavailableError) as failed:
         mint(there, name, target, replace(READER, role="failing"))
     assert failed.value.message == "the engine gives nothing: it failed (status 500)"
-    end(there.target(), name)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_f10_where_the_other_target_is_not_there_nothing_is_sent(there: Leasing) -> None:
@@ -221,8 +220,7 @@ def test_f10_where_the_other_target_is_not_there_nothing_is_sent(there: Leasing)
             call()
         assert not isinstance(failed.value, TargetUnreachedError)
     assert (there.role(name), there.leases(name)) == (None, ())  # the door is shut before
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 # --- ends --------------------------------------------------------------------------------------------
@@ -281,8 +279,7 @@ def test_i07_a_copy_that_a_late_mint_wrote_is_not_gone(there: Leasing) -> None:
     late: Any = Late()
     with pytest.raises(TargetUnavailableError, match="still shows"):
         end(there.target(seen=lambda: late), name)
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_i10_a_name_that_is_being_minted_is_minted_by_nobody_else(there: Leasing) -> None:
@@ -310,8 +307,7 @@ def test_i03_without_another_target_an_end_is_left_to_the_lease(there: Leasing) 
     assert (there.role(name), there.leases(name)) == (None, ())
     with pytest.raises(TargetRefusedError, match="what is open"):
         target.look(name, patience=PATIENCE)
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_i12_no_renewal_brings_back_what_was_taken_away(there: Leasing) -> None:
@@ -353,8 +349,7 @@ def test_i04_f10_a_sealed_server_is_waited_for_and_keeps_no_session_open(there: 
     finally:
         session.close()
         there.bao.unseal()
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_f13_with_the_admins_token_its_leases_go_and_an_end_shows_it(there: Leasing) -> None:
@@ -365,8 +360,7 @@ def test_f13_with_the_admins_token_its_leases_go_and_an_end_shows_it(there: Leas
         end(there.target(token=token), name)
     assert there.role(name) is not None  # a sweep finds it
     assert name not in there.orders.roles()
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_a_sweep_lets_a_token_live_longer_and_one_that_can_not_is_no_trouble(there: Leasing) -> None:
@@ -444,8 +438,7 @@ def test_a217_what_is_in_another_namespace_is_not_reached(there: Leasing) -> Non
     with pytest.raises(TargetRefusedError, match="nothing at"):
         end(target, name)
     assert len(there.leases(name)) == 1
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 # --- answers that are lost ----------------------------------------------------------------------------
@@ -460,8 +453,7 @@ def test_i01_k7_what_an_engine_gave_and_nobody_got_is_ended_by_its_name(there: L
         assert not isinstance(failed.value, TargetUnreachedError)
     assert (len(there.leases(name)), name in there.orders.roles()) == (1, True)
     assert name in set(there.target().sweep(PREFIX, patience=PATIENCE))
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_i01_k6_a_copy_that_nothing_was_asked_of_is_found_by_a_sweep(there: Leasing) -> None:
@@ -472,8 +464,7 @@ def test_i01_k6_a_copy_that_nothing_was_asked_of_is_found_by_a_sweep(there: Leas
             mint(there, name, there.target(port=way.port))
     assert (there.role(name) is not None, there.leases(name)) == (True, ())
     assert set(there.target().sweep(PREFIX, patience=PATIENCE)) == {name}
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_i02_what_the_engine_made_before_it_had_a_lease_is_ended_where_it_is_seen(there: Leasing) -> None:
@@ -482,8 +473,7 @@ def test_i02_what_the_engine_made_before_it_had_a_lease_is_ended_where_it_is_see
         owner.execute(f'SET ROLE minter; CREATE ROLE "{name}" LOGIN IN ROLE readers'.encode())
     assert there.target().look(name, patience=PATIENCE) == Shown(exists=True, open=0)
     assert set(there.target().sweep(PREFIX, patience=PATIENCE)) == {name}
-    assert end(there.target(), name) == Gone(cut=0)
-    require_nothing(there, name)
+    require_ended(there, name)
 
 
 def test_a_call_that_is_mute_has_its_patience(there: Leasing) -> None:

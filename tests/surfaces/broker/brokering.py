@@ -113,9 +113,12 @@ class Daemon:
         )
         return Orders(orders=orders, now=self.world.means.clock.now())
 
-    def tell(self, namespace: str, told: Told) -> None:
+    def require_hearing(self) -> None:
         if self.deaf:
             raise DaemonLostError("the daemon does not hear")
+
+    def tell(self, namespace: str, told: Told) -> None:
+        self.require_hearing()
         fence = getattr(told, "fence", 0)
         one = Telling(means=self.world.means, namespace=namespace, credential=told.credential, fence=fence)
         match told:
@@ -146,18 +149,15 @@ class Daemon:
         return Swept(revoked=take_sweep(self.world.means, sweep))
 
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
-        if self.deaf:
-            raise DaemonLostError("the daemon does not hear")
+        self.require_hearing()
         self.seen.append((namespace, told))
 
     def stand(self, told: TellEpoch) -> None:
-        if self.deaf:
-            raise DaemonLostError("the daemon does not hear")
+        self.require_hearing()
         self.stood.append(told)
 
     def reconciled(self, told: TellReconciled) -> None:
-        if self.deaf:
-            raise DaemonLostError("the daemon does not hear")
+        self.require_hearing()
         found = Reconciled(
             epoch=told.epoch, since=told.since, why=told.why, ended=told.ended, targets=told.targets
         )

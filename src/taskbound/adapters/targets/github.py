@@ -30,6 +30,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from taskbound.adapters.http import HttpAddress, HttpConnection, HttpLostError, HttpUnreachedError, look_up
+from taskbound.adapters.targets.alone import Nameless, keep_token, read_token
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_object
 from taskbound.core.clock import Instant, seconds
@@ -38,8 +39,6 @@ from taskbound.ports.target import (
     Gone,
     Left,
     Minted,
-    RenewalUnsupportedError,
-    Shown,
     TargetRefusedError,
     TargetUnavailableError,
     TargetUnreachedError,
@@ -77,8 +76,12 @@ _CREATED, _NO_CONTENT, _OK, _UNKNOWN, _FORBIDDEN = 201, 204, 200, 401, 403
 _TOO_MANY, _FAULTY = 429, 500
 
 
-class GithubTarget:
+class GithubTarget(Nameless):
     """One installation of one App (`ports.target.Target`, `Keeps`)."""
+
+    _unrenewable = "the end of a GitHub token cannot be moved"
+    _unnamed = "no name of a token is known to GitHub"
+    _guide = _GUIDE
 
     def __init__(self, place: GithubPlace, access: GithubAccess, *, look: LookUp = look_up) -> None:
         """Raises TargetRefusedError if the key cannot sign; `look` resolves host names (rule 6)."""
@@ -113,8 +116,7 @@ class GithubTarget:
                 with suppress(TaskboundError):
                     link.ask("DELETE", "installation/token", token)
                 raise TargetRefusedError(f"the token of GitHub's {wrong}", remedy=_GUIDE)
-        kept = canonical({"ends": over, "token": token}).decode()
-        return Minted(open={}, secret={kind.variable: token}, kept=kept)
+        return Minted(open={}, secret={kind.variable: token}, kept=keep_token(token, over))
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Makes one request that the token must permit."""
@@ -123,9 +125,6 @@ class GithubTarget:
             answer = link.ask("GET", _WHOSE, token)
         if answer.status != _OK:
             raise _refusal(answer, "does not take the token that it gave")
-
-    def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        raise RenewalUnsupportedError("the end of a GitHub token cannot be moved")
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - it is shown
         """Revokes the token and checks that GitHub rejects it (rule 3)."""
@@ -144,16 +143,6 @@ class GithubTarget:
         if seen.status != _UNKNOWN or not isinstance(_object(seen).get("message"), str):
             raise _refusal(seen, "does not say that the token is over")
         return Gone(cut=0)
-
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
-        """Revokes nothing: names are unknown to GitHub (rule 4)."""
-        return Left(until=ends)
-
-    def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        raise TargetRefusedError("no name of a token is known to GitHub", remedy=_GUIDE)
-
-    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        return iter(())
 
     def _wrong(
         self,
@@ -250,12 +239,8 @@ def _instant(said: JsonValue) -> Instant | None:
         return None
 
 
-def _read(kept: str) -> tuple[str, int]:
-    try:
-        value = parse_object(kept.encode())
-    except MalformedError:
-        value = {}
-    token, over = value.get("token"), value.get("ends")
-    if not isinstance(token, str) or _TOKEN.fullmatch(token) is None or not isinstance(over, int):
+def _read(kept: str) -> tuple[str, Instant]:
+    token, over = read_token(kept)
+    if _TOKEN.fullmatch(token) is None:
         raise TargetRefusedError("the stored token cannot be read")
     return token, over

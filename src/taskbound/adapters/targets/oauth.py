@@ -32,8 +32,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from taskbound.core.action.canonical import canonical
-from taskbound.core.action.parse import parse_object
+from taskbound.adapters.targets.alone import Nameless, keep_token, read_token
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.target.oauth import is_given
@@ -50,8 +49,6 @@ from taskbound.ports.target import (
     Gone,
     Left,
     Minted,
-    RenewalUnsupportedError,
-    Shown,
     TargetRefusedError,
     TargetUnavailableError,
     TargetUnreachedError,
@@ -110,8 +107,12 @@ class Server(Protocol):
         """Returns a fresh statement about this subject, signed by this key; raises if the key can't sign."""
 
 
-class OauthTarget:
+class OauthTarget(Nameless):
     """One client of one server (`ports.target.Target`, `Keeps`)."""
+
+    _unrenewable = "the end of an issued token cannot be moved"
+    _unnamed = "an authorization server knows no names of tokens"
+    _guide = _GUIDE
 
     def __init__(self, place: OauthPlace, access: OauthAccess, server: Server) -> None:
         self._place = place
@@ -165,13 +166,10 @@ class OauthTarget:
             if self._at(patience).introspection and not self._is_active(token, patience):
                 raise TargetRefusedError("the authorization server does not know the token that it gave")
 
-    def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
-        raise RenewalUnsupportedError("the end of an issued token cannot be moved")
-
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
         """Revokes the token, and introspects it (rules 2 and 3)."""
         deadline = time.monotonic() + patience
-        token, over = _read(kept)
+        token, over = read_token(kept)
         until = min(ends, over)
         with self._asked():
             at = self._at(patience)
@@ -186,16 +184,6 @@ class OauthTarget:
         raise TargetUnavailableError(
             "the authorization server took the token back, and says that it is one still"
         )
-
-    def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
-        """Revokes nothing: names are unknown to the server (rule 4)."""
-        return Left(until=ends)
-
-    def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
-        raise TargetRefusedError("an authorization server knows no names of tokens", remedy=_GUIDE)
-
-    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
-        return iter(())
 
     def _require(self, token: Token, kept: str, details: str) -> None:
         wrong = ""
@@ -321,16 +309,4 @@ def _told() -> Iterator[None]:
 
 def _kept(token: Token) -> str:
     """Returns what is kept: the token and its end by our clock, counted from its arrival."""
-    over = round(time.time() * 1_000_000) + seconds(token.seconds)
-    return canonical({"ends": over, "token": token.value}).decode()
-
-
-def _read(kept: str) -> tuple[str, Instant]:
-    try:
-        value = parse_object(kept.encode())
-    except MalformedError:
-        value = {}
-    token, over = value.get("token"), value.get("ends")
-    if not isinstance(token, str) or not isinstance(over, int):
-        raise TargetRefusedError("the stored token cannot be read")
-    return token, Instant(over)
+    return keep_token(token.value, Instant(round(time.time() * 1_000_000) + seconds(token.seconds)))

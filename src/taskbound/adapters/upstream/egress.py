@@ -85,19 +85,10 @@ class EgressServer(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._begun: asyncio.Future[wire.Started] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
-        self._started: wire.Started | None = None
-
-    @property
-    def era(self) -> str:
-        return self._started.era if self._started is not None else ""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return self._started.methods if self._started is not None else ()
-
-    @property
-    def logs(self) -> bool:
-        return self._started is not None and self._started.logs
+        self.era = ""
+        """Empty until the server has started."""
+        self.methods: tuple[str, ...] = ()
+        self.logs = False
 
     @property
     def alive(self) -> bool:
@@ -316,7 +307,7 @@ class EgressServer(asyncio.Protocol):
         match said:
             case wire.Started():
                 if not self._begun.done():
-                    self._started = said
+                    self.era, self.methods, self.logs = said.era, said.methods, said.logs
                     self._begun.set_result(said)
                 if self._early is not None:
                     self._end(self._early.reason, self._early.detail)
@@ -365,7 +356,7 @@ class EgressServer(asyncio.Protocol):
                 waiting.set_exception(EgressUnavailableError(reason))
         if not self._begun.done():
             self._begun.set_exception(EgressUnavailableError(reason))
-        if self._started is not None:
+        if self.era:
             self._events.ended(reason, detail)
 
 

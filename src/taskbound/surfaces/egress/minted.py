@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -84,7 +85,37 @@ async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
         return await ask()
 
 
-class Owned:
+class _Owning(ABC):
+    """What one server of one connection is given, which ends with its task."""
+
+    def __init__(self, desk: Desk, holder: Holder, ask: StartServer) -> None:
+        self._desk = desk
+        self._holder = holder
+        self._ask = ask
+        self._upstream: Upstream | None = None
+        self._over = ""
+
+    def serve(self, upstream: Upstream) -> None:
+        """Registers the server, which ends at once if what it was given has ended."""
+        self._upstream = upstream
+        if self._over:
+            upstream.kill(self._over)
+
+    @abstractmethod
+    async def _seen(self) -> bool:
+        """Asks the daemon whether its task is live; returns the answer, or raises TaskboundError."""
+
+    async def _is_live(self) -> bool:
+        try:
+            return await in_time(self._seen)
+        except (TaskboundError, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
+            _log.exception("whether a task is live can't be seen")
+            return False
+
+
+class Owned(_Owning):
     """The tokens of one server of one connection."""
 
     def __init__(
@@ -96,15 +127,11 @@ class Owned:
         *,
         keep: Callable[[Iterable[str]], None],
     ) -> None:
-        self._desk = desk
-        self._holder = holder
-        self._ask = ask
+        super().__init__(desk, holder, ask)
         self._told = told
         self._keep = keep
         self._server = f"{ask.namespace} {ask.identity}"
         self._owner = told.tasks[0] if len(told.tasks) == 1 else ""
-        self._upstream: Upstream | None = None
-        self._over = False
         self.tokens: ServerTokens | None = None
 
     async def begin(self, client: OAuthClient, secret: str) -> None:
@@ -119,12 +146,6 @@ class Owned:
         )
         desk.known.hear(self._server, self._keep)
         await self.tokens.current()
-
-    def serve(self, upstream: Upstream) -> None:
-        """Registers the server, which ends at once if its tokens have no owner any more."""
-        self._upstream = upstream
-        if self._over:
-            upstream.kill(_OWNER_GONE)
 
     async def ready(self) -> None:
         if self.tokens is not None:
@@ -146,21 +167,15 @@ class Owned:
             self._upstream.kill(_OWNER_GONE)
 
     def end(self) -> None:
-        self._over = True
+        self._over = _OWNER_GONE
         if self.tokens is not None:
             self.tokens.end()
         self._desk.tokens.known.leave(self._server, self._keep)
 
-    async def _is_live(self) -> bool:
+    async def _seen(self) -> bool:
         ask = self._ask
-        try:
-            told = await in_time(lambda: self._desk.authority.server(ask.namespace, ask.server, self._holder))
-            same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
-        except (TaskboundError, TimeoutError):
-            return False
-        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
-            _log.exception("whether a task is live can't be seen")
-            return False
+        told = await self._desk.authority.server(ask.namespace, ask.server, self._holder)
+        same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
         same = same and _numbers(told) == _numbers(self._told)
         return same and (not self._owner or self._owner in told.tasks)
 
@@ -207,7 +222,7 @@ class _One:
     """Whether it is not to be renewed: its kind is not, or that was refused."""
 
 
-class Minted:
+class Minted(_Owning):
     """The credentials of one server of one connection."""
 
     def __init__(
@@ -219,12 +234,8 @@ class Minted:
         *,
         busy: Callable[[], bool],
     ) -> None:
-        self._desk = desk
-        self._holder = holder
-        self._ask = ask
+        super().__init__(desk, holder, ask)
         self._busy = busy
-        self._upstream: Upstream | None = None
-        self._over = ""
         self._ended = asyncio.Event()
         """Set once they are given back."""
         self._all: dict[str, _One] = {}
@@ -245,7 +256,7 @@ class Minted:
         """
         key = (self._holder, self._ask.namespace, self._ask.server, identity.digest, self.task)
         self._seat = seat = self._desk.asking.taken(key) or await self._joined()
-        seat.heard = self._lost
+        seat.heard = self._stop
         values: dict[Slot, str] = {}
         try:
             for slot in identity.slots:
@@ -314,12 +325,6 @@ class Minted:
                 await asyncio.wait([starting])
         raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
 
-    def serve(self, upstream: Upstream) -> None:
-        """Registers the server, which ends at once if its credentials have ended."""
-        self._upstream = upstream
-        if self._over:
-            upstream.kill(self._over)
-
     def require_owner(self, permit: Permit) -> None:
         """Raises SecretChangedError for another task's permit, or near a credential's end (rules 1 and 6)."""
         if permit.task != self.task:
@@ -370,14 +375,8 @@ class Minted:
             _log.info("a credential of server %s is not renewed: %s", self._ask.server, error)
             one.lasting = True
 
-    async def _is_live(self) -> bool:
-        try:
-            await in_time(self._see)
-        except (TaskboundError, TimeoutError):
-            return False
-        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
-            _log.exception("whether a task is live can't be seen")
-            return False
+    async def _seen(self) -> bool:
+        await self._see()
         return True
 
     async def _see(self) -> None:
@@ -395,9 +394,6 @@ class Minted:
             one.counted, one.over = one.had.ends, before + left
             one.early = min(_EARLIEST, max(_LATEST, left * _EARLY))
             one.lasting = False
-
-    def _lost(self, why: str) -> None:
-        self._stop(why)
 
     def _stop(self, why: str) -> None:
         self._over = self._over or why

@@ -160,14 +160,7 @@ async def discover(session: McpSession, *, patience: float) -> Opened | None:
         return None
     meta = found.value.get("_meta")
     info = meta.get(SERVER_KEY) if isinstance(meta, dict) else None
-    return Opened(
-        era=MODERN,
-        server=_named(info if info is not None else found.value.get("serverInfo")),
-        methods=_methods(found.value.get("capabilities")),
-        logs=_logs(found.value.get("capabilities")),
-        news=_news(found.value.get("capabilities")),
-        tasks=_tasks(found.value.get("capabilities"), MODERN),
-    )
+    return _opened(MODERN, info if info is not None else found.value.get("serverInfo"), found)
 
 
 async def initialize(session: McpSession, *, patience: float) -> Opened:
@@ -184,13 +177,19 @@ async def _initialize(session: McpSession, version: str, *, patience: float, off
     if not isinstance(answered, str) or answered not in LEGACY:
         raise StartFailedError(f"the server answers with the revision `{shown(str(answered))}` of MCP")
     session.tell("notifications/initialized")
+    return _opened(answered, found.value.get("serverInfo"), found)
+
+
+def _opened(era: str, info: JsonValue, found: Answered) -> Opened:
+    declared = found.value.get("capabilities")
+    capabilities = declared if isinstance(declared, dict) else {}
     return Opened(
-        era=answered,
-        server=_named(found.value.get("serverInfo")),
-        methods=_methods(found.value.get("capabilities")),
-        logs=_logs(found.value.get("capabilities")),
-        news=_news(found.value.get("capabilities")),
-        tasks=_tasks(found.value.get("capabilities"), answered),
+        era=era,
+        server=_named(info),
+        methods=_methods(capabilities),
+        logs=isinstance(capabilities.get("logging"), dict),
+        news=_news(capabilities),
+        tasks=_tasks(capabilities, era),
     )
 
 
@@ -201,9 +200,8 @@ def _require_common(found: Errored) -> None:
         )
 
 
-def _methods(capabilities: JsonValue) -> tuple[str, ...]:
-    declared = capabilities if isinstance(capabilities, dict) else {}
-    found = [(method, declared.get(word)) for method, word in _DECLARED]
+def _methods(capabilities: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    found = [(method, capabilities.get(word)) for method, word in _DECLARED]
     return tuple(method for method, one in found if isinstance(one, dict) and _has(method, one))
 
 
@@ -211,20 +209,15 @@ def _has(method: str, capability: Mapping[str, JsonValue]) -> bool:
     return method != "resources/subscribe" or capability.get("subscribe") is True
 
 
-def _news(capabilities: JsonValue) -> bool:
-    some = capabilities.values() if isinstance(capabilities, dict) else ()
-    flags = ("listChanged", "subscribe")
-    return any(one.get(flag) is True for one in some if isinstance(one, dict) for flag in flags)
+def _news(capabilities: Mapping[str, JsonValue]) -> bool:
+    some = (one for one in capabilities.values() if isinstance(one, dict))
+    return any(one.get(flag) is True for one in some for flag in ("listChanged", "subscribe"))
 
 
-def _logs(capabilities: JsonValue) -> bool:
-    return isinstance(capabilities, dict) and isinstance(capabilities.get("logging"), dict)
-
-
-def _tasks(capabilities: JsonValue, era: str) -> bool:
-    found: JsonValue = capabilities
+def _tasks(capabilities: dict[str, JsonValue], era: str) -> bool:
     if is_modern(era):
-        return isinstance(found, dict) and declares_tasks(found)
+        return declares_tasks(capabilities)
+    found: JsonValue = capabilities
     for member in ("tasks", "requests", "tools", "call"):
         found = found.get(member) if isinstance(found, dict) else None
     return era == LATEST_LEGACY and isinstance(found, dict)
