@@ -17,8 +17,9 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
+from taskbound.adapters.upstream.mcp.probe import Deaf
 from taskbound.core.action.canonical import canonical
-from taskbound.ports.upstream import Answered, Question, UpstreamAnswer, errored
+from taskbound.ports.upstream import Answered, UpstreamAnswer
 from taskbound.wire.tool import identity_of
 
 Json = dict[str, Any]
@@ -26,32 +27,6 @@ CALLS: Final[Mapping[str, list[tuple[str, Json]]]] = {
     "tools_call": [("add_numbers", {"a": 5, "b": 3})],
     "sse-retry": [("test_reconnection", {})],
 }
-
-
-class Deaf:
-    """Nothing that is said unasked matters here."""
-
-    def tools_changed(self) -> None:
-        """Nothing is kept."""
-
-    def listed(self, kind: str) -> None:
-        """No other list is looked at."""
-
-    def updated(self, uri: str) -> None:
-        """Nothing is subscribed to."""
-
-    def logged(self, params: object) -> None:
-        """Nothing is shown."""
-
-    def asked(self, question: Question) -> None:
-        """Nobody answers here."""
-        question.answer(errored(-32601, "nobody is asked here"))
-
-    def withdrawn(self, question: Question) -> None:
-        """It was refused."""
-
-    def ended(self, reason: str, detail: str) -> None:
-        """Whoever calls is told."""
 
 
 async def act(url: str, *, scenario: str, revision: str, context: Json) -> None:

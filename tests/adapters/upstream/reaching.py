@@ -12,8 +12,9 @@ from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
 from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.ports.upstream import Question, UpstreamAnswer
+from taskbound.ports.upstream import UpstreamAnswer
 from taskbound.wire.tool import ServerSpec, identity_of
+from tests.peers import hearing
 from tests.peers.rawhttp import Asked, Does, RawHttp, Say
 from tests.waiting import others
 
@@ -22,38 +23,16 @@ QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=1.0)
 ERAS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 
 
-class Events:
-    """Counts what a server says unasked."""
+class Events(hearing.Events):
+    """The same, and its end is waited for."""
 
     def __init__(self) -> None:
-        self.changes = 0
-        self.logs: list[object] = []
-        self.lists: list[str] = []
-        self.uris: list[str] = []
-        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.questions: list[Question] = []
-
-    def tools_changed(self) -> None:
-        self.changes += 1
-
-    def listed(self, kind: str) -> None:
-        self.lists.append(kind)
-
-    def updated(self, uri: str) -> None:
-        self.uris.append(uri)
-
-    def logged(self, params: object) -> None:
-        self.logs.append(params)
-
-    def asked(self, question: Question) -> None:
-        self.questions.append(question)
-
-    def withdrawn(self, question: Question) -> None:
-        self.questions.remove(question)
+        super().__init__()
+        self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def ended(self, reason: str, detail: str) -> None:
-        del detail
-        self.over.set_result(reason)
+        super().ended(reason, detail)
+        self.end.set_result(reason)
 
 
 def on_call(does: Callable[[Asked, Say], Awaitable[object]]) -> Does:

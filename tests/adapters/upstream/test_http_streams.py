@@ -233,7 +233,7 @@ async def test_a_server_that_does_not_tell_in_another_session_what_it_told_is_en
             await answered(server, dump({"uri": "test://a"}), tool="resources/subscribe"), Answered
         )
         assert isinstance(await answered(server), NoAnswer)
-        assert "does not subscribe" in await asyncio.wait_for(events.over, DEADLINE)
+        assert "does not subscribe" in await asyncio.wait_for(events.end, DEADLINE)
         assert (events.uris, server.alive) == ([], False)
 
 
@@ -244,7 +244,7 @@ async def test_a_server_that_ends_every_session_is_given_up() -> None:
     async with RawHttp(does=on_call(ends)) as there, reached(there) as (server, events):
         for _ in range(2):
             assert isinstance(await answered(server), NoAnswer)
-        assert "ends every session" in await asyncio.wait_for(events.over, DEADLINE)
+        assert "ends every session" in await asyncio.wait_for(events.end, DEADLINE)
         assert isinstance(await answered(server), NotSent)
         assert len(there.heard("tools/call")) == len(there.heard("initialize")) == 2
 

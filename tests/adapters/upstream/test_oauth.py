@@ -260,19 +260,18 @@ async def test_an_issuer_is_looked_at_in_its_places_and_what_leads_elsewhere_is_
         assert len(there.asked) == 1
 
 
+def us(**said: Any) -> OAuthSpec:
+    """The client that a person wants to pin, as far as it is said."""
+    return OAuthSpec(**{"client": "us", "token": "", "method": "client_secret_basic", "resource": "", **said})
+
+
 async def test_a_server_that_names_another_issuer_is_refused_before_anybody_is_asked_for_a_token() -> None:
     async with Issuing() as there:
         server = Remote(url=there.url, era="2025-11-25")
         assert not await is_issued_by(server, "https://login.example.com")
         place = "/.well-known/oauth-protected-resource"
         there.documents[place] = {"resource": there.url, "authorization_servers": ["https://evil.example"]}
-        asked = OAuthSpec(
-            client="us",
-            token=f"{there.issuer}/token",
-            method="client_secret_basic",
-            resource="",
-            issuer=there.issuer,
-        )
+        asked = us(token=f"{there.issuer}/token", issuer=there.issuer)
         with pytest.raises(OtherIssuerError):
             await asyncio.to_thread(authorize, there.url, asked)
         there.documents[place]["authorization_servers"] = [there.issuer]
@@ -285,14 +284,7 @@ async def test_where_the_person_says_that_tokens_are_given_back_they_are() -> No
     async with Issuing() as there:
         said = {"issuer": there.issuer, "token_endpoint": f"{there.issuer}/token"}
         there.documents["/.well-known/openid-configuration"] = said
-        asked = OAuthSpec(
-            client="us",
-            token="",
-            method="client_secret_basic",
-            resource="",
-            issuer=there.issuer,
-            revocation=f"{there.issuer}/back",
-        )
+        asked = us(issuer=there.issuer, revocation=f"{there.issuer}/back")
         for named in ({}, {"revocation_endpoint": f"{there.issuer}/revoke"}):
             said.update(named)
             found, _ = await asyncio.to_thread(authorize, there.url, asked)
@@ -305,13 +297,7 @@ async def test_a_server_says_who_issues_its_tokens_to_who_knows_its_authorities(
     async with Issuing() as issuer, Issuing(context=context) as there:
         place = "/.well-known/oauth-protected-resource"
         there.documents[place] = {"resource": there.url, "authorization_servers": [issuer.issuer]}
-        asked = OAuthSpec(
-            client="us",
-            token=f"{issuer.issuer}/token",
-            method="client_secret_basic",
-            resource="",
-            issuer=issuer.issuer,
-        )
+        asked = us(token=f"{issuer.issuer}/token", issuer=issuer.issuer)
         with pytest.raises(TokenUnavailableError, match="does not prove who it is"):
             await asyncio.to_thread(authorize, there.url, asked)
         with pytest.raises(TokenUnavailableError, match="key"):
@@ -330,13 +316,7 @@ async def test_a_person_is_told_that_tokens_are_for_somebody_else_than_is_shown_
     resource: str, noted: int
 ) -> None:
     async with Issuing() as there:
-        asked = OAuthSpec(
-            client="us",
-            token=f"{there.issuer}/token",
-            method="client_secret_basic",
-            resource=resource,
-            revocation=f"{there.issuer}/revoke",
-        )
+        asked = us(token=f"{there.issuer}/token", resource=resource, revocation=f"{there.issuer}/revoke")
         _, notes = await asyncio.to_thread(authorize, there.url, asked)
     assert len([one for one in notes if "not where the server is" in one]) == noted
 
@@ -352,7 +332,7 @@ async def test_nothing_of_an_answer_is_in_an_error_or_a_repr() -> None:
 
 
 def test_who_names_neither_an_issuer_nor_an_endpoint_is_told_so() -> None:
-    asked = OAuthSpec(client="us", token="", method="client_secret_basic", resource="")
+    asked = us()
     with pytest.raises(BadClientError, match="neither"):
         authorize(RESOURCE, asked)
 

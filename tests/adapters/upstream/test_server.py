@@ -22,6 +22,7 @@ from taskbound.adapters.upstream.mcp.server import Patience, StdioServer, StdioS
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.tool import identity_of
+from tests.adapters.upstream.reaching import Events
 from tests.peers.commands import echo, faulty
 from tests.peers.rawclient import Tap
 from tests.waiting import others
@@ -29,7 +30,7 @@ from tests.waiting import others
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from taskbound.ports.upstream import Question, UpstreamAnswer
+    from taskbound.ports.upstream import UpstreamAnswer
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
@@ -39,37 +40,6 @@ FROM_THE_FUTURE = (
     Path(faulty("hangs")[1]).read_text(encoding="utf-8").replace('= "2025-11-25"', '= "2099-01-01"')
 )
 """A server whose handshake names a revision that nobody knows."""
-
-
-class Events:
-    """Counts what a server says unasked."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.questions: list[Question] = []
-
-    def tools_changed(self) -> None:
-        self.changes += 1
-
-    def listed(self, kind: str) -> None:
-        """No other list is looked at."""
-
-    def updated(self, uri: str) -> None:
-        """Nothing is subscribed to."""
-
-    def logged(self, params: object) -> None:
-        """Nothing here logs."""
-
-    def asked(self, question: Question) -> None:
-        self.questions.append(question)
-
-    def withdrawn(self, question: Question) -> None:
-        self.questions.remove(question)
-
-    def ended(self, reason: str, detail: str) -> None:
-        del detail
-        self.over.set_result(reason)
 
 
 @contextlib.asynccontextmanager
@@ -317,7 +287,7 @@ async def test_a_server_that_ends_or_can_not_be_believed_makes_every_open_call_u
         for found in await asyncio.gather(*both):
             assert isinstance(found, NoAnswer)
             assert words in found.reason
-        assert words in await asyncio.wait_for(events.over, DEADLINE)
+        assert words in await asyncio.wait_for(events.end, DEADLINE)
         assert not server.alive
         assert isinstance(await answered(server), NotSent)
 
@@ -388,7 +358,7 @@ async def test_killing_a_server_answers_what_is_open(tmp_path: Path) -> None:
         server.kill("the task has ended")
         found = await call
     assert found == NoAnswer("server-lost", "the task has ended", "")
-    assert events.over.result() == "the task has ended"
+    assert events.end.result() == "the task has ended"
 
 
 # --- looking at a server ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from taskbound.adapters.upstream.mcp.session import MAX_UNASKED, Session
-from tests.adapters.upstream.test_server import Events
+from tests.adapters.upstream.reaching import Events
 
 pytestmark = pytest.mark.anyio
 PIECE = 65_536
@@ -26,7 +26,7 @@ async def test_lines_that_begin_like_messages_and_are_none_end_the_server_long_b
 ) -> None:
     events = Events()
     heard(Session(events), line, MAX_UNASKED // 64)
-    assert events.over.done()
+    assert events.end.done()
 
 
 @pytest.mark.parametrize("line", [b"x\n", b"nothing\n", b"\n", b'"text"\n', b"17\n", b"\xef\xbb\xbf{}\n"])
@@ -35,4 +35,4 @@ async def test_other_text_is_dropped_and_costs_little(line: bytes) -> None:
     before = time.process_time()
     heard(Session(events), line, PIECE * 32)
     assert time.process_time() - before < 6
-    assert not events.over.done()
+    assert not events.end.done()
