@@ -196,7 +196,7 @@ def test_an_answer_that_is_refused_keeps_no_connection_open_while_its_error_is_h
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + b"Content-Length: 2\r\n" * 2 + b"\r\n{}"
     ) as server:
         with pytest.raises(HttpLostError) as refused:
-            server.call(HttpKept())
+            server.call()
         assert server.left.wait(10)
         assert refused.type is HttpLostError
 
