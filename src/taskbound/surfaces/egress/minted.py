@@ -86,7 +86,7 @@ async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
 
 
 class _Owning(ABC):
-    """What one server of one connection is given, which ends with its task."""
+    """Tokens or credentials of one server of one connection; they end with its task."""
 
     def __init__(self, desk: Desk, holder: Holder, ask: StartServer) -> None:
         self._desk = desk
@@ -110,7 +110,7 @@ class _Owning(ABC):
             return await in_time(self._seen)
         except (TaskboundError, TimeoutError):
             return False
-        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
+        except Exception:  # noqa: BLE001 -- without an answer the task does not count as live
             _log.exception("whether a task is live can't be seen")
             return False
 

@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from taskbound.wire.mcp.message import Id
 
 
-NOBODY: Final = 0
-"""The id of no request of ours."""
+NO_REQUEST: Final = 0
+"""The number of no request: requests are numbered from 1."""
 Headers: TypeAlias = "tuple[tuple[str, str], ...]"
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""
@@ -154,12 +154,6 @@ class Waiting:
     task: asyncio.Task[None] | None = None
 
 
-def waiting_for(
-    answer: Callable[[UpstreamAnswer], None], progress: Told | None, logged: Logged | None
-) -> Waiting:
-    return Waiting(answer, progress, logged.told if logged is not None else None)
-
-
 class Exchanges:
     """Open exchanges of one server by number; `logged` gets logs of no known call."""
 
@@ -170,7 +164,7 @@ class Exchanges:
         self._of: dict[int, int] = {}
         """By the number of a question that is open: the call that it is about (rule 6)."""
 
-    def begin(self, number: int, one: Waiting, *, of: int = NOBODY) -> None:
+    def begin(self, number: int, one: Waiting, *, of: int = NO_REQUEST) -> None:
         """Opens an exchange, which may be about a call."""
         self.open[number] = one
         if of:
@@ -196,7 +190,7 @@ class Exchanges:
 
     def progressed(self, params: Mapping[str, JsonValue], within: int | None) -> None:
         token = token_in(params)
-        one = self._heard_of(token) if self.about(within) in {token, NOBODY} else None
+        one = self._heard_of(token) if self.about(within) in {token, NO_REQUEST} else None
         if one is not None and one.progress is not None:
             one.progress(params)
 
@@ -206,7 +200,7 @@ class Exchanges:
         calls = [one.logged for one in every if one.logged is not None]
         alone = calls[0] if len(calls) == 1 else None
         one = self._heard_of(within) if within else None
-        told = alone if within == NOBODY else one.logged if one is not None else None
+        told = alone if within == NO_REQUEST else one.logged if one is not None else None
         (told or self._logged)(params)
 
     def _heard_of(self, number: int) -> Waiting | None:
@@ -239,8 +233,7 @@ class McpSession(ABC):
     def upcoming(self) -> int:
         return self._last + 1
 
-    @abstractmethod
-    def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
+    def send(  # noqa: PLR0913 -- a request and its callbacks
         self,
         method: str,
         params: bytes,
@@ -249,9 +242,30 @@ class McpSession(ABC):
         headers: Headers = (),
         progress: Told | None = None,
         logged: Logged | None = None,
-        of: int = NOBODY,
+        of: int = NO_REQUEST,
     ) -> int:
-        """Sends a request about the call `of`; `answer` is called once, later, after the other callbacks."""
+        """Sends a request about the call `of`, and returns its number.
+
+        `answer` is called once, later, after the other callbacks; with `NotSent` for a request that can't be
+        sent.
+        """
+        number = self._last = self._last + 1
+        refused = self._refused(headers)
+        if refused is not None:
+            asyncio.get_running_loop().call_soon(answer, refused)
+            return number
+        one = Waiting(answer, progress, logged.told if logged is not None else None)
+        self._every.begin(number, one, of=of)
+        self._transmit(number, request_line(number, method, params), method, headers)
+        return number
+
+    @abstractmethod
+    def _refused(self, headers: Headers) -> NotSent | None:
+        """Returns why a request with these headers can't be sent, or None."""
+
+    @abstractmethod
+    def _transmit(self, number: int, line: bytes, method: str, headers: Headers) -> None:
+        """Sends the line of an open request; a session without headers of its own ignores them."""
 
     @abstractmethod
     def tell(self, method: str, params: bytes = b"") -> None:
@@ -283,13 +297,14 @@ class McpSession(ABC):
         logged: Logged | None,
     ) -> None:
         """Keeps an answered request's notifications (rule 5); `lost` is called when the server is lost."""
-        self._every.keep(number, waiting_for(lost, progress, logged))
+        told = logged.told if logged is not None else None
+        self._every.keep(number, Waiting(lost, progress, told))
 
     def drop(self, number: int) -> None:
         self._every.drop(number)
 
     async def ask(
-        self, method: str, params: bytes, *, patience: float, headers: Headers = (), of: int = NOBODY
+        self, method: str, params: bytes, *, patience: float, headers: Headers = (), of: int = NO_REQUEST
     ) -> Answered | Errored:
         """Returns the server's answer; raises ServerLostError without a valid one."""
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
@@ -397,26 +412,16 @@ class Session(McpSession):
 
     # --- towards the server ----------------------------------------------------------------------
 
-    def send(  # noqa: PLR0913 -- as `McpSession.send`
-        self,
-        method: str,
-        params: bytes,
-        answer: Callable[[UpstreamAnswer], None],
-        *,
-        headers: Headers = (),
-        progress: Told | None = None,
-        logged: Logged | None = None,
-        of: int = NOBODY,
-    ) -> int:
-        del headers, of  # a line has neither
-        number = self._last = self._last + 1
-        if not self.alive or self._channel is None:
-            lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
-            asyncio.get_running_loop().call_soon(answer, lost)
-            return number
-        self._every.begin(number, waiting_for(answer, progress, logged))
-        self._channel.write(request_line(number, method, params))
-        return number
+    def _refused(self, headers: Headers) -> NotSent | None:
+        del headers
+        if self.alive:
+            return None
+        return NotSent("server-lost", self._over or "the server is not there", self._detail)
+
+    def _transmit(self, number: int, line: bytes, method: str, headers: Headers) -> None:
+        del number, method, headers
+        if self._channel is not None:
+            self._channel.write(line)
 
     def tell(self, method: str, params: bytes = b"") -> None:
         if self._channel is not None:
@@ -477,7 +482,7 @@ class Session(McpSession):
             case Request():
                 self._asks.ask(message)  # 3
             case Notice():
-                self._noticed(message, NOBODY)  # 3
+                self._noticed(message, NO_REQUEST)  # 3
 
     def _answered(self, message: Result) -> None:
         if not isinstance(message.id, int):

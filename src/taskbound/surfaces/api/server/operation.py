@@ -95,7 +95,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Reading(_Request):
-    """A request that is answered from this snapshot (rule 1)."""
+    """A request, and the snapshot that answers it (rule 1)."""
 
     snapshot: Snapshot
 
@@ -117,7 +117,7 @@ class GiverAct(PersonAct):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An answer, after the connections of these tasks learned of their change."""
+    """An answer that is sent after the connections of these tasks were notified."""
 
     moved: Sequence[Moved]
     answer: Answer

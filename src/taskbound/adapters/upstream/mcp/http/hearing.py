@@ -1,9 +1,8 @@
 """Restores subscriptions in a new session (`Again`).
 
 1. A subscription or log level counts from the server's confirmation.
-2. After a lost
-session (404) all are requested again, and lists and resources are reported as changed, because notifications
-may be missing.
+2. After a lost session (404) all are requested again, and lists and resources are reported as changed,
+   because notifications may be missing.
 3. If that fails the server is ended.
 """
 

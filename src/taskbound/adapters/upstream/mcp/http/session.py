@@ -31,11 +31,11 @@ from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError, UntakenTokenError
 from taskbound.adapters.upstream.mcp.http.exchange import Bearing, Exchange, headers_for
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
-from taskbound.adapters.upstream.mcp.session import NOBODY, McpSession, waiting_for
+from taskbound.adapters.upstream.mcp.session import NO_REQUEST, McpSession
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.definition import encoded
 from taskbound.ports.upstream import Answered, NoAnswer, NotSent
-from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line, request_line
+from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.server import Filling
     from taskbound.adapters.upstream.mcp.session import Headers
     from taskbound.core.tool.identity import Remote
-    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Request
 
 
@@ -107,28 +107,14 @@ class HttpSession(McpSession):
 
     # --- towards the server ----------------------------------------------------------------------
 
-    def send(  # noqa: PLR0913 -- as `McpSession.send`
-        self,
-        method: str,
-        params: bytes,
-        answer: Callable[[UpstreamAnswer], None],
-        *,
-        headers: Headers = (),
-        progress: Told | None = None,
-        logged: Logged | None = None,
-        of: int = NOBODY,
-    ) -> int:
-        number = self._last = self._last + 1
+    def _refused(self, headers: Headers) -> NotSent | None:
         reason = self._over
         if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
             reason = "what the tool wants repeated as headers is too long for them"
-        if reason:
-            asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
-            return number
-        one = waiting_for(answer, progress, logged)
-        self._every.begin(number, one, of=of)
-        one.task = self._begin(self._run(number, method, params, headers))
-        return number
+        return NotSent("not-reached", reason) if reason else None
+
+    def _transmit(self, number: int, line: bytes, method: str, headers: Headers) -> None:
+        self._open[number].task = self._begin(self._run(number, method, line, headers))
 
     def tell(self, method: str, params: bytes = b"") -> None:
         task = self._begin(self._post(notice_line(method, params)))
@@ -188,11 +174,11 @@ class HttpSession(McpSession):
                 if one.task is task:
                     self._resolve(number, NoAnswer("broken", "the answer could not be read"))
 
-    async def _run(self, number: int, method: str, params: bytes, headers: Headers) -> None:
+    async def _run(self, number: int, method: str, line: bytes, headers: Headers) -> None:
         try:
             if method not in _OPENING:
                 await self._ready()
-            found = await self._asked(number, method, request_line(number, method, params), headers)
+            found = await self._asked(number, method, line, headers)
         except NotReachedError as error:
             self._resolve(number, NotSent(error.code, error.message))  # 2
         except BrokenAnswerError as error:
@@ -270,7 +256,7 @@ class HttpSession(McpSession):
 
     async def _listened(self) -> None:
         await self._ready()
-        wanted = Reply(NOBODY, self._asked_of_us, self._noticed)
+        wanted = Reply(NO_REQUEST, self._asked_of_us, self._noticed)
         attempts = 0
         while attempts < _FRUITLESS:
             place, noticed = wanted.last, wanted.noted
@@ -346,7 +332,7 @@ class HttpSession(McpSession):
     # --- beside the answers ----------------------------------------------------------------------
 
     def _asked_of_us(self, request: Request, within: int | None) -> None:
-        self._asks.ask(request, self._every.about(within) or NOBODY)
+        self._asks.ask(request, self._every.about(within) or NO_REQUEST)
 
     def _say(self, line: bytes) -> None:
         if self._over or self._replies >= _MOST_REPLIES:
