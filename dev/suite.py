@@ -1,4 +1,7 @@
-"""Runs a tier of the tests, then what failed once more, each test alone: `dev/test`, `dev/test --all`.
+"""Runs the tests, then what failed once more, each test alone: `dev/test`, `dev/test --all`.
+
+`--all` is two sessions of pytest, one for each tier: a process that holds the tests of both takes too much
+memory.
 
 A test that fails and then passes alone is printed as FLAKY with both outputs, and kept in the file that
 TASKBOUND_FLAKY names. Exit status: that of pytest; 0 where each failure was flaky and at most five were.
@@ -11,29 +14,52 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 MOST_FLAKY = 5
 MOST_AGAIN = 25
-"""With more failures than this nothing is run again: the run is broken, and the time would only be lost."""
+"""With more failures than this nothing else is run: the tree is broken, and the time would only be lost."""
 TAIL = 60
 """Lines kept of each output."""
-FAILED = 1
+PASSED, FAILED, NO_TESTS = 0, 1, 5
+"""Exit statuses of pytest."""
 PYTEST = (sys.executable, "-m", "pytest")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of pytest."""
+
+    status: int
+    failed: dict[str, str]
+    """The last output of each test that failed, by its name."""
+    secrets: list[str]
+    """Where a minted secret was found."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether running a test again can't make it good."""
+        if self.status == FAILED:
+            return bool(self.secrets) or not self.failed
+        return self.status not in {PASSED, NO_TESTS}
 
 
 def main(arguments: list[str]) -> int:
     """Run the tests; arguments go to pytest."""
-    with tempfile.TemporaryDirectory() as folder:
-        record = Path(folder, "record.json")
-        status = subprocess.run([*PYTEST, "--record", str(record), *arguments], check=False).returncode
-        said = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    failed: dict[str, str] = said.get("failed", {})
-    if status != FAILED or said.get("secrets") or not failed:
-        return status
-    if len(failed) > MOST_AGAIN:
-        print(f"\n{len(failed)} tests failed; with more than {MOST_AGAIN} none is run again")
-        return status
+    rest = [argument for argument in arguments if argument != "--all"]
+    tiers = [arguments] if rest == arguments else [rest, [*rest, "--late"]]
+    sessions, failed = list[Session](), dict[str, str]()
+    for tier in tiers:
+        sessions.append(session := run(tier))
+        failed |= session.failed
+        if session.broken:
+            return session.status
+        if len(failed) > MOST_AGAIN:
+            print(f"\n{len(failed)} tests failed; with more than {MOST_AGAIN} nothing else is run")
+            return FAILED
+    if not failed:
+        return min(session.status for session in sessions)
     flaky, broken = run_again(failed)
     for test, (first, second) in flaky.items():
         print(flaky_text(test, first, second))
@@ -42,6 +68,17 @@ def main(arguments: list[str]) -> int:
         print(f"FAILED twice: {test}")
     print(f"\nrun again alone: {len(broken)} failed, {len(flaky)} FLAKY (at most {MOST_FLAKY})", flush=True)
     return FAILED if broken or len(flaky) > MOST_FLAKY else 0
+
+
+def run(arguments: list[str]) -> Session:
+    """Run one session; one that leaves no record ended half-way, whatever its status says."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "record.json")
+        status = subprocess.run([*PYTEST, "--record", str(record), *arguments], check=False).returncode
+        if not record.exists():
+            return Session(status or FAILED, {}, [])
+        said = json.loads(record.read_text(encoding="utf-8"))
+    return Session(status, said["failed"], said["secrets"])
 
 
 def run_again(failed: dict[str, str]) -> tuple[dict[str, tuple[str, str]], list[str]]:

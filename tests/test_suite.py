@@ -91,6 +91,28 @@ CASES = [
     ({"test_a.py": FLAKY.format(count=2)}, ["--all", "-n2"], True, ["0 failed, 2 FLAKY"], ["twice"]),
     ({"test_a.py": FLAKY.format(count=6)}, ["--all"], False, ["0 failed, 6 FLAKY"], ["twice"]),
     (
+        {"test_a.py": FLAKY.format(count=3), "late/test_b.py": FLAKY.format(count=3)},
+        ["--all"],
+        False,
+        ["0 failed, 6 FLAKY"],
+        ["twice"],
+    ),
+    (
+        {"test_a.py": FLAKY.format(count=1), "late/test_b.py": FLAKY.format(count=1)},
+        ["--all"],
+        True,
+        ["0 failed, 2 FLAKY"],
+        ["twice"],
+    ),
+    ({"test_b.py": PASSES, "late/test_a.py": "import os\nos._exit(0)\n"}, ["--all"], False, ["1 passed"], []),
+    (
+        {"test_a.py": FLAKY.format(count=1), "late/test_b.py": "import nothing_of_this_name\n"},
+        ["--all"],
+        False,
+        ["FAILED tests/late/test_b.py"],
+        ["once more"],
+    ),
+    (
         {"test_a.py": FLAKY.format(count=1), "test_b.py": SECRET},
         ["--all"],
         False,

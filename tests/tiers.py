@@ -90,16 +90,18 @@ def read_slow(path: Path = TABLE) -> tuple[Slow, ...]:
 
 
 class Tiers:
-    """Leaves out what runs only with `--all`."""
+    """Leaves out what runs only with `--all`, or what runs without it."""
 
-    def __init__(self, rows: tuple[Late, ...]) -> None:
-        """Leave out what these rows take."""
-        self._rows = rows
+    def __init__(self, rows: tuple[Late, ...], *, late: bool) -> None:
+        """Leave out what these rows take; with `late`, what they don't."""
+        self._rows, self._late = rows, late
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out whole files before they are imported."""
-        path = _relative(collection_path)
-        return True if any(row.whole and row.covers(path) for row in self._rows) else None
+        rows = [row for row in self._rows if row.covers(_relative(collection_path))]
+        if self._late:
+            return True if fnmatchcase(collection_path.name, "test_*.py") and not rows else None
+        return True if any(row.whole for row in rows) else None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out single tests."""
@@ -111,7 +113,7 @@ class Tiers:
                 rows[path] = [row for row in self._rows if row.covers(path)]
             name, _, params = item.name.partition("[")
             late = any(row.takes(name, params.removesuffix("]")) for row in rows[path])
-            (left if late else kept).append(item)
+            (kept if late is self._late else left).append(item)
         if left:
             config.hook.pytest_deselected(items=left)
             items[:] = kept
@@ -238,6 +240,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare the options of the tiers."""
     group = parser.getgroup("tiers")
     group.addoption("--all", action="store_true", help="run both tiers")
+    group.addoption("--late", action="store_true", help="run only what `--all` adds")
     group.addoption("--record", type=Path, help="a whole run: print progress, leave what failed here")
 
 
@@ -247,8 +250,8 @@ def begin(config: pytest.Config) -> None:
     named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     if hands_out and named and config.option.record is None:
         config.option.all = True  # xdist hands it on to each worker with the other options
-    if not config.option.all:
-        config.pluginmanager.register(Tiers(read_late()), "tiers")
+    if config.option.late or not config.option.all:
+        config.pluginmanager.register(Tiers(read_late(), late=config.option.late), "tiers")
     if config.option.record is not None:
         config.pluginmanager.register(Order(), "order")
     if hands_out and config.option.record is not None:
