@@ -123,11 +123,15 @@ class Order:
     """Puts first what starts processes: a long file at the end would run alone."""
 
     FIRST: Final = (
-        "tests/house",
-        "tests/wiring",
-        "tests/surfaces",
-        "tests/stories",
         "tests/adapters/targets",
+        "tests/conformance",
+        "tests/crash",
+        "tests/frameworks",
+        "tests/house",
+        "tests/models",
+        "tests/stories",
+        "tests/surfaces",
+        "tests/wiring",
     )
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
