@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import cedarpy
@@ -190,8 +191,9 @@ class Bundle:
     """The facts that any of its policies reads."""
 
 
+@lru_cache(maxsize=2)
 def read_bundle(text: str) -> Bundle:
-    """Parses a bundle; raises PolicySyntaxError with `line:column` and the policy's name."""
+    """Parses a bundle, once for the last two; raises PolicySyntaxError with `line:column` and the name."""
     pieces = split(text)  # 4
     bodies = _parse(text, pieces)
     policies: list[Policy] = []
