@@ -13,10 +13,8 @@ from typing import Final
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
 """The command of the server that has all that the suite asks for; `--stdio` serves standard input instead."""
-OFFICIAL: Final = (sys.executable, str(_PEERS / "official.py"))
-"""The command of the official client; the suite appends its server's URL."""
 THROUGH: Final = (sys.executable, "-m", "tests.peers.through")
-"""The command of the same client behind the whole gateway; a data directory comes before the URL."""
+"""The official client behind the whole gateway: a data directory comes behind it, and its server's URL."""
 
 
 @contextmanager

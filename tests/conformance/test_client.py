@@ -1,4 +1,4 @@
-"""The suite's client scenarios: the official client by itself and through the whole gateway, in both eras."""
+"""The suite's client scenarios, by the official client through the whole gateway, in both eras."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ import pytest
 
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import RegisterPerson
-from tests.conformance.places import OFFICIAL, THROUGH
+from tests.conformance.places import THROUGH
 from tests.conformance.suite import NOTHING, REVISIONS, excepted, judge, left_out, required, run_client
 from tests.house.tree import ROOT
 from tests.surfaces.gateway.real import served
 
 
-@pytest.mark.timeout(180)  # each scenario starts a server and a client, and there are eight in a revision
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_the_official_client_is_what_the_suite_asks_for(revision: str, tmp_path: Path) -> None:
-    named = required(revision, "client")
-    needed = named - left_out("direct", "client", named)
-    found = run_client(OFFICIAL, revision, needed, tmp_path / "found")
-    wrong = judge(found, needed, excepted("direct", "client", revision))
-    assert not wrong, "\n".join(wrong)
-
-
 @pytest.mark.anyio
-@pytest.mark.timeout(240)  # the same, each with a server to pin and a gateway
+@pytest.mark.timeout(240)  # each scenario starts a server, pins it, and starts a gateway and a client
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_a_gateway_is_the_client_that_the_suite_asks_for(
     revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -97,7 +97,6 @@ def test_every_exception_has_its_reason_and_is_about_a_scenario_of_its_revision(
 def test_only_oauth_of_clients_is_not_run_and_through_the_gateway_what_fits_client_credentials_is() -> None:
     named = required("2026-07-28", "client")
     oauth = {one for one in named if one.startswith("auth/")}
-    assert left_out("direct", "client", named) == oauth
     assert oauth - left_out("gateway", "client", named) == {
         "auth/client-credentials-basic",
         "auth/client-credentials-jwt",

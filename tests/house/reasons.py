@@ -25,6 +25,8 @@ _SETTINGS = ("pyproject.toml", "src/taskbound/core/ruff.toml")
 def suppressions_have_reasons(root: Path) -> Iterator[Finding]:
     """A comment that silences a tool says why in the same comment."""
     for path in files(root, ".py"):
+        if _MARK.search(path.read_text(encoding="utf-8")) is None:
+            continue
         with path.open("rb") as stream:
             for token in tokenize.tokenize(stream.readline):
                 if token.type != tokenize.COMMENT:

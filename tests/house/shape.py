@@ -46,7 +46,7 @@ def file_budget(root: Path) -> Iterator[Finding]:
 def function_budget(root: Path) -> Iterator[Finding]:
     """No function is longer than a screen."""
     for path in files(root, ".py"):
-        for one in functions(syntax(path)):
+        for one in functions(path):
             lines = (one.end_lineno or one.lineno) - one.lineno + 1
             if lines > FUNCTION_LINES:
                 yield Finding(

@@ -34,15 +34,12 @@ def allowed_hosts(root: Path) -> frozenset[str]:
 def no_stray_hosts(root: Path) -> Iterator[Finding]:
     """Every host that the tree names is reserved for examples, or on the list with a reason."""
     allowed = allowed_hosts(root)
-    for path, text in _texts(root):
+    for path, text in _texts(root, allowed):
         name = relative(path, root)
         if name == HOSTS:
             continue
         for number, line in text:
-            named = {*_HOST.findall(line), *_URL_HOST.findall(line)}
-            for host in sorted({one.lower().rstrip(".") for one in named}):
-                if host in allowed or _RESERVED.search(host) or _LOOPBACK.match(host) or "." not in host:
-                    continue
+            for host in sorted(_strange_hosts(line, allowed)):
                 yield Finding(
                     rule="no-stray-hosts",
                     path=name,
@@ -50,6 +47,13 @@ def no_stray_hosts(root: Path) -> Iterator[Finding]:
                     name=host,
                     sentence=f"nobody allowed the host `{host}`: use example.com, or list it in {HOSTS}",
                 )
+
+
+def _strange_hosts(text: str, allowed: frozenset[str]) -> frozenset[str]:
+    named = {one.lower().rstrip(".") for one in (*_HOST.findall(text), *_URL_HOST.findall(text))} - allowed
+    return frozenset(
+        one for one in named if "." in one and not _RESERVED.search(one) and not _LOOPBACK.match(one)
+    )
 
 
 def machine_paths(root: Path, home: Path) -> frozenset[str]:
@@ -117,11 +121,12 @@ def _anchors(page: Path) -> frozenset[str]:
     return frozenset(re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles)
 
 
-def _texts(root: Path) -> Iterator[tuple[Path, list[tuple[int, str]]]]:
+def _texts(root: Path, allowed: frozenset[str]) -> Iterator[tuple[Path, list[tuple[int, str]]]]:
     """Every file's lines; of Python only strings and comments, since a dotted name elsewhere is code."""
     for path in files(root):
         if path.suffix == ".py":
-            yield path, _spoken(path)
+            source = path.read_text(encoding="utf-8")
+            yield path, _spoken(source) if _strange_hosts(source, allowed) else []
         else:
             yield path, _lines(path)
 
@@ -136,9 +141,8 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(text.splitlines(), start=1))
 
 
-def _spoken(path: Path) -> list[tuple[int, str]]:
+def _spoken(source: str) -> list[tuple[int, str]]:
     kinds = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
-    source = path.read_text(encoding="utf-8")
     return [
         (token.start[0], token.string)
         for token in tokenize.generate_tokens(io.StringIO(source).readline)

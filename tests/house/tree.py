@@ -122,21 +122,36 @@ def syntax(path: Path) -> ast.Module:
     return _parsed(path, path.stat().st_mtime_ns)
 
 
-def nodes(path: Path) -> Iterator[ast.stmt | ast.expr]:
-    """Every statement and expression of the file."""
-    yield from _listed(path, path.stat().st_mtime_ns)
-
-
-@functools.cache
-def _listed(path: Path, changed: int) -> tuple[ast.stmt | ast.expr, ...]:
-    return tuple(one for one in ast.walk(_parsed(path, changed)) if isinstance(one, ast.stmt | ast.expr))
-
-
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    """Every function and method, however deep."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+def nodes(path: Path) -> Iterator[ast.stmt | ast.expr]:
+    """Every statement and expression of the file."""
+    yield from _listed(path, path.stat().st_mtime_ns)[0]
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """Every function and method of the file, however deep."""
+    yield from _listed(path, path.stat().st_mtime_ns)[1]
+
+
+@functools.cache
+def _listed(path: Path, changed: int) -> tuple[tuple[ast.stmt | ast.expr, ...], tuple[Function, ...]]:
+    listed = tuple(beneath(_parsed(path, changed)))
+    return listed, tuple(one for one in listed if isinstance(one, Function))
+
+
+def beneath(top: ast.AST) -> Iterator[ast.stmt | ast.expr]:
+    """Every statement and expression under a node, however deep."""
+    waiting: list[object] = [top]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt | ast.expr):
             yield node
+        if isinstance(node, ast.AST):
+            for name in node._fields:
+                match getattr(node, name, None):
+                    case list() as several:
+                        waiting.extend(several)
+                    case ast.AST() as one if not isinstance(one, ast.expr_context):
+                        waiting.append(one)

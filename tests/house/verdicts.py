@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.house.tree import Finding, files, functions, nodes, relative, syntax
+from tests.house.tree import Finding, beneath, files, functions, nodes, relative
 
 _ENGINE = frozenset({"allowed", "decision", "reasons"})
 """What cedarpy says of a result; it skips policies that err and goes on."""
@@ -15,15 +15,15 @@ _ENGINE = frozenset({"allowed", "decision", "reasons"})
 def verdicts_with_errors(root: Path) -> Iterator[Finding]:
     """A function that reads what an engine or a policy answer says reads its errors as well."""
     for path in files(root, ".py", under=("src", "dev")):
-        engine = any(
+        text = path.read_text(encoding="utf-8")
+        engine = "cedarpy" in text and any(
             (isinstance(node, ast.Import) and any(one.name == "cedarpy" for one in node.names))
             or (isinstance(node, ast.ImportFrom) and node.module == "cedarpy")
             for node in nodes(path)
         )
-        text = path.read_text(encoding="utf-8")
         answers = "PolicyAnswer" in text or "policy.answer(" in text
-        for function in functions(syntax(path)):
-            read = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+        for function in functions(path) if engine or answers else ():
+            read = {node.attr for node in beneath(function) if isinstance(node, ast.Attribute)}
             if engine and read & _ENGINE and "errors" not in read:
                 sentence = "read `.errors` beside the engine's verdict: a policy that errs refuses"
             elif answers and "permits" in read and "erred" not in read:

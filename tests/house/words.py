@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.house.tree import Finding, files, functions, nodes, relative, syntax
+from tests.house.tree import Finding, files, functions, nodes, relative
 
 EMPTY_WORDS = frozenset(
     {
@@ -31,8 +31,7 @@ def no_empty_names(root: Path) -> Iterator[Finding]:
                     name=part,
                     sentence=f"`{part}` says nothing: name it by what it holds",
                 )
-        tree = syntax(path)
-        for node in ast.walk(tree):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef) and node.name.endswith(EMPTY_ENDINGS):
                 yield Finding(
                     rule="no-empty-names",
@@ -41,7 +40,7 @@ def no_empty_names(root: Path) -> Iterator[Finding]:
                     name=node.name,
                     sentence=f"`{node.name}` says nothing: name the class by what it is",
                 )
-        for function in functions(tree):
+        for function in functions(path):
             if function.name.lstrip("_").startswith(EMPTY_VERBS):
                 yield Finding(
                     rule="no-empty-names",
@@ -55,7 +54,7 @@ def no_empty_names(root: Path) -> Iterator[Finding]:
 def tests_are_sentences(root: Path) -> Iterator[Finding]:
     """A test's name is a sentence that can be false, and nothing else tells what it is for."""
     for path in files(root, ".py", under=("tests",)):
-        for function in functions(syntax(path)):
+        for function in functions(path):
             if not function.name.startswith("test_"):
                 continue
             if len(function.name.split("_")) - 1 < FEWEST_WORDS_OF_A_SENTENCE:

@@ -64,10 +64,10 @@ def deputy(*, home: Path, agent: str, tool: str) -> list[str]:
 
 
 def slow(
-    *, seed: int = 1, longest: float = 10.0, log: Path | None = None, crosses: int = 0, lingers: bool = False
+    *, seed: int = 1, longest: float = 10.0, log: Path | None = None, lingers: bool = False
 ) -> list[str]:
     """A server that takes its time, and answers in an order of its own; see `slow.py`."""
-    options = (("seed", seed), ("longest", longest), ("log", log), ("crosses", crosses), ("lingers", lingers))
+    options = (("seed", seed), ("longest", longest), ("log", log), ("lingers", lingers))
     return _command(HERE / "slow.py", *options)
 
 

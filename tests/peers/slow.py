@@ -1,12 +1,11 @@
 """An MCP server that takes its time and answers in an order of its own, each call with the text that it had.
 
-Run it: ``python slow.py [--seed N] [--longest MS] [--log FILE] [--crosses N] [--lingers]``
+Run it: ``python slow.py [--seed N] [--longest MS] [--log FILE] [--lingers]``
 
 Its one tool is `work`: ``{text, size?, huge?}`` is answered with the text, and `size` letters behind it,
 after at most `--longest` milliseconds. `huge` begins a line of so many bytes instead. `--log FILE` has the
-text of each call that came, one a line. Two faults are there so that a test of crowds can be seen to find
-them: with `--crosses N` each Nth call is answered with the text of the one before it, and with `--lingers`
-something is left behind that no signal to the server's session reaches.
+text of each call that came, one a line. With `--lingers` something is left behind that no signal to the
+server's session reaches.
 
 It serves both eras without asking for a handshake. Standard library only, and no import of anything beside
 it.
@@ -50,14 +49,12 @@ class Server:
         """Answer nothing yet."""
         self._draw = random.Random(options.seed)  # noqa: S311 -- an order, and no secret
         self._longest = options.longest / 1000
-        self._crosses = options.crosses
         self._lingers = options.lingers
         self._log = (
             os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if options.log else None
         )
         self._due: list[tuple[float, int, bytes]] = []
         self._calls = 0
-        self._before = ""
 
     def run(self) -> None:
         """Serve until the input ends."""
@@ -115,9 +112,7 @@ class Server:
         if "huge" in arguments:
             flood(request, arguments["huge"])
             return
-        crossed = self._crosses and not self._calls % self._crosses
-        said, self._before = (self._before if crossed else text), text
-        content = [{"type": "text", "text": said + "x" * arguments.get("size", 0)}]
+        content = [{"type": "text", "text": text + "x" * arguments.get("size", 0)}]
         result = {"content": content, "isError": False} | ({"resultType": "complete"} if modern else {})
         wait = self._draw.random() * self._longest if self._draw.random() < 1 / 2 else 0.0
         line = dump({"jsonrpc": "2.0", "id": request, "result": result})
@@ -152,7 +147,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=float, default=10.0)
     parser.add_argument("--log", type=Path)
-    parser.add_argument("--crosses", type=int, default=0)
     parser.add_argument("--lingers", action="store_true")
     options = parser.parse_args()
     try:

@@ -88,21 +88,26 @@ def home(tmp_path: Path) -> Path:
     return found
 
 
-@pytest.fixture
-def socket(home: Path) -> Iterator[Path]:
-    with daemon(home):
-        yield find_socket(home)
+@pytest.fixture(scope="module")
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A daemon with an active agent, for all tests that neither stop it nor need another beside it."""
+    folder = tmp_path_factory.mktemp("feed")
+    make_home(folder / "home")
+    with daemon(folder / "home"):
+        settle_in(find_socket(folder / "home"), folder)
+        yield find_socket(folder / "home")
 
 
 def test_who_waits_is_answered_when_a_task_ends_and_else_with_how_far_the_log_is(
-    socket: Path, tmp_path: Path
+    socket: Path,
 ) -> None:
-    task = settle_in(socket, tmp_path)
     with client(socket) as waits, client(socket) as ends:
+        task = start_task(ends)
         until(lambda: bool(waits.ask(ReadFeed(), FeedRows).entries), "the agent's activation was looked at")
         until(lambda: quiet(waits), "all that was recorded was looked at")
         page = waits.ask(ReadFeed(), FeedRows)
-        assert [one.about for one in page.entries] == ["agent"]
+        assert page.entries[0].about == "agent"
+        assert task not in {one.id for one in page.entries}
         number = waits.begin(ReadFeed(after=page.through, mark=page.mark, wait=2_000))
         ended(ends, task)
         found = next(one.answer for one in waits.replies() if one.id == number)
@@ -114,13 +119,12 @@ def test_who_waits_is_answered_when_a_task_ends_and_else_with_how_far_the_log_is
         assert [(one.about, one.id, one.turn) for one in found.entries] == [("task", task, "over")]
 
 
-def test_who_begins_is_told_of_what_they_ended_a_moment_ago(socket: Path, tmp_path: Path) -> None:
-    first = settle_in(socket, tmp_path)
+def test_who_begins_is_told_of_what_they_ended_a_moment_ago(socket: Path) -> None:
     with client(socket) as one:
-        tasks = [first, *(start_task(one) for _ in range(4))]
+        tasks = [start_task(one) for _ in range(5)]
         for number, task in enumerate(tasks, 1):
             ended(one, task)
-            told = [entry.id for entry in one.ask(ReadFeed(), FeedRows).entries if entry.about == "task"]
+            told = [entry.id for entry in one.ask(ReadFeed(), FeedRows).entries if entry.id in tasks]
             assert told == tasks[:number]
 
 
@@ -151,10 +155,10 @@ def test_f24_a_place_beyond_the_log_is_waited_for_and_then_of_another_log(socket
             assert other.value.fault.code == "other-log"
 
 
-def test_a_paused_task_is_stopped_and_back_once_it_goes_on(socket: Path, tmp_path: Path) -> None:
-    task = settle_in(socket, tmp_path)
+def test_a_paused_task_is_stopped_and_back_once_it_goes_on(socket: Path) -> None:
     following = Following(socket)
     with following as reader, client(socket) as person:
+        task = start_task(person)
         person.ask(PauseTask(task=task, reason="lunch"), Done)
         hears(reader, task)
         person.ask(ResumeTask(task=task), Done)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -22,16 +21,12 @@ from taskbound.core.token.shared import Serving
 from taskbound.sdk.verify import Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
 from taskbound.sdk.verify.holder import certificate_showing
-from taskbound.wire.connection import Done
-from taskbound.wire.jose import token_hash
-from taskbound.wire.task import PauseTask, ResumeTask
 from taskbound.wire.token import ListTokenKeys, RevokeTokenKey, TokenKeyRows
 from taskbound.wire.tool import ListTools, ToolRows
 from taskbound.wiring.guarding import ClaimsAheadError, guard, published_keys
 from taskbound.wiring.issuer import BadIssuerNameError
 from tests.adapters.claims.claiming import descriptors_of
 from tests.house.tree import ROOT
-from tests.proofs import CLIENT, proof
 from tests.sdk.verify.world import Feed
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.tokens import es256
@@ -79,11 +74,10 @@ def test_a_service_does_what_was_permitted_once_and_tells_a_repeat_what_it_answe
     assert service.runs() == [told["paid"]]
 
 
-@KINDS
 def test_a_service_refuses_what_is_not_the_request_that_was_permitted_and_says_what_is_missing(
-    world: World, kind: str
+    world: World,
 ) -> None:
-    service = world.service(kind)
+    service = world.service()
     body, token = world.permitted()
     loose = world.permit(f"loose {next(NUMBERS)}")["token"]
     stranger = es256("stranger", seed=77)
@@ -181,20 +175,8 @@ def test_a_body_in_chunks_is_the_body_whole_or_nothing(world: World) -> None:
     assert (status, told["body"]) == (201, len(body))
 
 
-@KINDS
-def test_a_service_of_another_trust_domain_or_another_issuer_refuses_it(world: World, kind: str) -> None:
-    body, token = world.permitted()
-    elsewhere = world.service(kind, domain="corp", claims=str(world.folder / "elsewhere" / "claims.db"))
-    assert elsewhere.ask(body, token)[2]["code"] == "token-audience"
-    named = world.origin.replace("127.0.0.1", "localhost")
-    stranger = world.service(kind, issuer=named, claims=str(world.folder / "stranger" / "claims.db"))
-    assert stranger.ask(body, token)[2]["code"] == "token-issuer"
-    assert stranger.runs() == []
-
-
-@KINDS
-def test_what_was_not_permitted_or_is_over_reaches_nothing(ending: World, kind: str) -> None:
-    service = ending.service(kind)
+def test_what_was_not_permitted_or_is_over_reaches_nothing(ending: World) -> None:
+    service = ending.service()
     refused = ending.permit("hello", b"{}", arguments={"loud": True})
     assert (refused["status"], "token" in refused) == (403, False)
     permitted = [ending.permitted(), ending.permitted()]
@@ -219,9 +201,8 @@ def test_a_revoked_key_ends_what_it_signed_also_where_the_keys_were_read_before(
     assert len(service.runs()) == 1
 
 
-@KINDS
-def test_where_nobody_says_what_ended_nothing_is_done(ending: World, kind: str) -> None:
-    service = ending.service(kind)
+def test_where_nobody_says_what_ended_nothing_is_done(ending: World) -> None:
+    service = ending.service()
     first, second = ending.permitted(), ending.permitted()
     assert service.ask(*first)[0] == 201
     ending.one.process.process.send_signal(signal.SIGKILL)
@@ -231,28 +212,8 @@ def test_where_nobody_says_what_ended_nothing_is_done(ending: World, kind: str) 
     assert len(service.runs()) == 1
 
 
-def test_what_the_feed_says_ended_is_refused_and_past_its_bound_everything_is(ending: World) -> None:
-    service = ending.service(feed=True)
-    first, second, third = ending.permitted(), ending.permitted(), ending.permitted()
-    until(lambda: service.ask(*first)[0] == 201, "the feed was heard")
-    with client(ending.one.socket) as person:
-        person.ask(PauseTask(task=ending.one.task), Done)
-        until(lambda: service.ask(*first)[2].get("code") == "revoked", "that it is paused was heard")
-        assert service.ask(*second)[::2][0] == 403
-        person.ask(ResumeTask(task=ending.one.task), Done)
-    until(lambda: service.ask(*first)[1].get("taskbound-answer") == "recorded", "that it is back was heard")
-    assert service.ask(*second)[0] == 201
-    ending.one.process.process.send_signal(signal.SIGKILL)
-    ending.one.process.process.wait()
-    until(lambda: service.ask(*first)[0] == 503, "what was heard is too old")
-    status, _, told = service.ask(*third)
-    assert (status, told["code"], told["missing"]) == (503, "stale-feed", "fresh-status")
-    assert len(service.runs()) == 2
-
-
-@KINDS
-def test_of_requests_that_come_at_once_to_two_processes_one_runs(world: World, kind: str) -> None:
-    services = [world.service(kind), world.service(kind)]
+def test_of_requests_that_come_at_once_to_two_processes_one_runs(world: World) -> None:
+    services = [world.service(), world.service()]
     body, token = world.permitted()
     ready = threading.Barrier(10)
     told: list[tuple[int, dict[str, str], Any]] = []
@@ -273,11 +234,10 @@ def test_of_requests_that_come_at_once_to_two_processes_one_runs(world: World, k
     assert {one[0] for one in told} <= {201, 409}
 
 
-@KINDS
 def test_a_process_that_was_killed_while_it_paid_leaves_what_nobody_knows_and_nobody_pays_again(
-    world: World, kind: str
+    world: World,
 ) -> None:
-    service = world.service(kind)
+    service = world.service()
     body, token = world.permitted("hang")
 
     def ask() -> None:
@@ -287,30 +247,13 @@ def test_a_process_that_was_killed_while_it_paid_leaves_what_nobody_knows_and_no
     asked = threading.Thread(target=ask)
     asked.start()
     until(lambda: len(service.runs()) == 1, "it pays")
-    other = world.service(kind)
+    other = world.service()
     assert other.ask(body, token)[2]["code"] == "still-at-it"
     service.end()
     asked.join()
     status, _, told = other.ask(body, token)
     assert (status, told["code"], told["missing"]) == (409, "outcome-not-known", "known-outcome")
     assert len(other.runs()) == 1
-
-
-@KINDS
-def test_an_application_that_breaks_leaves_what_nobody_knows(world: World, kind: str) -> None:
-    service = world.service(kind)
-    body, token = world.permitted("raise")
-    assert service.ask(body, token)[0] == 500
-    assert service.ask(body, token)[2]["code"] == "outcome-not-known"
-    assert len(service.runs()) == 1
-
-
-@KINDS
-def test_what_is_public_needs_no_token(world: World, kind: str) -> None:
-    service = world.service(kind)
-    sent = b"GET /livez HTTP/1.1\r\nHost: pay.example\r\nConnection: close\r\n\r\n"
-    assert service.whole(sent)[::2] == (201, b"lives")
-    assert service.whole(sent.replace(b"GET", b"POST"))[2]["code"] == "endpoint-unknown"
 
 
 def test_arguments_are_done_by_their_action_where_the_definition_is_the_services(world: World) -> None:
@@ -331,44 +274,6 @@ def definition_of(world: World) -> str:
     with client(world.one.socket) as person:
         (row,) = person.ask(ListTools(), ToolRows).rows
     return row.definition
-
-
-def test_a_token_is_held_by_the_key_that_proves_each_request(world: World) -> None:
-    body, token = world.permitted()
-    key = f"jkt:{CLIENT.jwk.thumbprint}"
-    holding = {"shown_by": {"agent:helper": [key]}, "origin": "https://pay.example"}
-    service = world.service(holding=holding)
-
-    def proven(**claims: Any) -> tuple[str, ...]:
-        plain: dict[str, Any] = {
-            "htm": "POST",
-            "htu": "https://pay.example/pay",
-            "iat": int(time.time()),
-            "jti": f"guarding-{next(NUMBERS)}",
-            "ath": token_hash(token),
-        }
-        return (f"DPoP: {proof(claims.pop('signer', CLIENT), **(plain | claims))}",)
-
-    refusals = {
-        "none": service.ask(body, token),
-        "a stranger's": service.ask(body, token, head=proven(signer=es256("stranger", seed=41))),
-        "of no token": service.ask(body, token, head=proven(ath=...)),
-        "of another place": service.ask(body, token, head=proven(htu="https://other.example/pay")),
-        "two": service.ask(body, token, head=(*proven(), *proven())),
-    }
-    assert {name: (one[0], one[2]["code"]) for name, one in refusals.items()} == {
-        "none": (403, "holder-not-shown"),
-        "a stranger's": (403, "holder-not-shown"),
-        "of no token": (403, "dpop-token"),
-        "of another place": (403, "dpop-uri"),
-        "two": (400, "dpop-count"),
-    }
-    assert service.runs() == []
-    first = proven()
-    assert service.ask(body, token, head=first)[0] == 201
-    assert service.ask(body, token, head=first)[2]["code"] == "replayed"
-    assert service.ask(body, token, head=proven())[1]["taskbound-answer"] == "recorded"
-    assert len(service.runs()) == 1
 
 
 def test_a_token_is_held_by_the_certificate_that_the_connection_proved(world: World) -> None:
@@ -468,11 +373,8 @@ def test_what_a_service_installs_brings_nothing_of_a_server() -> None:
     assert third <= {"taskbound", "cryptography", "joserfc", "msgspec", "cffi"}
 
 
-@KINDS
-def test_law_2_a_service_does_not_do_what_an_agent_names_beside_what_was_decided(
-    world: World, kind: str
-) -> None:
-    service = world.service(kind)
+def test_law_2_a_service_does_not_do_what_an_agent_names_beside_what_was_decided(world: World) -> None:
+    service = world.service()
     text = f"asked {next(NUMBERS)}"
     other = canonical({"text": "something that nobody decided on"})
     found = world.permit(text, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -15,8 +14,6 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from taskbound.wire.connection import Done
-from taskbound.wire.task import PauseTask, ResumeTask
 from taskbound.wire.tool import ListTools, ToolRows
 from tests.tokens import es256
 from tests.wiring.guarding import NUMBERS, SPEAKING, Paying, World, opened
@@ -41,13 +38,6 @@ def service(request: pytest.FixtureRequest, permitting: World) -> Paying:
     permitting.folder /= str(request.param)
     permitting.folder.mkdir()
     return permitting.service(request.param, definition=row.definition)
-
-
-@pytest.fixture
-def ending(tmp_path: Path) -> Iterator[World]:
-    """One of which something ends."""
-    with opened(tmp_path) as one:
-        yield one
 
 
 class Shown(httpx2.Auth):
@@ -109,9 +99,8 @@ def test_a_server_does_what_was_permitted_once_and_tells_a_repeat_what_it_answer
     assert service.runs().count(text.replace(" ", "-")) == 1
 
 
-@MODES
-def test_a_server_refuses_a_call_that_was_not_permitted_and_says_what_is_missing(
-    permitting: World, service: Paying, mode: str
+def test_a_server_refuses_a_legacy_client_a_call_that_was_not_permitted_and_says_what_is_missing(
+    permitting: World, service: Paying
 ) -> None:
     ran = service.runs()
     text, token = permitted(permitting)
@@ -120,13 +109,13 @@ def test_a_server_refuses_a_call_that_was_not_permitted_and_says_what_is_missing
     refused = permitting.permit("hello", arguments={"loud": True})
     assert (refused["status"], "token" in refused) == (403, False)
     told = {
-        "unapproved": asked(service, "hello", mode=mode),
-        "altered": asked(service, f"{text}!", token, mode=mode),
-        "foreign": asked(service, text, f"{head}.{payload}.{stranger.split('.')[2]}", mode=mode),
-        "two": asked(service, text, token, token, mode=mode),
-        "an access token": asked(service, text, permitting.one.token(), mode=mode),
-        "of another permit": asked(service, text, permitted(permitting)[1], mode=mode),
-        "undeclared": asked(service, text, token, mode=mode, name="shout"),
+        "unapproved": asked(service, "hello", mode="legacy"),
+        "altered": asked(service, f"{text}!", token, mode="legacy"),
+        "foreign": asked(service, text, f"{head}.{payload}.{stranger.split('.')[2]}", mode="legacy"),
+        "two": asked(service, text, token, token, mode="legacy"),
+        "an access token": asked(service, text, permitting.one.token(), mode="legacy"),
+        "of another permit": asked(service, text, permitted(permitting)[1], mode="legacy"),
+        "undeclared": asked(service, text, token, mode="legacy", name="shout"),
     }
     assert {name: why(one) for name, one in told.items()} == {
         "unapproved": ("txn-token-absent", "txn-token"),
@@ -138,7 +127,7 @@ def test_a_server_refuses_a_call_that_was_not_permitted_and_says_what_is_missing
         "undeclared": ("endpoint-unknown", "declared-endpoint"),
     }
     assert service.runs() == ran
-    assert asked(service, text, token, mode=mode).content[0].text == f"said {text}"
+    assert asked(service, text, token, mode="legacy").content[0].text == f"said {text}"
 
 
 @KINDS
@@ -161,24 +150,3 @@ def test_a_server_that_was_killed_while_it_worked_leaves_what_nobody_knows(
     thread.join()
     assert why(asked(other, text, token)) == ("outcome-not-known", "known-outcome")
     assert len(other.runs()) == 1
-
-
-@KINDS
-def test_what_the_feed_says_is_over_or_stopped_is_refused_and_past_its_bound_everything_is(
-    ending: World, kind: str
-) -> None:
-    service = ending.service(kind, feed=True)
-    first, second, third = permitted(ending), permitted(ending), permitted(ending)
-    until(lambda: not asked(service, *first).is_error, "the feed was heard")
-    with client(ending.one.socket) as person:
-        person.ask(PauseTask(task=ending.one.task), Done)
-        until(lambda: asked(service, *first).is_error, "that it is paused was heard")
-        assert why(asked(service, *second)) == ("revoked", "standing-authority")
-        person.ask(ResumeTask(task=ending.one.task), Done)
-    until(lambda: not asked(service, *first).is_error, "that it is back was heard")
-    assert asked(service, *second).content[0].text == f"said {second[0]}"
-    ending.one.process.process.send_signal(signal.SIGKILL)
-    ending.one.process.process.wait()
-    until(lambda: asked(service, *first).is_error, "what was heard is too old")
-    assert why(asked(service, *third)) == ("stale-feed", "fresh-status")
-    assert len(service.runs()) == 2

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from taskbound.core.action import canonical
-from tests.tokens import es256
 from tests.wiring.guarding import NUMBERS, World
-from tests.wiring.proxying import HOST, KINDS, Front, Told, lowered, optional, problem, proxied
+from tests.wiring.proxying import HOST, KINDS, Front, Told, lowered, optional, proxied
 
 WHOLE = [one for one in KINDS if one != "nginx-auth-request"]
 """Those that show bodies."""
@@ -49,64 +47,6 @@ def test_what_was_permitted_passes_once_and_a_repeat_is_told_that_nobody_knows(f
     again = front.ask(line, body, token)
     assert (again.status, again.error) == (status(front, 409), "outcome-not-known")
     assert len(front.ran(token)) == 1
-
-
-def test_what_is_not_the_permitted_request_does_not_pass_and_the_client_is_told_what_is_missing(
-    front: Front,
-) -> None:
-    line, body, token = front.permitted()
-    head, payload, _ = token.split(".")
-    forged = es256("stranger", seed=77).raw(b'{"alg":"ES256","kid":"stranger","typ":"txntoken+jwt"}', b"{}")
-    asked = {
-        "none": front.ask(line, body),
-        "two": front.ask(line, body, token, token),
-        "two in one": front.ask(line, body, f"{token},{token}"),
-        "an access token": front.ask(line, body, front.world.one.token()),
-        "another signature": front.ask(line, body, f"{head}.{payload}.{forged.split('.')[2]}"),
-        "a stranger's": front.ask(line, body, forged),
-        "an endpoint of nobody": front.ask("POST /other", body, token),
-        "another method": front.ask(f"PUT {line.split()[1]}", body, token),
-        "a query": front.ask(f"{line}?text=bye", body, token),
-        "an empty query": front.ask(f"{line}?", body, token),
-        "another type": front.ask(line, body, token, head=("Content-Type: text/plain",)),
-        "encoded": front.ask(line, body, token, head=("Content-Encoding: gzip",)),
-        "a wrong digest": front.ask(line, body, token, head=(f"Content-Digest: sha-256=:{'A' * 43}=:",)),
-    }
-    if front.whole:
-        loose = str(front.world.permit(f"loose {next(NUMBERS)}")["token"])
-        asked |= {
-            "a changed body": front.ask(line, b'{"text":"hell"}', token),
-            "a longer body": front.ask(line, body + b" ", token),
-            "no request named": front.ask(line, body, loose),
-        }
-    plain = {
-        "none": (401, "txn-token-absent"),
-        "two": (401, "txn-token-count"),
-        "two in one": (401, "txn-token-count"),
-        "an access token": (401, "token-kind"),
-        "another signature": (401, "token-unproven"),
-        "a stranger's": (401, "token-claims"),
-        "an endpoint of nobody": (403, "endpoint-unknown"),
-        "another method": (403, "endpoint-unknown"),
-        "a query": (400, "query-not-covered"),
-        "an empty query": (400, "query-not-covered"),
-        "another type": (415, "other-content-type"),
-        "encoded": (415, "content-encoded"),
-        "a wrong digest": (400, "content-digest"),
-        "a changed body": (403, "other-content"),
-        "a longer body": (403, "other-content"),
-        "no request named": (403, "digest-missing"),
-    }
-    found = {name: (told.status, told.error) for name, told in asked.items()}
-    assert found == {name: (status(front, plain[name][0]), plain[name][1]) for name in asked}
-    for told in asked.values():
-        (challenge,) = told.all("www-authenticate")
-        assert challenge.startswith("Taskbound error=")
-        assert 'domain="corp.example"' in challenge
-        if front.whole:
-            assert problem(told)["code"] == told.error
-    assert front.ran(token) == []
-    assert front.ask(line, body, token).status == 201  # nothing of all that used it up
 
 
 TARGETS = [
@@ -323,25 +263,6 @@ def test_no_socket_of_the_web_is_opened(front: Front) -> None:
     told = front.ask(line, body, token, head=("Connection: Upgrade", *head))
     assert told.status in {201, 403}  # as a plain request, or not at all
     assert [one for seen in front.ran(token) for one, _ in lowered(seen.headers) if one == "upgrade"] == []
-
-
-def test_of_requests_that_come_at_once_one_passes(front: Front) -> None:
-    line, body, token = front.permitted()
-    ready = threading.Barrier(8)
-    told: list[Told] = []
-
-    def ask() -> None:
-        ready.wait()
-        told.append(front.ask(line, body, token))
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert len(front.ran(token)) == 1
-    assert sorted(one.status == 201 for one in told) == [False] * 7 + [True]
-    assert {one.error for one in told} <= {"", "outcome-not-known", "still-at-it"}
 
 
 @pytest.mark.parametrize("word", ["broken", "cut"])

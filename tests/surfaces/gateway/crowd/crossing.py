@@ -71,18 +71,17 @@ class _Side:
         self.task, self.token, self.pipe_task, self.pipe = task, token, pipe_task, pipe
 
 
-async def interleave(folder: Path, count: int, seed: int, *, crosses: int = 0, before: str = "") -> Told:
+async def interleave(folder: Path, count: int, seed: int, *, before: str = "") -> Told:
     """Play so many rounds; what does not hold is raised.
 
     Args:
         folder: An empty one.
         count: Rounds.
         seed: Of all chance.
-        crosses: Each so-manieth call of a server is answered with another's text: to be found.
         before: Run in the front's process first: a fault to be found.
     """
     async with (
-        ground(folder, _AGENTS, seed=seed, longest=4.0, crosses=crosses) as place,
+        ground(folder, _AGENTS, seed=seed, longest=4.0) as place,
         front(place, before=PATIENT_FRONT + before) as there,
         AsyncExitStack() as stack,
     ):

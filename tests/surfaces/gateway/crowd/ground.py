@@ -110,7 +110,6 @@ async def ground(
     *,
     seed: int = 1,
     longest: float = 10.0,
-    crosses: int = 0,
     lingers: bool = False,
 ) -> AsyncIterator[Ground]:
     """A daemon of these agents; nobody has a task yet."""
@@ -123,7 +122,7 @@ async def ground(
     pid = place.status().pid
     try:
         async with place.far.http:
-            near = slow(seed=seed, longest=longest, log=log, crosses=crosses, lingers=lingers)
+            near = slow(seed=seed, longest=longest, log=log, lingers=lingers)
             await place.pin("near", near)
             await place.pin("far", [place.far.http.url])
             place.settle_in()

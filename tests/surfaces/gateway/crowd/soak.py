@@ -85,8 +85,6 @@ class Plan:
     """Seconds for one call."""
     leaving: float = 30.0
     """Seconds in which everything is gone after its task has ended."""
-    before: str = ""
-    """A fault in the front that is to be found."""
     lingers: bool = False
     seed: int = 1
 
@@ -114,7 +112,7 @@ async def crowd(folder: Path, plan: Plan) -> Witnessed:
     agents = [_HTTP_AGENT, *(f"pipe-{one}" for one in range(plan.pipes))]
     async with (
         ground(folder, agents, seed=plan.seed, longest=20.0, lingers=plan.lingers) as place,
-        front(place, before=PATIENT_FRONT + plan.before) as there,
+        front(place, before=PATIENT_FRONT) as there,
     ):
         place.far.resets = plan.resets
         here = _Crowd(place, there, plan)
