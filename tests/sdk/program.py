@@ -14,15 +14,9 @@ from typing import Any
 
 import msgspec
 
+from taskbound.wire import identity
 from taskbound.wire.audit import ExportAudit, ExportPage
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    RegisterAgent,
-    RegisterPerson,
-    TestMonitor,
-)
 from taskbound.wire.task import ListTasks, SaveTemplate, TaskRow, TaskRows
 from taskbound.wire.tool import AddUpstream, ServerSpec
 from taskbound.wiring.home import find_socket, make_home
@@ -112,9 +106,9 @@ def settled(folder: Path, program: Path = EXAMPLE) -> Iterator[Settled]:
         monitor = folder / "monitor"
         grants = scope(found.file)
         with client(found.socket) as one:
-            one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
+            one.ask(identity.RegisterPerson(name="alice", uid=os.geteuid()), Done)
             one.ask(AddUpstream(spec=spec, definitions=definitions), Done)
-            order = RegisterAgent(
+            order = identity.RegisterAgent(
                 name=AGENT,
                 owner="alice",
                 approvers=("alice",),
@@ -122,9 +116,9 @@ def settled(folder: Path, program: Path = EXAMPLE) -> Iterator[Settled]:
                 ceiling=raw(grants),
             )
             one.ask(order, Done)
-            one.ask(TestMonitor(name=AGENT), Done)
+            one.ask(identity.TestMonitor(name=AGENT), Done)
             code = json.loads(monitor.read_bytes().splitlines()[-1])["code"]
-            one.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
-            one.ask(ActivateAgent(name=AGENT), Done)
+            one.ask(identity.AcknowledgeMonitor(name=AGENT, code=code), Done)
+            one.ask(identity.ActivateAgent(name=AGENT), Done)
             one.ask(SaveTemplate(name="notes", scope=raw(grants), seconds=600), Done)
         yield found

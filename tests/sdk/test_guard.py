@@ -12,16 +12,7 @@ import pytest
 from taskbound.core.action import canonical
 from taskbound.core.task import TaskEvent
 from taskbound.flows.decision.settlement import PERMIT_LIFE
-from taskbound.sdk.guard import flow
-from taskbound.sdk.guard.errors import (
-    NoClientError,
-    PermitOverError,
-    RefusedError,
-    RepeatedError,
-    ResultWithheldError,
-    SignatureError,
-    UnpinnedToolError,
-)
+from taskbound.sdk.guard import errors, flow
 from taskbound.sdk.guard.guarded import guard
 from tests.sdk.noted import FUNCTIONS, fail, note, note_later, ran
 from tests.sdk.notes import async_client_at, client_at, noting, outcomes, within
@@ -70,10 +61,10 @@ async def test_a_refusal_says_why_and_what_may_be_done_and_nothing_runs(tmp_path
             with client_at(place):
                 note("else")
 
-        with pytest.raises(RefusedError, match="outside-scope") as caught:
+        with pytest.raises(errors.RefusedError, match="outside-scope") as caught:
             await within(work)
         error = caught.value
-        assert (type(error), error.code, error.tool) == (RefusedError, "outside-scope", "notes__note")
+        assert (type(error), error.code, error.tool) == (errors.RefusedError, "outside-scope", "notes__note")
         assert error.reasons
         assert error.remedy
         assert error.action.startswith("act_")
@@ -132,7 +123,7 @@ async def test_a_tool_that_nobody_pinned_is_an_error_with_the_file_to_pin_it_by(
             with client_at(place):
                 scratch("x")
 
-        with pytest.raises(UnpinnedToolError) as caught:
+        with pytest.raises(errors.UnpinnedToolError) as caught:
             await within(work)
         assert caught.value.code == "unknown-tool"
         (told,) = json.loads(caught.value.tool_file)
@@ -152,7 +143,7 @@ async def test_law_2_a_function_that_was_changed_since_it_was_pinned_does_not_ru
             with client_at(place):
                 changed("x")
 
-        with pytest.raises(UnpinnedToolError, match="another definition") as caught:
+        with pytest.raises(errors.UnpinnedToolError, match="another definition") as caught:
             await within(work)
         assert caught.value.code == "other-definition"
         assert ran == []
@@ -166,10 +157,10 @@ async def test_law_7_a_key_runs_once_and_says_then_what_became_of_it(tmp_path: P
             with client_at(place):
                 once = note.using(idempotency_key="monday")
                 assert once("hello") == "noted hello"
-                with pytest.raises(RepeatedError) as caught:
+                with pytest.raises(errors.RepeatedError) as caught:
                     once("hello")
                 assert (caught.value.code, caught.value.state) == ("action-repeated", "succeeded")
-                with pytest.raises(RefusedError) as other:
+                with pytest.raises(errors.RefusedError) as other:
                     once("more")
                 assert other.value.code == "key-reused"
                 note("hello")
@@ -190,10 +181,10 @@ async def test_a_result_is_withheld_when_the_task_ended_while_the_function_ran(t
             return text
 
         async with async_client_at(place):
-            with pytest.raises(ResultWithheldError) as caught:
+            with pytest.raises(errors.ResultWithheldError) as caught:
                 await slow("hello")
             assert caught.value.action.startswith("act_")
-            with pytest.raises(RefusedError) as after:
+            with pytest.raises(errors.RefusedError) as after:
                 await slow("hello")
         assert after.value.code == "task-ended"
 
@@ -203,7 +194,7 @@ async def test_without_a_task_nothing_runs(tmp_path: Path) -> None:
         (task,) = {one["task"] for one in place.world.events("task-started")}
         place.world.tasks.end("default", task, TaskEvent.COMPLETE, ANN, reason="done")
         async with async_client_at(place):
-            with pytest.raises(RefusedError, match="no task") as caught:
+            with pytest.raises(errors.RefusedError, match="no task") as caught:
                 await note_later("hello")
         assert caught.value.code == "no-task"
         assert ran == []
@@ -216,7 +207,7 @@ async def test_a_permit_whose_time_is_over_runs_nothing_and_is_given_back(
     async with noting(tmp_path) as place:
         monkeypatch.setattr(flow, "awake", lambda: 1e12)  # a process that was stopped behind its permit
         async with async_client_at(place):
-            with pytest.raises(PermitOverError, match="time was over"):
+            with pytest.raises(errors.PermitOverError, match="time was over"):
                 await note_later("hello")
         assert ran == []
         assert outcomes(place.world) == ["not-sent"]
@@ -258,24 +249,24 @@ async def test_calls_that_overlap_in_one_loop_each_get_their_own_answer(tmp_path
 
 
 def test_a_call_without_a_client_is_refused() -> None:
-    with pytest.raises(NoClientError, match="notes__note"):
+    with pytest.raises(errors.NoClientError, match="notes__note"):
         note("hello")
 
 
 async def test_what_blocks_and_what_is_awaited_are_not_taken_for_each_other(tmp_path: Path) -> None:
     async with noting(tmp_path) as place:
-        with pytest.raises(SignatureError, match="Client"):
+        with pytest.raises(errors.SignatureError, match="Client"):
             client_at(place).guard(note_later.__wrapped__)
-        with pytest.raises(SignatureError, match="Client"):
+        with pytest.raises(errors.SignatureError, match="Client"):
             async_client_at(place).guard(note.__wrapped__)
         async with async_client_at(place):
-            with pytest.raises(SignatureError, match="Client"):
+            with pytest.raises(errors.SignatureError, match="Client"):
                 note("hello")
         assert place.world.events("action-decided") == []
 
 
 def test_a_generator_is_not_guarded() -> None:
-    with pytest.raises(SignatureError, match="iterated"):
+    with pytest.raises(errors.SignatureError, match="iterated"):
 
         @guard
         def each(text: str) -> Generator[str, None, None]:
@@ -298,7 +289,7 @@ async def test_what_is_still_to_run_is_no_result(tmp_path: Path) -> None:
             with client_at(place):
                 hidden("x")
 
-        with pytest.raises(SignatureError, match="still to run"):
+        with pytest.raises(errors.SignatureError, match="still to run"):
             await within(work)
         assert ran == []
         assert outcomes(place.world) == ["unknown"]

@@ -14,20 +14,9 @@ from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.token.revoking import revoke_token
+from taskbound.sdk.guard import errors
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.errors import (
-    CallUndecidedError,
-    HeldError,
-    HoldDeniedError,
-    NarrowedError,
-    NoTaskHereError,
-    OutcomeUntoldError,
-    RefusedError,
-    RepeatedError,
-    ResultWithheldError,
-    UnpinnedToolError,
-)
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError, PlainHttpError
 from taskbound.sdk.guard.proof import Proof
@@ -71,10 +60,10 @@ def test_what_is_awaited_is_asked_for_over_http_too(tmp_path: Path, monkeypatch:
 def test_a_refusal_says_why_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def work(one: Distant) -> None:
         with one.client():
-            with pytest.raises(RefusedError) as caught:
+            with pytest.raises(errors.RefusedError) as caught:
                 note("else")
             error = caught.value
-            assert (type(error), error.code) == (RefusedError, "outside-scope")
+            assert (type(error), error.code) == (errors.RefusedError, "outside-scope")
             assert error.reasons
             assert error.remedy
             assert error.action.startswith("act_")
@@ -84,7 +73,7 @@ def test_a_refusal_says_why_over_http(tmp_path: Path, monkeypatch: pytest.Monkey
                 """Scratch."""
                 return text
 
-            with pytest.raises(UnpinnedToolError) as unpinned:
+            with pytest.raises(errors.UnpinnedToolError) as unpinned:
                 scratch("x")
             assert '"name": "scratch"' in unpinned.value.tool_file
 
@@ -94,7 +83,7 @@ def test_a_refusal_says_why_over_http(tmp_path: Path, monkeypatch: pytest.Monkey
                 ran.append(text)
                 return text
 
-            with pytest.raises(UnpinnedToolError, match="another definition"):
+            with pytest.raises(errors.UnpinnedToolError, match="another definition"):
                 changed("x")
         assert ran == []
         assert outcomes(one.world) == ["not-sent"]
@@ -125,7 +114,7 @@ def test_a_held_call_says_what_people_are_asked_and_goes_on_with_their_answer(
 
     def work(one: Distant) -> None:
         with one.client():
-            with pytest.raises(HeldError) as caught:
+            with pytest.raises(errors.HeldError) as caught:
                 note("hello")
             assert caught.value.approval == people.approval(caught.value.action).question.id
             assert f"is waiting for approval by finance: {caught.value.approval}, until " in str(caught.value)
@@ -141,7 +130,7 @@ def test_a_held_call_says_what_people_are_asked_and_goes_on_with_their_answer(
             assert found == ["noted hello"]
             assert outcomes(one.world) == ["succeeded"]
         else:
-            assert [type(each) for each in found] == [HoldDeniedError], found
+            assert [type(each) for each in found] == [errors.HoldDeniedError], found
             assert ran == []
         assert len(one.world.events("approval-asked")) == 1
 
@@ -155,10 +144,10 @@ def test_what_people_said_no_to_before_is_refused_at_once_however_long_one_would
 
     def work(one: Distant) -> None:
         with one.client():
-            with pytest.raises(HeldError):
+            with pytest.raises(errors.HeldError):
                 note("hello")
             people.say(one.place, AnswerKind.DENY)
-        with one.client(wait=30), pytest.raises(HoldDeniedError) as caught:
+        with one.client(wait=30), pytest.raises(errors.HoldDeniedError) as caught:
             note("hello")
         assert caught.value.code == "approval-denied"
         assert len(one.world.events("action-decided")) == 2
@@ -171,10 +160,10 @@ def test_less_runs_over_http_for_who_said_so(tmp_path: Path, monkeypatch: pytest
 
     def work(one: Distant) -> None:
         with one.client():
-            with pytest.raises(HeldError) as held:
+            with pytest.raises(errors.HeldError) as held:
                 spend(500)
             people.narrow(one.place, held.value.action, {"amount": 20})
-            with pytest.raises(NarrowedError) as caught:
+            with pytest.raises(errors.NarrowedError) as caught:
                 spend(500)
             assert caught.value.arguments == {"amount": 20}
             assert ran == []
@@ -189,7 +178,7 @@ def test_law_7_a_key_runs_once_over_http(tmp_path: Path, monkeypatch: pytest.Mon
         with one.client():
             once = note.using(idempotency_key="monday")
             once("hello")
-            with pytest.raises(RepeatedError) as caught:
+            with pytest.raises(errors.RepeatedError) as caught:
                 once("hello")
             assert caught.value.state == "succeeded"
         assert len(ran) == 1
@@ -249,7 +238,7 @@ def test_a_task_that_ends_while_the_function_runs_withholds_its_result(
             one.world.tasks.end("default", one.task, TaskEvent.COMPLETE, ANN, reason="done")
             return text
 
-        with one.client(), pytest.raises((ResultWithheldError, OutcomeUntoldError)):
+        with one.client(), pytest.raises((errors.ResultWithheldError, errors.OutcomeUntoldError)):
             slow("hello")
         assert outcomes(one.world) != ["succeeded"]
 
@@ -282,7 +271,10 @@ def test_law_7_a_permit_whose_answer_was_lost_runs_nothing_and_is_given_back(
 ) -> None:
     def work(one: Distant) -> None:
         with one.client():
-            with losing(ActionPermitted) as lost, pytest.raises(CallUndecidedError, match="nothing was done"):
+            with (
+                losing(ActionPermitted) as lost,
+                pytest.raises(errors.CallUndecidedError, match="nothing was done"),
+            ):
                 note("hello")
             assert lost
             assert ran == []
@@ -299,9 +291,9 @@ def test_nothing_is_said_of_a_permit_under_a_key_of_the_callers_own(
     def work(one: Distant) -> None:
         once = note.using(idempotency_key="monday")
         with one.client():
-            with losing(ActionPermitted), pytest.raises(CallUndecidedError, match="was lost"):
+            with losing(ActionPermitted), pytest.raises(errors.CallUndecidedError, match="was lost"):
                 once("hello")
-            with pytest.raises(RepeatedError) as caught:
+            with pytest.raises(errors.RepeatedError) as caught:
                 once("hello")
         assert caught.value.state == "permitted"
         assert ran == []
@@ -386,7 +378,7 @@ def test_over_the_network_task_and_proof_are_said() -> None:
         (Told(origin="https://a.example", proof=proof), "no task"),
         (Told(origin="https://a.example", task="tsk_1"), "nothing proves"),
     ):
-        with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(NoTaskHereError, match=words):
+        with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(errors.NoTaskHereError, match=words):
             note("hello")
 
 

@@ -10,13 +10,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.task import TaskEvent, TaskState
-from taskbound.sdk.guard.errors import (
-    NoTaskHereError,
-    OutcomeUntoldError,
-    RefusedError,
-    TaskNotEndedError,
-    TaskNotStartedError,
-)
+from taskbound.sdk.guard import errors
 from taskbound.sdk.guard.flow import drive
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError
 from taskbound.sdk.guard.proof import SubjectToken, UnreadableProofError
@@ -75,7 +69,7 @@ def test_a_task_is_started_for_a_person_and_ends_with_its_block(starting: Callab
         assert kept is not None
         assert task.deadline == kept.deadline // 1_000_000 * 1_000_000
         assert ends(one) == [("completed", "agent:coder", "")]
-        with client, pytest.raises(NoTaskHereError):
+        with client, pytest.raises(errors.NoTaskHereError):
             note("behind it")
         assert ran == [("hello", None)]
 
@@ -118,7 +112,7 @@ def test_a_block_within_or_beside_another_is_refused(starting: Callable[..., Non
         client = one.client()
         with (
             client.task("keep notes", template="notes"),
-            pytest.raises(TaskNotStartedError),
+            pytest.raises(errors.TaskNotStartedError),
             client.task("more notes", template="notes"),
         ):
             pass
@@ -132,7 +126,7 @@ def test_an_awaited_block_within_another_is_refused_too(starting: Callable[..., 
         async def story() -> None:
             client = one.async_client()
             async with client.task("keep notes", template="notes"):
-                with pytest.raises(TaskNotStartedError):
+                with pytest.raises(errors.TaskNotStartedError):
                     async with client.task("more notes", template="notes"):
                         pytest.fail("nothing runs")
             await client.close()
@@ -153,7 +147,7 @@ def test_law_7_what_came_of_an_action_of_the_task_before_is_said_to_be_untold(
         action = one.world.events("action-decided")[-1]["action"]
         with client.task("more notes", template="notes"):
             held, web = vars(client)["_afar"], vars(client)["_web"]
-            with pytest.raises(OutcomeUntoldError) as caught:
+            with pytest.raises(errors.OutcomeUntoldError) as caught:
                 drive(held.tell(action, "succeeded"), web.perform)
         assert caught.value.over
 
@@ -180,7 +174,7 @@ def test_a151_a_text_alone_or_one_that_is_over_starts_nothing_and_leaves_a_recor
 ) -> None:
     def work(one: Starting) -> None:
         client = one.client(subject=made(one))
-        with pytest.raises(TaskNotStartedError) as caught, client.task("keep notes", template="notes"):
+        with pytest.raises(errors.TaskNotStartedError) as caught, client.task("keep notes", template="notes"):
             pytest.fail("nothing runs")
         assert one.begun() == []
         assert "subject=" in caught.value.advice
@@ -203,15 +197,21 @@ def test_over_the_network_a_task_is_made_of_a_template(starting: Callable[..., N
     def work(one: Starting) -> None:
         orders: list[Any] = [{"scope": {"grants": []}}, {"scope": {"grants": []}, "template": "notes"}, {}]
         for told in orders:
-            with pytest.raises(TaskNotStartedError, match="template"), one.client().task("why", **told):
+            with (
+                pytest.raises(errors.TaskNotStartedError, match="template"),
+                one.client().task("why", **told),
+            ):
                 pytest.fail("nothing runs")
         evidence = ["ticket:jira:PAY-7"]
         with (
-            pytest.raises(TaskNotStartedError, match="by a person"),
+            pytest.raises(errors.TaskNotStartedError, match="by a person"),
             one.client().task("why", template="notes", evidence=evidence),
         ):
             pytest.fail("nothing runs")
-        with pytest.raises(TaskNotStartedError, match="none"), one.client().task("why", template="none"):
+        with (
+            pytest.raises(errors.TaskNotStartedError, match="none"),
+            one.client().task("why", template="none"),
+        ):
             pytest.fail("nothing runs")
         assert one.begun() == []
 
@@ -222,7 +222,7 @@ def test_what_a_person_may_not_start_their_agent_does_not(starting: Callable[...
     rule = '@id("house:none") forbid (principal, action == Taskbound::Action::"task:start", resource);'
 
     def work(one: Starting) -> None:
-        with pytest.raises(TaskNotStartedError), one.client().task("why", template="notes"):
+        with pytest.raises(errors.TaskNotStartedError), one.client().task("why", template="notes"):
             pytest.fail("nothing runs")
         assert one.begun() == []
         (refused,) = one.world.events("operation-refused")
@@ -313,7 +313,7 @@ def test_a_task_that_a_person_ended_or_paused_meanwhile_is_over_with_the_block(
     def work(one: Starting) -> None:
         with one.client().task("keep notes", template="notes") as task:
             one.world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="enough")
-            with pytest.raises((RefusedError, NoTokenError)):
+            with pytest.raises((errors.RefusedError, NoTokenError)):
                 note("late")
         assert one.states()[task.id] is TaskState.REVOKED
         client = one.client()
@@ -337,7 +337,7 @@ def test_a_rule_may_keep_agents_from_ending_their_tasks_and_the_block_says_so(
 
     def work(one: Starting) -> None:
         with (
-            pytest.raises(TaskNotEndedError, match="operation-forbidden"),
+            pytest.raises(errors.TaskNotEndedError, match="operation-forbidden"),
             one.client().task("keep notes", template="notes"),
         ):
             pass
@@ -394,7 +394,7 @@ def test_a_part_is_handed_to_another_agent_which_starts_its_own_task_beneath(
         with coder.task("keep notes", template="notes") as above:
             text = coder.hand_to("helper")
             subject = SubjectToken(read=lambda: text)
-            with pytest.raises(NoTaskHereError), one.client(task=above.id).task("x"):
+            with pytest.raises(errors.NoTaskHereError), one.client(task=above.id).task("x"):
                 one.client(origin="", task=above.id).hand_to("helper")
             helper = one.client(proof=one.one.proof("helper"), subject=subject)
             with helper.task("a part", template="notes") as part:
@@ -419,7 +419,7 @@ def test_a151_what_was_handed_to_one_agent_another_one_gets_nothing_for(
         with coder.task("keep notes", template="notes"):
             text = coder.hand_to("helper")
             other = one.client(proof=one.one.proof("other"), subject=SubjectToken(read=lambda: text))
-            with pytest.raises(TaskNotStartedError), other.task("a part", template="notes"):
+            with pytest.raises(errors.TaskNotStartedError), other.task("a part", template="notes"):
                 pytest.fail("nothing runs")
             with pytest.raises(NoTokenError):
                 coder.hand_to("coder")
@@ -438,7 +438,7 @@ def test_a151_a_token_of_its_own_task_begins_no_other_one_and_ends_none(
             text = coder.hand_to("helper")
             again = one.client(subject=SubjectToken(read=lambda: text))
             with (
-                pytest.raises(TaskNotStartedError, match="own task"),
+                pytest.raises(errors.TaskNotStartedError, match="own task"),
                 again.task("a part", template="notes"),
             ):
                 pytest.fail("nothing runs")

@@ -10,12 +10,7 @@ import pytest
 from taskbound.core.approval import AnswerKind
 from taskbound.core.identity.proof import parse_request_key
 from taskbound.core.task import Holds
-from taskbound.sdk.guard.errors import (
-    HeldError,
-    HoldDeniedError,
-    HoldOverError,
-    NarrowedError,
-)
+from taskbound.sdk.guard import errors
 from tests.sdk.noted import note, note_later, ran, spend
 from tests.sdk.notes import async_client_at, client_at, held_world, noting, outcomes, within
 from tests.surfaces.api.test_operations import Station
@@ -34,7 +29,7 @@ async def test_a_held_call_says_what_people_are_asked_and_goes_on_when_it_is_cal
 
         def work() -> str:
             with client:
-                with pytest.raises(HeldError) as caught:
+                with pytest.raises(errors.HeldError) as caught:
                     note("hello")
                 error = caught.value
                 assert error.approval == people.approval(error.action).question.id
@@ -55,7 +50,7 @@ async def test_nobody_waits_for_a_time_that_is_none(tmp_path: Path, wait: float)
     async with noting(tmp_path, world=world) as place:
 
         def work() -> None:
-            with client_at(place), pytest.raises(HeldError):
+            with client_at(place), pytest.raises(errors.HeldError):
                 note.using(wait=wait)("hello")
 
         await within(work)
@@ -70,7 +65,7 @@ async def test_what_is_held_is_gone_on_with_by_another_program_where_its_task_sa
     async with noting(tmp_path, world=world) as place:
 
         def first() -> str:
-            with client_at(place), pytest.raises(HeldError) as caught:
+            with client_at(place), pytest.raises(errors.HeldError) as caught:
                 note("hello")
             return caught.value.action
 
@@ -80,7 +75,7 @@ async def test_what_is_held_is_gone_on_with_by_another_program_where_its_task_sa
                 with client_at(place):
                     return note("hello")
             assert people.state(action) == ("withdrawn", "withdrawn")
-            with client_at(place), pytest.raises(HeldError) as caught:
+            with client_at(place), pytest.raises(errors.HeldError) as caught:
                 note("hello")
             return "" if caught.value.action != action else "the first one's question"
 
@@ -125,7 +120,7 @@ async def test_a_denial_is_an_error_of_its_own(tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(work())
         await asked(place)
         people.say(place, AnswerKind.DENY)
-        with pytest.raises(HoldDeniedError, match="does not run") as caught:
+        with pytest.raises(errors.HoldDeniedError, match="does not run") as caught:
             await waiting
         assert caught.value.code == "approval-denied"
         assert caught.value.approval
@@ -146,7 +141,7 @@ async def test_a_question_that_is_withdrawn_is_over(tmp_path: Path) -> None:
             "default", people.approval(people.held()).question.id, ANN, reason="not today"
         )
         place.daemon.tell_held(told)
-        with pytest.raises(HoldOverError, match="not today") as caught:
+        with pytest.raises(errors.HoldOverError, match="not today") as caught:
             await waiting
         assert caught.value.code == "hold-over"
         assert ran == []
@@ -178,14 +173,14 @@ async def test_less_runs_for_who_said_so_and_is_an_error_for_who_did_not(tmp_pat
     async with noting(tmp_path, world=world) as place:
 
         def held() -> str:
-            with pytest.raises(HeldError) as caught:
+            with pytest.raises(errors.HeldError) as caught:
                 spend(500)
             return caught.value.action
 
         def work() -> int:
             with client_at(place, wait=0):
                 people.narrow(place, held(), {"amount": 20})
-                with pytest.raises(NarrowedError) as caught:
+                with pytest.raises(errors.NarrowedError) as caught:
                     spend(500)
                 assert caught.value.arguments == {"amount": 20}
                 assert caught.value.changed == (("amount", "500", "20"),)
@@ -205,7 +200,7 @@ async def test_what_runs_instead_has_a_key_of_its_own_that_may_be_one(tmp_path: 
         def work() -> int:
             again = spend.using(narrowed=True, idempotency_key=key)
             with client_at(place):
-                with pytest.raises(HeldError) as caught:
+                with pytest.raises(errors.HeldError) as caught:
                     again(500)
                 people.narrow(place, caught.value.action, {"amount": 20})
                 return again(500)

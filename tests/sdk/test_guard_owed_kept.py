@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 
 from taskbound.core.approval import AnswerKind
-from taskbound.sdk.guard import near
+from taskbound.sdk.guard import errors, near
 from taskbound.sdk.guard import owed as owed_module
 from taskbound.sdk.guard.async_client import AsyncClient
-from taskbound.sdk.guard.errors import (
-    HoldDeniedError,
-    OtherLoopError,
-    OutcomeUntoldError,
-    ResultWithheldError,
-)
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.near import Listen
 from taskbound.sdk.guard.owed import Debt
@@ -77,7 +71,7 @@ async def test_who_has_heard_that_an_outcome_is_untold_does_not_hear_it_again(
                 return text
 
             away = answering((Released,), BUSY)
-            with pytest.raises(OutcomeUntoldError, match="too much") as caught:
+            with pytest.raises(errors.OutcomeUntoldError, match="too much") as caught:
                 last("x")
             away.__exit__(None, None, None)
             assert not caught.value.over
@@ -101,7 +95,7 @@ async def test_an_outcome_that_could_not_be_told_in_time_is_told_once_it_can_be(
             vars(client)["_link"]._client.close()  # noqa: SLF001 - the daemon is away for a while
             return text
 
-        with pytest.raises(OutcomeUntoldError):
+        with pytest.raises(errors.OutcomeUntoldError):
             await last("x")
         monkeypatch.setattr(near, "GRACE", 5.0)
         place.path.with_suffix(".away").rename(place.path)
@@ -213,7 +207,7 @@ async def test_nothing_is_owed_of_what_people_said_no_to(tmp_path: Path) -> None
         while not place.world.events("approval-asked"):
             await others()
         people.say(place, AnswerKind.DENY)
-        with pytest.raises(HoldDeniedError):
+        with pytest.raises(errors.HoldDeniedError):
             await call
         assert owed(client) == 0
 
@@ -228,7 +222,7 @@ async def test_nothing_is_owed_of_what_is_recorded_and_withheld(tmp_path: Path) 
             ended(place)
             return text
 
-        with pytest.raises(ResultWithheldError):
+        with pytest.raises(errors.ResultWithheldError):
             await last("x")
         assert owed(client) == 0
         await client.close()
@@ -245,7 +239,7 @@ async def test_nothing_is_owed_of_what_will_never_be_heard(tmp_path: Path) -> No
             gone(client)
             return text
 
-        with pytest.raises(OutcomeUntoldError, match="no open permit") as caught:
+        with pytest.raises(errors.OutcomeUntoldError, match="no open permit") as caught:
             await last("x")
         assert caught.value.over
         assert owed(client) == 0
@@ -344,7 +338,7 @@ async def test_an_asyncio_client_waits_for_its_end_as_long_as_an_outcome_is_told
             await client.close()
         monkeypatch.setattr(near, "GRACE", 0.2)
         client = await owing()
-        untold = pytest.raises(OutcomeUntoldError, match="was closed before")
+        untold = pytest.raises(errors.OutcomeUntoldError, match="was closed before")
         with answering((Released, Withheld), BUSY), untold as caught:
             await client.close()
         assert caught.value.outcome == "succeeded"
@@ -374,7 +368,7 @@ async def test_another_loop_tells_nothing_and_the_own_one_does(tmp_path: Path) -
         client._owed._leave(question)  # noqa: SLF001 - as a call that is over does
 
         async def elsewhere() -> None:
-            with pytest.raises(OtherLoopError):
+            with pytest.raises(errors.OtherLoopError):
                 await note_later("more")
             async with client._owed.settled(None):  # noqa: SLF001 - a block's end
                 await others()
@@ -440,7 +434,7 @@ async def test_what_an_asyncio_client_could_not_tell_is_said_when_it_is_closed(t
         await left(client, "x")
         gone(client)
         current.reset(token)
-        with pytest.raises(OutcomeUntoldError, match="succeeded") as caught:
+        with pytest.raises(errors.OutcomeUntoldError, match="succeeded") as caught:
             await client.close()
         assert caught.value.over
         await client.close()  # it was said
@@ -468,7 +462,7 @@ async def test_all_that_could_not_be_told_is_said_also_beside_an_error_of_a_bloc
                 raise KeyError
             assert [note.count("could not be told") for note in caught.value.__notes__] == [1, 1, 1]
             owes("act_4", "act_5")
-            with pytest.raises(OutcomeUntoldError, match="act_4") as last:
+            with pytest.raises(errors.OutcomeUntoldError, match="act_4") as last:
                 client.close()
             assert ["act_5" in note for note in last.value.added_notes()] == [True]
 

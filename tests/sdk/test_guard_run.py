@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 
 from taskbound.sdk import fresh
-from taskbound.sdk.guard.errors import (
-    DecisionAlteredError,
-    PermitOverError,
-    RefusedError,
-    SignatureError,
-)
+from taskbound.sdk.guard import errors
 from taskbound.sdk.guard.guarded import Guarded, guard
 from taskbound.sdk.guard.shape import UnwritableArgumentError
 from taskbound.surfaces.api.server.socket import SocketServer
@@ -83,7 +78,7 @@ async def test_law_7_a_payment_that_timed_out_is_not_made_again_before_somebody_
             with client_at(place):
                 with pytest.raises(TimeoutError):
                     pay("x")
-                with pytest.raises(RefusedError) as caught:
+                with pytest.raises(errors.RefusedError) as caught:
                     pay("x")
                 return caught.value.code
 
@@ -93,7 +88,7 @@ async def test_law_7_a_payment_that_timed_out_is_not_made_again_before_somebody_
 
 @pytest.mark.parametrize("failed", [KeyboardInterrupt, (ValueError, "ValueError"), BaseException])
 def test_only_errors_say_that_nothing_was_done(failed: Any) -> None:
-    with pytest.raises(SignatureError, match="nothing was done"):
+    with pytest.raises(errors.SignatureError, match="nothing was done"):
         guard(server="notes", failed=failed)
 
 
@@ -113,7 +108,7 @@ async def test_what_is_under_way_when_a_function_returns_is_not_told_as_failed_w
     under_way: list[asyncio.Future[None]] = []
     async with noting(tmp_path) as place:
         async with async_client_at(place):
-            with pytest.raises(SignatureError, match="still to run"):
+            with pytest.raises(errors.SignatureError, match="still to run"):
                 await hidden("x")
         await under_way[0]
         assert ran == ["x"]
@@ -186,7 +181,7 @@ async def test_law_2_what_is_another_value_once_it_is_read_back_is_not_even_aske
 
 
 async def test_law_2_what_is_another_value_than_was_decided_does_not_run(tmp_path: Path) -> None:
-    told = await paid(tmp_path, pay_later, Later(5, "change"), DecisionAlteredError)
+    told = await paid(tmp_path, pay_later, Later(5, "change"), errors.DecisionAlteredError)
     assert told == ["decided", "not-sent"]
     assert made == [5, 5, 5]
 
@@ -225,7 +220,7 @@ async def test_law_2_a_permit_that_a_machine_slept_through_runs_nothing(
     async with noting(tmp_path) as place:
         Sleeping(monkeypatch, Permitted)
         async with async_client_at(place):
-            with pytest.raises(PermitOverError):
+            with pytest.raises(errors.PermitOverError):
                 await note_later("hello")
         assert ran == []
         assert outcomes(place.world) == ["not-sent"]
@@ -236,7 +231,7 @@ def test_law_2_a_permit_that_a_machine_slept_through_runs_nothing_over_http(
 ) -> None:
     def work(one: Distant) -> None:
         Sleeping(monkeypatch, ActionPermitted)
-        with one.client(), pytest.raises(PermitOverError):
+        with one.client(), pytest.raises(errors.PermitOverError):
             note("hello")
         assert ran == []
         assert outcomes(one.world) == ["not-sent"]
@@ -265,5 +260,5 @@ undescribed.__doc__ = "\ud800"  # Python 3.13 compiles no such docstring
 
 @pytest.mark.parametrize("function", [infinite, beyond, halved, undescribed])
 def test_what_no_tool_file_can_say_is_refused_where_the_function_is_defined(function: Any) -> None:
-    with pytest.raises(SignatureError, match="can't be pinned"):
+    with pytest.raises(errors.SignatureError, match="can't be pinned"):
         guard(server="notes", effect="write")(function)

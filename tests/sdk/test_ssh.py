@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.sdk.ssh import (
-    BadSshCredentialError,
-    SameHostError,
-    is_of_host,
-    parse_hosts,
-    render_files,
-    render_variables,
-)
+from taskbound.sdk import ssh
 from taskbound.sdk.wish import TaskCredential
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEf9"
@@ -41,25 +34,25 @@ def credential(
 
 
 def test_what_has_a_certificate_or_a_key_of_ssh_is_of_a_host_and_nothing_else_is() -> None:
-    assert is_of_host(credential())
-    assert is_of_host(credential({"SSH_CERTIFICATE": "x"}, {}))
-    assert is_of_host(credential({}, SECRET))
-    assert is_of_host(credential(SECRET, {}))
-    assert is_of_host(credential({}, {"SSH_CERTIFICATE": "x"}))
-    assert not is_of_host(credential({"PGHOST": "db", "SSH_HOST": "x"}, {"PGPASSWORD": "x"}))
+    assert ssh.is_of_host(credential())
+    assert ssh.is_of_host(credential({"SSH_CERTIFICATE": "x"}, {}))
+    assert ssh.is_of_host(credential({}, SECRET))
+    assert ssh.is_of_host(credential(SECRET, {}))
+    assert ssh.is_of_host(credential({}, {"SSH_CERTIFICATE": "x"}))
+    assert not ssh.is_of_host(credential({"PGHOST": "db", "SSH_HOST": "x"}, {"PGPASSWORD": "x"}))
 
 
 def test_credentials_of_no_host_are_left_out() -> None:
     database = credential({"PGHOST": "db"}, {"PGPASSWORD": "x"}, "orders-db")
-    assert [one.name for one in parse_hosts([database, credential()])] == ["build-host"]
+    assert [one.name for one in ssh.parse_hosts([database, credential()])] == ["build-host"]
 
 
 @pytest.mark.parametrize("name", [*OPEN, "SSH_PRIVATE_KEY"])
 def test_one_that_lacks_a_part_is_refused(name: str) -> None:
     opens = {one: value for one, value in OPEN.items() if one != name}
     secret = {one: value for one, value in SECRET.items() if one != name}
-    with pytest.raises(BadSshCredentialError):
-        parse_hosts([credential(opens, secret)])
+    with pytest.raises(ssh.BadSshCredentialError):
+        ssh.parse_hosts([credential(opens, secret)])
 
 
 @pytest.mark.parametrize(
@@ -73,8 +66,8 @@ def test_one_that_lacks_a_part_is_refused(name: str) -> None:
     ],
 )
 def test_one_that_has_more_is_refused(opens: dict[str, str], secret: dict[str, str]) -> None:
-    with pytest.raises(BadSshCredentialError):
-        parse_hosts([credential(opens, secret)])
+    with pytest.raises(ssh.BadSshCredentialError):
+        ssh.parse_hosts([credential(opens, secret)])
 
 
 @pytest.mark.parametrize(
@@ -109,45 +102,45 @@ def test_one_that_has_more_is_refused(opens: dict[str, str], secret: dict[str, s
 def test_what_could_be_more_than_it_stands_for_is_refused_and_no_error_says_the_key(
     name: str, value: str
 ) -> None:
-    with pytest.raises(BadSshCredentialError) as refused:
-        parse_hosts([credential({**OPEN, name: value})])
+    with pytest.raises(ssh.BadSshCredentialError) as refused:
+        ssh.parse_hosts([credential({**OPEN, name: value})])
     assert "kanarienvogel" not in refused.value.message
 
 
 @pytest.mark.parametrize("value", ["10.0.0.7", "::1", "fe80::1", "a", "build-1.example"])
 def test_a_host_is_a_name_or_an_address(value: str) -> None:
-    assert parse_hosts([credential({**OPEN, "SSH_HOST": value})])[0].host == value
+    assert ssh.parse_hosts([credential({**OPEN, "SSH_HOST": value})])[0].host == value
 
 
 def test_two_of_one_target_would_have_one_name() -> None:
-    with pytest.raises(SameHostError):
-        parse_hosts([credential(), credential()])
+    with pytest.raises(ssh.SameHostError):
+        ssh.parse_hosts([credential(), credential()])
 
 
 def test_i11_no_file_and_no_variable_has_the_key() -> None:
-    hosts = parse_hosts([credential(), credential(target="other")])
+    hosts = ssh.parse_hosts([credential(), credential(target="other")])
     assert "kanarienvogel" not in repr(hosts)
-    assert "kanarienvogel" not in repr(render_files(FOLDER, hosts))
-    assert "kanarienvogel" not in repr(render_variables(FOLDER, hosts[:1]))
+    assert "kanarienvogel" not in repr(ssh.render_files(FOLDER, hosts))
+    assert "kanarienvogel" not in repr(ssh.render_variables(FOLDER, hosts[:1]))
 
 
 def test_what_a_variable_can_say_of_one_host_alone_is_not_said_of_two() -> None:
-    hosts = parse_hosts([credential(), credential(target="other")])
+    hosts = ssh.parse_hosts([credential(), credential(target="other")])
     both = {"SSH_AUTH_SOCK": f"{FOLDER}/agent", "SSH_CONFIG": f"{FOLDER}/config"}
-    assert render_variables(FOLDER, hosts) == both
+    assert ssh.render_variables(FOLDER, hosts) == both
     one = {"SSH_HOST": "build.example", "SSH_PORT": "2222", "SSH_USER": "deploy"}
-    assert render_variables(FOLDER, hosts[:1]) == both | one
+    assert ssh.render_variables(FOLDER, hosts[:1]) == both | one
 
 
 @pytest.mark.parametrize("path", ["/a b", '/a"', "/%h", "/${HOME}", "/a\nb", "relative", "/a\\b"])
 def test_a_folder_that_ssh_would_read_as_another_is_refused(path: str) -> None:
-    with pytest.raises(BadSshCredentialError):
-        render_files(Path(path), parse_hosts([credential()]))
+    with pytest.raises(ssh.BadSshCredentialError):
+        ssh.render_files(Path(path), ssh.parse_hosts([credential()]))
 
 
 def test_ssh_reads_of_the_configuration_what_it_is_to_do_for_each_host(tmp_path: Path) -> None:
-    hosts = parse_hosts([credential(), credential({**OPEN, "SSH_HOST": "::1"}, target="other")])
-    files = render_files(tmp_path, hosts)
+    hosts = ssh.parse_hosts([credential(), credential({**OPEN, "SSH_HOST": "::1"}, target="other")])
+    files = ssh.render_files(tmp_path, hosts)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert files["known_hosts"].splitlines() == [

@@ -2,14 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.sdk.verify import Body, Endpoint, Endpoints, Holders
+from taskbound.sdk.verify import Body, Endpoint, Endpoints, Holders, errors
 from taskbound.sdk.verify.endpoint import BadEndpointError
-from taskbound.sdk.verify.errors import (
-    ContentEncodedError,
-    ContentTypeError,
-    EndpointUnknownError,
-    QueryError,
-)
 from taskbound.sdk.verify.holder import BadHoldersError
 
 PAY = Endpoint(tool="bank__pay")
@@ -52,15 +46,15 @@ def test_the_declared_content_type_is_taken_however_it_is_spelled(kind: str) -> 
     ],
 )
 def test_a_content_type_by_which_the_same_bytes_say_something_else_is_refused(types: tuple[str, ...]) -> None:
-    with pytest.raises(ContentTypeError):
+    with pytest.raises(errors.ContentTypeError):
         covered(types=types)
 
 
 def test_what_no_digest_covers_is_refused() -> None:
-    with pytest.raises(QueryError):
+    with pytest.raises(errors.QueryError):
         covered(query=True)
     for one in ("gzip", "identity, gzip", "br", "x"):
-        with pytest.raises(ContentEncodedError):
+        with pytest.raises(errors.ContentEncodedError):
             covered(encodings=(one,))
 
 
@@ -80,7 +74,7 @@ def test_an_endpoint_that_is_not_declared_is_none() -> None:
         ("GET", "/livez"),
     ]
     for method, path in others:
-        with pytest.raises(EndpointUnknownError):
+        with pytest.raises(errors.EndpointUnknownError):
             endpoints.of(method, path)
     assert not endpoints.is_public("POST", "/livez")
     assert not endpoints.is_public("GET", "/livez/")

@@ -13,17 +13,8 @@ import pytest
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.revocation import About, Thing, Turn
 from taskbound.core.token.shared import ClaimsUnavailableError
-from taskbound.sdk.verify import Head
+from taskbound.sdk.verify import Head, errors
 from taskbound.sdk.verify.endpoint import BadEndpointError
-from taskbound.sdk.verify.errors import (
-    AnswerUnkeptError,
-    OtherActionError,
-    OtherToolError,
-    OutcomeUnknownError,
-    StillServingError,
-    TokenAbsentError,
-    YetToRunError,
-)
 from taskbound.sdk.verify.function import verified
 from tests.sdk.verify.world import DEFINITION, Place, Places, full
 
@@ -64,10 +55,10 @@ def test_a_function_runs_once_for_what_was_permitted_and_gives_a_repeat_the_same
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"account": "7", "cents": 301}, OtherActionError),
-        ({"account": "8", "cents": 300}, OtherActionError),
-        ({"account": "7", "cents": "300"}, OtherActionError),
-        ({"account": "7", "cents": True}, OtherActionError),
+        ({"account": "7", "cents": 301}, errors.OtherActionError),
+        ({"account": "8", "cents": 300}, errors.OtherActionError),
+        ({"account": "7", "cents": "300"}, errors.OtherActionError),
+        ({"account": "7", "cents": True}, errors.OtherActionError),
         ({"account": "7", "cents": float("nan")}, TaskboundError),
         ({"account": "7", "cents": object()}, TaskboundError),
         ({"account": "7"}, TypeError),
@@ -95,10 +86,10 @@ def test_without_a_token_or_with_another_tools_nothing_runs_and_the_error_says_w
     place: Place,
 ) -> None:
     bank, other = Bank(place), Bank(place, tool="bank__refund")
-    with pytest.raises(TokenAbsentError) as raised:
+    with pytest.raises(errors.TokenAbsentError) as raised:
         bank.pay(head(), account="7", cents=300)
     assert raised.value.added_notes() == ("missing: txn-token",)
-    with pytest.raises(OtherToolError):
+    with pytest.raises(errors.OtherToolError):
         other.pay(head(place.token()), account="7", cents=300)
     place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER)
     with pytest.raises(TaskboundError, match="the task is over"):
@@ -110,7 +101,7 @@ def test_a_function_that_raises_is_not_run_again(place: Place) -> None:
     bank = Bank(place, RuntimeError("broke"))
     with pytest.raises(RuntimeError, match="broke"):
         bank.pay(head(place.token()), account="7", cents=300)
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(errors.OutcomeUnknownError):
         bank.pay(head(place.token()), account="7", cents=300)
     assert bank.paid == [("7", 300)]
 
@@ -121,7 +112,7 @@ def test_a_function_that_raises_is_not_run_again(place: Place) -> None:
 def test_a_result_that_is_not_kept_is_given_once_and_the_repeat_is_told_so(place: Place, result: Any) -> None:
     bank = Bank(place, result)
     assert bank.pay(head(place.token()), account="7", cents=300) is result
-    with pytest.raises(OutcomeUnknownError, match="it was done"):
+    with pytest.raises(errors.OutcomeUnknownError, match="it was done"):
         bank.pay(head(place.token()), account="7", cents=300)
     assert bank.paid == [("7", 300)]
 
@@ -157,7 +148,7 @@ def test_a_function_that_waits_runs_once_of_those_that_come_at_once(place: Place
 
     first, again, *others = asyncio.run(main())
     assert (first, again, paid) == ("7", "7", [300])
-    assert [type(one) for one in others] == [StillServingError] * 5
+    assert [type(one) for one in others] == [errors.StillServingError] * 5
 
 
 def test_a_function_that_waits_and_raises_is_not_run_again(place: Place) -> None:
@@ -167,7 +158,7 @@ def test_a_function_that_waits_and_raises_is_not_run_again(place: Place) -> None
 
     with pytest.raises(RuntimeError, match="7 300"):
         asyncio.run(pay(head(place.token()), account="7", cents=300))
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(errors.OutcomeUnknownError):
         asyncio.run(pay(head(place.token()), account="7", cents=300))
 
 
@@ -193,12 +184,12 @@ def test_a_result_that_can_not_be_kept_is_in_the_error_that_says_that_it_was_don
             disk.enter_context(full(place))
             return f"{account} {cents}"
 
-        with pytest.raises(AnswerUnkeptError) as raised:
+        with pytest.raises(errors.AnswerUnkeptError) as raised:
             call(place, pay, waits=waits)
         assert raised.value.result == "7 300"
         assert not isinstance(raised.value, UnavailableError)  # which says that nothing was allowed
         assert isinstance(raised.value.__cause__, ClaimsUnavailableError)
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(errors.OutcomeUnknownError):
         call(place, pay, waits=waits)
 
 
@@ -215,7 +206,7 @@ def test_what_a_function_raises_is_raised_though_its_claim_can_not_be_written(
 
         with pytest.raises(error):
             call(place, pay, waits=waits)
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(errors.OutcomeUnknownError):
         call(place, pay, waits=waits)
 
 
@@ -257,9 +248,9 @@ def test_what_has_yet_to_run_is_no_result_and_nobody_knows(
     def pay(_: str, __: int) -> Any:
         return lazy()
 
-    with pytest.raises(YetToRunError):
+    with pytest.raises(errors.YetToRunError):
         call(place, pay, waits=waits)
-    with pytest.raises(OutcomeUnknownError, match="its outcome is unknown"):
+    with pytest.raises(errors.OutcomeUnknownError, match="its outcome is unknown"):
         call(place, pay, waits=waits)
 
 
@@ -303,6 +294,6 @@ def test_a_call_that_is_cancelled_while_it_begins_runs_nothing_and_is_not_still_
 
     asyncio.run(cancelled())  # it ends when its threads have
     place.feed.require_clear = clear  # type: ignore[method-assign]  # as it was
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(errors.OutcomeUnknownError):
         asyncio.run(pay(head(place.token()), account="7", cents=300))
     assert ran == []

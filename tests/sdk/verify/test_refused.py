@@ -6,22 +6,10 @@ from pathlib import Path
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token import ReplayedError
-from taskbound.core.token.shared import (
-    BeginRefusedError,
-    ClaimsUnavailableError,
-    OtherRequestError,
-    ServedForgottenError,
-)
+from taskbound.core.token import ReplayedError, shared
 from taskbound.sdk.feed import RevokedError, StaleFeedError
 from taskbound.sdk.verify import Refused, Step, challenge, errors, problem
-from taskbound.wire.jose import (
-    TokenAudienceError,
-    TokenExpiredError,
-    TokenIssuerError,
-    TokenNotYetError,
-    TokenUnprovenError,
-)
+from taskbound.wire import jose
 from tests.sdk.verify.world import DOMAIN, TOOL, Places
 
 
@@ -46,11 +34,11 @@ TELLS: list[tuple[TaskboundError, Step, int, str, int | None]] = [
     (errors.TokenAbsentError("x"), Step.TOKEN, 401, "txn-token", None),
     (errors.TokenCountError("x"), Step.TOKEN, 401, "one-txn-token", None),
     (errors.KeysUnreadError("x"), Step.TOKEN, 503, "issuer-keys", 1),
-    (TokenExpiredError("x"), Step.TOKEN, 401, "fresh-token", None),
-    (TokenNotYetError("x"), Step.TOKEN, 401, "fresh-token", None),
-    (TokenIssuerError("x"), Step.TOKEN, 401, "token-of-the-issuer", None),
-    (TokenAudienceError("x"), Step.TOKEN, 401, "token-for-the-trust-domain", None),
-    (TokenUnprovenError("x"), Step.TOKEN, 401, "valid-token", None),
+    (jose.TokenExpiredError("x"), Step.TOKEN, 401, "fresh-token", None),
+    (jose.TokenNotYetError("x"), Step.TOKEN, 401, "fresh-token", None),
+    (jose.TokenIssuerError("x"), Step.TOKEN, 401, "token-of-the-issuer", None),
+    (jose.TokenAudienceError("x"), Step.TOKEN, 401, "token-for-the-trust-domain", None),
+    (jose.TokenUnprovenError("x"), Step.TOKEN, 401, "valid-token", None),
     (errors.BadTokenContextError("x"), Step.TOKEN, 401, "valid-token", None),
     (errors.OtherNamespaceError("x"), Step.TOKEN, 401, "token-of-the-namespace", None),
     (errors.OtherToolError("x"), Step.REQUEST, 403, "token-for-this-tool", None),
@@ -79,10 +67,10 @@ TELLS: list[tuple[TaskboundError, Step, int, str, int | None]] = [
     (errors.StatusUnknownError("x"), Step.STATUS, 503, "fresh-status", 1),
     (StaleFeedError("x"), Step.STATUS, 503, "fresh-status", 1),
     (RevokedError("x"), Step.STATUS, 403, "standing-authority", None),
-    (BeginRefusedError("x"), Step.CLAIM, 403, "standing-authority", None),
-    (ClaimsUnavailableError("x"), Step.CLAIM, 503, "unused-token", 1),
-    (OtherRequestError("x"), Step.CLAIM, 409, "unused-token", None),
-    (ServedForgottenError("x"), Step.CLAIM, 403, "unused-token", None),
+    (shared.BeginRefusedError("x"), Step.CLAIM, 403, "standing-authority", None),
+    (shared.ClaimsUnavailableError("x"), Step.CLAIM, 503, "unused-token", 1),
+    (shared.OtherRequestError("x"), Step.CLAIM, 409, "unused-token", None),
+    (shared.ServedForgottenError("x"), Step.CLAIM, 403, "unused-token", None),
     (errors.StillServingError("x"), Step.CLAIM, 409, "patience", 1),
     (errors.OutcomeUnknownError("x"), Step.CLAIM, 409, "known-outcome", None),
 ]  # fmt: skip  # a table reads better as one

@@ -15,20 +15,7 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.revocation import Thing, Turn
 from taskbound.core.token.shared import ServedAnswer
-from taskbound.sdk.verify import (
-    WHOEVER_HAS_IT,
-    Accepted,
-    Asking,
-    Endpoint,
-    Head,
-    IssuerKeys,
-    Opened,
-    Outcome,
-    Refused,
-    Service,
-    Status,
-    Verifier,
-)
+from taskbound.sdk import verify
 from taskbound.sdk.verify.holder import Holding
 from taskbound.sdk.verify.keys import content_digest
 from tests.tokens import NOW, Signer, es256
@@ -37,7 +24,7 @@ ISSUER = "https://as.example"
 DOMAIN = "corp.example"
 BODY = b'{"account":"7","cents":300}'
 TOOL = "bank__pay"
-PAY = Endpoint(tool=TOOL)
+PAY = verify.Endpoint(tool=TOOL)
 DEFINITION = "d" * 64
 FRAME = Frame(
     namespace="default", task="tsk_1", agent="coder", tool=TOOL, server="e" * 64, definition=DEFINITION
@@ -78,7 +65,7 @@ class Place:
         self,
         folder: Path,
         *,
-        holding: Holding = WHOEVER_HAS_IT,
+        holding: Holding = verify.WHOEVER_HAS_IT,
         name: str = "payments",
         namespace: str = "default",
     ) -> None:
@@ -89,16 +76,20 @@ class Place:
         self.unreachable = False
         self.feed = Feed(namespace)
         self.claims = SqliteClaims(folder / "claims" / "claims.db")
-        self.keys = IssuerKeys(self.fetch, self.now)
-        self.service = Service(name=name, issuer=ISSUER, domain=DOMAIN, holding=holding, namespace=namespace)
+        self.keys = verify.IssuerKeys(self.fetch, self.now)
+        self.service = verify.Service(
+            name=name, issuer=ISSUER, domain=DOMAIN, holding=holding, namespace=namespace
+        )
         self.verifier = self.verifying(status=self.feed)
 
     def close(self) -> None:
         self.claims.close()
 
-    def verifying(self, *, status: Status | None = None, asking: Asking | None = None) -> Verifier:
+    def verifying(
+        self, *, status: verify.Status | None = None, asking: verify.Asking | None = None
+    ) -> verify.Verifier:
         """What verifies with this knowledge of what ended."""
-        return Verifier(
+        return verify.Verifier(
             self.service,
             keys=self.keys,
             check=JoserfcCheck(),
@@ -161,23 +152,27 @@ class Place:
         }
         return (signer or self.signer).token("txntoken+jwt", **(plain | claims))
 
-    def opened(self, *tokens: str, endpoint: Endpoint = PAY, **head: Any) -> Opened | Refused:
+    def opened(
+        self, *tokens: str, endpoint: verify.Endpoint = PAY, **head: Any
+    ) -> verify.Opened | verify.Refused:
         plain: dict[str, Any] = {"method": "POST", "path": "/pay"}
-        return self.verifier.open(Head(tokens=tokens, **(plain | head)), endpoint)
+        return self.verifier.open(verify.Head(tokens=tokens, **(plain | head)), endpoint)
 
-    def outcome(self, *tokens: str, body: bytes = BODY, endpoint: Endpoint = PAY, **head: Any) -> Outcome:
+    def outcome(
+        self, *tokens: str, body: bytes = BODY, endpoint: verify.Endpoint = PAY, **head: Any
+    ) -> verify.Outcome:
         found = self.opened(*tokens, endpoint=endpoint, **head)
-        return found if isinstance(found, Refused) else self.verifier.take(found, body)
+        return found if isinstance(found, verify.Refused) else self.verifier.take(found, body)
 
     def why(self, *tokens: str, **more: Any) -> tuple[int, str, str]:
         """How a request is refused: the status, the code and what is missing."""
         found = self.outcome(*tokens, **more)
-        assert isinstance(found, Refused), found
+        assert isinstance(found, verify.Refused), found
         return found.status, found.error.code, found.missing
 
-    def accepted(self, *tokens: str, **more: Any) -> Accepted:
+    def accepted(self, *tokens: str, **more: Any) -> verify.Accepted:
         found = self.outcome(*tokens, **more)
-        assert isinstance(found, Accepted), found
+        assert isinstance(found, verify.Accepted), found
         return found
 
 

@@ -17,32 +17,8 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.sdk.fresh import awake
-from taskbound.sdk.guard.errors import (
-    KINDS,
-    REPEATED,
-    CallUndecidedError,
-    DecisionAlteredError,
-    HeldError,
-    NarrowedError,
-    OutcomeUntoldError,
-    RefusedError,
-    RepeatedError,
-    ResultWithheldError,
-    UnpinnedToolError,
-)
+from taskbound.sdk.guard import errors, holder
 from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say, told_beside
-from taskbound.sdk.guard.holder import (
-    FAILED,
-    OK,
-    TOO_MANY,
-    UNPROVEN,
-    ApiLostError,
-    Await,
-    Holder,
-    HttpAnswer,
-    object_of,
-    text_of,
-)
 from taskbound.sdk.guard.owed import Asked
 from taskbound.sdk.guard.proof import UnreadableProofError
 
@@ -74,7 +50,7 @@ class _Put:
     """In which it was asked: in another one it is another question."""
 
 
-class Afar(Holder):
+class Afar(holder.Holder):
     """The daemon behind its API."""
 
     @property
@@ -90,33 +66,33 @@ class Afar(Holder):
         put = _Put(body=body, key=key, task=self.task)
         debt.asks(put, own=bool(call.key))
         answer, lost = yield from self._asked(put, debt)
-        if answer is None or answer.status >= FAILED:
+        if answer is None or answer.status >= holder.FAILED:
             if call.key:
                 debt.over()
-                raise CallUndecidedError(
+                raise errors.CallUndecidedError(
                     f"the answer was lost: {lost}",
                     remedy="call it again with the same key: it says what became of this one, or decides it",
                 )
             yield Pause(seconds=_PAUSE)
             if put.task != self.task:  # it would be another question
                 debt.over()
-                raise CallUndecidedError(f"the answer was lost, and its task is over: {lost}")
+                raise errors.CallUndecidedError(f"the answer was lost, and its task is over: {lost}")
             asked = awake()
             answer = yield from self.shown("POST", _ACTIONS, body, key=key, debt=debt)
             if action := _repeated(answer):
-                undecided = CallUndecidedError(
+                undecided = errors.CallUndecidedError(
                     f"the answer was lost, and nothing was done: {lost}", remedy="call it again"
                 )
                 yield from told_beside(self, debt, action, "not-sent", undecided)
                 raise undecided
         _write_down(answer, debt)
-        if answer.status != OK:
+        if answer.status != holder.OK:
             raise self._refusal(call.tool, answer)
-        return (yield from self._permit(call, object_of(answer), asked, debt))
+        return (yield from self._permit(call, holder.object_of(answer), asked, debt))
 
     def again(self, debt: Debt) -> Flow[None]:
-        answer: HttpAnswer | None = yield Say(what=Await(debt=debt))
-        if answer is None or answer.status >= FAILED:
+        answer: holder.HttpAnswer | None = yield Say(what=holder.Await(debt=debt))
+        if answer is None or answer.status >= holder.FAILED:
             asked = debt.due
             if not isinstance(asked, Asked) or asked.own or not isinstance(asked.what, _Put):
                 debt.over()
@@ -126,24 +102,24 @@ class Afar(Holder):
                 return
             debt.answer = None
             answer = yield from self.shown("POST", _ACTIONS, asked.what.body, key=asked.what.key)
-        if answer.status >= FAILED or answer.status == TOO_MANY:
-            raise CallUndecidedError(f"status {answer.status}")
+        if answer.status >= holder.FAILED or answer.status == holder.TOO_MANY:
+            raise errors.CallUndecidedError(f"status {answer.status}")
         if (action := _repeated(answer)) and not debt.is_own:
             debt.permitted(action)
         else:
             _write_down(answer, debt)
 
-    def _asked(self, put: _Put, debt: Debt) -> Flow[tuple[HttpAnswer | None, str]]:
+    def _asked(self, put: _Put, debt: Debt) -> Flow[tuple[holder.HttpAnswer | None, str]]:
         try:
             answer = yield from self.shown("POST", _ACTIONS, put.body, key=put.key, debt=debt)
-        except ApiLostError as error:
+        except holder.ApiLostError as error:
             if not error.sent:
                 raise
             return None, error.message
         return answer, _problem(answer, "detail") or f"status {answer.status}"
 
     def _permit(self, call: Call, said: Mapping[str, JsonValue], asked: float, debt: Debt) -> Flow[Permit]:
-        action = text_of(said, "action")
+        action = holder.text_of(said, "action")
         try:
             same = (
                 said.get("is") == "action-permitted"
@@ -151,9 +127,11 @@ class Afar(Holder):
                 and canonical(said.get("arguments")) == call.arguments
             )
             if not same:
-                raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
+                raise errors.DecisionAlteredError(
+                    f"what was permitted is not what was asked of `{call.tool}`"
+                )
             if said.get("definition") != call.definition:
-                raise UnpinnedToolError(
+                raise errors.UnpinnedToolError(
                     f"`{call.tool}` is pinned with another definition than the function has now",
                     tool=call.tool,
                     code="other-definition",
@@ -176,22 +154,22 @@ class Afar(Holder):
                 why, over = error.message, isinstance(error, DeniedError)
                 cause = error.__cause__ if isinstance(error, UnreadableProofError) else error
             else:
-                if answer.status == OK and (
-                    outcome != "succeeded" or object_of(answer).get("result") == "may-leave"
+                if answer.status == holder.OK and (
+                    outcome != "succeeded" or holder.object_of(answer).get("result") == "may-leave"
                 ):
                     return
                 why, over = _problem(answer, "detail") or f"status {answer.status}", False
-                if answer.status in {UNPROVEN, _UNKNOWN} or _problem(answer, "code") == _NOT_HOLDER:
+                if answer.status in {holder.UNPROVEN, _UNKNOWN} or _problem(answer, "code") == _NOT_HOLDER:
                     over = True  # also of an action of the task before, which no token of this one tells of
-                elif answer.status < FAILED and answer.status != TOO_MANY:
-                    raise ResultWithheldError(
+                elif answer.status < holder.FAILED and answer.status != holder.TOO_MANY:
+                    raise errors.ResultWithheldError(
                         f"its result may not be used: {why}",
                         action=action,
                         code=_problem(answer, "code"),
                         remedy=_problem(answer, "advice"),
                     )
             if over or time.monotonic() >= end:
-                raise OutcomeUntoldError(
+                raise errors.OutcomeUntoldError(
                     f"what came of `{action}` ({outcome}) could not be told: {why}",
                     action=action,
                     outcome=outcome,
@@ -199,17 +177,17 @@ class Afar(Holder):
                 ) from cause
             yield Pause(seconds=_PAUSE)
 
-    def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
+    def hear(self, held: errors.HeldError, seconds: float) -> Flow[Answered]:
         """Polls each second for the approvers' answer."""
         end = time.monotonic() + seconds
         while True:
             answer = yield from self.shown("GET", f"/v1/actions/{held.action}/state", b"")
-            if answer.status == OK:
-                said = object_of(answer)
-                state = text_of(said, "approval_state")
+            if answer.status == holder.OK:
+                said = holder.object_of(answer)
+                state = holder.text_of(said, "approval_state")
                 if state not in {"", "pending"} or said.get("state") != "held":
                     return Answered(state=state)
-            elif answer.status < FAILED and answer.status != TOO_MANY:
+            elif answer.status < holder.FAILED and answer.status != holder.TOO_MANY:
                 raise self._refusal(held.tool, answer)
             left = end - time.monotonic()
             if left <= 0:
@@ -224,61 +202,64 @@ class Afar(Holder):
         """Sends the heartbeat: any request with the task's token counts."""
         yield from self.shown("GET", f"/v1/actions/{_NONE}/state", b"")
 
-    def _refusal(self, tool: str, answer: HttpAnswer) -> TaskboundError:
-        said = object_of(answer)
-        code, detail, advice = (text_of(said, one) for one in ("code", "detail", "advice"))
-        if answer.status >= FAILED or answer.status == TOO_MANY:
-            return CallUndecidedError(detail or f"status {answer.status}", code=code, remedy=advice)
-        kind = KINDS.get(code, RefusedError)
+    def _refusal(self, tool: str, answer: holder.HttpAnswer) -> TaskboundError:
+        said = holder.object_of(answer)
+        code, detail, advice = (holder.text_of(said, one) for one in ("code", "detail", "advice"))
+        if answer.status >= holder.FAILED or answer.status == holder.TOO_MANY:
+            return errors.CallUndecidedError(detail or f"status {answer.status}", code=code, remedy=advice)
+        kind = errors.KINDS.get(code, errors.RefusedError)
         found = kind(
             f"`{tool}` is {detail if code == 'held' else f'refused: {detail}'} [{code}]",
             tool=tool,
             code=code,
             remedy=advice,
-            action=text_of(said, "action"),
-            task=text_of(said, "task"),
+            action=holder.text_of(said, "action"),
+            task=holder.text_of(said, "task"),
             reasons=_reasons(said),
         )
         match found:
-            case HeldError():
-                found.approval = text_of(said, "approval")
-            case NarrowedError():
+            case errors.HeldError():
+                found.approval = holder.text_of(said, "approval")
+            case errors.NarrowedError():
                 less = said.get("arguments")
                 found.arguments = less if isinstance(less, dict) else {}
                 found.changed = _changed(said)
-            case RepeatedError():
-                found.state, found.answer = text_of(said, "state"), said.get("answer")
+            case errors.RepeatedError():
+                found.state, found.answer = holder.text_of(said, "state"), said.get("answer")
             case _:
                 pass
         return found
 
 
-def _repeated(answer: HttpAnswer) -> str:
+def _repeated(answer: holder.HttpAnswer) -> str:
     """Returns the action that this question was permitted as before, if its outcome is unknown; else ""."""
-    said = object_of(answer)
-    permitted = said.get("code") == REPEATED and said.get("state") == "permitted"
-    return text_of(said, "action") if permitted else ""
+    said = holder.object_of(answer)
+    permitted = said.get("code") == errors.REPEATED and said.get("state") == "permitted"
+    return holder.text_of(said, "action") if permitted else ""
 
 
-def _write_down(answer: HttpAnswer, debt: Debt) -> None:
-    action = text_of(object_of(answer), "action") if answer.status == OK else ""
+def _write_down(answer: holder.HttpAnswer, debt: Debt) -> None:
+    action = holder.text_of(holder.object_of(answer), "action") if answer.status == holder.OK else ""
     if action:
         debt.permitted(action)
     else:
         debt.over()
 
 
-def _problem(answer: HttpAnswer, name: str) -> str:
-    return text_of(object_of(answer), name)
+def _problem(answer: holder.HttpAnswer, name: str) -> str:
+    return holder.text_of(holder.object_of(answer), name)
 
 
 def _reasons(said: Mapping[str, JsonValue]) -> tuple[tuple[str, str], ...]:
     found = said.get(_REASONS)
     rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return tuple((text_of(one, "code"), text_of(one, "text")) for one in rows)
+    return tuple((holder.text_of(one, "code"), holder.text_of(one, "text")) for one in rows)
 
 
 def _changed(said: Mapping[str, JsonValue]) -> tuple[tuple[str, str, str], ...]:
     found = said.get("changed")
     rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return tuple((text_of(one, "place"), text_of(one, "before"), text_of(one, "after")) for one in rows)
+    return tuple(
+        (holder.text_of(one, "place"), holder.text_of(one, "before"), holder.text_of(one, "after"))
+        for one in rows
+    )

@@ -25,16 +25,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import KEY_LENGTH
 from taskbound.sdk.fresh import awake
-from taskbound.sdk.guard.errors import (
-    HeldError,
-    HoldDeniedError,
-    HoldOverError,
-    NarrowedError,
-    OutcomeUntoldError,
-    PermitOverError,
-    ResultWithheldError,
-    SignatureError,
-)
+from taskbound.sdk.guard import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -166,7 +157,7 @@ class Transport(Protocol):
     def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
         """MUST raise unless the outcome is durable and the result may be used; bounded by `seconds`."""
 
-    def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
+    def hear(self, held: errors.HeldError, seconds: float) -> Flow[Answered]:
         """Waits at most `seconds` for the approvers' answer."""
 
     def leave(self, action: str) -> Flow[None]:
@@ -251,15 +242,15 @@ def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
         call, permit = yield from _permitted(
             transport, holds.resumed(call), debt, wait=wait, narrowed=narrowed
         )
-    except (HoldDeniedError, HoldOverError):
+    except (errors.HoldDeniedError, errors.HoldOverError):
         debt.over()
         holds.forget(asked)
         raise
-    except HeldError as error:
+    except errors.HeldError as error:
         debt.over()  # the caller knows of the pending approval
         holds.keep(asked, error.action)
         raise
-    except NarrowedError:
+    except errors.NarrowedError:
         raise
     except TaskboundError:
         holds.forget(asked)
@@ -290,7 +281,7 @@ def _ran(transport: Transport, call: Call, permit: Permit, function: Function, d
         raise
     try:
         function.finished(result)
-    except SignatureError as error:  # whatever is declared: it may be under way
+    except errors.SignatureError as error:  # whatever is declared: it may be under way
         yield from told_beside(transport, debt, permit.action, "unknown", error)
         raise
     yield from _told(transport, debt, permit.action, "succeeded")
@@ -299,7 +290,7 @@ def _ran(transport: Transport, call: Call, permit: Permit, function: Function, d
 
 def _require_time(call: Call, permit: Permit) -> None:
     if awake() - permit.asked >= PERMIT:
-        raise PermitOverError(f"the permit of `{call.tool}` came when its time was over")
+        raise errors.PermitOverError(f"the permit of `{call.tool}` came when its time was over")
 
 
 def _permitted(
@@ -309,14 +300,14 @@ def _permitted(
     while True:
         try:
             return call, (yield from transport.ask(call, debt))
-        except NarrowedError as error:
+        except errors.NarrowedError as error:
             if not narrowed:
                 raise
             key = _narrowed_key(call.key)
             call = replace(call, arguments=canonical(dict(error.arguments)), resume=error.action, key=key)
-        except (HoldDeniedError, HoldOverError):  # people have answered already
+        except (errors.HoldDeniedError, errors.HoldOverError):  # people have answered already
             raise
-        except HeldError as error:
+        except errors.HeldError as error:
             if not wait > 0:  # also for NaN, which would wait without end
                 raise
             call = replace(call, resume=error.action)
@@ -333,7 +324,7 @@ def _narrowed_key(key: str) -> str:
     return ours if len(ours) <= KEY_LENGTH else f"{sha256(key.encode()).hexdigest()}-narrowed"
 
 
-def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
+def _heard(transport: Transport, held: errors.HeldError, left: float) -> Flow[bool]:
     if left <= 0:
         return False
     try:
@@ -346,7 +337,9 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
     if said.state in _AGAIN or not said.state:
         return True
     kind, words = (
-        (HoldDeniedError, "a person said no") if said.state == _DENIED else (HoldOverError, "it is over")
+        (errors.HoldDeniedError, "a person said no")
+        if said.state == _DENIED
+        else (errors.HoldOverError, "it is over")
     )
     over = kind(
         f"`{held.tool}` does not run: {said.reason or words} [{said.state}]",
@@ -367,10 +360,10 @@ def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str
     debt.came(action, outcome, note)
     try:
         yield from transport.tell(action, outcome, note)
-    except ResultWithheldError:
+    except errors.ResultWithheldError:
         debt.over()  # it is recorded
         raise
-    except OutcomeUntoldError as error:
+    except errors.OutcomeUntoldError as error:
         debt.heard = True
         if error.over:
             debt.over()

@@ -24,19 +24,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.client import DaemonLostError
 from taskbound.sdk.fresh import awake
-from taskbound.sdk.guard.errors import (
-    KINDS,
-    REPEATED,
-    CallUndecidedError,
-    DecisionAlteredError,
-    HeldError,
-    NarrowedError,
-    OutcomeUntoldError,
-    RefusedError,
-    RepeatedError,
-    ResultWithheldError,
-    UnpinnedToolError,
-)
+from taskbound.sdk.guard import errors
 from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say, told_beside
 from taskbound.wire.action import Decide, Duplicate, Narrowed, Outcome, Permitted, Refused, Released, Withheld
 from taskbound.wire.approval import HoldPush, LeaveHold
@@ -122,7 +110,7 @@ class Near:
             asked = awake()
             answer = yield Say(what=Question(ask=ask, debt=debt))
             if isinstance(answer, Duplicate) and answer.state == _PERMITTED:
-                undecided = CallUndecidedError(
+                undecided = errors.CallUndecidedError(
                     f"the answer was lost, and nothing was done: {error.message}", remedy="call it again"
                 )
                 yield from told_beside(self, debt, answer.action, "not-sent", undecided)
@@ -134,7 +122,7 @@ class Near:
         answer: Answer | None = yield Say(what=Again(debt=debt))
         match answer:
             case Fault(family=family, message=message) if family == UNAVAILABLE:
-                raise CallUndecidedError(message)
+                raise errors.CallUndecidedError(message)
             case Duplicate(state=state, action=action) if state == _PERMITTED and not debt.is_own:
                 debt.permitted(action)
             case None:
@@ -147,14 +135,14 @@ class Near:
             case Permitted():
                 try:
                     self._require_same(call, answer)
-                except (DecisionAlteredError, UnpinnedToolError) as error:
+                except (errors.DecisionAlteredError, errors.UnpinnedToolError) as error:
                     yield from told_beside(self, debt, answer.action, "not-sent", error)
                     raise
                 return Permit(action=answer.action, asked=asked)
             case Refused():
                 raise _refusal(call.tool, answer)
             case Narrowed():
-                less = NarrowedError(
+                less = errors.NarrowedError(
                     "a person has answered with a narrower action, which may run instead of this one",
                     tool=call.tool,
                     code="narrowed",
@@ -170,7 +158,7 @@ class Near:
             case Fault():
                 _raise(call.tool, answer)
             case _:
-                raise CallUndecidedError(
+                raise errors.CallUndecidedError(
                     f"the daemon answered `{type(answer).__name__}` to who asked for an action"
                 )
 
@@ -189,7 +177,7 @@ class Near:
                     case Withheld(code=code, reason=why) if code == _NOT_HOLDER:
                         over = True  # it is unknown there, or was reported differently
                     case Withheld(recorded=True) if outcome == "succeeded":
-                        raise ResultWithheldError(
+                        raise errors.ResultWithheldError(
                             f"its result may not be used: {answer.reason}", action=action, code=answer.code
                         )
                     case Withheld(recorded=True):
@@ -201,7 +189,7 @@ class Near:
                     case _:
                         why = f"the daemon answered `{type(answer).__name__}`"
             if over or time.monotonic() >= end:
-                raise OutcomeUntoldError(
+                raise errors.OutcomeUntoldError(
                     f"what came of `{action}` ({outcome}) could not be told: {why}",
                     action=action,
                     outcome=outcome,
@@ -209,7 +197,7 @@ class Near:
                 )
             yield Pause(seconds=_PAUSE)
 
-    def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
+    def hear(self, held: errors.HeldError, seconds: float) -> Flow[Answered]:
         push: HoldPush | None = yield Say(what=Listen(action=held.action, seconds=min(seconds, _LOOK)))
         if push is None:
             return Answered(state="")
@@ -225,7 +213,7 @@ class Near:
     def _require_same(self, call: Call, answer: Permitted) -> None:
         frame = _frame(self._namespace, answer.task, self._agent, call.tool, answer.server, answer.definition)
         if Action(frame=frame, arguments=call.arguments).digest != answer.digest:
-            raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
+            raise errors.DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
         _require_pinned(call, answer.definition)
 
 
@@ -247,7 +235,7 @@ def _frame(namespace: str, task: str, agent: str, tool: str, server: str, defini
 def _require_pinned(call: Call, definition: str) -> None:
     """Raises UnpinnedToolError unless the decision used the function's own definition."""
     if call.definition != definition:
-        raise UnpinnedToolError(
+        raise errors.UnpinnedToolError(
             f"`{call.tool}` is pinned with another definition than the function has now",
             tool=call.tool,
             code="other-definition",
@@ -255,10 +243,10 @@ def _require_pinned(call: Call, definition: str) -> None:
         )
 
 
-def _refusal(tool: str, answer: Refused) -> RefusedError:
+def _refusal(tool: str, answer: Refused) -> errors.RefusedError:
     reasons = tuple((one.code, one.text) for one in answer.reasons)
     words = "; ".join(text for _, text in reasons)
-    kind = KINDS.get(answer.code, RefusedError)
+    kind = errors.KINDS.get(answer.code, errors.RefusedError)
     state = answer.waits if answer.code == _HELD else "refused"
     said = kind(
         f"`{tool}` is {state}{f': {words}' if words else ''} [{answer.code}]",
@@ -269,16 +257,16 @@ def _refusal(tool: str, answer: Refused) -> RefusedError:
         task=answer.task,
         reasons=reasons,
     )
-    if isinstance(said, HeldError):
+    if isinstance(said, errors.HeldError):
         said.approval = answer.approval
     return said
 
 
-def _repeated(tool: str, answer: Duplicate) -> RepeatedError:
-    said = RepeatedError(
+def _repeated(tool: str, answer: Duplicate) -> errors.RepeatedError:
+    said = errors.RepeatedError(
         f"`{tool}` was asked for under this key before, and is {answer.state}",
         tool=tool,
-        code=REPEATED,
+        code=errors.REPEATED,
         action=answer.action,
         task=answer.task,
         remedy="do nothing on this answer; take another key for another action",
@@ -292,8 +280,8 @@ def _repeated(tool: str, answer: Duplicate) -> RepeatedError:
 
 def _raise(tool: str, fault: Fault) -> NoReturn:
     if fault.family == UNAVAILABLE:
-        raise CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
-    raise RefusedError(
+        raise errors.CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
+    raise errors.RefusedError(
         f"`{tool}` is refused: {fault.message} [{fault.code}]",
         tool=tool,
         code=fault.code,

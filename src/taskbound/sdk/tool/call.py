@@ -20,20 +20,7 @@ from weakref import WeakKeyDictionary
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.state import instead_of
 from taskbound.core.action.text import escape_rest
-from taskbound.sdk.guard.errors import (
-    ForkedError,
-    HeldError,
-    HoldDeniedError,
-    HoldOverError,
-    NarrowedError,
-    NoClientError,
-    NoTaskHereError,
-    OtherLoopError,
-    OutcomeUntoldError,
-    RepeatedError,
-    ResultWithheldError,
-    SignatureError,
-)
+from taskbound.sdk.guard import errors
 from taskbound.sdk.guard.shape import UnwritableArgumentError
 
 if TYPE_CHECKING:
@@ -62,7 +49,7 @@ def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], k
     for one in _keys(key):
         try:
             return function.using(idempotency_key=one or None)(*args, **kwargs)
-        except RepeatedError as error:
+        except errors.RepeatedError as error:
             if error.state not in _NOTHING_DONE:
                 raise
     return None  # the keys have no end
@@ -73,7 +60,7 @@ async def awaited(function: Guarded[..., Any], said: bytes | Mapping[str, JsonVa
     for one in _keys(key):
         try:
             return await function.using(idempotency_key=one or None)(*args, **kwargs)
-        except RepeatedError as error:
+        except errors.RepeatedError as error:
             if error.state not in _NOTHING_DONE:
                 raise
     return None  # the keys have no end
@@ -85,7 +72,13 @@ def _keys(key: str) -> Iterator[str]:
         yield f"{key}-{number}"
 
 
-_PROGRAMS: Final = (ForkedError, NoClientError, NoTaskHereError, OtherLoopError, SignatureError)
+_PROGRAMS: Final = (
+    errors.ForkedError,
+    errors.NoClientError,
+    errors.NoTaskHereError,
+    errors.OtherLoopError,
+    errors.SignatureError,
+)
 _MOST: Final = 2000
 """Characters of a sentence; what is longer is cut, and says so."""
 
@@ -98,23 +91,25 @@ def require_told(error: TaskboundError) -> None:
 
 def is_open(error: TaskboundError) -> bool:
     """Whether an approval can still lift this."""
-    return isinstance(error, HeldError) and not isinstance(error, HoldDeniedError | HoldOverError)
+    return isinstance(error, errors.HeldError) and not isinstance(
+        error, errors.HoldDeniedError | errors.HoldOverError
+    )
 
 
 def told(error: TaskboundError) -> str:
     """Returns the sentence for the model."""
-    if isinstance(error, OutcomeUntoldError | ResultWithheldError):
+    if isinstance(error, errors.OutcomeUntoldError | errors.ResultWithheldError):
         first = "Run, and its result may not be used"
     else:
         first = "Not run"
-    if isinstance(error, RepeatedError):
+    if isinstance(error, errors.RepeatedError):
         instead = instead_of(error.state)
     elif is_open(error):
         instead = (
             "people are asked; go on with something else, or say that you wait for them, and call it again"
             " with exactly the same arguments once they have answered"
         )
-    elif isinstance(error, NarrowedError):
+    elif isinstance(error, errors.NarrowedError):
         less = canonical(dict(error.arguments)).decode()
         instead = f"ask for what a person has answered with, which are these arguments: {less}"
     else:
@@ -124,7 +119,7 @@ def told(error: TaskboundError) -> str:
     return f"{found} Instead: {_bounded(instead)}." if instead else found
 
 
-def asked_of_people(error: HeldError, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def asked_of_people(error: errors.HeldError, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Returns plain JSON about the hold, for frameworks that pause; `arguments` are the model's."""
     return {
         "tool": error.tool,

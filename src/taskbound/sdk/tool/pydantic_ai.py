@@ -19,16 +19,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.guard.errors import HeldError
-from taskbound.sdk.tool.call import (
-    asked_of_people,
-    awaited,
-    called,
-    is_open,
-    key_of,
-    note_made,
-    require_told,
-    told,
-)
+from taskbound.sdk.tool import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,13 +34,13 @@ class _Strict:
         try:
             return parse_object(data.encode() if isinstance(data, str) else bytes(data))
         except MalformedError as error:
-            raise ToolFailed(told(error)) from error
+            raise ToolFailed(call.told(error)) from error
 
     def validate_python(self, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above
         try:
             return parse_object(canonical(data))
         except MalformedError as error:
-            raise ToolFailed(told(error)) from error
+            raise ToolFailed(call.told(error)) from error
 
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
@@ -58,28 +49,28 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
     name = function.tool
 
     def key(context: RunContext[Any]) -> str:
-        return key_of("pydantic-ai", context.conversation_id, context.tool_call_id)
+        return call.key_of("pydantic-ai", context.conversation_id, context.tool_call_id)
 
     def refuse(error: TaskboundError, said: Mapping[str, Any]) -> NoReturn:
-        if pause and isinstance(error, HeldError) and is_open(error):
-            raise ApprovalRequired(metadata=asked_of_people(error, said)) from error
-        require_told(error)
-        raise ToolFailed(told(error)) from error
+        if pause and isinstance(error, HeldError) and call.is_open(error):
+            raise ApprovalRequired(metadata=call.asked_of_people(error, said)) from error
+        call.require_told(error)
+        raise ToolFailed(call.told(error)) from error
 
     def blocks(context: RunContext[Any], /, **said: Any) -> Any:  # noqa: ANN401 -- what a model says, and what is given
         try:
-            return called(function, said, key(context))
+            return call.called(function, said, key(context))
         except TaskboundError as error:
             refuse(error, said)
 
     async def awaits(context: RunContext[Any], /, **said: Any) -> Any:  # noqa: ANN401 -- as above
         try:
-            return await awaited(function, said, key(context))
+            return await call.awaited(function, said, key(context))
         except TaskboundError as error:
             refuse(error, said)
 
     runs: Callable[..., Any] = awaits if function.is_awaited else blocks
-    note_made(runs, function)
+    call.note_made(runs, function)
     tool = Tool[Any].from_schema(
         runs,
         name=name,

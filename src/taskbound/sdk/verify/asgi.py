@@ -19,15 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.shared import Repeated
+from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import require_not_rerouted
-from taskbound.sdk.verify.errors import (
-    AnswerUnkeptError,
-    BodyLargeError,
-    BodyLengthError,
-    BodySlowError,
-    EndpointUnknownError,
-    HeaderUncoveredError,
-)
 from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost, taken, whole
@@ -87,14 +80,14 @@ class AsgiGuard:
             case "websocket":
                 await _refuse_socket(receive, send)
             case other:
-                raise EndpointUnknownError(f"nothing is declared for the protocol `{other}`")
+                raise errors.EndpointUnknownError(f"nothing is declared for the protocol `{other}`")
 
     def _is_public(self, scope: Scope) -> bool:
         if not self._endpoints.is_public(scope["method"], scope["path"]):
             return False
         try:
             _require_not_rerouted(scope)
-        except HeaderUncoveredError:
+        except errors.HeaderUncoveredError:
             return False  # it is refused, as any request with such a header is
         return True
 
@@ -130,7 +123,7 @@ class AsgiGuard:
         for name, value in scope["headers"]:
             fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         if not has_one_length([one.encode("latin-1") for one in fields.get("content-length", ())]):
-            raise BodyLengthError("`Content-Length` is said twice, or is no number")
+            raise errors.BodyLengthError("`Content-Length` is said twice, or is no number")
         endpoint.require_covered(
             query=bool(scope.get("query_string")),
             types=fields.get("content-type", ()),
@@ -157,12 +150,12 @@ class AsgiGuard:
                     part = message.get("body", b"")
                     size += len(part)
                     if size > self._limit:
-                        raise BodyLargeError(f"the body has more than {self._limit} bytes")
+                        raise errors.BodyLargeError(f"the body has more than {self._limit} bytes")
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
-            raise BodySlowError("the body did not come in time") from None
+            raise errors.BodySlowError("the body did not come in time") from None
 
     async def _run(self, accepted: Accepted, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         run = _Run(self._verifier, accepted, body, receive, send)
@@ -194,7 +187,7 @@ class _Run:
         self._recording = Recording()
         self.kept = False
         """Whether the answer was kept or the failure to keep it noted."""
-        self.unkept: AnswerUnkeptError | None = None
+        self.unkept: errors.AnswerUnkeptError | None = None
 
     async def receive(self) -> Message:
         if self._body is None:
@@ -221,7 +214,7 @@ class _Run:
         try:
             await whole(lambda: self._verifier.answer(self._accepted, answer))
         except Exception as error:  # noqa: BLE001 - whatever it is: what the application answered is true
-            self.unkept = AnswerUnkeptError(answer)
+            self.unkept = errors.AnswerUnkeptError(answer)
             self.unkept.__cause__ = error
 
 

@@ -33,16 +33,8 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.shared import MAX_KEPT, Repeated, ServedAnswer
 from taskbound.core.tool.definition import parse_definition
+from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import BadEndpointError, Body, Endpoint
-from taskbound.sdk.verify.errors import (
-    ArgumentChangedError,
-    CallDeferredError,
-    EndpointUnknownError,
-    InputUndecidedError,
-    NoHeadError,
-    OutcomeUnknownError,
-    ToolUnboundError,
-)
 from taskbound.sdk.verify.refused import Refused, Step, challenge, problem
 from taskbound.sdk.verify.waiting import lost, taken, whole
 
@@ -93,7 +85,7 @@ class Tools:
         """Returns the declared tool; raises EndpointUnknownError."""
         found = self._tools.get(name)
         if found is None:
-            raise EndpointUnknownError(
+            raise errors.EndpointUnknownError(
                 "no tool is declared by this name", remedy="declare which tool it is, or that it is public"
             )
         return found
@@ -130,14 +122,16 @@ class Call:
     def begin(self, converting: Converting, given: Mapping[str, Any]) -> None:
         """Allows the function to run, once, with the decided arguments; raises for any difference."""
         if converting is not self.converting:
-            raise ToolUnboundError("the tool is not the one that this call was permitted for")
+            raise errors.ToolUnboundError("the tool is not the one that this call was permitted for")
         with self._lock:
             try:
                 if self.ran or self.over:
-                    raise ToolUnboundError("the tool was already run for this call, or it is over")
+                    raise errors.ToolUnboundError("the tool was already run for this call, or it is over")
                 names = parse_object(self.decided).keys()
                 if canonical(converting.written(given, names)) != self.decided:
-                    raise ArgumentChangedError("the tool would run with other arguments than were decided on")
+                    raise errors.ArgumentChangedError(
+                        "the tool would run with other arguments than were decided on"
+                    )
             except TaskboundError as error:
                 self.refused = error
                 raise
@@ -152,7 +146,7 @@ class Call:
         """Returns the call being served here; raises ToolUnboundError."""
         found = _CALL.get()
         if found is None:
-            raise ToolUnboundError("the tool is run by no call that was permitted")
+            raise errors.ToolUnboundError("the tool is run by no call that was permitted")
         return found
 
 
@@ -200,7 +194,7 @@ class ToolCalls(Generic[R]):
             endpoint = self._tools.of(asked.name)
             tool, step = endpoint.tool, Step.TOKEN
             if asked.head is None:
-                raise NoHeadError("the call came without a head, in which a token would be")
+                raise errors.NoHeadError("the call came without a head, in which a token would be")
             opened = await asyncio.to_thread(self._verifier.open, asked.head, endpoint)
             if isinstance(opened, Refused):
                 return self._refusal(opened, tool)
@@ -252,7 +246,7 @@ class ToolCalls(Generic[R]):
             if not kept:
                 await whole(lambda: lost(self._verifier, accepted))
         return self._refusal(
-            Refused(error=error or ToolUnboundError("there is no answer"), step=Step.CLAIM),
+            Refused(error=error or errors.ToolUnboundError("there is no answer"), step=Step.CLAIM),
             accepted.said.tool,
         )
 
@@ -285,19 +279,19 @@ class ToolCalls(Generic[R]):
 def _require_alone(asked: ToolRequest) -> None:
     """Refuses calls with input beside their arguments or that aren't awaited (rule 6)."""
     if asked.answering:
-        raise InputUndecidedError("the call brings input beside its arguments")
+        raise errors.InputUndecidedError("the call brings input beside its arguments")
     if asked.deferred:
-        raise CallDeferredError("the call is to be done as a task")
+        raise errors.CallDeferredError("the call is to be done as a task")
 
 
 def _doubt(call: Call, written: Result | None) -> TaskboundError | None:
     """Returns why the outcome of a call that returned is unknown, or None (rule 7)."""
     if written is None:
-        return InputUndecidedError("the tool asks its client for more, or goes on as a task")
+        return errors.InputUndecidedError("the tool asks its client for more, or goes on as a task")
     if call.ran and call.refused is not None:
-        return OutcomeUnknownError("the tool was run, and something tried to run it again")
+        return errors.OutcomeUnknownError("the tool was run, and something tried to run it again")
     if not call.ran and call.refused is None and written.get("isError") is not True:
-        return ToolUnboundError("something answered in the tool's place")
+        return errors.ToolUnboundError("something answered in the tool's place")
     return None
 
 

@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.sdk.verify.errors import (
-    ContentEncodedError,
-    ContentTypeError,
-    EndpointUnknownError,
-    HeaderUncoveredError,
-    QueryError,
-)
+from taskbound.sdk.verify import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,15 +73,15 @@ class Endpoint:
     def require_covered(self, *, query: bool, types: Sequence[str], encodings: Sequence[str]) -> None:
         """Raises MalformedError unless a digest of the body covers the whole request (rule 2)."""
         if query:
-            raise QueryError("the request has a query", where="query")
+            raise errors.QueryError("the request has a query", where="query")
         kind, mark, rest = (types[0] if types else "").partition(";")
         other = kind.strip(" \t").lower() != self.content_type
         if len(types) > 1 or other or (mark and _CHARSET.fullmatch(rest) is None):
-            raise ContentTypeError(
+            raise errors.ContentTypeError(
                 f"the content is not said to be `{self.content_type}`", where="content-type"
             )
         if any(one.strip().lower() != "identity" for one in encodings):
-            raise ContentEncodedError("the content is encoded", where="content-encoding")
+            raise errors.ContentEncodedError("the content is encoded", where="content-encoding")
 
 
 class Endpoints:
@@ -110,7 +104,7 @@ class Endpoints:
         """Returns the declared endpoint; raises EndpointUnknownError."""
         found = self._tools.get((method, path))
         if found is None:
-            raise EndpointUnknownError("no tool is declared for this method and path")
+            raise errors.EndpointUnknownError("no tool is declared for this method and path")
         return found
 
 
@@ -119,7 +113,9 @@ def require_not_rerouted(names: Iterable[str]) -> None:
     for one in names:
         name = one.lower().replace("_", "-")
         if name in REROUTING:
-            raise HeaderUncoveredError(f"the header `{name}` makes another request of this one", where=name)
+            raise errors.HeaderUncoveredError(
+                f"the header `{name}` makes another request of this one", where=name
+            )
 
 
 def _place(name: str) -> tuple[str, str]:

@@ -23,18 +23,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.token import ClaimKind, claim_of
 from taskbound.sdk.verify.errors import HolderNotShownError
-from taskbound.wire.jose import (
-    JWT_SVID,
-    BoundToken,
-    DpopKeyError,
-    DpopRequest,
-    Trust,
-    encode_base64url,
-    parse_jws,
-    read_dpop,
-    token_hash,
-    verify_jws,
-)
+from taskbound.wire import jose
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -98,15 +87,17 @@ Holding: TypeAlias = Holders | Literal["whoever-has-the-token"]
 
 def certificate_showing(der: bytes) -> str:
     """Returns the showing of a client certificate that TLS verified (RFC 8705 §3.1)."""
-    return f"x5t#S256:{encode_base64url(sha256(der).digest())}"
+    return f"x5t#S256:{jose.encode_base64url(sha256(der).digest())}"
 
 
 def svid_showing(
     text: str, *, domain: str, audience: str, keys: tuple[Jwk, ...], check: SignatureCheck, now: Instant
 ) -> str:
     """Returns the showing of a JWT-SVID; `domain` is the trusted domain, `audience` the service."""
-    trust = Trust(issuer=domain, audience=audience, keys=keys)
-    return verify_jws(parse_jws(text, kind=JWT_SVID), trust=trust, check=check, now=now).claims.subject
+    trust = jose.Trust(issuer=domain, audience=audience, keys=keys)
+    return jose.verify_jws(
+        jose.parse_jws(text, kind=jose.JWT_SVID), trust=trust, check=check, now=now
+    ).claims.subject
 
 
 def dpop_showing(
@@ -120,12 +111,12 @@ def dpop_showing(
 ) -> tuple[str, Claim]:
     """Returns the showing of a DPoP proof by one of these keys, and its single-use claim (rule 4)."""
     method, uri = request
-    digest = token_hash(token)
+    digest = jose.token_hash(token)
     for key in sorted(one.removeprefix(_JKT) for one in keys if one.startswith(_JKT)):
-        asked = DpopRequest(method=method, uri=uri, token=BoundToken(digest=digest, jkt=key))
+        asked = jose.DpopRequest(method=method, uri=uri, token=jose.BoundToken(digest=digest, jkt=key))
         try:
-            proof = read_dpop(proofs, request=asked, check=check, now=now)
-        except DpopKeyError:
+            proof = jose.read_dpop(proofs, request=asked, check=check, now=now)
+        except jose.DpopKeyError:
             continue
         return f"{_JKT}{proof.jkt}", claim_of("", ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until)
     raise HolderNotShownError("the proof is by no key of the token's holder")

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
-from taskbound.core.token import ReplayedError
-from taskbound.core.token.shared import (
-    MAX_KEPT,
-    BeginRefusedError,
-    OtherRequestError,
-    ServedAnswer,
-    ServedForgottenError,
-)
+from taskbound.core.token import ReplayedError, shared
 from taskbound.core.transition import NoTruth
 from taskbound.sdk.verify import errors
 from taskbound.wire.jose import TokenAudienceError, TokenExpiredError, TokenIssuerError, TokenNotYetError
@@ -72,16 +65,16 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
     errors.QueryError: "everything-in-the-body",
     errors.HeaderUncoveredError: "request-as-it-is-sent",
     ReplayedError: "fresh-proof",
-    BeginRefusedError: "standing-authority",
-    OtherRequestError: "unused-token",
-    ServedForgottenError: "unused-token",
+    shared.BeginRefusedError: "standing-authority",
+    shared.OtherRequestError: "unused-token",
+    shared.ServedForgottenError: "unused-token",
 }
 _STATUS: Final[Mapping[type[TaskboundError], int]] = {
     errors.TokenAbsentError: 401,
     errors.NoHeadError: 401,
     errors.StillServingError: 409,
     errors.OutcomeUnknownError: 409,
-    OtherRequestError: 409,
+    shared.OtherRequestError: 409,
     errors.BodyLargeError: 413,
     errors.BodyLengthError: 411,
     errors.BodySlowError: 408,
@@ -193,7 +186,7 @@ def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
     return Told(refused.status, tuple(headers), body)
 
 
-def tell_answer(answer: ServedAnswer) -> Told:
+def tell_answer(answer: shared.ServedAnswer) -> Told:
     body = answer.body or b""
     length = () if answer.status in _BARE else (("Content-Length", str(len(body))),)
     return Told(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
@@ -224,16 +217,16 @@ class Recording:
     def add(self, part: bytes) -> None:
         self._digest.update(part)
         self._length += len(part)
-        if self._length <= MAX_KEPT:
+        if self._length <= shared.MAX_KEPT:
             self._parts.append(part)
         else:
             self._parts.clear()
 
-    def answer(self) -> ServedAnswer:
-        return ServedAnswer(
+    def answer(self) -> shared.ServedAnswer:
+        return shared.ServedAnswer(
             status=self._status or 0,
             headers=self._headers,
             digest=self._digest.hexdigest(),
             length=self._length,
-            body=b"".join(self._parts) if self._length <= MAX_KEPT else None,
+            body=b"".join(self._parts) if self._length <= shared.MAX_KEPT else None,
         )

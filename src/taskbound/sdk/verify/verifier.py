@@ -23,42 +23,16 @@ from taskbound.core.action import Action, Frame, canonical, parse_object
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.shared import (
-    Begun,
-    Repeated,
-    Serving,
-    StillServing,
-    Unfinished,
-    request_digest,
-)
+from taskbound.core.token import shared
 from taskbound.core.transition import NoTruth
 from taskbound.sdk.fresh import awake
+from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import Body, Endpoint
-from taskbound.sdk.verify.errors import (
-    ArgumentsRewrittenError,
-    DigestMissingError,
-    OtherActionError,
-    OtherContentError,
-    OtherNamespaceError,
-    OtherToolError,
-    OutcomeUnknownError,
-    StillServingError,
-    TokenAbsentError,
-    TokenCountError,
-)
 from taskbound.sdk.verify.holder import Holders, dpop_showing
 from taskbound.sdk.verify.keys import Said, anew_in_children, content_digest, parse_said, require_digest
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.status import require_holds, require_still_holds
-from taskbound.wire.jose import (
-    SKEW,
-    TRANSACTION_TOKEN,
-    TokenExpiredError,
-    TokenSizeError,
-    Trust,
-    parse_jws,
-    verify_jws,
-)
+from taskbound.wire import jose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -119,10 +93,10 @@ class Accepted(NoTruth):
     """This service must do the request, now and once."""
 
     said: Said
-    serving: Serving
+    serving: shared.Serving
 
 
-Outcome: TypeAlias = Accepted | Repeated | Refused
+Outcome: TypeAlias = Accepted | shared.Repeated | Refused
 """What becomes of a request: it is done, it was done and this was answered, or it is not done."""
 
 
@@ -167,7 +141,7 @@ class Verifier:
     ) -> None:
         """Accepts nothing without `status` or `asking`; `clock` never runs backwards."""
         if status is not None and status.namespace != service.namespace:
-            raise OtherNamespaceError(
+            raise errors.OtherNamespaceError(
                 f"ends are heard of `{status.namespace}`, and tokens taken of `{service.namespace}`",
                 remedy="have both of one namespace",
             )
@@ -187,7 +161,7 @@ class Verifier:
             said = self._believed(head.tokens)
             step = Step.REQUEST
             if said.tool != endpoint.tool:
-                raise OtherToolError(f"the token is for another tool than `{endpoint.tool}`")
+                raise errors.OtherToolError(f"the token is for another tool than `{endpoint.tool}`")
             step = Step.HOLDER
             self._require_held(said, head)
         except TaskboundError as error:
@@ -212,7 +186,7 @@ class Verifier:
             return Refused(error=error, step=step)
         return self._still(found, said, asked)
 
-    def _still(self, found: Accepted | Repeated, said: Said, asked: float) -> Outcome:
+    def _still(self, found: Accepted | shared.Repeated, said: Said, asked: float) -> Outcome:
         try:
             _require_time(said, self._clock())
             require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
@@ -239,22 +213,24 @@ class Verifier:
 
     def _believed(self, tokens: Sequence[str]) -> Said:
         if not tokens:
-            raise TokenAbsentError("the request has no `Txn-Token`")
+            raise errors.TokenAbsentError("the request has no `Txn-Token`")
         if len(tokens) != 1 or "," in tokens[0]:
-            raise TokenCountError("the request has not one `Txn-Token`")
+            raise errors.TokenCountError("the request has not one `Txn-Token`")
         text = tokens[0]
         if not text.isascii():
-            raise TokenSizeError("the token has characters that no token has")
-        jws = parse_jws(text, kind=TRANSACTION_TOKEN)
-        trust = Trust(
+            raise jose.TokenSizeError("the token has characters that no token has")
+        jws = jose.parse_jws(text, kind=jose.TRANSACTION_TOKEN)
+        trust = jose.Trust(
             issuer=self.service.issuer,
             audience=self.service.domain,
             keys=self._keys.keys(jws.header.kid),
         )
-        verify_jws(jws, trust=trust, check=self._seen, now=self._clock())
+        jose.verify_jws(jws, trust=trust, check=self._seen, now=self._clock())
         said = parse_said(jws)
         if said.namespace != self.service.namespace:
-            raise OtherNamespaceError("the token is of another namespace than the service's", where="tctx")
+            raise errors.OtherNamespaceError(
+                "the token is of another namespace than the service's", where="tctx"
+            )
         return said
 
     def _require_held(self, said: Said, head: Head) -> None:
@@ -275,55 +251,59 @@ class Verifier:
             shown.add(showing)
         holding.require(said.holder, said.confirmed, shown)
 
-    def _begun(self, opened: Opened, bound: str, now: Instant) -> Accepted | Repeated:
+    def _begun(self, opened: Opened, bound: str, now: Instant) -> Accepted | shared.Repeated:
         said, head = opened.said, opened.head
-        serving = Serving(
+        serving = shared.Serving(
             verifier=self.service.name,
             txn=said.txn,
-            request=request_digest(said.tool, head.method, head.path, opened.endpoint.body.value, bound),
-            until=Instant(said.expires + SKEW),
+            request=shared.request_digest(
+                said.tool, head.method, head.path, opened.endpoint.body.value, bound
+            ),
+            until=Instant(said.expires + jose.SKEW),
             token=said.token,
         )
         match self._claims.begin(serving, now):
-            case Begun():
+            case shared.Begun():
                 return Accepted(said=said, serving=serving)
-            case Repeated() as repeated if repeated.answer.body is not None:
+            case shared.Repeated() as repeated if repeated.answer.body is not None:
                 return repeated
-            case Repeated() as repeated:
+            case shared.Repeated() as repeated:
                 answer = repeated.answer
-                raise OutcomeUnknownError(
+                raise errors.OutcomeUnknownError(
                     f"it was done and answered with status {answer.status}; of the answer only its"
                     f" digest was kept: {answer.digest}, of {answer.length} bytes"
                 )
-            case StillServing():
-                raise StillServingError("the same request is being done")
-            case Unfinished():
-                raise OutcomeUnknownError("the same request was begun before, and its outcome is unknown")
+            case shared.StillServing():
+                raise errors.StillServingError("the same request is being done")
+            case shared.Unfinished():
+                raise errors.OutcomeUnknownError(
+                    "the same request was begun before, and its outcome is unknown"
+                )
 
 
 def _require_time(said: Said, now: Instant) -> None:
     if now >= said.expires:
-        raise TokenExpiredError("the token has expired", where="exp")
+        raise jose.TokenExpiredError("the token has expired", where="exp")
 
 
 def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
     if endpoint.body is Body.CONTENT:
         if not said.content_digest:
-            raise DigestMissingError("the token names no `content_digest`", where="tctx")
+            raise errors.DigestMissingError("the token names no `content_digest`", where="tctx")
         made = content_digest(body)
         if said.content_digest != made:
-            raise OtherContentError("the content is not what the token is for", where="content_digest")
+            raise errors.OtherContentError("the content is not what the token is for", where="content_digest")
         _require_action(said, endpoint, canonical(parse_object(body)) if body else b"{}")
         return made
     if canonical(parse_object(body)) != body:
-        raise ArgumentsRewrittenError("the body is not the canonical text of its arguments")
+        raise errors.ArgumentsRewrittenError("the body is not the canonical text of its arguments")
     return _require_action(said, endpoint, body)
 
 
 def _require_action(said: Said, endpoint: Endpoint, arguments: bytes) -> str:
     definition = endpoint.definition or said.definition
     if not definition or definition != (said.definition or definition):
-        raise DigestMissingError(
+        raise errors.DigestMissingError(
             "which definition of the tool was decided on is not known, or not that of this service",
             where="definition",
             remedy="declare the endpoint with the digest of the tool's pinned definition",
@@ -338,5 +318,5 @@ def _require_action(said: Said, endpoint: Endpoint, arguments: bytes) -> str:
     )
     action = Action(frame=frame, arguments=arguments)
     if action.digest != said.action_digest:
-        raise OtherActionError("tool and arguments are not the action that was permitted")
+        raise errors.OtherActionError("tool and arguments are not the action that was permitted")
     return action.digest

@@ -19,13 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.shared import Repeated
+from taskbound.sdk.verify import errors
 from taskbound.sdk.verify.endpoint import require_not_rerouted
-from taskbound.sdk.verify.errors import (
-    AnswerUnkeptError,
-    BodyLargeError,
-    BodyLengthError,
-    EndpointUnknownError,
-)
 from taskbound.sdk.verify.refused import MAX_BODY, Recording, Refused, Step, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost
@@ -145,7 +140,7 @@ class _Run(Iterator[bytes]):
         self._recording = Recording()
         self._whole: int | None = None
         self._said = False
-        self._unkept: AnswerUnkeptError | None = None
+        self._unkept: errors.AnswerUnkeptError | None = None
         self.parts: Iterable[bytes] = ()
         self._each: Iterator[bytes] | None = None
 
@@ -198,7 +193,7 @@ class _Run(Iterator[bytes]):
         try:
             self._verifier.answer(self._accepted, answer)
         except Exception as error:  # noqa: BLE001 - whatever it is: what the application answered is true
-            self._unkept = AnswerUnkeptError(answer)
+            self._unkept = errors.AnswerUnkeptError(answer)
             self._unkept.__cause__ = error
 
     def _lose(self) -> None:
@@ -212,7 +207,7 @@ def _path(environ: Environ) -> str:
         whole: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         return whole.encode("latin-1").decode("utf-8")
     except UnicodeError:
-        raise EndpointUnknownError("the path can't be read") from None
+        raise errors.EndpointUnknownError("the path can't be read") from None
 
 
 def _values(environ: Environ, name: str) -> tuple[str, ...]:
@@ -224,12 +219,12 @@ def _body(environ: Environ, limit: int) -> bytes:
     said = environ.get("CONTENT_LENGTH") or ""
     chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     if chunked and (said or environ.get("wsgi.input_terminated") is not True):
-        raise BodyLengthError("the body has no length that can be believed")
+        raise errors.BodyLengthError("the body has no length that can be believed")
     if said and not (said.isascii() and said.isdecimal() and len(said) <= _DIGITS):
-        raise BodyLengthError("`Content-Length` is no number")
+        raise errors.BodyLengthError("`Content-Length` is no number")
     length = int(said) if said else None
     if length is not None and length > limit:
-        raise BodyLargeError(f"the body has more than {limit} bytes")
+        raise errors.BodyLargeError(f"the body has more than {limit} bytes")
     if length is None and not chunked:
         return b""
     parts, left = list[bytes](), limit + 1 if length is None else length
@@ -237,9 +232,9 @@ def _body(environ: Environ, limit: int) -> bytes:
         parts.append(part)
         left -= len(part)
     if length is None and left == 0:
-        raise BodyLargeError(f"the body has more than {limit} bytes")
+        raise errors.BodyLargeError(f"the body has more than {limit} bytes")
     if length is not None and left > 0:
-        raise BodyLengthError("the body ended before its length")
+        raise errors.BodyLengthError("the body ended before its length")
     return b"".join(parts)
 
 
