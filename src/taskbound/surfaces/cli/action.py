@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.surfaces.cli.naming import whole_action, whole_task
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.action import (
     ActionDetail,
     ActionRow,
@@ -27,27 +25,18 @@ app = group("action", "Look at single acts: what was asked, what was decided, wh
 
 DecisionOption = Annotated[
     str,
-    typer.Option(
-        "--decision",
-        help="Only permit, hold or refuse.",
-        autocompletion=lambda: ["permit", "hold", "refuse"],
-    ),
+    option("--decision", "Only permit, hold or refuse.", autocompletion=lambda: ["permit", "hold", "refuse"]),
 ]
-ActionArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ACTION", help="The action's id, whole or as a list shortens it.", show_default=False
-    ),
-]
+ActionArgument = Annotated[str, argument("ACTION", "The action's id, whole or as a list shortens it.")]
 
 
 @command(app, "list", examples="taskbound action list --decision refuse\ntaskbound action list --task tsk_…")
 def list_actions(
     session: Session,
-    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
+    task: Annotated[str, option("--task", "Only those of this task.")] = "",
     decision: DecisionOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="ACTION", help="Go on after this one.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before ACTION", "Go on after this one.")] = "",
 ) -> None:
     """List actions, newest first."""
     task = whole_task(session, task)
@@ -100,12 +89,9 @@ def reconcile(
     session: Session,
     action: ActionArgument,
     outcome: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTCOME", help="succeeded or failed.", autocompletion=lambda: ["succeeded", "failed"]
-        ),
+        str, argument("OUTCOME", "succeeded or failed.", autocompletion=lambda: ["succeeded", "failed"])
     ],
-    note: Annotated[str, typer.Option("--note", help="How you know; it is recorded.", show_default=False)],
+    note: Annotated[str, option("--note", "How you know; it is recorded.", show_default=False)],
 ) -> None:
     """Record the outcome of an action whose outcome is unknown, once you have found out.
 

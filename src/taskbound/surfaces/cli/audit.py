@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.core.audit import (
     Checkpoint,
@@ -27,7 +26,7 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.audit import (
     CompareRows,
     ExportAudit,
@@ -63,9 +62,7 @@ WAIT: Final = 20
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST_EXPORT: Final = 1 << 34
 
-KeyOption = Annotated[
-    str, typer.Option("--key", metavar="VKEY", help="The log's key that you hold, or a file with it.")
-]
+KeyOption = Annotated[str, option("--key VKEY", "The log's key that you hold, or a file with it.")]
 
 
 class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_field="is"):
@@ -138,7 +135,7 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True, tag="proved", tag_f
 @command(app, "export", examples="taskbound audit export -o log.jsonl")
 def export(
     session: Session,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")],
+    output: Annotated[str, option("--output -o FILE", "Write it there.")],
 ) -> None:
     """Write the whole log to one file that can be verified anywhere with the log's key."""
     last: list[ExportPage] = []
@@ -178,22 +175,15 @@ def verify(
     session: Session,
     *,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="[FILE]",
-            help="An export of the log; without it, the running log and the database's rows.",
-        ),
+        str, argument("[FILE]", "An export of the log; without it, the running log and the database's rows.")
     ] = "",
-    live: Annotated[bool, typer.Option("--live", hidden=True, help="Changes nothing.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", hidden=True, help="Changes nothing.")] = False,
-    proof: Annotated[str, typer.Option("--proof", metavar="FILE", help="Verify a proof of one record.")] = "",
-    record: Annotated[str, typer.Option("--record", metavar="FILE", help="The record of the proof.")] = "",
+    live: Annotated[bool, option("--live", "Changes nothing.", hidden=True)] = False,
+    deep: Annotated[bool, option("--deep", "Changes nothing.", hidden=True)] = False,
+    proof: Annotated[str, option("--proof FILE", "Verify a proof of one record.")] = "",
+    record: Annotated[str, option("--record FILE", "The record of the proof.")] = "",
     key: KeyOption = "",
     checkpoint: Annotated[
-        str,
-        typer.Option(
-            "--checkpoint", metavar="FILE", help="A checkpoint, or an older export, held elsewhere."
-        ),
+        str, option("--checkpoint FILE", "A checkpoint, or an older export, held elsewhere.")
     ] = "",
 ) -> None:
     """Verify the running log and the database rows, or an exported log or a proof offline.
@@ -222,11 +212,9 @@ def verify(
 @command(app, "proof", examples="taskbound audit proof act_… -o act.tlog-proof")
 def proof(
     session: Session,
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.", show_default=False)],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write the proof there.")],
-    record: Annotated[
-        str, typer.Option("--record", metavar="FILE", help="Write the record there; FILE.record without it.")
-    ] = "",
+    action: Annotated[str, argument("ACTION", "The action's id.")],
+    output: Annotated[str, option("--output -o FILE", "Write the proof there.")],
+    record: Annotated[str, option("--record FILE", "Write the record there; FILE.record without it.")] = "",
 ) -> None:
     """Write a proof that an action's decision is in the log; it can be verified without the log."""
     found = session.ask(ProveRecord(action=whole_action(session, action)), ProofFile, patience=15.0)
@@ -240,8 +228,8 @@ def proof(
 @command(app, "tail", examples="taskbound audit tail\ntaskbound audit tail -f")
 def tail(
     session: Session,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Start with so many.")] = 20,
+    follow: Annotated[bool, option("--follow -f", "Go on with what comes.")] = False,
+    limit: Annotated[int, option("--limit", "Start with so many.", min=1, max=1000)] = 20,
 ) -> None:
     """Show the newest records. `--follow --json` prints each page as one JSON document per line."""
     page = session.ask(TailAudit(limit=limit), ExportPage)

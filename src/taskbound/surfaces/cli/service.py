@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import (
     AddService,
@@ -33,15 +31,12 @@ _PUBLIC: Final = (
     " > payments.jwk`"
 )
 
-ServiceArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The service's name.", show_default=False)
-]
+ServiceArgument = Annotated[str, argument("NAME", "The service's name.")]
 EnforceOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--enforce",
-        metavar="TOOL",
-        help="A tool that it enforces, such as pay__refund; pay__* for all of one server. Repeatable.",
+    option(
+        "--enforce TOOL",
+        "A tool that it enforces, such as pay__refund; pay__* for all of one server. Repeatable.",
     ),
 ]
 
@@ -55,12 +50,9 @@ EnforceOption = Annotated[
 def add(
     session: Session,
     name: ServiceArgument,
-    owner: Annotated[str, typer.Option("--owner", metavar="PERSON", help="Who answers for it.")],
+    owner: Annotated[str, option("--owner PERSON", "Who answers for it.")],
     audience: Annotated[
-        str,
-        typer.Option(
-            "--audience", metavar="URI", help="The resource by which tokens of tasks are meant for it."
-        ),
+        str, option("--audience URI", "The resource by which tokens of tasks are meant for it.")
     ],
     enforce: EnforceOption = None,
 ) -> None:
@@ -127,11 +119,9 @@ def show(session: Session, name: ServiceArgument) -> None:
 def change(
     session: Session,
     name: ServiceArgument,
-    owner: Annotated[
-        str, typer.Option("--owner", metavar="PERSON", help="Who answers for it from now on.")
-    ] = "",
+    owner: Annotated[str, option("--owner PERSON", "Who answers for it from now on.")] = "",
     enforce: EnforceOption = None,
-    nothing: Annotated[bool, typer.Option("--enforce-nothing", help="It enforces no tool any more.")] = False,
+    nothing: Annotated[bool, option("--enforce-nothing", "It enforces no tool any more.")] = False,
 ) -> None:
     """Change a service's owner or what it enforces; only its owner may.
 
@@ -158,14 +148,7 @@ def remove(session: Session, name: ServiceArgument) -> None:
 def add_key(
     session: Session,
     name: ServiceArgument,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="The public half for ES256, one JSON Web Key; `-` reads it.",
-            show_default=False,
-        ),
-    ],
+    file: Annotated[str, argument("FILE", "The public half for ES256, one JSON Web Key; `-` reads it.")],
 ) -> None:
     """Add a public key that authenticates a service; only its owner may. The private key stays there."""
     raw = read_file(file)
@@ -183,7 +166,7 @@ def add_key(
 def remove_key(
     session: Session,
     name: ServiceArgument,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="As `show` has it.", show_default=False)],
+    key: Annotated[str, argument("KEY", "As `show` has it.")],
 ) -> None:
     """Remove a service's key, and invalidate what was issued to it; only its owner may."""
     session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.core.task import Holds, TaskState
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.task import (
     DelegateTask,
     EndTask,
@@ -44,52 +43,40 @@ app = group("task", "Declare tasks, look at them, end them. Nothing is permitted
 app.add_typer(issuers)
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
 
-TaskArgument = Annotated[
-    str,
-    typer.Argument(metavar="TASK", help="The task's id, whole or as a list shortens it.", show_default=False),
-]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
-AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
-TemplateOption = Annotated[str, typer.Option("--template", help="Make it of this template.")]
-ScopeOption = Annotated[
-    str, typer.Option("--scope", metavar="FILE", help="Its scope, YAML or JSON; `-` reads it.")
-]
-PurposeOption = Annotated[str, typer.Option("--purpose", help="Why, in 1 to 500 characters.")]
-LengthOption = Annotated[str, typer.Option("--for", metavar="TIME", help="Time until it ends, such as 30m.")]
+TaskArgument = Annotated[str, argument("TASK", "The task's id, whole or as a list shortens it.")]
+ReasonOption = Annotated[str, option("--reason", "Why; it is recorded.")]
+AgentOption = Annotated[str, option("--agent", "The agent that is to act.")]
+TemplateOption = Annotated[str, option("--template", "Make it of this template.")]
+ScopeOption = Annotated[str, option("--scope FILE", "Its scope, YAML or JSON; `-` reads it.")]
+PurposeOption = Annotated[str, option("--purpose", "Why, in 1 to 500 characters.")]
+LengthOption = Annotated[str, option("--for TIME", "Time until it ends, such as 30m.")]
 StateOption = Annotated[
     str,
-    typer.Option(
+    option(
         "--state",
-        help="Only those in this state, such as running.",
+        "Only those in this state, such as running.",
         autocompletion=lambda: [one.value for one in TaskState],
     ),
 ]
 EndingOption = Annotated[
-    str,
-    typer.Option(
-        "--how", help="completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS)
-    ),
+    str, option("--how", "completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS))
 ]
 LearningOption = Annotated[
-    bool,
-    typer.Option("--learning", help="A task to learn from: its agent's owner asks, for at most 14 days."),
+    bool, option("--learning", "A task to learn from: its agent's owner asks, for at most 14 days.")
 ]
 
 
 HeartbeatOption = Annotated[
-    str, typer.Option("--heartbeat", metavar="TIME", help="Pause it when it has no connection for so long.")
+    str, option("--heartbeat TIME", "Pause it when it has no connection for so long.")
 ]
-GraceOption = Annotated[
-    str, typer.Option("--grace", metavar="TIME", help="End it when it stays paused so for this long.")
-]
+GraceOption = Annotated[str, option("--grace TIME", "End it when it stays paused so for this long.")]
 
 
 HoldsOption = Annotated[
     str,
-    typer.Option(
-        "--holds",
-        metavar="WORD",
-        help="What becomes of held actions when their calls are over: outlive-the-call, or end-with-the-call,"
+    option(
+        "--holds WORD",
+        "What becomes of held actions when their calls are over: outlive-the-call, or end-with-the-call,"
         " which is so if nothing is said.",
         autocompletion=lambda: [one.value for one in Holds],
     ),
@@ -228,7 +215,7 @@ def delegate(
 def step(
     session: Session,
     task: TaskArgument,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
+    name: Annotated[str, argument("[NAME]", "The name of the next step.")] = "",
 ) -> None:
     """Enter the next step: its grants apply, and earlier grants end unless the step keeps them."""
     found = session.show(StepTask(task=whole_task(session, task), name=name), TaskDetail)
@@ -245,10 +232,10 @@ def show(session: Session, task: TaskArgument) -> None:
 @command(app, "list", examples="taskbound task list --state running")
 def list_tasks(
     session: Session,
-    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    agent: Annotated[str, option("--agent", "Only those of this agent.")] = "",
     state: StateOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before TASK", "Go on after this one.")] = "",
 ) -> None:
     """List tasks, newest first."""
     page = session.show(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
@@ -313,13 +300,11 @@ def end(
 )
 def save(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
-    scope: Annotated[
-        str, typer.Option("--scope", metavar="FILE", help="The scope, YAML or JSON; `-` reads it.")
-    ],
+    name: Annotated[str, argument("", "Its name.")],
+    scope: Annotated[str, option("--scope FILE", "The scope, YAML or JSON; `-` reads it.")],
     *,
     length: LengthOption = DEFAULT_LENGTH,
-    purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
+    purpose: Annotated[str, option("--purpose", "The purpose when a task names none.")] = "",
     heartbeat: HeartbeatOption = "",
     grace: GraceOption = "",
     holds: HoldsOption = "",
@@ -357,9 +342,7 @@ def list_templates(session: Session) -> None:
 
 
 @command(templates, "remove", asks=True, examples="taskbound template remove reading --yes")
-def remove(
-    session: Session, name: Annotated[str, typer.Argument(help="Its name.", show_default=False)]
-) -> None:
+def remove(session: Session, name: Annotated[str, argument("", "Its name.")]) -> None:
     """Remove a template; tasks that were made from it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
     session.act(RemoveTemplate(name=name), f"template {shown(name)} removed")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.authorization import (
     AddClient,
     AdmissionRows,
@@ -45,9 +43,7 @@ app.add_typer(clients)
 admissions = group("admission", "The admissions of clients: one task each, until it is ended.")
 app.add_typer(admissions)
 
-NameArgument = Annotated[
-    str, typer.Argument(help="What it sends as `client_id`, such as desk.", show_default=False)
-]
+NameArgument = Annotated[str, argument("", "What it sends as `client_id`, such as desk.")]
 
 
 @command(
@@ -60,14 +56,13 @@ def add(
     name: NameArgument,
     redirect: Annotated[
         list[str],
-        typer.Option(
-            "--redirect",
-            metavar="URI",
-            help="Where codes are sent, letter by letter; at 127.0.0.1 and [::1] any port is. Repeatable.",
+        option(
+            "--redirect URI",
+            "Where codes are sent, letter by letter; at 127.0.0.1 and [::1] any port is. Repeatable.",
         ),
     ],
     called: Annotated[
-        str, typer.Option("--shown", help="What it is called where people consent; its name if not given.")
+        str, option("--shown", "What it is called where people consent; its name if not given.")
     ] = "",
 ) -> None:
     """Register a client that has no metadata document; only the owner of the data directory may."""
@@ -110,10 +105,10 @@ def remove(session: Session, name: NameArgument) -> None:
 @command(admissions, "list", examples="taskbound token admission list --client desk")
 def list_admissions(
     session: Session,
-    client: Annotated[str, typer.Option("--client", help="Only of this client.")] = "",
-    task: Annotated[str, typer.Option("--task", help="Only to this task.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
-    before: Annotated[str, typer.Option("--before", help="The last admission of the page before.")] = "",
+    client: Annotated[str, option("--client", "Only of this client.")] = "",
+    task: Annotated[str, option("--task", "Only to this task.")] = "",
+    limit: Annotated[int, option("--limit", "How many at most.", min=1, max=200)] = 50,
+    before: Annotated[str, option("--before", "The last admission of the page before.")] = "",
 ) -> None:
     """List the admissions of clients, newest first."""
     ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
@@ -135,10 +130,8 @@ def list_admissions(
 )
 def end_admission(
     session: Session,
-    admission: Annotated[
-        str, typer.Argument(metavar="ADMISSION", help="Its name, adm_….", show_default=False)
-    ],
-    why: Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")] = "",
+    admission: Annotated[str, argument("ADMISSION", "Its name, adm_….")],
+    why: Annotated[str, option("--why", "Why, in words; it stands in the log.")] = "",
 ) -> None:
     """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
@@ -148,20 +141,18 @@ def end_admission(
 keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
 app.add_typer(keys)
 
-TokenArgument = Annotated[
-    str, typer.Argument(metavar="TOKEN", help="The name of the token, tok_….", show_default=False)
-]
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The `kid` of the key.", show_default=False)]
-WhyOption = Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")]
+TokenArgument = Annotated[str, argument("TOKEN", "The name of the token, tok_….")]
+KeyArgument = Annotated[str, argument("KEY", "The `kid` of the key.")]
+WhyOption = Annotated[str, option("--why", "Why, in words; it stands in the log.")]
 
 
 @command(app, "list", examples="taskbound token list --task tsk_… --limit 20")
 def list_tokens(
     session: Session,
-    task: Annotated[str, typer.Option("--task", help="Only tokens of this task.")] = "",
-    agent: Annotated[str, typer.Option("--agent", help="Only tokens of this agent.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
-    before: Annotated[str, typer.Option("--before", help="The last token of the page before.")] = "",
+    task: Annotated[str, option("--task", "Only tokens of this task.")] = "",
+    agent: Annotated[str, option("--agent", "Only tokens of this agent.")] = "",
+    limit: Annotated[int, option("--limit", "How many at most.", min=1, max=200)] = 50,
+    before: Annotated[str, option("--before", "The last token of the page before.")] = "",
 ) -> None:
     """List tokens, newest first; the token itself is not stored."""
     ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
@@ -265,21 +256,14 @@ _AS_YOU: Final = [
 def consent(
     session: Session,
     *,
-    code: Annotated[
-        str,
-        typer.Argument(
-            metavar="CODE", help="The ten letters that your own browser shows.", show_default=False
-        ),
-    ],
-    task: Annotated[str, typer.Option("--task", help="Let it in to this task of yours, which runs.")] = "",
+    code: Annotated[str, argument("CODE", "The ten letters that your own browser shows.")],
+    task: Annotated[str, option("--task", "Let it in to this task of yours, which runs.")] = "",
     template: Annotated[
-        str, typer.Option("--template", help="Let it in to a task that is started from this template.")
+        str, option("--template", "Let it in to a task that is started from this template.")
     ] = "",
-    purpose: Annotated[str, typer.Option("--purpose", help="Why that task is started.")] = "",
-    length: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="Time until that task ends, such as 30m.")
-    ] = "",
-    deny: Annotated[bool, typer.Option("--deny", help="Let it have nothing.")] = False,
+    purpose: Annotated[str, option("--purpose", "Why that task is started.")] = "",
+    length: Annotated[str, option("--for TIME", "Time until that task ends, such as 30m.")] = "",
+    deny: Annotated[bool, option("--deny", "Let it have nothing.")] = False,
 ) -> None:
     """Answer a program that asks in your browser to act as an agent: choose the task for it.
 

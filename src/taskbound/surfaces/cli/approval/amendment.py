@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.core.action import parse_document
 from taskbound.core.approval import AnswerKind, Subject, UnreadableQuestionError
 from taskbound.core.approval.amendment import parse_amendment
@@ -22,7 +20,7 @@ from taskbound.surfaces.cli.people.keys import own_key
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope
 from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, command, option
 from taskbound.surfaces.cli.task import TaskArgument, app, show_task
 from taskbound.wire.action import AmendmentDetail, AskAmendment, ShowAmendment
 from taskbound.wire.approval import AnswerApproval, ApprovalSaid
@@ -58,15 +56,11 @@ def amend(
     session: Session,
     task: TaskArgument,
     *,
-    scope: Annotated[
-        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
-    ],
+    scope: Annotated[str, option("--scope FILE", "The scope that it is to have; `-` reads it.")],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why it needs more; those who approve for its agent are asked.")
+        str, option("--reason", "Why it needs more; those who approve for its agent are asked.")
     ] = "",
-    wait: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="How long they may answer, at most 8h.")
-    ] = "1h",
+    wait: Annotated[str, option("--for TIME", "How long they may answer, at most 8h.")] = "1h",
 ) -> None:
     """Give a task another scope; uses and totals so far stay counted.
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from taskbound.core.approval import (
     MOST_RETRIES,
     AnswerKind,
@@ -49,7 +47,7 @@ from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
 from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_key, own_network, person_of
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.approval import (
     AnswerApproval,
     ApprovalDetail,
@@ -76,29 +74,22 @@ app = group("approval", "What agents wait for people to answer: look at it, sign
 
 _TOKEN: Final = 16_386
 
-ApprovalArgument = Annotated[
-    str,
-    typer.Argument(metavar="APPROVAL", help="The approval's id, or its action's.", show_default=False),
-]
-KeyOption = Annotated[
-    str, typer.Option("--key", metavar="FILE", help="Your key; its `.pub` where an agent holds it.")
-]
+ApprovalArgument = Annotated[str, argument("APPROVAL", "The approval's id, or its action's.")]
+KeyOption = Annotated[str, option("--key FILE", "Your key; its `.pub` where an agent holds it.")]
 SetOption = Annotated[
-    list[str],
-    typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="An amount that is to be less; once for each."),
+    list[str], option("--set ARGUMENT=AMOUNT", "An amount that is to be less; once for each.")
 ]
 RetriesOption = Annotated[
     int,
-    typer.Option(
-        "--retries",
-        metavar="NUMBER",
+    option(
+        "--retries NUMBER",
+        "How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
         min=0,
         max=MOST_RETRIES,
-        help="How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
     ),
 ]
 StatementOption = Annotated[
-    str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
+    str, option("--statement FILE", "What was signed, where it was signed elsewhere.")
 ]
 
 
@@ -130,12 +121,11 @@ def statement(
     session: Session,
     approval: ApprovalArgument,
     *,
-    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The id of the key that will sign.")],
-    file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it.")],
-    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+    by: Annotated[str, option("--by KEY", "The id of the key that will sign.")],
+    file: Annotated[str, option("--file FILE", "Where to write it.")],
+    deny_it: Annotated[bool, option("--deny", "A denial.")] = False,
     values: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="A narrowing: an amount that is to be less."),
+        list[str] | None, option("--set ARGUMENT=AMOUNT", "A narrowing: an amount that is to be less.")
     ] = None,
     retries: RetriesOption = 0,
 ) -> None:
@@ -238,8 +228,8 @@ def open_page(
     session: Session,
     approval: ApprovalArgument,
     *,
-    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
-    by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
+    deny_it: Annotated[bool, option("--deny", "A denial.")] = False,
+    by: Annotated[str, option("--by KEY", "Which of your passkeys signs.")] = "",
     retries: RetriesOption = 0,
 ) -> None:
     """Show one question, and open a page where your passkey approves it, or denies it with `--deny`.
@@ -282,9 +272,7 @@ def prove(
     session: Session,
     approval: ApprovalArgument,
     *,
-    file: Annotated[
-        str, typer.Option("--evidence-jws", metavar="FILE", help="What an issuer signed about this question.")
-    ],
+    file: Annotated[str, option("--evidence-jws FILE", "What an issuer signed about this question.")],
 ) -> None:
     """Submit an issuer's signed evidence about one question, where a policy requires it.
 
@@ -302,7 +290,7 @@ def withdraw(
     session: Session,
     approval: ApprovalArgument,
     *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
     if is_amendment(approval):

@@ -6,7 +6,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
 from msgspec.structs import replace
 
 from taskbound.core.action import canonical, parse_object
@@ -19,7 +18,7 @@ from taskbound.surfaces.cli.approval.command import app
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import read_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.action import AmendmentRow
 from taskbound.wire.approval import (
     ApprovalLimits,
@@ -59,14 +58,11 @@ _EVERY: Final = 1.0
 def list_approvals(
     session: Session,
     state: Annotated[
-        str,
-        typer.Option(
-            "--state", help="Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"]
-        ),
+        str, option("--state", "Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"])
     ] = "",
-    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
+    task: Annotated[str, option("--task", "Only those of this task.")] = "",
+    limit: Annotated[int, option("--limit", "At most so many.", min=1, max=500)] = 50,
+    before: Annotated[str, option("--before APPROVAL", "Go on after this one.")] = "",
 ) -> None:
     """List open questions, newest first."""
     states = () if state == "all" else (state,) if state else _OPEN
@@ -88,7 +84,7 @@ def list_approvals(
 def watch(
     session: Session,
     *,
-    once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
+    once: Annotated[bool, option("--once", "Say what waits now, and end.")] = False,
 ) -> None:
     """Print each question as it is asked, and each answer, until interrupted."""
     known: dict[str, str] = {}
@@ -157,13 +153,8 @@ class _Read:
 )
 def plan(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A list of steps, each `tool` and `arguments`.", show_default=False
-        ),
-    ],
-    task: Annotated[str, typer.Option("--task", help="The task whose calls they are.")],
+    file: Annotated[str, argument("FILE", "A list of steps, each `tool` and `arguments`.")],
+    task: Annotated[str, option("--task", "The task whose calls they are.")],
 ) -> None:
     """Request approval of several calls together: exactly these, each once, in this order.
 
@@ -234,7 +225,7 @@ def _step(value: JsonValue, where: str) -> PlanStep:
 @command(app, "stats", examples="taskbound approval stats\ntaskbound approval stats --hours 168 --json")
 def stats(
     session: Session,
-    hours: Annotated[int, typer.Option("--hours", min=1, max=8784, help="Within so many hours.")] = 24,
+    hours: Annotated[int, option("--hours", "Within so many hours.", min=1, max=8784)] = 24,
 ) -> None:
     """Show how many questions agents raised, and how fast people answered.
 
@@ -273,15 +264,9 @@ def stats(
 )
 def limits(
     session: Session,
-    most: Annotated[
-        int, typer.Option("--open", metavar="N", min=0, help="Questions of a task that are open at once.")
-    ] = 0,
-    hourly: Annotated[
-        int, typer.Option("--hourly", metavar="N", min=0, help="Questions of an agent within an hour.")
-    ] = 0,
-    speed: Annotated[
-        int, typer.Option("--speed", metavar="N", min=0, help="Characters a second that anybody can read.")
-    ] = 0,
+    most: Annotated[int, option("--open N", "Questions of a task that are open at once.", min=0)] = 0,
+    hourly: Annotated[int, option("--hourly N", "Questions of an agent within an hour.", min=0)] = 0,
+    speed: Annotated[int, option("--speed N", "Characters a second that anybody can read.", min=0)] = 0,
 ) -> None:
     """Limit how many questions people of the namespace get; a task that would exceed a limit is paused.
 

@@ -29,7 +29,7 @@ from taskbound.core.scope import parse_scope
 from taskbound.core.tool import Effect, ToolDefinition, parse_definitions
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.server.upstream import parse_variables, show_tools
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.connection import Done, Status, StatusReport
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
@@ -86,12 +86,10 @@ def add_try(app: typer.Typer) -> None:
 
 def try_server(
     session: Session,
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The server's command line.")],
+    words: Annotated[list[str], argument("COMMAND...", "The server's command line.")],
     *,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable.")
-    ] = None,
-    cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+    env: Annotated[list[str] | None, option("--env NAME=VALUE", "Give it this variable.")] = None,
+    cwd: Annotated[str, option("--cwd DIR", "Run it there.")] = "",
 ) -> None:
     """Try a server: its tools, what a read-only agent sees of them, and how a refusal looks.
 

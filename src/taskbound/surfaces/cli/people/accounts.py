@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from taskbound.surfaces.cli.people.grants import PersonArgument as leaving_PersonArgument
 from taskbound.surfaces.cli.people.identity import NameArgument, agents, people
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     AccountRows,
@@ -30,14 +28,10 @@ sessions = group("session", "Who is signed in with a browser.")
 people.add_typer(accounts)
 people.add_typer(sessions)
 
-PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="Whose it is.", show_default=False)]
-IssuerOption = Annotated[
-    str, typer.Option("--issuer", help="The issuer's short name (`taskbound agent issuer list`).")
-]
-SubjectOption = Annotated[
-    str, typer.Option("--subject", help="The `sub` that the issuer gives, to the letter.")
-]
-OfOption = Annotated[str, typer.Argument(metavar="[PERSON]", help="Theirs alone.", show_default=False)]
+PersonArgument = Annotated[str, argument("PERSON", "Whose it is.")]
+IssuerOption = Annotated[str, option("--issuer", "The issuer's short name (`taskbound agent issuer list`).")]
+SubjectOption = Annotated[str, option("--subject", "The `sub` that the issuer gives, to the letter.")]
+OfOption = Annotated[str, argument("[PERSON]", "Theirs alone.")]
 
 
 @command(
@@ -100,7 +94,7 @@ def list_sessions(session: Session, person: OfOption = "") -> None:
 )
 def end(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="SESSION", help="As `list` shows it.", show_default=False)],
+    name: Annotated[str, argument("SESSION", "As `list` shows it.")],
 ) -> None:
     """End a browser session; its person or the owner of the data directory may."""
     session.confirm(f"End {shown(name)}? The person has to sign in again in that browser.")
@@ -108,16 +102,14 @@ def end(
     session.done(Done(), f"{shown(name)} has ended")
 
 
-OtherArgument = Annotated[
-    str, typer.Argument(metavar="OTHER", help="The other person's name.", show_default=False)
-]
+OtherArgument = Annotated[str, argument("OTHER", "The other person's name.")]
 
 
 @command(people, "gone", asks=True, examples="taskbound person gone bob --reason 'left the company'")
 def gone(
     session: Session,
     name: leaving_PersonArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Record that a person has left: withdraw their keys, and stop what depends on them at once.
 
@@ -153,8 +145,8 @@ def answering(
     session: Session,
     name: NameArgument,
     *,
-    owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
-    approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
+    owner: Annotated[str, option("--owner", "The person who answers for it.")],
+    approver: Annotated[list[str], option("--approver", "A person who may approve. Repeatable.")],
 ) -> None:
     """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
     ask = SetAnswering(name=name, owner=owner, approvers=tuple(approver))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import typer
 
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_scope
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.identity import (
     AddGroup,
     GroupDetail,
@@ -31,17 +30,11 @@ if TYPE_CHECKING:
 groups = group("group", "Groups of people who may grant the same, said once.")
 people.add_typer(groups)
 
-PersonArgument = Annotated[
-    str, typer.Argument(metavar="PERSON", help="The person's name.", show_default=False)
-]
-GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.", show_default=False)]
-ScopeOption = Annotated[
-    str, typer.Option("--scope", metavar="FILE", help="A scope that a task must be within; `-` reads it.")
-]
-CeilingOption = Annotated[
-    bool, typer.Option("--ceiling", help="Anything that the ceiling of the agent permits.")
-]
-NothingOption = Annotated[bool, typer.Option("--nothing", help="Nothing.")]
+PersonArgument = Annotated[str, argument("PERSON", "The person's name.")]
+GroupArgument = Annotated[str, argument("GROUP", "The group's name.")]
+ScopeOption = Annotated[str, option("--scope FILE", "A scope that a task must be within; `-` reads it.")]
+CeilingOption = Annotated[bool, option("--ceiling", "Anything that the ceiling of the agent permits.")]
+NothingOption = Annotated[bool, option("--nothing", "Nothing.")]
 
 
 @command(people, "show", examples="taskbound person show alice")

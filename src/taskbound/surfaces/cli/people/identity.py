@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from taskbound.core.identity import MonitorCodeError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import read_scope
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import DeclinedError, Session, command, group
+from taskbound.surfaces.cli.session import DeclinedError, Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
@@ -39,14 +37,14 @@ agents = group("agent", "Agents, with those who answer for them. None is active 
 
 _TRIES: Final = 3
 
-NameArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", show_default=False)]
+NameArgument = Annotated[str, argument("AGENT", "The agent's name.")]
 
 
 @command(people, "add", examples="taskbound person add alice\ntaskbound person add bob --uid 1001")
 def add_person(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Their name: a-z, 0-9 and `-`.", show_default=False)],
-    uid: Annotated[int | None, typer.Option("--uid", min=0, help="Their account; else your own.")] = None,
+    name: Annotated[str, argument("", "Their name: a-z, 0-9 and `-`.")],
+    uid: Annotated[int | None, option("--uid", "Their account; else your own.", min=0)] = None,
 ) -> None:
     """Register a person by local account; weak proof, as any program of the account can claim it."""
     session.act(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), f"{shown(name)} is known")
@@ -83,16 +81,11 @@ def list_people(session: Session) -> None:
 def register(
     session: Session,
     name: NameArgument,
-    owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
-    approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
-    monitor: Annotated[
-        str, typer.Option("--monitor", help="Where news of it goes: file:/PATH or exec:/PROGRAM.")
-    ],
+    owner: Annotated[str, option("--owner", "The person who answers for it.")],
+    approver: Annotated[list[str], option("--approver", "A person who may approve. Repeatable.")],
+    monitor: Annotated[str, option("--monitor", "Where news of it goes: file:/PATH or exec:/PROGRAM.")],
     ceiling: Annotated[
-        str,
-        typer.Option(
-            "--ceiling", metavar="FILE", help="A scope that it can never pass, YAML or JSON; `-` reads it."
-        ),
+        str, option("--ceiling FILE", "A scope that it can never pass, YAML or JSON; `-` reads it.")
     ],
 ) -> None:
     """Register an agent; it stays inactive until the code sent to its monitor is returned."""
@@ -115,9 +108,7 @@ def register(
 def ceiling(
     session: Session,
     name: NameArgument,
-    scope: Annotated[
-        str, typer.Argument(metavar="FILE", help="A scope that it can never pass; `-` reads it.")
-    ],
+    scope: Annotated[str, argument("FILE", "A scope that it can never pass; `-` reads it.")],
 ) -> None:
     """Replace an agent's ceiling; only its owner may.
 
@@ -157,7 +148,7 @@ def list_agents(session: Session) -> None:
 def activate(
     session: Session,
     name: NameArgument,
-    code: Annotated[str, typer.Option("--code", help="The code that its monitor received.")] = "",
+    code: Annotated[str, option("--code", "The code that its monitor received.")] = "",
 ) -> None:
     """Send a code to the agent's monitor, take it back, and activate the agent.
 
@@ -183,7 +174,7 @@ def activate(
 def suspend(
     session: Session,
     name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Suspend an agent: all its tasks are revoked, and none can start until it is activated again."""
     session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
@@ -194,11 +185,9 @@ def suspend(
 def risk(
     session: Session,
     name: NameArgument,
-    level: Annotated[
-        str, typer.Argument(metavar="LEVEL", help="`low`, `medium` or `high`.", show_default=False)
-    ],
+    level: Annotated[str, argument("LEVEL", "`low`, `medium` or `high`.")],
     *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")],
 ) -> None:
     """Set the risk level of an agent; policies read it for each call from now on.
 

@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.surfaces.cli.approval.signing import find_key, require_enrollment, sign_statement
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.identity import (
     ConfirmPersonKey,
     ListPersonKeys,
@@ -44,13 +42,12 @@ for _one in (keys, demos):
 
 _DEMO = "this namespace is for trying out (demo): its keys need no protection and no cooling"
 
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The key's id.", show_default=False)]
+KeyArgument = Annotated[str, argument("KEY", "The key's id.")]
 SignatureOption = Annotated[
-    str,
-    typer.Option("--signature", metavar="FILE", help="A signature that was made elsewhere; `-` reads it."),
+    str, option("--signature FILE", "A signature that was made elsewhere; `-` reads it.")
 ]
 
-PasskeyOption = Annotated[bool, typer.Option("--passkey", help="With your passkey, on a page.")]
+PasskeyOption = Annotated[bool, option("--passkey", "With your passkey, on a page.")]
 
 
 @command(
@@ -62,21 +59,16 @@ PasskeyOption = Annotated[bool, typer.Option("--passkey", help="With your passke
 )
 def add(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="[FILE]", help="An OpenSSH key; its `.pub` where an agent holds it.", show_default=False
-        ),
-    ] = "",
+    file: Annotated[str, argument("[FILE]", "An OpenSSH key; its `.pub` where an agent holds it.")] = "",
     *,
-    person: Annotated[str, typer.Option("--person", help="Whose key it is; else yours.")] = "",
+    person: Annotated[str, option("--person", "Whose key it is; else yours.")] = "",
     elsewhere: Annotated[
-        bool, typer.Option("--elsewhere", help="Only propose it: its holder signs on another machine.")
+        bool, option("--elsewhere", "Only propose it: its holder signs on another machine.")
     ] = False,
     passkey: Annotated[
-        bool, typer.Option("--passkey", help="Make a passkey instead, on a page in your browser.")
+        bool, option("--passkey", "Make a passkey instead, on a page in your browser.")
     ] = False,
-    label: Annotated[str, typer.Option("--label", help="What you call the passkey.")] = "",
+    label: Annotated[str, option("--label", "What you call the passkey.")] = "",
 ) -> None:
     """Propose a key, and prove with a signature that you hold it.
 
@@ -109,9 +101,7 @@ def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> 
 def confirm(
     session: Session,
     key: KeyArgument,
-    fingerprint: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As its page shows it.", show_default=False)
-    ],
+    fingerprint: Annotated[str, argument("FINGERPRINT", "As its page shows it.")],
 ) -> None:
     """Confirm that a passkey made on a page is yours, by the fingerprint that the page shows.
 
@@ -132,15 +122,12 @@ def vouch(
     session: Session,
     key: KeyArgument,
     *,
-    with_: Annotated[str, typer.Option("--with", metavar="FILE", help="Your own key's file.")] = "",
-    by: Annotated[
-        str, typer.Option("--by", metavar="KEY", help="The key that signed elsewhere, or which passkey.")
-    ] = "",
+    with_: Annotated[str, option("--with FILE", "Your own key's file.")] = "",
+    by: Annotated[str, option("--by KEY", "The key that signed elsewhere, or which passkey.")] = "",
     signature: SignatureOption = "",
     passkey: PasskeyOption = False,
     as_owner: Annotated[
-        bool,
-        typer.Option("--as-owner", help="As the data directory's owner, where no key counts any more."),
+        bool, option("--as-owner", "As the data directory's owner, where no key counts any more.")
     ] = False,
 ) -> None:
     """Vouch with your key that another key is its person's. Ask them before: by voice, not by mail."""
@@ -193,10 +180,7 @@ def show(
     key: KeyArgument,
     *,
     statement: Annotated[
-        str,
-        typer.Option(
-            "--statement", metavar="FILE", help="Write what has to be signed, to the byte; `-` too."
-        ),
+        str, option("--statement FILE", "Write what has to be signed, to the byte; `-` too.")
     ] = "",
 ) -> None:
     """Show one key, and the statement to sign before it counts."""
@@ -211,7 +195,7 @@ def show(
 def withdraw(
     session: Session,
     key: KeyArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, option("--reason", "Why; it is recorded.")] = "",
 ) -> None:
     """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")

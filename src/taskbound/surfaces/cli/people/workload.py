@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskbound.surfaces.cli.people.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
 from taskbound.surfaces.cli.screen import moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import ClaimValue, SetIssuerGroups
 from taskbound.wire.workload import (
@@ -43,9 +41,7 @@ if TYPE_CHECKING:
 
 selectors = group("selector", "What a credential must say to prove an agent.")
 keys = group("key", "The key of an agent, kept where its own processes can't read it.")
-IssuerArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its short name here, such as github.", show_default=False)
-]
+IssuerArgument = Annotated[str, argument("NAME", "Its short name here, such as github.")]
 issuers = group("issuer", "Whose word proves workloads or people, by OpenID Connect.")
 agents.add_typer(issuers)
 agents.add_typer(selectors)
@@ -63,20 +59,16 @@ agents.add_typer(keys)
 def add(
     session: Session,
     name: NameArgument,
-    kind: Annotated[str, typer.Option("--kind", help="x509-svid, jwt-svid or oidc.")],
-    issuer: Annotated[
-        str, typer.Option("--issuer", help="A trust domain, or an issuer's short name (`agent issuer`).")
-    ],
+    kind: Annotated[str, option("--kind", "x509-svid, jwt-svid or oidc.")],
+    issuer: Annotated[str, option("--issuer", "A trust domain, or an issuer's short name (`agent issuer`).")],
     subject: Annotated[
-        list[str] | None,
-        typer.Option("--subject", help="The exact subject; repeat it to allow several."),
+        list[str] | None, option("--subject", "The exact subject; repeat it to allow several.")
     ] = None,
     claim: Annotated[
         list[str] | None,
-        typer.Option(
-            "--claim",
-            metavar="POINTER=TEXT",
-            help="A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
+        option(
+            "--claim POINTER=TEXT",
+            "A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
         ),
     ] = None,
 ) -> None:
@@ -100,7 +92,7 @@ def add(
 @command(selectors, "list", examples="taskbound agent selector list helper")
 def list_all(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the claims that authenticate agents."""
     found = session.show(ListSelectors(agent=name), SelectorRows)
@@ -130,7 +122,7 @@ def list_all(
 def remove(
     session: Session,
     name: NameArgument,
-    selector: Annotated[str, typer.Argument(help="Its id, as `list` shows it.", show_default=False)],
+    selector: Annotated[str, argument("", "Its id, as `list` shows it.")],
 ) -> None:
     """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
@@ -147,36 +139,27 @@ def remove(
 def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     session: Session,
     name: IssuerArgument,
-    issuer: Annotated[str, typer.Option("--issuer", help="Its URL, exactly as its tokens say it (`iss`).")],
-    use: Annotated[str, typer.Option("--for", help="workloads or people.")] = "workloads",
+    issuer: Annotated[str, option("--issuer", "Its URL, exactly as its tokens say it (`iss`).")],
+    use: Annotated[str, option("--for", "workloads or people.")] = "workloads",
     audience: Annotated[
-        str,
-        typer.Option(
-            "--audience", help="What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given."
-        ),
+        str, option("--audience", "What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given.")
     ] = "",
     keys: Annotated[
-        str,
-        typer.Option(
-            "--keys", metavar="FILE", help="Its public keys, a JWK set, where it is not to be asked for them."
-        ),
+        str, option("--keys FILE", "Its public keys, a JWK set, where it is not to be asked for them.")
     ] = "",
     keys_at: Annotated[
-        str, typer.Option("--keys-at", help="Another origin than its own at which it publishes its keys.")
+        str, option("--keys-at", "Another origin than its own at which it publishes its keys.")
     ] = "",
-    private: Annotated[
-        bool, typer.Option("--private", help="It may be at addresses that are not public.")
-    ] = False,
+    private: Annotated[bool, option("--private", "It may be at addresses that are not public.")] = False,
     token_at: Annotated[
-        str, typer.Option("--token-at", help="For people: another origin at which it may give us tokens.")
+        str, option("--token-at", "For people: another origin at which it may give us tokens.")
     ] = "",
     secret_file: Annotated[
         str,
-        typer.Option(
-            "--secret-file",
-            metavar="FILE",
-            help="For people: where the daemon reads our client secret there, of mode 0600; PKCE alone"
-            " where it is not given.",
+        option(
+            "--secret-file FILE",
+            "For people: where the daemon reads our client secret there, of mode 0600; PKCE alone where it"
+            " is not given.",
         ),
     ] = "",
 ) -> None:
@@ -230,13 +213,11 @@ def set_groups(
     session: Session,
     name: IssuerArgument,
     claim: Annotated[
-        str, typer.Option("--claim", help="The claim, as a JSON Pointer; without it, no groups are assigned.")
+        str, option("--claim", "The claim, as a JSON Pointer; without it, no groups are assigned.")
     ] = "",
     value: Annotated[
         list[str] | None,
-        typer.Option(
-            "--group", metavar="VALUE=GROUP", help="An exact value of the claim, and the group that it is."
-        ),
+        option("--group VALUE=GROUP", "An exact value of the claim, and the group that it is."),
     ] = None,
 ) -> None:
     """Map values of an issuer's claim to groups; only the owner of the data directory may.
@@ -278,7 +259,7 @@ def renew(session: Session, name: NameArgument) -> None:
 @command(keys, "list", examples="taskbound agent key list helper")
 def list_keys(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
     found = session.show(ListAgentKeys(agent=name), AgentKeyRows)
@@ -302,9 +283,7 @@ taskbound run --agent helper -- taskbound agent assertion
 )
 def assertion(
     session: Session,
-    name: Annotated[
-        str, typer.Argument(metavar="[AGENT]", help="Its own agent, if not given.", show_default=False)
-    ] = "",
+    name: Annotated[str, argument("[AGENT]", "Its own agent, if not given.")] = "",
 ) -> None:
     """Print a client assertion of an agent for our token endpoint; only the agent's processes may.
 
@@ -324,39 +303,22 @@ def _claim(text: str) -> ClaimText:
 trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")
 agents.add_typer(trusts)
 
-DomainArgument = Annotated[
-    str, typer.Argument(help="The trust domain, such as corp.example.", show_default=False)
-]
+DomainArgument = Annotated[str, argument("", "The trust domain, such as corp.example.")]
 
-FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="Its bundle is in a file; absolute.")]
+FileOption = Annotated[str, option("--file PATH", "Its bundle is in a file; absolute.")]
 WorkloadApiOption = Annotated[
-    str,
-    typer.Option(
-        "--workload-api", metavar="ADDRESS", help="From a Workload API: unix:///PATH or tcp://IP:PORT."
-    ),
+    str, option("--workload-api ADDRESS", "From a Workload API: unix:///PATH or tcp://IP:PORT.")
 ]
-WebOption = Annotated[
-    str, typer.Option("--https-web", metavar="URL", help="From an endpoint that a web certificate proves.")
-]
-SpiffeOption = Annotated[
-    str, typer.Option("--https-spiffe", metavar="URL", help="From an endpoint that a SPIFFE ID proves.")
-]
-EndpointOption = Annotated[
-    str, typer.Option("--endpoint", metavar="ID", help="That SPIFFE ID; with `--https-spiffe`.")
-]
+WebOption = Annotated[str, option("--https-web URL", "From an endpoint that a web certificate proves.")]
+SpiffeOption = Annotated[str, option("--https-spiffe URL", "From an endpoint that a SPIFFE ID proves.")]
+EndpointOption = Annotated[str, option("--endpoint ID", "That SPIFFE ID; with `--https-spiffe`.")]
 BundleOption = Annotated[
     str,
-    typer.Option(
-        "--bundle",
-        metavar="FILE",
-        help="The bundle to begin with, for an endpoint of the same domain; `-` reads it.",
-    ),
+    option("--bundle FILE", "The bundle to begin with, for an endpoint of the same domain; `-` reads it."),
 ]
-PrivateOption = Annotated[
-    bool, typer.Option("--private", help="The endpoint may stand at a private address.")
-]
+PrivateOption = Annotated[bool, option("--private", "The endpoint may stand at a private address.")]
 BoundOption = Annotated[
-    str, typer.Option("--bound", help="How old its bundle may become before nothing of it counts; 1m to 24h.")
+    str, option("--bound", "How old its bundle may become before nothing of it counts; 1m to 24h.")
 ]
 
 

@@ -29,7 +29,7 @@ from taskbound.surfaces.cli.policy.trying import (
 )
 from taskbound.surfaces.cli.reading import BadInputError, write_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
@@ -39,24 +39,15 @@ if TYPE_CHECKING:
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
 
-FolderArgument = Annotated[
-    str,
-    typer.Argument(metavar="FOLDER", help="A folder of `*.cedar` and `*.cases.yaml`.", show_default=False),
-]
+FolderArgument = Annotated[str, argument("FOLDER", "A folder of `*.cedar` and `*.cases.yaml`.")]
 RulesArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RULES",
-        help="A folder of `*.cedar` and `*.cases.yaml`, `in-force`, or a bundle's digest.",
-        show_default=False,
-    ),
+    str, argument("RULES", "A folder of `*.cedar` and `*.cases.yaml`, `in-force`, or a bundle's digest.")
 ]
 ToolsOption = Annotated[
     str,
-    typer.Option(
-        "--tools",
-        metavar="FILE",
-        help="Tools as `taskbound tool list --json` prints them, instead of those that are pinned here.",
+    option(
+        "--tools FILE",
+        "Tools as `taskbound tool list --json` prints them, instead of those that are pinned here.",
     ),
 ]
 _SLOW = 100_000
@@ -167,7 +158,7 @@ def coverage(session: Session, folder: RulesArgument, tools: ToolsOption = "") -
 def format_files(
     session: Session,
     folder: FolderArgument,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; status 1 if one would be.")] = False,
+    check: Annotated[bool, option("--check", "Change nothing; status 1 if one would be.")] = False,
 ) -> None:
     """Write the policies of a folder in the standard layout."""
     found = read_folder(folder)
@@ -203,17 +194,10 @@ def schema(session: Session, folder: FolderArgument, tools: ToolsOption = "") ->
 )
 def explain(
     session: Session,
-    folder: Annotated[
-        str,
-        typer.Argument(
-            metavar="[RULES]", help="A folder, `in-force`, or a bundle's digest.", show_default=False
-        ),
-    ] = "",
-    case: Annotated[str, typer.Argument(metavar="[CASE]", help="The case's name.", show_default=False)] = "",
+    folder: Annotated[str, argument("[RULES]", "A folder, `in-force`, or a bundle's digest.")] = "",
+    case: Annotated[str, argument("[CASE]", "The case's name.")] = "",
     tools: ToolsOption = "",
-    action: Annotated[
-        str, typer.Option("--action", metavar="ACTION", help="Instead of a case: what was decided.")
-    ] = "",
+    action: Annotated[str, option("--action ACTION", "Instead of a case: what was decided.")] = "",
 ) -> None:
     """Explain why a case, or an action, is decided as it is, and what would change the decision.
 

@@ -24,7 +24,7 @@ from taskbound.surfaces.cli.policy.sources import (
 from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.connection import Done
 from taskbound.wire.policy import (
     ActivateBundle,
@@ -59,7 +59,7 @@ def default_policies(package: Path | None = None) -> Path:
 @command(app, "new", examples="taskbound policy new rules")
 def new(
     session: Session,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder to make.", show_default=False)],
+    folder: Annotated[str, argument("FOLDER", "A folder to make.")],
 ) -> None:
     """Create a folder with the default policies, their cases, and the tools that they are about."""
     path = Path(folder)
@@ -77,13 +77,11 @@ def new(
     )
 
 
-DigestArgument = Annotated[
-    str, typer.Argument(metavar="DIGEST", help="The bundle's digest, whole.", show_default=False)
-]
+DigestArgument = Annotated[str, argument("DIGEST", "The bundle's digest, whole.")]
 BundleArgument = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="A bundle's digest, whole, or `in-force`.")
+    str, argument("BUNDLE", "A bundle's digest, whole, or `in-force`.", show_default=True)
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")]
+ReasonOption = Annotated[str, option("--reason TEXT", "Why, for the record.")]
 
 
 _PATIENCE: Final = 300.0
@@ -100,11 +98,8 @@ class BundleDiff(msgspec.Struct, frozen=True, kw_only=True, tag="policy-diff", t
 @command(app, "propose", examples='taskbound policy propose rules --note "deletes need finance"')
 def propose(
     session: Session,
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="FOLDER", help="A folder of policies and their cases.", show_default=False),
-    ],
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for who looks at it.")] = "",
+    folder: Annotated[str, argument("FOLDER", "A folder of policies and their cases.")],
+    note: Annotated[str, option("--note TEXT", "Why, for who looks at it.")] = "",
 ) -> None:
     """Store a folder's policies under your name, for another person to activate.
 
@@ -165,17 +160,9 @@ def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
 @command(app, "diff", examples="taskbound policy diff rules\ntaskbound policy diff in-force rules")
 def diff(
     session: Session,
-    rules: Annotated[
-        str,
-        typer.Argument(
-            metavar="RULES", help="A folder, `in-force`, or a bundle's digest.", show_default=False
-        ),
-    ],
+    rules: Annotated[str, argument("RULES", "A folder, `in-force`, or a bundle's digest.")],
     other: Annotated[
-        str,
-        typer.Argument(
-            metavar="OTHER", help="The same; when left out, what is in force is compared with RULES."
-        ),
+        str, argument("OTHER", "The same; when left out, what is in force is compared with RULES.")
     ] = "",
 ) -> None:
     """Show the line differences between two policy sets; the status is 1 if there are any."""
@@ -208,10 +195,7 @@ def activate(session: Session, digest: DigestArgument) -> None:
 def rollback(
     session: Session,
     digest: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIGEST", help="A bundle that was in force, or `base`; the one before when left out."
-        ),
+        str, argument("DIGEST", "A bundle that was in force, or `base`; the one before when left out.")
     ] = "",
     reason: ReasonOption = "",
 ) -> None:
@@ -224,9 +208,9 @@ def rollback(
 def replay(
     session: Session,
     rules: Annotated[
-        str, typer.Argument(metavar="RULES", help="A folder, `in-force`, or a bundle's digest.")
+        str, argument("RULES", "A folder, `in-force`, or a bundle's digest.", show_default=True)
     ] = IN_FORCE,
-    last: Annotated[int, typer.Option("--last", metavar="N", help="How many of the newest actions.")] = 1000,
+    last: Annotated[int, option("--last N", "How many of the newest actions.")] = 1000,
 ) -> None:
     """Show which of the newest recorded actions these policies would have decided otherwise.
 

@@ -33,7 +33,7 @@ from taskbound.surfaces.cli.scope.reports import (
 from taskbound.surfaces.cli.scope.sources import find_scope, find_tools
 from taskbound.surfaces.cli.scope.suggest import add_suggest
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, command, group, option
 from taskbound.wire.document import Format
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _argument(name: str, text: str) -> typer.models.ArgumentInfo:
 FileArgument = Annotated[str, _argument("FILE", _FILE)]
 FirstArgument = Annotated[str, _argument("FIRST", _FILE)]
 SecondArgument = Annotated[str, _argument("SECOND", "The same.")]
-OutOption = Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")]
+OutOption = Annotated[str, option("--out FILE", "Write it there.")]
 
 
 @command(
@@ -83,13 +83,10 @@ def check(
     session: Session,
     file: FileArgument,
     tool_definitions: Annotated[
-        str,
-        typer.Option(
-            "--tool-definitions", metavar="FILE", help="Tools as `tool list --json` has them, not the pinned."
-        ),
+        str, option("--tool-definitions FILE", "Tools as `tool list --json` has them, not the pinned.")
     ] = "",
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no daemon for the pinned tools.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 for breadth too.")] = False,
+    offline: Annotated[bool, option("--offline", "Ask no daemon for the pinned tools.")] = False,
+    strict: Annotated[bool, option("--strict", "End with 1 for breadth too.")] = False,
 ) -> None:
     """Explain what a scope permits and can't permit, how broad it is, and likely mistakes."""
     given = find_scope(session, file)
@@ -225,10 +222,9 @@ def convert(
     file: FileArgument,
     to: Annotated[
         str,
-        typer.Option(
-            "--to",
-            metavar="FORMAT",
-            help="yaml or json; else the other one.",
+        option(
+            "--to FORMAT",
+            "yaml or json; else the other one.",
             autocompletion=lambda: [one.value for one in Format],
         ),
     ] = "",
@@ -259,7 +255,7 @@ def digest(session: Session, file: FileArgument) -> None:
 )
 def schema(
     session: Session,
-    grant: Annotated[bool, typer.Option("--grant", help="Of one grant, not of a whole scope.")] = False,
+    grant: Annotated[bool, option("--grant", "Of one grant, not of a whole scope.")] = False,
     out: OutOption = "",
 ) -> None:
     """Print the JSON Schema of scopes, for completion in editors.

@@ -14,7 +14,7 @@ from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.upstream import app
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.tool import (
     DiffTool,
     ListTools,
@@ -85,11 +85,9 @@ class UpstreamTests(msgspec.Struct, frozen=True, kw_only=True, tag="upstream-tes
 )
 def look(
     session: Session,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="The servers' names.", show_default=False)
-    ] = None,
+    names: Annotated[list[str] | None, argument("NAME...", "The servers' names.")] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every pinned server.")] = False,
+    every: Annotated[bool, option("--all", "Every pinned server.")] = False,
 ) -> None:
     """Start or reach pinned servers as a gateway would, and compare their offers with the pins.
 

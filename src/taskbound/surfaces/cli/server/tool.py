@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from taskbound.core.approval import parse_probes
 from taskbound.core.approval.probe import parse_checks
 from taskbound.core.tool import parse_definition
@@ -13,7 +11,7 @@ from taskbound.core.tool.file import parse_roles, role_text
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.tool_file import add_file_commands
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.tool import (
     AcceptTool,
     AnswerForTool,
@@ -31,61 +29,53 @@ _DOES = {"read": "read and do no more", "write": "write", "destructive": "destro
 
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 
-ToolArgument = Annotated[str, typer.Argument(metavar="TOOL", help="As server__tool.", show_default=False)]
+ToolArgument = Annotated[str, argument("TOOL", "As server__tool.")]
 IdempotentOption = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--idempotent/--not-idempotent",
-        help="Whether a repeated call has no further effect: then an unknown outcome needs no approval.",
+        "Whether a repeated call has no further effect: then an unknown outcome needs no approval.",
         show_default=False,
     ),
 ]
 ProbesOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--probe",
-        metavar="ARGUMENT=KIND:WHERE",
-        help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
+    option(
+        "--probe ARGUMENT=KIND:WHERE",
+        "An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
         " `revision:ARGUMENT:/FOLDER`, `row:sqlite:/FILE?table=T&key=K&version=V`,"
         " `row:postgresql:SERVICE?schema=S&table=T&key=K&version=V`, `etag:https://HOST/PATH/` or"
-        " `answer:SERVER__TOOL#ARGUMENT`."
-        " These stand for all that was declared before.",
+        " `answer:SERVER__TOOL#ARGUMENT`. These stand for all that was declared before.",
     ),
 ]
 ChecksOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--check",
-        metavar="SECONDS:ARGUMENT=row:PLACE",
-        help="A row whose key an argument holds is the effect of a call: if it is missing so many"
-        " seconds after a call was lost, an unknown outcome needs no approval. These replace all that was"
-        " declared before.",
+    option(
+        "--check SECONDS:ARGUMENT=row:PLACE",
+        "A row whose key an argument holds is the effect of a call: if it is missing so many seconds after"
+        " a call was lost, an unknown outcome needs no approval. These replace all that was declared before.",
     ),
 ]
 OwnerOption = Annotated[
-    str,
-    typer.Option("--owner", metavar="PERSON", help="Who answers for it: without one, what acts is refused."),
+    str, option("--owner PERSON", "Who answers for it: without one, what acts is refused.")
 ]
 OutcomeOption = Annotated[
     Literal["watched", "unwatched"] | None,
-    typer.Option(
+    option(
         "--outcome",
-        help="Whether outcomes of its calls are reported. Only AuthZEN requests calls of an unwatched tool.",
+        "Whether outcomes of its calls are reported. Only AuthZEN requests calls of an unwatched tool.",
         show_default=False,
     ),
 ]
 EffectOption = Annotated[
     Literal["read", "write", "destructive"] | None,
-    typer.Option(
-        "--effect", help="What a call may do to the world, whatever its server says.", show_default=False
-    ),
+    option("--effect", "What a call may do to the world, whatever its server says.", show_default=False),
 ]
 RolesOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--role",
-        metavar="ARGUMENT=ROLE",
-        help="What an argument is for: path, url, program, recipient, amount, name, content, query or option."
+    option(
+        "--role ARGUMENT=ROLE",
+        "What an argument is for: path, url, program, recipient, amount, name, content, query or option."
         " These stand for all that was declared before.",
     ),
 ]
@@ -94,7 +84,7 @@ RolesOption = Annotated[
 @command(app, "list", examples="taskbound tool list\ntaskbound tool list --server git")
 def list_tools(
     session: Session,
-    server: Annotated[str, typer.Option("--server", help="Only those of this server.")] = "",
+    server: Annotated[str, option("--server", "Only those of this server.")] = "",
 ) -> None:
     """List the pinned tools and their effects, as declared by the server or a person."""
     found = session.ask(ListTools(server=server), ToolRows)
@@ -132,9 +122,7 @@ def diff(session: Session, name: ToolArgument) -> None:
 def accept(
     session: Session,
     name: ToolArgument,
-    definition: Annotated[
-        str, typer.Option("--definition", metavar="DIGEST", help="Accept only this one.")
-    ] = "",
+    definition: Annotated[str, option("--definition DIGEST", "Accept only this one.")] = "",
 ) -> None:
     """Pin the definition that was last seen, after showing the differences.
 
@@ -178,21 +166,17 @@ def declare(
     *,
     idempotent: IdempotentOption = None,
     probes: ProbesOption = None,
-    none: Annotated[
-        bool, typer.Option("--no-probes", help="No argument names what can change any more.")
-    ] = False,
+    none: Annotated[bool, option("--no-probes", "No argument names what can change any more.")] = False,
     checks: ChecksOption = None,
     effect: EffectOption = None,
     roles: RolesOption = None,
     outcome: OutcomeOption = None,
     no_checks: Annotated[
-        bool, typer.Option("--no-checks", help="Nothing shows any more whether a call had its effect.")
+        bool, option("--no-checks", "Nothing shows any more whether a call had its effect.")
     ] = False,
-    approver: Annotated[
-        list[str], typer.Option("--approver", metavar="PERSON", help="Who approves for it; may be repeated.")
-    ] = [],  # noqa: B006 - typer copies it
+    approver: Annotated[list[str], option("--approver PERSON", "Who approves for it; may be repeated.")] = [],  # noqa: B006 - typer copies it
     no_approvers: Annotated[
-        bool, typer.Option("--no-approvers", help="Leave it to those who approve for the agent.")
+        bool, option("--no-approvers", "Leave it to those who approve for the agent.")
     ] = False,
     owner: OwnerOption = "",
 ) -> None:

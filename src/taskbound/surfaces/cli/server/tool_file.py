@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.ready import MARK, find_ready, package_of, read_ready
 from taskbound.surfaces.cli.scope.reports import put, schema_as_text
 from taskbound.surfaces.cli.screen import shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, argument, command, option
 from taskbound.wire.document import read_document, write_yaml
 from taskbound.wire.tool import (
     ApplyTools,
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from taskbound.wire.tool import ServerSpec
 
 
-RelaxOption = Annotated[
-    bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")
-]
+RelaxOption = Annotated[bool, option("--relax", "What relaxes is meant: say it once you have looked at it.")]
 _SEPARATOR: Final = "__"
 
 
@@ -71,14 +69,9 @@ def add_file_commands(app: typer.Typer) -> None:
 
 def apply(
     session: Session,
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="The tool file; `-` reads, `ready:NAME` comes with Taskbound."),
-    ],
+    file: Annotated[str, argument("FILE", "The tool file; `-` reads, `ready:NAME` comes with Taskbound.")],
     *,
-    server: Annotated[
-        str, typer.Option("--server", metavar="NAME", help="For this server, where the file fits several.")
-    ] = "",
+    server: Annotated[str, option("--server NAME", "For this server, where the file fits several.")] = "",
     relax: RelaxOption = False,
 ) -> None:
     """Declare all that a tool file says of a server's tools, or nothing.
@@ -117,9 +110,9 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
 
 def describe(
     session: Session,
-    server: Annotated[str, typer.Argument(metavar="SERVER", help="A pinned server.", show_default=False)],
+    server: Annotated[str, argument("SERVER", "A pinned server.")],
     *,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+    out: Annotated[str, option("--out FILE", "Write it there.")] = "",
 ) -> None:
     """Propose a tool file for a pinned server from its tools' own descriptions.
 
@@ -146,7 +139,7 @@ def describe(
 
 def schema(
     session: Session,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+    out: Annotated[str, option("--out FILE", "Write it there.")] = "",
 ) -> None:
     """Print the JSON Schema of tool files, for completion in editors.
 

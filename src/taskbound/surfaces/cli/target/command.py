@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import typer
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import DeniedError
@@ -21,7 +20,7 @@ from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.surfaces.cli.target.access import (
     NewKeys,
     Way,
@@ -64,31 +63,25 @@ _FIRST_LOOK: Final = 15.0
 _NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 """The word of who knows names that there is no such one, or none with an address."""
 
-FileArgument = Annotated[
-    str,
-    typer.Argument(metavar="FILE", help="The target's file, YAML or JSON; `-` reads it.", show_default=False),
-]
-NameArgument = Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.", show_default=False)]
+FileArgument = Annotated[str, argument("FILE", "The target's file, YAML or JSON; `-` reads it.")]
+NameArgument = Annotated[str, argument("TARGET", "The target's name.")]
 UserOption = Annotated[
-    str,
-    typer.Option(
-        "--admin-user", metavar="USER", help="Whom the target knows as its admin; the password is typed."
-    ),
+    str, option("--admin-user USER", "Whom the target knows as its admin; the password is typed.")
 ]
 StdinOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--admin-stdin",
-        help='Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user`'
-        ' the password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both; of an'
+        'Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user` the'
+        ' password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both; of an'
         ' OpenBao {"token": …}.',
     ),
 ]
 KeysOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--new-keys",
-        help="Of a host with OpenSSH: make the keys here, seal them unseen, and show what to do on the host.",
+        "Of a host with OpenSSH: make the keys here, seal them unseen, and show what to do on the host.",
     ),
 ]
 
@@ -293,7 +286,7 @@ def remove(session: Session, name: NameArgument) -> None:
 )
 def host_helper(
     session: Session,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = "",
+    output: Annotated[str, option("--output -o FILE", "Write it there.")] = "",
 ) -> None:
     """Print the helper that an OpenSSH host needs: one file for Python 3.9 and OpenSSH.
 

@@ -26,7 +26,7 @@ from taskbound.surfaces.cli.running.requests import (
     wish_of,
 )
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire.connection import Done
 from taskbound.wire.target import (
     CredentialRow,
@@ -51,11 +51,9 @@ _PAUSE: Final = 0.25
 _PAGE: Final = 500
 _STATES: Final = ("journaled", "minting", "active", "revoking", "revoked", "unsupported")
 
-CredentialArgument = Annotated[
-    str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
-]
-TargetOption = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only those in this target.")]
-TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="Only those of this task.")]
+CredentialArgument = Annotated[str, argument("CREDENTIAL", "Its id: crd_….")]
+TargetOption = Annotated[str, option("--target TARGET", "Only those in this target.")]
+TaskOption = Annotated[str, option("--task TASK", "Only those of this task.")]
 
 
 class NotShownError(DeniedError):
@@ -100,19 +98,13 @@ def list_all(
     *,
     task: TaskOption = "",
     target: TargetOption = "",
-    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    agent: Annotated[str, option("--agent", "Only those of this agent.")] = "",
     states: Annotated[
         list[str] | None,
-        typer.Option(
-            "--state",
-            help="Only those in this state; repeatable.",
-            autocompletion=lambda: list(_STATES),
-        ),
+        option("--state", "Only those in this state; repeatable.", autocompletion=lambda: list(_STATES)),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=_PAGE, help="So many at most.")] = 50,
-    before: Annotated[
-        str, typer.Option("--before", metavar="CREDENTIAL", help="Those made before this one.")
-    ] = "",
+    limit: Annotated[int, option("--limit", "So many at most.", min=1, max=_PAGE)] = 50,
+    before: Annotated[str, option("--before CREDENTIAL", "Those made before this one.")] = "",
 ) -> None:
     """List credentials, newest first; secrets are never shown."""
     unknown = [one for one in states or () if one not in _STATES]
@@ -182,13 +174,11 @@ def overdue(session: Session, *, target: TargetOption = "") -> None:
 )
 def revoke(
     session: Session,
-    credential: Annotated[
-        str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
-    ] = "",
+    credential: Annotated[str, argument("CREDENTIAL", "Its id: crd_….")] = "",
     *,
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="All of this task.")] = "",
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="All in this target.")] = "",
-    why: Annotated[str, typer.Option("--why", help="Why; it is recorded.")] = "",
+    task: Annotated[str, option("--task TASK", "All of this task.")] = "",
+    target: Annotated[str, option("--target TARGET", "All in this target.")] = "",
+    why: Annotated[str, option("--why", "Why; it is recorded.")] = "",
 ) -> None:
     """Revoke one credential, or all of a task or target. Only a person may; the task goes on."""
     named = [one for one in (credential, task, target) if one]
@@ -286,23 +276,15 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
 )
 def request(
     session: Session,
-    credential: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET[/KIND]", help="The target, and the kind where it has several.", show_default=False
-        ),
-    ],
+    credential: Annotated[str, argument("TARGET[/KIND]", "The target, and the kind where it has several.")],
     *,
     task: OfTaskOption = "",
     agent: OfAgentOption = "",
     seconds: SecondsOption = 0,
     given: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="NAME=VALUE", help="A value of a parameter of the kind. Repeatable."),
+        list[str] | None, option("--with NAME=VALUE", "A value of a parameter of the kind. Repeatable.")
     ] = None,
-    show_secret: Annotated[
-        bool, typer.Option("--show-secret", help="Print what was minted, secrets too.")
-    ] = False,
+    show_secret: Annotated[bool, option("--show-secret", "Print what was minted, secrets too.")] = False,
 ) -> None:
     """Request a credential for a task and print it, with its secrets, as `NAME=value` lines.
 

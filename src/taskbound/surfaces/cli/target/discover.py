@@ -18,7 +18,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.session import Session, command, option
 from taskbound.surfaces.cli.target.credential import app
 from taskbound.wire.target import Discovered, DiscoverTarget, ListTargets, TargetRows
 
@@ -55,8 +55,7 @@ class DiscoveredTargets(msgspec.Struct, frozen=True, kw_only=True, tag="discover
 
 
 TargetsOption = Annotated[
-    list[str] | None,
-    typer.Option("--target", metavar="TARGET", help="Look at this target, and no other. Repeatable."),
+    list[str] | None, option("--target TARGET", "Look at this target, and no other. Repeatable.")
 ]
 
 
