@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from taskbound.surfaces.cli.naming import whole_action, whole_task
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.action import (
-    ActionDetail,
-    ActionRow,
-    ActionRows,
-    ExplainAction,
-    ListActions,
-    ReconcileAction,
-    ShowAction,
-)
+from taskbound.wire import action as wire
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -40,7 +32,9 @@ def list_actions(
 ) -> None:
     """List actions, newest first."""
     task = whole_task(session, task)
-    page = session.show(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
+    page = session.show(
+        wire.ListActions(task=task, decision=decision, limit=limit, before=before), wire.ActionRows
+    )
     session.screen.table(
         ("ACTION", "AT", "DECISION", "STATE", "REASON", "TOOL"),
         [
@@ -56,7 +50,7 @@ def list_actions(
 @command(app, "show", examples="taskbound action show act_…")
 def show(session: Session, action: ActionArgument) -> None:
     """Show one action: every byte that was decided, with invisible characters escaped, and its outcome."""
-    found = session.show(ShowAction(action=whole_action(session, action)), ActionDetail)
+    found = session.show(wire.ShowAction(action=whole_action(session, action)), wire.ActionDetail)
     show_action(session.screen, found)
 
 
@@ -67,7 +61,7 @@ def explain(session: Session, action: ActionArgument) -> None:
 
 
 def explain_action(session: Session, action: str) -> None:
-    found = session.show(ExplainAction(action=whole_action(session, action)), ActionDetail)
+    found = session.show(wire.ExplainAction(action=whole_action(session, action)), wire.ActionDetail)
     show_action(session.screen, found)
     session.screen.fields(
         [
@@ -98,20 +92,20 @@ def reconcile(
     Repeats of the action are judged by that outcome. What the action was charged is not given back.
     Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
-    found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
+    found = session.ask(wire.ShowAction(action=whole_action(session, action)), wire.ActionDetail)
     name = found.row.action
     if not session.screen.json:
         show_action(session.screen, found)
     session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
-    ask = ReconcileAction(action=name, outcome=outcome, note=note)
+    ask = wire.ReconcileAction(action=name, outcome=outcome, note=note)
     session.act(ask, f"{shown(name)} is reconciled: it {shown(outcome)}")
 
 
-def _state(row: ActionRow) -> str:
+def _state(row: wire.ActionRow) -> str:
     return f"{row.state} (learning)" if row.learning else row.state
 
 
-def show_action(screen: Screen, found: ActionDetail) -> None:
+def show_action(screen: Screen, found: wire.ActionDetail) -> None:
     row = found.row
     screen.heading(shown(row.action))
     reasons = tuple(

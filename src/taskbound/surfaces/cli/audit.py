@@ -8,39 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
-from taskbound.core.audit import (
-    Checkpoint,
-    TamperedError,
-    VerifierKey,
-    open_checkpoint,
-    parse_proof,
-    parse_record,
-    parse_verifier_key,
-    render_export,
-    verify_export,
-    verify_log,
-    verify_proof,
-)
+from taskbound.core import audit
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.audit import (
-    CompareRows,
-    ExportAudit,
-    ExportPage,
-    ProofFile,
-    ProveRecord,
-    RowsCompared,
-    TailAudit,
-)
+from taskbound.wire import audit as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from taskbound.core.audit import Verified
 
 
 app = group("audit", "The append-only record of everything, and its proofs.")
@@ -78,7 +56,7 @@ class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_fiel
     """What no record holds, or what is not followed."""
 
 
-class RowsDifferError(TamperedError):
+class RowsDifferError(audit.TamperedError):
     """Database rows differ from what the log's records say."""
 
     code = "rows-differ"
@@ -138,14 +116,14 @@ def export(
     output: Annotated[str, option("--output -o FILE", "Write it there.")],
 ) -> None:
     """Write the whole log to one file that can be verified anywhere with the log's key."""
-    last: list[ExportPage] = []
+    last: list[wire.ExportPage] = []
     count = 0
 
     def lines() -> Iterator[bytes]:
         nonlocal count
-        origin = parse_verifier_key(_log_key(session)).name
+        origin = audit.parse_verifier_key(_log_key(session)).name
         records = _records(session, last)
-        for line in render_export(origin, records, _Notes(last)):
+        for line in audit.render_export(origin, records, _Notes(last)):
             count += 1
             yield line
 
@@ -153,7 +131,7 @@ def export(
     page = last[-1]
     report = ExportReport(
         path=output,
-        origin=parse_verifier_key(page.key).name,
+        origin=audit.parse_verifier_key(page.key).name,
         records=count - 2,
         checkpoint=page.checkpoint,
         key=page.key,
@@ -203,7 +181,9 @@ def verify(
     if file:
         found_key = _read_key(key or _log_key(session))
         held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
-        verified = verify_export(read_lines(file), key=found_key, verify=session.plugs.verify, held=held)
+        verified = audit.verify_export(
+            read_lines(file), key=found_key, verify=session.plugs.verify, held=held
+        )
         _report(session, _verify_report(verified, found_key, trusted=bool(key)))
         return
     _verify_running(session, key, checkpoint)
@@ -217,7 +197,7 @@ def proof(
     record: Annotated[str, option("--record FILE", "Write the record there; FILE.record without it.")] = "",
 ) -> None:
     """Write a proof that an action's decision is in the log; it can be verified without the log."""
-    found = session.ask(ProveRecord(action=whole_action(session, action)), ProofFile, patience=15.0)
+    found = session.ask(wire.ProveRecord(action=whole_action(session, action)), wire.ProofFile, patience=15.0)
     beside = record or f"{output}.record"
     write_file(output, [found.proof.encode()])
     write_file(beside, [found.record.encode()])
@@ -232,7 +212,7 @@ def tail(
     limit: Annotated[int, option("--limit", "Start with so many.", min=1, max=1000)] = 20,
 ) -> None:
     """Show the newest records. `--follow --json` prints each page as one JSON document per line."""
-    page = session.ask(TailAudit(limit=limit), ExportPage)
+    page = session.ask(wire.TailAudit(limit=limit), wire.ExportPage)
     while True:
         if session.screen.json:
             session.screen.document(page)
@@ -241,13 +221,15 @@ def tail(
         if not follow:
             return
         after = page.start + len(page.records) - 1
-        page = session.ask(TailAudit(after=after, limit=PAGE, wait=WAIT), ExportPage, patience=WAIT + 10.0)
+        page = session.ask(
+            wire.TailAudit(after=after, limit=PAGE, wait=WAIT), wire.ExportPage, patience=WAIT + 10.0
+        )
 
 
 class _Notes(list[bytes]):
     """The checkpoint notes of the last page; valid only after all records were read."""
 
-    def __init__(self, pages: list[ExportPage]) -> None:
+    def __init__(self, pages: list[wire.ExportPage]) -> None:
         super().__init__()
         self._pages = pages
 
@@ -255,10 +237,10 @@ class _Notes(list[bytes]):
         return iter([self._pages[-1].checkpoint.encode()] if self._pages[-1].checkpoint else [])
 
 
-def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
+def _records(session: Session, pages: list[wire.ExportPage]) -> Iterator[bytes]:
     start = 0
     while True:
-        page = session.ask(ExportAudit(start=start, limit=PAGE), ExportPage, patience=30.0)
+        page = session.ask(wire.ExportAudit(start=start, limit=PAGE), wire.ExportPage, patience=30.0)
         for text in page.records:
             yield text.encode()
         pages[:] = [page]
@@ -268,7 +250,7 @@ def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
 
 
 def _log_key(session: Session) -> str:
-    key = session.ask(ExportAudit(limit=1), ExportPage).key
+    key = session.ask(wire.ExportAudit(limit=1), wire.ExportPage).key
     if not key:
         raise SignerUnavailableError(
             "the daemon has not reached its signer, which names the log's key",
@@ -277,16 +259,16 @@ def _log_key(session: Session) -> str:
     return key
 
 
-def _read_key(told: str) -> VerifierKey:
+def _read_key(told: str) -> audit.VerifierKey:
     text = told if "+" in told else read_file(told, largest=4096).decode("utf-8", "replace")
-    return parse_verifier_key(text.strip())
+    return audit.parse_verifier_key(text.strip())
 
 
-def _read_checkpoint(session: Session, name: str, key: VerifierKey) -> Checkpoint:
+def _read_checkpoint(session: Session, name: str, key: audit.VerifierKey) -> audit.Checkpoint:
     raw = read_file(name, largest=_LARGEST_EXPORT)
     if raw.startswith(b"{"):
         raw = _last_note(raw)
-    return open_checkpoint(raw, key, session.plugs.verify)
+    return audit.open_checkpoint(raw, key, session.plugs.verify)
 
 
 def _last_note(raw: bytes) -> bytes:
@@ -301,9 +283,9 @@ def _last_note(raw: bytes) -> bytes:
     raise BadInputError("the file holds no checkpoint")
 
 
-def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *, trusted: bool) -> None:
+def _verify_proof(session: Session, name: str, record: str, key: audit.VerifierKey, *, trusted: bool) -> None:
     raw = read_file(record or f"{name}.record")
-    found = verify_proof(raw, parse_proof(read_file(name)), key, session.plugs.verify)
+    found = audit.verify_proof(raw, audit.parse_proof(read_file(name)), key, session.plugs.verify)
     report = IncludedReport(
         origin=found.checkpoint.origin,
         index=found.index,
@@ -326,7 +308,7 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
     report: VerifyReport | None = None
     try:
         report = _verify_log(session, key, checkpoint)
-    except TamperedError as error:
+    except audit.TamperedError as error:
         wrong = error
     try:
         rows = _compare(session)
@@ -344,21 +326,21 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
 
 
 def _verify_log(session: Session, key: str, checkpoint: str) -> VerifyReport:
-    pages: list[ExportPage] = []
+    pages: list[wire.ExportPage] = []
     records = tuple(_records(session, pages))
     found_key = _read_key(key or _log_key(session))
     held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
     notes = [one.encode() for one in [pages[-1].checkpoint] if one]
-    verified = verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
+    verified = audit.verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
     return _verify_report(verified, found_key, trusted=bool(key))
 
 
 def _compare(session: Session) -> RowsReport:
     screen = session.screen
-    found = session.ask(CompareRows(anew=True), RowsCompared, patience=30.0)
+    found = session.ask(wire.CompareRows(anew=True), wire.RowsCompared, patience=30.0)
     while not found.ended:
         screen.note(f"{found.done} of {found.total} records", "dim")
-        found = session.ask(CompareRows(), RowsCompared, patience=30.0)
+        found = session.ask(wire.CompareRows(), wire.RowsCompared, patience=30.0)
     return RowsReport(
         records=found.done,
         actions=found.actions,
@@ -390,7 +372,7 @@ def _say_untrusted(session: Session) -> None:
     )
 
 
-def _verify_report(verified: Verified, key: VerifierKey, *, trusted: bool) -> VerifyReport:
+def _verify_report(verified: audit.Verified, key: audit.VerifierKey, *, trusted: bool) -> VerifyReport:
     return VerifyReport(
         origin=verified.origin,
         records=verified.size,
@@ -424,8 +406,8 @@ def _report(session: Session, report: VerifyReport) -> None:
 
 def _line(index: int, text: str) -> str:
     try:
-        record = parse_record(text.encode())
-    except TamperedError as error:
+        record = audit.parse_record(text.encode())
+    except audit.TamperedError as error:
         return f"{index:>7}  (no record: {shown(error.message)})"
     event = json.loads(text)["event"]
     words = " ".join(

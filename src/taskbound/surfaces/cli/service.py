@@ -7,18 +7,8 @@ from typing import Annotated, Final
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.workload import (
-    AddService,
-    AddServiceKey,
-    ChangeService,
-    ListServices,
-    RemoveService,
-    RemoveServiceKey,
-    ServiceDetail,
-    ServiceRows,
-    ShowService,
-)
 
 app = group("service", "Services: enforcement points, and systems downstream that are shown tokens.")
 keys = group("key", "The public keys that prove a service.")
@@ -61,14 +51,14 @@ def add(
     It can't authenticate until it has a key. It receives revocations of this namespace, and may introspect
     tokens with its audience.
     """
-    ask = AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
+    ask = wire.AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
     session.act(ask, f"service {shown(name)} added; it has no key yet")
 
 
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
     """List the services and their owners."""
-    found = session.show(ListServices(), ServiceRows)
+    found = session.show(wire.ListServices(), wire.ServiceRows)
     session.screen.table(
         ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
         [
@@ -89,7 +79,7 @@ def list_all(session: Session) -> None:
 @command(app, "show", examples="taskbound service show payments")
 def show(session: Session, name: ServiceArgument) -> None:
     """Show one service with its keys, including removed ones."""
-    found = session.show(ShowService(name=name), ServiceDetail)
+    found = session.show(wire.ShowService(name=name), wire.ServiceDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     fields: list[tuple[str, str | int | tuple[str, ...]]] = [
@@ -134,14 +124,14 @@ def change(
             "nothing is to be changed", remedy="give `--owner`, `--enforce` or `--enforce-nothing`"
         )
     tools = tuple(enforce or ()) if enforce or nothing else None
-    session.act(ChangeService(name=name, owner=owner, tools=tools), f"service {shown(name)} changed")
+    session.act(wire.ChangeService(name=name, owner=owner, tools=tools), f"service {shown(name)} changed")
 
 
 @command(app, "remove", asks=True, examples="taskbound service remove payments --yes")
 def remove(session: Session, name: ServiceArgument) -> None:
     """Remove a service: its keys and tokens become invalid. Only its owner may."""
     session.confirm(f"Remove service {shown(name)}? Its keys never prove anything again.")
-    session.act(RemoveService(name=name), f"service {shown(name)} removed")
+    session.act(wire.RemoveService(name=name), f"service {shown(name)} removed")
 
 
 @command(keys, "add", examples="taskbound service key add payments payments.jwk")
@@ -158,7 +148,7 @@ def add_key(
         key = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(file)}` holds no key: it is not UTF-8") from error
-    done = session.ask(AddServiceKey(name=name, key=key), Done)
+    done = session.ask(wire.AddServiceKey(name=name, key=key), Done)
     session.done(done, f"the key {shown(done.detail)} proves {shown(name)}")
 
 
@@ -170,4 +160,6 @@ def remove_key(
 ) -> None:
     """Remove a service's key, and invalidate what was issued to it; only its owner may."""
     session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")
-    session.act(RemoveServiceKey(name=name, key=key), f"the key {shown(key)} proves {shown(name)} no more")
+    session.act(
+        wire.RemoveServiceKey(name=name, key=key), f"the key {shown(key)} proves {shown(name)} no more"
+    )

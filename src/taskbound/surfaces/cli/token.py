@@ -9,33 +9,8 @@ from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.authorization import (
-    AddClient,
-    AdmissionRows,
-    AskedDetail,
-    ClientRow,
-    ClientRows,
-    ConsentAsPerson,
-    ConsentToClient,
-    DenyClient,
-    EndAdmission,
-    ListAdmissions,
-    ListClients,
-    LookAtAsked,
-    RemoveClient,
-    ShowClient,
-)
-from taskbound.wire.token import (
-    ListTokenKeys,
-    ListTokens,
-    RevokeToken,
-    RevokeTokenKey,
-    RotateTokenKeys,
-    ShowToken,
-    TokenKeyRows,
-    TokenRow,
-    TokenRows,
-)
+from taskbound.wire import authorization as wire
+from taskbound.wire import token as token_wire
 
 app = group("token", "Tokens, and the clients that people get them for.")
 clients = group("client", "Programs that are sent codes in a person's browser.")
@@ -66,14 +41,14 @@ def add(
     ] = "",
 ) -> None:
     """Register a client that has no metadata document; only the owner of the data directory may."""
-    added = session.show(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
+    added = session.show(wire.AddClient(client=name, redirects=tuple(redirect), shown=called), wire.ClientRow)
     session.screen.line(f"client {shown(added.client)} added")
 
 
 @command(clients, "list", examples="taskbound token client list")
 def list_all(session: Session) -> None:
     """List the registered clients."""
-    found = session.show(ListClients(), ClientRows)
+    found = session.show(wire.ListClients(), wire.ClientRows)
     session.screen.table(
         ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
         [(one.client, one.shown, ", ".join(one.redirects), one.by) for one in found.rows],
@@ -84,7 +59,7 @@ def list_all(session: Session) -> None:
 @command(clients, "show", examples="taskbound token client show desk")
 def show(session: Session, name: NameArgument) -> None:
     """Show a client's redirect addresses, and who registered it."""
-    found = session.show(ShowClient(client=name), ClientRow)
+    found = session.show(wire.ShowClient(client=name), wire.ClientRow)
     session.screen.heading(shown(found.client))
     session.screen.fields(
         [
@@ -99,7 +74,7 @@ def show(session: Session, name: NameArgument) -> None:
 def remove(session: Session, name: NameArgument) -> None:
     """Remove a client, so that it is sent no codes; only the owner of the data directory may."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
-    session.act(RemoveClient(client=name), f"client {shown(name)} removed")
+    session.act(wire.RemoveClient(client=name), f"client {shown(name)} removed")
 
 
 @command(admissions, "list", examples="taskbound token admission list --client desk")
@@ -111,8 +86,8 @@ def list_admissions(
     before: Annotated[str, option("--before", "The last admission of the page before.")] = "",
 ) -> None:
     """List the admissions of clients, newest first."""
-    ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
-    found = session.show(ask, AdmissionRows)
+    ask = wire.ListAdmissions(client=client, task=task, limit=limit, before=before)
+    found = session.show(ask, wire.AdmissionRows)
     session.screen.table(
         ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
         [
@@ -135,7 +110,7 @@ def end_admission(
 ) -> None:
     """End an admission that you gave, or one for a task or an agent of yours."""
     session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
-    session.act(EndAdmission(admission=admission, why=why), f"admission {shown(admission)} ended")
+    session.act(wire.EndAdmission(admission=admission, why=why), f"admission {shown(admission)} ended")
 
 
 keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
@@ -155,8 +130,8 @@ def list_tokens(
     before: Annotated[str, option("--before", "The last token of the page before.")] = "",
 ) -> None:
     """List tokens, newest first; the token itself is not stored."""
-    ask = ListTokens(task=task, agent=agent, limit=limit, before=before)
-    found = session.show(ask, TokenRows)
+    ask = token_wire.ListTokens(task=task, agent=agent, limit=limit, before=before)
+    found = session.show(ask, token_wire.TokenRows)
     session.screen.table(
         ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
         [
@@ -172,7 +147,7 @@ def list_tokens(
 @command(app, "show", examples="taskbound token show tok_…")
 def show_token(session: Session, token: TokenArgument) -> None:
     """Show a token's purpose, what it is bound to, and whether it is valid."""
-    found = session.show(ShowToken(token=token), TokenRow)
+    found = session.show(token_wire.ShowToken(token=token), token_wire.TokenRow)
     session.screen.heading(shown(found.token))
     session.screen.fields(
         [
@@ -196,30 +171,30 @@ def show_token(session: Session, token: TokenArgument) -> None:
 def revoke(session: Session, token: TokenArgument, why: WhyOption = "") -> None:
     """Revoke a token of yours, of a task that you requested, or of an agent that you own."""
     session.confirm(f"Revoke the token {shown(token)}? It is worth nothing from then on.")
-    session.act(RevokeToken(token=token, why=why), f"token {shown(token)} revoked")
+    session.act(token_wire.RevokeToken(token=token, why=why), f"token {shown(token)} revoked")
 
 
 @command(keys, "list", examples="taskbound token key list")
 def list_keys(session: Session) -> None:
     """List current and former signing keys of tokens."""
-    _tell(session, session.ask(ListTokenKeys(), TokenKeyRows))
+    _tell(session, session.ask(token_wire.ListTokenKeys(), token_wire.TokenKeyRows))
 
 
 @command(keys, "rotate", asks=True, examples="taskbound token key rotate --yes")
 def rotate(session: Session) -> None:
     """Switch to the next signing key now; only the owner of the data directory may."""
     session.confirm("Take the next key into use? Tokens of the one before stand until they end.")
-    _tell(session, session.ask(RotateTokenKeys(), TokenKeyRows))
+    _tell(session, session.ask(token_wire.RotateTokenKeys(), token_wire.TokenKeyRows))
 
 
 @command(keys, "revoke", asks=True, examples="taskbound token key revoke 3V1… --why 'stolen' --yes")
 def revoke_key(session: Session, key: KeyArgument, why: WhyOption = "") -> None:
     """Revoke a signing key and all tokens that it signed; only the owner of the data directory may."""
     session.confirm(f"Revoke the key {shown(key)}? No token that it signed is worth anything from then on.")
-    _tell(session, session.ask(RevokeTokenKey(key=key, why=why), TokenKeyRows))
+    _tell(session, session.ask(token_wire.RevokeTokenKey(key=key, why=why), token_wire.TokenKeyRows))
 
 
-def _tell(session: Session, found: TokenKeyRows) -> None:
+def _tell(session: Session, found: token_wire.TokenKeyRows) -> None:
     session.screen.report(found)
     session.screen.table(
         ("KEY", "STATE", "PUBLISHED", "MADE", "SIGNS SINCE", "WHY"),
@@ -274,12 +249,14 @@ def consent(
         raise BadInputError("who denies says nothing of a task")
     if task and (template or purpose or length):
         raise BadInputError("a task that runs is chosen, or one is started from a template, not both")
-    found = session.ask(LookAtAsked(typed=code), AskedDetail)
+    found = session.ask(wire.LookAtAsked(typed=code), wire.AskedDetail)
     _show_asked(session, found)
     client = shown(found.shown)
     if deny:
         session.confirm(f"Let {client} have nothing?")
-        _answered(session, session.ask(DenyClient(typed=code), AskedDetail), f"{client} was refused")
+        _answered(
+            session, session.ask(wire.DenyClient(typed=code), wire.AskedDetail), f"{client} was refused"
+        )
         return
     if not found.agent:
         _let_act(session, found, code, chosen=bool(task or template or purpose or length))
@@ -290,7 +267,7 @@ def consent(
         purpose = _purpose(session, found, template)
     where = f"task {shown(task)}" if task else f"a new task from template {shown(template)}"
     session.confirm(f"Let {client} act as agent {shown(found.agent)} in {where}?")
-    order = ConsentToClient(
+    order = wire.ConsentToClient(
         typed=code,
         client=found.client,
         agent=found.agent,
@@ -299,22 +276,22 @@ def consent(
         purpose=purpose,
         seconds=parse_seconds(length) if length else 0,
     )
-    done = session.ask(order, AskedDetail)
+    done = session.ask(order, wire.AskedDetail)
     _answered(session, done, f"{client} is let in to task {shown(done.task)}; go on in your browser")
 
 
-def _let_act(session: Session, found: AskedDetail, code: str, *, chosen: bool) -> None:
+def _let_act(session: Session, found: wire.AskedDetail, code: str, *, chosen: bool) -> None:
     client = shown(found.shown)
     if chosen:
         raise BadInputError(
             "the program asks to act as you, and for no task", remedy="leave these options out, or deny"
         )
     session.confirm(f"Let {client} act as you, for {LONGEST // 60} minutes at most?")
-    done = session.ask(ConsentAsPerson(typed=code, client=found.client), AskedDetail)
+    done = session.ask(wire.ConsentAsPerson(typed=code, client=found.client), wire.AskedDetail)
     _answered(session, done, f"{client} may act as you; go on in your browser")
 
 
-def _show_asked(session: Session, found: AskedDetail) -> None:
+def _show_asked(session: Session, found: wire.AskedDetail) -> None:
     if session.screen.json:
         return
     stands_for = f"the document at {shown(found.client)}" if found.host else f"{shown(found.client)}, here"
@@ -333,7 +310,7 @@ def _show_asked(session: Session, found: AskedDetail) -> None:
     session.screen.note("answer only what you yourself just started, in a browser of your own")
 
 
-def _choose(session: Session, found: AskedDetail) -> tuple[str, str]:
+def _choose(session: Session, found: wire.AskedDetail) -> tuple[str, str]:
     running = [(one.task, "", f"task {shown(one.task)}: {shown(one.purpose)}") for one in found.tasks]
     fresh = [
         ("", one.template, f"a new task from template {shown(one.template)}, {_length(one.seconds)}")
@@ -357,7 +334,7 @@ def _choose(session: Session, found: AskedDetail) -> tuple[str, str]:
     return task, template
 
 
-def _purpose(session: Session, found: AskedDetail, template: str) -> str:
+def _purpose(session: Session, found: wire.AskedDetail, template: str) -> str:
     known = next((one.purpose for one in found.templates if one.template == template), "")
     if session.yes or session.screen.json or not session.screen.interactive:
         return known
@@ -368,6 +345,6 @@ def _length(seconds: int) -> str:
     return f"for {spell_seconds(seconds)}" if seconds else "for an hour"
 
 
-def _answered(session: Session, done: AskedDetail, sentence: str) -> None:
+def _answered(session: Session, done: wire.AskedDetail, sentence: str) -> None:
     session.screen.report(done)
     session.screen.line(sentence)

@@ -48,16 +48,7 @@ from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_ke
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.approval import (
-    AnswerApproval,
-    ApprovalDetail,
-    ApprovalSaid,
-    NarrowApproval,
-    OpenApproval,
-    ProveApproval,
-    ShowApproval,
-    WithdrawApproval,
-)
+from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.openssh import SIGNED_FOR
 
@@ -67,7 +58,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Question, Statement
     from taskbound.surfaces.cli.approval.sheets import Narrower
     from taskbound.wire.action import Changed
-    from taskbound.wire.approval import ApprovalAnswer
 
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
@@ -102,7 +92,7 @@ def show(session: Session, approval: ApprovalArgument) -> None:
     if is_amendment(approval):
         show_amendment(session, approval)
         return
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
     question = question_from(found)
     if session.screen.json:
         session.screen.document(found)
@@ -144,7 +134,7 @@ def statement(
         text = amendment_statement(session, approval, (person, by), kind)
     else:
         refuse_amendment(approval)
-        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
         require_open(approval, found.row.state)  # 6
         question = question_from(found)
         less = narrower(found.arguments.encode(), values) if values else None
@@ -248,15 +238,15 @@ def open_page(
         plan, _ = show_plan_to_sign(session, approval)
         ask_page(
             session,
-            OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
+            wire.OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
         )
         return
     refuse_amendment(approval)
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
     require_open(approval, found.row.state)  # 6
     question = question_from(found)
     _print(session, found, question)
-    ask = OpenApproval(
+    ask = wire.OpenApproval(
         approval=question.id,
         digest=question.digest,
         deny=deny_it,
@@ -280,8 +270,8 @@ def prove(
     """
     refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    said = session.show(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
+    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
+    said = session.show(wire.ProveApproval(approval=found.row.approval, token=token), wire.ApprovalSaid)
     session.screen.line(_told(said))
 
 
@@ -295,14 +285,16 @@ def withdraw(
     """Withdraw a question or plan, as the requester or the agent's owner; the action never runs."""
     if is_amendment(approval):
         session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
-        session.act(WithdrawApproval(approval=approval, reason=reason), f"{shown(approval)} is withdrawn")
+        session.act(
+            wire.WithdrawApproval(approval=approval, reason=reason), f"{shown(approval)} is withdrawn"
+        )
         return
     name, what = approval, "what is left of it"
     if not is_plan(approval):
-        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
         name, what = found.row.plan or found.row.approval, "its action"
     session.confirm(f"withdraw {shown(name)}, so that {what} never runs?")
-    ask = WithdrawApproval(approval=name, reason=reason)
+    ask = wire.WithdrawApproval(approval=name, reason=reason)
     session.act(ask, f"{shown(name)} is withdrawn")
 
 
@@ -322,7 +314,7 @@ def _answer(
         answer_amendment(session, approval, brought, kind)
         return
     refuse_amendment(approval)
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
     require_open(approval, found.row.state)  # 6
     question = question_from(found)
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
@@ -341,10 +333,10 @@ def _answer(
         return _statement(question, (own.person, own.key), kind, retries, _digest(found, question, less))
 
     text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
-    ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
+    ask: wire.AnswerApproval | wire.NarrowApproval = wire.AnswerApproval(statement=text, signature=signed)
     if less is not None:
-        ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
-    said = session.show(ask, ApprovalSaid)
+        ask = wire.NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
+    said = session.show(ask, wire.ApprovalSaid)
     session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
 
 
@@ -362,14 +354,14 @@ def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
         raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
 
 
-def _answered(one: ApprovalAnswer) -> str:
+def _answered(one: wire.ApprovalAnswer) -> str:
     covers = f", retries covered: {one.retries}" if one.retries else ""
     way = f" as {shown(one.acr)}" if one.acr else ""
     signed_in = f", signed in{way} {render_instant(Instant(one.authenticated))}" if one.authenticated else ""
     return f"{one.kind} by {one.person}{covers}{signed_in}"
 
 
-def _told(said: ApprovalSaid) -> str:
+def _told(said: wire.ApprovalSaid) -> str:
     if said.missing:
         return f"taken; {Words(said.missing)}"
     return f"{shown(said.approval)} is {shown(said.state)}"
@@ -380,7 +372,7 @@ def _statement(question: Question, by: tuple[str, str], kind: AnswerKind, retrie
     return statement_of(question, by, said, narrowed=narrowed, retries=retries)
 
 
-def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
+def _digest(found: wire.ApprovalDetail, question: Question, less: Narrower | None) -> str:
     return "" if less is None else action_from(found, question, less.arguments).digest
 
 
@@ -397,7 +389,7 @@ def _print_less(session: Session, less: Narrower | None) -> None:
             session.screen.line(words)
 
 
-def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
+def _print(session: Session, found: wire.ApprovalDetail, question: Question) -> None:
     sheet = sheet_from(found, question)
     screen = session.screen
     match render_sheet(sheet):

@@ -19,19 +19,8 @@ from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import approval as wire
 from taskbound.wire.action import AmendmentRow
-from taskbound.wire.approval import (
-    ApprovalLimits,
-    ApprovalRow,
-    ApprovalRows,
-    ApprovalStats,
-    LimitApprovals,
-    ListApprovals,
-    MeasureApprovals,
-    PlanProposed,
-    PlanStep,
-    ProposePlan,
-)
 from taskbound.wire.document import Source, read_document
 
 if TYPE_CHECKING:
@@ -66,8 +55,8 @@ def list_approvals(
 ) -> None:
     """List open questions, newest first."""
     states = () if state == "all" else (state,) if state else _OPEN
-    ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
-    page = session.show(ask, ApprovalRows)
+    ask = wire.ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
+    page = session.show(ask, wire.ApprovalRows)
     session.screen.table(
         ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
         [*map(amendment_columns, page.amendments), *_lines(page.rows)],
@@ -90,8 +79,8 @@ def watch(
     known: dict[str, str] = {}
     while True:
         states = () if known and not once else _OPEN  # first all that waits, however much ended since
-        page = session.ask(ListApprovals(states=states, limit=500), ApprovalRows)
-        rows: tuple[AmendmentRow | ApprovalRow, ...] = (*page.amendments, *page.rows)
+        page = session.ask(wire.ListApprovals(states=states, limit=500), wire.ApprovalRows)
+        rows: tuple[AmendmentRow | wire.ApprovalRow, ...] = (*page.amendments, *page.rows)
         for one in reversed(rows):
             name = one.amendment if isinstance(one, AmendmentRow) else one.approval
             first = name not in known
@@ -109,14 +98,14 @@ def watch(
         time.sleep(_EVERY)
 
 
-def _step_columns(one: ApprovalRow) -> tuple[str, ...]:
+def _step_columns(one: wire.ApprovalRow) -> tuple[str, ...]:
     plan = (f"step {one.step} of {one.plan}",) if one.plan else ()
     return (*_columns(one), *plan)
 
 
-def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
+def _lines(rows: Iterable[wire.ApprovalRow]) -> list[tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    steps: dict[str, list[ApprovalRow]] = {}
+    steps: dict[str, list[wire.ApprovalRow]] = {}
     for one in rows:
         name = one.plan or one.approval
         steps.setdefault(name, []).append(one)
@@ -129,7 +118,7 @@ def _lines(rows: Iterable[ApprovalRow]) -> list[tuple[str, ...]]:
     return list(found.values())
 
 
-def _columns(one: ApprovalRow) -> tuple[str, ...]:
+def _columns(one: wire.ApprovalRow) -> tuple[str, ...]:
     missing = one.missing or one.reason or "-"
     return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
 
@@ -141,7 +130,7 @@ _LINES: Final = ".jsonl"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
     source: Source
-    steps: tuple[PlanStep, ...]
+    steps: tuple[wire.PlanStep, ...]
     places: tuple[int, ...]
 
 
@@ -163,7 +152,9 @@ def plan(
     """
     read = _read_steps(read_file(file), file)
     try:
-        said = session.ask(ProposePlan(task=whole_task(session, task), steps=read.steps), PlanProposed)
+        said = session.ask(
+            wire.ProposePlan(task=whole_task(session, task), steps=read.steps), wire.PlanProposed
+        )
     except RefusedByDaemonError as error:
         raise _with_line(error, read) from None
     session.screen.report(said)
@@ -197,7 +188,7 @@ def _read_steps(raw: bytes, name: str) -> _Read:
 
 def _read_lines(raw: bytes, name: str) -> _Read:
     source = Source(name=name, text=raw.decode(errors="replace"))
-    steps: list[PlanStep] = []
+    steps: list[wire.PlanStep] = []
     places: list[int] = []
     at = 0
     for line in raw.split(b"\n"):
@@ -211,7 +202,7 @@ def _read_lines(raw: bytes, name: str) -> _Read:
     return _Read(source=source, steps=tuple(steps), places=tuple(places))
 
 
-def _step(value: JsonValue, where: str) -> PlanStep:
+def _step(value: JsonValue, where: str) -> wire.PlanStep:
     if not isinstance(value, dict) or value.keys() != {"tool", "arguments"}:
         raise BadPlanError("a step has `tool` and `arguments`, and nothing else", where=where)
     tool, arguments = value["tool"], value["arguments"]
@@ -219,7 +210,7 @@ def _step(value: JsonValue, where: str) -> PlanStep:
         raise BadPlanError("a tool is a name", where=f"{where}.tool")
     if not isinstance(arguments, dict):
         raise BadPlanError("arguments are an object", where=f"{where}.arguments")
-    return PlanStep(tool=tool, arguments=canonical(arguments).decode())
+    return wire.PlanStep(tool=tool, arguments=canonical(arguments).decode())
 
 
 @command(app, "stats", examples="taskbound approval stats\ntaskbound approval stats --hours 168 --json")
@@ -232,7 +223,7 @@ def stats(
     BUSIEST is the maximum within one hour. A yes is hasty if it came sooner than the sheet can be read or if
     the sheet was never shown here; SPEED is the reading speed that the median answer implies.
     """
-    found = session.show(MeasureApprovals(hours=hours), ApprovalStats)
+    found = session.show(wire.MeasureApprovals(hours=hours), wire.ApprovalStats)
     screen = session.screen
     screen.table(
         ("AN HOUR", "BUSIEST", "ASKED", "AGENT"),
@@ -273,14 +264,14 @@ def limits(
     Only the owner of the data directory sets limits. Without options the limits are shown.
     """
     if not (most or hourly or speed):
-        found = session.ask(MeasureApprovals(hours=1), ApprovalStats).limits
+        found = session.ask(wire.MeasureApprovals(hours=1), wire.ApprovalStats).limits
     else:
-        found = session.ask(LimitApprovals(open=most, hourly=hourly, speed=speed), ApprovalLimits)
+        found = session.ask(wire.LimitApprovals(open=most, hourly=hourly, speed=speed), wire.ApprovalLimits)
     session.screen.report(found)
     _limits(session, found)
 
 
-def _limits(session: Session, found: ApprovalLimits) -> None:
+def _limits(session: Session, found: wire.ApprovalLimits) -> None:
     session.screen.fields(
         [
             ("open questions of a task", found.open),

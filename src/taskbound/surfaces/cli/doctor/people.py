@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import days, hours
 from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.wire import identity as wire
 from taskbound.wire.authorization import AdmissionRow, AdmissionRows, ListAdmissions
-from taskbound.wire.identity import (
-    GroupRows,
-    ListGroups,
-    ListPersonKeys,
-    ListPersons,
-    PersonKeyRows,
-    PersonRows,
-)
 from taskbound.wire.token import ListTokenKeys, TokenKeyRow, TokenKeyRows
 from taskbound.wire.workload import IdentityIssuerRows, ListIdentityIssuers, ListTrusts, TrustRows
 
@@ -59,8 +52,10 @@ _KEPT: Final = {
 
 
 def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
-    persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
-    groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
+    persons = [one for one in client.ask(wire.ListPersons(), wire.PersonRows).rows if one.state == "present"]
+    groups = {
+        one.name for one in client.ask(wire.ListGroups(), wire.GroupRows).rows if one.grantable != "nothing"
+    }
     able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
     if not persons:
         return
@@ -74,11 +69,11 @@ def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
             "no person may grant anything, so no task starts",
             "say who may what with `taskbound person grantable`",
         )
-    yield from _keys(client.ask(ListPersonKeys(), PersonKeyRows))
+    yield from _keys(client.ask(wire.ListPersonKeys(), wire.PersonKeyRows))
     yield from _issuers(client)
 
 
-def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
+def _keys(found: wire.PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
     if found.demo:
         yield (
             "warn",

@@ -47,17 +47,8 @@ from taskbound.surfaces.cli.server.secret import fill_slots
 from taskbound.surfaces.cli.server.tool_file import name_ready
 from taskbound.surfaces.cli.server.upstream import add_probed
 from taskbound.surfaces.cli.session import Session, command, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import BeginInit, Done
-from taskbound.wire.identity import (
-    AgentDetail,
-    AgentRows,
-    ListAgents,
-    ListPersons,
-    PersonRows,
-    RegisterAgent,
-    RegisterPerson,
-    ShowAgent,
-)
 from taskbound.wire.task import ListTemplates, SaveTemplate, TemplateRows
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
@@ -254,7 +245,7 @@ def _carry_out(
 
 
 def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
-    for agent in session.ask(ListAgents(), AgentRows).rows:
+    for agent in session.ask(wire.ListAgents(), wire.AgentRows).rows:
         if agent.name == choice.agent and bytes(agent.ceiling) != scope.canonical:
             raise OtherCeilingError(f"agent `{agent.name}` is known, and can never pass another scope")
     for template in session.ask(ListTemplates(), TemplateRows).rows:
@@ -336,13 +327,13 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
             added.append(probed.spec)
     name_ready(session, added)
     _seal_secrets(session, choice)
-    known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
+    known = {one.name for one in session.ask(wire.ListAgents(), wire.AgentRows).rows}
     if choice.agent not in known:
         folder = session.place.home / "monitor"
         if not monitor:
             folder.mkdir(mode=0o700, exist_ok=True)
         session.ask(
-            RegisterAgent(
+            wire.RegisterAgent(
                 name=choice.agent,
                 owner=person,
                 approvers=(person,),
@@ -375,16 +366,16 @@ def _seal_secrets(session: Session, choice: Choice) -> None:
 
 
 def _person(session: Session) -> str:
-    for one in session.ask(ListPersons(), PersonRows).rows:
+    for one in session.ask(wire.ListPersons(), wire.PersonRows).rows:
         if one.uid == os.getuid() and one.state == "present":
             return one.name
     name = _SLUG.sub("-", getpass.getuser().lower()).strip("-") or f"uid-{os.getuid()}"
-    session.ask(RegisterPerson(name=name, uid=os.getuid()), Done)
+    session.ask(wire.RegisterPerson(name=name, uid=os.getuid()), Done)
     return name
 
 
 def _activate(session: Session, name: str) -> str:
-    agent = session.ask(ShowAgent(name=name), AgentDetail)
+    agent = session.ask(wire.ShowAgent(name=name), wire.AgentDetail)
     if agent.state == "active":
         return agent.state
     if not agent.acknowledged:
@@ -418,7 +409,7 @@ def _report(
     state: str,
     usual: bool,
 ) -> None:
-    agent = session.ask(ShowAgent(name=choice.agent), AgentDetail)
+    agent = session.ask(wire.ShowAgent(name=choice.agent), wire.AgentDetail)
     stays = {one.path for one in applied.left}
     choice.bypassing += [
         bypassing(one, "its configuration could not be rewritten")

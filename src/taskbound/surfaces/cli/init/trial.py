@@ -30,14 +30,8 @@ from taskbound.core.tool import Effect, ToolDefinition, parse_definitions
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.server.upstream import parse_variables, show_tools
 from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done, Status, StatusReport
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    RegisterAgent,
-    RegisterPerson,
-    TestMonitor,
-)
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream
 
@@ -154,11 +148,11 @@ def _prepare(
     read = [name for name, one in zip(names, tools, strict=True) if one.effect is Effect.READ]
     allowed = read or names[:1]
     others = [name for name in names if name not in allowed]
-    client.ask(RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
+    client.ask(wire.RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
     client.ask(AddUpstream(spec=probed.spec, definitions=raws), Done)
     client.ask(
-        RegisterAgent(
+        wire.RegisterAgent(
             name=_AGENT,
             owner=_PERSON,
             approvers=(_PERSON,),
@@ -167,9 +161,9 @@ def _prepare(
         ),
         Done,
     )
-    client.ask(TestMonitor(name=_AGENT), Done, patience=15.0)
-    client.ask(AcknowledgeMonitor(name=_AGENT, code=_code_in(monitor)), Done)  # 3.
-    client.ask(ActivateAgent(name=_AGENT), Done)
+    client.ask(wire.TestMonitor(name=_AGENT), Done, patience=15.0)
+    client.ask(wire.AcknowledgeMonitor(name=_AGENT, code=_code_in(monitor)), Done)  # 3.
+    client.ask(wire.ActivateAgent(name=_AGENT), Done)
     started = client.ask(
         StartTask(
             agent=_AGENT,

@@ -8,20 +8,8 @@ from taskbound.surfaces.cli.people.grants import PersonArgument as leaving_Perso
 from taskbound.surfaces.cli.people.identity import NameArgument, agents, people
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import (
-    AccountRows,
-    EndSession,
-    LeavePerson,
-    LinkAccount,
-    LinkPersons,
-    ListAccounts,
-    ListSessions,
-    ReturnPerson,
-    SessionRows,
-    SetAnswering,
-    UnlinkAccount,
-)
 
 accounts = group("account", "People's accounts at issuers, with which they sign in.")
 sessions = group("session", "Who is signed in with a browser.")
@@ -44,14 +32,14 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
 
     Anyone who controls that account then acts as this person.
     """
-    session.ask(LinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.ask(wire.LinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
 
 
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
     """List the accounts that are linked to persons."""
-    found = session.show(ListAccounts(person=person), AccountRows)
+    found = session.show(wire.ListAccounts(person=person), wire.AccountRows)
     session.screen.table(
         ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
         [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
@@ -68,14 +56,14 @@ def list_all(session: Session, person: OfOption = "") -> None:
 def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
     """Unlink an account and end its sessions; the person or the owner of the data directory may."""
     session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Its browser sessions end.")
-    session.ask(UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.ask(wire.UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
 
 
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
     """List the browser sessions."""
-    found = session.show(ListSessions(person=person), SessionRows)
+    found = session.show(wire.ListSessions(person=person), wire.SessionRows)
     session.screen.table(
         ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
         [
@@ -98,7 +86,7 @@ def end(
 ) -> None:
     """End a browser session; its person or the owner of the data directory may."""
     session.confirm(f"End {shown(name)}? The person has to sign in again in that browser.")
-    session.ask(EndSession(session=name), Done)
+    session.ask(wire.EndSession(session=name), Done)
     session.done(Done(), f"{shown(name)} has ended")
 
 
@@ -117,26 +105,26 @@ def gone(
     tasks that they requested, are paused. The agents' monitors are notified.
     """
     session.confirm(f"Has {shown(name)} left? Their keys are withdrawn for good.")
-    session.act(LeavePerson(name=name, reason=reason), f"{shown(name)} has left", patience=15.0)
+    session.act(wire.LeavePerson(name=name, reason=reason), f"{shown(name)} has left", patience=15.0)
 
 
 @command(people, "back", examples="taskbound person back bob")
 def back(session: Session, name: leaving_PersonArgument) -> None:
     """Record that a person is back, without keys and groups; only the owner of the data directory may."""
-    session.act(ReturnPerson(name=name), f"{shown(name)} is back")
+    session.act(wire.ReturnPerson(name=name), f"{shown(name)} is back")
 
 
 @command(people, "link", examples="taskbound person link bob bob-admin")
 def link_persons(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Link two persons as one human, who counts once; only the owner of the data directory may."""
-    ask = LinkPersons(one=name, other=other, linked=True)
+    ask = wire.LinkPersons(one=name, other=other, linked=True)
     session.act(ask, f"{shown(name)} and {shown(other)} are one human")
 
 
 @command(people, "part", examples="taskbound person part bob robert")
 def part(session: Session, name: leaving_PersonArgument, other: OtherArgument) -> None:
     """Undo the link between two persons; only the owner of the data directory may."""
-    ask = LinkPersons(one=name, other=other, linked=False)
+    ask = wire.LinkPersons(one=name, other=other, linked=False)
     session.act(ask, f"{shown(name)} and {shown(other)} are two humans")
 
 
@@ -149,5 +137,5 @@ def answering(
     approver: Annotated[list[str], option("--approver", "A person who may approve. Repeatable.")],
 ) -> None:
     """Set an agent's owner and approvers; its owner may, or the data directory's owner if that one left."""
-    ask = SetAnswering(name=name, owner=owner, approvers=tuple(approver))
+    ask = wire.SetAnswering(name=name, owner=owner, approvers=tuple(approver))
     session.act(ask, f"{shown(owner)} answers for {shown(name)}")

@@ -10,18 +10,7 @@ from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_scope
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.identity import (
-    AddGroup,
-    GroupDetail,
-    GroupRows,
-    ListGroups,
-    PersonDetail,
-    SetGroupGrantable,
-    SetMember,
-    SetPersonGrantable,
-    ShowGroup,
-    ShowPerson,
-)
+from taskbound.wire import identity as wire
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -40,7 +29,7 @@ NothingOption = Annotated[bool, option("--nothing", "Nothing.")]
 @command(people, "show", examples="taskbound person show alice")
 def show(session: Session, name: PersonArgument) -> None:
     """Show one person, and all that they may grant, directly and through groups."""
-    found = session.show(ShowPerson(name=name), PersonDetail)
+    found = session.show(wire.ShowPerson(name=name), wire.PersonDetail)
     row = found.row
     session.screen.heading(shown(row.name))
     session.screen.fields(
@@ -73,20 +62,20 @@ def grantable(
     You may only give what you may grant yourself, unless you own the data directory.
     """
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    ask = SetPersonGrantable(name=name, word=word, scope=raw)
+    ask = wire.SetPersonGrantable(name=name, word=word, scope=raw)
     session.act(ask, f"{shown(name)} may grant {word or 'what the scope says'}")
 
 
 @command(groups, "add", examples="taskbound person group add payers")
 def add_group(session: Session, name: GroupArgument) -> None:
     """Create an empty group that may grant nothing; only the owner of the data directory may."""
-    session.act(AddGroup(name=name), f"group {shown(name)} is there")
+    session.act(wire.AddGroup(name=name), f"group {shown(name)} is there")
 
 
 @command(groups, "list", examples="taskbound person group list")
 def list_groups(session: Session) -> None:
     """List the groups."""
-    found = session.show(ListGroups(), GroupRows)
+    found = session.show(wire.ListGroups(), wire.GroupRows)
     session.screen.table(
         ("GROUP", "MAY GRANT", "MEMBERS"),
         [(one.name, one.grantable, ", ".join(one.members) or "-") for one in found.rows],
@@ -97,14 +86,14 @@ def list_groups(session: Session) -> None:
 @command(groups, "show", examples="taskbound person group show payers")
 def show_group(session: Session, name: GroupArgument) -> None:
     """Show one group, and what its members may grant."""
-    found = session.show(ShowGroup(name=name), GroupDetail)
+    found = session.show(wire.ShowGroup(name=name), wire.GroupDetail)
     _show(session.screen, found)
 
 
 @command(groups, "join", examples="taskbound person group join payers bob")
 def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
     """Add a person to a group, so that they may grant what it may; for the owner of the data directory."""
-    ask = SetMember(group=name, person=person, member=True)
+    ask = wire.SetMember(group=name, person=person, member=True)
     session.act(ask, f"{shown(person)} is in group {shown(name)}")
 
 
@@ -114,7 +103,7 @@ def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None
 
     A person may leave; removing others is for the owner of the data directory.
     """
-    ask = SetMember(group=name, person=person, member=False)
+    ask = wire.SetMember(group=name, person=person, member=False)
     session.act(ask, f"{shown(person)} is not in group {shown(name)}")
 
 
@@ -129,7 +118,7 @@ def group_grantable(
 ) -> None:
     """Set what the members of a group may grant; tasks that they started go on."""
     word, raw = _said(scope, ceiling=ceiling, nothing=nothing)
-    ask = SetGroupGrantable(name=name, word=word, scope=raw)
+    ask = wire.SetGroupGrantable(name=name, word=word, scope=raw)
     session.act(ask, f"members of {shown(name)} may grant {word or 'what the scope says'}")
 
 
@@ -141,6 +130,6 @@ def _said(scope: str, *, ceiling: bool, nothing: bool) -> tuple[str, msgspec.Raw
     return ("ceiling" if ceiling else "nothing"), msgspec.UNSET
 
 
-def _show(screen: Screen, found: GroupDetail) -> None:
+def _show(screen: Screen, found: wire.GroupDetail) -> None:
     screen.heading(shown(found.name))
     screen.fields([("members", found.members), ("may grant", tuple(map(Words, found.words)))])

@@ -10,23 +10,8 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import read_scope
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import DeclinedError, Session, argument, command, group, option
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    AgentDetail,
-    AgentRows,
-    ListAgents,
-    ListPersons,
-    PersonRows,
-    RegisterAgent,
-    RegisterPerson,
-    SetCeiling,
-    SetRisk,
-    ShowAgent,
-    SuspendAgent,
-    TestMonitor,
-)
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -47,13 +32,15 @@ def add_person(
     uid: Annotated[int | None, option("--uid", "Their account; else your own.", min=0)] = None,
 ) -> None:
     """Register a person by local account; weak proof, as any program of the account can claim it."""
-    session.act(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), f"{shown(name)} is known")
+    session.act(
+        wire.RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), f"{shown(name)} is known"
+    )
 
 
 @command(people, "list", examples="taskbound person list --json")
 def list_people(session: Session) -> None:
     """List the persons."""
-    found = session.show(ListPersons(), PersonRows)
+    found = session.show(wire.ListPersons(), wire.PersonRows)
     session.screen.table(
         ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
         [
@@ -90,7 +77,7 @@ def register(
 ) -> None:
     """Register an agent; it stays inactive until the code sent to its monitor is returned."""
     answer = session.ask(
-        RegisterAgent(
+        wire.RegisterAgent(
             name=name, owner=owner, approvers=tuple(approver), monitor=monitor, ceiling=read_scope(ceiling)[1]
         ),
         Done,
@@ -116,20 +103,20 @@ def ceiling(
     """
     raw = read_scope(scope)[1]
     session.confirm(f"Change the ceiling of {shown(name)}?")
-    session.act(SetCeiling(name=name, ceiling=raw), f"{shown(name)} has a new ceiling")
+    session.act(wire.SetCeiling(name=name, ceiling=raw), f"{shown(name)} has a new ceiling")
 
 
 @command(agents, "show", examples="taskbound agent show helper")
 def show(session: Session, name: NameArgument) -> None:
     """Show one agent, and what it lacks to be active."""
-    found = session.show(ShowAgent(name=name), AgentDetail)
+    found = session.show(wire.ShowAgent(name=name), wire.AgentDetail)
     show_agent(session.screen, found)
 
 
 @command(agents, "list", examples="taskbound agent list")
 def list_agents(session: Session) -> None:
     """List the agents."""
-    found = session.show(ListAgents(), AgentRows)
+    found = session.show(wire.ListAgents(), wire.AgentRows)
     session.screen.table(
         ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
         [
@@ -155,7 +142,7 @@ def activate(
     Without `--code` a new code is sent. In a terminal you can type it at once; otherwise run this again with
     `--code`.
     """
-    agent = session.ask(ShowAgent(name=name), AgentDetail)
+    agent = session.ask(wire.ShowAgent(name=name), wire.AgentDetail)
     if not code and not agent.acknowledged:
         done = deliver_code(session, agent)
         if not session.screen.interactive or session.screen.json:
@@ -178,7 +165,7 @@ def suspend(
 ) -> None:
     """Suspend an agent: all its tasks are revoked, and none can start until it is activated again."""
     session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
-    session.act(SuspendAgent(name=name, reason=reason), f"{shown(name)} is suspended")
+    session.act(wire.SuspendAgent(name=name, reason=reason), f"{shown(name)} is suspended")
 
 
 @command(agents, "risk", examples="taskbound agent risk helper high --reason 'its laptop is lost'")
@@ -194,26 +181,26 @@ def risk(
     Its owner or any approver may raise it. Only an approver may lower it, and not the one who set the current
     level while there is another approver.
     """
-    ask = SetRisk(name=name, level=level, reason=reason)
+    ask = wire.SetRisk(name=name, level=level, reason=reason)
     session.act(ask, f"the risk of {shown(name)} is {shown(level)}")
 
 
-def deliver_code(session: Session, agent: AgentDetail) -> Done:
-    done = session.ask(TestMonitor(name=agent.name), Done, patience=15.0)
+def deliver_code(session: Session, agent: wire.AgentDetail) -> Done:
+    done = session.ask(wire.TestMonitor(name=agent.name), Done, patience=15.0)
     session.screen.line("A code is on its way to the monitor:")
     session.screen.word(agent.monitor)
     return done
 
 
-def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
+def activate_agent(session: Session, name: str, code: str) -> wire.AgentDetail:
     """Return the active agent after giving its monitor's code back, if there is one."""
     if code:
-        session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
-    session.ask(ActivateAgent(name=name), Done)
-    return session.ask(ShowAgent(name=name), AgentDetail)
+        session.ask(wire.AcknowledgeMonitor(name=name, code=code.strip()), Done)
+    session.ask(wire.ActivateAgent(name=name), Done)
+    return session.ask(wire.ShowAgent(name=name), wire.AgentDetail)
 
 
-def take_code(session: Session, agent: AgentDetail, question: str, again: str) -> AgentDetail:
+def take_code(session: Session, agent: wire.AgentDetail, question: str, again: str) -> wire.AgentDetail:
     """Prompt for the monitor's code; a wrong code is used up. `again` is the command to try later."""
     remedy = f"come back with `{again}`: what is set up stays, and a fresh code is sent"
     for left in reversed(range(_TRIES)):
@@ -237,7 +224,7 @@ def take_code(session: Session, agent: AgentDetail, question: str, again: str) -
     raise MonitorCodeError(f"no right code was given, so {shown(agent.name)} is not active", remedy=remedy)
 
 
-def show_agent(screen: Screen, agent: AgentDetail) -> None:
+def show_agent(screen: Screen, agent: wire.AgentDetail) -> None:
     screen.heading(shown(agent.name))
     screen.fields(
         [

@@ -11,28 +11,11 @@ from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.identity import (
-    ConfirmPersonKey,
-    ListPersonKeys,
-    ListPersons,
-    OpenEnrollment,
-    OpenVouching,
-    PageOpened,
-    PersonKeyDetail,
-    PersonKeyRows,
-    PersonRows,
-    ProposePersonKey,
-    ProvePersonKey,
-    SetDemo,
-    ShowPersonKey,
-    VouchPersonKey,
-    WithdrawPersonKey,
-)
+from taskbound.wire import identity as wire
 from taskbound.wire.openssh import parse_public_line
 
 if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
-    from taskbound.wire.identity import PersonKeyRow
 
 
 keys = group("key", "Keys that people sign with: approvals are signatures, and nothing else is.")
@@ -79,21 +62,21 @@ def add(
         raise BadInputError("say one of `FILE` and `--passkey`; `--label` goes with the second alone")
     name = person or _own_name(session)
     if passkey:
-        ask_page(session, OpenEnrollment(person=name, label=label, network=own_network()))
+        ask_page(session, wire.OpenEnrollment(person=name, label=label, network=own_network()))
         return
     line, seen = find_key(file)
-    found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
+    found = session.ask(wire.ProposePersonKey(person=name, public=line, file=seen), wire.PersonKeyDetail)
     if not elsewhere:
         require_enrollment(found.statement, parse_public_line(line).fingerprint)
         signature = sign_statement(session.screen, file, found.statement)
-        found = session.ask(ProvePersonKey(key=found.row.key, signature=signature), PersonKeyDetail)
+        found = session.ask(wire.ProvePersonKey(key=found.row.key, signature=signature), wire.PersonKeyDetail)
     _tell(session, found)
 
 
 @command(keys, "prove", examples="taskbound person key prove key_01ab --signature statement.sig")
 def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> None:
     """Submit a proposed key's signature that was made elsewhere."""
-    found = session.ask(ProvePersonKey(key=key, signature=_read(signature)), PersonKeyDetail)
+    found = session.ask(wire.ProvePersonKey(key=key, signature=_read(signature)), wire.PersonKeyDetail)
     _tell(session, found)
 
 
@@ -107,7 +90,7 @@ def confirm(
 
     If you saw no page with that key, another person had the address: withdraw the key.
     """
-    _tell(session, session.ask(ConfirmPersonKey(key=key, fingerprint=fingerprint), PersonKeyDetail))
+    _tell(session, session.ask(wire.ConfirmPersonKey(key=key, fingerprint=fingerprint), wire.PersonKeyDetail))
 
 
 @command(
@@ -136,25 +119,25 @@ def vouch(
             "say one of `--with FILE`, `--by KEY --signature FILE`, `--passkey` and `--as-owner`"
         )
     if passkey:
-        ask_page(session, OpenVouching(key=key, voucher=by, network=own_network()))
+        ask_page(session, wire.OpenVouching(key=key, voucher=by, network=own_network()))
         return
     if as_owner:
-        ask = VouchPersonKey(key=key)
+        ask = wire.VouchPersonKey(key=key)
     elif by:
-        ask = VouchPersonKey(key=key, voucher=by, signature=_read(signature))
+        ask = wire.VouchPersonKey(key=key, voucher=by, signature=_read(signature))
     else:
         own = own_key(session, with_)
-        found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+        found = session.ask(wire.ShowPersonKey(key=key), wire.PersonKeyDetail)
         require_enrollment(found.statement, found.row.fingerprint)
         signed = sign_statement(session.screen, with_, found.statement)
-        ask = VouchPersonKey(key=key, voucher=own.key, signature=signed)
-    _tell(session, session.ask(ask, PersonKeyDetail))
+        ask = wire.VouchPersonKey(key=key, voucher=own.key, signature=signed)
+    _tell(session, session.ask(ask, wire.PersonKeyDetail))
 
 
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
     """List the keys, how they are protected, and whether they count now."""
-    found = session.show(ListPersonKeys(), PersonKeyRows)
+    found = session.show(wire.ListPersonKeys(), wire.PersonKeyRows)
     session.screen.table(
         ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
         [
@@ -184,7 +167,7 @@ def show(
     ] = "",
 ) -> None:
     """Show one key, and the statement to sign before it counts."""
-    found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+    found = session.ask(wire.ShowPersonKey(key=key), wire.PersonKeyDetail)
     if statement:
         write_file(statement, [found.statement.encode()])
     if statement != "-":
@@ -199,7 +182,7 @@ def withdraw(
 ) -> None:
     """Withdraw a key at once and for good; its unused approvals no longer count."""
     session.confirm(f"Withdraw {shown(key)} for good?")
-    session.act(WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
+    session.act(wire.WithdrawPersonKey(key=key, reason=reason), f"{shown(key)} is withdrawn")
 
 
 @command(demos, "begin", examples="taskbound person demo begin --namespace trial")
@@ -208,14 +191,14 @@ def begin_demo(session: Session) -> None:
 
     Only the owner of the data directory may, and only for a namespace that never had a key.
     """
-    session.act(SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
+    session.act(wire.SetDemo(demo=True), f"{shown(session.namespace)} is for trying out")
 
 
 @command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
 def end_demo(session: Session) -> None:
     """End a namespace's demo: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
-    session.act(SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
+    session.act(wire.SetDemo(demo=False), f"{shown(session.namespace)} is no demo")
 
 
 def own_network() -> str:
@@ -226,16 +209,16 @@ def own_network() -> str:
 
 
 def ask_page(session: Session, ask: Ask) -> None:
-    page = session.show(ask, PageOpened)
+    page = session.show(ask, wire.PageOpened)
     words = f"opens this in a browser on this machine; it works once, for {page.seconds // 60} minutes:"
     session.screen.hint(f"{shown(page.person)} {words}", "")
     session.screen.word(page.address)
 
 
-def own_key(session: Session, file: str) -> PersonKeyRow:
+def own_key(session: Session, file: str) -> wire.PersonKeyRow:
     line, _ = find_key(file)
     fingerprint = parse_public_line(line).fingerprint
-    for one in session.ask(ListPersonKeys(), PersonKeyRows).rows:
+    for one in session.ask(wire.ListPersonKeys(), wire.PersonKeyRows).rows:
         if one.fingerprint == fingerprint and one.state == "enrolled":
             return one
     raise BadInputError(
@@ -244,7 +227,7 @@ def own_key(session: Session, file: str) -> PersonKeyRow:
 
 
 def _own_name(session: Session) -> str:
-    for one in session.ask(ListPersons(), PersonRows).rows:
+    for one in session.ask(wire.ListPersons(), wire.PersonRows).rows:
         if one.uid == os.getuid():
             return one.name
     raise BadInputError(
@@ -257,11 +240,11 @@ def _read(name: str) -> str:
     return read_file(name, largest=8192).decode("utf-8", errors="replace")
 
 
-def _since(one: PersonKeyRow) -> str:
+def _since(one: wire.PersonKeyRow) -> str:
     return f"from {moment(one.usable_from)}" if one.state == "enrolled" and "lately" in one.why_not else "no"
 
 
-def _tell(session: Session, found: PersonKeyDetail) -> None:
+def _tell(session: Session, found: wire.PersonKeyDetail) -> None:
     if session.screen.json:
         session.screen.document(found)
         return
@@ -290,7 +273,7 @@ def _tell(session: Session, found: PersonKeyDetail) -> None:
         screen.note(_DEMO)
 
 
-def _next(found: PersonKeyDetail) -> str:
+def _next(found: wire.PersonKeyDetail) -> str:
     key = shown(found.row.key)
     if found.row.state == "proposed" and found.row.kind == "passkey":
         return (
@@ -309,7 +292,7 @@ def _next(found: PersonKeyDetail) -> str:
 
 
 def person_of(session: Session, key: str) -> str:
-    rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
+    rows = session.ask(wire.ListPersonKeys(), wire.PersonKeyRows).rows
     person = next((one.person for one in rows if one.key == key), "")
     if not person:
         raise BadInputError(f"no key is named `{shown(key)}`", remedy="see `taskbound person key list`")

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from taskbound.surfaces.cli.people.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import ClaimValue, SetIssuerGroups
-from taskbound.wire.workload import (
-    AddIdentityIssuer,
-    AddSelector,
-    AddTrust,
-    AgentKeyRows,
-    AssertAgentKey,
-    Assertion,
-    ClaimText,
-    IdentityIssuerRow,
-    IdentityIssuerRows,
-    ListAgentKeys,
-    ListIdentityIssuers,
-    ListSelectors,
-    ListTrusts,
-    RemoveIdentityIssuer,
-    RemoveSelector,
-    RemoveTrust,
-    RenewAgentKey,
-    SelectorRows,
-    ShowTrust,
-    TrustDetail,
-    TrustRows,
-)
-
-if TYPE_CHECKING:
-    from taskbound.wire.workload import TrustRow
-
 
 selectors = group("selector", "What a credential must say to prove an agent.")
 keys = group("key", "The key of an agent, kept where its own processes can't read it.")
@@ -77,7 +51,7 @@ def add(
     Refused if one credential could match another agent too.
     """
     answer = session.ask(
-        AddSelector(
+        wire.AddSelector(
             agent=name,
             kind=kind,
             issuer=issuer,
@@ -95,7 +69,7 @@ def list_all(
     name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the claims that authenticate agents."""
-    found = session.show(ListSelectors(agent=name), SelectorRows)
+    found = session.show(wire.ListSelectors(agent=name), wire.SelectorRows)
     session.screen.table(
         ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
         [
@@ -126,7 +100,7 @@ def remove(
 ) -> None:
     """Remove a selector, so that such credentials no longer authenticate the agent; only its owner may."""
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
-    ask = RemoveSelector(agent=name, selector=selector)
+    ask = wire.RemoveSelector(agent=name, selector=selector)
     session.act(ask, f"{shown(selector)} proves {shown(name)} no more")
 
 
@@ -168,7 +142,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
         text = read_file(keys).decode() if keys else ""
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
-    ask = AddIdentityIssuer(
+    ask = wire.AddIdentityIssuer(
         name=name,
         issuer=issuer,
         use=use,
@@ -185,7 +159,7 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
     """List the issuers of workloads and persons."""
-    found = session.show(ListIdentityIssuers(), IdentityIssuerRows)
+    found = session.show(wire.ListIdentityIssuers(), wire.IdentityIssuerRows)
     session.screen.table(
         ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
         [
@@ -233,7 +207,7 @@ def set_groups(
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
     """Remove an issuer; refused while selectors or accounts name it."""
     session.confirm(f"Remove the issuer {shown(name)}? It authenticates no agent or person any more.")
-    session.act(RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
+    session.act(wire.RemoveIdentityIssuer(name=name), f"issuer {shown(name)} removed")
 
 
 def _value(text: str) -> ClaimValue:
@@ -243,7 +217,7 @@ def _value(text: str) -> ClaimValue:
     return ClaimValue(value=found, group=group)
 
 
-def _published(one: IdentityIssuerRow) -> str:
+def _published(one: wire.IdentityIssuerRow) -> str:
     where = f"published at {one.keys_at}" if one.keys_at else "published"
     return f"{where}, also in a network of your own" if one.private else where
 
@@ -252,7 +226,7 @@ def _published(one: IdentityIssuerRow) -> str:
 def renew(session: Session, name: NameArgument) -> None:
     """Replace an agent's key; only its owner may. The old key stops working."""
     session.confirm(f"Make a new key for {shown(name)}? The one it has proves it no more.")
-    done = session.ask(RenewAgentKey(agent=name), Done, patience=15.0)
+    done = session.ask(wire.RenewAgentKey(agent=name), Done, patience=15.0)
     session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
 
 
@@ -262,7 +236,7 @@ def list_keys(
     name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
-    found = session.show(ListAgentKeys(agent=name), AgentKeyRows)
+    found = session.show(wire.ListAgentKeys(agent=name), wire.AgentKeyRows)
     session.screen.table(
         ("KEY", "AGENT", "MADE", "ENDED"),
         [
@@ -289,15 +263,15 @@ def assertion(
 
     It is a `client_assertion` of type `private_key_jwt`, valid for a minute and for one use.
     """
-    found = session.show(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    found = session.show(wire.AssertAgentKey(agent=name), wire.Assertion, patience=15.0)
     session.screen.line(found.token)
 
 
-def _claim(text: str) -> ClaimText:
+def _claim(text: str) -> wire.ClaimText:
     pointer, sign, wanted = text.partition("=")
     if not sign:
         raise BadInputError(f"`{shown(text)}` is no POINTER=TEXT")
-    return ClaimText(pointer=pointer, text=wanted)
+    return wire.ClaimText(pointer=pointer, text=wanted)
 
 
 trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")
@@ -365,7 +339,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(bundle)}` holds no bundle: it is not UTF-8") from error
-    ask = AddTrust(
+    ask = wire.AddTrust(
         domain=domain,
         source=source,
         place=place,
@@ -380,7 +354,7 @@ def add_trust(  # noqa: PLR0917 -- typer gives arguments by name
 @command(trusts, "list", examples="taskbound agent trust list")
 def list_trusts(session: Session) -> None:
     """List the trusted domains, and how fresh their bundles are."""
-    found = session.ask(ListTrusts(), TrustRows)
+    found = session.ask(wire.ListTrusts(), wire.TrustRows)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -394,7 +368,7 @@ def list_trusts(session: Session) -> None:
 @command(trusts, "show", examples="taskbound agent trust show corp.example")
 def show_trust(session: Session, domain: DomainArgument) -> None:
     """Show one trust domain with its authorities."""
-    found = session.ask(ShowTrust(domain=domain), TrustDetail)
+    found = session.ask(wire.ShowTrust(domain=domain), wire.TrustDetail)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -413,10 +387,10 @@ def show_trust(session: Session, domain: DomainArgument) -> None:
 def remove_trust(session: Session, domain: DomainArgument) -> None:
     """Stop trusting a domain: its identities prove nothing from now on."""
     session.confirm(f"Remove the trust domain {shown(domain)}? No workload of it is proven from then on.")
-    session.act(RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
+    session.act(wire.RemoveTrust(domain=domain), f"trust domain {shown(domain)} removed")
 
 
-def _fields(row: TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:
+def _fields(row: wire.TrustRow) -> list[tuple[str, str | int | tuple[str, ...]]]:
     fresh = moment(row.confirmed) if row.confirmed else "never"
     found: list[tuple[str, str | int | tuple[str, ...]]] = [
         ("  source", f"{row.source} {row.place}" + (" (private)" if row.private else "")),

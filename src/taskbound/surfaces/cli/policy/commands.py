@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from taskbound.core.policy import (
-    conclude,
-    conclude_within,
-    grants_for,
-    request_of,
-    turns_within,
-    words_of,
-)
+from taskbound.core import policy
 from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
 from taskbound.surfaces.cli.policy.sources import known_groups, pinned_tools, read_folder, read_rules
@@ -32,7 +25,6 @@ from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 
 if TYPE_CHECKING:
-    from taskbound.core.policy import Turn
     from taskbound.ports.policy import PolicyEngine
     from taskbound.surfaces.cli.policy.sources import PolicyFolder
 
@@ -233,13 +225,13 @@ def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> 
     one, place = find_case(rules, case)
     if isinstance(one, OperationCase):
         return _explained_operation(engine, one)
-    request = request_of(one, tool_of(one, pinned_tools(session, rules, tools), place))
+    request = policy.request_of(one, tool_of(one, pinned_tools(session, rules, tools), place))
     trace = engine.trace(request)
-    turned = turns_within(one.scope, request, trace, engine.answer)
-    grants = grants_for(one.scope, request) if one.scope is not None else None
+    turned = policy.turns_within(one.scope, request, trace, engine.answer)
+    grants = policy.grants_for(one.scope, request) if one.scope is not None else None
     return CaseExplanation(
         case=one.name,
-        answer=words_of(conclude_within(one.scope, request, engine.answer(request))),
+        answer=policy.words_of(policy.conclude_within(one.scope, request, engine.answer(request))),
         grants=(grants.covering or grants.nearest) if grants is not None else (),
         scoped=grants is not None,
         candidates=trace.candidates,
@@ -254,7 +246,7 @@ def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExpla
     candidates, facts = engine.operations.looked_at(case.request)
     return CaseExplanation(
         case=case.name,
-        answer=words_of(conclude(engine.operations.answer(case.request))),
+        answer=policy.words_of(policy.conclude(engine.operations.answer(case.request))),
         grants=(),
         scoped=True,
         candidates=candidates,
@@ -265,7 +257,7 @@ def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExpla
     )
 
 
-def _turn(one: Turn) -> TurnRow:
+def _turn(one: policy.Turn) -> TurnRow:
     return TurnRow(what=one.what, change=one.change, answer=one.answer)
 
 

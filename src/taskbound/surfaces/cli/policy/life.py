@@ -25,19 +25,8 @@ from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.policy import (
-    ActivateBundle,
-    ActivationRow,
-    BundleAnswer,
-    BundleDetail,
-    BundleRows,
-    ListBundles,
-    ProposeBundle,
-    ReplayBundle,
-    Replayed,
-    RollBackBundle,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,15 +98,15 @@ def propose(
     found = read_folder(folder)
     texts = _cases(found)
     _require_cases(session, found)
-    ask = ProposeBundle(files=found.files, cases=texts, note=note)
-    answer = session.ask(ask, BundleAnswer, patience=_PATIENCE)
+    ask = wire.ProposeBundle(files=found.files, cases=texts, note=note)
+    answer = session.ask(ask, wire.BundleAnswer, patience=_PATIENCE)
     _say(session, answer, "it is proposed; another person looks at it and puts it in force")
 
 
 @command(app, "list", examples="taskbound policy list")
 def list_bundles(session: Session) -> None:
     """List the bundles, newest first, and how the bundle in force was activated."""
-    found = session.ask(ListBundles(), BundleRows)
+    found = session.ask(wire.ListBundles(), wire.BundleRows)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -183,7 +172,9 @@ def activate(session: Session, digest: DigestArgument) -> None:
 
     If there are two persons, its author may not activate it. It is validated again for the tools pinned now.
     """
-    answer = session.ask(ActivateBundle(digest=require_digest(digest)), BundleAnswer, patience=_PATIENCE)
+    answer = session.ask(
+        wire.ActivateBundle(digest=require_digest(digest)), wire.BundleAnswer, patience=_PATIENCE
+    )
     _say(session, answer, "it is in force")
 
 
@@ -201,7 +192,7 @@ def rollback(
 ) -> None:
     """Return to a bundle that was in force before, even if the bundle in force is damaged."""
     told = None if not digest else "" if digest == "base" else require_digest(digest)
-    session.act(RollBackBundle(digest=told, reason=reason), "it is in force again")
+    session.act(wire.RollBackBundle(digest=told, reason=reason), "it is in force again")
 
 
 @command(app, "replay", examples="taskbound policy replay rules --last 500")
@@ -219,10 +210,10 @@ def replay(
     kept = rules == IN_FORCE or is_digest(rules)
     files = {} if kept else read_folder(rules).files
     digest = "" if rules == IN_FORCE or not kept else rules
-    ask = ReplayBundle(last=last, digest=digest, files=files)
-    found = session.ask(ask, Replayed, patience=_PATIENCE)
+    ask = wire.ReplayBundle(last=last, digest=digest, files=files)
+    found = session.ask(ask, wire.Replayed, patience=_PATIENCE)
     if found.problems:
-        _refuse(session, BundleAnswer(digest=found.bundle, problems=found.problems))
+        _refuse(session, wire.BundleAnswer(digest=found.bundle, problems=found.problems))
     session.screen.report(found)
     for one in found.differences:
         session.screen.heading(shown(one.action))
@@ -246,7 +237,7 @@ def replay(
     )
 
 
-def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
+def _say(session: Session, answer: wire.BundleAnswer, sentence: str) -> None:
     if answer.problems:
         _refuse(session, answer)
     elif session.screen.json:
@@ -255,7 +246,7 @@ def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
         session.screen.line(f"{sentence}: {answer.digest}")
 
 
-def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
+def _refuse(session: Session, answer: wire.BundleAnswer) -> NoReturn:
     if session.screen.json:
         session.screen.document(answer)
     else:
@@ -297,7 +288,7 @@ def _changed(name: str, old: Mapping[str, str], new: Mapping[str, str]) -> Itera
     return islice(lines, 2, None)  # its heads name no file of ours
 
 
-def _signature(found: BundleDetail) -> str:
+def _signature(found: wire.BundleDetail) -> str:
     if not found.row.author:
         return "none: it comes with Taskbound"
     if found.covered:
@@ -309,6 +300,6 @@ def _named(digest: str, base: str) -> str:
     return f"{digest} (the base alone)" if digest == base else digest
 
 
-def _activation(one: ActivationRow) -> str:
+def _activation(one: wire.ActivationRow) -> str:
     alone = ", its author, alone" if one.alone else ""
     return f"{moment(one.at)} {one.how} by {one.by}{alone}: {one.digest or 'the base alone'}"

@@ -12,17 +12,7 @@ from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.server.tool_file import add_file_commands
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
-from taskbound.wire.tool import (
-    AcceptTool,
-    AnswerForTool,
-    DeclareTool,
-    DiffTool,
-    ListTools,
-    OwnTool,
-    ToolDiff,
-    ToolRow,
-    ToolRows,
-)
+from taskbound.wire import tool as wire
 
 _DOES = {"read": "read and do no more", "write": "write", "destructive": "destroy"}
 
@@ -87,7 +77,7 @@ def list_tools(
     server: Annotated[str, option("--server", "Only those of this server.")] = "",
 ) -> None:
     """List the pinned tools and their effects, as declared by the server or a person."""
-    found = session.ask(ListTools(server=server), ToolRows)
+    found = session.ask(wire.ListTools(server=server), wire.ToolRows)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -111,7 +101,7 @@ def list_tools(
 @command(app, "diff", examples="taskbound tool diff git__git_log")
 def diff(session: Session, name: ToolArgument) -> None:
     """Show how the definition that was last seen differs from the pinned one."""
-    found = session.ask(DiffTool(name=name), ToolDiff)
+    found = session.ask(wire.DiffTool(name=name), wire.ToolDiff)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -128,7 +118,7 @@ def accept(
 
     Only a person may: it is refused from inside a gateway or a `taskbound run`.
     """
-    found = session.ask(DiffTool(name=name), ToolDiff)
+    found = session.ask(wire.DiffTool(name=name), wire.ToolDiff)
     if not found.seen:
         raise BadInputError(
             f"nothing else was seen of `{shown(name)}` that could be accepted",
@@ -142,7 +132,7 @@ def accept(
         )
     _show(session, found)
     session.confirm(f"Pin this definition of {shown(name)}?")
-    session.act(AcceptTool(name=name, definition=digest), f"{shown(name)} is pinned as {digest}")
+    session.act(wire.AcceptTool(name=name, definition=digest), f"{shown(name)} is pinned as {digest}")
 
 
 @command(
@@ -203,7 +193,7 @@ def declare(
     if owner:
         _set_owner(session, name, owner)
         return
-    said = DeclareTool(
+    said = wire.DeclareTool(
         name=name,
         definition=digest,
         idempotent=idempotent,
@@ -222,7 +212,7 @@ add_file_commands(app)
 
 
 def _pinned(session: Session, name: str) -> str:
-    rows = session.ask(ListTools(), ToolRows).rows
+    rows = session.ask(wire.ListTools(), wire.ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
         raise BadInputError(
@@ -252,7 +242,7 @@ def _showing(checks: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
     return tuple(one.text for one in parse_checks(checks)) if checks else None
 
 
-def _words(said: DeclareTool) -> str:
+def _words(said: wire.DeclareTool) -> str:
     words: list[str] = []
     if said.idempotent is not None:
         words.append("idempotent" if said.idempotent else "not idempotent")
@@ -275,15 +265,15 @@ def _words(said: DeclareTool) -> str:
 def _set_approvers(session: Session, name: str, approvers: tuple[str, ...] | None) -> None:
     who = "those who approve for the agent" if approvers is None else ", ".join(map(shown, approvers))
     session.confirm(f"Have {who} approve for {shown(name)}?")
-    session.act(AnswerForTool(name=name, approvers=approvers), f"{who} approve for {shown(name)}")
+    session.act(wire.AnswerForTool(name=name, approvers=approvers), f"{who} approve for {shown(name)}")
 
 
 def _set_owner(session: Session, name: str, owner: str) -> None:
     session.confirm(f"Have {shown(owner)} answer for {shown(name)}?")
-    session.act(OwnTool(name=name, owner=owner), f"{shown(owner)} answers for {shown(name)}")
+    session.act(wire.OwnTool(name=name, owner=owner), f"{shown(owner)} answers for {shown(name)}")
 
 
-def _show(session: Session, found: ToolDiff) -> None:
+def _show(session: Session, found: wire.ToolDiff) -> None:
     session.screen.heading(shown(found.name))
     session.screen.fields(
         [
@@ -296,7 +286,7 @@ def _show(session: Session, found: ToolDiff) -> None:
     )
 
 
-def _effect(row: ToolRow) -> str:
+def _effect(row: wire.ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
     notes += ["unwatched"] if row.unwatched else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
@@ -306,7 +296,7 @@ def _effect(row: ToolRow) -> str:
     return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
 
 
-def _approvers(row: ToolRow) -> str:
+def _approvers(row: wire.ToolRow) -> str:
     return "" if row.approvers is None else ", ".join(row.approvers) or "(none)"
 
 

@@ -17,16 +17,8 @@ from taskbound.surfaces.cli.ready import MARK, find_ready, package_of, read_read
 from taskbound.surfaces.cli.scope.reports import put, schema_as_text
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, argument, command, option
+from taskbound.wire import tool as wire
 from taskbound.wire.document import read_document, write_yaml
-from taskbound.wire.tool import (
-    ApplyTools,
-    ListTools,
-    ListUpstreams,
-    ToolChanges,
-    ToolRows,
-    ToolSaid,
-    UpstreamRows,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.file import Role, ToolFile
     from taskbound.core.tool.file.describe import Proposal
-    from taskbound.wire.tool import ServerSpec
 
 
 RelaxOption = Annotated[bool, option("--relax", "What relaxes is meant: say it once you have looked at it.")]
@@ -85,11 +76,11 @@ def apply(
     session.screen.report(done)
 
 
-def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:
+def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> wire.ToolChanges:
     """`relax` permits relaxing changes. Without `ask`, naming the file was the user's confirmation."""
     _require_slots(session, file, server)
-    saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
-    seen = session.ask(saying, ToolChanges)
+    saying = wire.ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
+    seen = session.ask(saying, wire.ToolChanges)
     loose = sum(one.relaxes for one in seen.rows)
     if not session.screen.json:
         _show(session, seen)
@@ -97,7 +88,7 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
             session.screen.note(f"{loose} of these relax what holds now; nothing of it was declared")
     if ask and seen.rows and (relax or not loose):
         session.confirm(f"Declare this of the tools of {shown(server)}?")
-    done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), ToolChanges)
+    done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), wire.ToolChanges)
     if not session.screen.json:
         count = len({one.tool for one in done.rows if one.what != "shareable"})
         session.screen.line(
@@ -119,7 +110,7 @@ def describe(
     Applying it unchanged relaxes nothing: effects are those that hold without a file. Argument roles are
     guessed, with the reason as a comment; review it before use.
     """
-    rows = session.ask(ListTools(server=server), ToolRows).rows
+    rows = session.ask(wire.ListTools(server=server), wire.ToolRows).rows
     if not rows:
         raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
     if any(credential_kind(one.name) is not None for one in rows):
@@ -129,7 +120,7 @@ def describe(
         )
     proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
     owners = tuple(one.owner for one in rows)
-    upstreams = session.ask(ListUpstreams(), UpstreamRows).rows
+    upstreams = session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows
     slots = [slot for one in upstreams if one.spec.name == server for slot in one.spec.slots]
     if session.screen.json and not out:
         session.screen.document(_value(server, proposals, slots, owners))
@@ -190,7 +181,7 @@ def written(
 
 
 def _server_of(session: Session, file: ToolFile, told: str) -> str:
-    specs = [one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows]
+    specs = [one.spec for one in session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows]
     fitting = [one.name for one in specs if is_for(file, one) and told in {"", one.name}]
     if len(fitting) == 1:
         return fitting[0]
@@ -208,13 +199,13 @@ def _server_of(session: Session, file: ToolFile, told: str) -> str:
     )
 
 
-def is_for(file: ToolFile, spec: ServerSpec) -> bool:
+def is_for(file: ToolFile, spec: wire.ServerSpec) -> bool:
     package = package_of(spec)
     known = file.package is None or (package is not None and file.package.has(package))
     return known and file.fits(spec.name)
 
 
-def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
+def name_ready(session: Session, specs: Iterable[wire.ServerSpec]) -> None:
     found = [(spec.name, ready[0]) for spec in specs if (ready := find_ready(spec)) is not None]
     if not found:
         return
@@ -225,7 +216,7 @@ def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
 
 
 def _require_slots(session: Session, file: ToolFile, server: str) -> None:
-    rows = session.ask(ListUpstreams(), UpstreamRows).rows if file.slots else ()
+    rows = session.ask(wire.ListUpstreams(), wire.UpstreamRows).rows if file.slots else ()
     pinned = {slot for one in rows if one.spec.name == server for slot in one.spec.slots}
     lacking = [one for one in file.slots if one not in pinned]
     if lacking:
@@ -241,9 +232,9 @@ def _meant(file: ToolFile) -> str:
     return f"{names} of {release}" if names else release
 
 
-def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
+def _said(file: ToolFile, server: str) -> Iterator[wire.ToolSaid]:
     for one in file.tools:
-        yield ToolSaid(
+        yield wire.ToolSaid(
             name=f"{server}{_SEPARATOR}{one.name}",
             effect=None if one.effect is None else one.effect.value,
             roles=one.roles,
@@ -256,7 +247,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
         )
 
 
-def _show(session: Session, found: ToolChanges) -> None:
+def _show(session: Session, found: wire.ToolChanges) -> None:
     """Print every change in full: a table would cut what the user agrees to."""
     if not found.rows:
         session.screen.line("nothing changes")

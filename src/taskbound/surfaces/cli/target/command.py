@@ -39,16 +39,8 @@ from taskbound.surfaces.cli.target.preflight import (
     row_of,
     watch_preflight,
 )
+from taskbound.wire import target as wire
 from taskbound.wire.document import read_document
-from taskbound.wire.target import (
-    AddTarget,
-    ListTargets,
-    RemoveTarget,
-    SetAdmin,
-    TargetRows,
-    TargetTesting,
-    TestTarget,
-)
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -137,9 +129,13 @@ def add(
     require_somewhere(target.place)
     access = read_access(session, target, way)
     halves = public_halves(session, target, access)
-    session.ask(ListTargets(), TargetRows)  # a broker that is the daemon's own is started for who looks
+    session.ask(
+        wire.ListTargets(), wire.TargetRows
+    )  # a broker that is the daemon's own is started for who looks
     sealed = _seal(session, target, access, 1)
-    testing = session.ask(AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), TargetTesting)
+    testing = session.ask(
+        wire.AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), wire.TargetTesting
+    )
     _require_same(target.identity(session.namespace), testing.identity, target.name)
     _conclude(session, target, testing, halves if new_keys else None)
 
@@ -152,14 +148,14 @@ def test(session: Session, name: NameArgument) -> None:
     be revoked in any case.
     """
     before = row_of(session, name).tested
-    testing = session.ask(TestTarget(name=name), TargetTesting)
+    testing = session.ask(wire.TestTarget(name=name), wire.TargetTesting)
     await_preflight(session, testing, before=before)
 
 
 @command(app, "list", examples="taskbound target list")
 def list_all(session: Session) -> None:
     """List the targets: kind, state, and the number of live credentials."""
-    found = session.ask(ListTargets(), TargetRows)
+    found = session.ask(wire.ListTargets(), wire.TargetRows)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -194,7 +190,7 @@ def list_all(session: Session) -> None:
 @command(app, "show", examples="taskbound target show orders-db")
 def show(session: Session, name: NameArgument) -> None:
     """Show a target: its address, owner and approvers, kinds of credentials, and last preflight."""
-    found = session.ask(ListTargets(name=name), TargetRows)
+    found = session.ask(wire.ListTargets(name=name), wire.TargetRows)
     row = only_row(found, name)
     session.screen.report(row)
     session.screen.heading(shown(row.name))
@@ -262,8 +258,8 @@ def admin(
     access = read_access(session, target, way)
     halves = public_halves(session, target, access)
     number = row.number + 1
-    ask = SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
-    testing = session.ask(ask, TargetTesting)
+    ask = wire.SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
+    testing = session.ask(ask, wire.TargetTesting)
     _conclude(session, target, testing, halves if new_keys else None, before=row.tested)
 
 
@@ -274,7 +270,7 @@ def remove(session: Session, name: NameArgument) -> None:
     Revoke them first with `taskbound credential revoke --target TARGET`.
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
-    session.act(RemoveTarget(name=name), f"target {shown(name)} removed")
+    session.act(wire.RemoveTarget(name=name), f"target {shown(name)} removed")
 
 
 @command(
@@ -368,7 +364,7 @@ def _require_same(wanted: str, found: str, name: str) -> None:
 def _conclude(
     session: Session,
     target: TargetFile,
-    testing: TargetTesting,
+    testing: wire.TargetTesting,
     fresh: PublicHalves | None,
     *,
     before: int | None = None,

@@ -27,18 +27,8 @@ from taskbound.surfaces.cli.running.requests import (
 )
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
+from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
-from taskbound.wire.target import (
-    CredentialRow,
-    CredentialRows,
-    ListCredentials,
-    ListTargets,
-    RevokeCredentials,
-    RevokingCredentials,
-    ShowCredential,
-    SweepTargets,
-    TargetRows,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +100,7 @@ def list_all(
     unknown = [one for one in states or () if one not in _STATES]
     if unknown:
         raise BadInputError(f"`{shown(unknown[0])}` is no state", remedy=f"say one of {', '.join(_STATES)}")
-    ask = ListCredentials(
+    ask = wire.ListCredentials(
         task=whole_task(session, task) if task else "",
         target=target,
         agent=agent,
@@ -118,13 +108,15 @@ def list_all(
         limit=limit,
         before=whole_credential(session, before) if before else "",
     )
-    _table(session, session.ask(ask, CredentialRows), "no credentials")
+    _table(session, session.ask(ask, wire.CredentialRows), "no credentials")
 
 
 @command(app, "show", examples="taskbound credential show crd_…")
 def show(session: Session, credential: CredentialArgument) -> None:
     """Show a credential: its purpose, its state, and why it ended."""
-    found = session.show(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
+    found = session.show(
+        wire.ShowCredential(credential=whole_credential(session, credential)), wire.CredentialRow
+    )
     session.screen.heading(shown(found.id))
     session.screen.fields(
         [
@@ -158,7 +150,7 @@ def overdue(session: Session, *, target: TargetOption = "") -> None:
 
     Revocation is retried until the target shows that the credential is gone.
     """
-    found = session.ask(ListCredentials(target=target, overdue=True, limit=_PAGE), CredentialRows)
+    found = session.ask(wire.ListCredentials(target=target, overdue=True, limit=_PAGE), wire.CredentialRows)
     _table(session, found, "nothing is overdue")
     if found.rows:
         raise typer.Exit(1)
@@ -192,13 +184,13 @@ def revoke(
     what = shown(credential) or (f"all of {shown(task)}" if task else f"all in {shown(target)}")
     session.confirm(f"Revoke {what}? Programs that use it lose access.")
     revoked: list[str] = []
-    ask = RevokeCredentials(credential=credential, task=task, target=target, why=why)
+    ask = wire.RevokeCredentials(credential=credential, task=task, target=target, why=why)
     while True:
-        answer = session.ask(ask, RevokingCredentials)
+        answer = session.ask(ask, wire.RevokingCredentials)
         revoked += answer.credentials
         if not (answer.more and answer.credentials):
             break
-    session.screen.report(RevokingCredentials(credentials=tuple(revoked), more=answer.more))
+    session.screen.report(wire.RevokingCredentials(credentials=tuple(revoked), more=answer.more))
     for one in revoked:
         session.screen.line(f"{shown(one)} is being revoked")
     if not revoked:
@@ -216,7 +208,7 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     before = {one.name: one.swept for one in _targets(session, target).rows}
     if target and not before:
         raise BadInputError(f"no target is named `{shown(target)}`", remedy="see `taskbound target list`")
-    session.ask(SweepTargets(target=target), Done)
+    session.ask(wire.SweepTargets(target=target), Done)
     if before and not session.screen.json:
         session.screen.note(f"the broker looks through {', '.join(map(shown, before))}", "")
     end = time.monotonic() + _SWEPT
@@ -251,8 +243,8 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
     The renewal is decided like a new request and may need approvals. It never outlives its task. The secret
     doesn't change and is not shown.
     """
-    ask = ShowCredential(credential=whole_credential(session, credential))
-    row = session.ask(ask, CredentialRow)
+    ask = wire.ShowCredential(credential=whole_credential(session, credential))
+    row = session.ask(ask, wire.CredentialRow)
     given = {
         name: str(value) for name, value in parse_object(bytes(row.arguments)).items() if name != SECONDS
     }
@@ -264,7 +256,7 @@ def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsO
         session.plugs.join(session.place, session.namespace, agent=row.agent, task=row.task) as joined,
     ):
         joined.renew(had, seconds, lambda one: say_held(session, one))
-    now = session.show(ask, CredentialRow)
+    now = session.show(ask, wire.CredentialRow)
     session.screen.line(f"{shown(now.id)} ends at {moment(now.ends)}")
 
 
@@ -333,7 +325,7 @@ def _print(session: Session, found: TaskCredential) -> None:
         session.screen.word(f"{name}={value}")
 
 
-def _table(session: Session, found: CredentialRows, empty: str) -> None:
+def _table(session: Session, found: wire.CredentialRows, empty: str) -> None:
     session.screen.report(found)
     session.screen.table(
         ("CREDENTIAL", "STATE", "TARGET", "TASK", "ENDS", "OVERDUE", "WHY"),
@@ -353,7 +345,7 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
     )
 
 
-def _renewal(row: CredentialRow) -> str:
+def _renewal(row: wire.CredentialRow) -> str:
     if not row.renewal:
         return ""
     until = moment(row.renewal_ends or 0)
@@ -365,11 +357,11 @@ def _renewal(row: CredentialRow) -> str:
     return f"{said.get(row.renewal_state, row.renewal_state)} ({row.renewal})"
 
 
-def _overdue(row: CredentialRow) -> str:
+def _overdue(row: wire.CredentialRow) -> str:
     if not row.age:
         return "-"
     return f"{row.age} s{' OVERDUE' if row.overdue else ''}"
 
 
-def _targets(session: Session, target: str) -> TargetRows:
-    return session.ask(ListTargets(name=target), TargetRows)
+def _targets(session: Session, target: str) -> wire.TargetRows:
+    return session.ask(wire.ListTargets(name=target), wire.TargetRows)
