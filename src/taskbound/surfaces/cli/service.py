@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from taskbound.surfaces.cli.reading import BadInputError, read_file
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Table, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
@@ -55,25 +55,24 @@ def add(
     session.act(ask, f"service {shown(name)} added; it has no key yet")
 
 
+_ROWS: Final = Table[wire.ServiceRow](
+    ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
+    lambda one: (
+        one.name,
+        one.owner,
+        one.audience,
+        ", ".join(one.tools) or "nothing",
+        str(one.keys),
+        one.trouble or "-",
+    ),
+    "no services; add one with `taskbound service add`",
+)
+
+
 @command(app, "list", examples="taskbound service list")
 def list_all(session: Session) -> None:
     """List the services and their owners."""
-    found = session.show(wire.ListServices(), wire.ServiceRows)
-    session.screen.table(
-        ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
-        [
-            (
-                one.name,
-                one.owner,
-                one.audience,
-                ", ".join(one.tools) or "nothing",
-                str(one.keys),
-                one.trouble or "-",
-            )
-            for one in found.rows
-        ],
-        "no services; add one with `taskbound service add`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListServices(), wire.ServiceRows).rows)
 
 
 @command(app, "show", examples="taskbound service show payments")

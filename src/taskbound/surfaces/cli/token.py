@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from taskbound.core.token.values import LONGEST
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Table, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import authorization as wire
 from taskbound.wire import token as token_wire
@@ -45,15 +45,17 @@ def add(
     session.screen.line(f"client {shown(added.client)} added")
 
 
+_ROWS: Final = Table[wire.ClientRow](
+    ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
+    lambda one: (one.client, one.shown, ", ".join(one.redirects), one.by),
+    "no clients; add one with `taskbound token client add`",
+)
+
+
 @command(clients, "list", examples="taskbound token client list")
 def list_all(session: Session) -> None:
     """List the registered clients."""
-    found = session.show(wire.ListClients(), wire.ClientRows)
-    session.screen.table(
-        ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
-        [(one.client, one.shown, ", ".join(one.redirects), one.by) for one in found.rows],
-        "no clients; add one with `taskbound token client add`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListClients(), wire.ClientRows).rows)
 
 
 @command(clients, "show", examples="taskbound token client show desk")
@@ -77,6 +79,13 @@ def remove(session: Session, name: NameArgument) -> None:
     session.act(wire.RemoveClient(client=name), f"client {shown(name)} removed")
 
 
+_ADMISSIONS: Final = Table[wire.AdmissionRow](
+    ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
+    lambda one: (one.admission, one.client, one.state, one.agent, one.task, one.person, moment(one.until)),
+    "no clients were let in",
+)
+
+
 @command(admissions, "list", examples="taskbound token admission list --client desk")
 def list_admissions(
     session: Session,
@@ -88,14 +97,7 @@ def list_admissions(
     """List the admissions of clients, newest first."""
     ask = wire.ListAdmissions(client=client, task=task, limit=limit, before=before)
     found = session.show(ask, wire.AdmissionRows)
-    session.screen.table(
-        ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
-        [
-            (one.admission, one.client, one.state, one.agent, one.task, one.person, moment(one.until))
-            for one in found.rows
-        ],
-        "no clients were let in",
-    )
+    _ADMISSIONS.print(session.screen, found.rows)
     if found.more:
         session.screen.hint(f"there are more: --before {shown(found.rows[-1].admission)}")
 
@@ -121,6 +123,13 @@ KeyArgument = Annotated[str, argument("KEY", "The `kid` of the key.")]
 WhyOption = Annotated[str, option("--why", "Why, in words; it stands in the log.")]
 
 
+_TOKENS: Final = Table[token_wire.TokenRow](
+    ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
+    lambda one: (one.token, one.form, one.state, one.agent or one.subject, one.task, moment(one.expires)),
+    "no tokens",
+)
+
+
 @command(app, "list", examples="taskbound token list --task tsk_… --limit 20")
 def list_tokens(
     session: Session,
@@ -132,14 +141,7 @@ def list_tokens(
     """List tokens, newest first; the token itself is not stored."""
     ask = token_wire.ListTokens(task=task, agent=agent, limit=limit, before=before)
     found = session.show(ask, token_wire.TokenRows)
-    session.screen.table(
-        ("TOKEN", "FORM", "STATE", "WHO", "TASK", "ENDS"),
-        [
-            (one.token, one.form, one.state, one.agent or one.subject, one.task, moment(one.expires))
-            for one in found.rows
-        ],
-        "no tokens",
-    )
+    _TOKENS.print(session.screen, found.rows)
     if found.more:
         session.screen.hint(f"there are more: --before {shown(found.rows[-1].token)}")
 

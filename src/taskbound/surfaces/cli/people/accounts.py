@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from taskbound.surfaces.cli.people.grants import PersonArgument as leaving_PersonArgument
 from taskbound.surfaces.cli.people.identity import NameArgument, agents, people
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Table, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
@@ -36,15 +36,17 @@ def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
 
 
+_ROWS: Final = Table[wire.AccountRow](
+    ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
+    lambda one: (one.person, one.issuer, one.subject, moment(one.linked), one.by),
+    "no accounts; link one with `taskbound person account link`",
+)
+
+
 @command(accounts, "list", examples="taskbound person account list alice")
 def list_all(session: Session, person: OfOption = "") -> None:
     """List the accounts that are linked to persons."""
-    found = session.show(wire.ListAccounts(person=person), wire.AccountRows)
-    session.screen.table(
-        ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
-        [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
-        "no accounts; link one with `taskbound person account link`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListAccounts(person=person), wire.AccountRows).rows)
 
 
 @command(
@@ -60,18 +62,17 @@ def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subje
     session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
 
 
+_SESSIONS: Final = Table[wire.SessionRow](
+    ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
+    lambda one: (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until)),
+    "no browser sessions",
+)
+
+
 @command(sessions, "list", examples="taskbound person session list alice")
 def list_sessions(session: Session, person: OfOption = "") -> None:
     """List the browser sessions."""
-    found = session.show(wire.ListSessions(person=person), wire.SessionRows)
-    session.screen.table(
-        ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
-        [
-            (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until))
-            for one in found.rows
-        ],
-        "no browser sessions",
-    )
+    _SESSIONS.print(session.screen, session.show(wire.ListSessions(person=person), wire.SessionRows).rows)
 
 
 @command(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_scope
-from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.screen import Table, Words, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import identity as wire
 
@@ -72,15 +72,17 @@ def add_group(session: Session, name: GroupArgument) -> None:
     session.act(wire.AddGroup(name=name), f"group {shown(name)} is there")
 
 
+_GROUPS: Final = Table[wire.GroupDetail](
+    ("GROUP", "MAY GRANT", "MEMBERS"),
+    lambda one: (one.name, one.grantable, ", ".join(one.members) or "-"),
+    "no groups; make one with `taskbound person group add`",
+)
+
+
 @command(groups, "list", examples="taskbound person group list")
 def list_groups(session: Session) -> None:
     """List the groups."""
-    found = session.show(wire.ListGroups(), wire.GroupRows)
-    session.screen.table(
-        ("GROUP", "MAY GRANT", "MEMBERS"),
-        [(one.name, one.grantable, ", ".join(one.members) or "-") for one in found.rows],
-        "no groups; make one with `taskbound person group add`",
-    )
+    _GROUPS.print(session.screen, session.show(wire.ListGroups(), wire.GroupRows).rows)
 
 
 @command(groups, "show", examples="taskbound person group show payers")

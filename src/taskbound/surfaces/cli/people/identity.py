@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from taskbound.core.identity import MonitorCodeError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import read_scope
-from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.screen import Table, Words, moment, shown
 from taskbound.surfaces.cli.session import DeclinedError, Session, argument, command, group, option
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
@@ -37,26 +37,25 @@ def add_person(
     )
 
 
+_PEOPLE: Final = Table[wire.PersonRow](
+    ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
+    lambda one: (
+        one.name,
+        one.uid,
+        one.state,
+        one.proof,
+        one.grantable,
+        ", ".join(one.groups) or "-",
+        ", ".join(one.linked) or "-",
+    ),
+    "no persons; start with `taskbound init` or `taskbound person add`",
+)
+
+
 @command(people, "list", examples="taskbound person list --json")
 def list_people(session: Session) -> None:
     """List the persons."""
-    found = session.show(wire.ListPersons(), wire.PersonRows)
-    session.screen.table(
-        ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
-        [
-            (
-                one.name,
-                one.uid,
-                one.state,
-                one.proof,
-                one.grantable,
-                ", ".join(one.groups) or "-",
-                ", ".join(one.linked) or "-",
-            )
-            for one in found.rows
-        ],
-        "no persons; start with `taskbound init` or `taskbound person add`",
-    )
+    _PEOPLE.print(session.screen, session.show(wire.ListPersons(), wire.PersonRows).rows)
 
 
 @command(
@@ -113,18 +112,17 @@ def show(session: Session, name: NameArgument) -> None:
     show_agent(session.screen, found)
 
 
+_AGENTS: Final = Table[wire.AgentDetail](
+    ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
+    lambda one: (one.name, one.state, one.risk, one.owner, len(one.running), Words("; ".join(one.lacks))),
+    "no agents; start with `taskbound init` or `taskbound agent register`",
+)
+
+
 @command(agents, "list", examples="taskbound agent list")
 def list_agents(session: Session) -> None:
     """List the agents."""
-    found = session.show(wire.ListAgents(), wire.AgentRows)
-    session.screen.table(
-        ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
-        [
-            (one.name, one.state, one.risk, one.owner, len(one.running), Words("; ".join(one.lacks)))
-            for one in found.rows
-        ],
-        "no agents; start with `taskbound init` or `taskbound agent register`",
-    )
+    _AGENTS.print(session.screen, session.show(wire.ListAgents(), wire.AgentRows).rows)
 
 
 @command(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from taskbound.surfaces.cli.approval.signing import find_key, require_enrollment, sign_statement
 from taskbound.surfaces.cli.people.identity import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
-from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.screen import Table, Words, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import identity as wire
 from taskbound.wire.openssh import parse_public_line
@@ -134,25 +134,25 @@ def vouch(
     _tell(session, session.ask(ask, wire.PersonKeyDetail))
 
 
+_KEYS: Final = Table[wire.PersonKeyRow](
+    ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
+    lambda one: (
+        one.key,
+        one.person,
+        one.state,
+        "yes" if one.counts else Words(_since(one)),
+        one.custody if one.kind == "openssh" else f"{one.custody} ({one.kind})",
+        one.fingerprint,
+    ),
+    "no keys; start with `taskbound person key add`",
+)
+
+
 @command(keys, "list", examples="taskbound person key list --json")
 def list_keys(session: Session) -> None:
     """List the keys, how they are protected, and whether they count now."""
     found = session.show(wire.ListPersonKeys(), wire.PersonKeyRows)
-    session.screen.table(
-        ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
-        [
-            (
-                one.key,
-                one.person,
-                one.state,
-                "yes" if one.counts else Words(_since(one)),
-                one.custody if one.kind == "openssh" else f"{one.custody} ({one.kind})",
-                one.fingerprint,
-            )
-            for one in found.rows
-        ],
-        "no keys; start with `taskbound person key add`",
-    )
+    _KEYS.print(session.screen, found.rows)
     if found.demo:
         session.screen.hint(_DEMO, "yellow")
 

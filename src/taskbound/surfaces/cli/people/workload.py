@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from taskbound.surfaces.cli.people.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Table, moment, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
@@ -63,28 +63,27 @@ def add(
     session.done(answer, f"selector {shown(answer.detail)} proves {shown(name)}")
 
 
+_ROWS: Final = Table[wire.SelectorRow](
+    ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
+    lambda one: (
+        one.id,
+        one.agent,
+        one.kind,
+        one.issuer,
+        " or ".join(one.subjects) or "any",
+        ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
+    ),
+    "no selectors; add one with `taskbound agent selector add`",
+)
+
+
 @command(selectors, "list", examples="taskbound agent selector list helper")
 def list_all(
     session: Session,
     name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the claims that authenticate agents."""
-    found = session.show(wire.ListSelectors(agent=name), wire.SelectorRows)
-    session.screen.table(
-        ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
-        [
-            (
-                one.id,
-                one.agent,
-                one.kind,
-                one.issuer,
-                " or ".join(one.subjects) or "any",
-                ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
-            )
-            for one in found.rows
-        ],
-        "no selectors; add one with `taskbound agent selector add`",
-    )
+    _ROWS.print(session.screen, session.show(wire.ListSelectors(agent=name), wire.SelectorRows).rows)
 
 
 @command(
@@ -156,25 +155,24 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     session.act(ask, f"issuer {shown(name)} proves {shown(use)}")
 
 
+_ISSUERS: Final = Table[wire.IdentityIssuerRow](
+    ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
+    lambda one: (
+        one.name,
+        one.use,
+        one.issuer,
+        one.audience,
+        ", ".join(one.keys) or _published(one),
+        f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
+    ),
+    "no issuers; add one with `taskbound agent issuer add`",
+)
+
+
 @command(issuers, "list", examples="taskbound agent issuer list")
 def list_issuers(session: Session) -> None:
     """List the issuers of workloads and persons."""
-    found = session.show(wire.ListIdentityIssuers(), wire.IdentityIssuerRows)
-    session.screen.table(
-        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
-        [
-            (
-                one.name,
-                one.use,
-                one.issuer,
-                one.audience,
-                ", ".join(one.keys) or _published(one),
-                f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
-            )
-            for one in found.rows
-        ],
-        "no issuers; add one with `taskbound agent issuer add`",
-    )
+    _ISSUERS.print(session.screen, session.show(wire.ListIdentityIssuers(), wire.IdentityIssuerRows).rows)
 
 
 @command(
@@ -230,21 +228,20 @@ def renew(session: Session, name: NameArgument) -> None:
     session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
 
 
+_KEYS: Final = Table[wire.AgentKeyRow](
+    ("KEY", "AGENT", "MADE", "ENDED"),
+    lambda one: (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-"),
+    "no keys; an agent gets one when it is registered",
+)
+
+
 @command(keys, "list", examples="taskbound agent key list helper")
 def list_keys(
     session: Session,
     name: Annotated[str, argument("[AGENT]", "Its own alone.")] = "",
 ) -> None:
     """List the agents' keys, including invalid ones."""
-    found = session.show(wire.ListAgentKeys(agent=name), wire.AgentKeyRows)
-    session.screen.table(
-        ("KEY", "AGENT", "MADE", "ENDED"),
-        [
-            (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-")
-            for one in found.rows
-        ],
-        "no keys; an agent gets one when it is registered",
-    )
+    _KEYS.print(session.screen, session.show(wire.ListAgentKeys(agent=name), wire.AgentKeyRows).rows)
 
 
 @command(
