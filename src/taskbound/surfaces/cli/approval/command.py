@@ -13,38 +13,25 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
-from taskbound.core.approval import (
-    MOST_RETRIES,
-    AnswerKind,
-    require_showable,
-    require_signed_in,
-    yes_of,
-)
-from taskbound.core.approval.sheet import Sheet, render_sheet
+from taskbound.core.approval import MOST_RETRIES, AnswerKind, Subject
 from taskbound.core.clock import Instant, render_instant
 from taskbound.surfaces.cli.approval.amendment import (
-    amendment_statement,
+    AskedAmendment,
     answer_amendment,
     is_amendment,
     refuse_amendment,
-    show_amendment,
 )
-from taskbound.surfaces.cli.approval.plan import (
-    answer_plan,
-    is_plan,
-    plan_statement,
-    show_plan,
-    show_plan_to_sign,
-)
+from taskbound.surfaces.cli.approval.plan import AskedPlan, answer_plan, is_plan, refuse_narrowing
 from taskbound.surfaces.cli.approval.sheets import (
+    Asked,
     action_from,
     narrower,
+    print_sheet,
     question_from,
     require_open,
     sheet_from,
 )
-from taskbound.surfaces.cli.approval.signing import signed_answer, statement_of
-from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_key, own_network, person_of
+from taskbound.surfaces.cli.people.keys import SignatureOption, ask_page, own_network, person_of
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, argument, command, group, option
@@ -55,7 +42,7 @@ from taskbound.wire.openssh import SIGNED_FOR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Question, Statement
+    from taskbound.core.approval import Question
     from taskbound.surfaces.cli.approval.sheets import Narrower
     from taskbound.wire.action import Changed
 
@@ -86,18 +73,13 @@ StatementOption = Annotated[
 @command(app, "show", examples="taskbound approval show apr_01ab")
 def show(session: Session, approval: ApprovalArgument) -> None:
     """Show one question or plan as it is to be signed: every byte that would run, made visible."""
-    if is_plan(approval):
-        show_plan(session, approval)
-        return
-    if is_amendment(approval):
-        show_amendment(session, approval)
-        return
-    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
-    question = question_from(found)
+    asked = _asked(session, approval, opened=False)
     if session.screen.json:
-        session.screen.document(found)
-        return
-    _print(session, found, question)
+        session.screen.document(asked.found)
+    elif isinstance(asked, AskedAmendment):
+        asked.show(session.screen)
+    else:
+        asked.print(session)
 
 
 @command(
@@ -128,19 +110,9 @@ def statement(
     _require_yes(approval, retries, plain=not (deny_it or values))
     person = person_of(session, by)
     kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
-    if is_plan(approval):
-        text = plan_statement(session, approval, (person, by), kind)
-    elif is_amendment(approval) and not values:
-        text = amendment_statement(session, approval, (person, by), kind)
-    else:
-        refuse_amendment(approval)
-        found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
-        require_open(approval, found.row.state)  # 6
-        question = question_from(found)
-        less = narrower(found.arguments.encode(), values) if values else None
-        _print(session, found, question)
-        _print_less(session, less)
-        text = _statement(question, (person, by), kind, retries, _digest(found, question, less))
+    asked = _asked(session, approval, values)
+    asked.print(session)
+    text = asked.statement((person, by), kind, retries)
     write_file(file, [text.encode()])
     session.done(Done(), f"written to {shown(file)}")
     if not session.screen.json:
@@ -228,27 +200,18 @@ def open_page(
     for one answer. Read the question here: your signature counts, whatever the page says.
     """
     _require_yes(approval, retries, plain=not deny_it)
-    if is_plan(approval):
-        if not deny_it:
-            raise BadInputError(
-                "a page shows one action: it takes no yes to a plan",
-                remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
-                f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
-            )
-        plan, _ = show_plan_to_sign(session, approval)
-        ask_page(
-            session,
-            wire.OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
+    if is_plan(approval) and not deny_it:
+        raise BadInputError(
+            "a page shows one action: it takes no yes to a plan",
+            remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
+            f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
         )
-        return
     refuse_amendment(approval)
-    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
-    require_open(approval, found.row.state)  # 6
-    question = question_from(found)
-    _print(session, found, question)
+    asked = _asked(session, approval)
+    asked.print(session)
     ask = wire.OpenApproval(
-        approval=question.id,
-        digest=question.digest,
+        approval=asked.about.id,
+        digest=asked.about.digest,
         deny=deny_it,
         key=by,
         network=own_network(),
@@ -298,6 +261,44 @@ def withdraw(
     session.act(ask, f"{shown(name)} is withdrawn")
 
 
+def _asked(
+    session: Session, approval: str, values: Sequence[str] | None = None, *, opened: bool = True
+) -> AskedAction | AskedPlan | AskedAmendment:
+    if values:
+        if is_plan(approval):
+            refuse_narrowing()
+        refuse_amendment(approval)
+    if is_plan(approval):
+        return AskedPlan(session, approval, opened=opened)
+    if is_amendment(approval):
+        return AskedAmendment(session, approval, opened=opened)
+    return AskedAction(session, approval, values, opened=opened)
+
+
+class AskedAction(Asked):
+    """A question about one action, and the narrower call if the answer is a narrowing."""
+
+    subject = Subject.ACTION
+    about: Question
+
+    def __init__(
+        self, session: Session, name: str, values: Sequence[str] | None = None, *, opened: bool = True
+    ) -> None:
+        """Fetch the question; raises ApprovalOverError if it must be open and is over."""
+        self.found = session.ask(wire.ShowApproval(approval=name), wire.ApprovalDetail)
+        if opened:
+            require_open(name, self.found.row.state)  # 6
+        self.about = self.first = question_from(self.found)
+        self.less = narrower(self.found.arguments.encode(), values) if values else None
+        if self.less is not None:
+            self.narrowed = action_from(self.found, self.about, self.less.arguments).digest
+
+    def print(self, session: Session) -> None:
+        """Print every byte that would run, and what a narrowing changes of it."""
+        _print(session, self.found, self.about)
+        _print_less(session, self.less)
+
+
 def _answer(
     session: Session,
     approval: str,
@@ -308,36 +309,21 @@ def _answer(
     retries: int = 0,
 ) -> None:
     if is_plan(approval):
-        answer_plan(session, approval, brought, kind=kind)
+        if kind is AnswerKind.NARROW:
+            refuse_narrowing()
+        answer_plan(session, approval, brought, kind)
         return
     if is_amendment(approval) and kind is not AnswerKind.NARROW:
         answer_amendment(session, approval, brought, kind)
         return
     refuse_amendment(approval)
-    found = session.ask(wire.ShowApproval(approval=approval), wire.ApprovalDetail)
-    require_open(approval, found.row.state)  # 6
-    question = question_from(found)
-    less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
-
-    def is_meant(said_in: Statement) -> bool:
-        kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
-        meant = (question.id, question.digest, _digest(found, question, less), retries)
-        said = (said_in.question, said_in.digest, said_in.narrowed, said_in.retries)
-        return said_in.kind in kinds and said == meant
-
-    def write(key: str) -> str:
-        require_signed_in(kind, question.steps, None, Instant(0))  # before anybody signs what is refused
-        own = own_key(session, key)
-        _print(session, found, question)
-        _print_less(session, less)
-        return _statement(question, (own.person, own.key), kind, retries, _digest(found, question, less))
-
-    text, signed = signed_answer(session.screen, brought, is_meant=is_meant, write=write)
+    asked = AskedAction(session, approval, values)
+    text, signed = asked.signed(session, brought, kind, retries)
     ask: wire.AnswerApproval | wire.NarrowApproval = wire.AnswerApproval(statement=text, signature=signed)
-    if less is not None:
-        ask = wire.NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
+    if asked.less is not None:
+        ask = wire.NarrowApproval(statement=text, signature=signed, arguments=asked.less.arguments.decode())
     said = session.show(ask, wire.ApprovalSaid)
-    session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
+    session.screen.line(f"{shown(asked.about.id)} is narrowed; {_told(said)}" if asked.less else _told(said))
 
 
 def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], retries: int) -> tuple[str, str]:
@@ -367,15 +353,6 @@ def _told(said: wire.ApprovalSaid) -> str:
     return f"{shown(said.approval)} is {shown(said.state)}"
 
 
-def _statement(question: Question, by: tuple[str, str], kind: AnswerKind, retries: int, narrowed: str) -> str:
-    said = yes_of(question, by[0]) if kind is AnswerKind.APPROVE else kind
-    return statement_of(question, by, said, narrowed=narrowed, retries=retries)
-
-
-def _digest(found: wire.ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    return "" if less is None else action_from(found, question, less.arguments).digest
-
-
 def _changed(one: Changed, word: str) -> str:
     return f"`{shown(one.place)}` {word} {shown(one.after)} instead of {shown(one.before)}"
 
@@ -390,16 +367,8 @@ def _print_less(session: Session, less: Narrower | None) -> None:
 
 
 def _print(session: Session, found: wire.ApprovalDetail, question: Question) -> None:
-    sheet = sheet_from(found, question)
     screen = session.screen
-    match render_sheet(sheet):
-        case Sheet(text=text):
-            for line in text.splitlines():
-                screen.note(line, "") if screen.json else screen.line(line)
-        case _:
-            require_showable(sheet)
-    if screen.json:
-        return
+    print_sheet(screen, sheet_from(found, question))
     row = found.row
     screen.fields(
         [
