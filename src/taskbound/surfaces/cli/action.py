@@ -94,8 +94,7 @@ def reconcile(
     """
     found = session.ask(wire.ShowAction(action=whole_action(session, action)), wire.ActionDetail)
     name = found.row.action
-    if not session.screen.json:
-        show_action(session.screen, found)
+    show_action(session.screen, found)
     session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
     ask = wire.ReconcileAction(action=name, outcome=outcome, note=note)
     session.act(ask, f"{shown(name)} is reconciled: it {shown(outcome)}")

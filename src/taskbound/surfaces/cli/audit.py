@@ -293,9 +293,7 @@ def _verify_proof(session: Session, name: str, record: str, key: audit.VerifierK
         record=raw.decode("utf-8", "replace"),
         trusted=trusted,
     )
-    if session.screen.json:
-        session.screen.document(report)
-        return
+    session.screen.report(report)
     session.screen.status("ok", f"record {found.index} stands in {found.checkpoint.origin}")
     session.screen.line(_line(found.index, report.record))
     if not trusted:
@@ -316,8 +314,8 @@ def _verify_running(session: Session, key: str, checkpoint: str) -> None:
         raise wrong or error from error
     if report is not None:
         _report(session, msgspec.structs.replace(report, rows=rows))
-    elif session.screen.json:
-        session.screen.document(rows)
+    else:
+        session.screen.report(rows)
     _say_rows(session, rows)
     if wrong is not None:
         raise wrong
@@ -353,8 +351,6 @@ def _compare(session: Session) -> RowsReport:
 
 def _say_rows(session: Session, rows: RowsReport) -> None:
     screen = session.screen
-    if screen.json:
-        return
     for words in rows.differences:
         screen.status("bad", words)
     if not rows.found:
@@ -388,9 +384,7 @@ def _verify_report(verified: audit.Verified, key: audit.VerifierKey, *, trusted:
 
 def _report(session: Session, report: VerifyReport) -> None:
     screen = session.screen
-    if screen.json:
-        screen.document(report)
-        return
+    screen.report(report)
     screen.status("ok", f"{report.covered} of {report.records} records are as {report.origin} signed them")
     if report.uncovered:
         screen.status("warn", f"the last {report.uncovered} records are not covered by a checkpoint yet")

@@ -294,8 +294,6 @@ def _let_act(session: Session, found: wire.AskedDetail, code: str, *, chosen: bo
 
 
 def _show_asked(session: Session, found: wire.AskedDetail) -> None:
-    if session.screen.json:
-        return
     stands_for = f"the document at {shown(found.client)}" if found.host else f"{shown(found.client)}, here"
     session.screen.heading(f"A program asks to act as {'an agent' if found.agent else 'you'}")
     asked = [("  agent", found.agent)] if found.agent else _AS_YOU
@@ -309,7 +307,7 @@ def _show_asked(session: Session, found: wire.AskedDetail) -> None:
             ("  until", moment(found.until)),
         ]
     )
-    session.screen.note("answer only what you yourself just started, in a browser of your own")
+    session.screen.hint("answer only what you yourself just started, in a browser of your own", "yellow")
 
 
 def _choose(session: Session, found: wire.AskedDetail) -> tuple[str, str]:
@@ -324,9 +322,8 @@ def _choose(session: Session, found: wire.AskedDetail) -> tuple[str, str]:
             f"you have no task of agent `{shown(found.agent)}` that runs, and there is no template",
             remedy="start one with `taskbound task start`, and name it with `--task`",
         )
-    if not session.screen.json:
-        for number, (_, _, words) in enumerate(choices, start=1):
-            session.screen.line(f"  {number}  {words}")
+    for number, (_, _, words) in enumerate(choices, start=1):
+        session.screen.line(f"  {number}  {words}")
     told = session.prompt(f"In which? 1 to {len(choices)}").strip()
     if not (told.isascii() and told.isdigit() and 0 < int(told) <= len(choices)):
         raise BadInputError(

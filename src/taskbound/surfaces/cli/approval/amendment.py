@@ -70,8 +70,7 @@ def amend(
     before = session.ask(ShowTask(task=task), TaskDetail)
     old = parse_scope(parse_document(bytes(before.scope)))
     change = difference(old, new)
-    if not session.screen.json:
-        show_difference(session.screen, change)
+    show_difference(session.screen, change)
     if reason or change.direction in {Direction.WIDER, Direction.OTHER}:
         seconds = parse_seconds(wait)
         ask = AskAmendment(task=task, scope=raw, reason=reason, seconds=seconds, seen=before.digest)

@@ -77,10 +77,8 @@ def doctor(session: Session) -> None:
         policy=status.policy if status is not None else None,
         findings=tuple(found),
     )
-    if session.screen.json:
-        session.screen.document(report)
-    else:
-        _show(session, report)
+    session.screen.report(report)
+    _show(session, report)
     if not report.healthy:
         raise typer.Exit(1)
 

@@ -105,9 +105,7 @@ def try_server(
         report = _in_a_fresh_home(session, replace(session.place, home=home, autostart=True), probed, tools)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    if screen.json:
-        screen.document(report)
-        return
+    screen.report(report)
     screen.line()
     screen.heading("An agent whose task may only read sees")
     for name in report.listed:

@@ -82,12 +82,11 @@ def register(
         Done,
     )
     session.done(answer, f"{shown(name)} is registered, and inactive")
-    if answer.detail and not session.screen.json:
-        session.screen.note(
+    if answer.detail:
+        session.screen.hint(
             f"it has no key yet: {shown(answer.detail)}; `taskbound agent key renew` makes one", "yellow"
         )
-    if not session.screen.json:
-        session.screen.note(f"next: `taskbound agent activate {shown(name)}`", "dim")
+    session.screen.hint(f"next: `taskbound agent activate {shown(name)}`")
 
 
 @command(agents, "ceiling", asks=True, examples="taskbound agent ceiling helper narrower.yaml")

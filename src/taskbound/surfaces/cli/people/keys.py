@@ -245,10 +245,8 @@ def _since(one: wire.PersonKeyRow) -> str:
 
 
 def _tell(session: Session, found: wire.PersonKeyDetail) -> None:
-    if session.screen.json:
-        session.screen.document(found)
-        return
     row, screen = found.row, session.screen
+    screen.report(found)
     screen.heading(shown(row.key))
     screen.fields(
         [
@@ -263,14 +261,14 @@ def _tell(session: Session, found: wire.PersonKeyDetail) -> None:
         ]
     )
     if row.state == "enrolled" and not row.counts and row.usable_from:
-        screen.note(f"it counts from {moment(row.usable_from)}", "dim")
+        screen.hint(f"it counts from {moment(row.usable_from)}")
     if row.state in {"proposed", "proven"}:
         screen.line("To be signed:")
         for line in found.statement.splitlines():
             screen.line(f"  {shown(line)}")
-        screen.note(_next(found), "dim")
+        screen.hint(_next(found))
     if found.demo:
-        screen.note(_DEMO)
+        screen.hint(_DEMO, "yellow")
 
 
 def _next(found: wire.PersonKeyDetail) -> str:

@@ -365,10 +365,7 @@ def list_trusts(session: Session) -> None:
 @command(trusts, "show", examples="taskbound agent trust show corp.example")
 def show_trust(session: Session, domain: DomainArgument) -> None:
     """Show one trust domain with its authorities."""
-    found = session.ask(wire.ShowTrust(domain=domain), wire.TrustDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ShowTrust(domain=domain), wire.TrustDetail)
     session.screen.heading(shown(found.row.domain))
     session.screen.fields(
         [

@@ -101,14 +101,11 @@ def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") 
     if groups is None and any("approval:" in text for text in found.files.values()):
         session.screen.note("the groups that `@hold` names were not looked up: no daemon was asked")
     problems = problems_of(session, found, known, groups)
-    if session.screen.json:
-        session.screen.document(Problems(problems=problems))
-    else:
-        show_problems(session.screen, problems)
-        if not problems:
-            session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
+    session.screen.report(Problems(problems=problems))
+    show_problems(session.screen, problems)
     if problems:
         raise typer.Exit(1)
+    session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
 
 
 @command(app, "test", examples="taskbound policy test policies\ntaskbound policy test in-force")
@@ -202,9 +199,7 @@ def explain(
         explain_action(session, action)
         return
     answer = _explained(session, read_rules(session, folder), case, tools)
-    if session.screen.json:
-        session.screen.document(answer)
-        return
+    session.screen.report(answer)
     session.screen.heading(shown(answer.case))
     session.screen.fields(
         [
@@ -217,7 +212,7 @@ def explain(
         ]
     )
     if not answer.whole:
-        session.screen.note("the policies read more than was tried", "dim")
+        session.screen.hint("the policies read more than was tried")
 
 
 def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> CaseExplanation:

@@ -107,9 +107,7 @@ def propose(
 def list_bundles(session: Session) -> None:
     """List the bundles, newest first, and how the bundle in force was activated."""
     found = session.ask(wire.ListBundles(), wire.BundleRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         ("STATE", "AT", "AUTHOR", "BUNDLE"),
         [(one.state, moment(one.at), one.author, one.digest) for one in found.rows],
@@ -247,11 +245,9 @@ def _say(session: Session, answer: wire.BundleAnswer, sentence: str) -> None:
 
 
 def _refuse(session: Session, answer: wire.BundleAnswer) -> NoReturn:
-    if session.screen.json:
-        session.screen.document(answer)
-    else:
-        show_problems(session.screen, answer.problems)
-        session.screen.note("it is refused, and what is in force stays", "red")
+    session.screen.report(answer)
+    show_problems(session.screen, answer.problems)
+    session.screen.hint("it is refused, and what is in force stays", "red")
     raise typer.Exit(1)
 
 

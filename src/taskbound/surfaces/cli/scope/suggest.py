@@ -71,13 +71,11 @@ def suggest(
     )
     if out:
         write_file(out, [written(found)])
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     if not out:
         session.screen.text(written(found).decode())
     broad, count = sum(one.broad for one in found.widenings), len(found.widenings)
-    session.screen.note(f"from {found.calls} calls; {count} things were widened, {broad} broadly")
+    session.screen.hint(f"from {found.calls} calls; {count} things were widened, {broad} broadly", "yellow")
 
 
 def read_calls(raw: bytes, name: str) -> Iterator[IntendedCall]:

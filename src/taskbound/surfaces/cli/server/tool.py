@@ -77,10 +77,7 @@ def list_tools(
     server: Annotated[str, option("--server", "Only those of this server.")] = "",
 ) -> None:
     """List the pinned tools and their effects, as declared by the server or a person."""
-    found = session.ask(wire.ListTools(server=server), wire.ToolRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ListTools(server=server), wire.ToolRows)
     session.screen.table(
         ("TOOL", "EFFECT", "STATE", "OWNER", "APPROVERS", "DESCRIPTION"),
         [
@@ -101,11 +98,7 @@ def list_tools(
 @command(app, "diff", examples="taskbound tool diff git__git_log")
 def diff(session: Session, name: ToolArgument) -> None:
     """Show how the definition that was last seen differs from the pinned one."""
-    found = session.ask(wire.DiffTool(name=name), wire.ToolDiff)
-    if session.screen.json:
-        session.screen.document(found)
-        return
-    _show(session, found)
+    _show(session, session.show(wire.DiffTool(name=name), wire.ToolDiff))
 
 
 @command(app, "accept", asks=True, examples="taskbound tool accept git__git_log")
@@ -220,9 +213,8 @@ def _pinned(session: Session, name: str) -> str:
         )
     raw = bytes(row.raw)
     digest = parse_definition(raw).digest  # of what is shown, not the daemon's
-    if not session.screen.json:
-        session.screen.heading(shown(name))
-        session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
+    session.screen.heading(shown(name))
+    session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
     return digest
 
 

@@ -82,20 +82,18 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
     saying = wire.ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
     seen = session.ask(saying, wire.ToolChanges)
     loose = sum(one.relaxes for one in seen.rows)
-    if not session.screen.json:
-        _show(session, seen)
-        if loose and not relax:
-            session.screen.note(f"{loose} of these relax what holds now; nothing of it was declared")
+    _show(session, seen)
+    if loose and not relax:
+        session.screen.hint(f"{loose} of these relax what holds now; nothing of it was declared", "yellow")
     if ask and seen.rows and (relax or not loose):
         session.confirm(f"Declare this of the tools of {shown(server)}?")
     done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), wire.ToolChanges)
-    if not session.screen.json:
-        count = len({one.tool for one in done.rows if one.what != "shareable"})
-        session.screen.line(
-            f"{count} tools of {shown(server)} are declared anew"
-            if done.rows
-            else f"the tools of {shown(server)} are declared so already"
-        )
+    count = len({one.tool for one in done.rows if one.what != "shareable"})
+    session.screen.line(
+        f"{count} tools of {shown(server)} are declared anew"
+        if done.rows
+        else f"the tools of {shown(server)} are declared so already"
+    )
     return done
 
 

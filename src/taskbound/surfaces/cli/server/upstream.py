@@ -270,9 +270,7 @@ def _tell(session: Session, name: str, probed: Probed) -> None:
 def list_upstreams(session: Session) -> None:
     """List the pinned servers. The values of their variables are not shown."""
     found = without_values(session.ask(ListUpstreams(), UpstreamRows))
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    session.screen.report(found)
     session.screen.table(
         (
             "SERVER",

@@ -155,10 +155,7 @@ def test(session: Session, name: NameArgument) -> None:
 @command(app, "list", examples="taskbound target list")
 def list_all(session: Session) -> None:
     """List the targets: kind, state, and the number of live credentials."""
-    found = session.ask(wire.ListTargets(), wire.TargetRows)
-    if session.screen.json:
-        session.screen.document(found)
-        return
+    found = session.show(wire.ListTargets(), wire.TargetRows)
     session.screen.table(
         ("TARGET", "KIND", "STATE", "LIVING", "REVOKING", "SWEPT", "OWNER", "CREDENTIALS"),
         [
@@ -177,13 +174,14 @@ def list_all(session: Session) -> None:
         "no targets; add one with `taskbound target add`",
     )
     if lasting := lasting_list(found.rows):
-        session.screen.note(lasting)
+        session.screen.hint(lasting, "yellow")
     if not found.broker:
-        session.screen.note("no broker is connected: nothing is minted, and nothing revoked")
+        session.screen.hint("no broker is connected: nothing is minted, and nothing revoked", "yellow")
     if found.doubted:
-        session.screen.note(
+        session.screen.hint(
             f"nothing is minted since {moment(found.doubted)}: {shown(found.doubt)} (epoch {found.epoch});"
-            f" targets where something may be left: {found.doubted_targets}"
+            f" targets where something may be left: {found.doubted_targets}",
+            "yellow",
         )
 
 

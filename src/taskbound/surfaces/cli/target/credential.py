@@ -209,15 +209,15 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     if target and not before:
         raise BadInputError(f"no target is named `{shown(target)}`", remedy="see `taskbound target list`")
     session.ask(wire.SweepTargets(target=target), Done)
-    if before and not session.screen.json:
-        session.screen.note(f"the broker looks through {', '.join(map(shown, before))}", "")
+    if before:
+        session.screen.hint(f"the broker looks through {', '.join(map(shown, before))}", "")
     end = time.monotonic() + _SWEPT
     open_ = set(before)
     while True:
         found = _targets(session, target)
         over = [one for one in found.rows if one.name not in before or one.swept != before[one.name]]
         for one in over:
-            if one.name in open_ and not session.screen.json:  # said at once: another one may take its time
+            if one.name in open_:  # said at once: another one may take its time
                 count = f"{one.living} living, {one.revoking} revoking"
                 session.screen.line(f"{shown(one.name)}: swept at {moment(one.swept or 0)}, {count}")
         open_ = {one.name for one in found.rows} - {one.name for one in over}

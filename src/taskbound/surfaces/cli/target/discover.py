@@ -71,10 +71,8 @@ def discover(session: Session, *, target: TargetsOption = None) -> None:
     searched, or a search was incomplete.
     """
     found = _targets(session, tuple(dict.fromkeys(target or ())))
-    if session.screen.json:
-        session.screen.document(found)
-    else:
-        _show_targets(session, found)
+    session.screen.report(found)
+    _show_targets(session, found)
     if found.unseen or any(one.count or not one.whole for one in found.targets):
         raise typer.Exit(1)  # 3
 
@@ -122,9 +120,9 @@ def _show_targets(session: Session, found: DiscoveredTargets) -> None:
             screen.line(_NOT_WHOLE)
     for lost in found.unseen:
         text = f"error: {shown(lost.target)} can't be seen: {shown(Words(lost.message))} [{shown(lost.code)}]"
-        screen.note(text, "red")
+        screen.hint(text, "red")
         if lost.advice:
-            screen.note(f"what to do: {shown(Words(lost.advice))}", "")
+            screen.hint(f"what to do: {shown(Words(lost.advice))}", "")
     if not found.targets and not found.unseen:
         screen.line("no targets")
 
